@@ -1,0 +1,117 @@
+//! One guest's side of the host: what it may reach, and its memory limit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::memory::MemoryLimit;
+use super::run::Limits;
+use super::stdio::GuestOutput;
+use crate::model::{NewEvent, Refusal, TaskRef, Version};
+
+/// Random bytes a guest gets at once; the host has to make them in memory.
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
+/// Host resources (streams, pollables, …) that a guest may hold at once.
+const MAX_RESOURCES: usize = 10_000;
+
+/// What a guest can know of its run.
+#[derive(Clone, Debug)]
+pub struct RunInfo {
+    /// The run's id.
+    pub id: String,
+    /// The task.
+    pub task: TaskRef,
+    /// The version that executes.
+    pub version: Version,
+    /// From 1.
+    pub attempt: u32,
+    /// The caller's labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The rest of the host, as one guest sees it.
+#[async_trait]
+pub trait GuestHost: Send + Sync + 'static {
+    /// Takes an event, or gives it back if too many wait: try again after
+    /// [`room`](Self::room). An error means that the run is not this host's any
+    /// more, and ends the guest.
+    fn send(&self, event: NewEvent) -> Result<Option<NewEvent>, RunLost>;
+
+    /// Waits until events can be sent again.
+    async fn room(&self);
+
+    /// Waits until all that was sent is durable.
+    async fn flush(&self) -> Result<(), Refusal>;
+
+    /// The facts of the attempt.
+    fn info(&self) -> &RunInfo;
+
+    /// Whether someone asked to cancel the run.
+    fn is_cancelled(&self) -> bool;
+
+    /// Waits until someone does.
+    async fn cancelled(&self);
+
+    /// Keeps a value for this attempt and the next ones.
+    async fn save_checkpoint(&self, key: String, value: Vec<u8>) -> Result<(), Refusal>;
+
+    /// The value kept last.
+    async fn load_checkpoint(&self, key: String) -> Result<Option<Vec<u8>>, Refusal>;
+}
+
+/// The run went on without this host. Whatever the guest does is in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the run is no longer this host's")]
+pub struct RunLost;
+
+/// What a store of one guest holds.
+pub(super) struct Guest {
+    pub(super) host: Arc<dyn GuestHost>,
+    pub(super) limits: Limits,
+    /// When the attempt must be over.
+    pub(super) deadline: Option<Instant>,
+    pub(super) memory: MemoryLimit,
+    pub(super) output: GuestOutput,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Guest {
+    pub(super) fn new(host: Arc<dyn GuestHost>, limits: Limits) -> Self {
+        let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self {
+            host,
+            deadline: limits.deadline.map(deadline_in),
+            memory: MemoryLimit::new(limits.memory_bytes),
+            limits,
+            wasi: WasiCtxBuilder::new()
+                .stdout(output.stdout())
+                .stderr(output.stderr())
+                .max_random_size(MAX_RANDOM_BYTES)
+                // Sockets, names and files stay closed: nothing is inherited and no folder is opened.
+                .allow_tcp(false)
+                .allow_udp(false)
+                .build(),
+            output,
+            table,
+        }
+    }
+}
+
+/// Beyond about 30 years tokio's clock ends; nobody waits that long.
+fn deadline_in(time: Duration) -> Instant {
+    Instant::now() + time.min(Duration::from_secs(30 * 365 * 24 * 60 * 60))
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

@@ -1,0 +1,192 @@
+//! From a file's bytes to a program that can run: compiled, linked, and asked to
+//! describe itself. And for what can't, the reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::Engine;
+use super::bindings::TaskPre;
+use super::guest::{Guest, GuestHost, RunInfo, RunLost};
+use super::run::{self, Limits};
+use crate::model::{NewEvent, Refusal, RefusalCode, TaskRef, Version};
+
+/// Time for `describe`, which returns a constant. It includes starting an
+/// interpreter, for languages that need one.
+const DESCRIBE_TIME: Duration = Duration::from_secs(5);
+/// Memory for `describe`.
+const DESCRIBE_MEMORY: usize = 512 << 20;
+/// Longest text that `describe` may return.
+const DESCRIBE_BYTES: usize = 256 << 10;
+
+/// Why a file is not a task that can run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// It does not begin like WebAssembly.
+    #[error("this is not a WebAssembly file")]
+    NotWasm,
+    /// It is a core module.
+    #[error(
+        "this is a WebAssembly core module, not a component; build it for wasm32-wasip2, \
+         or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// It is damaged, cut off, or uses what the engine does not have.
+    #[error("this is not a valid component: {0}")]
+    Invalid(String),
+    /// It has no `process` of the right type.
+    #[error("this component does not export `process: func(input: string) -> result<string, failure>`{0}")]
+    NoProcess(String),
+    /// It imports what the host does not have.
+    #[error("this component needs something that the host does not provide: {0}")]
+    MissingImport(String),
+    /// `describe` failed or returned something else than described.
+    #[error("`describe` failed: {0}")]
+    Describe(String),
+}
+
+/// What a task says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Metadata {
+    /// Text for people.
+    pub description: Option<String>,
+    /// JSON Schema that every input matches.
+    pub input_schema: Option<serde_json::Value>,
+    /// JSON Schema of the result.
+    pub output_schema: Option<serde_json::Value>,
+}
+
+/// One version of a task, ready to be instantiated.
+#[derive(Clone)]
+pub struct Program {
+    pub(super) pre: TaskPre<Guest>,
+    /// What this is a version of.
+    pub version: Version,
+    /// What it says of itself.
+    pub metadata: Arc<Metadata>,
+}
+
+impl Engine {
+    /// Compiles and links a file. Blocks for as long as the compiler takes, and
+    /// executes `describe`, so it must not be called on an async thread.
+    pub fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
+        check_header(wasm)?;
+        let component = self
+            .code
+            .component(&self.wasmtime, wasm, &version)
+            .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let has_process = component.get_export(None, "process").map(|(item, _)| item);
+        if !matches!(has_process, Some(ComponentItem::ComponentFunc(_))) {
+            return Err(LoadError::NoProcess(self.what_it_is_instead(&component)));
+        }
+        let pre = self.linker.instantiate_pre(&component);
+        let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
+        let pre = TaskPre::new(pre).map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
+        let described = component.get_export(None, "describe").is_some();
+        let mut program = Program { pre, version, metadata: Arc::default() };
+        if described {
+            program.metadata = Arc::new(self.describe(&program)?);
+        }
+        Ok(program)
+    }
+
+    fn describe(&self, program: &Program) -> Result<Metadata, LoadError> {
+        let host = Arc::new(NoRun::new(program.version));
+        let limits = Limits {
+            memory_bytes: DESCRIBE_MEMORY,
+            deadline: Some(DESCRIBE_TIME),
+            output_bytes: DESCRIBE_BYTES,
+            event_bytes: 0,
+            log_bytes: 0,
+        };
+        let describing = run::describe(self.wasmtime.clone(), program.pre.clone(), host, limits);
+        let text = self
+            .handle()
+            .block_on(super::Ticker::watch(&self.ticker, describing))
+            .map_err(|error| LoadError::Describe(error.message))?;
+        serde_json::from_str(&text)
+            .map_err(|error| LoadError::Describe(format!("it returned no such JSON: {error}")))
+    }
+
+    /// Recognises what people confuse with a task.
+    fn what_it_is_instead(&self, component: &Component) -> String {
+        let ty = component.component_type();
+        let exports: Vec<String> = ty.exports(&self.wasmtime).map(|(name, _)| name.to_owned()).collect();
+        let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
+        if has("wasi:cli/run@") {
+            "; it is a command (wasi:cli/run)".to_owned()
+        } else if has("wasi:http/incoming-handler@") || has("wasi:http/handler@") {
+            "; it is an HTTP handler (wasi:http/proxy)".to_owned()
+        } else if exports.is_empty() {
+            "; it exports nothing".to_owned()
+        } else {
+            format!("; it exports {}", exports.join(", "))
+        }
+    }
+}
+
+/// `\0asm`, then 1 for a core module or 13 and layer 1 for a component.
+fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
+    match wasm {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule),
+        [0, b'a', b's', b'm', 13, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', ..] => {
+            Err(LoadError::Invalid("it is cut off or of an unknown version".to_owned()))
+        }
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+/// The host of a guest that has no run: while it describes itself.
+struct NoRun {
+    info: RunInfo,
+}
+
+impl NoRun {
+    fn new(version: Version) -> Self {
+        let task = TaskRef::parse("default", "describe").expect("a valid name");
+        Self { info: RunInfo { id: String::new(), task, version, attempt: 0, labels: Default::default() } }
+    }
+}
+
+fn no_run() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "there is no run while a task describes itself")
+}
+
+#[async_trait]
+impl GuestHost for NoRun {
+    /// What is printed meanwhile goes nowhere.
+    fn send(&self, _event: NewEvent) -> Result<Option<NewEvent>, RunLost> {
+        Ok(None)
+    }
+
+    async fn room(&self) {}
+
+    async fn flush(&self) -> Result<(), Refusal> {
+        Err(no_run())
+    }
+
+    fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    async fn cancelled(&self) {
+        std::future::pending().await
+    }
+
+    async fn save_checkpoint(&self, _key: String, _value: Vec<u8>) -> Result<(), Refusal> {
+        Err(no_run())
+    }
+
+    async fn load_checkpoint(&self, _key: String) -> Result<Option<Vec<u8>>, Refusal> {
+        Err(no_run())
+    }
+}

@@ -1,0 +1,116 @@
+//! Running guests: compiled once, instantiated for each attempt, bounded, and
+//! stopped wherever they are.
+//!
+//! A [`Program`] is a version of a task, compiled and linked. It runs on threads
+//! of its own ([`Engine::spawn`]), apart from those that serve clients, and
+//! speaks to the rest of the host through [`GuestHost`] alone. It gets clocks,
+//! random numbers and a log for what it prints; nothing else.
+//!
+//! The only room that names wasmtime. Knows nothing of storage, of HTTP, or of
+//! what a run is beyond one call of `process`.
+
+mod bindings;
+mod code;
+mod guest;
+mod imports;
+mod load;
+mod memory;
+mod pool;
+mod run;
+mod stdio;
+mod ticker;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use wasmtime::component::Linker;
+
+use self::code::CodeCache;
+use self::guest::Guest;
+use self::ticker::Ticker;
+
+pub use guest::{GuestHost, RunInfo, RunLost};
+pub use load::{LoadError, Metadata, Program};
+pub use pool::Allocation;
+pub use run::{Attempt, Exit, Limits};
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where compiled code is kept.
+    pub cache: PathBuf,
+    /// Guests that may be alive at once.
+    pub max_instances: u32,
+    /// Threads that execute guests.
+    pub threads: usize,
+}
+
+/// Why an engine could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SetupError(String);
+
+/// Compiles and executes guests.
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Guest>,
+    code: CodeCache,
+    allocation: Allocation,
+    ticker: Arc<Ticker>,
+    /// Executes guests. Taken when the engine is dropped.
+    guests: Option<Runtime>,
+}
+
+impl Engine {
+    /// Sets up memory for guests and the threads that execute them.
+    pub fn new(config: &Config) -> Result<Self, SetupError> {
+        let (wasmtime, allocation) = pool::engine(config.max_instances)?;
+        let setup = |error: wasmtime::Error| SetupError(format!("{error:#}"));
+        let mut linker = Linker::new(&wasmtime);
+        imports::link(&mut linker).map_err(setup)?;
+        let code = CodeCache::new(config.cache.clone(), &wasmtime);
+        let guests = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads.max(1))
+            .thread_name("guest")
+            .enable_time()
+            .build()
+            .map_err(|error| SetupError(format!("can't start threads for guests: {error}")))?;
+        let ticker = Ticker::start(wasmtime.weak());
+        Ok(Self { wasmtime, linker, code, allocation, ticker, guests: Some(guests) })
+    }
+
+    /// Executes a future on the threads for guests.
+    ///
+    /// Guests have their own threads because they may compute without a pause:
+    /// there they take turns with one another, while the system keeps serving
+    /// clients and the disk.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle().spawn(Ticker::watch(&self.ticker, future))
+    }
+
+    /// How memory for guests is set up, and so how many can be alive at once.
+    pub fn allocation(&self) -> &Allocation {
+        &self.allocation
+    }
+
+    fn handle(&self) -> &tokio::runtime::Handle {
+        self.guests.as_ref().expect("present until dropped").handle()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(guests) = self.guests.take() {
+            // Not waiting, because an engine may be dropped where waiting is not allowed. By now the host has
+            // ended every run; at worst a guest is cut off at its next yield.
+            guests.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How memory for guests is set up.
+//!
+//! The pool reserves address space for every guest at start and hands out slots:
+//! starting a guest maps nothing, and the number of memory mappings (which the
+//! kernel bounds) is known beforehand. Where the address space is too small for
+//! a pool, guests get memory one by one.
+
+use std::fs;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::SetupError;
+
+/// Mappings that one guest in the pool needs at most: stack and guard page,
+/// memory below and above what is in use, and its image.
+const MAPPINGS_PER_GUEST: u64 = 5;
+/// Mappings that the rest of the host needs: libraries, threads, compiled code.
+const MAPPINGS_KEPT: u64 = 8_000;
+/// The kernel's bound where it can't be read.
+const DEFAULT_MAX_MAPPINGS: u64 = 65_530;
+/// Below this a pool is not worth its address space.
+const LEAST_SLOTS: u32 = 16;
+
+/// Most that one guest may have of each; what a component of any toolchain
+/// needs, with room. Python brings 200 core instances.
+const CORE_INSTANCES: u32 = 500;
+const MEMORIES: u32 = 16;
+const TABLES: u32 = 100;
+const TABLE_ELEMENTS: usize = 200_000;
+const INSTANCE_BYTES: usize = 8 << 20;
+/// Memory of a guest that stays mapped when its slot is free, so that the next
+/// one does not fault it in again: a small guest's whole heap.
+const KEEP_RESIDENT: usize = 64 << 10;
+
+/// How memory for guests is set up, and so how many can be alive at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// A pool with so many slots.
+    Pool {
+        /// Guests that fit.
+        slots: u32,
+    },
+    /// One by one.
+    OnDemand {
+        /// Guests that fit.
+        limit: u32,
+        /// Why there is no pool.
+        reason: String,
+    },
+}
+
+impl Allocation {
+    /// Guests that can be alive at once.
+    pub const fn max_instances(&self) -> u32 {
+        match self {
+            Self::Pool { slots } => *slots,
+            Self::OnDemand { limit, .. } => *limit,
+        }
+    }
+}
+
+/// An engine for `wanted` guests at once, or as many as this system allows.
+pub(super) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
+    let possible = max_mappings().saturating_sub(MAPPINGS_KEPT) / MAPPINGS_PER_GUEST;
+    let wanted = wanted.max(1).min(u32::try_from(possible).unwrap_or(u32::MAX)).max(LEAST_SLOTS);
+    let mut slots = wanted;
+    let mut reason = String::new();
+    while slots >= LEAST_SLOTS {
+        let mut config = config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        match Engine::new(&config) {
+            Ok(engine) => return Ok((engine, Allocation::Pool { slots })),
+            Err(error) => reason = format!("{error:#}"),
+        }
+        slots /= 2;
+    }
+    let engine =
+        Engine::new(&config()).map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))?;
+    Ok((engine, Allocation::OnDemand { limit: wanted, reason }))
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        // The stable contract is synchronous; without this, stores are cheaper.
+        .concurrency_support(false)
+        .memory_init_cow(true)
+        .wasm_exceptions(true);
+    config
+}
+
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(8).max(10 * CORE_INSTANCES))
+        .total_memories(slots)
+        .total_tables(slots.saturating_mul(2).max(10 * TABLES))
+        .total_stacks(slots)
+        .total_gc_heaps(slots.min(1000))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .max_component_instance_size(INSTANCE_BYTES)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT);
+    pool
+}
+
+/// How many memory mappings the kernel allows this process.
+fn max_mappings() -> u64 {
+    let setting = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    setting.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_MAX_MAPPINGS)
+}

@@ -1,0 +1,204 @@
+//! One attempt: instantiate, call `process`, and say how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout_at;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+
+use super::bindings::TaskPre;
+use super::bindings::streamtask::task::types::Failure;
+use super::guest::{Guest, GuestHost, RunLost};
+use super::load::Program;
+use crate::model::{ErrorKind, Json, RunError};
+
+/// Most bytes that a guest may hand over in one call, as arguments or result.
+/// Beyond it the call traps, because the host would have to hold them to answer.
+const MAX_CALL_BYTES: usize = 16 << 20;
+
+/// What one attempt may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// All memories and tables together.
+    pub memory_bytes: usize,
+    /// From start to end, however it is spent.
+    pub deadline: Option<Duration>,
+    /// The result.
+    pub output_bytes: usize,
+    /// The data of one event.
+    pub event_bytes: usize,
+    /// Everything printed to stdout and stderr.
+    pub log_bytes: usize,
+}
+
+/// What to execute.
+pub struct Attempt {
+    /// The version to execute.
+    pub program: Program,
+    /// The input of the run.
+    pub input: Json,
+    /// Its side of the host.
+    pub host: Arc<dyn GuestHost>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// `process` returned this.
+    Output(Json),
+    /// It did not, for this reason.
+    Failed(RunError),
+    /// The run is no longer this host's; nothing is to be written.
+    Lost,
+}
+
+impl Attempt {
+    /// Executes the attempt. Dropping the future stops the guest wherever it is.
+    pub async fn run(self) -> Exit {
+        let engine = self.program.pre.engine().clone();
+        let mut store = store(&engine, Arc::clone(&self.host), self.limits);
+        let pre = self.program.pre;
+        let input = self.input;
+        let called = within_deadline(&mut store, async |store| {
+            let task = pre.instantiate_async(&mut *store).await?;
+            task.call_process(store, input.as_str()).await
+        })
+        .await;
+        let output = store.data().output.clone();
+        output.finish().await;
+        match called {
+            Ok(Ok(text)) => match checked_output(text, self.limits.output_bytes) {
+                Ok(json) => Exit::Output(json),
+                Err(error) => Exit::Failed(error),
+            },
+            Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
+            Err(stop) => stop.explain(store.data()),
+        }
+    }
+}
+
+/// Calls `describe` of a guest that has no run.
+pub(super) async fn describe(
+    engine: wasmtime::Engine,
+    pre: TaskPre<Guest>,
+    host: Arc<dyn GuestHost>,
+    limits: Limits,
+) -> Result<String, RunError> {
+    let mut store = store(&engine, host, limits);
+    let called = within_deadline(&mut store, async |store| {
+        let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+        let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
+        function.call_async(store, ()).await
+    })
+    .await;
+    match called {
+        Ok((text,)) if text.len() <= limits.output_bytes => Ok(text),
+        Ok((text,)) => {
+            let message = format!("it returned {} bytes; the limit is {}", text.len(), limits.output_bytes);
+            Err(RunError::new(ErrorKind::InvalidOutput, message))
+        }
+        Err(stop) => match stop.explain(store.data()) {
+            Exit::Failed(error) => Err(error),
+            Exit::Output(_) | Exit::Lost => Err(RunError::new(ErrorKind::Internal, "stopped")),
+        },
+    }
+}
+
+/// A store with every limit armed.
+fn store(engine: &wasmtime::Engine, host: Arc<dyn GuestHost>, limits: Limits) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(host, limits));
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(MAX_CALL_BYTES);
+    store.set_epoch_deadline(1);
+    // Goes to the back of the queue, behind timers and other guests; a plain yield would come back first.
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    store
+}
+
+/// Why a guest did not return.
+enum Stop {
+    Deadline,
+    Error(wasmtime::Error),
+}
+
+/// Runs `call` until the guest's deadline. The time limit is outside of the
+/// guest, so that it also ends one that waits in a call to the host.
+async fn within_deadline<T>(
+    store: &mut Store<Guest>,
+    call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
+) -> Result<T, Stop> {
+    match store.data().deadline {
+        None => call(store).await.map_err(Stop::Error),
+        Some(deadline) => match timeout_at(deadline, call(store)).await {
+            Ok(called) => called.map_err(Stop::Error),
+            Err(_) => Err(Stop::Deadline),
+        },
+    }
+}
+
+fn checked_output(text: String, limit: usize) -> Result<Json, RunError> {
+    if text.len() > limit {
+        let message = format!("the result has {} bytes; the limit is {limit}", text.len());
+        return Err(RunError::new(ErrorKind::InvalidOutput, message));
+    }
+    Json::parse(text).map_err(|error| {
+        RunError::new(ErrorKind::InvalidOutput, format!("the result is not valid JSON: {error}"))
+    })
+}
+
+fn from_failure(failure: Failure) -> RunError {
+    let details =
+        failure.details.map(|details| Json::parse(details.clone()).unwrap_or_else(|_| Json::of(&details)));
+    RunError {
+        kind: ErrorKind::Failure,
+        message: failure.message,
+        code: failure.code,
+        details,
+        retryable: failure.retryable,
+        trace: None,
+    }
+}
+
+impl Stop {
+    fn explain(self, guest: &Guest) -> Exit {
+        let error = match self {
+            Self::Deadline => {
+                let limit = guest.limits.deadline.unwrap_or_default();
+                let message = format!("the attempt took longer than {limit:?}");
+                return Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, message));
+            }
+            Self::Error(error) => error,
+        };
+        if error.downcast_ref::<RunLost>().is_some() {
+            return Exit::Lost;
+        }
+        let trace = error.downcast_ref::<WasmBacktrace>().map(trace);
+        let (kind, message) = if let Some(limit) = guest.memory.exceeded() {
+            (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory"))
+        } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            (ErrorKind::Trap, format!("the guest ended itself with exit code {}", exit.0))
+        } else if let Some(trap) = error.downcast_ref::<Trap>() {
+            (ErrorKind::Trap, trap.to_string())
+        } else {
+            (ErrorKind::Trap, error.root_cause().to_string())
+        };
+        // What the guest printed last usually says why: a panic's message, an exception.
+        let last_words = guest.output.stderr_tail();
+        let message = if last_words.is_empty() { message } else { format!("{message}: {last_words}") };
+        Exit::Failed(RunError { trace, ..RunError::new(kind, message) })
+    }
+}
+
+/// One frame a line, innermost first.
+fn trace(backtrace: &WasmBacktrace) -> String {
+    let frame = |frame: &wasmtime::FrameInfo| {
+        let module = frame.module().name().unwrap_or("?");
+        match frame.func_name() {
+            Some(name) => format!("{module}!{name}"),
+            None => format!("{module}!function {}", frame.func_index()),
+        }
+    };
+    backtrace.frames().iter().map(frame).collect::<Vec<_>>().join("\n")
+}

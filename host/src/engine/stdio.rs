@@ -1,0 +1,222 @@
+//! What a guest prints, as `log` events: one for each line.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::guest::GuestHost;
+use crate::model::{Content, EventType, Json, NewEvent, Timestamp};
+
+/// A longer line is cut into several events.
+const MAX_LINE_BYTES: usize = 8 << 10;
+/// Bytes a guest may write before it has to ask again.
+const WRITE_BYTES: usize = 64 << 10;
+/// The end of stderr that is kept to explain a trap.
+const TAIL_BYTES: usize = 1 << 10;
+
+/// Both outputs of one guest, and the budget that they share.
+#[derive(Clone)]
+pub(super) struct GuestOutput {
+    inner: Arc<Mutex<Inner>>,
+    host: Arc<dyn GuestHost>,
+}
+
+struct Inner {
+    /// Bytes that may still be logged.
+    budget: usize,
+    /// Lines that the host had no room for, oldest first.
+    waiting: VecDeque<NewEvent>,
+    /// The unfinished lines of stdout and stderr.
+    lines: [Vec<u8>; 2],
+    tail: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl GuestOutput {
+    /// Logs at most `budget` bytes in all; the rest is dropped, and the log says so.
+    pub(super) fn new(host: Arc<dyn GuestHost>, budget: usize) -> Self {
+        let inner = Inner { budget, waiting: VecDeque::new(), lines: Default::default(), tail: Vec::new() };
+        Self { inner: Arc::new(Mutex::new(inner)), host }
+    }
+
+    pub(super) fn stdout(&self) -> GuestStream {
+        GuestStream { output: self.clone(), stream: Stream::Stdout }
+    }
+
+    pub(super) fn stderr(&self) -> GuestStream {
+        GuestStream { output: self.clone(), stream: Stream::Stderr }
+    }
+
+    /// Sends what is left, also a line without an end. To be called when the
+    /// guest is over.
+    pub(super) async fn finish(&self) {
+        {
+            let mut inner = self.inner.lock().expect("no panic while held");
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let line = std::mem::take(&mut inner.lines[stream as usize]);
+                if !line.is_empty() {
+                    inner.log(stream, &line);
+                }
+            }
+        }
+        while !self.send_waiting() {
+            self.host.room().await;
+        }
+    }
+
+    /// The last lines of stderr.
+    pub(super) fn stderr_tail(&self) -> String {
+        let inner = self.inner.lock().expect("no panic while held");
+        let text = String::from_utf8_lossy(&inner.tail);
+        // Cut at the front, so the first line may be a fragment.
+        let whole = if inner.tail.len() < TAIL_BYTES {
+            &text
+        } else {
+            text.split_once('\n').map_or("", |(_, rest)| rest)
+        };
+        whole.trim().to_owned()
+    }
+
+    fn write(&self, stream: Stream, bytes: &[u8]) {
+        let mut inner = self.inner.lock().expect("no panic while held");
+        if let Stream::Stderr = stream {
+            inner.tail.extend_from_slice(bytes);
+            let excess = inner.tail.len().saturating_sub(TAIL_BYTES);
+            inner.tail.drain(..excess);
+        }
+        let mut line = std::mem::take(&mut inner.lines[stream as usize]);
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            for piece in part.chunks(MAX_LINE_BYTES) {
+                line.extend_from_slice(piece);
+                if line.ends_with(b"\n") || line.len() >= MAX_LINE_BYTES {
+                    inner.log(stream, &line);
+                    line.clear();
+                }
+            }
+        }
+        inner.lines[stream as usize] = line;
+        drop(inner);
+        self.send_waiting();
+    }
+
+    /// Sends as many lines as the host has room for; says whether that was all.
+    fn send_waiting(&self) -> bool {
+        let mut inner = self.inner.lock().expect("no panic while held");
+        while let Some(event) = inner.waiting.pop_front() {
+            match self.host.send(event) {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    inner.waiting.push_front(event);
+                    return false;
+                }
+                // Nobody will ever read the rest.
+                Err(_) => inner.waiting.clear(),
+            }
+        }
+        true
+    }
+}
+
+impl Inner {
+    fn log(&mut self, stream: Stream, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if self.budget == 0 {
+            return;
+        }
+        let name = match stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        };
+        // A line costs at least its event, so that empty lines are bounded too.
+        let cost = line.len().max(16);
+        let data = if cost <= self.budget {
+            self.budget -= cost;
+            serde_json::json!({ "stream": name, "message": String::from_utf8_lossy(line) })
+        } else {
+            self.budget = 0;
+            serde_json::json!({ "stream": name, "message": "the log limit is reached; what follows is dropped", "truncated": true })
+        };
+        let event = NewEvent {
+            event_type: EventType::trusted("log"),
+            channel: None,
+            content: Content::Json(Json::of(&data)),
+            time: Timestamp::now(),
+        };
+        self.waiting.push_back(event);
+    }
+}
+
+/// One of the two outputs.
+pub(super) struct GuestStream {
+    output: GuestOutput,
+    stream: Stream,
+}
+
+impl IsTerminal for GuestStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(GuestStream { output: self.output.clone(), stream: self.stream })
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(GuestStream { output: self.output.clone(), stream: self.stream })
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for GuestStream {
+    async fn ready(&mut self) {
+        while !self.output.send_waiting() {
+            self.output.host.room().await;
+        }
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for GuestStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.output.write(self.stream, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(if self.output.send_waiting() { WRITE_BYTES } else { 0 })
+    }
+}
+
+/// Only asked for by hosts of WASI 0.3 and preview 1; kept in step with the above.
+impl AsyncWrite for GuestStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.output.write(self.stream, bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,118 @@
+//! The clock that makes computing guests pause.
+//!
+//! Compiled code compares a counter at every loop and call; this thread moves
+//! the counter. A guest that sees it moved gives up its thread and queues up
+//! behind the others. So a guest that never calls the host still delays nobody
+//! by more than a tick for each guest that computes on the same thread.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use wasmtime::EngineWeak;
+
+/// Longest time a guest computes without a pause. Shorter ticks cost a switch
+/// of tasks each (about a microsecond), longer ones delay others.
+const TICK: Duration = Duration::from_millis(3);
+/// Ticks without a guest on any thread after which the clock stops, so that an
+/// idle host wakes nobody.
+const IDLE_TICKS: u32 = 16;
+
+/// The clock; runs until the engine it belongs to is gone.
+pub(super) struct Ticker {
+    /// Guests that are on a thread right now.
+    executing: AtomicUsize,
+    stopped: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+impl Ticker {
+    /// Starts the clock's thread.
+    pub(super) fn start(engine: EngineWeak) -> Arc<Self> {
+        let ticker = Arc::new(Self {
+            executing: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            thread: std::sync::OnceLock::new(),
+        });
+        let weak = Arc::downgrade(&ticker);
+        let thread = thread::Builder::new()
+            .name("guest-ticker".to_owned())
+            .spawn(move || {
+                let mut idle = 0;
+                while let (Some(ticker), Some(engine)) = (weak.upgrade(), engine.upgrade()) {
+                    engine.increment_epoch();
+                    idle = if ticker.executing.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
+                    if idle < IDLE_TICKS {
+                        drop((ticker, engine));
+                        thread::sleep(TICK);
+                    } else {
+                        ticker.wait_for_work();
+                        idle = 0;
+                    }
+                }
+            })
+            .expect("the system has room for one more thread at start");
+        let _ = ticker.thread.set(thread.thread().clone());
+        ticker
+    }
+
+    fn wait_for_work(&self) {
+        // First say so, then look again: who starts in between sees it and wakes us.
+        self.stopped.store(true, Ordering::SeqCst);
+        if self.executing.load(Ordering::SeqCst) == 0 {
+            // Bounded, to notice when the engine is gone.
+            thread::park_timeout(Duration::from_secs(1));
+        }
+        self.stopped.store(false, Ordering::SeqCst);
+    }
+
+    /// Keeps the clock running while `future` is on a thread.
+    pub(super) fn watch<F>(ticker: &Arc<Self>, future: F) -> Watched<F> {
+        Watched { ticker: Arc::clone(ticker), future }
+    }
+}
+
+/// A future whose time on a thread is known to the clock.
+pub(super) struct Watched<F> {
+    ticker: Arc<Ticker>,
+    future: F,
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: `future` is pinned with `self` and is never moved out of it.
+        let (ticker, future) = unsafe {
+            let this = self.get_unchecked_mut();
+            (&this.ticker, Pin::new_unchecked(&mut this.future))
+        };
+        let _executing = Executing::new(ticker);
+        future.poll(context)
+    }
+}
+
+/// Counts one guest as executing, also if it panics.
+struct Executing<'a>(&'a Ticker);
+
+impl<'a> Executing<'a> {
+    fn new(ticker: &'a Ticker) -> Self {
+        ticker.executing.fetch_add(1, Ordering::SeqCst);
+        if ticker.stopped.load(Ordering::SeqCst)
+            && let Some(thread) = ticker.thread.get()
+        {
+            thread.unpark();
+        }
+        Self(ticker)
+    }
+}
+
+impl Drop for Executing<'_> {
+    fn drop(&mut self) {
+        self.0.executing.fetch_sub(1, Ordering::Relaxed);
+    }
+}

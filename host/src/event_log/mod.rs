@@ -1,0 +1,112 @@
+//! What runs say: appended, committed, then delivered.
+//!
+//! The hot path of the host goes through this room:
+//! guest → [`RunLog::send`] → storage's group commit → [`Outbox::done`] →
+//! window → every [`Subscription`]. Nothing is published before it is durable.
+//!
+//! Each run under way has a [`RunLog`]: an outbox towards storage, bounded, and
+//! a window of its newest events for whoever follows it. Subscribers own no
+//! queue: each is a position, and reads from the window or, when it is further
+//! behind, from storage.
+//!
+//! Knows nothing of formats, connections, or of how a run is executed. It gives
+//! formats a place to keep what they made of a segment ([`Segment::encoded`]).
+//!
+//! [`Outbox::done`]: crate::storage::Outbox::done
+
+mod run_log;
+mod subscription;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+
+use crate::model::{NewEvent, Outcome, RunId, RunKey};
+use crate::notifier::{Notifier, Topic};
+use crate::storage::{Claimed, Result, Storage};
+
+pub use run_log::RunLog;
+pub use subscription::{Delivery, Position, Subscription};
+pub use window::{ENCODINGS, Encoded, Segment};
+
+/// The logs of all runs.
+pub struct EventLog {
+    storage: Arc<dyn Storage>,
+    notifier: Arc<dyn Notifier>,
+    /// Runs that this host executes, by id.
+    live: Mutex<HashMap<RunId, Arc<RunLog>>>,
+    shared: Arc<Shared>,
+}
+
+/// Counted over all runs under way, to bound what they hold in memory.
+#[derive(Default)]
+struct Shared {
+    /// Runs under way.
+    runs: AtomicUsize,
+    /// Bytes in all outboxes.
+    waiting: AtomicUsize,
+}
+
+impl EventLog {
+    /// With no run under way.
+    pub fn new(storage: Arc<dyn Storage>, notifier: Arc<dyn Notifier>) -> Arc<Self> {
+        Arc::new(Self { storage, notifier, live: Mutex::default(), shared: Arc::default() })
+    }
+
+    /// Opens the log of a run for the attempt that was claimed.
+    pub fn open(&self, claimed: &Claimed) -> Arc<RunLog> {
+        let log = RunLog::new(claimed, Arc::clone(&self.storage), Arc::clone(&self.shared));
+        self.live.lock().expect("no panic while held").insert(claimed.run.key.id.clone(), Arc::clone(&log));
+        // Those who waited for the run while it was queued now find it here.
+        self.notifier.notify(&Topic::Run(claimed.run.key.id.clone()));
+        log
+    }
+
+    /// Ends a run after all it has sent. When this returns, the terminal event
+    /// is durable and on its way to the subscribers.
+    pub async fn finish(&self, log: &Arc<RunLog>, outcome: Outcome) -> Result<()> {
+        let finished = self.storage.finish(log.run(), log.fence(), outcome).await;
+        let result = finished.map(|event| log.publish_last(event));
+        self.close(log);
+        result
+    }
+
+    /// Puts a run back into the queue, for another attempt, after all it has
+    /// sent. `event` tells the subscribers why.
+    pub async fn requeue(&self, log: &Arc<RunLog>, event: NewEvent) -> Result<()> {
+        let requeued = self.storage.requeue(log.run(), log.fence(), event).await;
+        self.close(log);
+        requeued.map(drop)
+    }
+
+    /// This host executes the run no more; its subscribers look elsewhere.
+    pub fn close(&self, log: &Arc<RunLog>) {
+        let id = &log.run().id;
+        let mut live = self.live.lock().expect("no panic while held");
+        // A later attempt may have opened its own log meanwhile.
+        if live.get(id).is_some_and(|current| Arc::ptr_eq(current, log)) {
+            live.remove(id);
+        }
+        drop(live);
+        log.detach();
+        self.notifier.notify(&Topic::Run(id.clone()));
+    }
+
+    /// Follows a run from a position. `run` must exist.
+    pub async fn subscribe(self: &Arc<Self>, run: RunKey, position: Position) -> Result<Subscription> {
+        Subscription::new(Arc::clone(self), run, position).await
+    }
+
+    /// The number of a run's newest durable event; 0 if there is none.
+    pub async fn head(&self, run: &RunKey) -> Result<u64> {
+        match self.live(&run.id) {
+            Some(log) => Ok(log.head()),
+            None => self.storage.last_seq(run.no).await,
+        }
+    }
+
+    fn live(&self, id: &RunId) -> Option<Arc<RunLog>> {
+        self.live.lock().expect("no panic while held").get(id).cloned()
+    }
+}

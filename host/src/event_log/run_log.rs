@@ -1,0 +1,247 @@
+//! One run under way: what it sends, on its way into storage and to the window.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::Shared;
+use super::window::{Found, Window};
+use crate::model::{Event, Fence, NewEvent, RunKey};
+use crate::storage::{Batch, Claimed, Outbox, Result, Storage, StorageError};
+
+/// Events that may wait for the writer. Enough to fill a commit while the one
+/// before is flushed; a guest that is ahead by more waits.
+const OUTBOX_EVENTS: usize = 2048;
+/// The same in bytes.
+const OUTBOX_BYTES: usize = 1 << 20;
+/// Bytes that may wait for the writer in all runs together. Beyond this each
+/// run may have one event waiting.
+const OUTBOX_BYTES_IN_ALL: usize = 128 << 20;
+/// Most bytes of events that one run's window keeps.
+const WINDOW_BYTES: usize = 1 << 20;
+/// Bytes that the windows of all runs share. As runs become many, each window
+/// becomes small, down to [`WINDOW_MIN_BYTES`].
+const WINDOW_BYTES_IN_ALL: usize = 64 << 20;
+/// Least bytes that one run's window keeps: some events for those who follow it
+/// closely.
+const WINDOW_MIN_BYTES: usize = 4 << 10;
+
+/// The log of one attempt under way, on the host that executes it.
+pub struct RunLog {
+    run: RunKey,
+    fence: Fence,
+    attempt: u32,
+    storage: Arc<dyn Storage>,
+    shared: Arc<Shared>,
+    outbox: Mutex<Waiting>,
+    /// Notified when the writer has taken what was waiting.
+    taken: Notify,
+    /// Notified when what was taken is durable or refused.
+    settled: Notify,
+    window: Window,
+}
+
+/// What waits for the writer. The lock is held for a push or a swap, never
+/// across a call.
+#[derive(Default)]
+struct Waiting {
+    events: Vec<NewEvent>,
+    bytes: usize,
+    /// Whether storage knows that something waits, so that one announcement
+    /// serves all events until they are taken.
+    announced: bool,
+    /// Events sent, and those of them that are durable.
+    sent: u64,
+    durable: u64,
+    /// Why nothing more can be sent.
+    lost: Option<StorageError>,
+}
+
+impl RunLog {
+    pub(super) fn new(claimed: &Claimed, storage: Arc<dyn Storage>, shared: Arc<Shared>) -> Arc<Self> {
+        shared.runs.fetch_add(1, Ordering::Relaxed);
+        let window = Window::new(claimed.last_seq - claimed.events.len() as u64);
+        let log = Self {
+            run: claimed.run.key.clone(),
+            fence: claimed.fence,
+            attempt: claimed.run.attempt,
+            storage,
+            shared,
+            outbox: Mutex::default(),
+            taken: Notify::new(),
+            settled: Notify::new(),
+            window,
+        };
+        if !claimed.events.is_empty() {
+            log.publish(claimed.events.clone());
+        }
+        Arc::new(log)
+    }
+
+    /// The run.
+    pub fn run(&self) -> &RunKey {
+        &self.run
+    }
+
+    /// The right to write to the run.
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// Takes an event, or gives it back if too many wait: try again after
+    /// [`room`](Self::room).
+    ///
+    /// This is the hot path: one lock, one push, and for the first event of a
+    /// group one message to the writer.
+    pub fn send(self: &Arc<Self>, event: NewEvent) -> Result<Option<NewEvent>> {
+        let cost = event.cost();
+        let mut outbox = self.outbox.lock().expect("no panic while held");
+        if let Some(lost) = &outbox.lost {
+            return Err(lost.clone());
+        }
+        if !outbox.events.is_empty() && self.is_full(&outbox, cost) {
+            return Ok(Some(event));
+        }
+        outbox.events.push(event);
+        outbox.bytes += cost;
+        outbox.sent += 1;
+        let announce = !std::mem::replace(&mut outbox.announced, true);
+        drop(outbox);
+        self.shared.waiting.fetch_add(cost, Ordering::Relaxed);
+        if announce {
+            self.storage.append(Arc::clone(self) as Arc<dyn Outbox>);
+        }
+        Ok(None)
+    }
+
+    fn is_full(&self, outbox: &Waiting, cost: usize) -> bool {
+        outbox.events.len() >= OUTBOX_EVENTS
+            || outbox.bytes + cost > OUTBOX_BYTES
+            || self.shared.waiting.load(Ordering::Relaxed) + cost > OUTBOX_BYTES_IN_ALL
+    }
+
+    /// Waits until the writer has taken what waits now.
+    pub async fn room(&self) {
+        let taken = self.taken.notified();
+        tokio::pin!(taken);
+        // Listen before looking: it may be taken in between.
+        taken.as_mut().enable();
+        let waits = {
+            let outbox = self.outbox.lock().expect("no panic while held");
+            !outbox.events.is_empty() && outbox.lost.is_none()
+        };
+        if waits {
+            taken.await;
+        }
+    }
+
+    /// Takes an event, waiting for room.
+    pub async fn send_when_room(self: &Arc<Self>, mut event: NewEvent) -> Result<()> {
+        while let Some(refused) = self.send(event)? {
+            event = refused;
+            self.room().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was sent before is durable.
+    pub async fn flush(&self) -> Result<()> {
+        let sent = self.outbox.lock().expect("no panic while held").sent;
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            {
+                let outbox = self.outbox.lock().expect("no panic while held");
+                if outbox.durable >= sent {
+                    return Ok(());
+                }
+                if let Some(lost) = &outbox.lost {
+                    return Err(lost.clone());
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// The number of the newest durable event.
+    pub(super) fn head(&self) -> u64 {
+        self.window.head()
+    }
+
+    pub(super) fn read(&self, after: u64, limit: usize) -> Found {
+        self.window.read(after, limit)
+    }
+
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.window.changed()
+    }
+
+    /// The terminal event, which storage has committed after all others.
+    pub(super) fn publish_last(&self, event: Event) {
+        self.publish(vec![event]);
+    }
+
+    /// Nothing more will be sent from here.
+    pub(super) fn detach(&self) {
+        self.outbox.lock().expect("no panic while held").lost.get_or_insert(StorageError::Fenced);
+        self.window.close();
+        self.taken.notify_waiters();
+        self.settled.notify_waiters();
+    }
+
+    fn publish(&self, events: Vec<Event>) {
+        let runs = self.shared.runs.load(Ordering::Relaxed).max(1);
+        let allowance = (WINDOW_BYTES_IN_ALL / runs).clamp(WINDOW_MIN_BYTES, WINDOW_BYTES);
+        self.window.publish(events, allowance);
+    }
+}
+
+impl Outbox for RunLog {
+    fn take(&self) -> Option<Batch> {
+        let mut outbox = self.outbox.lock().expect("no panic while held");
+        outbox.announced = false;
+        let events = std::mem::take(&mut outbox.events);
+        let bytes = std::mem::take(&mut outbox.bytes);
+        drop(outbox);
+        self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken.notify_waiters();
+        if events.is_empty() {
+            return None;
+        }
+        Some(Batch { run: self.run.no, fence: self.fence, attempt: self.attempt, events })
+    }
+
+    fn done(&self, result: Result<Vec<Event>>) {
+        let count = match &result {
+            Ok(events) => events.len() as u64,
+            Err(_) => 0,
+        };
+        let result = result.map(|events| {
+            if !events.is_empty() {
+                self.publish(events);
+            }
+        });
+        {
+            let mut outbox = self.outbox.lock().expect("no panic while held");
+            outbox.durable += count;
+            if let Err(error) = result {
+                outbox.lost = Some(error);
+                outbox.events.clear();
+                self.shared.waiting.fetch_sub(std::mem::take(&mut outbox.bytes), Ordering::Relaxed);
+            }
+        }
+        self.settled.notify_waiters();
+        self.taken.notify_waiters();
+    }
+}
+
+impl Drop for RunLog {
+    fn drop(&mut self) {
+        self.shared.runs.fetch_sub(1, Ordering::Relaxed);
+        if let Ok(outbox) = self.outbox.lock() {
+            self.shared.waiting.fetch_sub(outbox.bytes, Ordering::Relaxed);
+        }
+    }
+}

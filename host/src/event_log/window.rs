@@ -1,0 +1,235 @@
+//! The newest events of a run under way, for all who follow it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::model::Event;
+
+/// Forms that a segment can be kept in; each format that wants its bytes shared
+/// takes one number below this.
+pub const ENCODINGS: usize = 6;
+/// Data in one segment in bytes. A subscriber that stalls in the middle of one
+/// keeps it alive, so it bounds what a stalled client costs; much smaller ones
+/// would cost fast clients a system call for too few events.
+const SEGMENT_BYTES: usize = 32 << 10;
+
+/// Consecutive events of one run, and their encoded forms, made once and shared
+/// by all subscribers.
+pub struct Segment {
+    events: Box<[Event]>,
+    encoded: [OnceLock<Encoded>; ENCODINGS],
+}
+
+/// A segment's events in some format, one after the other.
+pub struct Encoded {
+    /// All events.
+    pub bytes: Bytes,
+    /// Where each event ends in `bytes`.
+    pub ends: Box<[u32]>,
+}
+
+impl Segment {
+    /// Of at least one event; their numbers follow one another.
+    pub(super) fn new(events: Vec<Event>) -> Arc<Self> {
+        debug_assert!(!events.is_empty());
+        Arc::new(Self { events: events.into_boxed_slice(), encoded: Default::default() })
+    }
+
+    /// The events.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The number of the first event.
+    pub fn first_seq(&self) -> u64 {
+        self.events[0].seq
+    }
+
+    /// The number of the last event.
+    pub fn last_seq(&self) -> u64 {
+        self.events[self.events.len() - 1].seq
+    }
+
+    /// The form number `encoding`, made by `encode` if this is the first to ask.
+    pub fn encoded(&self, encoding: usize, encode: impl FnOnce(&[Event]) -> Encoded) -> &Encoded {
+        self.encoded[encoding].get_or_init(|| encode(&self.events))
+    }
+
+    fn cost(&self) -> usize {
+        self.events.iter().map(|event| event.what.cost()).sum()
+    }
+}
+
+/// What a position finds in the window.
+pub(super) enum Found {
+    /// Events that follow the position; the first may lie before it.
+    Events(Vec<Arc<Segment>>),
+    /// Nothing yet.
+    CaughtUp,
+    /// The position is older than the window: storage has what follows.
+    Behind,
+    /// The position is at the end of the run, or this host no longer executes
+    /// it: storage knows.
+    Closed,
+}
+
+/// A bounded run of segments up to the newest event.
+pub(super) struct Window {
+    inner: Mutex<Inner>,
+    /// Notified after every change.
+    changed: Notify,
+}
+
+struct Inner {
+    segments: VecDeque<Arc<Segment>>,
+    /// What `segments` cost, in bytes of events. Their encoded forms come on
+    /// top: at most [`ENCODINGS`] times as much, in practice once.
+    bytes: usize,
+    /// The number of the newest event.
+    head: u64,
+    closed: bool,
+}
+
+impl Window {
+    /// Empty, after event `head`.
+    pub(super) fn new(head: u64) -> Self {
+        let inner = Inner { segments: VecDeque::new(), bytes: 0, head, closed: false };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
+    /// Adds events that follow the newest one, and drops the oldest beyond
+    /// `allowance` bytes. Wakes everyone.
+    pub(super) fn publish(&self, events: Vec<Event>, allowance: usize) {
+        let mut inner = self.inner.lock().expect("no panic while held");
+        for segment in segments(events) {
+            debug_assert_eq!(segment.first_seq(), inner.head + 1);
+            inner.head = segment.last_seq();
+            inner.bytes += segment.cost();
+            inner.segments.push_back(segment);
+        }
+        while inner.bytes > allowance {
+            let Some(oldest) = inner.segments.pop_front() else { break };
+            inner.bytes -= oldest.cost();
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Nothing will follow here. Wakes everyone.
+    pub(super) fn close(&self) {
+        self.inner.lock().expect("no panic while held").closed = true;
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn head(&self) -> u64 {
+        self.inner.lock().expect("no panic while held").head
+    }
+
+    /// Becomes ready at the next change after it was enabled.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Whole segments that follow `after`, about `limit` bytes of them.
+    pub(super) fn read(&self, after: u64, limit: usize) -> Found {
+        let inner = self.inner.lock().expect("no panic while held");
+        if after >= inner.head {
+            return if inner.closed { Found::Closed } else { Found::CaughtUp };
+        }
+        let from = inner.segments.partition_point(|segment| segment.last_seq() <= after);
+        match inner.segments.get(from) {
+            Some(first) if first.first_seq() <= after + 1 => {}
+            _ => return Found::Behind,
+        }
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        for segment in inner.segments.range(from..) {
+            if bytes >= limit {
+                break;
+            }
+            bytes += segment.cost();
+            found.push(Arc::clone(segment));
+        }
+        Found::Events(found)
+    }
+}
+
+/// Cuts events into segments of about [`SEGMENT_BYTES`].
+pub(super) fn segments(events: Vec<Event>) -> impl Iterator<Item = Arc<Segment>> {
+    let mut events = events.into_iter().peekable();
+    std::iter::from_fn(move || {
+        events.peek()?;
+        let mut bytes = 0;
+        let mut segment = Vec::new();
+        while bytes < SEGMENT_BYTES
+            && let Some(event) = events.next()
+        {
+            bytes += event.what.cost();
+            segment.push(event);
+        }
+        Some(Segment::new(segment))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NewEvent;
+
+    fn events(seqs: std::ops::RangeInclusive<u64>) -> Vec<Event> {
+        seqs.map(|seq| Event { seq, attempt: 1, what: NewEvent::of_host("test", &seq) }).collect()
+    }
+
+    fn found(window: &Window, after: u64) -> Vec<u64> {
+        match window.read(after, usize::MAX) {
+            Found::Events(segments) => {
+                segments.iter().flat_map(|s| s.events()).map(|event| event.seq).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_position_finds_all_that_follows_in_whole_segments() {
+        let window = Window::new(0);
+        window.publish(events(1..=3), usize::MAX);
+        window.publish(events(4..=5), usize::MAX);
+        assert_eq!(found(&window, 0), [1, 2, 3, 4, 5]);
+        assert_eq!(found(&window, 2), [1, 2, 3, 4, 5]);
+        assert_eq!(found(&window, 3), [4, 5]);
+        assert!(matches!(window.read(5, usize::MAX), Found::CaughtUp));
+        assert!(matches!(window.read(99, usize::MAX), Found::CaughtUp));
+    }
+
+    #[test]
+    fn what_no_longer_fits_is_left_to_storage() {
+        let window = Window::new(0);
+        window.publish(events(1..=1000), 1);
+        assert!(matches!(window.read(0, usize::MAX), Found::Behind));
+        assert!(matches!(window.read(999, usize::MAX), Found::Behind));
+        assert!(matches!(window.read(1000, usize::MAX), Found::CaughtUp));
+        window.publish(events(1001..=1001), usize::MAX);
+        assert!(matches!(window.read(999, usize::MAX), Found::Behind));
+        assert_eq!(found(&window, 1000), [1001]);
+    }
+
+    #[test]
+    fn a_closed_window_still_serves_what_it_has() {
+        let window = Window::new(7);
+        window.publish(events(8..=9), usize::MAX);
+        window.close();
+        assert_eq!(found(&window, 7), [8, 9]);
+        assert!(matches!(window.read(9, usize::MAX), Found::Closed));
+    }
+
+    #[test]
+    fn segments_are_bounded_and_lose_nothing() {
+        let all: Vec<_> = segments(events(1..=2000)).collect();
+        assert!(all.len() > 1);
+        let seqs: Vec<u64> = all.iter().flat_map(|s| s.events()).map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=2000).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,293 @@
+use std::fmt;
+
+use super::{Json, RunError, RunStatus, Timestamp, Version};
+
+/// Types with this prefix are the host's; guests can't send them.
+pub const HOST_PREFIX: &str = "run.";
+/// The notice that stored events are missing at the reader's position. It is
+/// made for one reader and is not in the log, so guests can't send it either.
+pub const GAP: &str = "gap";
+/// Longest event type, channel, content type or checkpoint key in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Most bytes of data in one event unless the operator says otherwise. Larger
+/// data belongs into a file; every subscriber holds an event whole.
+pub const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// What a refused call can do about it; the contract's `error-code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// An argument breaks a rule.
+    InvalidArgument,
+    /// An argument is too large.
+    TooLarge,
+    /// Something limited over the run's life is used up.
+    LimitExceeded,
+    /// Not now.
+    Unavailable,
+    /// A fault of the host.
+    Internal,
+}
+
+/// A guest's call was refused; its run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What the caller can do about it.
+    pub code: RefusalCode,
+    /// One line for people.
+    pub message: String,
+}
+
+impl Refusal {
+    /// With a code and a message.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// `what` is larger than `limit` bytes.
+    pub fn too_large(what: &str, len: usize, limit: usize) -> Self {
+        Self::new(RefusalCode::TooLarge, format!("{what} has {len} bytes; the limit is {limit}"))
+    }
+}
+
+/// Line breaks would forge fields of a text stream, so no control character
+/// passes, of ASCII or of Unicode (U+0085, U+2028 and U+2029 break lines too).
+fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        let message = format!("{what} has {} bytes; it must have 1 to {MAX_NAME_BYTES}", name.len());
+        return Err(Refusal::new(RefusalCode::InvalidArgument, message));
+    }
+    let breaks = |c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}';
+    if let Some((at, found)) = name.char_indices().find(|&(_, c)| breaks(c)) {
+        let message = format!("{what} has the control character {:?} at byte {at}", found);
+        return Err(Refusal::new(RefusalCode::InvalidArgument, message));
+    }
+    Ok(())
+}
+
+/// What kind of event: 1 to 128 bytes without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType(Box<str>);
+
+impl EventType {
+    /// A guest's type. Refused if it is the host's to use.
+    pub fn of_guest(text: String) -> Result<Self, Refusal> {
+        check_name("the event type", &text)?;
+        if text.starts_with(HOST_PREFIX) || text == GAP {
+            let message = format!("the event type {text:?} is reserved for the host");
+            return Err(Refusal::new(RefusalCode::InvalidArgument, message));
+        }
+        Ok(Self(text.into_boxed_str()))
+    }
+
+    /// The host's own, or one that storage returns.
+    pub fn trusted(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The type of the event that ends a run with `status`, which is terminal.
+    pub fn terminal(status: RunStatus) -> Self {
+        debug_assert!(status.is_terminal());
+        Self(format!("{HOST_PREFIX}{}", status.as_str()).into_boxed_str())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether an event of this type is the last of its run.
+    pub fn is_terminal(&self) -> bool {
+        self.0.strip_prefix(HOST_PREFIX).and_then(RunStatus::parse).is_some_and(RunStatus::is_terminal)
+    }
+}
+
+/// A part of a run's events that can be followed alone; obeys the rules of a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel(Box<str>);
+
+impl Channel {
+    /// Empty text is the default channel: none.
+    pub fn of_guest(text: String) -> Result<Option<Self>, Refusal> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        check_name("the channel", &text)?;
+        Ok(Some(Self(text.into_boxed_str())))
+    }
+
+    /// One that storage returns.
+    pub fn trusted(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The media type of an event's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentType(Box<str>);
+
+impl ContentType {
+    /// Must look like `type/subtype` in visible ASCII: it is sent as a header.
+    pub fn of_guest(text: String) -> Result<Self, Refusal> {
+        check_name("the content type", &text)?;
+        let visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let parts = text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty());
+        if visible && parts {
+            return Ok(Self(text.into_boxed_str()));
+        }
+        let message = format!("the content type {text:?} is not of the form type/subtype");
+        Err(Refusal::new(RefusalCode::InvalidArgument, message))
+    }
+
+    /// One that storage returns.
+    pub fn trusted(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an event carries.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A JSON value.
+    Json(Json),
+    /// Bytes of some media type.
+    Bytes(ContentType, Box<[u8]>),
+}
+
+impl Content {
+    /// The size of the data in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Json(json) => json.as_str().len(),
+            Self::Bytes(_, bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is no data at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(json) => json.fmt(f),
+            Self::Bytes(content_type, bytes) => {
+                write!(f, "{} bytes of {}", bytes.len(), content_type.as_str())
+            }
+        }
+    }
+}
+
+/// An event on its way into the log; it has no number yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// What kind.
+    pub event_type: EventType,
+    /// The channel; none is the default one.
+    pub channel: Option<Channel>,
+    /// What it carries.
+    pub content: Content,
+    /// When the host took it.
+    pub time: Timestamp,
+}
+
+impl NewEvent {
+    /// A lifecycle event of the host: `run.` and `name`.
+    pub fn of_host<T: serde::Serialize + ?Sized>(name: &str, data: &T) -> Self {
+        Self {
+            event_type: EventType(format!("{HOST_PREFIX}{name}").into_boxed_str()),
+            channel: None,
+            content: Content::Json(Json::of(data)),
+            time: Timestamp::now(),
+        }
+    }
+
+    /// `run.queued`: no slot was free, the run waits.
+    pub fn queued() -> Self {
+        Self::of_host("queued", &serde_json::json!({}))
+    }
+
+    /// `run.started`: an attempt begins, on a version.
+    pub fn started(attempt: u32, version: Option<&Version>) -> Self {
+        Self::of_host("started", &serde_json::json!({ "attempt": attempt, "version": version }))
+    }
+
+    /// `run.retrying`: `attempt` will follow, because of `reason`.
+    pub fn retrying(attempt: u32, reason: &RunError) -> Self {
+        Self::of_host("retrying", &serde_json::json!({ "attempt": attempt, "error": reason }))
+    }
+
+    /// What the event costs while it waits in memory, in bytes. The fixed part
+    /// stands for the value itself and its allocations.
+    pub fn cost(&self) -> usize {
+        const FIXED: usize = 128;
+        FIXED + self.content.len()
+    }
+}
+
+/// An event of a run's log: durable, and never changed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The number within the run, from 1, without gaps.
+    pub seq: u64,
+    /// The attempt that sent it; 0 for events before the first.
+    pub attempt: u32,
+    /// What was sent.
+    pub what: NewEvent,
+}
+
+impl Event {
+    /// Whether this is the last event of its run.
+    pub fn is_terminal(&self) -> bool {
+        self.what.event_type.is_terminal()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_can_not_forge_lines_or_pose_as_the_host() {
+        for bad in ["", "a\nb", "a\rb", "a\0", "\u{85}", "\u{2028}", "run.completed", "run.", "gap"] {
+            assert!(EventType::of_guest(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(EventType::of_guest("x".repeat(129)).is_err());
+        for good in ["complete", "error", "run", "running", "gaps", "ütf", " spaced out ", &"x".repeat(128)]
+        {
+            assert!(EventType::of_guest(good.to_owned()).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn only_three_types_end_a_run() {
+        let terminal = |text: &str| EventType::trusted(text).is_terminal();
+        assert!(terminal("run.completed") && terminal("run.failed") && terminal("run.cancelled"));
+        assert!(
+            !terminal("run.started")
+                && !terminal("completed")
+                && !terminal("run.queued")
+                && !terminal("run.")
+        );
+    }
+
+    #[test]
+    fn a_content_type_is_fit_for_a_header() {
+        assert!(ContentType::of_guest("text/csv; charset=utf-8".to_owned()).is_ok());
+        for bad in ["csv", "/csv", "text/", "text/ü", "a/b\r\nSet-Cookie: x"] {
+            assert!(ContentType::of_guest(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
+}

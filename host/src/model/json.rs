@@ -1,0 +1,204 @@
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A JSON value as text: valid, on one line, and readable by every parser.
+///
+/// One line, so that it can stand in an SSE `data:` field and in an NDJSON line
+/// as it is. Readable by every parser means that strings hold whole Unicode
+/// characters (no lone surrogate escapes), numbers fit a double, and nesting
+/// stays below 128 levels: what one client can read, all can.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(Box<str>);
+
+/// Why a text is not JSON, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonError {
+    /// What the parser found, for people.
+    pub message: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1; 0 at the very start of a line.
+    pub column: usize,
+}
+
+impl Json {
+    /// Checks a text and takes it over. Line breaks between tokens become
+    /// spaces; everything else stays as written.
+    pub fn parse(text: String) -> Result<Self, JsonError> {
+        serde_json::from_str::<Checked>(&text).map_err(|error| JsonError::from(&error))?;
+        Ok(Self(on_one_line(text).into_boxed_str()))
+    }
+
+    /// The JSON form of a value of this program. Panics only where `value`
+    /// can't be JSON at all, such as a map with keys that are not strings.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
+        Self(serde_json::to_string(value).expect("the host's own values are JSON").into_boxed_str())
+    }
+
+    /// `null`.
+    pub fn null() -> Self {
+        Self("null".into())
+    }
+
+    /// For text that was checked before, such as what storage returns.
+    pub fn trusted(text: String) -> Self {
+        Self(text.into_boxed_str())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, given away.
+    pub fn into_string(self) -> String {
+        self.0.into_string()
+    }
+
+    /// The value as a tree.
+    pub fn to_value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0).unwrap_or(serde_json::Value::Null)
+    }
+}
+
+/// In valid JSON a raw line break can only stand between tokens: inside a
+/// string it has to be escaped.
+fn on_one_line(text: String) -> String {
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+        return text;
+    }
+    text.replace(['\n', '\r'], " ")
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &serde_json::value::RawValue =
+            serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at line {} column {}", self.message, self.line, self.column)
+    }
+}
+
+impl From<&serde_json::Error> for JsonError {
+    fn from(error: &serde_json::Error) -> Self {
+        // serde_json appends the place to its message; it is kept apart here.
+        let whole = error.to_string();
+        let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
+        Self { message: message.to_owned(), line: error.line(), column: error.column() }
+    }
+}
+
+/// Walks a whole value and keeps nothing. `IgnoredAny` would be faster but lets
+/// lone surrogates and numbers beyond a double pass.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Checked)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Checked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
+        Ok(Checked)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Checked, A::Error> {
+        while items.next_element::<Checked>()?.is_some() {}
+        Ok(Checked)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Checked, A::Error> {
+        while entries.next_entry::<Checked, Checked>()?.is_some() {}
+        Ok(Checked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Json, JsonError> {
+        Json::parse(text.to_owned())
+    }
+
+    #[test]
+    fn line_breaks_between_tokens_become_spaces_and_escaped_ones_stay() {
+        let json = parse("{\r\n  \"a\":\n\"x\\ny\\r\"\r}").unwrap();
+        assert_eq!(json.as_str(), "{    \"a\": \"x\\ny\\r\" }");
+        assert_eq!(json.to_value()["a"], "x\ny\r");
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_where() {
+        let error = parse("{\"a\": 1,\n \"b\": }").unwrap_err();
+        assert_eq!((error.line, error.column), (2, 7));
+        assert_eq!(error.message, "expected value");
+    }
+
+    #[test]
+    fn refuses_what_some_parsers_can_not_read() {
+        assert!(parse("\"\\ud800\"").is_err(), "a lone surrogate");
+        assert!(parse("1e999").is_err(), "a number beyond a double");
+        assert!(parse(&"[".repeat(200)).is_err(), "unclosed");
+        assert!(parse(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_err(), "too deep");
+        assert!(parse("\"a\u{0}b\"").is_err(), "a raw NUL");
+        assert!(parse("1 2").is_err(), "two values");
+        assert!(parse("").is_err(), "nothing");
+        assert!(parse("\u{feff}1").is_err(), "a byte order mark");
+    }
+
+    #[test]
+    fn takes_every_kind_of_value() {
+        for text in [
+            "null",
+            "true",
+            "-0.5e3",
+            "18446744073709551616",
+            "\"\\u0000\u{feff}\u{2028}\"",
+            "[]",
+            "{\"\":[{}]}",
+        ] {
+            assert_eq!(parse(text).unwrap().as_str(), text);
+        }
+    }
+}

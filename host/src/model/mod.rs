@@ -1,0 +1,22 @@
+//! The words that every other room speaks: tasks, versions, runs, events.
+//!
+//! Plain values and the rules that make them valid, nothing that waits, opens
+//! or locks. Knows nothing of wasm, SQL, HTTP, or of who uses it.
+
+mod event;
+mod json;
+mod run;
+mod task;
+mod time;
+
+pub use event::{
+    Channel, Content, ContentType, Event, EventType, GAP, HOST_PREFIX, MAX_EVENT_BYTES, MAX_NAME_BYTES,
+    NewEvent, Refusal, RefusalCode,
+};
+pub use json::{Json, JsonError};
+pub use run::{
+    ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
+    RunKey, RunStatus,
+};
+pub use task::{AppName, MAX_TASK_NAME_BYTES, TaskName, TaskRef, Version};
+pub use time::Timestamp;

@@ -1,0 +1,82 @@
+use std::fmt::{self, Write as _};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+/// A moment: milliseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The present moment by the system's clock, which may be set back.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// From milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment and `millis` later.
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds: `2025-01-15T12:34:56.789Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every event that is delivered passes here, so the digits are written directly instead of through a
+        // general formatter.
+        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let time = jiff::tz::Offset::UTC.to_datetime(moment);
+        let mut out = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |at: usize, width: usize, value: i32| {
+            let mut rest = value.unsigned_abs();
+            for digit in out[at..at + width].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        };
+        put(0, 4, i32::from(time.year()));
+        put(5, 2, i32::from(time.month()));
+        put(8, 2, i32::from(time.day()));
+        put(11, 2, i32::from(time.hour()));
+        put(14, 2, i32::from(time.minute()));
+        put(17, 2, i32::from(time.second()));
+        put(20, 3, i32::from(time.millisecond()));
+        for byte in out {
+            f.write_char(byte as char)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_rfc_3339_with_milliseconds() {
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(1_736_944_496_789).to_string(), "2025-01-15T12:34:56.789Z");
+    }
+
+    #[test]
+    fn a_moment_beyond_the_calendar_still_prints() {
+        assert!(Timestamp::from_millis(i64::MAX).to_string().ends_with('Z'));
+    }
+}

@@ -1,0 +1,54 @@
+//! What every [`Notifier`] must do. A backend's tests call [`run`].
+
+use std::time::Duration;
+
+use super::{Listener, Notifier, Topic};
+use crate::model::RunId;
+
+/// Longest time a hint may take.
+const SOON: Duration = Duration::from_secs(10);
+
+async fn hears(listener: &Listener) {
+    assert!(tokio::time::timeout(SOON, listener.heard()).await.is_ok(), "a hint was not heard");
+}
+
+/// Panics at the first rule that is broken.
+pub async fn run(notifier: &dyn Notifier) {
+    let run = Topic::Run(RunId::new());
+
+    // Nobody listens: nothing happens.
+    notifier.notify(&Topic::Queue);
+
+    // A hint given between listening and waiting is kept.
+    let listener = notifier.listen(Topic::Queue);
+    notifier.notify(&Topic::Queue);
+    hears(&listener).await;
+
+    // All listeners of a topic hear it, again and again.
+    let second = notifier.listen(Topic::Queue);
+    for _ in 0..3 {
+        notifier.notify(&Topic::Queue);
+        hears(&listener).await;
+        hears(&second).await;
+    }
+
+    // A dropped listener disturbs nobody.
+    drop(listener);
+    notifier.notify(&Topic::Queue);
+    hears(&second).await;
+
+    // Topics are apart: a hint about one run leaves the others asleep until theirs comes.
+    let of_run = notifier.listen(run.clone());
+    let of_other = notifier.listen(Topic::Run(RunId::new()));
+    notifier.notify(&run);
+    hears(&of_run).await;
+    let nothing = tokio::time::timeout(Duration::from_millis(20), of_other.heard()).await;
+    assert!(nothing.is_err(), "a hint reached a listener of another topic");
+
+    // A listener that waits is woken.
+    let (heard, ()) = tokio::join!(tokio::time::timeout(SOON, of_run.heard()), async {
+        tokio::task::yield_now().await;
+        notifier.notify(&run);
+    });
+    assert!(heard.is_ok(), "a waiting listener was not woken");
+}

@@ -1,0 +1,65 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::{Listener, Notifier, Topic};
+
+type Listeners = HashMap<Topic, Vec<Arc<Notify>>>;
+
+/// Hints within this process.
+#[derive(Clone, Default)]
+pub struct LocalNotifier {
+    listeners: Arc<Mutex<Listeners>>,
+}
+
+impl LocalNotifier {
+    /// With no listeners.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Notifier for LocalNotifier {
+    fn notify(&self, topic: &Topic) {
+        let listeners = self.listeners.lock().expect("no panic while held");
+        for hints in listeners.get(topic).into_iter().flatten() {
+            // One permit is kept for who does not wait right now.
+            hints.notify_one();
+        }
+    }
+
+    fn listen(&self, topic: Topic) -> Listener {
+        let hints = Arc::new(Notify::new());
+        let mut listeners = self.listeners.lock().expect("no panic while held");
+        listeners.entry(topic.clone()).or_default().push(Arc::clone(&hints));
+        let (all, own) = (Arc::clone(&self.listeners), Arc::clone(&hints));
+        Listener::new(hints, move || {
+            let Ok(mut listeners) = all.lock() else { return };
+            if let Some(of_topic) = listeners.get_mut(&topic) {
+                of_topic.retain(|hints| !Arc::ptr_eq(hints, &own));
+                if of_topic.is_empty() {
+                    listeners.remove(&topic);
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notifier::conformance;
+
+    #[tokio::test]
+    async fn conforms() {
+        conformance::run(&LocalNotifier::new()).await;
+    }
+
+    #[test]
+    fn forgets_topics_that_nobody_listens_to() {
+        let notifier = LocalNotifier::new();
+        drop(notifier.listen(Topic::Queue));
+        assert!(notifier.listeners.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,170 @@
+//! Looking at the tasks folder: which files there are, and whether they have
+//! stopped changing.
+
+use std::fs::{self, Metadata};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::Problem;
+use crate::model::{AppName, TaskName, TaskRef};
+
+/// Largest file that is loaded. An interpreter of a whole language with its
+/// libraries has 20 to 40 MB.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Most files that are looked at; a folder with more was meant for something else.
+const MAX_FILES: usize = 10_000;
+
+/// How a file is, without reading it. Any write changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileState {
+    len: u64,
+    modified: Option<SystemTime>,
+    /// Another file under the same name has another one.
+    inode: u64,
+}
+
+impl FileState {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Self { len: metadata.len(), modified: metadata.modified().ok(), inode }
+    }
+
+    /// Whether the last write was at least `time` ago, as far as the clocks of
+    /// the file system and of this machine agree.
+    pub(super) fn is_older_than(&self, time: Duration) -> bool {
+        let age = self.modified.and_then(|modified| modified.elapsed().ok());
+        age.is_some_and(|age| age >= time)
+    }
+}
+
+/// A task file in the folder.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Relative to the folder.
+    pub(super) path: PathBuf,
+    /// What its path says it is.
+    pub(super) name: Result<TaskRef, Problem>,
+    pub(super) state: FileState,
+}
+
+/// What a look at the folder found.
+#[derive(Default)]
+pub(super) struct Scan {
+    pub(super) files: Vec<Found>,
+    /// Folders that could not be read; what was in them is not gone.
+    pub(super) unreadable: Vec<PathBuf>,
+}
+
+/// Looks at the folder and the folders in it. Fails if the folder itself can't be
+/// read: then nothing is known of what is in it.
+pub(super) fn scan(root: &Path) -> io::Result<Scan> {
+    let mut scan = Scan::default();
+    let mut apps = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        // Follows links: the operator, or a mounted volume, may have placed them.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if metadata.is_dir() && !is_hidden(&path) {
+            apps.push(path);
+        } else {
+            scan.add(root, None, &path, &metadata);
+        }
+    }
+    for app in apps {
+        let Ok(entries) = fs::read_dir(&app) else {
+            scan.unreadable.push(app.strip_prefix(root).unwrap_or(&app).to_owned());
+            continue;
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if let Ok(metadata) = fs::metadata(&path) {
+                scan.add(root, app.file_name().and_then(|name| name.to_str()), &path, &metadata);
+            }
+        }
+    }
+    Ok(scan)
+}
+
+impl Scan {
+    /// Notes a task file; everything else in the folder is none of our business.
+    fn add(&mut self, root: &Path, app: Option<&str>, path: &Path, metadata: &Metadata) {
+        let is_wasm = path.extension().is_some_and(|extension| extension == "wasm");
+        // Never a pipe or a device: reading those may not end.
+        if !is_wasm || !metadata.is_file() || is_hidden(path) || self.files.len() >= MAX_FILES {
+            return;
+        }
+        let path = path.strip_prefix(root).unwrap_or(path).to_owned();
+        self.files.push(Found { name: name(app, &path), state: FileState::of(metadata), path });
+    }
+}
+
+/// Hidden files are other programs' unfinished ones.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
+}
+
+fn name(app: Option<&str>, path: &Path) -> Result<TaskRef, Problem> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let task = TaskName::parse(&stem).map_err(|_| Problem::Name(stem.into_owned()))?;
+    let app = match app {
+        None => AppName::default_app(),
+        // Otherwise two files could be the same task.
+        Some(app) if app == AppName::default_app().as_str() => return Err(Problem::DefaultFolder),
+        Some(app) => AppName::parse(app).map_err(|_| Problem::Name(app.to_owned()))?,
+    };
+    Ok(TaskRef { app, task })
+}
+
+/// The content of a file, and its state if that did not change meanwhile.
+pub(super) fn read(root: &Path, found: &Found) -> Result<(Vec<u8>, bool), Problem> {
+    if found.state.len > MAX_FILE_BYTES {
+        return Err(Problem::TooLarge(found.state.len, MAX_FILE_BYTES));
+    }
+    let unreadable = |error: io::Error| Problem::Unreadable(error.to_string());
+    let path = root.join(&found.path);
+    let mut content = Vec::new();
+    let file = fs::File::open(&path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
+    let after = fs::metadata(&path).map_err(unreadable)?;
+    Ok((content, FileState::of(&after) == found.state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_task_files_at_the_top_and_one_folder_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("demo/deeper")).unwrap();
+        fs::create_dir_all(root.join(".git")).unwrap();
+        for path in
+            ["a.wasm", "demo/b.wasm", "demo/deeper/c.wasm", ".git/d.wasm", ".e.wasm", "f.txt", "g h.wasm"]
+        {
+            fs::write(root.join(path), "x").unwrap();
+        }
+        let mut found: Vec<String> =
+            scan(root).unwrap().files.iter().map(|found| found.path.display().to_string()).collect();
+        found.sort();
+        assert_eq!(found, ["a.wasm", "demo/b.wasm", "g h.wasm"]);
+    }
+
+    #[test]
+    fn the_path_is_the_name() {
+        let of = |app, path: &str| name(app, Path::new(path)).map(|name| name.to_string());
+        assert_eq!(of(None, "a.wasm").unwrap(), "default/a");
+        assert_eq!(of(Some("demo"), "demo/long-operation.wasm").unwrap(), "demo/long-operation");
+        assert!(of(None, "g h.wasm").is_err());
+        assert!(of(Some("bad app"), "a.wasm").is_err());
+        assert_eq!(of(Some("default"), "a.wasm"), Err(Problem::DefaultFolder));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_an_error_and_not_empty() {
+        assert!(scan(Path::new("/nonexistent/tasks")).is_err());
+    }
+}

@@ -1,0 +1,257 @@
+//! Which tasks there are: the tasks folder, as programs that can run.
+//!
+//! The folder is the truth. Whatever changes in it is noticed, compiled and
+//! checked away from the async threads, and swapped in at once; a file that
+//! can't be loaded is reported, and the last good version serves on. Who holds a
+//! [`Task`] keeps its version, whatever happens to the file.
+//!
+//! Knows nothing of runs, storage or HTTP.
+
+mod folder;
+mod schema;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::watch as latest;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, LoadError, Metadata, Program};
+use crate::model::{Json, TaskRef, Timestamp, Version};
+
+use self::folder::{FileState, Found};
+use self::schema::Schema;
+
+pub use schema::InputError;
+
+/// One loaded version of a task.
+pub struct Task {
+    /// Its name.
+    pub name: TaskRef,
+    /// What executes.
+    pub program: Program,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
+    /// Size of the file in bytes.
+    pub size: u64,
+    input: Option<Schema>,
+}
+
+impl Task {
+    fn new(name: TaskRef, program: Program, size: u64) -> Result<Self, Problem> {
+        let input =
+            program.metadata.input_schema.as_ref().map(Schema::new).transpose().map_err(Problem::Schema)?;
+        Ok(Self { name, program, loaded_at: Timestamp::now(), size, input })
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.program.version
+    }
+
+    /// What the task says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.program.metadata
+    }
+
+    /// Checks an input against the task's schema, if it has one.
+    pub fn check_input(&self, input: &Json) -> Result<(), InputError> {
+        self.input.as_ref().map_or(Ok(()), |schema| schema.check(input))
+    }
+}
+
+/// Why a file does not serve.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The file's or folder's name can't be a task's or app's.
+    #[error("the name {0:?} can't be used: {error}", error = crate::model::NameError)]
+    Name(String),
+    /// It lies in a folder `default`, whose tasks belong to the top.
+    #[error("tasks of the app `default` lie at the top of the tasks folder, not in a folder of that name")]
+    DefaultFolder,
+    /// It can't be read.
+    #[error("can't read it: {0}")]
+    Unreadable(String),
+    /// It is larger than any task is.
+    #[error("it has {0} bytes; the limit is {1}")]
+    TooLarge(u64, u64),
+    /// It is no program.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Its input schema is none.
+    #[error("the input schema that it describes can't be used: {0}")]
+    Schema(String),
+}
+
+/// A task's file as it is now.
+#[derive(Clone)]
+pub struct Listed {
+    /// The file, relative to the tasks folder.
+    pub path: PathBuf,
+    /// The task's name; none if the file's name can't be one.
+    pub name: Option<TaskRef>,
+    /// The version that new runs use; none if none was ever good.
+    pub task: Option<Arc<Task>>,
+    /// Why the file as it is now does not serve.
+    pub problem: Option<(Problem, Timestamp)>,
+}
+
+/// The tasks of one folder.
+pub struct Registry {
+    folder: PathBuf,
+    engine: Arc<Engine>,
+    tasks: RwLock<Tasks>,
+    /// Counts what was swapped in, swapped out or retired.
+    changes: latest::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    files: BTreeMap<PathBuf, File>,
+    by_name: HashMap<TaskRef, Arc<Task>>,
+    /// Whether everything that was there at the start has been tried.
+    complete: bool,
+}
+
+/// One file of the folder.
+struct File {
+    listed: Listed,
+    /// How the file was when it was last looked at.
+    state: FileState,
+}
+
+/// The tasks folder can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read the tasks folder {path}: {source}", path = path.display())]
+pub struct FolderError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Registry {
+    /// For the tasks in `folder`, which must be readable. Nothing is loaded yet:
+    /// that is what [`watch`](Self::watch) does.
+    pub fn open(folder: &Path, engine: Arc<Engine>) -> Result<Arc<Self>, FolderError> {
+        std::fs::read_dir(folder).map_err(|source| FolderError { path: folder.to_owned(), source })?;
+        Ok(Arc::new(Self {
+            folder: folder.to_owned(),
+            engine,
+            tasks: RwLock::default(),
+            changes: latest::Sender::new(0),
+        }))
+    }
+
+    /// Loads what is there and follows the folder's changes until `stop`.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        watch::watch(&self, &stop).await;
+    }
+
+    /// The version that new runs of the task use.
+    pub fn task(&self, name: &TaskRef) -> Option<Arc<Task>> {
+        self.tasks.read().expect("no panic while held").by_name.get(name).cloned()
+    }
+
+    /// All tasks that can run, in no order.
+    pub fn tasks(&self) -> Vec<Arc<Task>> {
+        self.tasks.read().expect("no panic while held").by_name.values().cloned().collect()
+    }
+
+    /// Every file, in order of its path.
+    pub fn list(&self) -> Vec<Listed> {
+        self.tasks
+            .read()
+            .expect("no panic while held")
+            .files
+            .values()
+            .map(|file| file.listed.clone())
+            .collect()
+    }
+
+    /// Whether everything that was there at the start has been loaded or refused.
+    pub fn is_complete(&self) -> bool {
+        self.tasks.read().expect("no panic while held").complete
+    }
+
+    /// Tells of every change to what [`task`](Self::task) returns, and when the
+    /// registry becomes complete.
+    pub fn changes(&self) -> latest::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Swaps in a version, or notes why there is none.
+    fn put(&self, found: &Found, loaded: Result<Arc<Task>, Problem>) {
+        let mut tasks = self.tasks.write().expect("no panic while held");
+        let file = tasks.files.entry(found.path.clone()).or_insert_with(|| File {
+            listed: Listed {
+                path: found.path.clone(),
+                name: found.name.clone().ok(),
+                task: None,
+                problem: None,
+            },
+            state: found.state,
+        });
+        file.state = found.state;
+        match loaded {
+            Ok(task) => {
+                tracing::info!(task = %task.name, version = %task.version(), "task loaded");
+                file.listed.problem = None;
+                file.listed.task = Some(Arc::clone(&task));
+                tasks.by_name.insert(task.name.clone(), task);
+            }
+            Err(problem) => {
+                let serving = file.listed.task.as_ref().map(|task| task.version());
+                tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
+                file.listed.problem = Some((problem, Timestamp::now()));
+            }
+        }
+        drop(tasks);
+        self.changed();
+    }
+
+    /// Forgets the files that are gone.
+    fn retire(&self, gone: impl Fn(&Path) -> bool) {
+        let mut tasks = self.tasks.write().expect("no panic while held");
+        let paths: Vec<PathBuf> = tasks.files.keys().filter(|path| gone(path)).cloned().collect();
+        for path in &paths {
+            if let Some(file) = tasks.files.remove(path)
+                && let Some(task) = file.listed.task
+            {
+                tracing::info!(task = %task.name, "task retired");
+                tasks.by_name.remove(&task.name);
+            }
+        }
+        drop(tasks);
+        if !paths.is_empty() {
+            self.changed();
+        }
+    }
+
+    /// How a file was when it was last looked at.
+    fn known_state(&self, path: &Path) -> Option<FileState> {
+        self.tasks.read().expect("no panic while held").files.get(path).map(|file| file.state)
+    }
+
+    /// The version that a file serves.
+    fn serving(&self, path: &Path) -> Option<Arc<Task>> {
+        self.tasks
+            .read()
+            .expect("no panic while held")
+            .files
+            .get(path)
+            .and_then(|file| file.listed.task.clone())
+    }
+
+    fn set_complete(&self) {
+        let mut tasks = self.tasks.write().expect("no panic while held");
+        if !std::mem::replace(&mut tasks.complete, true) {
+            drop(tasks);
+            self.changed();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Following the tasks folder: when to look, and what to do about what was found.
+//!
+//! A look at the folder is the truth; notices of the file system only make it
+//! sooner. Each file is loaded by itself, so that a slow one holds up no other.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use notify::Watcher as _;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::folder::{self, FileState, Found, Scan};
+use super::{Problem, Registry, Task};
+use crate::model::Version;
+
+/// A file that changed more recently is still being written.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Least time between two looks: a file that is written in a thousand pieces
+/// gives a thousand notices.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often to look without being told: covers file systems that give no
+/// notices, and notices that were lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Loads at once. Compiling uses every core already; a second one lets a small
+/// file pass a large one.
+const LOADS: usize = 2;
+
+/// See [`Registry::watch`].
+pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
+    let noticed = Arc::new(Notify::new());
+    let _watcher = notices(&registry.folder, &noticed);
+    let mut loads = Loads::default();
+    let mut first = true;
+    loop {
+        let unsettled = match look(registry).await {
+            Ok(scan) => loads.take(registry, scan, first),
+            Err(error) => {
+                tracing::warn!(%error, "can't read the tasks folder; the tasks that are loaded serve on");
+                false
+            }
+        };
+        first = false;
+        if loads.is_idle() && !unsettled {
+            registry.set_complete();
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = loads.finished() => {}
+            () = noticed.notified() => tokio::time::sleep(PAUSE).await,
+            () = tokio::time::sleep(if unsettled { SETTLE } else { LOOK_AGAIN }) => {}
+        }
+    }
+}
+
+async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
+    let registry = Arc::clone(registry);
+    tokio::task::spawn_blocking(move || folder::scan(&registry.folder))
+        .await
+        .map_err(std::io::Error::other)?
+}
+
+/// Asks the file system for notices. Without them the folder is looked at every
+/// [`LOOK_AGAIN`] all the same.
+fn notices(folder: &Path, noticed: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let told = Arc::clone(noticed);
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading a file is a notice too, and looking at the folder reads.
+        if !event.is_ok_and(|event| event.kind.is_access() && !is_close_after_write(&event)) {
+            told.notify_one();
+        }
+    });
+    let watching = watcher.and_then(|mut watcher| {
+        watcher.watch(folder, notify::RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    watching
+        .inspect_err(
+            |error| tracing::warn!(%error, "no notices of file changes; looking every {LOOK_AGAIN:?}"),
+        )
+        .ok()
+}
+
+fn is_close_after_write(event: &notify::Event) -> bool {
+    use notify::event::{AccessKind, AccessMode, EventKind};
+    event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
+}
+
+/// Files that are being loaded, and those that wait until they are settled.
+#[derive(Default)]
+struct Loads {
+    running: JoinSet<()>,
+    paths: Arc<Mutex<HashSet<PathBuf>>>,
+    /// How an unsettled file was when it was first seen so.
+    unsettled: HashMap<PathBuf, (FileState, Instant)>,
+}
+
+impl Loads {
+    fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Waits until one load is over; for ever if there is none.
+    async fn finished(&mut self) {
+        if self.running.join_next().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    /// Starts loading what changed, retires what is gone. Returns whether some
+    /// file has to be looked at again soon.
+    fn take(&mut self, registry: &Arc<Registry>, scan: Scan, first: bool) -> bool {
+        let there: HashSet<&Path> = scan.files.iter().map(|found| found.path.as_path()).collect();
+        self.unsettled.retain(|path, _| there.contains(path.as_path()));
+        registry
+            .retire(|path| !there.contains(path) && !scan.unreadable.iter().any(|app| path.starts_with(app)));
+        let mut again = false;
+        for found in scan.files {
+            if registry.known_state(&found.path) == Some(found.state) {
+                self.unsettled.remove(&found.path);
+            } else if !first && !self.is_settled(&found) {
+                again = true;
+            } else if self.running.len() < LOADS {
+                self.start(registry, found);
+            }
+            // Beyond that the end of a load brings the next look. At the start nobody is writing: files that
+            // are there are taken as they are.
+        }
+        again
+    }
+
+    /// Whether a file has stopped changing. The file's own time says so at once
+    /// for one that was moved here; where clocks disagree, watching it does.
+    fn is_settled(&mut self, found: &Found) -> bool {
+        let (state, since) =
+            self.unsettled.entry(found.path.clone()).or_insert_with(|| (found.state, Instant::now()));
+        if *state != found.state {
+            (*state, *since) = (found.state, Instant::now());
+        }
+        found.state.is_older_than(SETTLE) || since.elapsed() >= SETTLE
+    }
+
+    fn start(&mut self, registry: &Arc<Registry>, found: Found) {
+        if !self.paths.lock().expect("no panic while held").insert(found.path.clone()) {
+            return;
+        }
+        let registry = Arc::clone(registry);
+        let loading = Loading { path: found.path.clone(), paths: Arc::clone(&self.paths) };
+        self.running.spawn_blocking(move || {
+            if let Some(loaded) = load(&registry, &found) {
+                registry.put(&found, loaded);
+            }
+            drop(loading);
+        });
+    }
+}
+
+/// A file is being loaded until this is dropped.
+struct Loading {
+    path: PathBuf,
+    paths: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        if let Ok(mut paths) = self.paths.lock() {
+            paths.remove(&self.path);
+        }
+    }
+}
+
+/// None if the file changed while it was read: the next look finds it again.
+fn load(registry: &Registry, found: &Found) -> Option<Result<Arc<Task>, Problem>> {
+    let name = match &found.name {
+        Ok(name) => name.clone(),
+        Err(problem) => return Some(Err(problem.clone())),
+    };
+    let (wasm, unchanged) = match folder::read(&registry.folder, found) {
+        Ok(read) => read,
+        Err(problem) => return Some(Err(problem)),
+    };
+    if !unchanged {
+        return None;
+    }
+    let version = Version::of(&wasm);
+    if let Some(serving) = registry.serving(&found.path)
+        && serving.version() == version
+    {
+        return Some(Ok(serving));
+    }
+    let loaded = registry.engine.load(&wasm, version).map_err(Problem::from);
+    Some(loaded.and_then(|program| Task::new(name, program, wasm.len() as u64)).map(Arc::new))
+}

@@ -1,0 +1,113 @@
+//! Asking the queue for work whenever there may be some and there is room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LEASE, RENEWAL, Scheduler};
+use crate::notifier::Topic;
+use crate::storage::{ClaimRequest, Result};
+
+/// How often the queue is asked without a hint, in case one was lost.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often wishes to cancel are read without a hint.
+const READ_CANCELS_AGAIN: Duration = Duration::from_secs(5);
+/// Most runs claimed at once; the next are claimed right after.
+const MAX_CLAIM: u32 = 64;
+
+/// What the queue answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// All that was asked for: there may be more.
+    MoreAtOnce,
+    /// What may be left waits for room.
+    MoreWhenRoom,
+    /// Nothing is left.
+    Empty,
+}
+
+impl Scheduler {
+    /// Claims until the host stops.
+    pub(super) async fn keep_claiming(self: Arc<Self>) {
+        let queue = self.notifier.listen(Topic::Queue);
+        let mut tasks = self.registry.changes();
+        // Which task is served first; moves on, so that none is always last.
+        let mut turn = 0;
+        while !self.stopping.is_cancelled() {
+            let asked = self.claim(turn).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "could not ask the queue");
+                Asked::Empty
+            });
+            turn += 1;
+            if asked == Asked::MoreAtOnce {
+                continue;
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => {}
+                () = queue.heard() => {}
+                () = self.slots.freed(), if asked == Asked::MoreWhenRoom => {}
+                _ = tasks.changed() => {}
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// Claims as many runs as there is room for.
+    async fn claim(self: &Arc<Self>, turn: usize) -> Result<Asked> {
+        let Some(reservation) = self.slots.reserve() else { return Ok(Asked::MoreWhenRoom) };
+        let loaded = self.registry.tasks();
+        let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };
+        let in_turn = loaded[first..].iter().chain(&loaded[..first]);
+        let tasks = in_turn.map(|task| (task.name.clone(), task.version(), reservation.room_for(&task.name))).collect();
+        let limit = reservation.room().min(MAX_CLAIM);
+        let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limit }).await?;
+        let all = claimed.len() as u32 == limit;
+        for claimed in claimed {
+            let task = loaded.iter().find(|task| task.name == claimed.run.task);
+            let task = Arc::clone(task.expect("only runs of tasks that were asked for are given"));
+            let slot = reservation.take(&task.name);
+            self.launch(claimed, task, slot);
+        }
+        let full = loaded.iter().any(|task| reservation.room_for(&task.name) == 0);
+        Ok(match (all, full) {
+            (true, _) => Asked::MoreAtOnce,
+            (false, true) => Asked::MoreWhenRoom,
+            (false, false) => Asked::Empty,
+        })
+    }
+
+    /// Says that this host lives, until nothing executes any more.
+    pub(super) async fn keep_lease(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.ended.cancelled() => break,
+                () = tokio::time::sleep(RENEWAL) => {}
+            }
+            if let Err(error) = self.renew_lease().await {
+                tracing::warn!(%error, "could not renew the lease");
+            }
+        }
+    }
+
+    pub(super) async fn renew_lease(&self) -> Result<()> {
+        self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await
+    }
+
+    /// Passes on wishes to cancel that were made elsewhere.
+    pub(super) async fn keep_listening_for_cancels(self: Arc<Self>) {
+        let cancels = self.notifier.listen(Topic::Cancel);
+        loop {
+            tokio::select! {
+                () = self.ended.cancelled() => break,
+                () = cancels.heard() => {}
+                () = tokio::time::sleep(READ_CANCELS_AGAIN) => {}
+            }
+            if self.slots.taken() == 0 {
+                continue;
+            }
+            match self.storage.cancel_requests(&self.owner).await {
+                Ok(runs) => runs.iter().for_each(|id| self.tell_cancelled(id)),
+                Err(error) => tracing::warn!(%error, "could not read wishes to cancel"),
+            }
+        }
+    }
+}

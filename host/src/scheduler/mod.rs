@@ -1,0 +1,275 @@
+//! Which run executes when, and what becomes of it.
+//!
+//! A run is submitted, waits until a slot is free, is claimed, executes, and
+//! ends with one terminal event, whatever happened. The queue is storage's: this
+//! room only decides when to ask it, and keeps count of what runs here.
+//!
+//! Knows nothing of HTTP or SQL, and of wasm only that an attempt can be
+//! executed and dropped.
+
+mod claiming;
+mod recovery;
+mod run_host;
+mod runner;
+mod slots;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::{Engine, Limits};
+use crate::event_log::EventLog;
+use crate::model::{HostId, Json, Labels, Run, RunId, TaskRef, Timestamp};
+use crate::notifier::{Notifier, Topic};
+use crate::registry::{InputError, Registry, Task};
+use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
+
+use self::runner::Control;
+use self::slots::{Slot, Slots};
+
+/// A host's runs stay its own for this long after it last said that it lives.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often it says so: often enough to survive two that fail.
+const RENEWAL: Duration = Duration::from_secs(10);
+
+/// How runs are scheduled and bounded.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Runs under way at once.
+    pub max_running: u32,
+    /// The same for each task.
+    pub max_running_per_task: u32,
+    /// Runs that may wait.
+    pub max_queued: u64,
+    /// What each attempt may use.
+    pub limits: Limits,
+    /// Time between the wish to cancel and the end by force.
+    pub cancel_grace: Duration,
+}
+
+/// A run to be started.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The task.
+    pub task: TaskRef,
+    /// Its input.
+    pub input: Json,
+    /// The caller's own id.
+    pub id: Option<RunId>,
+    /// The caller's labels.
+    pub labels: Labels,
+    /// Repeating a request with the same key returns the same run.
+    pub idempotency_key: Option<String>,
+}
+
+/// A started run.
+#[derive(Debug)]
+pub struct Started {
+    /// The run, as it was when it was kept.
+    pub run: Run,
+    /// Whether an earlier request had started it.
+    pub existing: bool,
+}
+
+/// Why a run was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no such task.
+    #[error("there is no task {0}")]
+    NoTask(TaskRef),
+    /// The file of that task has never been good.
+    #[error("the task {0} could not be loaded: {1}")]
+    NotLoaded(TaskRef, String),
+    /// The tasks folder is still being loaded.
+    #[error("the host is still loading its tasks")]
+    StillLoading,
+    /// The host is stopping.
+    #[error("the host is stopping")]
+    Stopping,
+    /// The input does not match the task's schema.
+    #[error("the input does not match the task's schema: {0}")]
+    Input(InputError),
+    /// Storage refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Starts, executes and ends runs.
+pub struct Scheduler {
+    config: Config,
+    owner: HostId,
+    storage: Arc<dyn Storage>,
+    notifier: Arc<dyn Notifier>,
+    log: Arc<EventLog>,
+    registry: Arc<Registry>,
+    engine: Arc<Engine>,
+    slots: Arc<Slots>,
+    /// Runs that execute here.
+    controls: Mutex<HashMap<RunId, Arc<Control>>>,
+    /// What may still start a run: submissions, and the loop that claims.
+    starting: TaskTracker,
+    /// Everything else that this room spawns.
+    tasks: TaskTracker,
+    /// Set when nothing new may start.
+    stopping: CancellationToken,
+    /// Set when what still executes must end.
+    cut_off: CancellationToken,
+    /// Set when nothing executes any more.
+    ended: CancellationToken,
+}
+
+/// What a scheduler works with.
+pub struct Parts {
+    /// Where runs are kept.
+    pub storage: Arc<dyn Storage>,
+    /// Carries hints.
+    pub notifier: Arc<dyn Notifier>,
+    /// Where runs speak.
+    pub log: Arc<EventLog>,
+    /// Which tasks there are.
+    pub registry: Arc<Registry>,
+    /// What executes them.
+    pub engine: Arc<Engine>,
+}
+
+impl Scheduler {
+    /// Takes over what an earlier host left behind, then begins to claim.
+    pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
+        let Parts { storage, notifier, log, registry, engine } = parts;
+        let max_running = config.max_running.min(engine.allocation().max_instances());
+        let scheduler = Arc::new(Self {
+            slots: Slots::new(max_running, config.max_running_per_task),
+            config,
+            owner: HostId::new(),
+            storage,
+            notifier,
+            log,
+            registry,
+            engine,
+            controls: Mutex::default(),
+            starting: TaskTracker::new(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            cut_off: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        });
+        scheduler.renew_lease().await?;
+        scheduler.recover().await?;
+        scheduler.starting.spawn(Arc::clone(&scheduler).keep_claiming());
+        scheduler.tasks.spawn(Arc::clone(&scheduler).keep_lease());
+        scheduler.tasks.spawn(Arc::clone(&scheduler).keep_listening_for_cancels());
+        Ok(scheduler)
+    }
+
+    /// Starts a run: at once if a slot is free and nobody waits, else when its
+    /// turn comes. When this returns, the run is durable.
+    pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
+        // Taken before looking whether the host is stopping: a drain that begins after the look waits for this.
+        let _starting = self.starting.token();
+        let task = self.runnable(&request.task)?;
+        task.check_input(&request.input).map_err(StartError::Input)?;
+        let scheduler = Arc::clone(self);
+        // Spawned, because the caller may go away while the claim is being committed, and then the run would
+        // belong to this host and never execute.
+        let submitted = self.starting.spawn(async move { scheduler.submit_to(task, request).await });
+        submitted.await.unwrap_or(Err(StartError::Stopping))
+    }
+
+    async fn submit_to(self: &Arc<Self>, task: Arc<Task>, request: Request) -> Result<Started, StartError> {
+        let slot = self.slots.try_take(&task.name);
+        let claimant = slot.as_ref().map(|_| Claimant { owner: self.owner.clone(), version: task.version() });
+        let new = NewRun {
+            own_id: request.id.is_some(),
+            id: request.id.unwrap_or_default(),
+            task: request.task,
+            input: request.input,
+            labels: request.labels,
+            idempotency_key: request.idempotency_key,
+            created_at: Timestamp::now(),
+            max_queued: self.config.max_queued,
+        };
+        match self.storage.submit(new, claimant).await? {
+            Submitted::Existing(run) => Ok(Started { run, existing: true }),
+            Submitted::Queued(run) => {
+                drop(slot);
+                self.notifier.notify(&Topic::Queue);
+                Ok(Started { run, existing: false })
+            }
+            Submitted::Claimed(claimed) => {
+                let run = claimed.run.clone();
+                let slot = slot.expect("only who offers a slot is given a run");
+                self.launch(claimed, task, slot);
+                Ok(Started { run, existing: false })
+            }
+        }
+    }
+
+    fn runnable(&self, name: &TaskRef) -> Result<Arc<Task>, StartError> {
+        if self.stopping.is_cancelled() {
+            return Err(StartError::Stopping);
+        }
+        if let Some(task) = self.registry.task(name) {
+            return Ok(task);
+        }
+        if !self.registry.is_complete() {
+            return Err(StartError::StillLoading);
+        }
+        let listed = self.registry.list();
+        let problem = listed.iter().find(|listed| listed.name.as_ref() == Some(name));
+        Err(match problem.and_then(|listed| listed.problem.as_ref()) {
+            Some((problem, _)) => StartError::NotLoaded(name.clone(), problem.to_string()),
+            None => StartError::NoTask(name.clone()),
+        })
+    }
+
+    /// Asks a run to end. One that waits ends at once; one under way is told, and
+    /// ended by force after its grace time.
+    pub async fn cancel(&self, id: &RunId) -> Result<Cancelled, StorageError> {
+        let cancelled = self.storage.cancel(id).await?;
+        match &cancelled {
+            Cancelled::Requested(run) => {
+                self.tell_cancelled(&run.key.id);
+                // It may be another host's.
+                self.notifier.notify(&Topic::Cancel);
+            }
+            Cancelled::Ended(run) => self.notifier.notify(&Topic::Run(run.key.id.clone())),
+            Cancelled::NotFound | Cancelled::AlreadyEnded(_) => {}
+        }
+        Ok(cancelled)
+    }
+
+    fn tell_cancelled(&self, id: &RunId) {
+        if let Some(control) = self.controls.lock().expect("no panic while held").get(id) {
+            control.cancel();
+        }
+    }
+
+    /// Runs that execute here now.
+    pub fn running(&self) -> u32 {
+        self.slots.taken()
+    }
+
+    /// Ends everything: nothing new starts, what runs may go on for `grace`, then
+    /// it is cut off. When this returns, every run that executed here has its
+    /// terminal event or is back in the queue.
+    pub async fn drain(&self, grace: Duration) {
+        self.stopping.cancel();
+        self.starting.close();
+        self.starting.wait().await;
+        if tokio::time::timeout(grace, self.slots.all_free()).await.is_err() {
+            tracing::info!(running = self.running(), "grace time is over; cutting runs off");
+            self.cut_off.cancel();
+            self.slots.all_free().await;
+        }
+        self.ended.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn launch(self: &Arc<Self>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
+        runner::launch(self, claimed, task, slot);
+    }
+}

@@ -1,0 +1,135 @@
+//! One attempt, from claimed to ended.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::Scheduler;
+use super::run_host::RunHost;
+use super::slots::Slot;
+use crate::engine::{Attempt, Exit, RunInfo};
+use crate::event_log::RunLog;
+use crate::model::{ErrorKind, NewEvent, Outcome, RunError};
+use crate::registry::Task;
+use crate::storage::{Claimed, StorageError};
+
+/// How a run under way is reached.
+pub(super) struct Control {
+    cancel: CancellationToken,
+}
+
+impl Control {
+    /// Asks the run to end; the grace time begins.
+    pub(super) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+}
+
+/// How an attempt's time was over.
+enum Ended {
+    /// By itself.
+    Exit(Exit),
+    /// By force, after the grace time of a cancel.
+    Forced,
+    /// By force, because the host stops.
+    CutOff,
+}
+
+/// Executes a claimed run on the threads for guests. The slot is free again when
+/// the run has ended.
+pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
+    let id = claimed.run.key.id.clone();
+    let control = Arc::new(Control { cancel: CancellationToken::new() });
+    if claimed.run.cancel_requested_at.is_some() {
+        control.cancel();
+    }
+    scheduler.controls.lock().expect("no panic while held").insert(id.clone(), Arc::clone(&control));
+    let log = scheduler.log.open(&claimed);
+    let host = Arc::new(RunHost {
+        info: RunInfo {
+            id: id.to_string(),
+            task: claimed.run.task.clone(),
+            version: task.version(),
+            attempt: claimed.run.attempt,
+            labels: claimed.run.labels.clone(),
+        },
+        log: Arc::clone(&log),
+        storage: Arc::clone(&scheduler.storage),
+        cancel: control.cancel.clone(),
+        has_checkpoint: AtomicBool::new(claimed.has_checkpoint),
+    });
+    let attempt = Attempt {
+        program: task.program.clone(),
+        input: claimed.run.input,
+        host: Arc::clone(&host) as _,
+        limits: scheduler.config.limits,
+    };
+    let running = Arc::clone(scheduler);
+    let execution = scheduler.tasks.track_future(async move {
+        let ended = running.execute(attempt, &control).await;
+        running.settle(&log, &host, ended).await;
+        running.controls.lock().expect("no panic while held").remove(&id);
+        drop(slot);
+    });
+    scheduler.engine.spawn(execution);
+}
+
+impl Scheduler {
+    /// Executes until the attempt ends or is ended. In every case the guest is
+    /// gone when this returns.
+    async fn execute(&self, attempt: Attempt, control: &Control) -> Ended {
+        let grace = self.config.cancel_grace;
+        let forced = async {
+            control.cancel.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        // A panic here is a fault of the host; it must not leave the run without an end.
+        let attempt = AssertUnwindSafe(attempt.run()).catch_unwind();
+        tokio::select! {
+            exit = attempt => Ended::Exit(exit.unwrap_or_else(|_| {
+                Exit::Failed(RunError::new(ErrorKind::Internal, "the host failed while executing the task"))
+            })),
+            () = forced => Ended::Forced,
+            () = self.cut_off.cancelled() => Ended::CutOff,
+        }
+    }
+
+    /// Writes how the attempt ended.
+    async fn settle(&self, log: &Arc<RunLog>, host: &RunHost, ended: Ended) {
+        let asked = host.cancel.is_cancelled();
+        let settled = match ended {
+            Ended::Exit(Exit::Lost) => Err(StorageError::Fenced),
+            // Once it was asked to end, any end is the one that was asked for.
+            Ended::Exit(Exit::Output(value)) if asked => self.log.finish(log, Outcome::Cancelled(Some(value))).await,
+            Ended::Exit(Exit::Failed(_)) if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
+            Ended::Exit(Exit::Output(value)) => self.log.finish(log, Outcome::Completed(value)).await,
+            Ended::Exit(Exit::Failed(error)) => self.log.finish(log, Outcome::Failed(error)).await,
+            Ended::Forced => self.log.finish(log, Outcome::Cancelled(None)).await,
+            Ended::CutOff if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
+            Ended::CutOff => self.interrupt(log, host).await,
+        };
+        if let Err(error) = settled {
+            tracing::warn!(run = %log.run().id, %error, "the run's end could not be written here");
+            self.log.close(log);
+        }
+    }
+
+    /// The host stops. What has a checkpoint goes on later from there; the rest
+    /// is not run again behind anybody's back.
+    async fn interrupt(&self, log: &Arc<RunLog>, host: &RunHost) -> Result<(), StorageError> {
+        let error = interrupted();
+        if host.has_checkpoint.load(Ordering::Relaxed) {
+            self.log.requeue(log, NewEvent::retrying(host.info.attempt + 1, &error)).await
+        } else {
+            self.log.finish(log, Outcome::Failed(error)).await
+        }
+    }
+}
+
+/// Why a run ended or begins again that nobody wanted to end.
+pub(super) fn interrupted() -> RunError {
+    RunError::new(ErrorKind::Interrupted, "the host stopped while the run was under way")
+}

@@ -1,0 +1,235 @@
+//! What is kept: runs, their events, their checkpoints.
+//!
+//! Two small traits that every backend passes the same [`conformance`] suite
+//! for. [`sqlite`] is the embedded one. The traits take what many hosts on one
+//! database need: a claim has an owner, a lease and a fence, and `seq` is
+//! assigned in the transaction that appends.
+//!
+//! Knows nothing of wasm, HTTP, or of who is waiting for an event: it tells an
+//! [`Outbox`] that its events are durable, and that is all.
+
+//pub mod conformance;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::{
+    Event, Fence, HostId, Json, Labels, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, TaskRef, Timestamp,
+    Version,
+};
+
+/// Why storage did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The database can't be used now (full disk, I/O error). Nothing was
+    /// changed; what was handed to [`Log::append`] is kept and tried again.
+    #[error("storage is unavailable: {0}")]
+    Unavailable(String),
+    /// The caller does not own the run any more, or the run has ended.
+    #[error("the run is no longer this host's")]
+    Fenced,
+    /// Too many runs wait already.
+    #[error("the queue is full: {0} runs are waiting")]
+    QueueFull(u64),
+    /// The run id exists, or the idempotency key was used, with another body.
+    #[error("{0}")]
+    Conflict(String),
+    /// Storage is closed, because the host is stopping.
+    #[error("storage is closed")]
+    Closed,
+}
+
+/// A result of storage.
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// A run to be kept.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its public id.
+    pub id: RunId,
+    /// Whether the caller chose the id: then the same id with the same body is
+    /// the same run, and with another body a conflict.
+    pub own_id: bool,
+    /// The task to run.
+    pub task: TaskRef,
+    /// Its input.
+    pub input: Json,
+    /// The caller's labels.
+    pub labels: Labels,
+    /// The caller's idempotency key; unique within the task.
+    pub idempotency_key: Option<String>,
+    /// When the caller asked.
+    pub created_at: Timestamp,
+    /// Refuse if so many runs wait already.
+    pub max_queued: u64,
+}
+
+/// Who would run something, and on what.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    /// The host.
+    pub owner: HostId,
+    /// The version that the attempt will run on.
+    pub version: Version,
+}
+
+/// What became of a [`NewRun`].
+#[derive(Debug)]
+pub enum Submitted {
+    /// It waits in the queue.
+    Queued(Run),
+    /// It was free to start, and the claimant owns it.
+    Claimed(Claimed),
+    /// The same request was made before; this is its run.
+    Existing(Run),
+}
+
+/// A run that now belongs to the asking host.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The run as it is after the claim.
+    pub run: Run,
+    /// Goes with every write to the run from now on.
+    pub fence: Fence,
+    /// The events that the claim wrote, newest last; the log ends with them.
+    pub events: Vec<Event>,
+    /// The number of the last event.
+    pub last_seq: u64,
+    /// Whether an earlier attempt has saved a checkpoint.
+    pub has_checkpoint: bool,
+}
+
+/// Which queued runs a host would take.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The host.
+    pub owner: HostId,
+    /// Tasks that it has loaded, the version it would use, and how many more
+    /// runs of the task it may have. Taken in turn, one run each, in this order.
+    pub tasks: Vec<(TaskRef, Version, u32)>,
+    /// Most runs to take in all.
+    pub limit: u32,
+}
+
+/// What became of a wish to cancel.
+#[derive(Debug)]
+pub enum Cancelled {
+    /// There is no such run.
+    NotFound,
+    /// It was waiting and has now ended as cancelled.
+    Ended(Run),
+    /// It is under way; its owner has to be told.
+    Requested(Run),
+    /// It had ended before.
+    AlreadyEnded(Run),
+}
+
+/// Which runs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this task.
+    pub task: Option<TaskRef>,
+    /// In this status.
+    pub status: Option<RunStatus>,
+    /// With this label.
+    pub label: Option<(String, String)>,
+    /// Only runs with a smaller number.
+    pub before: Option<i64>,
+    /// Most runs to return.
+    pub limit: u32,
+}
+
+/// Runs and who owns them.
+#[async_trait]
+pub trait Runs: Send + Sync + 'static {
+    /// Keeps a new run. With a claimant, and if no earlier run of the task
+    /// waits, the run is claimed in the same transaction.
+    async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted>;
+
+    /// Claims queued runs, oldest first within a task.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>>;
+
+    /// Says that `owner` lives and keeps its runs for another `lease_ms`.
+    async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()>;
+
+    /// Claims runs whose owner let its lease run out, as they are: no attempt
+    /// begins. The caller ends them or puts them back.
+    async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
+
+    /// Puts a run back into the queue, for a new attempt, with an event that
+    /// says why.
+    async fn requeue(&self, run: &RunKey, fence: Fence, event: NewEvent) -> Result<Event>;
+
+    /// Ends a run: its outcome and its terminal event, which is returned.
+    async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;
+
+    /// Ends a queued run as cancelled, or notes the wish on one under way.
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled>;
+
+    /// Those runs of `owner` that someone asked to cancel.
+    async fn cancel_requests(&self, owner: &HostId) -> Result<Vec<RunId>>;
+
+    /// One run.
+    async fn run(&self, id: &RunId) -> Result<Option<Run>>;
+
+    /// Many runs.
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
+}
+
+/// The events of one run that wait to be appended.
+#[derive(Debug)]
+pub struct Batch {
+    /// The run.
+    pub run: i64,
+    /// The right to append to it.
+    pub fence: Fence,
+    /// The attempt that sent them.
+    pub attempt: u32,
+    /// The events, oldest first.
+    pub events: Vec<NewEvent>,
+}
+
+/// One run's events on their way into the log. Called from the writer, so
+/// neither method may block.
+pub trait Outbox: Send + Sync + 'static {
+    /// Gives away all that waits. Called once for each [`Log::append`].
+    fn take(&self) -> Option<Batch>;
+
+    /// What was taken is durable, or refused for good.
+    fn done(&self, result: Result<Vec<Event>>);
+}
+
+/// Events and checkpoints.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Announces that `outbox` has events. They are taken, appended and made
+    /// durable together with whatever else waits. Never blocks, keeps the order
+    /// of calls, also with regard to all other writes.
+    fn append(&self, outbox: Arc<dyn Outbox>);
+
+    /// Events of a run after `after`, oldest first, at most `limit`, and no
+    /// more than about 1 MiB of data, but at least one if there is one.
+    async fn events(&self, run: i64, after: u64, limit: u32) -> Result<Vec<Event>>;
+
+    /// The number of the newest event; 0 if there is none.
+    async fn last_seq(&self, run: i64) -> Result<u64>;
+
+    /// Saves a value; durable on return, with all appended before.
+    async fn save_checkpoint(&self, run: &RunKey, fence: Fence, key: String, value: Vec<u8>) -> Result<()>;
+
+    /// The value saved last.
+    async fn load_checkpoint(&self, run: i64, key: String) -> Result<Option<Vec<u8>>>;
+
+    /// Whether writes succeed now; the reason if not.
+    fn health(&self) -> Result<()>;
+
+    /// Commits what waits, then refuses everything. Returns when the database
+    /// is closed.
+    async fn close(&self);
+}
+
+/// A backend.
+pub trait Storage: Runs + Log {}
+impl<T: Runs + Log> Storage for T {}

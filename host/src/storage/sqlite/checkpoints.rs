@@ -1,0 +1,38 @@
+//! What runs keep for their next attempt.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::state::{Applied, Tx};
+use crate::model::{Fence, RunKey, Timestamp};
+
+/// Replaces what was saved under the key.
+pub(super) fn save(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, key: &str, value: &[u8]) -> Applied<()> {
+    if let Err(fenced) = tx.owned(run.no, fence)? {
+        return Ok(Err(fenced));
+    }
+    tx.db
+        .prepare_cached(
+            "INSERT OR REPLACE INTO checkpoints (run, key, value, saved_at) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![run.no, key, value, Timestamp::now().as_millis()])?;
+    Ok(Ok(()))
+}
+
+/// What was saved last.
+pub(super) fn load(db: &Connection, run: i64, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    db.prepare_cached("SELECT value FROM checkpoints WHERE run = ?1 AND key = ?2")?
+        .query_row(params![run, key], |row| row.get(0))
+        .optional()
+}
+
+/// Whether the run has saved anything.
+pub(super) fn any(db: &Connection, run: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM checkpoints WHERE run = ?1)")?
+        .query_row([run], |row| row.get(0))
+}
+
+/// Forgets everything: an ended run has no next attempt.
+pub(super) fn delete(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
+    tx.db.prepare_cached("DELETE FROM checkpoints WHERE run = ?1")?.execute([run])?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Appending events and reading them back.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, params};
+
+use super::schema::{MAX_SEQ, SEQ_BITS};
+use super::state::Tx;
+use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
+use crate::storage::{Batch, Result, StorageError};
+
+/// Data in one page of events, in bytes, after which the page ends.
+const PAGE_BYTES: usize = 1 << 20;
+
+const INSERT: &str = "INSERT INTO events (id, attempt, time, type, channel, content_type, data) \
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+/// The key of an event.
+fn id(run: i64, seq: u64) -> i64 {
+    run << SEQ_BITS | seq as i64
+}
+
+/// Appends what a run's owner sends. Returns the number of the first event.
+pub(super) fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
+    let live = match tx.owned(batch.run, batch.fence)? {
+        Ok(live) => live,
+        Err(fenced) => return Ok(Err(fenced)),
+    };
+    let first = live.last_seq + 1;
+    let last = live.last_seq + batch.events.len() as u64;
+    if last >= MAX_SEQ {
+        return Ok(Err(StorageError::Conflict(format!("a run can have {MAX_SEQ} events"))));
+    }
+    live.last_seq = last;
+    insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
+    Ok(Ok(first))
+}
+
+/// Writes events under consecutive numbers from `first` on.
+pub(super) fn insert(
+    db: &Connection,
+    run: i64,
+    first: u64,
+    attempt: u32,
+    events: &[NewEvent],
+) -> rusqlite::Result<()> {
+    // Looked up once for all rows.
+    let mut statement = db.prepare_cached(INSERT)?;
+    for (seq, event) in (first..).zip(events) {
+        let channel = event.channel.as_ref().map(Channel::as_str);
+        let (content_type, data) = match &event.content {
+            Content::Json(json) => (None, ValueRef::Text(json.as_str().as_bytes())),
+            Content::Bytes(content_type, bytes) => (Some(content_type.as_str()), ValueRef::Blob(bytes)),
+        };
+        let kind = event.event_type.as_str();
+        let data = rusqlite::types::ToSqlOutput::Borrowed(data);
+        statement.execute(params![
+            id(run, seq),
+            attempt,
+            event.time.as_millis(),
+            kind,
+            channel,
+            content_type,
+            data
+        ])?;
+    }
+    Ok(())
+}
+
+/// See [`Log::events`](crate::storage::Log::events).
+pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlite::Result<Vec<Event>> {
+    let mut events = Vec::new();
+    if after >= MAX_SEQ {
+        return Ok(events);
+    }
+    let mut statement = db.prepare_cached(
+        "SELECT id, attempt, time, type, channel, content_type, data FROM events \
+         WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![id(run, after), id(run + 1, 0), limit])?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let event = event(row)?;
+        bytes += event.what.content.len();
+        events.push(event);
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let id: i64 = row.get(0)?;
+    let content = match (row.get_ref(5)?, row.get_ref(6)?) {
+        (ValueRef::Null, data) => Content::Json(Json::trusted(data.as_str()?.to_owned())),
+        (content_type, data) => {
+            Content::Bytes(ContentType::trusted(content_type.as_str()?), data.as_blob()?.into())
+        }
+    };
+    Ok(Event {
+        seq: id as u64 & MAX_SEQ,
+        attempt: row.get(1)?,
+        what: NewEvent {
+            event_type: EventType::trusted(row.get_ref(3)?.as_str()?),
+            channel: row.get_ref(4)?.as_str_or_null()?.map(Channel::trusted),
+            content,
+            time: Timestamp::from_millis(row.get(2)?),
+        },
+    })
+}
+
+/// The number of a run's newest event; 0 if it has none.
+pub(super) fn last_seq(db: &Connection, run: i64) -> rusqlite::Result<u64> {
+    let last: Option<i64> = db
+        .prepare_cached("SELECT max(id) FROM events WHERE id > ?1 AND id < ?2")?
+        .query_row(params![id(run, 0), id(run + 1, 0)], |row| row.get(0))?;
+    Ok(last.map_or(0, |id| id as u64 & MAX_SEQ))
+}

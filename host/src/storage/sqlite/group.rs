@@ -1,0 +1,195 @@
+//! The commands of one transaction, and what each says once it is decided.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::events;
+use super::state::{Applied, Tx};
+use crate::model::Event;
+use crate::storage::{Batch, Outbox, Result, StorageError};
+
+/// What can be asked of the writer.
+pub(super) enum Command {
+    /// Append the events of an outbox.
+    Append(Append),
+    /// Make one change.
+    Operation(Box<dyn Operation>),
+    /// Commit, then end.
+    Close,
+}
+
+impl Command {
+    /// Says that it will not be done.
+    pub(super) fn refuse(self, error: &StorageError) {
+        match self {
+            Self::Append(append) => append.outbox.done(Err(error.clone())),
+            Self::Operation(operation) => operation.refuse(error),
+            Self::Close => {}
+        }
+    }
+
+    /// Whether nobody else would see to it that this is done after all.
+    fn must_be_done(&self) -> bool {
+        match self {
+            Self::Append(_) => true,
+            Self::Operation(operation) => operation.must_be_done(),
+            Self::Close => false,
+        }
+    }
+}
+
+/// Events of one run. What was taken stays here until it is committed.
+pub(super) struct Append {
+    outbox: Arc<dyn Outbox>,
+    batch: Option<Batch>,
+    /// The number of the first event.
+    outcome: Option<Result<u64>>,
+}
+
+impl Append {
+    pub(super) fn new(outbox: Arc<dyn Outbox>) -> Self {
+        Self { outbox, batch: None, outcome: None }
+    }
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<usize> {
+        if self.batch.is_none() {
+            self.batch = self.outbox.take();
+        }
+        let Some(batch) = &self.batch else { return Ok(0) };
+        self.outcome = Some(events::append(tx, batch)?);
+        Ok(batch.events.len())
+    }
+
+    fn committed(self) {
+        let (Some(batch), Some(outcome)) = (self.batch, self.outcome) else { return };
+        let numbered = |first_seq| {
+            let attempt = batch.attempt;
+            (first_seq..).zip(batch.events).map(|(seq, what)| Event { seq, attempt, what }).collect()
+        };
+        self.outbox.done(outcome.map(numbered));
+    }
+}
+
+/// One change with an answer.
+pub(super) trait Operation: Send {
+    /// Makes the change. Called again if the transaction had to be undone.
+    fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
+    /// Answers, after the commit.
+    fn committed(self: Box<Self>);
+    /// Answers that it will not be done.
+    fn refuse(self: Box<Self>, error: &StorageError);
+    /// See [`Command::must_be_done`].
+    fn must_be_done(&self) -> bool;
+}
+
+/// An [`Operation`] made of a closure.
+pub(super) struct Call<T, F> {
+    work: F,
+    outcome: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+    until_done: bool,
+}
+
+impl<T, F> Call<T, F> {
+    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T>>, until_done: bool) -> Self {
+        Self { work, outcome: None, answer, until_done }
+    }
+}
+
+impl<T, F> Operation for Call<T, F>
+where
+    T: Send + 'static,
+    F: FnMut(&mut Tx<'_>) -> Applied<T> + Send + 'static,
+{
+    fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+        self.outcome = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn committed(self: Box<Self>) {
+        // A caller that has gone away needs no answer; the change stands.
+        let _ = self.answer.send(self.outcome.unwrap_or(Err(StorageError::Closed)));
+    }
+
+    fn refuse(self: Box<Self>, error: &StorageError) {
+        let _ = self.answer.send(Err(error.clone()));
+    }
+
+    fn must_be_done(&self) -> bool {
+        self.until_done
+    }
+}
+
+/// The commands of one transaction, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Group {
+    commands: Vec<Command>,
+    closing: bool,
+}
+
+impl Group {
+    pub(super) fn add(&mut self, command: Command) {
+        self.closing |= matches!(command, Command::Close);
+        self.commands.push(command);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Whether the wish to close is among the commands.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Applies one command; returns how many events it wrote.
+    pub(super) fn apply(&mut self, at: usize, tx: &mut Tx<'_>) -> rusqlite::Result<usize> {
+        match &mut self.commands[at] {
+            Command::Append(append) => append.apply(tx),
+            Command::Operation(operation) => operation.apply(tx).map(|()| 0),
+            Command::Close => Ok(0),
+        }
+    }
+
+    /// Answers all, after the commit. Returns false if the wish to close was
+    /// among them.
+    pub(super) fn answer(self) -> bool {
+        for command in self.commands {
+            match command {
+                Command::Append(append) => append.committed(),
+                Command::Operation(operation) => operation.committed(),
+                Command::Close => {}
+            }
+        }
+        !self.closing
+    }
+
+    /// Gives one command up.
+    pub(super) fn refuse(&mut self, at: usize, error: &StorageError) {
+        self.commands.remove(at).refuse(error);
+    }
+
+    /// Gives all up.
+    pub(super) fn refuse_all(self, error: &StorageError) {
+        self.commands.into_iter().for_each(|command| command.refuse(error));
+    }
+
+    /// Refuses what the caller can try again itself, and keeps the rest in
+    /// order. When closing, there is no later try: refuses all and returns
+    /// false.
+    pub(super) fn keep_what_must_be_done(&mut self, error: &StorageError) -> bool {
+        for command in std::mem::take(&mut self.commands) {
+            if command.must_be_done() && !self.closing {
+                self.commands.push(command);
+            } else {
+                command.refuse(error);
+            }
+        }
+        !self.closing
+    }
+}

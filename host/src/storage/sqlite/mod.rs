@@ -1,0 +1,214 @@
+//! The embedded backend: one SQLite file in WAL mode.
+//!
+//! One thread owns the writing connection ([`writer`]); a few read-only
+//! connections serve reads beside it ([`readers`]). A lock file keeps a second
+//! host off the same database, so the writer may keep in memory what it has
+//! written of live runs ([`state`]).
+//!
+//! Knows nothing of wake-ups: whoever waits for an event is told by the
+//! [`Outbox`](super::Outbox) or the answer of the call.
+
+mod checkpoints;
+mod claims;
+mod events;
+mod group;
+mod list;
+mod readers;
+mod runs;
+mod schema;
+mod state;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use self::readers::Readers;
+use self::writer::Writer;
+use super::{
+    Cancelled, ClaimRequest, Claimant, Claimed, Log, NewRun, Outbox, Result, RunFilter, Runs, Submitted,
+};
+use crate::model::{Event, Fence, HostId, NewEvent, Outcome, Run, RunId, RunKey};
+
+/// Name of the database within the data folder.
+const DATABASE: &str = "streamtask.db";
+/// Name of the lock file within the data folder.
+const LOCK: &str = "streamtask.lock";
+/// Page cache of the writer in KiB: holds the upper levels of every index of
+/// tens of millions of rows, so that an append reads nothing from disk.
+const WRITER_CACHE_KIB: i32 = 64 * 1024;
+/// Page cache of each reader in KiB; replays read pages once and in order.
+const READER_CACHE_KIB: i32 = 4 * 1024;
+
+/// When a commit counts as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Every group commit is flushed to the disk: what a client saw survives
+    /// the loss of power.
+    #[default]
+    Full,
+    /// The operating system flushes when it likes: what a client saw survives
+    /// a crash of the host, but not of the machine.
+    Normal,
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder or a file in it can't be used.
+    #[error("can't use {path}: {source}", path = path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another host has it open.
+    #[error("the data folder is in use by another streamtask host")]
+    InUse,
+    /// A later streamtask wrote it.
+    #[error(
+        "the database is of version {found}, and this streamtask knows only {known}; use a newer streamtask"
+    )]
+    Newer {
+        /// The database's version.
+        found: usize,
+        /// The newest version that this build knows.
+        known: usize,
+    },
+    /// It is some other program's.
+    #[error("the database belongs to another program")]
+    Foreign,
+    /// SQLite can't read or write it.
+    #[error("SQLite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// A database, open.
+pub struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+    /// Released when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens or creates the database in `folder`, which must exist.
+    ///
+    /// Blocks on the disk; call it before serving.
+    pub fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let lock = lock(&folder.join(LOCK))?;
+        let path = folder.join(DATABASE);
+        let mut db = Connection::open(&path)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(
+            None,
+            "synchronous",
+            if durability == Durability::Full { "FULL" } else { "NORMAL" },
+        )?;
+        db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+        db.set_prepared_statement_cache_capacity(64);
+        schema::migrate(&mut db)?;
+        // The lock is ours, so every other host that this database knows of is gone.
+        db.execute("UPDATE hosts SET lease_until = 0", [])?;
+        let readers = Readers::open(&path, READER_CACHE_KIB)?;
+        Ok(Self { writer: Writer::start(db), readers, _lock: lock })
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+#[async_trait]
+impl Runs for Sqlite {
+    async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted> {
+        self.writer.call(move |tx| runs::submit(tx, &run, claimant.as_ref())).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>> {
+        self.writer.call(move |tx| claims::claim(tx, &request)).await
+    }
+
+    async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
+        let owner = owner.clone();
+        self.writer.call(move |tx| claims::renew_lease(tx, &owner, lease_ms)).await
+    }
+
+    async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>> {
+        let owner = owner.clone();
+        self.writer.call(move |tx| claims::take_over(tx, &owner, limit)).await
+    }
+
+    async fn requeue(&self, run: &RunKey, fence: Fence, event: NewEvent) -> Result<Event> {
+        let run = run.clone();
+        self.writer.call_until_done(move |tx| runs::requeue(tx, &run, fence, &event)).await
+    }
+
+    async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event> {
+        let run = run.clone();
+        self.writer.call_until_done(move |tx| runs::finish(tx, &run, fence, &outcome)).await
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled> {
+        let run = run.clone();
+        self.writer.call(move |tx| runs::cancel(tx, &run)).await
+    }
+
+    async fn cancel_requests(&self, owner: &HostId) -> Result<Vec<RunId>> {
+        let owner = owner.clone();
+        self.readers.read(move |db| list::cancel_requests(db, &owner)).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<Run>> {
+        let id = id.clone();
+        self.readers.read(move |db| list::by_id(db, &id)).await
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>> {
+        self.readers.read(move |db| list::matching(db, &filter)).await
+    }
+}
+
+#[async_trait]
+impl Log for Sqlite {
+    fn append(&self, outbox: Arc<dyn Outbox>) {
+        self.writer.append(outbox);
+    }
+
+    async fn events(&self, run: i64, after: u64, limit: u32) -> Result<Vec<Event>> {
+        self.readers.read(move |db| events::page(db, run, after, limit)).await
+    }
+
+    async fn last_seq(&self, run: i64) -> Result<u64> {
+        self.readers.read(move |db| events::last_seq(db, run)).await
+    }
+
+    async fn save_checkpoint(&self, run: &RunKey, fence: Fence, key: String, value: Vec<u8>) -> Result<()> {
+        let run = run.clone();
+        self.writer.call(move |tx| checkpoints::save(tx, &run, fence, &key, &value)).await
+    }
+
+    async fn load_checkpoint(&self, run: i64, key: String) -> Result<Option<Vec<u8>>> {
+        self.readers.read(move |db| checkpoints::load(db, run, &key)).await
+    }
+
+    fn health(&self) -> Result<()> {
+        self.writer.health()
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close();
+    }
+}

@@ -1,0 +1,197 @@
+//! The life of a run but for its start: submitted, put back, ended.
+
+use rusqlite::params;
+
+use super::list::LabelsColumn;
+use super::state::{Applied, Tx};
+use super::{checkpoints, claims, events, list};
+use crate::model::{Event, Fence, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
+use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
+
+/// See [`Runs::submit`](crate::storage::Runs::submit).
+pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<Submitted> {
+    let task = tx.task_no(&new.task)?;
+    if let Some(answer) = made_before(tx, new, task)? {
+        return Ok(answer.map(Submitted::Existing));
+    }
+    let waiting = tx.queued()?.get(&task).copied().unwrap_or(0);
+    let total: u64 = tx.queued()?.values().sum();
+    // Nobody overtakes an older run of the same task.
+    let claimant = claimant.filter(|_| waiting == 0);
+    if claimant.is_none() && total >= new.max_queued {
+        return Ok(Err(StorageError::QueueFull(total)));
+    }
+    let no = tx.next_run_no()?;
+    let mut run = fresh(new, no);
+    if let Some(claimant) = claimant {
+        claims::next_attempt(&mut run, &claimant.version);
+    }
+    insert(tx, &run, task, claimant, new.idempotency_key.as_deref())?;
+    if claimant.is_some() {
+        return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, Fence(1), 0)?)));
+    }
+    tx.enqueued(task)?;
+    events::insert(tx.db, no, 1, 0, &[NewEvent::queued()])?;
+    Ok(Ok(Submitted::Queued(run)))
+}
+
+fn insert(
+    tx: &mut Tx<'_>,
+    run: &Run,
+    task: i64,
+    claimant: Option<&Claimant>,
+    key: Option<&str>,
+) -> rusqlite::Result<()> {
+    let owner = claimant.map(|claimant| tx.host_no(&claimant.owner)).transpose()?;
+    let version = claimant.map(|claimant| tx.version_no(&claimant.version)).transpose()?;
+    tx.db
+        .prepare_cached(
+            "INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, created_at, started_at, \
+             labels, idempotency_key, input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            run.key.no,
+            run.key.id.as_str(),
+            task,
+            run.status.as_str(),
+            run.attempt,
+            run.attempt, // the first claim's fence is 1
+            owner,
+            version,
+            run.created_at.as_millis(),
+            run.started_at.map(Timestamp::as_millis),
+            LabelsColumn(&run.labels),
+            key,
+            run.input.as_str()
+        ])?;
+    for (key, value) in &run.labels {
+        tx.db
+            .prepare_cached("INSERT INTO run_labels (key, value, run) VALUES (?1, ?2, ?3)")?
+            .execute(params![key, value, run.key.no])?;
+    }
+    Ok(())
+}
+
+/// A run as it waits, before its row is written.
+fn fresh(new: &NewRun, no: i64) -> Run {
+    Run {
+        key: RunKey { no, id: new.id.clone() },
+        task: new.task.clone(),
+        version: None,
+        status: RunStatus::Queued,
+        attempt: 0,
+        input: new.input.clone(),
+        final_value: None,
+        error: None,
+        created_at: new.created_at,
+        started_at: None,
+        finished_at: None,
+        cancel_requested_at: None,
+        labels: new.labels.clone(),
+        last_seq: None,
+    }
+}
+
+/// The run that the same request made earlier, or the conflict with another.
+fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
+    let same = |run: &Run| run.task == new.task && run.input == new.input && run.labels == new.labels;
+    if let Some(key) = &new.idempotency_key
+        && let Some(run) = list::by_idempotency_key(tx.db, task, key)?
+    {
+        let own_id_differs = new.own_id && run.key.id != new.id;
+        return Ok(Some(if same(&run) && !own_id_differs {
+            Ok(run)
+        } else {
+            Err(StorageError::Conflict(format!("the idempotency key {key:?} was used for another request")))
+        }));
+    }
+    if new.own_id
+        && let Some(run) = list::by_id(tx.db, &new.id)?
+    {
+        return Ok(Some(if same(&run) {
+            Ok(run)
+        } else {
+            Err(StorageError::Conflict(format!(
+                "the run {:?} exists, with another task, input or labels",
+                new.id
+            )))
+        }));
+    }
+    Ok(None)
+}
+
+/// See [`Runs::requeue`](crate::storage::Runs::requeue).
+pub(super) fn requeue(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, event: &NewEvent) -> Applied<Event> {
+    let live = match tx.owned(run.no, fence)? {
+        Ok(live) => live.clone(),
+        Err(fenced) => return Ok(Err(fenced)),
+    };
+    let seq = live.last_seq + 1;
+    events::insert(tx.db, run.no, seq, live.attempt, std::slice::from_ref(event))?;
+    tx.db
+        .prepare_cached("UPDATE runs SET status = 'queued', owner = NULL WHERE no = ?1")?
+        .execute([run.no])?;
+    let task = task_of(tx, run.no)?;
+    tx.enqueued(task)?;
+    tx.released(run.no);
+    Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
+}
+
+/// See [`Runs::finish`](crate::storage::Runs::finish).
+pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outcome) -> Applied<Event> {
+    let live = match tx.owned(run.no, fence)? {
+        Ok(live) => live.clone(),
+        Err(fenced) => return Ok(Err(fenced)),
+    };
+    tx.released(run.no);
+    if checkpoints::any(tx.db, run.no)? {
+        checkpoints::delete(tx, run.no)?;
+    }
+    end(tx, run.no, live.last_seq + 1, live.attempt, outcome).map(Ok)
+}
+
+/// Writes the terminal event and what the run's row says of its end.
+fn end(tx: &Tx<'_>, run: i64, seq: u64, attempt: u32, outcome: &Outcome) -> rusqlite::Result<Event> {
+    let event = outcome.terminal_event();
+    events::insert(tx.db, run, seq, attempt, std::slice::from_ref(&event))?;
+    tx.db
+        .prepare_cached(
+            "UPDATE runs SET status = ?2, final_value = ?3, error = ?4, finished_at = ?5, last_seq = ?6, \
+             owner = NULL WHERE no = ?1",
+        )?
+        .execute(params![
+            run,
+            outcome.status().as_str(),
+            outcome.final_value().map(|value| value.as_str()),
+            outcome.error().map(|error| crate::model::Json::of(error).into_string()),
+            event.time.as_millis(),
+            seq as i64,
+        ])?;
+    Ok(Event { seq, attempt, what: event })
+}
+
+/// See [`Runs::cancel`](crate::storage::Runs::cancel).
+pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
+    let Some(run) = list::by_id(tx.db, id)? else { return Ok(Ok(Cancelled::NotFound)) };
+    if run.status.is_terminal() {
+        return Ok(Ok(Cancelled::AlreadyEnded(run)));
+    }
+    tx.db
+        .prepare_cached(
+            "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?2) WHERE no = ?1",
+        )?
+        .execute(params![run.key.no, Timestamp::now().as_millis()])?;
+    if run.status != RunStatus::Queued {
+        return Ok(Ok(Cancelled::Requested(list::by_no(tx.db, run.key.no)?)));
+    }
+    let last = events::last_seq(tx.db, run.key.no)?;
+    end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;
+    checkpoints::delete(tx, run.key.no)?;
+    let task = task_of(tx, run.key.no)?;
+    tx.dequeued(task)?;
+    Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
+}
+
+fn task_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<i64> {
+    tx.db.prepare_cached("SELECT task FROM runs WHERE no = ?1")?.query_row([run], |row| row.get(0))
+}

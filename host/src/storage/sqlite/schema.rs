@@ -1,0 +1,156 @@
+//! The tables, and how an older database becomes a present one.
+//!
+//! Written to be read with the `sqlite3` shell as well: `run_list` and
+//! `run_events` are views for people.
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// Marks the file as ours: "strm" as a number.
+const APPLICATION_ID: i32 = 0x7374_726d;
+
+/// Each entry takes the database one version further. Entries are never
+/// edited, only added: `user_version` counts how many have been applied.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// Bits of an event's id that hold its `seq`; the bits above hold the run's
+/// number. One integer key makes the log of all runs a single B+tree ordered
+/// by run and position: appending, replaying and deleting are each one range.
+pub(super) const SEQ_BITS: u32 = 32;
+/// Highest `seq` that fits.
+pub(super) const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
+
+/// Foreign keys are left out on purpose: every row is written by one room in
+/// one transaction with what it refers to, and a check per row would cost a
+/// lookup on the hot path.
+const V1: &str = "
+CREATE TABLE hosts (
+    no          INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL UNIQUE,
+    lease_until INTEGER NOT NULL              -- ms since 1970; runs of a host past this are orphans
+) STRICT;
+
+CREATE TABLE tasks (
+    no   INTEGER PRIMARY KEY,
+    app  TEXT NOT NULL,
+    task TEXT NOT NULL,
+    UNIQUE (app, task)
+) STRICT;
+
+CREATE TABLE versions (
+    no     INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE runs (
+    no                  INTEGER PRIMARY KEY,
+    id                  TEXT NOT NULL UNIQUE,
+    task                INTEGER NOT NULL,     -- tasks.no
+    status              TEXT NOT NULL,
+    attempt             INTEGER NOT NULL,     -- 0: none yet
+    fence               INTEGER NOT NULL,     -- grows with every claim
+    owner               INTEGER,              -- hosts.no while under way
+    version             INTEGER,              -- versions.no of the latest attempt
+    created_at          INTEGER NOT NULL,     -- times are ms since 1970
+    started_at          INTEGER,
+    finished_at         INTEGER,
+    cancel_requested_at INTEGER,
+    last_seq            INTEGER,              -- of the terminal event
+    labels              TEXT,                 -- JSON object
+    idempotency_key     TEXT,
+    input               TEXT NOT NULL,        -- JSON
+    final_value         TEXT,                 -- JSON
+    error               TEXT                  -- JSON
+) STRICT;
+CREATE INDEX runs_by_status ON runs (status, no);
+CREATE INDEX runs_by_task ON runs (task, status, no);
+CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
+CREATE UNIQUE INDEX runs_by_key ON runs (task, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+CREATE TABLE run_labels (
+    key   TEXT NOT NULL,
+    value TEXT NOT NULL,
+    run   INTEGER NOT NULL,                   -- runs.no
+    PRIMARY KEY (key, value, run)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    id           INTEGER PRIMARY KEY,         -- runs.no << 32 | seq
+    attempt      INTEGER NOT NULL,
+    time         INTEGER NOT NULL,
+    type         TEXT NOT NULL,
+    channel      TEXT,
+    content_type TEXT,                        -- of bytes; NULL for JSON
+    data         ANY NOT NULL                 -- TEXT for JSON, BLOB for bytes
+) STRICT;
+
+CREATE TABLE checkpoints (
+    run      INTEGER NOT NULL,                -- runs.no
+    key      TEXT NOT NULL,
+    value    BLOB NOT NULL,
+    saved_at INTEGER NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT;
+
+CREATE VIEW run_list AS
+SELECT runs.id, tasks.app, tasks.task, runs.status, runs.attempt,
+       strftime('%FT%H:%M:%fZ', runs.created_at / 1000.0, 'unixepoch') AS created,
+       strftime('%FT%H:%M:%fZ', runs.finished_at / 1000.0, 'unixepoch') AS finished,
+       runs.input, runs.final_value, runs.error
+FROM runs JOIN tasks ON tasks.no = runs.task;
+
+CREATE VIEW run_events AS
+SELECT runs.id AS run, events.id & 4294967295 AS seq, events.attempt,
+       strftime('%FT%H:%M:%fZ', events.time / 1000.0, 'unixepoch') AS time,
+       events.type, events.channel, events.data
+FROM events JOIN runs ON runs.no = events.id >> 32;
+";
+
+/// Brings the database to the present version.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
+    let version: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(OpenError::Foreign);
+    }
+    if version > MIGRATIONS.len() {
+        return Err(OpenError::Newer { found: version, known: MIGRATIONS.len() });
+    }
+    for (done, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        // One transaction each: a crash in between leaves a whole version behind.
+        let transaction = db.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", done + 1)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_database_gets_every_migration_once() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate(&mut db).unwrap();
+        migrate(&mut db).unwrap();
+        let version: usize = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_newer_database_and_a_foreign_one_are_refused_untouched() {
+        let mut db = Connection::open_in_memory().unwrap();
+        migrate(&mut db).unwrap();
+        db.pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(migrate(&mut db), Err(OpenError::Newer { found: 99, .. })));
+
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(migrate(&mut db), Err(OpenError::Foreign)));
+    }
+}

@@ -1,0 +1,148 @@
+//! What the writer remembers of the rows it writes, so that the hot path reads
+//! nothing. All of it can be read from the database again: after a transaction
+//! that failed, it is forgotten.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::events;
+use crate::model::{Fence, HostId, TaskRef, Version};
+use crate::storage::StorageError;
+
+/// One transaction: the connection inside of it, and the memory.
+pub(super) struct Tx<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) state: &'a mut State,
+}
+
+/// What an operation says: the outer error undoes the whole transaction, the
+/// inner one refuses this operation alone, which then has changed nothing.
+pub(super) type Applied<T> = rusqlite::Result<Result<T, StorageError>>;
+
+/// A run that some host owns.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) fence: Fence,
+    pub(super) attempt: u32,
+    pub(super) last_seq: u64,
+}
+
+/// The writer's memory.
+#[derive(Default)]
+pub(super) struct State {
+    live: HashMap<i64, Live>,
+    tasks: HashMap<TaskRef, i64>,
+    versions: HashMap<Version, i64>,
+    hosts: HashMap<HostId, i64>,
+    /// Runs that wait, by task number; read once.
+    queued: Option<HashMap<i64, u64>>,
+    next_run: Option<i64>,
+}
+
+impl Tx<'_> {
+    /// The run as its owner, who proves it with `fence`, may change it.
+    pub(super) fn owned(
+        &mut self,
+        run: i64,
+        fence: Fence,
+    ) -> rusqlite::Result<Result<&mut Live, StorageError>> {
+        if !self.state.live.contains_key(&run) {
+            let found: Option<(u32, u32)> = self
+                .db
+                .prepare_cached("SELECT fence, attempt FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
+                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((fence, attempt)) = found else { return Ok(Err(StorageError::Fenced)) };
+            let last_seq = events::last_seq(self.db, run)?;
+            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq });
+        }
+        let live = self.state.live.get_mut(&run).expect("just inserted");
+        Ok(if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced) })
+    }
+
+    /// Notes that a run has an owner.
+    pub(super) fn claimed(&mut self, run: i64, live: Live) {
+        self.state.live.insert(run, live);
+    }
+
+    /// Notes that a run has none any more.
+    pub(super) fn released(&mut self, run: i64) {
+        self.state.live.remove(&run);
+    }
+
+    /// The number of a task, new or known.
+    pub(super) fn task_no(&mut self, task: &TaskRef) -> rusqlite::Result<i64> {
+        if let Some(&no) = self.state.tasks.get(task) {
+            return Ok(no);
+        }
+        let (app, name) = (task.app.as_str(), task.task.as_str());
+        self.db.execute("INSERT OR IGNORE INTO tasks (app, task) VALUES (?1, ?2)", [app, name])?;
+        let no =
+            self.db.query_row("SELECT no FROM tasks WHERE app = ?1 AND task = ?2", [app, name], |row| {
+                row.get(0)
+            })?;
+        self.state.tasks.insert(task.clone(), no);
+        Ok(no)
+    }
+
+    /// The number of a version, new or known.
+    pub(super) fn version_no(&mut self, version: &Version) -> rusqlite::Result<i64> {
+        if let Some(&no) = self.state.versions.get(version) {
+            return Ok(no);
+        }
+        let sha256 = version.to_string();
+        self.db.execute("INSERT OR IGNORE INTO versions (sha256) VALUES (?1)", [&sha256])?;
+        let no =
+            self.db.query_row("SELECT no FROM versions WHERE sha256 = ?1", [&sha256], |row| row.get(0))?;
+        self.state.versions.insert(*version, no);
+        Ok(no)
+    }
+
+    /// The number of a host, new or known.
+    pub(super) fn host_no(&mut self, host: &HostId) -> rusqlite::Result<i64> {
+        if let Some(&no) = self.state.hosts.get(host) {
+            return Ok(no);
+        }
+        self.db.execute("INSERT OR IGNORE INTO hosts (id, lease_until) VALUES (?1, 0)", [host.as_str()])?;
+        let no =
+            self.db.query_row("SELECT no FROM hosts WHERE id = ?1", [host.as_str()], |row| row.get(0))?;
+        self.state.hosts.insert(host.clone(), no);
+        Ok(no)
+    }
+
+    /// The number for the next run.
+    pub(super) fn next_run_no(&mut self) -> rusqlite::Result<i64> {
+        let next = match self.state.next_run {
+            Some(next) => next,
+            None => self.db.query_row("SELECT coalesce(max(no), 0) + 1 FROM runs", [], |row| row.get(0))?,
+        };
+        self.state.next_run = Some(next + 1);
+        Ok(next)
+    }
+
+    /// How many runs wait, by task number.
+    pub(super) fn queued(&mut self) -> rusqlite::Result<&mut HashMap<i64, u64>> {
+        if self.state.queued.is_none() {
+            let mut statement =
+                self.db.prepare("SELECT task, count(*) FROM runs WHERE status = 'queued' GROUP BY task")?;
+            let counts = statement.query_map(params![], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.state.queued = Some(counts.collect::<rusqlite::Result<_>>()?);
+        }
+        Ok(self.state.queued.as_mut().expect("just read"))
+    }
+
+    /// Notes that a run of the task began to wait.
+    pub(super) fn enqueued(&mut self, task: i64) -> rusqlite::Result<()> {
+        *self.queued()?.entry(task).or_default() += 1;
+        Ok(())
+    }
+
+    /// Notes that a run of the task waits no more.
+    pub(super) fn dequeued(&mut self, task: i64) -> rusqlite::Result<()> {
+        if let Some(count) = self.queued()?.get_mut(&task) {
+            *count = count.saturating_sub(1);
+        }
+        Ok(())
+    }
+}
