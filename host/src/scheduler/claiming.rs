@@ -57,7 +57,9 @@ impl Scheduler {
         let loaded = self.registry.tasks();
         let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };
         let in_turn = loaded[first..].iter().chain(&loaded[..first]);
-        let tasks = in_turn.map(|task| (task.name.clone(), task.version(), reservation.room_for(&task.name))).collect();
+        let tasks = in_turn
+            .map(|task| (task.name.clone(), task.version(), reservation.room_for(&task.name)))
+            .collect();
         let limit = reservation.room().min(MAX_CLAIM);
         let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limit }).await?;
         let all = claimed.len() as u32 == limit;

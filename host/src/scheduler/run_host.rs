@@ -25,7 +25,9 @@ pub(super) struct RunHost {
 fn refusal(error: StorageError) -> Refusal {
     let code = match error {
         StorageError::Conflict(_) | StorageError::QueueFull(_) => RefusalCode::LimitExceeded,
-        StorageError::Unavailable(_) | StorageError::Fenced | StorageError::Closed => RefusalCode::Unavailable,
+        StorageError::Unavailable(_) | StorageError::Fenced | StorageError::Closed => {
+            RefusalCode::Unavailable
+        }
     };
     Refusal::new(code, error.to_string())
 }

@@ -103,7 +103,9 @@ impl Scheduler {
         let settled = match ended {
             Ended::Exit(Exit::Lost) => Err(StorageError::Fenced),
             // Once it was asked to end, any end is the one that was asked for.
-            Ended::Exit(Exit::Output(value)) if asked => self.log.finish(log, Outcome::Cancelled(Some(value))).await,
+            Ended::Exit(Exit::Output(value)) if asked => {
+                self.log.finish(log, Outcome::Cancelled(Some(value))).await
+            }
             Ended::Exit(Exit::Failed(_)) if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
             Ended::Exit(Exit::Output(value)) => self.log.finish(log, Outcome::Completed(value)).await,
             Ended::Exit(Exit::Failed(error)) => self.log.finish(log, Outcome::Failed(error)).await,

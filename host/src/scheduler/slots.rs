@@ -29,7 +29,13 @@ struct Taken {
 
 impl Slots {
     pub(super) fn new(max: u32, max_per_task: u32) -> Arc<Self> {
-        Arc::new(Self { max, max_per_task, taken: Mutex::default(), freed: Notify::new(), all_freed: Notify::new() })
+        Arc::new(Self {
+            max,
+            max_per_task,
+            taken: Mutex::default(),
+            freed: Notify::new(),
+            all_freed: Notify::new(),
+        })
     }
 
     /// A slot for a run of the task, if one is free.

@@ -1,0 +1,227 @@
+//! How the rooms are put together, and in which order they are taken down.
+//!
+//! [`Host`] is the one door: the binary, the tests and programs that embed a
+//! host all come in here.
+
+mod handle;
+
+use std::fs;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::engine::{self, Allocation, Engine};
+use crate::event_log::EventLog;
+use crate::http::{self, Api};
+use crate::notifier::{LocalNotifier, Notifier};
+use crate::registry::{FolderError, Registry};
+use crate::scheduler::{self, Parts, Scheduler};
+use crate::storage::sqlite::{OpenError, Sqlite};
+use crate::storage::{Storage, StorageError};
+
+pub use handle::{Follow, Followed, Handle};
+
+/// Time that open connections have when every run is over: enough to carry off
+/// what is on its way.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The data folder can't be made.
+    #[error("can't use the data folder {path}: {source}", path = path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database can't be opened.
+    #[error("can't open the database in {path}: {source}", path = path.display())]
+    Database {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// The tasks folder can't be read.
+    #[error(transparent)]
+    Tasks(#[from] FolderError),
+    /// Guests can't be executed on this machine.
+    #[error("can't set up the engine: {0}")]
+    Engine(#[from] engine::SetupError),
+    /// The database failed while the host started.
+    #[error("the database failed: {0}")]
+    Storage(#[from] StorageError),
+    /// The listener has no address.
+    #[error("can't use the listener: {0}")]
+    Listener(#[source] std::io::Error),
+}
+
+/// A host that serves.
+pub struct Host {
+    handle: Handle,
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Host {
+    /// Starts a host on `listener`. It stops in order when `shutdown` is ready;
+    /// then [`stopped`](Self::stopped) returns.
+    pub async fn launch(
+        config: Config,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, LaunchError> {
+        let address = listener.local_addr().map_err(LaunchError::Listener)?;
+        // Blocks on the disk for as long as an older database takes to migrate.
+        let opening = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
+        let (storage, engine, registry) = opened.expect("opening does not panic")?;
+        let rooms = Rooms::build(config, address, storage, engine, registry).await?;
+        let handle = rooms.handle();
+        let serving = tokio::spawn(rooms.serve(listener, shutdown));
+        Ok(Self { handle, address, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts, follows and cancels runs from within this process.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until the host has stopped: every run ended or put back, every stream
+    /// closed, the database closed.
+    pub async fn stopped(self) {
+        if self.serving.await.is_err() {
+            tracing::error!("the host ended by a panic");
+        }
+    }
+}
+
+/// What blocks: opening files, and reserving address space.
+fn open(config: &Config) -> Result<(Arc<dyn Storage>, Arc<Engine>, Arc<Registry>), LaunchError> {
+    let failed = |source| LaunchError::Data { path: config.data.clone(), source };
+    fs::create_dir_all(&config.data).map_err(failed)?;
+    let database = |source| LaunchError::Database { path: config.data.clone(), source };
+    let storage = Arc::new(Sqlite::open(&config.data, config.durability).map_err(database)?);
+    let engine = Arc::new(Engine::new(&engine::Config {
+        cache: config.data.join("cache"),
+        max_instances: config.max_running,
+        threads: config.guest_threads,
+    })?);
+    let registry = Registry::open(&config.tasks, Arc::clone(&engine))?;
+    Ok((storage, engine, registry))
+}
+
+/// All rooms of a host, put together.
+struct Rooms {
+    config: Config,
+    api: Arc<Api>,
+    registry: Arc<Registry>,
+    scheduler: Arc<Scheduler>,
+    storage: Arc<dyn Storage>,
+    log: Arc<EventLog>,
+}
+
+impl Rooms {
+    async fn build(
+        config: Config,
+        address: SocketAddr,
+        storage: Arc<dyn Storage>,
+        engine: Arc<Engine>,
+        registry: Arc<Registry>,
+    ) -> Result<Self, LaunchError> {
+        report(engine.allocation(), config.max_running);
+        let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
+        let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
+        let scheduling = scheduler::Config {
+            max_running: config.max_running,
+            max_running_per_task: config.max_running_per_task,
+            max_queued: config.max_queued,
+            limits: config.limits,
+            cancel_grace: config.cancel_grace,
+        };
+        let parts = Parts {
+            storage: Arc::clone(&storage),
+            notifier,
+            log: Arc::clone(&log),
+            registry: Arc::clone(&registry),
+            engine,
+        };
+        let scheduler = Scheduler::start(scheduling, parts).await?;
+        let api = Arc::new(Api {
+            config: http::Config {
+                max_input_bytes: config.max_input_bytes,
+                heartbeat: config.heartbeat,
+                cors_origins: config.cors_origins.clone(),
+                allowed_hosts: config.allowed_hosts.clone(),
+            },
+            registry: Arc::clone(&registry),
+            scheduler: Arc::clone(&scheduler),
+            log: Arc::clone(&log),
+            storage: Arc::clone(&storage),
+            stopping: CancellationToken::new(),
+            end_streams: CancellationToken::new(),
+            loopback: address.ip().is_loopback(),
+        });
+        Ok(Self { config, api, registry, scheduler, storage, log })
+    }
+
+    fn handle(&self) -> Handle {
+        Handle {
+            registry: Arc::clone(&self.registry),
+            scheduler: Arc::clone(&self.scheduler),
+            storage: Arc::clone(&self.storage),
+            log: Arc::clone(&self.log),
+        }
+    }
+
+    /// Serves until `shutdown`, then takes the rooms down from the top: nothing
+    /// new starts, runs end, streams end, connections close, storage closes. Each
+    /// step needs the ones below it.
+    async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let stop_watching = CancellationToken::new();
+        let watching = tokio::spawn(Arc::clone(&self.registry).watch(stop_watching.clone()));
+        let stop_serving = CancellationToken::new();
+        let serving =
+            tokio::spawn(http::serve(listener, Arc::clone(&self.api), stop_serving.clone(), CLOSE_GRACE));
+        shutdown.await;
+        tracing::info!("stopping");
+        self.api.stopping.cancel();
+        self.scheduler.drain(self.config.drain_grace).await;
+        self.api.end_streams.cancel();
+        stop_serving.cancel();
+        let _ = serving.await;
+        stop_watching.cancel();
+        let _ = watching.await;
+        self.storage.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Says what the machine allows if that is less than was asked for.
+fn report(allocation: &Allocation, wanted: u32) {
+    if let Allocation::OnDemand { reason, .. } = allocation {
+        tracing::warn!(reason, "no memory pool for guests; starting each takes a little longer");
+    }
+    let possible = allocation.max_instances();
+    if possible < wanted {
+        tracing::warn!(
+            possible,
+            wanted,
+            "this system allows fewer runs at once; raise vm.max_map_count for more"
+        );
+    }
+}

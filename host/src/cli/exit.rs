@@ -1,0 +1,88 @@
+use std::process::{ExitCode, Termination};
+
+use crate::http::client::ClientError;
+
+/// How a command ended, as its exit code.
+#[derive(Debug)]
+pub enum Exit {
+    /// As wished.
+    Ok,
+    /// The run failed.
+    RunFailed(String),
+    /// Arguments or configuration make no sense.
+    Usage(String),
+    /// The host refused.
+    Refused(String),
+    /// The host can't be reached.
+    Unreachable(String),
+    /// The run was cancelled.
+    RunCancelled,
+    /// The host could not start.
+    Start(String),
+    /// The user interrupted the command.
+    Interrupted(String),
+}
+
+/// Shown at the end of `--help`.
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run failed, 2 wrong arguments or configuration, \
+3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
+
+impl Exit {
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::RunFailed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Refused(_) => 3,
+            Self::Unreachable(_) => 4,
+            Self::RunCancelled => 5,
+            Self::Start(_) => 6,
+            Self::Interrupted(_) => 130,
+        }
+    }
+
+    fn message(&self) -> Option<&str> {
+        match self {
+            Self::Ok => None,
+            Self::RunCancelled => Some("the run was cancelled"),
+            Self::RunFailed(message)
+            | Self::Usage(message)
+            | Self::Refused(message)
+            | Self::Unreachable(message)
+            | Self::Start(message)
+            | Self::Interrupted(message) => Some(message),
+        }
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        if let Some(message) = self.message() {
+            use std::io::Write as _;
+            // A closed stderr must not turn into a panic.
+            let _ = writeln!(std::io::stderr(), "streamtask: {message}");
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+impl From<ClientError> for Exit {
+    fn from(error: ClientError) -> Self {
+        let message = error.to_string();
+        match error {
+            ClientError::Address(_) => Self::Usage(message),
+            ClientError::Refused { .. } => Self::Refused(message),
+            ClientError::Unreachable { .. } | ClientError::Broken(_) => Self::Unreachable(message),
+        }
+    }
+}
+
+/// Writing to a closed pipe ends a command quietly, as with any other tool.
+impl From<std::io::Error> for Exit {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::Ok,
+            _ => Self::Usage(format!("can't write: {error}")),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Following a run from the command line, across lost connections, to its end.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::Exit;
+use super::start::is_watched;
+use crate::http::client::{Client, ClientError, Lines};
+
+/// Pauses between tries to get a lost stream back; the last one repeats.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+
+/// A run that is followed.
+pub(super) struct Follow {
+    client: Client,
+    run: String,
+    stream: String,
+    /// The last event seen; none before the first when beginning at the tail.
+    after: Option<u64>,
+    tail: Option<u64>,
+}
+
+impl Follow {
+    /// Of the run that the host described as `run`.
+    pub(super) fn new(
+        client: Client,
+        run: &Value,
+        after: Option<u64>,
+        tail: Option<u64>,
+    ) -> Result<Self, Exit> {
+        let text = |name: &str| run[name].as_str().map(str::to_owned);
+        match (text("id"), text("stream")) {
+            (Some(id), Some(stream)) => Ok(Self { client, run: id, stream, after, tail }),
+            _ => Err(Exit::Unreachable("the host's answer describes no run".to_owned())),
+        }
+    }
+
+    /// Shows every event until the run ends; returns the data of its last one.
+    pub(super) async fn to_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
+        let mut failures = 0;
+        let interrupt = tokio::signal::ctrl_c();
+        tokio::pin!(interrupt);
+        loop {
+            let read = tokio::select! {
+                read = self.read(&mut screen, &mut failures) => read,
+                _ = &mut interrupt => {
+                    screen.finish();
+                    let message = format!("the run goes on; end it with `streamtask cancel {}`", self.run);
+                    return Err(Exit::Interrupted(message));
+                }
+            };
+            match read {
+                Ok(Some(end)) => {
+                    screen.finish();
+                    return Ok(end);
+                }
+                // The host closed the stream before the run's end: it stops, and comes back.
+                Ok(None) | Err(Failed::Stream(ClientError::Unreachable { .. } | ClientError::Broken(_))) => {
+                    let pause = PAUSES[failures.min(PAUSES.len() - 1)];
+                    failures += 1;
+                    screen.note("connection lost; trying again");
+                    tokio::time::sleep(pause).await;
+                }
+                Err(Failed::Stream(error)) => return Err(error.into()),
+                Err(Failed::Screen(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads one connection. Returns the terminal event's data if it came.
+    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Value>, Failed> {
+        let mut lines = self.open().await?;
+        while let Some(line) = lines.next().await? {
+            if line.is_empty() {
+                continue;
+            }
+            let event: Value = serde_json::from_slice(&line)
+                .map_err(|error| ClientError::Broken(format!("an event is not JSON: {error}")))?;
+            if let Some(seq) = event["seq"].as_u64() {
+                self.after = Some(seq);
+                *failures = 0;
+            }
+            screen.event(&event, &line)?;
+            if event["data"]["_type"] == "completion" && is_terminal(&event) {
+                return Ok(Some(event["data"].clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn open(&self) -> Result<Lines, ClientError> {
+        let position = match (self.after, self.tail) {
+            (Some(after), _) => format!("after={after}"),
+            (None, Some(tail)) => format!("tail={tail}"),
+            (None, None) => "from=now".to_owned(),
+        };
+        self.client.follow(&format!("{}?{position}&heartbeat=15", self.stream)).await
+    }
+}
+
+fn is_terminal(event: &Value) -> bool {
+    matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"))
+}
+
+enum Failed {
+    Stream(ClientError),
+    Screen(std::io::Error),
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        Self::Screen(error)
+    }
+}
+
+/// Where events are shown.
+pub(super) enum Screen {
+    /// Nowhere.
+    Silent,
+    /// On stdout, as the host sent them.
+    Json,
+    /// On stdout, a line for each.
+    Lines,
+    /// On stderr, a line for each.
+    Notes,
+    /// On a terminal: progress as a bar, the rest as lines above it.
+    Bar(ProgressBar),
+}
+
+impl Screen {
+    pub(super) fn silent() -> Self {
+        Self::Silent
+    }
+
+    pub(super) fn json() -> Self {
+        Self::Json
+    }
+
+    pub(super) fn lines() -> Self {
+        Self::Lines
+    }
+
+    /// A bar if a person watches, plain lines else.
+    pub(super) fn progress() -> Self {
+        if !is_watched() {
+            return Self::Notes;
+        }
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")
+            .unwrap_or(ProgressStyle::default_bar());
+        Self::Bar(ProgressBar::no_length().with_style(style))
+    }
+
+    fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Silent => Ok(()),
+            Self::Json => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(line)?;
+                out.write_all(b"\n")
+            }
+            Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event)),
+            Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event)),
+            Self::Bar(bar) => {
+                match progress(event) {
+                    Some((done, total, message)) => {
+                        bar.set_length(total);
+                        bar.set_position(done);
+                        bar.set_message(message);
+                    }
+                    None => bar.println(describe(event)),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&self, text: &str) {
+        match self {
+            Self::Silent => {}
+            Self::Bar(bar) => bar.println(text),
+            Self::Json | Self::Lines | Self::Notes => {
+                let _ = writeln!(std::io::stderr().lock(), "{text}");
+            }
+        }
+    }
+
+    fn finish(&self) {
+        if let Self::Bar(bar) = self {
+            bar.abandon();
+        }
+    }
+}
+
+/// One line: when, what, and the data.
+fn describe(event: &Value) -> String {
+    let text = |name: &str| event[name].as_str().unwrap_or_default();
+    // The time of day is enough beside a live run.
+    let time = text("timestamp").get(11..23).unwrap_or_default();
+    match event["data"]["message"].as_str() {
+        Some(message) if text("type") == "log" => format!("{time} log {message}"),
+        _ => format!("{time} {} {}", text("type"), event["data"]),
+    }
+}
+
+/// What a bar shows of a progress event: `{step,total}`, `{done,total}` or
+/// `{percent}`.
+fn progress(event: &Value) -> Option<(u64, u64, String)> {
+    let data = &event["data"];
+    if event["type"] != "progress" {
+        return None;
+    }
+    let message = data["message"].as_str().unwrap_or_default().to_owned();
+    let done = data["step"].as_u64().or_else(|| data["done"].as_u64());
+    match (done, data["total"].as_u64(), data["percent"].as_f64()) {
+        (Some(done), Some(total), _) => Some((done, total, message)),
+        (_, _, Some(percent)) => Some((percent.clamp(0.0, 100.0) as u64, 100, message)),
+        _ => None,
+    }
+}

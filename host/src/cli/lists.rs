@@ -1,0 +1,123 @@
+//! Commands that ask once and print the answer.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use clap::Args;
+use serde_json::Value;
+
+use super::{Exit, Server};
+
+/// List the tasks of a host.
+#[derive(Args)]
+pub(super) struct Tasks {
+    #[command(flatten)]
+    server: Server,
+    /// Print the host's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// List runs.
+#[derive(Args)]
+pub(super) struct Runs {
+    #[command(flatten)]
+    server: Server,
+    /// Only runs of this task
+    #[arg(long, value_name = "APP/TASK")]
+    task: Option<String>,
+    /// Only runs in this status: queued, running, paused, completed, failed, cancelled
+    #[arg(long)]
+    status: Option<String>,
+    /// Only runs with this label
+    #[arg(long, value_name = "KEY:VALUE")]
+    label: Option<String>,
+    /// Most runs to list
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Print the host's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Ask a run to end.
+#[derive(Args)]
+pub(super) struct Cancel {
+    /// The run's id
+    run: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Tasks {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let answer = self.server.client()?.get("/api/tasks").await?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{answer}")?;
+            return Ok(());
+        }
+        for task in items(&answer, "tasks") {
+            let name = match (task["app"].as_str(), task["task"].as_str()) {
+                (Some(app), Some(task)) => format!("{app}/{task}"),
+                _ => text(&task["path"]),
+            };
+            let version = task["version"].as_str().map_or("-", |version| &version[..version.len().min(12)]);
+            let description =
+                task["description"].as_str().and_then(|text| text.lines().next()).unwrap_or_default();
+            writeln!(out, "{name:<32} {version:<12} {description}")?;
+            if let Some(problem) = task["problem"]["message"].as_str() {
+                writeln!(out, "{:<32} not loaded: {problem}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Runs {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("limit", &self.limit.to_string());
+        for (name, value) in [("task", &self.task), ("status", &self.status), ("label", &self.label)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        let answer = self.server.client()?.get(&format!("/api/runs?{}", query.finish())).await?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{answer}")?;
+            return Ok(());
+        }
+        for run in items(&answer, "runs") {
+            let task = format!("{}/{}", text(&run["app"]), text(&run["task"]));
+            let (id, status, created) = (text(&run["id"]), text(&run["status"]), text(&run["created_at"]));
+            let error =
+                run["error"]["message"].as_str().and_then(|error| error.lines().next()).unwrap_or_default();
+            writeln!(out, "{id:<36} {status:<10} {created:<24} {task:<24} {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Cancel {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let path = format!("/api/runs/{}/cancel", encoded(&self.run));
+        let run = self.server.client()?.post(&path, &[], Bytes::new()).await?;
+        writeln!(std::io::stdout().lock(), "{} {}", text(&run["id"]), text(&run["status"]))?;
+        Ok(())
+    }
+}
+
+fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    answer[name].as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A part of a path, whatever the user typed.
+pub(super) fn encoded(part: &str) -> String {
+    form_urlencoded::byte_serialize(part.as_bytes()).collect()
+}

@@ -1,0 +1,77 @@
+//! The command line: `streamtask serve`, and the commands of a client.
+
+mod exit;
+mod follow;
+mod lists;
+mod serve;
+mod start;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::http::client::Client;
+
+pub use exit::Exit;
+
+/// Runs user-defined WebAssembly tasks, keeps every event they send, and streams
+/// them live.
+#[derive(Parser)]
+#[command(name = "streamtask", version, max_term_width = 100, after_help = exit::HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a host: load the tasks folder and serve until interrupted
+    Serve(serve::Serve),
+    /// List the tasks of a host
+    Tasks(lists::Tasks),
+    /// Start a run and follow it to its end
+    Start(start::Start),
+    /// Follow a run: what it has said so far, then live
+    Tail(start::Tail),
+    /// List runs, newest first
+    Runs(lists::Runs),
+    /// Ask a run to end
+    Cancel(lists::Cancel),
+}
+
+/// Which host a client's command speaks to.
+#[derive(Args)]
+struct Server {
+    /// Address of the host
+    #[arg(long, value_name = "URL", env = "STREAMTASK_HOST", default_value = "http://127.0.0.1:8080")]
+    host: String,
+}
+
+impl Server {
+    fn client(&self) -> Result<Client, Exit> {
+        Ok(Client::new(&self.host)?)
+    }
+}
+
+/// Runs the command that the process was called with; returns how it went.
+pub fn run() -> Exit {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("host").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Exit::Start(format!("can't start threads: {error}")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(command) => command.run().await,
+            Command::Tasks(command) => command.run().await,
+            Command::Start(command) => command.run().await,
+            Command::Tail(command) => command.run().await,
+            Command::Runs(command) => command.run().await,
+            Command::Cancel(command) => command.run().await,
+        }
+    });
+    // Not waiting for threads that read a terminal or a slow disk.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Ok,
+        Err(exit) => exit,
+    }
+}

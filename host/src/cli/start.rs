@@ -1,0 +1,137 @@
+//! Commands that follow a run.
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::Args;
+use serde_json::Value;
+
+use super::follow::{Follow, Screen};
+use super::lists::encoded;
+use super::{Exit, Server};
+
+/// Start a run and follow it to its end. The result goes to stdout, what the run
+/// says on its way to stderr.
+#[derive(Args)]
+pub(super) struct Start {
+    /// The task, as APP/TASK
+    #[arg(value_name = "APP/TASK")]
+    task: String,
+    #[command(flatten)]
+    server: Server,
+    /// Input of the run: a JSON value, @FILE, or - for stdin
+    #[arg(long, short, default_value = "{}", value_name = "JSON")]
+    input: String,
+    /// Own id for the run: the same id with the same input is the same run
+    #[arg(long)]
+    id: Option<String>,
+    /// Label to find the run by; can be repeated
+    #[arg(long, value_name = "KEY:VALUE")]
+    label: Vec<String>,
+    /// Print the run's id and leave
+    #[arg(long, short)]
+    detach: bool,
+    /// Print nothing but the result
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print the events to stdout, one JSON object a line, and no result
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+}
+
+/// Follow a run.
+#[derive(Args)]
+pub(super) struct Tail {
+    /// The run's id
+    run: String,
+    #[command(flatten)]
+    server: Server,
+    /// Begin after the event with this number
+    #[arg(long, value_name = "SEQ", conflicts_with = "last")]
+    after: Option<u64>,
+    /// Begin with the newest N events
+    #[arg(long, short = 'n', value_name = "N")]
+    last: Option<u64>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Start {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let client = self.server.client()?;
+        let input = self.read_input()?;
+        let (app, task) = self.task.split_once('/').unwrap_or(("default", &self.task));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if let Some(id) = &self.id {
+            query.append_pair("id", id);
+        }
+        for label in &self.label {
+            query.append_pair("label", label);
+        }
+        let path = format!("/api/tasks/{}/{}/runs?{}", encoded(app), encoded(task), query.finish());
+        let run = client.post(&path, &[("content-type", "application/json")], input).await?;
+        if self.detach {
+            writeln!(std::io::stdout().lock(), "{}", run["id"].as_str().unwrap_or_default())?;
+            return Ok(());
+        }
+        let screen = match (self.json, self.quiet) {
+            (true, _) => Screen::json(),
+            (_, true) => Screen::silent(),
+            _ => Screen::progress(),
+        };
+        let end = Follow::new(client, &run, Some(0), None)?.to_end(screen).await?;
+        let value = &end["final_value"];
+        if !self.json && !value.is_null() {
+            writeln!(std::io::stdout().lock(), "{value}")?;
+        }
+        outcome(&end)
+    }
+
+    fn read_input(&self) -> Result<Bytes, Exit> {
+        let unreadable =
+            |what: &str, error| Exit::Usage(format!("can't read the input from {what}: {error}"));
+        if self.input == "-" {
+            let mut input = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut input).map_err(|error| unreadable("stdin", error))?;
+            return Ok(input.into());
+        }
+        match self.input.strip_prefix('@') {
+            Some(path) => {
+                let read = std::fs::read(PathBuf::from(path));
+                read.map(Bytes::from).map_err(|error| unreadable(path, error))
+            }
+            None => Ok(Bytes::from(self.input.clone())),
+        }
+    }
+}
+
+impl Tail {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let client = self.server.client()?;
+        let run = client.get(&format!("/api/runs/{}", encoded(&self.run))).await?;
+        let screen = if self.json { Screen::json() } else { Screen::lines() };
+        let after = if self.last.is_some() { None } else { Some(self.after.unwrap_or(0)) };
+        let end = Follow::new(client, &run, after, self.last)?.to_end(screen).await?;
+        outcome(&end)
+    }
+}
+
+/// The exit that a run's end stands for.
+fn outcome(end: &Value) -> Result<(), Exit> {
+    match end["status"].as_str() {
+        Some("failed") => {
+            let kind = end["error"]["kind"].as_str().unwrap_or("failure");
+            let message = end["error"]["message"].as_str().unwrap_or_default();
+            Err(Exit::RunFailed(format!("the run failed ({kind}): {message}")))
+        }
+        Some("cancelled") => Err(Exit::RunCancelled),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a person watches stderr.
+pub(super) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}

@@ -1,0 +1,399 @@
+//! Everything that can be set, with its default and its reason.
+//!
+//! A setting comes from a flag, else from the environment (`STREAMTASK_…`), else
+//! from `streamtask.toml`, else from here. The flags and the file have the same
+//! names, because they are the same struct.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Deserializer};
+
+use crate::engine::Limits;
+use crate::storage::sqlite::Durability;
+
+/// The configuration file that is read if it is there.
+pub const DEFAULT_FILE: &str = "streamtask.toml";
+
+/// How a host is set up. [`Config::new`] has the defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The tasks folder. Must exist.
+    pub tasks: PathBuf,
+    /// Where everything is kept. Created if it does not exist.
+    pub data: PathBuf,
+    /// When a commit counts as durable.
+    pub durability: Durability,
+    /// Threads that execute guests; by default as many as there are cores.
+    pub guest_threads: usize,
+    /// Runs under way at once. 1,000 sleeping runs of small tasks take some 100
+    /// MB; the system bounds it too (README, "Limits").
+    pub max_running: u32,
+    /// Runs of one task under way at once. By default as many as in all.
+    pub max_running_per_task: u32,
+    /// Runs that may wait. Each is a row on disk, so this bounds a runaway
+    /// client, not memory.
+    pub max_queued: u64,
+    /// What each attempt may use.
+    pub limits: Limits,
+    /// Largest input of a run in bytes.
+    pub max_input_bytes: usize,
+    /// Time between the wish to cancel and the end by force: enough to write a
+    /// result, not enough to be waited for.
+    pub cancel_grace: Duration,
+    /// Time that runs have to end by themselves when the host stops.
+    pub drain_grace: Duration,
+    /// Silence after which a stream shows that it lives. Proxies commonly give up
+    /// after 30 or 60 s.
+    pub heartbeat: Duration,
+    /// Origins whose pages may call the host.
+    pub cors_origins: Vec<String>,
+    /// Names besides `localhost` by which this machine may be called.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Config {
+    /// The defaults, for a tasks folder and a data folder.
+    pub fn new(tasks: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
+        Self {
+            tasks: tasks.into(),
+            data: data.into(),
+            durability: Durability::Full,
+            guest_threads: std::thread::available_parallelism().map_or(2, usize::from),
+            max_running: 1_000,
+            max_running_per_task: u32::MAX,
+            max_queued: 100_000,
+            limits: Limits {
+                memory_bytes: 256 << 20,
+                deadline: Some(Duration::from_secs(24 * 60 * 60)),
+                output_bytes: 1 << 20,
+                event_bytes: crate::model::MAX_EVENT_BYTES,
+                log_bytes: 1 << 20,
+            },
+            max_input_bytes: 1 << 20,
+            cancel_grace: Duration::from_secs(5),
+            drain_grace: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            cors_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+        }
+    }
+}
+
+/// Settings of `streamtask serve`, from one source. What is not set is none.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT", env = "STREAMTASK_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Folder with the task files: NAME.wasm or APP/NAME.wasm [default: tasks]
+    #[arg(long, value_name = "DIR", env = "STREAMTASK_TASKS")]
+    pub tasks: Option<PathBuf>,
+    /// Folder for everything the host keeps; created if missing [default: data]
+    #[arg(long, value_name = "DIR", env = "STREAMTASK_DATA")]
+    pub data: Option<PathBuf>,
+    /// What an event must survive before it is delivered: `full` the loss of power, `normal` a crash of the
+    /// host [default: full]
+    #[arg(long, env = "STREAMTASK_DURABILITY")]
+    pub durability: Option<DurabilitySetting>,
+    /// Listen on an address that other machines reach, although anyone who reaches it can start tasks
+    #[arg(long, env = "STREAMTASK_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub open: Option<bool>,
+    /// Runs under way at once [default: 1000]
+    #[arg(long, value_name = "N", env = "STREAMTASK_MAX_RUNNING")]
+    pub max_running: Option<u32>,
+    /// Runs of one task under way at once [default: no limit of its own]
+    #[arg(long, value_name = "N", env = "STREAMTASK_MAX_RUNNING_PER_TASK")]
+    pub max_running_per_task: Option<u32>,
+    /// Runs that may wait [default: 100000]
+    #[arg(long, value_name = "N", env = "STREAMTASK_MAX_QUEUED")]
+    pub max_queued: Option<u64>,
+    /// Threads that execute guests [default: one per core]
+    #[arg(long, value_name = "N", env = "STREAMTASK_GUEST_THREADS")]
+    pub guest_threads: Option<usize>,
+    /// Memory of one run, all its memories and tables together [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MEMORY")]
+    pub memory: Option<ByteSize>,
+    /// Longest time one attempt may take, such as `90s`, `2h`, or `none` [default: 24h]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_DEADLINE")]
+    pub deadline: Option<Time>,
+    /// Largest data of one event [default: 1MiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENT")]
+    pub max_event: Option<ByteSize>,
+    /// Largest input of a run [default: 1MiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_INPUT")]
+    pub max_input: Option<ByteSize>,
+    /// Largest result of a run [default: 1MiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_OUTPUT")]
+    pub max_output: Option<ByteSize>,
+    /// Most that is logged of what one attempt prints [default: 1MiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_LOG")]
+    pub max_log: Option<ByteSize>,
+    /// Time between the wish to cancel a run and its end by force [default: 5s]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_CANCEL_GRACE")]
+    pub cancel_grace: Option<Time>,
+    /// Time runs have to end by themselves when the host stops [default: 10s]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_DRAIN_GRACE")]
+    pub drain_grace: Option<Time>,
+    /// Silence after which a stream sends a sign of life [default: 15s]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_HEARTBEAT")]
+    pub heartbeat: Option<Time>,
+    /// Origin whose pages may call the host, such as https://example.com, or `*`; can be repeated
+    #[arg(
+        long = "cors-origin",
+        value_name = "ORIGIN",
+        env = "STREAMTASK_CORS_ORIGINS",
+        value_delimiter = ','
+    )]
+    pub cors_origins: Option<Vec<String>>,
+    /// Name besides localhost by which a host on the loopback interface may be called; can be repeated
+    #[arg(
+        long = "allowed-host",
+        value_name = "NAME",
+        env = "STREAMTASK_ALLOWED_HOSTS",
+        value_delimiter = ','
+    )]
+    pub allowed_hosts: Option<Vec<String>>,
+    /// How the host logs [default: text]
+    #[arg(long, env = "STREAMTASK_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What the host logs, as in `info`, `debug` or `streamtask_host=debug,info` [default: info]
+    #[arg(long, value_name = "FILTER", env = "STREAMTASK_LOG")]
+    pub log: Option<String>,
+}
+
+/// See [`Durability`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilitySetting {
+    /// Every commit is flushed to the disk.
+    Full,
+    /// The operating system flushes when it likes.
+    Normal,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A time with its unit, such as `250ms`, `90s`, `1h 30m`; or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Option<Duration>);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let time: jiff::SignedDuration =
+            text.parse().map_err(|_| "a time has a unit, such as `250ms`, `90s` or `2h`".to_owned())?;
+        Duration::try_from(time)
+            .map(|time| Self(Some(time)))
+            .map_err(|_| "a time can't be negative".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("can't read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("{path}: {message}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// A setting has a value that it can't have.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Settings {
+    /// What a file says; what `streamtask.toml` says, if it is there, when no file
+    /// is named.
+    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = match file {
+            Some(path) => path,
+            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+            None => return Ok(Self::default()),
+        };
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string().trim().to_owned(),
+        })
+    }
+
+    /// These settings, and for what is not set, those of `other`.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            tasks: self.tasks.or(other.tasks),
+            data: self.data.or(other.data),
+            durability: self.durability.or(other.durability),
+            open: self.open.or(other.open),
+            max_running: self.max_running.or(other.max_running),
+            max_running_per_task: self.max_running_per_task.or(other.max_running_per_task),
+            max_queued: self.max_queued.or(other.max_queued),
+            guest_threads: self.guest_threads.or(other.guest_threads),
+            memory: self.memory.or(other.memory),
+            deadline: self.deadline.or(other.deadline),
+            max_event: self.max_event.or(other.max_event),
+            max_input: self.max_input.or(other.max_input),
+            max_output: self.max_output.or(other.max_output),
+            max_log: self.max_log.or(other.max_log),
+            cancel_grace: self.cancel_grace.or(other.cancel_grace),
+            drain_grace: self.drain_grace.or(other.drain_grace),
+            heartbeat: self.heartbeat.or(other.heartbeat),
+            cors_origins: self.cors_origins.or(other.cors_origins),
+            allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            log_format: self.log_format.or(other.log_format),
+            log: self.log.or(other.log),
+        }
+    }
+
+    /// The address to listen on. An address that other machines reach has to be
+    /// asked for twice: there is no password.
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        let address = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        if address.ip().is_loopback() || self.open == Some(true) {
+            return Ok(address);
+        }
+        Err(ConfigError::Value(format!(
+            "{address} can be reached from other machines, and anyone who reaches it can start tasks; \
+             listen on 127.0.0.1, or say --open if that is what you want"
+        )))
+    }
+
+    /// The configuration that these settings and the defaults make.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let tasks = self.tasks.clone().unwrap_or_else(|| PathBuf::from("tasks"));
+        let data = self.data.clone().unwrap_or_else(|| PathBuf::from("data"));
+        let default = Config::new(tasks, data);
+        let bytes = |set: Option<ByteSize>, default: usize| {
+            set.map_or(Ok(default), |size| usize::try_from(size.as_u64())).map_err(|_| {
+                ConfigError::Value("a size is larger than this machine's memory can be".to_owned())
+            })
+        };
+        let limits = Limits {
+            memory_bytes: bytes(self.memory, default.limits.memory_bytes)?,
+            deadline: self.deadline.map_or(default.limits.deadline, |time| time.0),
+            output_bytes: bytes(self.max_output, default.limits.output_bytes)?,
+            event_bytes: bytes(self.max_event, default.limits.event_bytes)?,
+            log_bytes: bytes(self.max_log, default.limits.log_bytes)?,
+        };
+        Ok(Config {
+            durability: match self.durability {
+                None | Some(DurabilitySetting::Full) => Durability::Full,
+                Some(DurabilitySetting::Normal) => Durability::Normal,
+            },
+            guest_threads: self.guest_threads.unwrap_or(default.guest_threads).max(1),
+            max_running: self.max_running.unwrap_or(default.max_running).max(1),
+            max_running_per_task: self.max_running_per_task.unwrap_or(default.max_running_per_task).max(1),
+            max_queued: self.max_queued.unwrap_or(default.max_queued),
+            max_input_bytes: bytes(self.max_input, default.max_input_bytes)?,
+            cancel_grace: bounded("cancel-grace", self.cancel_grace, default.cancel_grace)?,
+            drain_grace: bounded("drain-grace", self.drain_grace, default.drain_grace)?,
+            heartbeat: bounded("heartbeat", self.heartbeat, default.heartbeat)?,
+            cors_origins: self.cors_origins.clone().unwrap_or_default(),
+            allowed_hosts: self.allowed_hosts.clone().unwrap_or_default(),
+            limits,
+            ..default
+        })
+    }
+}
+
+fn bounded(name: &str, set: Option<Time>, default: Duration) -> Result<Duration, ConfigError> {
+    match set {
+        None => Ok(default),
+        Some(Time(Some(time))) => Ok(time),
+        Some(Time(None)) => Err(ConfigError::Value(format!("{name} can't be `none`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Settings, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("streamtask.toml");
+        fs::write(&path, text).unwrap();
+        Settings::read(Some(&path))
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = file("max-running = 7\nmemory = \"64MiB\"\ndeadline = \"none\"\n").unwrap();
+        let flags = Settings { max_running: Some(3), ..Settings::default() };
+        let config = flags.or(file).config().unwrap();
+        assert_eq!(
+            (config.max_running, config.limits.memory_bytes, config.limits.deadline),
+            (3, 64 << 20, None)
+        );
+        assert_eq!(config.heartbeat, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_faulty_file_is_refused_with_the_place() {
+        for (text, place) in
+            [("max-runing = 7\n", "line 1"), ("\ndeadline = \"7\"\n", "line 2"), ("listen = 8080", "line 1")]
+        {
+            let error = file(text).unwrap_err().to_string();
+            assert!(error.contains(place), "{error}");
+        }
+        let error = Settings::read(Some(Path::new("/nonexistent.toml"))).unwrap_err();
+        assert!(matches!(error, ConfigError::Read { .. }));
+    }
+
+    #[test]
+    fn an_open_address_has_to_be_asked_for_twice() {
+        let listen =
+            |address: &str, open| Settings { listen: address.parse().ok(), open, ..Settings::default() };
+        assert!(listen("0.0.0.0:8080", None).address().is_err());
+        assert!(listen("0.0.0.0:8080", Some(true)).address().is_ok());
+        assert!(listen("[::1]:8080", None).address().is_ok());
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!("1h 30m".parse(), Ok(Time(Some(Duration::from_secs(5400)))));
+        assert_eq!("250ms".parse(), Ok(Time(Some(Duration::from_millis(250)))));
+        assert_eq!("none".parse(), Ok(Time(None)));
+        for bad in ["5", "-5s", "soon", ""] {
+            assert!(bad.parse::<Time>().is_err(), "{bad:?}");
+        }
+    }
+}

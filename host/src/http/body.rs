@@ -1,0 +1,57 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use hyper::body::{Body as HyperBody, Frame, SizeHint};
+
+use crate::storage::StorageError;
+
+/// A response.
+pub(super) type Response = hyper::Response<Body>;
+
+/// The body of a response: whole, or as it comes.
+pub(super) enum Body {
+    Whole(Option<Bytes>),
+    /// An error ends the connection without the mark of a complete body, so that
+    /// the client knows to come back.
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>),
+}
+
+impl Body {
+    pub(super) fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()))
+    }
+}
+
+impl HyperBody for Body {
+    type Data = Bytes;
+    type Error = StorageError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => {
+                stream.as_mut().poll_next(context).map(|item| item.map(|item| item.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

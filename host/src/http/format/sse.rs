@@ -1,0 +1,46 @@
+//! Server-sent events (HTML Living Standard, section 9.2).
+//!
+//! Data is one line of JSON and types have no control characters, so nothing a
+//! guest sends can end a line or begin a field.
+
+use super::{Envelope, EventWriter};
+use crate::model::{Event, NewEvent};
+
+/// Time after which a client that lost the stream comes back, and a comment so
+/// that proxies and clients see the stream open at once.
+pub(super) const PREAMBLE: &str = "retry: 2000\n: open\n\n";
+pub(super) const HEARTBEAT: &str = ": alive\n\n";
+
+pub(super) fn event(writer: &mut EventWriter<'_>, event: &Event, envelope: Envelope, named: bool) {
+    frame(writer, &event.what, event.seq, named, |writer| {
+        writer.body(&event.what, Some((event.seq, event.attempt)), envelope);
+    });
+}
+
+pub(super) fn notice(
+    writer: &mut EventWriter<'_>,
+    what: &NewEvent,
+    position: u64,
+    envelope: Envelope,
+    named: bool,
+) {
+    frame(writer, what, position, named, |writer| writer.body(what, None, envelope));
+}
+
+fn frame(
+    writer: &mut EventWriter<'_>,
+    what: &NewEvent,
+    id: u64,
+    named: bool,
+    data: impl FnOnce(&mut EventWriter<'_>),
+) {
+    writer.text("id: ");
+    writer.number(id);
+    if named {
+        writer.text("\nevent: ");
+        writer.text(what.event_type.as_str());
+    }
+    writer.text("\ndata: ");
+    data(writer);
+    writer.text("\n\n");
+}

@@ -1,0 +1,110 @@
+//! Runs and tasks as JSON.
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use serde::Serialize;
+
+use super::body::{Body, Response};
+use crate::model::{Json, Labels, Run, RunError, RunStatus, Timestamp, Version};
+use crate::registry::Listed;
+
+/// A JSON response that nobody may cache: all of it changes.
+pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
+    let mut response = Response::new(Body::whole(Json::of(value).into_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The path of a run's stream.
+pub(super) fn stream_path(run: &Run) -> String {
+    format!("/stream/{}/{}", run.task, run.key.id)
+}
+
+/// A run.
+#[derive(Serialize)]
+pub(super) struct RunJson<'a> {
+    id: &'a str,
+    app: &'a str,
+    task: &'a str,
+    version: Option<Version>,
+    status: RunStatus,
+    attempt: u32,
+    input: &'a Json,
+    final_value: Option<&'a Json>,
+    error: Option<&'a RunError>,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    cancel_requested_at: Option<Timestamp>,
+    labels: &'a Labels,
+    stream: String,
+}
+
+impl<'a> From<&'a Run> for RunJson<'a> {
+    fn from(run: &'a Run) -> Self {
+        Self {
+            id: run.key.id.as_str(),
+            app: run.task.app.as_str(),
+            task: run.task.task.as_str(),
+            version: run.version,
+            status: run.status,
+            attempt: run.attempt,
+            input: &run.input,
+            final_value: run.final_value.as_ref(),
+            error: run.error.as_ref(),
+            created_at: run.created_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            cancel_requested_at: run.cancel_requested_at,
+            labels: &run.labels,
+            stream: stream_path(run),
+        }
+    }
+}
+
+/// A task's file and what it serves.
+#[derive(Serialize)]
+pub(super) struct TaskJson<'a> {
+    app: Option<&'a str>,
+    task: Option<&'a str>,
+    path: String,
+    /// The version that new runs use; null if none was ever good.
+    version: Option<Version>,
+    size: Option<u64>,
+    loaded_at: Option<Timestamp>,
+    description: Option<&'a str>,
+    input_schema: Option<&'a serde_json::Value>,
+    output_schema: Option<&'a serde_json::Value>,
+    /// Why the file as it is now does not serve.
+    problem: Option<ProblemJson>,
+}
+
+#[derive(Serialize)]
+struct ProblemJson {
+    message: String,
+    at: Timestamp,
+}
+
+impl<'a> From<&'a Listed> for TaskJson<'a> {
+    fn from(listed: &'a Listed) -> Self {
+        let task = listed.task.as_deref();
+        let metadata = task.map(|task| task.metadata());
+        Self {
+            app: listed.name.as_ref().map(|name| name.app.as_str()),
+            task: listed.name.as_ref().map(|name| name.task.as_str()),
+            path: listed.path.display().to_string(),
+            version: task.map(|task| task.version()),
+            size: task.map(|task| task.size),
+            loaded_at: task.map(|task| task.loaded_at),
+            description: metadata.and_then(|metadata| metadata.description.as_deref()),
+            input_schema: metadata.and_then(|metadata| metadata.input_schema.as_ref()),
+            output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
+            problem: listed
+                .problem
+                .as_ref()
+                .map(|(problem, at)| ProblemJson { message: problem.to_string(), at: *at }),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! HTTP: routes, formats, errors.
+//!
+//! Turns requests into calls of the rooms below and what they answer into
+//! responses. A stream's bytes are made here, once for all who follow a run in
+//! the same form.
+//!
+//! The only room that names hyper. Knows nothing of wasm or SQL.
+
+mod accept;
+mod body;
+pub mod client;
+mod cors;
+mod format;
+mod health;
+mod json;
+mod position;
+mod problem;
+mod request;
+mod routes;
+mod runs;
+mod server;
+mod stream;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::event_log::EventLog;
+use crate::registry::Registry;
+use crate::scheduler::Scheduler;
+use crate::storage::Storage;
+
+pub use server::serve;
+
+/// How clients are served.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Largest input in bytes.
+    pub max_input_bytes: usize,
+    /// Silence after which a stream shows that it lives.
+    pub heartbeat: Duration,
+    /// Origins whose pages may call the host: `https://example.com`, or `*`.
+    pub cors_origins: Vec<String>,
+    /// Names besides `localhost` and plain addresses under which a host that
+    /// listens on the loopback interface is called.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// What the routes work with.
+pub struct Api {
+    /// How clients are served.
+    pub config: Config,
+    /// Which tasks there are.
+    pub registry: Arc<Registry>,
+    /// Starts and ends runs.
+    pub scheduler: Arc<Scheduler>,
+    /// Where runs speak.
+    pub log: Arc<EventLog>,
+    /// Where runs are kept.
+    pub storage: Arc<dyn Storage>,
+    /// Set when the host begins to stop.
+    pub stopping: CancellationToken,
+    /// Set when streams have to end, though their runs go on elsewhere or later.
+    pub end_streams: CancellationToken,
+    /// Whether only this machine can reach the listener, so that a foreign
+    /// `Host` can only come from a page that plays tricks with names.
+    pub loopback: bool,
+}

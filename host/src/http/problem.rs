@@ -1,0 +1,109 @@
+//! Errors as `application/problem+json` (RFC 9457). The one place that maps
+//! errors of the rooms below to HTTP.
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use serde_json::{Map, Value, json};
+
+use super::body::{Body, Response};
+use crate::scheduler::StartError;
+use crate::storage::StorageError;
+
+/// What a handler returns instead of its response.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// Last part of the problem's type: a word for programs.
+    kind: &'static str,
+    /// What went wrong with this request, and what to do.
+    detail: String,
+    /// Members beyond those of the standard.
+    more: Map<String, Value>,
+    retry_after_secs: Option<u32>,
+    allow: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), more: Map::new(), retry_after_secs: None, allow: None }
+    }
+
+    pub(super) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, kind, detail)
+    }
+
+    pub(super) fn not_found(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, kind, detail)
+    }
+
+    pub(super) fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("this resource answers only to {allow}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail) }
+    }
+
+    /// Adds a member.
+    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(key.to_owned(), value.into());
+        self
+    }
+
+    fn unavailable(kind: &'static str, detail: impl Into<String>, retry_after_secs: u32) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
+        Self { retry_after_secs: Some(retry_after_secs), ..problem }
+    }
+
+    /// As a response.
+    pub(super) fn response(self) -> Response {
+        let mut members = self.more;
+        members.insert("type".to_owned(), json!(format!("urn:streamtask:problem:{}", self.kind)));
+        members.insert("title".to_owned(), json!(self.status.canonical_reason().unwrap_or("Error")));
+        members.insert("status".to_owned(), json!(self.status.as_u16()));
+        members.insert("detail".to_owned(), json!(self.detail));
+        let mut response = Response::new(Body::whole(Value::Object(members).to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StorageError::Unavailable(_) => Self::unavailable("storage-unavailable", detail, 5),
+            StorageError::Closed => Self::unavailable("stopping", "the host is stopping", 5),
+            StorageError::QueueFull(_) => Self::unavailable("queue-full", detail, 5),
+            StorageError::Conflict(_) | StorageError::Fenced => {
+                Self::new(StatusCode::CONFLICT, "conflict", detail)
+            }
+        }
+    }
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StartError::NoTask(_) => Self::not_found("unknown-task", detail),
+            StartError::NotLoaded(..) => Self::not_found("task-not-loaded", detail),
+            StartError::StillLoading => Self::unavailable("loading", detail, 1),
+            StartError::Stopping => Self::unavailable("stopping", detail, 5),
+            StartError::Input(error) => {
+                let violations = error.violations.into_iter();
+                let errors: Vec<Value> = violations
+                    .map(|(pointer, detail)| json!({ "pointer": format!("#{pointer}"), "detail": detail }))
+                    .collect();
+                Self::bad_request("invalid-input", detail).with("errors", errors)
+            }
+            StartError::Storage(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! From a request to its response.
+
+use std::sync::{Arc, LazyLock};
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request};
+use matchit::Router;
+
+use super::body::{Body, Response};
+use super::problem::Problem;
+use super::request::{self, Query};
+use super::{Api, cors, health, runs, stream, tasks};
+
+/// What a path leads to.
+#[derive(Clone, Copy)]
+enum Resource {
+    Index,
+    Health,
+    Ready,
+    Tasks,
+    Task,
+    TaskRuns,
+    Runs,
+    Run,
+    Cancel,
+    Stream,
+}
+
+static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
+    let mut router = Router::new();
+    let routes = [
+        ("/", Resource::Index),
+        ("/healthz", Resource::Health),
+        ("/readyz", Resource::Ready),
+        ("/api/tasks", Resource::Tasks),
+        ("/api/tasks/{app}/{task}", Resource::Task),
+        ("/api/tasks/{app}/{task}/runs", Resource::TaskRuns),
+        ("/api/runs", Resource::Runs),
+        ("/api/runs/{run}", Resource::Run),
+        ("/api/runs/{run}/cancel", Resource::Cancel),
+        ("/stream/{app}/{task}/{run}", Resource::Stream),
+    ];
+    for (path, resource) in routes {
+        router.insert(path, resource).expect("the routes are apart");
+    }
+    router
+});
+
+impl Resource {
+    /// The method it answers to besides `OPTIONS`; `GET` includes `HEAD`.
+    const fn method(self) -> Method {
+        match self {
+            Self::TaskRuns | Self::Cancel => Method::POST,
+            _ => Method::GET,
+        }
+    }
+
+    fn allow(self) -> String {
+        match self.method() {
+            Method::GET => "GET, HEAD, OPTIONS".to_owned(),
+            method => format!("{method}, OPTIONS"),
+        }
+    }
+}
+
+/// Answers a request, also one that makes no sense.
+pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
+    cors::allow(api, origin.as_ref(), &mut response);
+    // A browser must never take an answer for anything else than it says to be.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    cors::check(api, &parts.method, &parts.headers, authority)?;
+    let path = parts.uri.path();
+    let matched = ROUTES.at(path);
+    let matched =
+        matched.map_err(|_| Problem::not_found("unknown-path", format!("there is nothing at {path}")))?;
+    let resource = *matched.value;
+    if parts.method == Method::OPTIONS {
+        return Ok(options(resource));
+    }
+    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
+    if *method != resource.method() {
+        return Err(Problem::method_not_allowed(resource.allow()));
+    }
+    let query = Query::of(&parts.uri);
+    let part = |name| matched.params.get(name).unwrap_or_default();
+    match resource {
+        Resource::Index => Ok(health::index()),
+        Resource::Health => Ok(health::healthy()),
+        Resource::Ready => Ok(health::ready(api)),
+        Resource::Tasks => Ok(tasks::list(api)),
+        Resource::Task => tasks::get(api, [part("app"), part("task")]),
+        Resource::TaskRuns => {
+            let body = request::body(body, api.config.max_input_bytes).await?;
+            runs::start(api, &parts.headers, &query, [part("app"), part("task")], body).await
+        }
+        Resource::Runs => runs::list(api, &query).await,
+        Resource::Run => runs::get(api, part("run")).await,
+        Resource::Cancel => runs::cancel(api, part("run")).await,
+        Resource::Stream => {
+            let path = [part("app"), part("task"), part("run")];
+            stream::get(api, &parts.method, &parts.headers, &query, path).await
+        }
+    }
+}
+
+fn options(resource: Resource) -> Response {
+    let mut response = cors::preflight();
+    if let Ok(allow) = HeaderValue::try_from(resource.allow()) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    *response.body_mut() = Body::empty();
+    response
+}
