@@ -90,7 +90,7 @@ impl Version {
     /// From 64 hexadecimal digits.
     pub fn parse(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];
-        if hex.len() != 64 || !hex.is_ascii() {
+        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
         }
         for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {

@@ -8,7 +8,7 @@
 //! Knows nothing of wasm, HTTP, or of who is waiting for an event: it tells an
 //! [`Outbox`] that its events are durable, and that is all.
 
-//pub mod conformance;
+pub mod conformance;
 pub mod sqlite;
 
 use std::sync::Arc;

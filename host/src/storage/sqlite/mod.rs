@@ -212,3 +212,44 @@ impl Log for Sqlite {
         self.readers.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Storage, conformance};
+
+    #[tokio::test]
+    async fn conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let nth = std::cell::Cell::new(0);
+        conformance::run(|| {
+            nth.set(nth.get() + 1);
+            let path = folder.path().join(nth.get().to_string());
+            async move {
+                std::fs::create_dir(&path).unwrap();
+                Arc::new(Sqlite::open(&path, Durability::Normal).unwrap()) as Arc<dyn Storage>
+            }
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_second_host_on_the_same_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        assert!(matches!(Sqlite::open(folder.path(), Durability::Normal), Err(OpenError::InUse)));
+        drop(first);
+        assert!(Sqlite::open(folder.path(), Durability::Normal).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join(DATABASE),
+            "this is not a database, whatever its name says ".repeat(100),
+        )
+        .unwrap();
+        assert!(matches!(Sqlite::open(folder.path(), Durability::Normal), Err(OpenError::Sqlite(_))));
+    }
+}

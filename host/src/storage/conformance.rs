@@ -1,0 +1,468 @@
+//! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
+//! open an empty database.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::{
+    Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Outbox, Result, RunFilter, Storage,
+    StorageError, Submitted,
+};
+use crate::model::{
+    Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
+    Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
+};
+
+/// Panics at the first rule that is broken. `open` gives an empty database.
+pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
+    submitted_runs_are_found_again(&*open().await).await;
+    the_same_request_is_the_same_run(&*open().await).await;
+    a_full_queue_refuses(&*open().await).await;
+    tasks_take_turns_and_the_oldest_goes_first(&*open().await).await;
+    nobody_overtakes_a_waiting_run(&*open().await).await;
+    events_are_numbered_without_gaps(open().await).await;
+    many_runs_append_at_once(open().await).await;
+    an_ended_run_never_changes(open().await).await;
+    cancelling_ends_what_waits_and_asks_what_runs(&*open().await).await;
+    an_owner_that_lost_its_run_can_not_write(open().await).await;
+    checkpoints_survive_the_attempt(&*open().await).await;
+    lists_are_filtered_and_paged(&*open().await).await;
+    a_closed_storage_refuses(open().await).await;
+}
+
+fn task(name: &str) -> TaskRef {
+    TaskRef::parse("test", name).expect("a valid name")
+}
+
+fn version() -> Version {
+    Version::of(b"conformance")
+}
+
+fn new_run(name: &str) -> NewRun {
+    NewRun {
+        id: RunId::new(),
+        own_id: false,
+        task: task(name),
+        input: Json::of(&serde_json::json!({ "n": 1 })),
+        labels: Labels::new(),
+        idempotency_key: None,
+        created_at: Timestamp::now(),
+        max_queued: 1000,
+    }
+}
+
+fn claimant(owner: &HostId) -> Option<Claimant> {
+    Some(Claimant { owner: owner.clone(), version: version() })
+}
+
+async fn queued(storage: &dyn Storage, new: NewRun) -> Run {
+    match storage.submit(new, None).await.expect("submits") {
+        Submitted::Queued(run) => run,
+        other => panic!("not queued: {other:?}"),
+    }
+}
+
+async fn claimed(storage: &dyn Storage, new: NewRun, owner: &HostId) -> Claimed {
+    match storage.submit(new, claimant(owner)).await.expect("submits") {
+        Submitted::Claimed(claimed) => claimed,
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], limit: u32) -> Vec<Claimed> {
+    let tasks = rooms.iter().map(|&(name, room)| (task(name), version(), room)).collect();
+    storage.claim(ClaimRequest { owner: owner.clone(), tasks, limit }).await.expect("claims")
+}
+
+async fn get(storage: &dyn Storage, id: &RunId) -> Run {
+    storage.run(id).await.expect("reads").expect("the run exists")
+}
+
+async fn events(storage: &dyn Storage, run: i64) -> Vec<Event> {
+    storage.events(run, 0, 10_000).await.expect("reads")
+}
+
+fn types(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.what.event_type.as_str()).collect()
+}
+
+fn event(event_type: &str, n: u64) -> NewEvent {
+    NewEvent {
+        event_type: EventType::trusted(event_type),
+        channel: None,
+        content: Content::Json(Json::of(&n)),
+        time: Timestamp::from_millis(1_736_944_496_789),
+    }
+}
+
+/// An outbox that is filled by hand.
+struct TestOutbox {
+    run: i64,
+    fence: Fence,
+    waiting: Mutex<Vec<NewEvent>>,
+    results: Mutex<Vec<Result<Vec<Event>>>>,
+    done: Notify,
+}
+
+impl TestOutbox {
+    fn new(run: i64, fence: Fence) -> Arc<Self> {
+        let (waiting, results) = Default::default();
+        Arc::new(Self { run, fence, waiting, results, done: Notify::new() })
+    }
+
+    fn fill(&self, events: impl IntoIterator<Item = NewEvent>) {
+        self.waiting.lock().expect("no panic while held").extend(events);
+    }
+
+    async fn result(&self) -> Result<Vec<Event>> {
+        loop {
+            if let Some(result) = self.results.lock().expect("no panic while held").pop() {
+                return result;
+            }
+            self.done.notified().await;
+        }
+    }
+}
+
+impl Outbox for TestOutbox {
+    fn take(&self) -> Option<Batch> {
+        let events = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
+        (!events.is_empty()).then_some(Batch { run: self.run, fence: self.fence, attempt: 1, events })
+    }
+
+    fn done(&self, result: Result<Vec<Event>>) {
+        self.results.lock().expect("no panic while held").push(result);
+        self.done.notify_one();
+    }
+}
+
+async fn append(
+    storage: &Arc<dyn Storage>,
+    run: i64,
+    fence: Fence,
+    events: Vec<NewEvent>,
+) -> Result<Vec<Event>> {
+    let outbox = TestOutbox::new(run, fence);
+    outbox.fill(events);
+    storage.append(Arc::clone(&outbox) as _);
+    outbox.result().await
+}
+
+async fn submitted_runs_are_found_again(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let mut new = new_run("a");
+    new.labels.insert("project".to_owned(), "x".to_owned());
+    let id = new.id.clone();
+    let run = queued(storage, new).await;
+    let read = get(storage, &id).await;
+    assert_eq!((read.status, read.attempt, read.version), (RunStatus::Queued, 0, None));
+    assert_eq!((&read.input, &read.labels, &read.key), (&run.input, &run.labels, &run.key));
+    assert_eq!(types(&events(storage, run.key.no).await), ["run.queued"]);
+
+    let new = new_run("b");
+    let id = new.id.clone();
+    let claimed = claimed(storage, new, &owner).await;
+    let read = get(storage, &id).await;
+    assert_eq!((read.status, read.attempt, read.version), (RunStatus::Running, 1, Some(version())));
+    assert!(read.started_at.is_some() && read.finished_at.is_none() && read.last_seq.is_none());
+    assert_eq!(claimed.events, events(storage, claimed.run.key.no).await);
+    assert_eq!((types(&claimed.events), claimed.last_seq), (vec!["run.started"], 1));
+    assert!(storage.run(&RunId::new()).await.expect("reads").is_none());
+}
+
+async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
+    let own_id = NewRun { own_id: true, ..new_run("a") };
+    queued(storage, own_id.clone()).await;
+    let again = storage.submit(own_id.clone(), claimant(&HostId::new())).await;
+    assert!(matches!(again, Ok(Submitted::Existing(run)) if run.key.id == own_id.id));
+    let other = NewRun { input: Json::null(), ..own_id.clone() };
+    assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
+    let other = NewRun { task: task("b"), ..own_id };
+    assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
+
+    let keyed = NewRun { idempotency_key: Some("k".to_owned()), ..new_run("a") };
+    queued(storage, keyed.clone()).await;
+    let again = NewRun { id: RunId::new(), ..keyed.clone() };
+    assert!(
+        matches!(storage.submit(again, None).await, Ok(Submitted::Existing(run)) if run.key.id == keyed.id)
+    );
+    let other = NewRun { id: RunId::new(), input: Json::null(), ..keyed.clone() };
+    assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
+    // A key belongs to its task.
+    queued(storage, NewRun { id: RunId::new(), task: task("b"), ..keyed }).await;
+}
+
+async fn a_full_queue_refuses(storage: &dyn Storage) {
+    let new = || NewRun { max_queued: 2, ..new_run("a") };
+    queued(storage, new()).await;
+    queued(storage, new()).await;
+    assert!(matches!(storage.submit(new(), None).await, Err(StorageError::QueueFull(2))));
+    // What need not wait is not refused.
+    claimed(storage, NewRun { task: task("b"), ..new() }, &HostId::new()).await;
+    // What leaves the queue makes room.
+    assert_eq!(claim(storage, &HostId::new(), &[("a", 1)], 1).await.len(), 1);
+    queued(storage, new()).await;
+}
+
+async fn tasks_take_turns_and_the_oldest_goes_first(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let mut ids = Vec::new();
+    for name in ["a", "a", "a", "a", "b", "b", "c"] {
+        ids.push(queued(storage, new_run(name)).await.key.id);
+    }
+    let order =
+        |claimed: &[Claimed]| claimed.iter().map(|c| ids.iter().position(|id| *id == c.run.key.id)).collect();
+    let all: Vec<Option<usize>> = order(&claim(storage, &owner, &[("a", 2), ("b", 9), ("c", 9)], 4).await);
+    assert_eq!(all, [Some(0), Some(4), Some(6), Some(1)], "one of each in turn");
+    let rest: Vec<Option<usize>> = order(&claim(storage, &owner, &[("b", 9), ("a", 1)], 9).await);
+    assert_eq!(rest, [Some(5), Some(2)], "no more of a task than there is room for");
+    assert!(claim(storage, &owner, &[("b", 9), ("unknown", 9), ("a", 0)], 9).await.is_empty());
+    let last = claim(storage, &owner, &[("a", 9)], 9).await;
+    assert_eq!((last.len(), last[0].run.attempt, last[0].last_seq), (1, 1, 2), "after `run.queued`");
+}
+
+async fn nobody_overtakes_a_waiting_run(storage: &dyn Storage) {
+    queued(storage, new_run("a")).await;
+    let later = storage.submit(new_run("a"), claimant(&HostId::new())).await.expect("submits");
+    assert!(matches!(later, Submitted::Queued(_)));
+    claimed(storage, new_run("b"), &HostId::new()).await;
+}
+
+async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
+    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let no = run.run.key.no;
+    let bytes = NewEvent {
+        channel: Some(Channel::trusted("c")),
+        content: Content::Bytes(ContentType::trusted("image/png"), Box::new([0, 255, 10])),
+        ..event("bytes", 0)
+    };
+    let first = append(&storage, no, run.fence, vec![event("one", 1), bytes.clone()]).await.expect("appends");
+    assert_eq!(first.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 3]);
+    let second = append(&storage, no, run.fence, (0..3000).map(|n| event("more", n)).collect()).await;
+    assert_eq!(second.expect("appends").last().map(|event| event.seq), Some(3003));
+    assert_eq!(storage.last_seq(no).await.expect("reads"), 3003);
+
+    let page = storage.events(no, 0, 3).await.expect("reads");
+    assert_eq!(types(&page), ["run.started", "one", "bytes"]);
+    assert_eq!(page[2].what, bytes);
+    let mut after = 3;
+    while let Some(last) = storage.events(no, after, 700).await.expect("reads").last() {
+        assert!(last.seq > after && last.seq <= after + 700);
+        after = last.seq;
+    }
+    assert_eq!(after, 3003);
+    assert!(storage.events(no, u64::MAX, 10).await.expect("reads").is_empty());
+
+    let large = || NewEvent { content: Content::Json(Json::of(&"x".repeat(600 << 10))), ..event("large", 0) };
+    append(&storage, no, run.fence, vec![large(), large(), large()]).await.expect("appends");
+    let page = storage.events(no, 3003, 100).await.expect("reads");
+    assert_eq!(page.len(), 2, "a page is bounded in bytes");
+}
+
+async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
+    let mut outboxes = Vec::new();
+    for _ in 0..20 {
+        let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+        outboxes.push(TestOutbox::new(run.run.key.no, run.fence));
+    }
+    for round in 0..50 {
+        for outbox in &outboxes {
+            outbox.fill([event("e", round * 2), event("e", round * 2 + 1)]);
+            storage.append(Arc::clone(outbox) as _);
+        }
+    }
+    for outbox in &outboxes {
+        // Announcements may merge, so the last event is what tells that all is done.
+        while storage.last_seq(outbox.run).await.expect("reads") < 101 {
+            outbox.result().await.expect("appends");
+        }
+        let events = events(&*storage, outbox.run).await;
+        let data: Vec<String> = events[1..].iter().map(|event| format!("{:?}", event.what.content)).collect();
+        assert_eq!(
+            data,
+            (0..100).map(|n| n.to_string()).collect::<Vec<_>>(),
+            "in the order in which they were sent"
+        );
+        assert!(events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
+    }
+}
+
+async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
+    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let key = &run.run.key;
+    let outbox = TestOutbox::new(key.no, run.fence);
+    outbox.fill([event("last words", 1)]);
+    // Announced, not awaited: the end comes after it all the same.
+    storage.append(Arc::clone(&outbox) as _);
+    let end = storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
+    assert_eq!((end.seq, end.is_terminal()), (3, true));
+    let read = get(&*storage, &key.id).await;
+    assert_eq!(
+        (read.status, read.final_value, read.last_seq),
+        (RunStatus::Completed, Some(Json::of(&7)), Some(3))
+    );
+    assert!(read.finished_at.is_some() && read.error.is_none());
+    assert_eq!(types(&events(&*storage, key.no).await), ["run.started", "last words", "run.completed"]);
+
+    let late = append(&storage, key.no, run.fence, vec![event("late", 1)]).await;
+    assert!(matches!(late, Err(StorageError::Fenced)));
+    let again = storage.finish(key, run.fence, Outcome::Cancelled(None)).await;
+    assert!(matches!(again, Err(StorageError::Fenced)));
+    let save = storage.save_checkpoint(key, run.fence, "k".to_owned(), Vec::new()).await;
+    assert!(matches!(save, Err(StorageError::Fenced)));
+
+    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let error = RunError {
+        code: Some("c".to_owned()),
+        details: Some(Json::of(&[1])),
+        trace: Some("t".to_owned()),
+        retryable: true,
+        ..RunError::new(ErrorKind::Failure, "m")
+    };
+    storage.finish(&run.run.key, run.fence, Outcome::Failed(error.clone())).await.expect("finishes");
+    assert_eq!(get(&*storage, &run.run.key.id).await.error, Some(error));
+}
+
+async fn cancelling_ends_what_waits_and_asks_what_runs(storage: &dyn Storage) {
+    assert!(matches!(storage.cancel(&RunId::new()).await, Ok(Cancelled::NotFound)));
+
+    let waiting = queued(storage, new_run("a")).await;
+    let answer = storage.cancel(&waiting.key.id).await;
+    assert!(matches!(answer, Ok(Cancelled::Ended(run)) if run.status == RunStatus::Cancelled));
+    assert_eq!(types(&events(storage, waiting.key.no).await), ["run.queued", "run.cancelled"]);
+    assert!(claim(storage, &HostId::new(), &[("a", 9)], 9).await.is_empty());
+
+    let owner = HostId::new();
+    let running = claimed(storage, new_run("a"), &owner).await;
+    let answer = storage.cancel(&running.run.key.id).await;
+    assert!(matches!(answer, Ok(Cancelled::Requested(run)) if run.status == RunStatus::Running));
+    assert_eq!(storage.cancel_requests(&owner).await.expect("reads"), [running.run.key.id.clone()]);
+    assert!(storage.cancel_requests(&HostId::new()).await.expect("reads").is_empty());
+    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(Cancelled::Requested(_))));
+    storage.finish(&running.run.key, running.fence, Outcome::Cancelled(None)).await.expect("finishes");
+    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(Cancelled::AlreadyEnded(_))));
+    assert!(storage.cancel_requests(&owner).await.expect("reads").is_empty());
+}
+
+async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
+    let (gone, heir) = (HostId::new(), HostId::new());
+    storage.renew_lease(&gone, 60_000).await.expect("renews");
+    storage.renew_lease(&heir, 60_000).await.expect("renews");
+    let lost = claimed(&*storage, new_run("a"), &gone).await;
+    let key = lost.run.key.clone();
+    append(&storage, key.no, lost.fence, vec![event("before", 1)]).await.expect("appends");
+    assert!(storage.take_over(&heir, 10).await.expect("reads").is_empty(), "the lease holds");
+
+    storage.renew_lease(&gone, 0).await.expect("renews");
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let taken = storage.take_over(&heir, 10).await.expect("takes over");
+    assert_eq!((taken.len(), taken[0].last_seq, taken[0].has_checkpoint), (1, 2, false));
+    assert!(taken[0].fence > lost.fence && taken[0].run.attempt == 1);
+    assert!(storage.take_over(&heir, 10).await.expect("reads").is_empty(), "only once");
+
+    let late = append(&storage, key.no, lost.fence, vec![event("late", 1)]).await;
+    assert!(matches!(late, Err(StorageError::Fenced)));
+    let late = storage.finish(&key, lost.fence, Outcome::Cancelled(None)).await;
+    assert!(matches!(late, Err(StorageError::Fenced)));
+
+    let why = NewEvent::retrying(2, &RunError::new(ErrorKind::Interrupted, "gone"));
+    assert_eq!(storage.requeue(&key, taken[0].fence, why).await.expect("puts back").seq, 3);
+    assert_eq!(get(&*storage, &key.id).await.status, RunStatus::Queued);
+    let again = claim(&*storage, &heir, &[("a", 1)], 1).await;
+    assert_eq!((again[0].run.attempt, again[0].last_seq), (2, 4));
+    assert!(again[0].fence > taken[0].fence);
+    assert!(again[0].run.started_at.is_some());
+    storage.finish(&key, again[0].fence, Outcome::Completed(Json::null())).await.expect("finishes");
+    let expected = ["run.started", "before", "run.retrying", "run.started", "run.completed"];
+    assert_eq!(types(&events(&*storage, key.no).await), expected);
+}
+
+async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let run = claimed(storage, new_run("a"), &owner).await;
+    let key = run.run.key.clone();
+    let load = async |name: &str| storage.load_checkpoint(key.no, name.to_owned()).await.expect("reads");
+    assert_eq!(load("k").await, None);
+    for value in [vec![1], vec![2, 0, 3]] {
+        storage.save_checkpoint(&key, run.fence, "k".to_owned(), value).await.expect("saves");
+    }
+    storage.save_checkpoint(&key, run.fence, "empty".to_owned(), Vec::new()).await.expect("saves");
+    assert_eq!((load("k").await, load("empty").await), (Some(vec![2, 0, 3]), Some(Vec::new())));
+
+    storage.requeue(&key, run.fence, NewEvent::queued()).await.expect("puts back");
+    let again = claim(storage, &owner, &[("a", 1)], 1).await;
+    assert!(again[0].has_checkpoint);
+    assert_eq!(load("k").await, Some(vec![2, 0, 3]));
+    storage.finish(&key, again[0].fence, Outcome::Completed(Json::null())).await.expect("finishes");
+    assert_eq!(load("k").await, None, "an ended run has no next attempt");
+}
+
+async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        let mut new = new_run(if n % 2 == 0 { "even" } else { "odd" });
+        new.labels.insert("third".to_owned(), (n % 3).to_string());
+        let run = claimed(storage, new, &owner).await;
+        if n < 5 {
+            storage
+                .finish(&run.run.key, run.fence, Outcome::Completed(Json::null()))
+                .await
+                .expect("finishes");
+        }
+        ids.push(run.run.key.id);
+    }
+    let list = async |filter: RunFilter| {
+        let runs = storage.runs(filter).await.expect("reads");
+        let at = |run: &Run| ids.iter().position(|id| *id == run.key.id).expect("one of ours");
+        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(|run| run.key.no))
+    };
+    let base = RunFilter { limit: 100, ..RunFilter::default() };
+    let even = || Some(task("even"));
+    let running = Some(RunStatus::Running);
+    let third = || Some(("third".to_owned(), "0".to_owned()));
+    assert_eq!(list(base.clone()).await.0, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(list(RunFilter { task: even(), ..base.clone() }).await.0, [8, 6, 4, 2, 0]);
+    assert_eq!(list(RunFilter { status: running, ..base.clone() }).await.0, [9, 8, 7, 6, 5]);
+    assert_eq!(list(RunFilter { task: even(), status: running, ..base.clone() }).await.0, [8, 6]);
+    assert_eq!(list(RunFilter { label: third(), ..base.clone() }).await.0, [9, 6, 3, 0]);
+    assert_eq!(
+        list(RunFilter { label: third(), task: even(), status: running, ..base.clone() }).await.0,
+        [6]
+    );
+    assert_eq!(list(RunFilter { task: Some(task("none")), ..base.clone() }).await.0, [0; 0]);
+
+    for filter in
+        [base.clone(), RunFilter { task: even(), ..base.clone() }, RunFilter { label: third(), ..base }]
+    {
+        let (all, _) = list(filter.clone()).await;
+        let (mut pages, mut before) = (Vec::new(), None);
+        loop {
+            let (page, last) = list(RunFilter { limit: 3, before, ..filter.clone() }).await;
+            pages.extend(page);
+            before = last;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, all, "pages are the list");
+    }
+}
+
+async fn a_closed_storage_refuses(storage: Arc<dyn Storage>) {
+    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let outbox = TestOutbox::new(run.run.key.no, run.fence);
+    outbox.fill([event("e", 1)]);
+    storage.append(Arc::clone(&outbox) as _);
+    storage.close().await;
+    assert!(outbox.result().await.is_ok(), "what was sent before the close is kept");
+    outbox.fill([event("e", 2)]);
+    storage.append(Arc::clone(&outbox) as _);
+    assert!(matches!(outbox.result().await, Err(StorageError::Closed)));
+    assert!(matches!(storage.submit(new_run("a"), None).await, Err(StorageError::Closed)));
+    let key = RunKey { no: run.run.key.no, id: RunId::new() };
+    assert!(storage.finish(&key, run.fence, Outcome::Cancelled(None)).await.is_err());
+    assert!(storage.run(&RunId::new()).await.is_err());
+}
