@@ -1,1 +1,43 @@
-//! tests
+//! What the end-to-end tests share: guests built from source, hosts on port 0,
+//! and clients that speak plain HTTP and read the bytes themselves.
+
+pub mod child;
+pub mod guests;
+pub mod host;
+pub mod http;
+pub mod sse;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use child::ChildHost;
+pub use host::TestHost;
+pub use http::{Answer, Connection};
+pub use sse::{Event, EventStream};
+
+/// Longest time anything in a test may take before it counts as stuck. Generous:
+/// it is never what a passing test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Awaits `future`; panics with `what` if it takes longer than [`PATIENCE`].
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("stuck: {what}"),
+    }
+}
+
+/// Awaits until `condition` holds. For what gives no notice; polls.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    soon(what, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}

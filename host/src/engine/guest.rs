@@ -57,8 +57,9 @@ pub trait GuestHost: Send + Sync + 'static {
     /// Waits until someone does.
     async fn cancelled(&self);
 
-    /// Keeps a value for this attempt and the next ones.
-    async fn save_checkpoint(&self, key: String, value: Vec<u8>) -> Result<(), Refusal>;
+    /// Keeps a value for this attempt and the next ones, or forgets the one under
+    /// the key.
+    async fn save_checkpoint(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal>;
 
     /// The value kept last.
     async fn load_checkpoint(&self, key: String) -> Result<Option<Vec<u8>>, Refusal>;

@@ -172,7 +172,14 @@ impl checkpoints::Host for Guest {
         if value.len() > MAX_CHECKPOINT_BYTES {
             return Ok(Err(Refusal::too_large("the checkpoint", value.len(), MAX_CHECKPOINT_BYTES).into()));
         }
-        Ok(self.host.save_checkpoint(key, value).await.map_err(Error::from))
+        Ok(self.host.save_checkpoint(key, Some(value)).await.map_err(Error::from))
+    }
+
+    async fn remove(&mut self, key: String) -> Answer<()> {
+        if let Err(refusal) = check_key(&key) {
+            return Ok(Err(refusal.into()));
+        }
+        Ok(self.host.save_checkpoint(key, None).await.map_err(Error::from))
     }
 
     async fn load(&mut self, key: String) -> Answer<Option<Vec<u8>>> {

@@ -182,7 +182,7 @@ impl GuestHost for NoRun {
         std::future::pending().await
     }
 
-    async fn save_checkpoint(&self, _key: String, _value: Vec<u8>) -> Result<(), Refusal> {
+    async fn save_checkpoint(&self, _key: String, _value: Option<Vec<u8>>) -> Result<(), Refusal> {
         Err(no_run())
     }
 

@@ -28,8 +28,8 @@ pub(super) struct GuestOutput {
 }
 
 struct Inner {
-    /// Bytes that may still be logged.
-    budget: usize,
+    /// Bytes that may still be logged; none once the log has said that it ends.
+    budget: Option<usize>,
     /// Lines that the host had no room for, oldest first.
     waiting: VecDeque<NewEvent>,
     /// The unfinished lines of stdout and stderr.
@@ -46,7 +46,12 @@ enum Stream {
 impl GuestOutput {
     /// Logs at most `budget` bytes in all; the rest is dropped, and the log says so.
     pub(super) fn new(host: Arc<dyn GuestHost>, budget: usize) -> Self {
-        let inner = Inner { budget, waiting: VecDeque::new(), lines: Default::default(), tail: Vec::new() };
+        let inner = Inner {
+            budget: Some(budget),
+            waiting: VecDeque::new(),
+            lines: Default::default(),
+            tail: Vec::new(),
+        };
         Self { inner: Arc::new(Mutex::new(inner)), host }
     }
 
@@ -132,20 +137,18 @@ impl Inner {
     fn log(&mut self, stream: Stream, line: &[u8]) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if self.budget == 0 {
-            return;
-        }
+        let Some(budget) = self.budget else { return };
         let name = match stream {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",
         };
         // A line costs at least its event, so that empty lines are bounded too.
         let cost = line.len().max(16);
-        let data = if cost <= self.budget {
-            self.budget -= cost;
+        let data = if cost <= budget {
+            self.budget = Some(budget - cost);
             serde_json::json!({ "stream": name, "message": String::from_utf8_lossy(line) })
         } else {
-            self.budget = 0;
+            self.budget = None;
             serde_json::json!({ "stream": name, "message": "the log limit is reached; what follows is dropped", "truncated": true })
         };
         let event = NewEvent {

@@ -53,6 +53,10 @@ impl Scheduler {
 
     /// Claims as many runs as there is room for.
     async fn claim(self: &Arc<Self>, turn: usize) -> Result<Asked> {
+        // Looked at first: while slots are reserved for the queue, nothing starts beside it.
+        if !self.storage.has_queued().await? {
+            return Ok(Asked::Empty);
+        }
         let Some(reservation) = self.slots.reserve() else { return Ok(Asked::MoreWhenRoom) };
         let loaded = self.registry.tasks();
         let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };

@@ -24,7 +24,9 @@ pub(super) struct RunHost {
 
 fn refusal(error: StorageError) -> Refusal {
     let code = match error {
-        StorageError::Conflict(_) | StorageError::QueueFull(_) => RefusalCode::LimitExceeded,
+        StorageError::Limit(_) | StorageError::Conflict(_) | StorageError::QueueFull(_) => {
+            RefusalCode::LimitExceeded
+        }
         StorageError::Unavailable(_) | StorageError::Fenced | StorageError::Closed => {
             RefusalCode::Unavailable
         }
@@ -58,7 +60,7 @@ impl GuestHost for RunHost {
         self.cancel.cancelled().await;
     }
 
-    async fn save_checkpoint(&self, key: String, value: Vec<u8>) -> Result<(), Refusal> {
+    async fn save_checkpoint(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
         let saved = self.storage.save_checkpoint(self.log.run(), self.log.fence(), key, value).await;
         if saved.is_ok() {
             self.has_checkpoint.store(true, Ordering::Relaxed);

@@ -152,6 +152,7 @@ async fn append(
 
 async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let owner = HostId::new();
+    assert!(!storage.has_queued().await.expect("reads"));
     let mut new = new_run("a");
     new.labels.insert("project".to_owned(), "x".to_owned());
     let id = new.id.clone();
@@ -159,6 +160,7 @@ async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let read = get(storage, &id).await;
     assert_eq!((read.status, read.attempt, read.version), (RunStatus::Queued, 0, None));
     assert_eq!((&read.input, &read.labels, &read.key), (&run.input, &run.labels, &run.key));
+    assert!(storage.has_queued().await.expect("reads"));
     assert_eq!(types(&events(storage, run.key.no).await), ["run.queued"]);
 
     let new = new_run("b");
@@ -310,7 +312,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     assert!(matches!(late, Err(StorageError::Fenced)));
     let again = storage.finish(key, run.fence, Outcome::Cancelled(None)).await;
     assert!(matches!(again, Err(StorageError::Fenced)));
-    let save = storage.save_checkpoint(key, run.fence, "k".to_owned(), Vec::new()).await;
+    let save = storage.save_checkpoint(key, run.fence, "k".to_owned(), None).await;
     assert!(matches!(save, Err(StorageError::Fenced)));
 
     let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
@@ -386,10 +388,20 @@ async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
     let load = async |name: &str| storage.load_checkpoint(key.no, name.to_owned()).await.expect("reads");
     assert_eq!(load("k").await, None);
     for value in [vec![1], vec![2, 0, 3]] {
-        storage.save_checkpoint(&key, run.fence, "k".to_owned(), value).await.expect("saves");
+        storage.save_checkpoint(&key, run.fence, "k".to_owned(), Some(value)).await.expect("saves");
     }
-    storage.save_checkpoint(&key, run.fence, "empty".to_owned(), Vec::new()).await.expect("saves");
+    storage.save_checkpoint(&key, run.fence, "empty".to_owned(), Some(Vec::new())).await.expect("saves");
+    storage.save_checkpoint(&key, run.fence, "gone".to_owned(), Some(vec![1])).await.expect("saves");
+    storage.save_checkpoint(&key, run.fence, "gone".to_owned(), None).await.expect("forgets");
+    assert_eq!(load("gone").await, None);
     assert_eq!((load("k").await, load("empty").await), (Some(vec![2, 0, 3]), Some(Vec::new())));
+
+    let large = || Some(vec![0; 30 << 20]);
+    for (name, fits) in [("large 1", true), ("large 2", true), ("large 2", true), ("large 3", false)] {
+        let saved = storage.save_checkpoint(&key, run.fence, name.to_owned(), large()).await;
+        assert_eq!(saved.is_ok(), fits, "{name}");
+        assert!(fits || matches!(saved, Err(StorageError::Limit(_))));
+    }
 
     storage.requeue(&key, run.fence, NewEvent::queued()).await.expect("puts back");
     let again = claim(storage, &owner, &[("a", 1)], 1).await;

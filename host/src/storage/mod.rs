@@ -36,6 +36,9 @@ pub enum StorageError {
     /// The run id exists, or the idempotency key was used, with another body.
     #[error("{0}")]
     Conflict(String),
+    /// The run has used up something that each run has only so much of.
+    #[error("{0}")]
+    Limit(String),
     /// Storage is closed, because the host is stopping.
     #[error("storage is closed")]
     Closed,
@@ -141,12 +144,19 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
+/// Most bytes that one run's checkpoints have together. They are written whole
+/// at each save, so more would be slow long before it filled a disk.
+pub const MAX_CHECKPOINT_BYTES_PER_RUN: u64 = 64 << 20;
+
 /// Runs and who owns them.
 #[async_trait]
 pub trait Runs: Send + Sync + 'static {
     /// Keeps a new run. With a claimant, and if no earlier run of the task
     /// waits, the run is claimed in the same transaction.
     async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted>;
+
+    /// Whether any run waits. Cheaper than asking for it.
+    async fn has_queued(&self) -> Result<bool>;
 
     /// Claims queued runs, oldest first within a task.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>>;
@@ -216,8 +226,15 @@ pub trait Log: Send + Sync + 'static {
     /// The number of the newest event; 0 if there is none.
     async fn last_seq(&self, run: i64) -> Result<u64>;
 
-    /// Saves a value; durable on return, with all appended before.
-    async fn save_checkpoint(&self, run: &RunKey, fence: Fence, key: String, value: Vec<u8>) -> Result<()>;
+    /// Saves a value, or forgets the one under the key if there is none; durable
+    /// on return, with all appended before.
+    async fn save_checkpoint(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        key: String,
+        value: Option<Vec<u8>>,
+    ) -> Result<()>;
 
     /// The value saved last.
     async fn load_checkpoint(&self, run: i64, key: String) -> Result<Option<Vec<u8>>>;

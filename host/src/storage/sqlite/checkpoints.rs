@@ -4,11 +4,35 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
 use crate::model::{Fence, RunKey, Timestamp};
+use crate::storage::{MAX_CHECKPOINT_BYTES_PER_RUN, StorageError};
 
-/// Replaces what was saved under the key.
-pub(super) fn save(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, key: &str, value: &[u8]) -> Applied<()> {
+/// Replaces what was saved under the key, or forgets it.
+pub(super) fn save(
+    tx: &mut Tx<'_>,
+    run: &RunKey,
+    fence: Fence,
+    key: &str,
+    value: Option<&[u8]>,
+) -> Applied<()> {
     if let Err(fenced) = tx.owned(run.no, fence)? {
         return Ok(Err(fenced));
+    }
+    let Some(value) = value else {
+        tx.db
+            .prepare_cached("DELETE FROM checkpoints WHERE run = ?1 AND key = ?2")?
+            .execute(params![run.no, key])?;
+        return Ok(Ok(()));
+    };
+    let others: u64 = tx
+        .db
+        .prepare_cached(
+            "SELECT coalesce(sum(length(value)), 0) FROM checkpoints WHERE run = ?1 AND key <> ?2",
+        )?
+        .query_row(params![run.no, key], |row| row.get(0))?;
+    if others + value.len() as u64 > MAX_CHECKPOINT_BYTES_PER_RUN {
+        let message =
+            format!("the run's checkpoints would have more than {MAX_CHECKPOINT_BYTES_PER_RUN} bytes");
+        return Ok(Err(StorageError::Limit(message)));
     }
     tx.db
         .prepare_cached(

@@ -28,7 +28,7 @@ pub(super) fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<
     let first = live.last_seq + 1;
     let last = live.last_seq + batch.events.len() as u64;
     if last >= MAX_SEQ {
-        return Ok(Err(StorageError::Conflict(format!("a run can have {MAX_SEQ} events"))));
+        return Ok(Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events"))));
     }
     live.last_seq = last;
     insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;

@@ -80,6 +80,12 @@ pub(super) fn by_idempotency_key(db: &Connection, task: i64, key: &str) -> rusql
         .optional()
 }
 
+/// Whether any run waits.
+pub(super) fn has_queued(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued')")?
+        .query_row([], |row| row.get(0))
+}
+
 /// Runs of `owner` that someone asked to cancel.
 pub(super) fn cancel_requests(db: &Connection, owner: &HostId) -> rusqlite::Result<Vec<RunId>> {
     let mut statement = db.prepare_cached(

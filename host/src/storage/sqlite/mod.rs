@@ -136,6 +136,10 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| runs::submit(tx, &run, claimant.as_ref())).await
     }
 
+    async fn has_queued(&self) -> Result<bool> {
+        self.readers.read(list::has_queued).await
+    }
+
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>> {
         self.writer.call(move |tx| claims::claim(tx, &request)).await
     }
@@ -194,9 +198,15 @@ impl Log for Sqlite {
         self.readers.read(move |db| events::last_seq(db, run)).await
     }
 
-    async fn save_checkpoint(&self, run: &RunKey, fence: Fence, key: String, value: Vec<u8>) -> Result<()> {
+    async fn save_checkpoint(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        key: String,
+        value: Option<Vec<u8>>,
+    ) -> Result<()> {
         let run = run.clone();
-        self.writer.call(move |tx| checkpoints::save(tx, &run, fence, &key, &value)).await
+        self.writer.call(move |tx| checkpoints::save(tx, &run, fence, &key, value.as_deref())).await
     }
 
     async fn load_checkpoint(&self, run: i64, key: String) -> Result<Option<Vec<u8>>> {

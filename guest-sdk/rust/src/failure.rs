@@ -1,0 +1,199 @@
+//! Why a task did not succeed.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Cancelled, Error, ErrorCode};
+
+/// Why a task did not succeed. It ends the attempt and is kept with the run.
+///
+/// `?` makes one from every [`std::error::Error`], with the messages of its
+/// sources in its own. Others are built:
+///
+/// ```
+/// use std::time::Duration;
+/// use streamtask_sdk::{Failure, json};
+///
+/// let failure = Failure::new("the server is busy")
+///     .code("rate-limited")
+///     .details(&json!({ "server": "eu-1" }))
+///     .retry_after(Duration::from_secs(30));
+/// assert!(failure.retryable);
+/// ```
+///
+/// It does not implement `Error` itself, or `?` could not take all of them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// One line for people.
+    pub message: String,
+    /// A short word for programs, such as `rate-limited`.
+    pub code: Option<String>,
+    /// Whatever else is worth keeping, as JSON.
+    pub details: Option<String>,
+    /// Whether another attempt could succeed.
+    pub retryable: bool,
+    /// The least time to wait before another attempt.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure that no retry can help.
+    ///
+    /// The message is anything that can be displayed, so that
+    /// `.map_err(Failure::new)` also takes errors that do not implement
+    /// [`std::error::Error`]. It is written with `{:#}`, which is how
+    /// `anyhow::Error` shows its causes.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self {
+            message: format!("{message:#}"),
+            code: None,
+            details: None,
+            retryable: false,
+            retry_after: None,
+        }
+    }
+
+    /// Sets the short word for programs; the task's own choice.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Attaches a value, which is kept as JSON. If it has no form in JSON, the
+    /// reason takes its place: a failure must not fail.
+    #[must_use]
+    pub fn details(mut self, details: &(impl Serialize + ?Sized)) -> Self {
+        let json = serde_json::to_string(details);
+        self.details = Some(json.unwrap_or_else(|error| Value::from(error.to_string()).to_string()));
+        self
+    }
+
+    /// Says that another attempt could succeed. The host makes one only if the
+    /// task's retry policy allows it.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    /// Says that another attempt could succeed, but not before this time has
+    /// passed.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self.retryable()
+    }
+
+    /// Not generic, so that each type of error adds little code.
+    fn from_error(error: &(dyn StdError + 'static)) -> Self {
+        let failure = Self::new(with_sources(error));
+        if let Some(error) = error.downcast_ref::<Error>() {
+            let retryable = error.code() == ErrorCode::Unavailable;
+            return Self { retryable, ..failure.code(error.code().as_str()) };
+        }
+        if error.is::<Cancelled>() {
+            return failure.code("cancelled");
+        }
+        failure
+    }
+}
+
+impl<E: StdError + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.code {
+            Some(code) => write!(f, " ({code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The message of an error and of what caused it, joined by colons. Many errors
+/// repeat the message of their source; it is left out then.
+fn with_sources(error: &dyn StdError) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        source = error.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with a source; `repeats` says whether its text shows the source.
+    #[derive(Debug)]
+    struct Layer {
+        repeats: bool,
+        source: std::num::ParseIntError,
+    }
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.repeats {
+                true => write!(f, "bad line: {}", self.source),
+                false => f.write_str("bad line"),
+            }
+        }
+    }
+
+    impl StdError for Layer {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.source)
+        }
+    }
+
+    #[test]
+    fn a_message_names_each_source_once() {
+        for repeats in [false, true] {
+            let source = "x".parse::<u32>().unwrap_err();
+            let failure = Failure::from(Layer { repeats, source });
+            assert_eq!(failure.message, "bad line: invalid digit found in string");
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_only_unavailable_is_worth_a_retry() {
+        let failure = Failure::from(Error::new(ErrorCode::TooLarge, "too much"));
+        assert_eq!((failure.code.as_deref(), failure.retryable), (Some("too-large"), false));
+        let failure = Failure::from(Error::new(ErrorCode::Unavailable, "later"));
+        assert_eq!((failure.code.as_deref(), failure.retryable), (Some("unavailable"), true));
+    }
+
+    #[test]
+    fn a_cancelled_run_says_so() {
+        assert_eq!(Failure::from(Cancelled).to_string(), "the run was cancelled (cancelled)");
+    }
+
+    #[test]
+    fn details_without_a_form_in_json_say_why() {
+        let by_pair = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let failure = Failure::new("x").details(&by_pair);
+        assert_eq!(failure.details, Some(r#""key must be a string""#.to_owned()));
+    }
+
+    #[test]
+    fn a_message_is_anything_that_displays() {
+        assert_eq!(Failure::new("no").message, "no");
+        assert_eq!(Failure::new(format_args!("{} left", 3)).message, "3 left");
+    }
+}

@@ -1,0 +1,35 @@
+//! The seam between the SDK and whoever plays the host.
+
+use crate::{Error, RunInfo, Signal};
+
+/// The imports of the contract, in Rust's types. On WebAssembly it is the real
+/// host, elsewhere a recording. The contract (`wit/task.wit`) has the rules.
+pub(crate) trait Host {
+    /// On the default channel if `channel` is none. `data` is JSON.
+    fn send(&self, channel: Option<&str>, event_type: &str, data: &str) -> Result<(), Error>;
+    /// The empty channel is the default one.
+    fn send_bytes(
+        &self,
+        channel: &str,
+        event_type: &str,
+        content_type: &str,
+        data: &[u8],
+    ) -> Result<(), Error>;
+    fn flush(&self) -> Result<(), Error>;
+    fn info(&self) -> RunInfo;
+    fn remaining_ms(&self) -> Option<u32>;
+    fn cancelled(&self) -> bool;
+    /// False if the run is or gets cancelled.
+    fn sleep_ms(&self, ms: u32) -> bool;
+    fn receive_signal(&self, name: Option<&str>, timeout_ms: Option<u32>) -> Option<Signal>;
+    /// JSON.
+    fn parameter(&self, name: &str) -> Option<String>;
+    fn save(&self, key: &str, value: &[u8]) -> Result<(), Error>;
+    fn remove(&self, key: &str) -> Result<(), Error>;
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
+}
+
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::guest::Imports as ThisHost;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::FakeHost as ThisHost;

@@ -1,0 +1,230 @@
+//! A guest that does whatever a test asks for, against the bare contract: no
+//! SDK stands between it and the host.
+//!
+//! Input: `{"do": NAME, …}`.
+
+use serde_json::{Value, json};
+
+use streamtask::task::types::{Error, ErrorCode};
+use streamtask::task::{checkpoints, control, events, run};
+
+wit_bindgen::generate!({ path: "../../../wit", world: "streamtask:task/described-task" });
+
+struct Probe;
+
+impl Guest for Probe {
+    fn process(input: String) -> Result<String, Failure> {
+        let input: Value = serde_json::from_str(&input).map_err(|error| failure(&error.to_string()))?;
+        let number = |name: &str| input[name].as_u64().unwrap_or(0);
+        match input["do"].as_str().unwrap_or("echo") {
+            "echo" => Ok(input.to_string()),
+            "fail" => Err(Failure {
+                message: "as asked".to_owned(),
+                code: Some("asked".to_owned()),
+                details: Some("{\"why\":[1,2]}".to_owned()),
+                retryable: true,
+                retry_after_ms: None,
+            }),
+            "panic" => panic!("boom"),
+            "divide" => Ok((1 / number("zero")).to_string()),
+            "recurse" => Ok(recurse(number("n")).to_string()),
+            "oom" => Ok(exhaust_memory().to_string()),
+            // WASI 0.2 passes on only whether the code is 0.
+            "exit" => std::process::exit(3),
+            "spin" => {
+                send("spinning", &json!({}));
+                spin()
+            }
+            "sleep" => Ok(json!(control::sleep_ms(number("ms") as u32)).to_string()),
+            "std-sleep" => {
+                std::thread::sleep(std::time::Duration::from_millis(number("ms")));
+                Ok("true".to_owned())
+            }
+            "not-json" => Ok("this is not JSON".to_owned()),
+            "output" => Ok(json!("x".repeat(number("bytes") as usize)).to_string()),
+            "flood" => flood(number("events"), number("bytes") as usize, number("pause_ms")),
+            "ticks" => ticks(number("n") as u32, number("ms") as u32),
+            "send" => Ok(send_all(&input["events"])),
+            "bytes" => send_bytes(&input),
+            "print" => print(&input),
+            "info" => Ok(info()),
+            "until-cancelled" => until_cancelled(),
+            "stubborn" => loop {
+                control::sleep_ms(1000);
+            },
+            "wait-for-signal" => {
+                send("waiting", &json!({}));
+                let signal = control::receive_signal(None, None);
+                Ok(json!(signal.map(|signal| signal.name)).to_string())
+            }
+            "steps" => steps(&input),
+            "checkpoints" => checkpoints(&input),
+            "flush" => {
+                send("before", &json!({}));
+                events::flush().map_err(|error| failure(&error.message))?;
+                send("after", &json!({}));
+                Ok("null".to_owned())
+            }
+            other => Err(failure(&format!("the probe can't do {other:?}"))),
+        }
+    }
+
+    fn describe() -> String {
+        json!({
+            "description": "Does whatever a test asks for.",
+            "input_schema": {
+                "type": "object",
+                "properties": { "do": { "type": "string" }, "events": {}, "ms": { "type": "integer", "minimum": 0 } }
+            }
+        })
+        .to_string()
+    }
+}
+
+fn failure(message: &str) -> Failure {
+    Failure { message: message.to_owned(), code: None, details: None, retryable: false, retry_after_ms: None }
+}
+
+fn send(event_type: &str, data: &Value) {
+    events::send_event(event_type, &data.to_string()).expect("the event is valid");
+}
+
+#[expect(unconditional_recursion, reason = "the point: it ends when the stack does")]
+#[inline(never)]
+fn recurse(n: u64) -> u64 {
+    recurse(std::hint::black_box(n) + 1) + 1
+}
+
+fn exhaust_memory() -> usize {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    loop {
+        hoard.push(vec![1; 1 << 20]);
+        std::hint::black_box(&hoard);
+    }
+}
+
+fn spin() -> ! {
+    let mut n = 0u64;
+    loop {
+        n = std::hint::black_box(n.wrapping_add(1));
+    }
+}
+
+/// Events as fast as the host takes them: `{"n":…}`, padded to `bytes`.
+fn flood(count: u64, bytes: usize, pause_ms: u64) -> Result<String, Failure> {
+    let padding = "x".repeat(bytes);
+    for n in 1..=count {
+        let data = format!("{{\"n\":{n},\"pad\":\"{padding}\"}}");
+        events::send_event("flood", &data).map_err(|error| failure(&error.message))?;
+        if pause_ms > 0 && n % 100 == 0 {
+            control::sleep_ms(pause_ms as u32);
+        }
+    }
+    Ok(count.to_string())
+}
+
+/// `n` events, `ms` apart; each says how late its timer was.
+fn ticks(n: u32, ms: u32) -> Result<String, Failure> {
+    for tick in 1..=n {
+        let before = std::time::Instant::now();
+        if !control::sleep_ms(ms) {
+            return Err(failure("cancelled"));
+        }
+        let late = before.elapsed().as_micros() as i64 - i64::from(ms) * 1000;
+        send("tick", &json!({ "tick": tick, "late_us": late }));
+    }
+    Ok(n.to_string())
+}
+
+fn answer(result: Result<(), Error>) -> Value {
+    match result {
+        Ok(()) => json!("ok"),
+        Err(error) => json!({ "code": code(error.code), "message": error.message }),
+    }
+}
+
+fn code(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::InvalidArgument => "invalid-argument",
+        ErrorCode::TooLarge => "too-large",
+        ErrorCode::LimitExceeded => "limit-exceeded",
+        ErrorCode::Denied => "denied",
+        ErrorCode::NotFound => "not-found",
+        ErrorCode::Conflict => "conflict",
+        ErrorCode::Unavailable => "unavailable",
+        ErrorCode::Internal => "internal",
+    }
+}
+
+/// Sends `[{"type", "data" (raw text), "channel"?, "repeat"?}]`; returns what the
+/// host answered to each.
+fn send_all(list: &Value) -> String {
+    let answers = list.as_array().into_iter().flatten().map(|event| {
+        let event_type = event["type"].as_str().unwrap_or_default();
+        let data = event["data"].as_str().unwrap_or("null").repeat(event["repeat"].as_u64().unwrap_or(1) as usize);
+        answer(match event["channel"].as_str() {
+            Some(channel) => events::send_event_on(channel, event_type, &data),
+            None => events::send_event(event_type, &data),
+        })
+    });
+    Value::Array(answers.collect()).to_string()
+}
+
+fn send_bytes(input: &Value) -> Result<String, Failure> {
+    let text = |name: &str| input[name].as_str().unwrap_or_default();
+    let bytes: Vec<u8> = (0..input["length"].as_u64().unwrap_or(0)).map(|n| n as u8).collect();
+    let result = events::send_bytes(text("channel"), text("type"), text("content_type"), &bytes);
+    Ok(answer(result).to_string())
+}
+
+fn print(input: &Value) -> Result<String, Failure> {
+    for _ in 0..input["times"].as_u64().unwrap_or(1) {
+        print!("{}", input["stdout"].as_str().unwrap_or_default());
+        eprint!("{}", input["stderr"].as_str().unwrap_or_default());
+        // std keeps an unfinished line back otherwise.
+        let _ = std::io::Write::flush(&mut std::io::stdout());
+    }
+    Ok("null".to_owned())
+}
+
+fn info() -> String {
+    let info = run::info();
+    json!({
+        "id": info.id, "app": info.app, "task": info.task, "version": info.version, "attempt": info.attempt,
+        "labels": info.labels, "remaining_ms": run::remaining_ms(), "cancelled": control::cancelled()
+    })
+    .to_string()
+}
+
+fn until_cancelled() -> Result<String, Failure> {
+    send("waiting", &json!({}));
+    while control::sleep_ms(10_000) {}
+    Ok("\"partial\"".to_owned())
+}
+
+/// Counts to `n`, with a checkpoint after each step; goes on from it in a later
+/// attempt.
+fn steps(input: &Value) -> Result<String, Failure> {
+    let saved = checkpoints::load("step").map_err(|error| failure(&error.message))?;
+    let from = saved.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()).unwrap_or(0u64);
+    send("begin", &json!({ "from": from, "attempt": run::info().attempt }));
+    for step in from + 1..=input["n"].as_u64().unwrap_or(0) {
+        control::sleep_ms(input["ms"].as_u64().unwrap_or(0) as u32);
+        send("step", &json!({ "step": step }));
+        checkpoints::save("step", step.to_string().as_bytes()).map_err(|error| failure(&error.message))?;
+    }
+    Ok("\"done\"".to_owned())
+}
+
+fn checkpoints(input: &Value) -> Result<String, Failure> {
+    let key = input["key"].as_str().unwrap_or("k");
+    let value = vec![7; input["bytes"].as_u64().unwrap_or(0) as usize];
+    let saved = answer(checkpoints::save(key, &value));
+    let loaded = match checkpoints::load(key) {
+        Ok(value) => json!(value.map(|value| value.len())),
+        Err(error) => json!(code(error.code)),
+    };
+    Ok(json!({ "saved": saved, "loaded": loaded }).to_string())
+}
+
+export!(Probe);

@@ -1,0 +1,110 @@
+//! A host as its own process: the real binary, which can be killed.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
+
+use crate::{PATIENCE, root};
+
+/// The binary, built once for each test run.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--quiet", "--package", "streamtask-host", "--bin", "streamtask"]);
+        // The test itself lies in target/PROFILE/deps, so the binary belongs two folders up.
+        let test = std::env::current_exe().expect("a running test");
+        let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps").to_owned();
+        if folder.ends_with("release") {
+            command.arg("--release");
+        }
+        let status = command.current_dir(root()).status().expect("cargo runs");
+        assert!(status.success(), "the binary can't be built");
+        folder.join("streamtask")
+    })
+}
+
+/// A `streamtask serve` of its own.
+pub struct ChildHost {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it logged before it listened.
+    pub opening: Vec<String>,
+    process: Child,
+    log: Receiver<String>,
+}
+
+impl ChildHost {
+    /// Starts a host on these folders and waits until it listens. `arguments` come
+    /// on top.
+    pub fn start(tasks: &Path, data: &Path, arguments: &[&str]) -> Self {
+        Self::try_start(tasks, data, arguments).unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"))
+    }
+
+    /// The same; an error is how the process ended, and what it said.
+    pub fn try_start(
+        tasks: &Path,
+        data: &Path,
+        arguments: &[&str],
+    ) -> Result<Self, (ExitStatus, Vec<String>)> {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(tasks).arg("--data").arg(data);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the binary starts");
+        let log = lines(process.stderr.take().expect("piped"));
+        let mut opening = Vec::new();
+        loop {
+            let Ok(line) = log.recv_timeout(PATIENCE) else {
+                return Err((process.wait().expect("a child"), opening));
+            };
+            if let Some(address) = line.split("listening on http://").nth(1) {
+                let address = address.split_whitespace().next().and_then(|address| address.parse().ok());
+                let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+                return Ok(Self { address, opening, process, log });
+            }
+            opening.push(line);
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it without a word: `kill -9`.
+    pub fn kill(mut self) {
+        self.process.kill().expect("a living process");
+        self.process.wait().expect("a child");
+    }
+
+    /// Asks it to end, and waits until it has. Returns what it logged meanwhile.
+    pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
+        let killed = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(killed.expect("kill runs").success());
+        let status = self.process.wait().expect("a child");
+        (status, self.log.try_iter().collect())
+    }
+}
+
+impl Drop for ChildHost {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Reads lines on a thread of its own, so that the child never waits for a reader.
+fn lines(stderr: std::process::ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}

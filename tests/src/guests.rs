@@ -1,0 +1,82 @@
+//! Guests, built from source once for each test run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::root;
+
+static BUILT: OnceLock<()> = OnceLock::new();
+
+/// Builds the guests of the tests and of the examples, if they are not up to date.
+fn build() {
+    BUILT.get_or_init(|| {
+        for workspace in ["tests/guests", "example-tasks"] {
+            let status = Command::new(env!("CARGO"))
+                .args(["build", "--quiet", "--release", "--workspace", "--target", "wasm32-wasip2"])
+                .current_dir(root().join(workspace))
+                // What cargo set for the test itself must not reach the build of a guest.
+                .env_remove("RUSTFLAGS")
+                .env_remove("CARGO_TARGET_DIR")
+                .env_remove("CARGO_ENCODED_RUSTFLAGS")
+                .status()
+                .expect("cargo runs");
+            assert!(
+                status.success(),
+                "the guests in {workspace} can't be built; is wasm32-wasip2 installed?"
+            );
+        }
+    });
+}
+
+fn built(workspace: &str, name: &str) -> PathBuf {
+    build();
+    root()
+        .join(workspace)
+        .join("target/wasm32-wasip2/release")
+        .join(format!("{}.wasm", name.replace('-', "_")))
+}
+
+/// The probe: does what its input says.
+pub fn probe() -> Vec<u8> {
+    read(&built("tests/guests", "probe"))
+}
+
+/// One of the Rust examples.
+pub fn example(name: &str) -> Vec<u8> {
+    read(&built("example-tasks", name))
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("can't read {}: {error}", path.display()))
+}
+
+/// The same guest as another version: with a custom section that says `marker`.
+pub fn marked(wasm: &[u8], marker: &str) -> Vec<u8> {
+    let name = b"marker";
+    let mut content = vec![name.len() as u8];
+    content.extend_from_slice(name);
+    content.extend_from_slice(marker.as_bytes());
+    assert!(content.len() < 128, "one byte of length");
+    let mut marked = wasm.to_vec();
+    marked.push(0);
+    marked.push(content.len() as u8);
+    marked.extend_from_slice(&content);
+    marked
+}
+
+/// A component from its text.
+pub fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).expect("valid text")
+}
+
+/// Puts a file into the tasks folder the way a careful tool does: whole at once.
+pub fn install(tasks: &Path, path: &str, wasm: &[u8]) {
+    let target = tasks.join(path);
+    let folder = target.parent().expect("within the folder");
+    fs::create_dir_all(folder).expect("a writable folder");
+    let unfinished = folder.join(format!(".{}.tmp", target.file_name().expect("a file").to_string_lossy()));
+    fs::write(&unfinished, wasm).expect("a writable folder");
+    fs::rename(&unfinished, &target).expect("a writable folder");
+}
