@@ -1,1 +1,84 @@
-fn main() {}
+//! What the host can take.
+//!
+//! Every figure stands beside the limit or target it is held against, measured in
+//! the same run on the same machine. Clients and host share the machine's cores,
+//! as they do where the bare servers and loops are measured.
+
+mod bare;
+mod client;
+mod events;
+mod fanout;
+mod growth;
+mod host;
+mod idle;
+mod instantiate;
+mod replay;
+mod report;
+mod sleepers;
+mod start;
+
+use clap::{Parser, ValueEnum};
+
+use self::report::Report;
+
+/// Measures the host. Without names, everything.
+#[derive(Parser)]
+struct Cli {
+    /// What to measure
+    what: Vec<What>,
+    /// A tenth of the load: to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Serve a file from memory, as the bare server of `fanout`
+    #[arg(long, hide = true)]
+    serve_bare: Option<std::path::PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// One run as fast as it can, to one client
+    Events,
+    /// One run to 100 and to 1,000 clients
+    Fanout,
+    /// A million stored events to one client
+    Replay,
+    /// From the request to the first event, and starts a second
+    Start,
+    /// Instantiation of a small task
+    Instantiate,
+    /// The same with a million finished runs stored
+    Growth,
+    /// 10,000 runs asleep at once
+    Sleepers,
+    /// 10,000 clients that wait
+    Idle,
+}
+
+fn main() {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("the system has room for threads");
+    if let Some(file) = cli.serve_bare {
+        runtime.block_on(bare::serve(&file));
+        return;
+    }
+    host::raise_file_limit();
+    let scale = if cli.quick { 10 } else { 1 };
+    let what = if cli.what.is_empty() { What::value_variants() } else { &cli.what };
+    let mut report = Report::default();
+    for what in what {
+        runtime.block_on(async {
+            match what {
+                What::Events => events::measure(&mut report, scale).await,
+                What::Fanout => fanout::measure(&mut report, scale).await,
+                What::Replay => replay::measure(&mut report, scale).await,
+                What::Start => start::measure(&mut report, scale).await,
+                What::Instantiate => instantiate::measure(&mut report, scale).await,
+                What::Growth => growth::measure(&mut report, scale).await,
+                What::Sleepers => sleepers::measure(&mut report, scale).await,
+                What::Idle => idle::measure(&mut report, scale).await,
+            }
+        });
+    }
+    report.print();
+}

@@ -1,11 +1,12 @@
 //! A host as its own process: the real binary, which can be killed.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
 
 use crate::{PATIENCE, root};
 
@@ -38,10 +39,17 @@ pub struct ChildHost {
 }
 
 impl ChildHost {
-    /// Starts a host on these folders and waits until it listens. `arguments` come
-    /// on top.
+    /// Starts a host on these folders and waits until it has loaded its tasks.
+    /// `arguments` come on top.
     pub fn start(tasks: &Path, data: &Path, arguments: &[&str]) -> Self {
-        Self::try_start(tasks, data, arguments).unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"))
+        let host =
+            Self::try_start(tasks, data, arguments).unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"));
+        let until = Instant::now() + PATIENCE;
+        while !is_ready(host.address) {
+            assert!(Instant::now() < until, "stuck: the host does not become ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        host
     }
 
     /// The same; an error is how the process ended, and what it said.
@@ -94,6 +102,15 @@ impl Drop for ChildHost {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn is_ready(address: SocketAddr) -> bool {
+    let mut answer = String::new();
+    let asked = TcpStream::connect(address).and_then(|mut stream| {
+        write!(stream, "GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut answer)
+    });
+    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
 }
 
 /// Reads lines on a thread of its own, so that the child never waits for a reader.

@@ -1,1 +1,87 @@
-fn main() {}
+//! `cargo xtask`: what a contributor does with the project, in one command each.
+//!
+//! It needs Rust and nothing else; no shell either. Newcomers compile it before
+//! anything else, so it has no dependencies.
+//!
+//! - `process`: starting other programs
+//! - `stamp`: whether something has to be built again
+//! - `examples`: every example from source, in three languages
+//! - `checks`: everything that CI checks
+//! - `demo`: a host with all examples
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
+
+mod checks;
+mod demo;
+mod examples;
+mod process;
+mod stamp;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Sets up, runs and checks streamtask. Needs Rust; all else is optional.
+
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  demo [SERVE-ARGS...]   Build all examples into tasks/demo and start a host for them.
+                         What follows goes to `streamtask serve`: cargo xtask demo --listen 127.0.0.1:9000
+  test                   Run everything that CI checks: format, lints, docs, guests, examples, tests
+  test FILTER...         Run only the tests with one of these words in their names
+  examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
+  bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
+
+Examples in Python need Python 3.9 or newer with venv, those in JavaScript Node.js 20.19 or newer with npm.
+Without them, these examples are left out. The compilers for both are fetched into target/ and node_modules/.
+
+Environment:
+  CI=true                Leave nothing out: `test` fails if a tool is missing
+";
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    if arguments.is_empty() {
+        eprint!("{HELP}");
+        return ExitCode::from(2);
+    }
+    let command = arguments.remove(0);
+    let asks_for_help = arguments.first().is_some_and(|first| first == "--help" || first == "-h");
+    let outcome = match command.to_str() {
+        // The benchmark has a help of its own.
+        Some("bench") => bench(arguments),
+        Some("help" | "--help" | "-h") => help(),
+        Some("demo" | "test" | "examples") if asks_for_help => help(),
+        Some("demo") => demo::run(arguments),
+        Some("test") => checks::run(&arguments),
+        Some("examples") => examples::run(arguments),
+        _ => Err(format!("there is no command {command:?}; `cargo xtask --help` lists them")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> Result<(), String> {
+    print!("{HELP}");
+    Ok(())
+}
+
+fn bench(arguments: Vec<OsString>) -> Result<(), String> {
+    let mut bench = process::cargo(root());
+    bench.args(["run", "--release", "--package", "streamtask-bench", "--"]).args(arguments);
+    process::become_it(bench)
+}
+
+/// The repository.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("xtask lies in the repository").to_owned()
+}

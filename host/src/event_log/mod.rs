@@ -7,13 +7,14 @@
 //! Each run under way has a [`RunLog`]: an outbox towards storage, bounded, and
 //! a window of its newest events for whoever follows it. Subscribers own no
 //! queue: each is a position, and reads from the window or, when it is further
-//! behind, from storage.
+//! behind, from storage, in pages that are shared too.
 //!
 //! Knows nothing of formats, connections, or of how a run is executed. It gives
 //! formats a place to keep what they made of a segment ([`Segment::encoded`]).
 //!
 //! [`Outbox::done`]: crate::storage::Outbox::done
 
+mod pages;
 mod run_log;
 mod subscription;
 mod window;
@@ -26,6 +27,8 @@ use crate::model::{NewEvent, Outcome, RunId, RunKey};
 use crate::notifier::{Notifier, Topic};
 use crate::storage::{Claimed, Result, Storage};
 
+use self::pages::Pages;
+
 pub use run_log::RunLog;
 pub use subscription::{Delivery, Position, Subscription};
 pub use window::{ENCODINGS, Encoded, Segment};
@@ -33,6 +36,7 @@ pub use window::{ENCODINGS, Encoded, Segment};
 /// The logs of all runs.
 pub struct EventLog {
     storage: Arc<dyn Storage>,
+    pages: Pages,
     notifier: Arc<dyn Notifier>,
     /// Runs that this host executes, by id.
     live: Mutex<HashMap<RunId, Arc<RunLog>>>,
@@ -51,7 +55,8 @@ struct Shared {
 impl EventLog {
     /// With no run under way.
     pub fn new(storage: Arc<dyn Storage>, notifier: Arc<dyn Notifier>) -> Arc<Self> {
-        Arc::new(Self { storage, notifier, live: Mutex::default(), shared: Arc::default() })
+        let pages = Pages::new(Arc::clone(&storage));
+        Arc::new(Self { storage, pages, notifier, live: Mutex::default(), shared: Arc::default() })
     }
 
     /// Opens the log of a run for the attempt that was claimed.

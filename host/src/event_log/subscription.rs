@@ -9,15 +9,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::window::{Found, Segment, segments};
+use super::window::{Found, Segment};
 use super::{EventLog, RunLog};
 use crate::model::RunKey;
 use crate::notifier::{Listener, Topic};
 use crate::storage::Result;
 
-/// Most events read from storage at once: enough to make the query's cost small,
-/// few enough to be a small piece of memory.
-const PAGE_EVENTS: u32 = 1024;
 /// Most bytes of events taken from the window at once.
 const READ_BYTES: usize = 64 << 10;
 /// How often storage is asked about a run that this host does not execute, in
@@ -94,7 +91,10 @@ impl Subscription {
                 self.live = self.log.live(&self.run.id);
             }
             match self.live.clone() {
-                Some(live) => self.read_window(&live).await?,
+                Some(live) => {
+                    self.listener = None;
+                    self.read_window(&live).await?;
+                }
                 None => self.read_elsewhere().await?,
             }
         }
@@ -129,7 +129,10 @@ impl Subscription {
             Found::Events(segments) => self.ready = segments.into_iter().rev().collect(),
             Found::CaughtUp => changed.await,
             Found::Behind => {
-                self.read_storage().await?;
+                if !self.read_storage().await? {
+                    // Everything up to the newest event has been pruned. The next one shows the gap.
+                    changed.await;
+                }
             }
             Found::Closed => self.live = None,
         }
@@ -159,8 +162,7 @@ impl Subscription {
 
     /// Reads one page; says whether there was anything.
     async fn read_storage(&mut self) -> Result<bool> {
-        let page = self.log.storage.events(self.run.no, self.after, PAGE_EVENTS).await?;
-        self.ready = segments(page).collect();
+        self.ready = self.log.pages.read(self.run.no, self.after).await?;
         self.ready.reverse();
         Ok(!self.ready.is_empty())
     }

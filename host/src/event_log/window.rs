@@ -58,7 +58,8 @@ impl Segment {
         self.encoded[encoding].get_or_init(|| encode(&self.events))
     }
 
-    fn cost(&self) -> usize {
+    /// What its events cost in memory, in bytes.
+    pub(super) fn cost(&self) -> usize {
         self.events.iter().map(|event| event.what.cost()).sum()
     }
 }
@@ -157,16 +158,19 @@ impl Window {
     }
 }
 
-/// Cuts events into segments of about [`SEGMENT_BYTES`].
+/// Cuts events into segments of about [`SEGMENT_BYTES`], and wherever numbers are
+/// missing.
 pub(super) fn segments(events: Vec<Event>) -> impl Iterator<Item = Arc<Segment>> {
     let mut events = events.into_iter().peekable();
     std::iter::from_fn(move || {
         events.peek()?;
         let mut bytes = 0;
         let mut segment = Vec::new();
+        let mut next = None;
         while bytes < SEGMENT_BYTES
-            && let Some(event) = events.next()
+            && let Some(event) = events.next_if(|event| next.is_none_or(|next| event.seq == next))
         {
+            next = Some(event.seq + 1);
             bytes += event.what.cost();
             segment.push(event);
         }
@@ -231,5 +235,8 @@ mod tests {
         assert!(all.len() > 1);
         let seqs: Vec<u64> = all.iter().flat_map(|s| s.events()).map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=2000).collect::<Vec<_>>());
+        let holed = events(1..=3).into_iter().chain(events(7..=8));
+        let firsts: Vec<u64> = segments(holed.collect()).map(|segment| segment.first_seq()).collect();
+        assert_eq!(firsts, [1, 7]);
     }
 }

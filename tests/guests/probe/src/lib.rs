@@ -42,7 +42,10 @@ impl Guest for Probe {
             }
             "not-json" => Ok("this is not JSON".to_owned()),
             "output" => Ok(json!("x".repeat(number("bytes") as usize)).to_string()),
-            "flood" => flood(number("events"), number("bytes") as usize, number("pause_ms")),
+            "flood" => {
+                control::sleep_ms(number("wait_ms") as u32);
+                flood(number("events"), number("bytes") as usize, number("pause_ms"))
+            }
             "ticks" => ticks(number("n") as u32, number("ms") as u32),
             "send" => Ok(send_all(&input["events"])),
             "bytes" => send_bytes(&input),

@@ -1,0 +1,94 @@
+//! A client that costs as little as possible: it must not be what is measured.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Bytes taken from the system at once.
+pub(crate) const READ_BYTES: usize = 256 << 10;
+
+/// A connection that stays open between requests.
+pub(crate) struct Client {
+    address: SocketAddr,
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("connects");
+        stream.set_nodelay(true).expect("a socket");
+        Self { address, stream, received: Vec::new() }
+    }
+
+    /// Sends a request and reads its whole answer, which has a length.
+    pub(crate) async fn json(&mut self, method: &str, path: &str, body: &str) -> Value {
+        self.send(method, path, "application/json", body).await;
+        let head = loop {
+            if let Some(end) = memchr::memmem::find(&self.received, b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.more().await;
+        };
+        let text = String::from_utf8_lossy(&self.received[..head]).to_ascii_lowercase();
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+        while self.received.len() < head + length {
+            self.more().await;
+        }
+        let value = serde_json::from_slice(&self.received[head..head + length]).expect("JSON");
+        self.received.drain(..head + length);
+        value
+    }
+
+    async fn more(&mut self) {
+        let read = self.stream.read_buf(&mut self.received).await.expect("a living connection");
+        assert!(read > 0, "the connection ended");
+    }
+
+    async fn send(&mut self, method: &str, path: &str, accept: &str, body: &str) {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\naccept: {accept}\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await.expect("a living connection");
+    }
+}
+
+/// Opens a stream and returns the socket behind the request; the answer has not
+/// been read. The server closes the connection at the end of the stream.
+pub(crate) async fn open_stream(address: SocketAddr, method: &str, path: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    stream.set_nodelay(true).expect("a socket");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("a living connection");
+    stream
+}
+
+/// Reads to the end of the connection; `seen` gets every piece.
+pub(crate) async fn read_to_end(stream: &mut TcpStream, mut seen: impl FnMut(&[u8])) {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match stream.read(&mut buffer).await.expect("a living connection") {
+            0 => return,
+            read => seen(&buffer[..read]),
+        }
+    }
+}
+
+/// Reads until `needle` was seen.
+pub(crate) async fn read_until(stream: &mut TcpStream, needle: &[u8]) {
+    let mut received = Vec::new();
+    while memchr::memmem::find(&received, needle).is_none() {
+        let read = stream.read_buf(&mut received).await.expect("a living connection");
+        assert!(read > 0, "the connection ended: {}", String::from_utf8_lossy(&received));
+    }
+}

@@ -1,0 +1,40 @@
+//! One run as fast as it can, guest to committed and delivered to one client,
+//! beside a bare loop that inserts the same rows.
+
+use std::time::Instant;
+
+use crate::bare;
+use crate::client::{open_stream, read_to_end};
+use crate::host::{BenchHost, database};
+use crate::report::{Report, print};
+
+pub(crate) async fn measure(report: &mut Report, scale: u32) {
+    print("\nevents of one run, delivered to one client (durability full)\n");
+    let steps = 2_000_000 / scale;
+    let host = BenchHost::start(&["--durability", "full"]);
+    let mut rates = Vec::new();
+    // The first warms the disk and the code up.
+    for round in 0..4 {
+        let count = if round == 0 { steps / 10 } else { steps };
+        let began = Instant::now();
+        let body = format!("{{\"steps\":{count},\"delay_ms\":0}}");
+        let mut stream = open_stream(host.address, "POST", "/api/tasks/bench/counter/runs", &body).await;
+        let (mut frames, mut tail) = (0, Vec::new());
+        read_to_end(&mut stream, |bytes| {
+            frames += memchr::memmem::find_iter(bytes, b"\nid: ").count();
+            tail = bytes[bytes.len().saturating_sub(600)..].to_vec();
+        })
+        .await;
+        let rate = f64::from(count) / began.elapsed().as_secs_f64();
+        assert!(memchr::memmem::find(&tail, b"run.completed").is_some(), "the run completed");
+        assert!(frames >= count as usize * 99 / 100, "{frames} of {count} events counted");
+        if round > 0 {
+            rates.push(rate);
+        }
+    }
+    let rate = crate::report::quantile(&mut rates, 0.5);
+    let folder = host.stop();
+    let data = folder.path().join("data");
+    let bare = bare::insert_rate(&database(&data), folder.path());
+    report.ratio("events of one run → one client", rate, ("a bare SQLite loop", bare), 0.6);
+}

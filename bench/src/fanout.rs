@@ -1,0 +1,102 @@
+//! One run to many clients, beside a bare server that writes the same bytes.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::client::{Client, open_stream, read_to_end};
+use crate::host::BenchHost;
+use crate::report::{Report, print};
+
+/// Bytes of the answer's head and of the events before the flood; the clock starts
+/// when a client has more.
+const OPENING_BYTES: usize = 2048;
+
+pub(crate) async fn measure(report: &mut Report, scale: u32) {
+    for (clients, events) in [(100, 200_000 / scale), (1000, 20_000 / scale)] {
+        print(&format!("\nfan-out of {events} events to {clients} clients\n"));
+        let host = BenchHost::start(&["--durability", "full"]);
+        let mut api = Client::open(host.address).await;
+        // Waits until everyone is there, then sends as fast as it can.
+        let wait = 500 + 2 * clients;
+        let body = format!("{{\"do\":\"flood\",\"events\":{events},\"bytes\":60,\"wait_ms\":{wait}}}");
+        let run = api.json("POST", "/api/tasks/bench/probe/runs", &body).await;
+        let path = run["stream"].as_str().expect("a run").to_owned();
+        let (seconds, bytes) = read_all(host.address, &path, clients).await;
+        let rate = f64::from(clients as u32) * f64::from(events) / seconds;
+
+        let file = host.data().join("stream.txt");
+        std::fs::write(&file, dechunked(&bytes)).expect("a writable folder");
+        let exe = std::env::current_exe().expect("a running program");
+        let mut bare =
+            Command::new(exe).arg("--serve-bare").arg(&file).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut line = String::new();
+        BufReader::new(bare.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
+        let (seconds, _) = read_all(line.trim().parse().expect("an address"), "/", clients).await;
+        let _ = bare.kill();
+        let _ = bare.wait();
+        let limit = f64::from(clients as u32) * f64::from(events) / seconds;
+        report.ratio(&format!("fan-out to {clients} clients"), rate, ("a bare hyper server's", limit), 0.5);
+    }
+}
+
+/// Reads a stream with many clients; seconds from the first event to the last
+/// client's end, and what one of them got.
+async fn read_all(address: SocketAddr, path: &str, clients: usize) -> (f64, Vec<u8>) {
+    let first: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let mut readers = JoinSet::new();
+    for nth in 0..clients {
+        let mut stream = open_stream(address, "GET", path, "").await;
+        let first = Arc::clone(&first);
+        readers.spawn(async move {
+            let (mut total, mut kept) = (0, Vec::new());
+            read_to_end(&mut stream, |bytes| {
+                if total <= OPENING_BYTES && total + bytes.len() > OPENING_BYTES {
+                    first.lock().expect("no panic while held").get_or_insert_with(Instant::now);
+                }
+                total += bytes.len();
+                if nth == 0 {
+                    kept.extend_from_slice(bytes);
+                }
+            })
+            .await;
+            (total, kept)
+        });
+    }
+    let (mut totals, mut content) = (Vec::new(), Vec::new());
+    while let Some(read) = readers.join_next().await {
+        let (total, kept) = read.expect("a reader");
+        totals.push(total);
+        content.extend(kept);
+    }
+    let began = first.lock().expect("no panic while held").expect("events came");
+    let seconds = began.elapsed().max(Duration::from_micros(1)).as_secs_f64();
+    let (least, most) = (totals.iter().min(), totals.iter().max());
+    // Chunks may be cut differently, events not.
+    assert!(
+        least.zip(most).is_some_and(|(least, most)| least * 10 > most * 9),
+        "everyone got everything: {least:?} {most:?}"
+    );
+    (seconds, content)
+}
+
+/// The body of a chunked answer.
+fn dechunked(answer: &[u8]) -> Vec<u8> {
+    let head = memchr::memmem::find(answer, b"\r\n\r\n").expect("a head") + 4;
+    let (mut rest, mut body) = (&answer[head..], Vec::new());
+    while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
+        let size =
+            std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size = size.expect("a chunk's size");
+        if size == 0 {
+            break;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 2 + size + 2..];
+    }
+    body
+}

@@ -1,0 +1,113 @@
+//! The host as a process of its own, and what the system says of it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A release build of the host, with the benchmark's guests as `bench/counter`
+/// and `bench/probe`.
+pub(crate) struct BenchHost {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    process: Child,
+    folder: Option<TempDir>,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// One of the guests that `cargo xtask bench` has built.
+pub(crate) fn guest(workspace: &str, name: &str) -> Vec<u8> {
+    let path = root().join(workspace).join(format!("target/wasm32-wasip2/release/{name}.wasm"));
+    fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run this by `cargo xtask bench`", path.display()))
+}
+
+/// Folders for a host, on the disk that the repository is on: a temporary folder
+/// may be memory, where flushing costs nothing.
+pub(crate) fn folder() -> TempDir {
+    let target = root().join("target");
+    let folder =
+        tempfile::Builder::new().prefix("bench-").tempdir_in(target).expect("a writable target folder");
+    let tasks = folder.path().join("tasks/bench");
+    fs::create_dir_all(&tasks).expect("a writable folder");
+    fs::write(tasks.join("counter.wasm"), guest("example-tasks", "counter")).expect("a writable folder");
+    fs::write(tasks.join("probe.wasm"), guest("tests/guests", "probe")).expect("a writable folder");
+    folder
+}
+
+impl BenchHost {
+    /// Starts a host on fresh folders.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(folder(), arguments)
+    }
+
+    /// Starts a host on folders made by [`folder`].
+    pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let exe = std::env::current_exe().expect("a running program");
+        let binary = exe.with_file_name("streamtask");
+        let mut command = Command::new(&binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "info"]).args(arguments);
+        command.arg("--tasks").arg(folder.path().join("tasks")).arg("--data").arg(folder.path().join("data"));
+        let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut process = started.unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+        let (mut address, mut loaded) = (None, 0);
+        while address.is_none() || loaded < 2 {
+            let line = lines.next().expect("the host says that it listens").expect("text");
+            if let Some(found) = line.split("listening on http://").nth(1) {
+                address = found.split_whitespace().next().and_then(|address| address.parse().ok());
+            }
+            loaded += usize::from(line.contains("task loaded"));
+        }
+        // Read on, or the host's log would block it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { address: address.expect("an address"), process, folder: Some(folder) }
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.as_ref().expect("present until stopped").path().join("data")
+    }
+
+    /// Memory that is the host's own and not a file's, in bytes.
+    pub(crate) fn anonymous_memory(&self) -> f64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a Linux system");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a Linux system");
+        let kib: f64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+        kib * 1024.0
+    }
+
+    /// Stops it in order and gives its folders back.
+    pub(crate) fn stop(mut self) -> TempDir {
+        let id = rustix::process::Pid::from_raw(self.process.id() as i32).expect("a process");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a living process");
+        self.process.wait().expect("a child");
+        self.folder.take().expect("present until stopped")
+    }
+}
+
+impl Drop for BenchHost {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Thousands of clients are thousands of file descriptors.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// The database of a host's data folder.
+pub(crate) fn database(data: &Path) -> PathBuf {
+    data.join("streamtask.db")
+}

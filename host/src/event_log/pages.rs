@@ -1,0 +1,83 @@
+//! History, read from storage in pages that all subscribers share.
+//!
+//! When a run outpaces its subscribers, they fall out of its window at different
+//! places and then all read the same stretch of history. Pages begin at fixed
+//! numbers, so they find each other's: a page is read once and encoded once,
+//! however many read it, and while one reader fetches it the others wait.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::window::{Segment, segments};
+use crate::storage::{Result, Storage};
+
+/// Events in a page: enough to make the query's cost small, few enough to be a
+/// small piece of memory.
+const PAGE_EVENTS: u64 = 512;
+/// Bytes of events that all pages together keep; their encoded forms come on top.
+const CACHE_BYTES: u64 = 32 << 20;
+/// Pages that the cache expects, to size its tables.
+const EXPECTED_PAGES: usize = 1024;
+
+/// Which run, and the nth page of it.
+type Key = (i64, u64);
+
+/// A full page. Events are never changed, so it is true as long as it is kept.
+type Page = Arc<[Arc<Segment>]>;
+
+/// Pages that were read lately.
+pub(super) struct Pages {
+    storage: Arc<dyn Storage>,
+    cache: Cache<Key, Page, Weight>,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Page> for Weight {
+    fn weight(&self, _: &Key, page: &Page) -> u64 {
+        page.iter().map(|segment| segment.cost() as u64).sum()
+    }
+}
+
+/// Why a page was not kept.
+enum NotKept {
+    Failed(crate::storage::StorageError),
+    /// It is not full yet; this is what is there.
+    Unfinished(Vec<Arc<Segment>>),
+}
+
+impl Pages {
+    pub(super) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, cache: Cache::with_weighter(EXPECTED_PAGES, CACHE_BYTES, Weight) }
+    }
+
+    /// Events of a run that follow `after`, some of them; empty if there are none.
+    /// The first segment may begin before.
+    pub(super) async fn read(&self, run: i64, after: u64) -> Result<Vec<Arc<Segment>>> {
+        let nth = after / PAGE_EVENTS;
+        let page = self.cache.get_or_insert_async(&(run, nth), self.fetch(run, nth)).await;
+        let page = match page {
+            Ok(page) => page.to_vec(),
+            Err(NotKept::Unfinished(page)) => page,
+            Err(NotKept::Failed(error)) => return Err(error),
+        };
+        let rest: Vec<_> = page.into_iter().filter(|segment| segment.last_seq() > after).collect();
+        if !rest.is_empty() {
+            return Ok(rest);
+        }
+        // A page of large events ends before its last number, and what follows a gap may lie pages ahead.
+        let events = self.storage.events(run, after, PAGE_EVENTS as u32).await?;
+        Ok(segments(events).collect())
+    }
+
+    async fn fetch(&self, run: i64, nth: u64) -> Result<Page, NotKept> {
+        let (before, last) = (nth * PAGE_EVENTS, (nth + 1) * PAGE_EVENTS);
+        let events = self.storage.events(run, before, PAGE_EVENTS as u32).await.map_err(NotKept::Failed)?;
+        let full = events.len() as u64 == PAGE_EVENTS && events.last().is_some_and(|event| event.seq == last);
+        let page = segments(events);
+        if full { Ok(page.collect()) } else { Err(NotKept::Unfinished(page.collect())) }
+    }
+}

@@ -1,0 +1,176 @@
+//! `cargo xtask test`: everything that CI checks, up to the first failure.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::examples::{self, GUEST_TARGET, add_guest_target};
+use crate::process::{cargo, guest_cargo, run as run_program, typed};
+use crate::root;
+
+/// Tells tests where all examples are, as NAME.wasm. One whose compiler is missing
+/// is not there.
+const EXAMPLES: &str = "STREAMTASK_EXAMPLES";
+
+/// Tells tests the file in which to leave a line when they skip themselves: what is
+/// skipped, what it needs, and how to get that.
+const SKIPPED: &str = "STREAMTASK_SKIPPED";
+
+/// What to do to the code without running it. Separate workspaces need separate calls.
+const LINTS: [(&str, Workspace, &[&str]); 8] = [
+    ("format of the host", Workspace::Host, &["fmt", "--check"]),
+    ("format of the examples", Workspace::Examples, &["fmt", "--check"]),
+    ("format of the test guests", Workspace::TestGuests, &["fmt", "--check"]),
+    (
+        "lints of the host",
+        Workspace::Host,
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ),
+    (
+        // Half of it exists in a guest only.
+        "lints of the SDK in a guest",
+        Workspace::Host,
+        &["clippy", "--package", "streamtask-sdk", "--target", GUEST_TARGET, "--", "-D", "warnings"],
+    ),
+    (
+        "lints of the examples",
+        Workspace::Examples,
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ),
+    (
+        "lints of the test guests",
+        Workspace::TestGuests,
+        &["clippy", "--workspace", "--target", GUEST_TARGET, "--", "-D", "warnings"],
+    ),
+    (
+        "documentation",
+        Workspace::Host,
+        // Of these nobody reads any.
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--exclude",
+            "streamtask-tests",
+            "--exclude",
+            "streamtask-bench",
+            "--exclude",
+            "xtask",
+        ],
+    ),
+];
+
+#[derive(Clone, Copy)]
+enum Workspace {
+    Host,
+    Examples,
+    TestGuests,
+}
+
+impl Workspace {
+    fn cargo(self) -> Command {
+        match self {
+            Self::Host => cargo(root()),
+            Self::Examples => guest_cargo(root().join("example-tasks")),
+            Self::TestGuests => guest_cargo(root().join("tests/guests")),
+        }
+    }
+}
+
+/// With words to look for, only the tests that have one of them in their names.
+pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
+    if let Some(option) = filter.iter().find(|word| word.to_string_lossy().starts_with('-')) {
+        return Err(format!(
+            "{option:?} is no word to look for; `cargo xtask --help` says what `test` takes"
+        ));
+    }
+    let begun = Instant::now();
+    add_guest_target()?;
+    if filter.is_empty() {
+        for (name, workspace, arguments) in LINTS {
+            step(name, workspace.cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))?;
+        }
+    }
+
+    let mut guests = Workspace::TestGuests.cargo();
+    step("test guests", guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]))?;
+    let mut left_out = build_examples()?;
+
+    let skipped = skipped_tests_file()?;
+    for (name, workspace) in
+        [("tests of the host", Workspace::Host), ("tests of the examples", Workspace::Examples)]
+    {
+        let mut test = workspace.cargo();
+        test.args(["test", "--workspace"]).env(EXAMPLES, examples::default_folder()).env(SKIPPED, &skipped);
+        if !filter.is_empty() {
+            test.arg("--").args(filter);
+        }
+        step(name, &mut test)?;
+    }
+    left_out
+        .extend(fs::read_to_string(&skipped).unwrap_or_default().lines().map(|line| format!("test {line}")));
+    summarise(&left_out, begun)
+}
+
+/// Runs one check, and says how to repeat it alone.
+fn step(name: &str, command: &mut Command) -> Result<(), String> {
+    announce(name);
+    run_program(command).map_err(|_| {
+        let repository = root();
+        let folder = command.get_current_dir().and_then(|folder| folder.strip_prefix(&repository).ok());
+        let within = folder.filter(|folder| !folder.as_os_str().is_empty());
+        let within = within.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+        format!("{name}: failed. To repeat it alone{within}: {}", typed(command))
+    })
+}
+
+fn announce(name: &str) {
+    eprintln!("\n=== {name} ===");
+}
+
+/// Returns which are left out. Here, unlike in a demo, none may fail.
+fn build_examples() -> Result<Vec<String>, String> {
+    announce("examples");
+    let outcome = examples::build(&examples::default_folder())?;
+    if !outcome.failed.is_empty() {
+        return Err(format!(
+            "examples: failed. To repeat it alone: cargo xtask examples\n{}",
+            outcome.failed.join("\n")
+        ));
+    }
+    if in_ci() && !outcome.left_out.is_empty() {
+        return Err(nothing_may_be_missing(&outcome.left_out));
+    }
+    Ok(outcome.left_out)
+}
+
+/// An absent file in a folder that exists.
+fn skipped_tests_file() -> Result<PathBuf, String> {
+    let folder = root().join("target/xtask");
+    let file = folder.join("skipped-tests");
+    let emptied = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, ""));
+    emptied.map_err(|error| format!("can't write {}: {error}", file.display()))?;
+    Ok(file)
+}
+
+fn summarise(left_out: &[String], begun: Instant) -> Result<(), String> {
+    if in_ci() && !left_out.is_empty() {
+        return Err(nothing_may_be_missing(left_out));
+    }
+    println!("\nAll checks passed in {} s.", begun.elapsed().as_secs());
+    if !left_out.is_empty() {
+        println!("{} left out, because a tool is missing:\n  {}", left_out.len(), left_out.join("\n  "));
+    }
+    Ok(())
+}
+
+fn nothing_may_be_missing(left_out: &[String]) -> String {
+    format!("CI is set, so nothing may be left out:\n  {}", left_out.join("\n  "))
+}
+
+fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1")
+}

@@ -1,0 +1,72 @@
+//! Examples in JavaScript: npm packages, whose script `build` makes the component.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Example, Problem};
+use crate::process::{ask, run_quietly};
+use crate::stamp::Stamp;
+
+/// A result depends on what is written here too.
+pub(super) const RECIPE: &str = include_str!("javascript.rs");
+
+const TOOL: &str =
+    "Node.js 20.19 or newer with npm: from https://nodejs.org, or as a package of most systems";
+
+/// Oldest version for which the compiler is made.
+const NODE: (u32, u32) = (20, 19);
+
+pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
+    if !node_is_fit() || ask(npm().arg("--version")).is_none() {
+        return Err(Problem::Missing(TOOL));
+    }
+    install(example)?;
+    eprintln!("{}: compiling", example.name);
+    // Of two `--out` the last one counts.
+    let mut compile = npm();
+    compile.args(["run", "build", "--", "--out"]).arg(component).current_dir(&example.folder);
+    Ok(run_quietly(&mut compile)?)
+}
+
+/// Fetches exactly the packages of the lock file, unless they are there.
+fn install(example: &Example) -> Result<(), Problem> {
+    let lock = Stamp::default().file(&example.folder.join("package-lock.json"))?.finish();
+    // Goes with the folder that it speaks of. Written last, so half an installation does not count.
+    let installed_from = example.folder.join("node_modules/.installed-from");
+    if fs::read_to_string(&installed_from).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    eprintln!("{}: fetching the compiler into node_modules", example.name);
+    run_quietly(npm().args(["ci", "--no-audit", "--no-fund"]).current_dir(&example.folder))?;
+    Ok(fs::write(installed_from, lock)?)
+}
+
+fn node_is_fit() -> bool {
+    let version = ask(Command::new("node").arg("--version"));
+    version.and_then(|version| major_and_minor(&version)).is_some_and(|version| version >= NODE)
+}
+
+/// Of a version such as `v22.12.0`.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.strip_prefix('v')?.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+fn npm() -> Command {
+    // On Windows it is a script.
+    Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(major_and_minor("v20.19.4") >= Some(NODE));
+        assert!(major_and_minor("v100.1.0") >= Some(NODE));
+        assert!(major_and_minor("v20.9.0") < Some(NODE));
+        assert_eq!(major_and_minor("nightly"), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Every example from source.
+//!
+//! An example is a folder in example-tasks. What lies in it tells its language, and
+//! its name is that of the task, so a new example needs nothing here.
+
+mod javascript;
+mod python;
+mod rust;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Instant;
+
+use crate::root;
+use crate::stamp::Stamp;
+
+pub(crate) use rust::{GUEST_TARGET, add_guest_target};
+
+/// What became of the examples. The lines name one each, and say why.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) built: usize,
+    /// A tool that they need is missing.
+    pub(crate) left_out: Vec<String>,
+    pub(crate) failed: Vec<String>,
+}
+
+/// Where examples go unless the caller wants them elsewhere.
+pub(crate) fn default_folder() -> PathBuf {
+    root().join("target/examples")
+}
+
+/// `cargo xtask examples`.
+pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
+    let to = match &arguments[..] {
+        [] => default_folder(),
+        [option, to] if option == "--to" => PathBuf::from(to),
+        _ => return Err("usage: cargo xtask examples [--to DIR]".to_owned()),
+    };
+    let outcome = build(&to)?;
+    println!("{} examples are in {}", outcome.built, to.display());
+    match outcome.failed.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} examples can't be built")),
+    }
+}
+
+/// Builds all examples into the folder `to`. Those in other languages than Rust
+/// may be left out or fail without harm to the rest.
+pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
+    fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
+    let mut outcome = Outcome::default();
+    let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
+    rust::build_all()?;
+    for example in examples {
+        let name = example.name.as_str();
+        match example.build().and_then(|wasm| publish(name, &wasm, to).map_err(Problem::from)) {
+            Ok(()) => outcome.built += 1,
+            Err(Problem::Missing(tool)) => {
+                eprintln!("{name}: left out; it needs {tool}");
+                outcome.left_out.push(format!("example {name}: it needs {tool}"));
+            }
+            Err(Problem::Failed(why)) => {
+                eprintln!("{name}: {why}");
+                outcome.failed.push(format!("example {name}: {why}"));
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// One example.
+struct Example {
+    name: String,
+    folder: PathBuf,
+    language: Language,
+}
+
+#[derive(Clone, Copy)]
+enum Language {
+    Rust,
+    Python,
+    JavaScript,
+}
+
+/// Why there is no example.
+enum Problem {
+    /// A tool that not everyone has: its name, and how to get it.
+    Missing(&'static str),
+    Failed(String),
+}
+
+impl From<String> for Problem {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// The examples, by name.
+fn all() -> io::Result<Vec<Example>> {
+    let mut examples = Vec::new();
+    for entry in fs::read_dir(root().join("example-tasks"))? {
+        let folder = entry?.path();
+        let language = match () {
+            () if folder.join("Cargo.toml").is_file() => Language::Rust,
+            () if folder.join("requirements.txt").is_file() => Language::Python,
+            () if folder.join("package.json").is_file() => Language::JavaScript,
+            () => continue,
+        };
+        if let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
+            examples.push(Example { name: name.to_owned(), folder, language });
+        }
+    }
+    examples.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(examples)
+}
+
+impl Example {
+    /// The built component.
+    fn build(&self) -> Result<PathBuf, Problem> {
+        match self.language {
+            Language::Rust => Ok(rust::component(&self.name)),
+            Language::Python => self.build_if_changed(python::RECIPE, python::build),
+            Language::JavaScript => self.build_if_changed(javascript::RECIPE, javascript::build),
+        }
+    }
+
+    /// Builds a component, unless the one from the last time is of the same
+    /// sources, contract, pinned tools (which are among the sources) and recipe.
+    fn build_if_changed(
+        &self,
+        recipe: &str,
+        build: fn(&Example, &Path) -> Result<(), Problem>,
+    ) -> Result<PathBuf, Problem> {
+        let folder = cache().join(&self.name);
+        let component = folder.join("component.wasm");
+        let built_from = folder.join("built-from");
+        let sources =
+            Stamp::default().text(recipe).folder(&root().join("wit"))?.folder(&self.folder)?.finish();
+        if component.is_file() && fs::read_to_string(&built_from).is_ok_and(|built| built == sources) {
+            return Ok(component);
+        }
+        fs::create_dir_all(&folder)?;
+        let begun = Instant::now();
+        build(self, &component)?;
+        fs::write(&built_from, sources)?;
+        eprintln!("{}: built in {:.0} s", self.name, begun.elapsed().as_secs_f64());
+        Ok(component)
+    }
+}
+
+/// What is kept to build less the next time.
+fn cache() -> PathBuf {
+    root().join("target/xtask")
+}
+
+/// Puts a component into a folder that a running host may be watching: whole at
+/// once, and not at all if it is there already, so that nothing is loaded again.
+fn publish(name: &str, component: &Path, to: &Path) -> Result<(), String> {
+    let cannot_read = |error: io::Error| format!("can't read {}: {error}", component.display());
+    let wasm = fs::read(component).map_err(cannot_read)?;
+    let target = to.join(format!("{name}.wasm"));
+    if fs::read(&target).is_ok_and(|present| present == wasm) {
+        return Ok(());
+    }
+    // Hosts ignore hidden files.
+    let unfinished = to.join(format!(".{name}.{}.tmp", process::id()));
+    fs::write(&unfinished, wasm).and_then(|()| fs::rename(&unfinished, &target)).map_err(|error| {
+        // It may not even be there.
+        let _ = fs::remove_file(&unfinished);
+        format!("can't write {}: {error}", target.display())
+    })
+}

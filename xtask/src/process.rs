@@ -1,0 +1,82 @@
+//! Other programs: cargo, and the tools of other languages.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// Cargo for the host's workspace, the same one that runs this.
+pub(crate) fn cargo(folder: PathBuf) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(folder);
+    cargo
+}
+
+/// Cargo for a workspace of guests. What is set for the host, such as flags for its
+/// processor, must not reach them; and others rely on where their files end up.
+pub(crate) fn guest_cargo(folder: PathBuf) -> Command {
+    let target = folder.join("target");
+    let mut cargo = cargo(folder);
+    cargo.env("CARGO_TARGET_DIR", target).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+}
+
+/// Runs a program in this terminal.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| cannot_start(command, &error))?;
+    succeeded(command, status)
+}
+
+/// Runs a program silently; what it said is in the error if it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    succeeded(command, output.status).map_err(|mut problem| {
+        for said in [output.stdout, output.stderr] {
+            let said = String::from_utf8_lossy(&said);
+            if !said.trim().is_empty() {
+                // Writing to a string can't fail.
+                let _ = write!(problem, "\n{}", said.trim_end());
+            }
+        }
+        problem
+    })
+}
+
+/// What a program prints, if it is there and succeeds.
+pub(crate) fn ask(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// Runs a program in place of this one: signals reach it, its exit code is ours.
+/// Returns only if that fails.
+#[cfg(unix)]
+pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
+    use std::os::unix::process::CommandExt as _;
+    let error = command.exec();
+    Err(cannot_start(&command, &error))
+}
+
+/// Runs a program and ends with its exit code. Ctrl-C reaches both of us.
+#[cfg(not(unix))]
+pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| cannot_start(&command, &error))?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+/// The command the way one would type it.
+pub(crate) fn typed(command: &Command) -> String {
+    let program = PathBuf::from(command.get_program());
+    let words = program.file_stem().into_iter().chain(command.get_args()).map(OsStr::to_string_lossy);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn succeeded(command: &Command, status: ExitStatus) -> Result<(), String> {
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", typed(command))) }
+}
+
+fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+    format!("can't start `{}`: {error}", typed(command))
+}
