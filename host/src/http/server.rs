@@ -1,15 +1,16 @@
 //! Connections: accepted, served, and ended in order.
 
 use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,11 +26,29 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 64 << 10;
 /// Streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
+/// Pause before another look at a client that sent one or two bytes. They are
+/// still there to be peeked at, so nothing would tell of the next.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after the system refused a connection, usually for want of file
 /// descriptors; without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest request id that is taken over from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// Drives a connection of either protocol until it ends; from `stop` on, it ends
+/// after the response it is at. A macro, for hyper has no trait for both.
+macro_rules! served_until {
+    ($connection:expr, $stop:ident) => {{
+        let mut connection: Pin<_> = $connection;
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = $stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    }};
+}
 
 /// Serves until `stop`, then lets connections finish what they are at. Returns
 /// when all are closed, at the latest `grace` later.
@@ -67,36 +86,74 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
     }
 }
 
+/// One connection from its first byte to its last. Thousands of these wait for
+/// events at once, so what they keep while they wait is small: the protocol is
+/// found by peeking, where hyper's own detection would double the read buffer, and
+/// the future of a request is freed when its response begins.
 async fn connection(stream: TcpStream, api: Arc<Api>, stop: CancellationToken) {
     // An event must not wait for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
+    let Some(protocol) = protocol(&stream).await else { return };
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(traced(&api, request).await) }
+        Box::pin(async move { Ok::<_, Infallible>(traced(&api, request).await) })
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_send_buf_size(BUFFER_BYTES)
-        .keep_alive_interval(HEAD_TIME);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let io = TokioIo::new(stream);
+    let served = match protocol {
+        Protocol::Http1 => {
+            served_until!(pin!(http1().serve_connection(io, service)), stop)
+        }
+        Protocol::Http2 => {
+            served_until!(Box::pin(http2().serve_connection(io, service)), stop)
         }
     };
     if let Err(error) = served {
         // A client that goes away in the middle is no fault.
         tracing::debug!(%error, "connection ended");
     }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER_BYTES);
+    builder
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(BUFFER_BYTES)
+        .keep_alive_interval(HEAD_TIME);
+    builder
+}
+
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What a client speaks, by its first bytes, which stay unread. None: it sent
+/// none in time, or went away.
+async fn protocol(stream: &TcpStream) -> Option<Protocol> {
+    // No method of HTTP/1 starts like the preface of HTTP/2 (RFC 9113, section 3.4).
+    const PREFACE: &[u8] = b"PRI";
+    let decided = async {
+        loop {
+            let mut first = [0; PREFACE.len()];
+            let there = stream.peek(&mut first).await.ok()?;
+            match &first[..there] {
+                [] => return None,
+                PREFACE => return Some(Protocol::Http2),
+                few if PREFACE.starts_with(few) => tokio::time::sleep(PREFACE_PAUSE).await,
+                _ => return Some(Protocol::Http1),
+            }
+        }
+    };
+    tokio::time::timeout(HEAD_TIME, decided).await.ok().flatten()
 }
 
 /// Answers a request under an id that its log lines and its response carry.

@@ -1,0 +1,366 @@
+//! The rooms stand on floors (`src/lib.rs`), and a room uses only what is below
+//! it. Reads the source itself, tests included: a test that needs a higher room
+//! tests the wrong room.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms and their floors. A room imports from lower floors only.
+const FLOORS: &[(&str, u32)] = &[
+    ("main", 7),
+    ("cli", 6),
+    ("app", 5),
+    ("config", 4),
+    ("http", 4),
+    ("scheduler", 3),
+    ("event_log", 2),
+    ("registry", 2),
+    ("engine", 1),
+    ("notifier", 1),
+    ("storage", 1),
+    ("model", 0),
+];
+
+/// What a room does not know although it lies below, as each room's first lines
+/// say.
+const APART: &[(&str, &str)] = &[
+    // All that the binary does is in the library.
+    ("main", "app"),
+    ("main", "config"),
+    ("main", "http"),
+    // A command starts a host through `app`, or speaks to one as any client does.
+    ("cli", "scheduler"),
+    ("cli", "event_log"),
+    ("cli", "registry"),
+    ("cli", "engine"),
+    ("cli", "notifier"),
+    ("cli", "storage"),
+    // Formats and routes know nothing of wasm, and which database it is.
+    ("http", "engine"),
+    ("http", "storage::sqlite"),
+    ("scheduler", "storage::sqlite"),
+    ("event_log", "storage::sqlite"),
+    // Nothing of how a run is executed.
+    ("event_log", "engine"),
+    // Nothing of runs.
+    ("registry", "storage"),
+    ("registry", "notifier"),
+];
+
+/// Names that only one folder may use.
+const KEPT_TO: &[(&str, &str)] = &[
+    ("wasmtime", "engine/"),
+    ("wasmtime_wasi", "engine/"),
+    ("wasmtime_wasi_http", "engine/"),
+    ("rusqlite", "storage/sqlite/"),
+    ("hyper", "http/"),
+    ("hyper_util", "http/"),
+    ("http_body_util", "http/"),
+    ("clap", "cli/ config.rs"),
+    // Everywhere else, what there is to say goes to the log.
+    ("print", "cli/"),
+    ("println", "cli/"),
+    ("eprint", "cli/"),
+    ("eprintln", "cli/"),
+    ("stdout", "cli/ engine/"),
+    ("stderr", "cli/ engine/"),
+];
+
+/// Names of rooms that say nothing of what belongs into them.
+const NO_ROOM: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc", "shared"];
+
+/// A file longer than this holds more than one thought.
+const MAX_LINES: usize = 500;
+
+#[test]
+fn every_import_goes_down() {
+    let faults: Vec<String> = sources().iter().flat_map(|(path, text)| import_faults(path, text)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_library_stays_in_its_room() {
+    let faults: Vec<String> = sources().iter().flat_map(|(path, text)| name_faults(path, text)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_room_has_a_floor_and_every_floor_its_room() {
+    let declared: Vec<String> = declared_rooms(include_str!("../src/lib.rs"));
+    for room in &declared {
+        assert!(floor(room).is_some(), "the room {room} stands on no floor");
+    }
+    for (room, _) in FLOORS {
+        assert!(*room == "main" || declared.iter().any(|declared| declared == room), "no room {room}");
+    }
+}
+
+#[test]
+fn files_are_short_and_rooms_have_names() {
+    for (path, text) in sources() {
+        assert!(text.lines().count() < MAX_LINES, "{path} has {} lines", text.lines().count());
+        assert!(module(&path).iter().all(|part| !NO_ROOM.contains(&part.as_str())), "{path} says nothing");
+    }
+}
+
+#[test]
+fn a_planted_import_is_found() {
+    let planted = [
+        ("engine/run.rs", "use crate::storage::Storage;", "engine -> storage"),
+        ("engine/run.rs", "fn f() { crate::http::serve() }", "engine -> http"),
+        ("engine/run.rs", "use super::super::scheduler::Scheduler;", "engine -> scheduler"),
+        ("storage/sqlite/mod.rs", "use super::super::notifier::Topic;", "storage -> notifier"),
+        ("storage/sqlite/list.rs", "mod tests { use super::super::super::super::app; }", "storage -> app"),
+        (
+            "model/run.rs",
+            "use crate::{\n    model::Json,\n    registry::{self, Task},\n};",
+            "model -> registry",
+        ),
+        ("http/mod.rs", "use crate::config::Config;", "http -> config"),
+        ("http/runs.rs", "use crate::storage::{Runs, sqlite::Sqlite};", "http -> storage::sqlite"),
+        ("http/runs.rs", "type E = crate::engine::Engine;", "http -> engine"),
+        ("cli/serve.rs", "use crate::storage::sqlite::Sqlite;", "cli -> storage"),
+        ("config.rs", "mod tests { use super::super::http; }", "config -> http"),
+        ("notifier/mod.rs", "pub(in crate::cli) fn f() {}", "notifier -> cli"),
+        ("main.rs", "use streamtask_host::{cli, app::Host};", "main -> app"),
+        ("scheduler/mod.rs", "use crate::*;", "scheduler -> *"),
+    ];
+    for (path, text, fault) in planted {
+        let faults = import_faults(path, text);
+        assert!(faults.len() == 1 && faults[0].contains(fault), "{text}: {faults:?}");
+    }
+    let innocent = [
+        ("engine/run.rs", "use super::Engine; use crate::model::Json; // use crate::http::serve;"),
+        ("engine/run.rs", "mod tests { use super::*; mod deep { use super::super::super::pool; } }"),
+        ("storage/sqlite/writer.rs", "use super::super::Log; /* crate::cli */ fn f() { \"crate::cli\"; }"),
+        ("scheduler/mod.rs", "use crate::storage::{Runs, Storage}; use self::slots::Slots;"),
+        ("http/mod.rs", "fn f<'a>(x: &'a str) -> char { '\"' } use crate::scheduler::Scheduler;"),
+    ];
+    for (path, text) in innocent {
+        assert_eq!(import_faults(path, text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn a_planted_name_is_found() {
+    let planted = [
+        ("scheduler/runner.rs", "use wasmtime::Store;"),
+        ("registry/mod.rs", "fn f(e: wasmtime::Engine) {}"),
+        ("storage/mod.rs", "use rusqlite::Connection;"),
+        ("app/mod.rs", "fn f() { hyper::StatusCode::OK; }"),
+        ("cli/start.rs", "use hyper_util::client;"),
+        ("http/mod.rs", "fn f() { println!(\"x\"); }"),
+        ("model/run.rs", "fn f() { writeln!(std::io::stderr(), \"x\"); }"),
+    ];
+    for (path, text) in planted {
+        assert_eq!(name_faults(path, text).len(), 1, "{text}");
+    }
+    for (path, text) in [
+        ("cli/start.rs", "fn f() { println!(\"wasmtime\"); }"),
+        ("engine/run.rs", "use wasmtime::Store;"),
+        ("config.rs", "/// What hyper does. r#\"rusqlite\"#\nconst X: &str = r#\"say \"hyper\" \"#;"),
+    ] {
+        assert_eq!(name_faults(path, text), Vec::<String>::new(), "{text}");
+    }
+}
+
+/// Every file of the host, by its path within `src`.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                sources.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(sources.len() > 20, "this is not the source");
+    sources
+}
+
+fn floor(room: &str) -> Option<u32> {
+    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+}
+
+/// The modules that the root of the crate declares.
+fn declared_rooms(text: &str) -> Vec<String> {
+    tokens(text)
+        .windows(3)
+        .filter(|three| three[0] == "mod" && three[2] == ";")
+        .map(|three| three[1].clone())
+        .collect()
+}
+
+/// `storage/sqlite/mod.rs` → `storage`, `sqlite`.
+fn module(path: &str) -> Vec<String> {
+    let parts = path.trim_end_matches(".rs").split('/').map(str::to_owned);
+    parts.filter(|part| part != "mod" && part != "lib").collect()
+}
+
+fn import_faults(path: &str, text: &str) -> Vec<String> {
+    let module = module(path);
+    let Some(room) = module.first() else { return Vec::new() };
+    let Some(own) = floor(room) else { return vec![format!("{path}: the room {room} stands on no floor")] };
+    let mut faults = Vec::new();
+    for used in used_paths(&module, text) {
+        let Some(other) = used.first().filter(|other| *other != room) else { continue };
+        let apart = APART.iter().filter(|(from, _)| from == room).map(|(_, what)| *what);
+        let apart = apart.filter(|what| (used.join("::") + "::").starts_with(&format!("{what}::"))).last();
+        if let Some(what) = apart {
+            faults.push(format!("{path}: {room} -> {what}, which it is to know nothing of"));
+        } else if floor(other).is_none_or(|floor| floor >= own) {
+            faults.push(format!("{path}: {room} -> {other} goes up or sideways"));
+        }
+    }
+    faults.dedup();
+    faults
+}
+
+fn name_faults(path: &str, text: &str) -> Vec<String> {
+    let kept = |name: &String| KEPT_TO.iter().find(|(kept, _)| kept == name);
+    let strays = tokens(text).into_iter().filter_map(|name| kept(&name));
+    let strays = strays.filter(|(_, homes)| !homes.split(' ').any(|home| path.starts_with(home)));
+    strays.map(|(name, homes)| format!("{path}: names {name}, which belongs to {homes}")).collect()
+}
+
+/// All paths in the text that begin at the crate's root or lead up to it, from
+/// there on.
+fn used_paths(module: &[String], text: &str) -> Vec<Vec<String>> {
+    let tokens = tokens(text);
+    let (mut paths, mut at) = (Vec::new(), 0);
+    // For each open brace, whether a module begins with it.
+    let mut braces: Vec<bool> = Vec::new();
+    while at < tokens.len() {
+        let begins = ["crate", "super", "streamtask_host"].contains(&tokens[at].as_str());
+        if begins && (at == 0 || tokens[at - 1] != "::") {
+            let mut found = Vec::new();
+            at = read_path(&tokens, at, &mut Vec::new(), &mut found);
+            let depth = module.len() + braces.iter().filter(|is_module| **is_module).count();
+            paths.extend(found.into_iter().filter_map(|path| from_root(path, depth)));
+            continue;
+        }
+        match tokens[at].as_str() {
+            "{" => braces.push(at >= 2 && tokens[at - 2] == "mod"),
+            "}" => drop(braces.pop()),
+            _ => {}
+        }
+        at += 1;
+    }
+    paths
+}
+
+/// Reads a path, or the tree of paths that a `use` is, and returns where it ends.
+fn read_path(
+    tokens: &[String],
+    mut at: usize,
+    prefix: &mut Vec<String>,
+    found: &mut Vec<Vec<String>>,
+) -> usize {
+    let token = |at: usize| tokens.get(at).map_or("", String::as_str);
+    let length = prefix.len();
+    if token(at) == "{" {
+        at += 1;
+        while !["}", ""].contains(&token(at)) {
+            at = read_path(tokens, at, prefix, found);
+            // `as name`, or the comma.
+            while ![",", "}", ""].contains(&token(at)) {
+                at += 1;
+            }
+            at += usize::from(token(at) == ",");
+        }
+        return at + 1;
+    }
+    prefix.push(token(at).to_owned());
+    let more = token(at + 1) == "::" && (is_name(token(at + 2)) || ["{", "*"].contains(&token(at + 2)));
+    at = if more {
+        read_path(tokens, at + 2, prefix, found)
+    } else {
+        found.push(prefix.clone());
+        at + 1
+    };
+    prefix.truncate(length);
+    at
+}
+
+/// What follows the crate's root, if the path leads there from a module `depth`
+/// levels below it.
+fn from_root(path: Vec<String>, depth: usize) -> Option<Vec<String>> {
+    let ups = path.iter().take_while(|part| *part == "super").count();
+    match path[0].as_str() {
+        "crate" | "streamtask_host" => Some(path[1..].to_vec()),
+        _ => (ups >= depth).then(|| path[ups..].to_vec()),
+    }
+    // `pub(crate)` is no import.
+    .filter(|path| !path.is_empty())
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|first: char| first.is_alphabetic() || first == '_')
+}
+
+/// Names, `::` and single signs; without comments, and without what is in quotes.
+fn tokens(text: &str) -> Vec<String> {
+    let (mut tokens, mut rest) = (Vec::new(), text);
+    while let Some(first) = rest.chars().next() {
+        let length = if let Some(length) = skipped(rest) {
+            length
+        } else if is_name(rest) {
+            let end = rest.find(|next: char| !next.is_alphanumeric() && next != '_').unwrap_or(rest.len());
+            tokens.push(rest[..end].to_owned());
+            end
+        } else if rest.starts_with("::") {
+            tokens.push("::".to_owned());
+            2
+        } else {
+            if !first.is_whitespace() {
+                tokens.push(first.to_string());
+            }
+            first.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+/// The length of the comment or literal that `rest` begins with.
+fn skipped(rest: &str) -> Option<usize> {
+    let past = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
+    if rest.starts_with("//") {
+        return Some(past("\n", 0));
+    }
+    if rest.starts_with("/*") {
+        return Some(past("*/", 2));
+    }
+    let raw = rest.strip_prefix('b').unwrap_or(rest).strip_prefix('r');
+    if let Some(raw) = raw.filter(|raw| raw.trim_start_matches('#').starts_with('"')) {
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        let opening = rest.len() - raw.len() + hashes + 1;
+        return Some(past(&format!("\"{}", "#".repeat(hashes)), opening));
+    }
+    let quoted = rest.strip_prefix('b').unwrap_or(rest);
+    let before = rest.len() - quoted.len();
+    if quoted.starts_with('"') {
+        return Some(before + quoted_length(quoted, '"'));
+    }
+    // A character, and not the name of a lifetime.
+    let mut signs = quoted.strip_prefix('\'')?.chars();
+    let first = signs.next()?;
+    (first == '\\' || signs.next() == Some('\'')).then(|| before + quoted_length(quoted, '\''))
+}
+
+/// The length of a literal in quotes, in which a backslash hides the next sign.
+fn quoted_length(text: &str, quote: char) -> usize {
+    let mut hidden = false;
+    for (at, sign) in text.char_indices().skip(1) {
+        if !hidden && sign == quote {
+            return at + 1;
+        }
+        hidden = !hidden && sign == '\\';
+    }
+    text.len()
+}
