@@ -247,3 +247,21 @@ async fn the_examples_end_as_they_say() {
     let answer = host.post("/api/tasks/demo/counter/runs", r#"{"steps":"many"}"#).await;
     assert_eq!(answer.problem(400, "invalid-input")["errors"][0]["pointer"], "#/steps");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_for_whom_the_pool_has_no_room_yet_wait_for_it() {
+    let host = TestHost::with(|config| config.max_running = 20).await;
+    // The pool has 1,000 tables for 20 guests, so 10 of these fit at once.
+    let tables = "(table 1 funcref)".repeat(99);
+    let wide = guests::ticker_with("wide", &tables);
+    host.install("test/wide.wasm", &wide).await;
+    let mut runs = Vec::new();
+    for _ in 0..20 {
+        runs.push(host.post("/api/tasks/test/wide/runs", "50").await.json());
+    }
+    for run in runs {
+        let run = host.finished(&run).await;
+        assert_eq!(run["status"], "completed", "{run}");
+        assert_eq!(run["final_value"], "wide");
+    }
+}

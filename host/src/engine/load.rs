@@ -12,7 +12,7 @@ use wasmtime::component::types::ComponentItem;
 use super::Engine;
 use super::bindings::TaskPre;
 use super::guest::{Guest, GuestHost, RunInfo, RunLost};
-use super::run::{self, Limits};
+use super::run::{self, Limits, Vacancies};
 use crate::model::{NewEvent, Refusal, RefusalCode, TaskRef, Version};
 
 /// Time for `describe`, which returns a constant. It includes starting an
@@ -64,6 +64,7 @@ pub struct Metadata {
 #[derive(Clone)]
 pub struct Program {
     pub(super) pre: TaskPre<Guest>,
+    pub(super) vacancies: Arc<Vacancies>,
     /// What this is a version of.
     pub version: Version,
     /// What it says of itself.
@@ -87,7 +88,8 @@ impl Engine {
         let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
         let pre = TaskPre::new(pre).map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
         let described = component.get_export(None, "describe").is_some();
-        let mut program = Program { pre, version, metadata: Arc::default() };
+        let mut program =
+            Program { pre, vacancies: Arc::clone(&self.vacancies), version, metadata: Arc::default() };
         if described {
             program.metadata = Arc::new(self.describe(&program)?);
         }
@@ -103,7 +105,7 @@ impl Engine {
             event_bytes: 0,
             log_bytes: 0,
         };
-        let describing = run::describe(self.wasmtime.clone(), program.pre.clone(), host, limits);
+        let describing = run::describe(program, host, limits);
         let text = self
             .handle()
             .block_on(super::Ticker::watch(&self.ticker, describing))

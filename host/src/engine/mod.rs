@@ -30,6 +30,7 @@ use wasmtime::component::Linker;
 
 use self::code::CodeCache;
 use self::guest::Guest;
+use self::run::Vacancies;
 use self::ticker::Ticker;
 
 pub use guest::{GuestHost, RunInfo, RunLost};
@@ -59,6 +60,7 @@ pub struct Engine {
     linker: Linker<Guest>,
     code: CodeCache,
     allocation: Allocation,
+    vacancies: Arc<Vacancies>,
     ticker: Arc<Ticker>,
     /// Executes guests. Taken when the engine is dropped.
     guests: Option<Runtime>,
@@ -79,7 +81,15 @@ impl Engine {
             .build()
             .map_err(|error| SetupError(format!("can't start threads for guests: {error}")))?;
         let ticker = Ticker::start(wasmtime.weak());
-        Ok(Self { wasmtime, linker, code, allocation, ticker, guests: Some(guests) })
+        Ok(Self {
+            wasmtime,
+            linker,
+            code,
+            allocation,
+            vacancies: Arc::default(),
+            ticker,
+            guests: Some(guests),
+        })
     }
 
     /// Executes a future on the threads for guests.

@@ -26,6 +26,9 @@ const LEAST_SLOTS: u32 = 16;
 const CORE_INSTANCES: u32 = 500;
 const MEMORIES: u32 = 16;
 const TABLES: u32 = 100;
+/// Tables that there is room for on average, at 1.6 MB of address space each.
+/// Where guests need more than that, some wait.
+const TABLES_TYPICAL: u32 = 8;
 const TABLE_ELEMENTS: usize = 200_000;
 const INSTANCE_BYTES: usize = 8 << 20;
 /// Memory of a guest that stays mapped when its slot is free, so that the next
@@ -93,9 +96,9 @@ fn config() -> Config {
 fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(8).max(10 * CORE_INSTANCES))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
         .total_memories(slots)
-        .total_tables(slots.saturating_mul(2).max(10 * TABLES))
+        .total_tables(slots.saturating_mul(TABLES_TYPICAL).max(10 * TABLES))
         .total_stacks(slots)
         .total_gc_heaps(slots.min(1000))
         .max_core_instances_per_component(CORE_INSTANCES)

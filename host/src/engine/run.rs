@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout_at;
-use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+use tokio::sync::Notify;
+use tokio::time::{timeout, timeout_at};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use super::bindings::TaskPre;
 use super::bindings::streamtask::task::types::Failure;
 use super::guest::{Guest, GuestHost, RunLost};
 use super::load::Program;
@@ -15,6 +15,9 @@ use crate::model::{ErrorKind, Json, RunError};
 /// Most bytes that a guest may hand over in one call, as arguments or result.
 /// Beyond it the call traps, because the host would have to hold them to answer.
 const MAX_CALL_BYTES: usize = 16 << 20;
+/// How often a guest that waits for room tries again unasked: the one that was
+/// woken in its place may need more room than there is.
+const VACANCY_POLL: Duration = Duration::from_millis(100);
 
 /// What one attempt may use.
 #[derive(Clone, Copy, Debug)]
@@ -57,52 +60,86 @@ pub enum Exit {
 impl Attempt {
     /// Executes the attempt. Dropping the future stops the guest wherever it is.
     pub async fn run(self) -> Exit {
-        let engine = self.program.pre.engine().clone();
-        let mut store = store(&engine, Arc::clone(&self.host), self.limits);
-        let pre = self.program.pre;
-        let input = self.input;
-        let called = within_deadline(&mut store, async |store| {
-            let task = pre.instantiate_async(&mut *store).await?;
-            task.call_process(store, input.as_str()).await
-        })
-        .await;
-        let output = store.data().output.clone();
-        output.finish().await;
+        let Program { pre, vacancies, .. } = &self.program;
+        let (called, guest) = loop {
+            let mut store = store(pre.engine(), Arc::clone(&self.host), self.limits);
+            let called = within_deadline(&mut store, async |store| {
+                let task = pre.instantiate_async(&mut *store).await?;
+                task.call_process(store, self.input.as_str()).await
+            })
+            .await;
+            let guest = store.into_data();
+            if !vacancies.must_try_again(&called).await {
+                break (called, guest);
+            }
+        };
+        guest.output.finish().await;
         match called {
             Ok(Ok(text)) => match checked_output(text, self.limits.output_bytes) {
                 Ok(json) => Exit::Output(json),
                 Err(error) => Exit::Failed(error),
             },
             Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
-            Err(stop) => stop.explain(store.data()),
+            Err(stop) => stop.explain(&guest),
         }
     }
 }
 
 /// Calls `describe` of a guest that has no run.
 pub(super) async fn describe(
-    engine: wasmtime::Engine,
-    pre: TaskPre<Guest>,
+    program: &Program,
     host: Arc<dyn GuestHost>,
     limits: Limits,
 ) -> Result<String, RunError> {
-    let mut store = store(&engine, host, limits);
-    let called = within_deadline(&mut store, async |store| {
-        let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
-        let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
-        function.call_async(store, ()).await
-    })
-    .await;
+    let Program { pre, vacancies, .. } = program;
+    let (called, guest) = loop {
+        let mut store = store(pre.engine(), Arc::clone(&host), limits);
+        let called = within_deadline(&mut store, async |store| {
+            let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+            let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
+            function.call_async(store, ()).await
+        })
+        .await;
+        let guest = store.into_data();
+        if !vacancies.must_try_again(&called).await {
+            break (called, guest);
+        }
+    };
     match called {
         Ok((text,)) if text.len() <= limits.output_bytes => Ok(text),
         Ok((text,)) => {
             let message = format!("it returned {} bytes; the limit is {}", text.len(), limits.output_bytes);
             Err(RunError::new(ErrorKind::InvalidOutput, message))
         }
-        Err(stop) => match stop.explain(store.data()) {
+        Err(stop) => match stop.explain(&guest) {
             Exit::Failed(error) => Err(error),
             Exit::Output(_) | Exit::Lost => Err(RunError::new(ErrorKind::Internal, "stopped")),
         },
+    }
+}
+
+/// Guests that wait because the pool has no room for them, although there are
+/// fewer than it has slots: languages differ in how many instances, memories and
+/// tables one guest is made of.
+#[derive(Default)]
+pub(super) struct Vacancies {
+    freed: Notify,
+}
+
+impl Vacancies {
+    /// To be asked after each call, when its store is gone. True, after waiting, if
+    /// there was no room for it: it has not begun, so beginning again repeats nothing.
+    async fn must_try_again<T>(&self, called: &Result<T, Stop>) -> bool {
+        match called {
+            Err(Stop::Error(error)) if error.is::<PoolConcurrencyLimitError>() => {
+                let _ = timeout(VACANCY_POLL, self.freed.notified()).await;
+                true
+            }
+            _ => {
+                self.freed.notify_one();
+                false
+            }
+        }
     }
 }
 
