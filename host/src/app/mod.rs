@@ -2,6 +2,45 @@
 //!
 //! [`Host`] is the one door: the binary, the tests and programs that embed a
 //! host all come in here.
+//!
+//! ```
+//! use streamtask_host::app::{Followed, Host};
+//! use streamtask_host::config::Config;
+//! use streamtask_host::event_log::Position;
+//! use streamtask_host::model::{Json, TaskRef};
+//! use streamtask_host::scheduler::{Request, StartError};
+//! # use tokio::sync::oneshot;
+//!
+//! # #[tokio::main(flavor = "multi_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # std::fs::create_dir(folder.path().join("tasks"))?;
+//! # let (tasks, data) = (folder.path().join("tasks"), folder.path().join("data"));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let (shutdown, stopping) = oneshot::channel::<()>();
+//! let host = Host::launch(Config::new(tasks, data), listener, async { drop(stopping.await) }).await?;
+//! let handle = host.handle();
+//! handle.loaded().await;
+//!
+//! let request = Request::new(TaskRef::parse("demo", "counter")?, Json::parse(r#"{"steps":3}"#)?);
+//! match handle.start(request).await {
+//!     Ok(started) => {
+//!         // From the first event to the terminal one, live.
+//!         let follow = handle.follow(&started.run.key.id, Position::After(0)).await?;
+//!         let mut follow = follow.expect("it was started");
+//!         while let Some(Followed::Event(event)) = follow.next().await? {
+//!             println!("{} {}", event.seq, event.what.event_type.as_str());
+//!         }
+//!     }
+//!     Err(StartError::NoTask(task)) => println!("put {task}.wasm into the tasks folder"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//!
+//! shutdown.send(()).expect("the host runs");
+//! host.stopped().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod handle;
 

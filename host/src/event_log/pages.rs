@@ -74,7 +74,9 @@ impl Pages {
     }
 
     async fn fetch(&self, run: i64, nth: u64) -> Result<Page, NotKept> {
-        let (before, last) = (nth * PAGE_EVENTS, (nth + 1) * PAGE_EVENTS);
+        let before = nth * PAGE_EVENTS;
+        // A reader may wait for any number there is.
+        let last = before.saturating_add(PAGE_EVENTS);
         let events = self.storage.events(run, before, PAGE_EVENTS as u32).await.map_err(NotKept::Failed)?;
         let full = events.len() as u64 == PAGE_EVENTS && events.last().is_some_and(|event| event.seq == last);
         let page = segments(events);

@@ -95,7 +95,8 @@ impl Subscription {
                     self.listener = None;
                     self.read_window(&live).await?;
                 }
-                None => self.read_elsewhere().await?,
+                // Boxed, as below, because thousands wait in the other branch and would keep room for this one.
+                None => Box::pin(self.read_elsewhere()).await?,
             }
         }
     }
@@ -129,7 +130,7 @@ impl Subscription {
             Found::Events(segments) => self.ready = segments.into_iter().rev().collect(),
             Found::CaughtUp => changed.await,
             Found::Behind => {
-                if !self.read_storage().await? {
+                if !Box::pin(self.read_storage()).await? {
                     // Everything up to the newest event has been pruned. The next one shows the gap.
                     changed.await;
                 }

@@ -1,7 +1,6 @@
 //! Connections: accepted, served, and ended in order.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,16 +34,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest request id that is taken over from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-/// Drives a connection of either protocol until it ends; from `stop` on, it ends
-/// after the response it is at. A macro, for hyper has no trait for both.
-macro_rules! served_until {
-    ($connection:expr, $stop:ident) => {{
-        let mut connection: Pin<_> = $connection;
+/// When connections end that would go on.
+struct End {
+    /// After the response that is under way.
+    stop: CancellationToken,
+    /// At once.
+    cut_off: CancellationToken,
+}
+
+/// Drives a connection of either protocol until it ends or has to. A macro, for
+/// hyper has no trait for both. Boxed, because what a future takes over and then
+/// holds has its place in it twice.
+macro_rules! drive {
+    ($connection:expr, $end:ident) => {{
+        let mut connection = Box::pin($connection);
         tokio::select! {
             served = connection.as_mut() => served,
-            () = $stop.cancelled() => {
+            () = $end.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    served = connection.as_mut() => served,
+                    () = $end.cut_off.cancelled() => Ok(()),
+                }
             }
         }
     }};
@@ -62,14 +73,8 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, Arc::clone(&api), stop.clone());
-                let cut_off = cut_off.clone();
-                connections.spawn(async move {
-                    tokio::select! {
-                        () = connection => {}
-                        () = cut_off.cancelled() => {}
-                    }
-                });
+                let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
+                connections.spawn(connection(stream, Arc::clone(&api), end));
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -90,24 +95,24 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
 /// events at once, so what they keep while they wait is small: the protocol is
 /// found by peeking, where hyper's own detection would double the read buffer, and
 /// the future of a request is freed when its response begins.
-async fn connection(stream: TcpStream, api: Arc<Api>, stop: CancellationToken) {
+async fn connection(stream: TcpStream, api: Arc<Api>, end: End) {
     // An event must not wait for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
-    let Some(protocol) = protocol(&stream).await else { return };
+    let protocol = tokio::select! {
+        protocol = Box::pin(protocol(&stream)) => protocol,
+        () = end.stop.cancelled() => None,
+    };
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
         Box::pin(async move { Ok::<_, Infallible>(traced(&api, request).await) })
     });
     let io = TokioIo::new(stream);
     let served = match protocol {
-        Protocol::Http1 => {
-            served_until!(pin!(http1().serve_connection(io, service)), stop)
-        }
-        Protocol::Http2 => {
-            served_until!(Box::pin(http2().serve_connection(io, service)), stop)
-        }
+        Some(Protocol::Http1) => drive!(http1().serve_connection(io, service), end),
+        Some(Protocol::Http2) => drive!(http2().serve_connection(io, service), end),
+        None => return,
     };
     if let Err(error) = served {
         // A client that goes away in the middle is no fault.

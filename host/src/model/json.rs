@@ -26,7 +26,8 @@ pub struct JsonError {
 impl Json {
     /// Checks a text and takes it over. Line breaks between tokens become
     /// spaces; everything else stays as written.
-    pub fn parse(text: String) -> Result<Self, JsonError> {
+    pub fn parse(text: impl Into<String>) -> Result<Self, JsonError> {
+        let text = text.into();
         serde_json::from_str::<Checked>(&text).map_err(|error| JsonError::from(&error))?;
         Ok(Self(on_one_line(text).into_boxed_str()))
     }
@@ -85,6 +86,8 @@ impl Serialize for Json {
         raw.serialize(serializer)
     }
 }
+
+impl std::error::Error for JsonError {}
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -33,6 +33,11 @@ impl FileState {
         Self { len: metadata.len(), modified: metadata.modified().ok(), inode }
     }
 
+    /// Size in bytes.
+    pub(super) const fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Whether the last write was at least `time` ago, as far as the clocks of
     /// the file system and of this machine agree.
     pub(super) fn is_older_than(&self, time: Duration) -> bool {

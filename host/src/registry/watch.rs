@@ -112,12 +112,14 @@ impl Loads {
 
     /// Starts loading what changed, retires what is gone. Returns whether some
     /// file has to be looked at again soon.
-    fn take(&mut self, registry: &Arc<Registry>, scan: Scan, first: bool) -> bool {
-        let there: HashSet<&Path> = scan.files.iter().map(|found| found.path.as_path()).collect();
+    fn take(&mut self, registry: &Arc<Registry>, mut scan: Scan, first: bool) -> bool {
+        let there: HashSet<PathBuf> = scan.files.iter().map(|found| found.path.clone()).collect();
         self.unsettled.retain(|path, _| there.contains(path.as_path()));
         registry
             .retire(|path| !there.contains(path) && !scan.unreadable.iter().any(|app| path.starts_with(app)));
         let mut again = false;
+        // Small ones first: at a start, tasks of a few instructions serve before the first interpreter is compiled.
+        scan.files.sort_by_key(|found| found.state.len());
         for found in scan.files {
             if registry.known_state(&found.path) == Some(found.state) {
                 self.unsettled.remove(&found.path);

@@ -65,6 +65,13 @@ pub struct Request {
     pub idempotency_key: Option<String>,
 }
 
+impl Request {
+    /// With nothing but a task and its input.
+    pub fn new(task: TaskRef, input: Json) -> Self {
+        Self { task, input, id: None, labels: Labels::new(), idempotency_key: None }
+    }
+}
+
 /// A started run.
 #[derive(Debug)]
 pub struct Started {
