@@ -2,20 +2,28 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use crate::{PATIENCE, root};
+use crate::{Api, PATIENCE, root};
 
-/// The binary, built once for each test run.
+/// The binary, built once for each test run; or that which `STREAMTASK_TEST_BINARY`
+/// names, such as one that is to be published.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(given) = std::env::var_os("STREAMTASK_TEST_BINARY") {
+            return given.into();
+        }
         let mut command = Command::new(env!("CARGO"));
         command.args(["build", "--quiet", "--package", "streamtask-host", "--bin", "streamtask"]);
+        // Together with this package the host has the features that it was built with for this very test, so
+        // all there is to do is to link it.
+        command.args(["--package", "streamtask-tests"]);
         // The test itself lies in target/PROFILE/deps, so the binary belongs two folders up.
         let test = std::env::current_exe().expect("a running test");
         let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps").to_owned();
@@ -28,10 +36,28 @@ pub fn binary() -> &'static Path {
     })
 }
 
+/// The binary as a command, without the settings of whoever runs the tests.
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STREAMTASK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// `streamtask serve` on these folders and a free port; `arguments` come on top.
+pub fn serve(tasks: &Path, data: &Path, arguments: &[&str]) -> Command {
+    let mut command = command();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(tasks).arg("--data").arg(data);
+    command.args(arguments);
+    command
+}
+
 /// A `streamtask serve` of its own.
 pub struct ChildHost {
-    /// Where it listens.
-    pub address: SocketAddr,
+    api: Api,
     /// What it logged before it listened.
     pub opening: Vec<String>,
     process: Child,
@@ -42,8 +68,8 @@ impl ChildHost {
     /// Starts a host on these folders and waits until it has loaded its tasks.
     /// `arguments` come on top.
     pub fn start(tasks: &Path, data: &Path, arguments: &[&str]) -> Self {
-        let host =
-            Self::try_start(tasks, data, arguments).unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"));
+        let host = Self::try_start(tasks, data, arguments)
+            .unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"));
         let until = Instant::now() + PATIENCE;
         while !is_ready(host.address) {
             assert!(Instant::now() < until, "stuck: the host does not become ready");
@@ -58,9 +84,12 @@ impl ChildHost {
         data: &Path,
         arguments: &[&str],
     ) -> Result<Self, (ExitStatus, Vec<String>)> {
-        let mut command = Command::new(binary());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(tasks).arg("--data").arg(data);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::spawn(serve(tasks, data, arguments))
+    }
+
+    /// Starts whatever command becomes a host, and waits until it listens.
+    pub fn spawn(mut command: Command) -> Result<Self, (ExitStatus, Vec<String>)> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary starts");
         let log = lines(process.stderr.take().expect("piped"));
         let mut opening = Vec::new();
@@ -71,7 +100,7 @@ impl ChildHost {
             if let Some(address) = line.split("listening on http://").nth(1) {
                 let address = address.split_whitespace().next().and_then(|address| address.parse().ok());
                 let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
-                return Ok(Self { address, opening, process, log });
+                return Ok(Self { api: Api { address }, opening, process, log });
             }
             opening.push(line);
         }
@@ -80,6 +109,11 @@ impl ChildHost {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What it logged since it listens, or since this was asked last.
+    pub fn logged(&self) -> Vec<String> {
+        self.log.try_iter().collect()
     }
 
     /// Ends it without a word: `kill -9`.
@@ -93,7 +127,15 @@ impl ChildHost {
         let killed = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
         assert!(killed.expect("kill runs").success());
         let status = self.process.wait().expect("a child");
-        (status, self.log.try_iter().collect())
+        (status, self.log.iter().collect())
+    }
+}
+
+impl Deref for ChildHost {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
     }
 }
 

@@ -66,6 +66,22 @@ pub fn marked(wasm: &[u8], marker: &str) -> Vec<u8> {
     marked
 }
 
+/// A task that compiles in a millisecond: its input is a number, and it sends
+/// `tick` with `{"by":MARK}` three times, so many milliseconds apart, and returns
+/// the mark. Another mark is another version.
+pub fn ticker(mark: &str) -> Vec<u8> {
+    ticker_with(mark, "")
+}
+
+/// The same, with more items in the text of its core module, such as tables.
+pub fn ticker_with(mark: &str, items: &str) -> Vec<u8> {
+    assert!(mark.len() < 200 && mark.bytes().all(|byte| byte.is_ascii_alphanumeric()), "a plain mark");
+    let text = include_str!("../guests/ticker.wat");
+    let text = text.replace("DATA_LENGTH", &(mark.len() + 9).to_string());
+    let text = text.replace("MARK_LENGTH", &(mark.len() + 2).to_string());
+    wat(&text.replace("MARK", mark).replace(";; ITEMS", items))
+}
+
 /// A component from its text.
 pub fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("valid text")

@@ -1,11 +1,9 @@
 //! A host within the test, on port 0, with folders of its own.
 
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::Method;
-use serde_json::Value;
 use streamtask_host::app::{Handle, Host, LaunchError};
 use streamtask_host::config::Config;
 use streamtask_host::storage::sqlite::Durability;
@@ -13,12 +11,11 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::{Answer, Connection, EventStream, guests, soon};
+use crate::{Api, guests, soon};
 
 /// A host, its folders and its address.
 pub struct TestHost {
-    /// Where it listens.
-    pub address: SocketAddr,
+    api: Api,
     /// Its controls.
     pub handle: Handle,
     host: Host,
@@ -54,7 +51,7 @@ impl TestHost {
         .await?;
         let handle = host.handle();
         soon("loading the tasks", handle.loaded()).await;
-        Ok(Self { address: host.address(), handle, host, shutdown, config, folder })
+        Ok(Self { api: Api { address: host.address() }, handle, host, shutdown, config, folder })
     }
 
     /// Stops the host in order; its folders stay until the value is dropped.
@@ -88,61 +85,13 @@ impl TestHost {
         })
         .await;
     }
+}
 
-    /// `GET`.
-    pub async fn get(&self, path: &str) -> Answer {
-        self.request(&Method::GET, path, &[], "").await
-    }
+impl Deref for TestHost {
+    type Target = Api;
 
-    /// `POST`.
-    pub async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
-        self.request(&Method::POST, path, &[], body).await
-    }
-
-    /// Any request, on a connection of its own.
-    pub async fn request(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<String>,
-    ) -> Answer {
-        Connection::open(self.address).await.request(method, path, headers, body.into()).await
-    }
-
-    /// Starts a run of the probe; returns it.
-    pub async fn probe(&self, input: Value) -> Value {
-        let answer = self.post("/api/tasks/test/probe/runs", input.to_string()).await;
-        assert_eq!(answer.status, 202, "{:?}", answer.body);
-        answer.json()
-    }
-
-    /// Follows a run in server-sent events.
-    pub async fn follow(&self, run: &Value) -> EventStream {
-        self.follow_with(run, "", &[]).await
-    }
-
-    /// The same, with a query and headers.
-    pub async fn follow_with(&self, run: &Value, query: &str, headers: &[(&str, &str)]) -> EventStream {
-        let path = format!("{}?{query}", run["stream"].as_str().expect("a stream"));
-        EventStream::open(self.address, &path, headers).await
-    }
-
-    /// Waits until a run has ended; returns it as it is then.
-    pub async fn finished(&self, run: &Value) -> Value {
-        let mut stream = self.follow_with(run, "types=run.completed", &[]).await;
-        if stream.status == 200 {
-            while stream.next().await.is_some() {}
-        }
-        let run = self.get(&format!("/api/runs/{}", run["id"].as_str().expect("an id"))).await.json();
-        assert!(!run["finished_at"].is_null(), "the stream ended and the run did not: {run}");
-        run
-    }
-
-    /// Starts a run of the probe and waits for its end.
-    pub async fn run(&self, input: Value) -> Value {
-        let run = self.probe(input).await;
-        self.finished(&run).await
+    fn deref(&self) -> &Api {
+        &self.api
     }
 }
 

@@ -1,15 +1,16 @@
-//! A plain HTTP/1.1 client.
+//! Plain clients: HTTP/1.1, HTTP/2, and bytes as they are.
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::soon;
@@ -17,7 +18,7 @@ use crate::soon;
 /// One connection.
 pub struct Connection {
     address: SocketAddr,
-    sender: SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Full<Bytes>>,
 }
 
 /// A whole answer.
@@ -32,6 +33,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads the whole answer.
+    pub async fn of(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = soon("reading an answer", body.collect()).await.expect("a whole answer").to_bytes();
+        Self { status: head.status, headers: head.headers, body }
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
@@ -50,6 +58,7 @@ impl Answer {
         let problem = self.json();
         assert_eq!(problem["type"], format!("urn:streamtask:problem:{kind}"), "{problem}");
         assert_eq!(problem["status"], status);
+        assert_eq!(problem["title"].as_str(), self.status.canonical_reason(), "{problem}");
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
         problem
     }
@@ -65,7 +74,7 @@ impl Connection {
     pub async fn try_open(address: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         Some(Self { address, sender })
     }
@@ -109,8 +118,135 @@ impl Connection {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let (head, body) = self.send(method, path, headers, body).await.into_parts();
-        let body = soon("reading an answer", body.collect()).await.expect("a whole answer").to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        Answer::of(self.send(method, path, headers, body).await).await
     }
+}
+
+/// One HTTP/2 connection, spoken without asking first.
+pub struct Http2 {
+    address: SocketAddr,
+    sender: http2::SendRequest<Full<Bytes>>,
+}
+
+impl Http2 {
+    /// What the host may send of one response before its reader reads on.
+    pub const STREAM_WINDOW: u32 = 64 << 10;
+
+    /// Connects.
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("connects");
+        stream.set_nodelay(true).expect("an open socket");
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(Self::STREAM_WINDOW)
+            .initial_connection_window_size(16 * Self::STREAM_WINDOW)
+            .handshake(TokioIo::new(stream))
+            .await
+            .expect("the host speaks HTTP/2");
+        tokio::spawn(connection);
+        Self { address, sender }
+    }
+
+    /// Sends a request and returns as soon as the head of the answer is here. Other
+    /// requests can be under way.
+    pub async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Incoming> {
+        self.send_to(&self.address.to_string(), method, path, headers, body).await
+    }
+
+    /// The same, to a host that is called by another name.
+    pub async fn send_to(
+        &self,
+        authority: &str,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(format!("http://{authority}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a valid request");
+        let mut sender = self.sender.clone();
+        soon("sending a request", sender.ready()).await.expect("the connection is open");
+        let sent = soon("waiting for an answer", sender.send_request(request)).await;
+        sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+}
+
+/// A body that comes line by line.
+pub struct Lines {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// The headers of the answer.
+    pub headers: HeaderMap,
+    body: Incoming,
+    received: BytesMut,
+    // Keeps the connection open.
+    _connection: Connection,
+}
+
+impl Lines {
+    /// Any request that is answered with lines of JSON.
+    pub async fn request(
+        address: SocketAddr,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let mut connection = Connection::open(address).await;
+        let mut all = vec![("accept", "application/x-ndjson")];
+        all.extend_from_slice(headers);
+        let (head, body) = connection.send(method, path, &all, body).await.into_parts();
+        let received = BytesMut::new();
+        Self { status: head.status, headers: head.headers, body, received, _connection: connection }
+    }
+
+    /// The next line without its end; none when the body has ended, which it must
+    /// not do within a line.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
+                let line = self.received.split_to(end + 1);
+                return Some(std::str::from_utf8(&line[..end]).expect("UTF-8").to_owned());
+            }
+            match soon("waiting for a line", self.body.frame()).await {
+                None => {
+                    assert!(self.received.is_empty(), "the body ends within a line");
+                    return None;
+                }
+                Some(frame) => {
+                    if let Ok(data) = frame.expect("the body did not break").into_data() {
+                        self.received.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All lines up to the end of the body.
+    pub async fn rest(mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.next().await {
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+/// Sends bytes that may be no request at all; returns all that comes back until the
+/// host closes the connection.
+pub async fn raw(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    // The host may have answered and closed before it has read everything.
+    let _ = stream.write_all(bytes.as_ref()).await;
+    let mut answer = Vec::new();
+    let _ = soon("waiting for the host to close", stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
 }

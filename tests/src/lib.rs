@@ -1,18 +1,22 @@
 //! What the end-to-end tests share: guests built from source, hosts on port 0,
 //! and clients that speak plain HTTP and read the bytes themselves.
 
+pub mod api;
 pub mod child;
 pub mod guests;
 pub mod host;
+pub mod hostile;
 pub mod http;
+pub mod optional;
 pub mod sse;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use api::Api;
 pub use child::ChildHost;
 pub use host::TestHost;
-pub use http::{Answer, Connection};
+pub use http::{Answer, Connection, Http2, Lines, raw};
 pub use sse::{Event, EventStream};
 
 /// Longest time anything in a test may take before it counts as stuck. Generous:
@@ -41,3 +45,8 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
     })
     .await;
 }
+
+/// The README's Rust compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
-use hyper::{Method, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use crate::{Connection, soon};
@@ -47,14 +47,31 @@ pub struct EventStream {
     pub headers: HeaderMap,
     /// Comments received, newest last.
     pub comments: Vec<String>,
+    /// How many milliseconds to wait before coming back, if the host said so.
+    pub retry: Option<u64>,
     body: Incoming,
     received: BytesMut,
     id: String,
     // Keeps the connection open.
-    _connection: Connection,
+    _connection: Option<Connection>,
 }
 
 impl EventStream {
+    /// What a response brings, on a connection that somebody else keeps open.
+    pub fn of(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            comments: Vec::new(),
+            retry: None,
+            body,
+            received: BytesMut::new(),
+            id: String::new(),
+            _connection: None,
+        }
+    }
+
     /// `GET`s a stream.
     pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         Self::request(address, &Method::GET, path, headers, Bytes::new()).await
@@ -71,16 +88,8 @@ impl EventStream {
         let mut connection = Connection::open(address).await;
         let mut all = vec![("accept", "text/event-stream")];
         all.extend_from_slice(headers);
-        let (head, body) = connection.send(method, path, &all, body).await.into_parts();
-        Self {
-            status: head.status,
-            headers: head.headers,
-            comments: Vec::new(),
-            body,
-            received: BytesMut::new(),
-            id: String::new(),
-            _connection: connection,
-        }
+        let response = connection.send(method, path, &all, body).await;
+        Self { _connection: Some(connection), ..Self::of(response) }
     }
 
     /// The next event; none when the stream has ended.
@@ -151,6 +160,9 @@ impl EventStream {
                     "event" => value.clone_into(&mut name),
                     "data" => data.push(value.to_owned()),
                     "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+                    "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        self.retry = value.parse().ok();
+                    }
                     _ => {}
                 }
             }

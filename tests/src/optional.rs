@@ -1,0 +1,35 @@
+//! Tests of what needs a tool that not everyone has.
+//!
+//! Such a test says that it skips itself, and nothing is skipped in CI.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+/// Names the file in which skipped tests leave a line, for whoever started them all.
+const SKIPPED: &str = "STREAMTASK_SKIPPED";
+
+/// Notes that the test `what` can't be made because of what it `needs`: a tool, and
+/// how to get it. The caller then returns.
+///
+/// # Panics
+/// With `CI=true` in the environment.
+#[allow(clippy::print_stderr, reason = "it talks to whoever started the test")]
+pub fn skip(what: &str, needs: &str) {
+    let line = format!("{what}: it needs {needs}");
+    assert!(!in_ci(), "CI is set, so nothing may be left out: {line}");
+    eprintln!("skipped {line}");
+    if let Some(file) = env::var_os(SKIPPED) {
+        // In one write, so that lines of several tests do not mix.
+        let noted = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file)
+            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+        noted.unwrap_or_else(|error| panic!("can't note in {file:?} that {line}: {error}"));
+    }
+}
+
+fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1")
+}
