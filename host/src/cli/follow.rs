@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::Exit;
+use super::bars::{Bars, plain};
 use super::start::is_watched;
 use crate::http::client::{Client, ClientError, Lines};
 
@@ -138,8 +138,8 @@ pub(super) enum Screen {
     Lines,
     /// On stderr, a line for each.
     Notes,
-    /// On a terminal: progress as a bar, the rest as lines above it.
-    Bar(ProgressBar),
+    /// On a terminal: progress as bars, the rest as lines above them.
+    Bars(Bars),
 }
 
 impl Screen {
@@ -155,14 +155,9 @@ impl Screen {
         Self::Lines
     }
 
-    /// A bar if a person watches, plain lines else.
+    /// Bars if a person watches, plain lines else.
     pub(super) fn progress() -> Self {
-        if !is_watched() {
-            return Self::Notes;
-        }
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")
-            .unwrap_or(ProgressStyle::default_bar());
-        Self::Bar(ProgressBar::no_length().with_style(style))
+        if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
     }
 
     fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
@@ -175,14 +170,9 @@ impl Screen {
             }
             Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event)),
             Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event)),
-            Self::Bar(bar) => {
-                match progress(event) {
-                    Some((done, total, message)) => {
-                        bar.set_length(total);
-                        bar.set_position(done);
-                        bar.set_message(message);
-                    }
-                    None => bar.println(describe(event)),
+            Self::Bars(bars) => {
+                if event["type"] != "progress" || !bars.update(&event["data"]) {
+                    bars.line(&describe(event));
                 }
                 Ok(())
             }
@@ -192,7 +182,7 @@ impl Screen {
     fn note(&self, text: &str) {
         match self {
             Self::Silent => {}
-            Self::Bar(bar) => bar.println(text),
+            Self::Bars(bars) => bars.line(text),
             Self::Json | Self::Lines | Self::Notes => {
                 let _ = writeln!(std::io::stderr().lock(), "{text}");
             }
@@ -200,8 +190,8 @@ impl Screen {
     }
 
     fn finish(&self) {
-        if let Self::Bar(bar) = self {
-            bar.abandon();
+        if let Self::Bars(bars) = self {
+            bars.finish();
         }
     }
 }
@@ -212,23 +202,7 @@ fn describe(event: &Value) -> String {
     // The time of day is enough beside a live run.
     let time = text("timestamp").get(11..23).unwrap_or_default();
     match event["data"]["message"].as_str() {
-        Some(message) if text("type") == "log" => format!("{time} log {message}"),
+        Some(message) if text("type") == "log" => format!("{time} log {}", plain(message)),
         _ => format!("{time} {} {}", text("type"), event["data"]),
-    }
-}
-
-/// What a bar shows of a progress event: `{step,total}`, `{done,total}` or
-/// `{percent}`.
-fn progress(event: &Value) -> Option<(u64, u64, String)> {
-    let data = &event["data"];
-    if event["type"] != "progress" {
-        return None;
-    }
-    let message = data["message"].as_str().unwrap_or_default().to_owned();
-    let done = data["step"].as_u64().or_else(|| data["done"].as_u64());
-    match (done, data["total"].as_u64(), data["percent"].as_f64()) {
-        (Some(done), Some(total), _) => Some((done, total, message)),
-        (_, _, Some(percent)) => Some((percent.clamp(0.0, 100.0) as u64, 100, message)),
-        _ => None,
     }
 }

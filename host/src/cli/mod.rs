@@ -1,5 +1,6 @@
 //! The command line: `streamtask serve`, and the commands of a client.
 
+mod bars;
 mod exit;
 mod follow;
 mod lists;
@@ -24,16 +25,24 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Start a host: load the tasks folder and serve until interrupted
+    #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
     Serve(serve::Serve),
     /// List the tasks of a host
+    #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
     /// Start a run and follow it to its end
+    #[command(
+        after_help = "Example: streamtask start demo/counter --input '{\"steps\":5}' --label team:blue"
+    )]
     Start(start::Start),
     /// Follow a run: what it has said so far, then live
+    #[command(after_help = "Example: streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10")]
     Tail(start::Tail),
     /// List runs, newest first
+    #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
     Runs(lists::Runs),
     /// Ask a run to end
+    #[command(after_help = "Example: streamtask cancel 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Cancel(lists::Cancel),
 }
 

@@ -5,6 +5,7 @@
 
 mod event;
 mod json;
+mod progress;
 mod run;
 mod task;
 mod time;
@@ -14,6 +15,7 @@ pub use event::{
     NewEvent, Refusal, RefusalCode,
 };
 pub use json::{Json, JsonError};
+pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus};
 pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
     RunKey, RunStatus,

@@ -1,0 +1,105 @@
+//! A run's progress on a terminal: a bar for each item, its events as lines above.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+use crate::model::Progress;
+
+/// Most bars at once; a terminal has not many more lines.
+const MAX_BARS: usize = 16;
+/// Width of a bar's label in characters, so that bars begin at one place.
+const LABEL_WIDTH: usize = 24;
+/// How often a bar that stands still turns its spinner, to show that the run lives.
+const SPIN: Duration = Duration::from_millis(120);
+/// Drawings a second.
+const RATE: u8 = 15;
+
+/// The bars of one run.
+pub(super) struct Bars {
+    multi: MultiProgress,
+    progress: Progress,
+    /// In the order of the items.
+    bars: Vec<ProgressBar>,
+}
+
+impl Bars {
+    /// On stderr.
+    pub(super) fn new() -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(RATE);
+        Self {
+            multi: MultiProgress::with_draw_target(target),
+            progress: Progress::default(),
+            bars: Vec::new(),
+        }
+    }
+
+    /// Takes in the data of a `progress` event; false if no bar can show it.
+    pub(super) fn update(&mut self, data: &Value) -> bool {
+        let Some(place) = self.progress.update(data) else { return false };
+        while self.bars.len() < self.progress.items().len().min(MAX_BARS) {
+            let bar = self.multi.add(ProgressBar::new(0));
+            bar.enable_steady_tick(SPIN);
+            self.bars.push(bar);
+        }
+        self.draw(place);
+        for ancestor in self.progress.ancestors(place) {
+            self.draw(ancestor);
+        }
+        true
+    }
+
+    fn draw(&self, place: usize) {
+        let Some(bar) = self.bars.get(place) else { return };
+        let item = &self.progress.items()[place];
+        let fraction = self.progress.fraction(place);
+        let count = match (item.done, item.total) {
+            (Some(_), Some(_)) => "{pos}/{len}",
+            (Some(_), None) => "{pos}",
+            _ if fraction.is_some() => "{percent}%",
+            _ => "",
+        };
+        let bar_part = if fraction.is_some() { "{bar:30}" } else { "{spinner}" };
+        let indent = "  ".repeat(self.progress.ancestors(place).len());
+        // An item is called by its first message or its id; the run that only counts has a message at the end.
+        let (label, message) = if item.id.is_empty() {
+            (String::new(), item.message.clone())
+        } else {
+            let name = if item.message.is_empty() { &item.id } else { &item.message };
+            let label: String = plain(&format!("{indent}{name}")).chars().take(LABEL_WIDTH).collect();
+            (format!("{label:LABEL_WIDTH$} "), String::new())
+        };
+        let template = format!("{{prefix}}{bar_part} {count} {{msg}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        let (position, length) = match (item.done, item.total, fraction) {
+            (Some(done), Some(total), _) => (done, total),
+            (Some(done), None, _) => (done, done.max(1)),
+            (_, _, fraction) => ((fraction.unwrap_or(0.0) * 100.0) as u64, 100),
+        };
+        bar.set_length(length);
+        bar.set_position(position);
+        bar.set_prefix(label);
+        bar.set_message(plain(&message));
+    }
+
+    /// Prints a line above the bars.
+    pub(super) fn line(&self, text: &str) {
+        // Fails if nobody reads stderr any more; the run goes on.
+        let _ = self.multi.println(text);
+    }
+
+    /// Leaves the bars as they are.
+    pub(super) fn finish(&self) {
+        for bar in &self.bars {
+            bar.abandon();
+        }
+    }
+}
+
+/// Without control characters: what a guest says must not steer a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
