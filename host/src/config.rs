@@ -48,8 +48,8 @@ pub struct Config {
     pub cancel_grace: Duration,
     /// Time that runs have to end by themselves when the host stops.
     pub drain_grace: Duration,
-    /// Silence after which a stream shows that it lives. Proxies commonly give up
-    /// after 30 or 60 s.
+    /// Silence after which a stream shows that it lives; zero: it never does.
+    /// Proxies commonly give up after 30 or 60 s.
     pub heartbeat: Duration,
     /// Origins whose pages may call the host.
     pub cors_origins: Vec<String>,

@@ -58,7 +58,7 @@ pub fn serve(tasks: &Path, data: &Path, arguments: &[&str]) -> Command {
 /// A `streamtask serve` of its own.
 pub struct ChildHost {
     api: Api,
-    /// What it logged before it listened.
+    /// What it logged up to that it listens.
     pub opening: Vec<String>,
     process: Child,
     log: Receiver<String>,
@@ -70,12 +70,17 @@ impl ChildHost {
     pub fn start(tasks: &Path, data: &Path, arguments: &[&str]) -> Self {
         let host = Self::try_start(tasks, data, arguments)
             .unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"));
+        host.ready()
+    }
+
+    /// Waits until it has loaded its tasks.
+    pub fn ready(self) -> Self {
         let until = Instant::now() + PATIENCE;
-        while !is_ready(host.address) {
+        while !is_ready(self.address) {
             assert!(Instant::now() < until, "stuck: the host does not become ready");
             std::thread::sleep(Duration::from_millis(5));
         }
-        host
+        self
     }
 
     /// The same; an error is how the process ended, and what it said.
@@ -100,6 +105,7 @@ impl ChildHost {
             if let Some(address) = line.split("listening on http://").nth(1) {
                 let address = address.split_whitespace().next().and_then(|address| address.parse().ok());
                 let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+                opening.push(line);
                 return Ok(Self { api: Api { address }, opening, process, log });
             }
             opening.push(line);

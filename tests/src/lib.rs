@@ -8,6 +8,7 @@ pub mod host;
 pub mod hostile;
 pub mod http;
 pub mod optional;
+pub mod said;
 pub mod sse;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use api::Api;
 pub use child::ChildHost;
 pub use host::TestHost;
 pub use http::{Answer, Connection, Http2, Lines, raw};
+pub use said::Said;
 pub use sse::{Event, EventStream};
 
 /// Longest time anything in a test may take before it counts as stuck. Generous:

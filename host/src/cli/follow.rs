@@ -44,7 +44,8 @@ impl Follow {
         }
     }
 
-    /// Shows every event until the run ends; returns the data of its last one.
+    /// Shows every event until the run ends; returns what its last one, or else its
+    /// record, says of the end.
     pub(super) async fn to_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
         let mut failures = 0;
         let interrupt = tokio::signal::ctrl_c();
@@ -76,9 +77,12 @@ impl Follow {
         }
     }
 
-    /// Reads one connection. Returns the terminal event's data if it came.
+    /// Reads one connection. Returns how the run ended if it has.
     async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Value>, Failed> {
-        let mut lines = self.open().await?;
+        let Some(mut lines) = self.open().await? else {
+            // Nothing follows that position: the run has ended, and its record says how.
+            return Ok(Some(self.client.get(&format!("/api/runs/{}", self.run)).await?));
+        };
         while let Some(line) = lines.next().await? {
             if line.is_empty() {
                 continue;
@@ -97,7 +101,8 @@ impl Follow {
         Ok(None)
     }
 
-    async fn open(&self) -> Result<Lines, ClientError> {
+    /// None if the run has ended and nothing of it is left to read.
+    async fn open(&self) -> Result<Option<Lines>, ClientError> {
         let position = match (self.after, self.tail) {
             (Some(after), _) => format!("after={after}"),
             (None, Some(tail)) => format!("tail={tail}"),

@@ -35,6 +35,12 @@ const INSTANCE_BYTES: usize = 8 << 20;
 /// one does not fault it in again: a small guest's whole heap.
 const KEEP_RESIDENT: usize = 64 << 10;
 
+/// Addresses of one memory where they are scarce, and how many more it gets when it
+/// outgrows them; wasmtime's own choice where an address has 32 bits.
+const SMALL_RESERVATION: u64 = 10 << 20;
+const SMALL_GUARD: u64 = 64 << 10;
+const SMALL_GROWTH: u64 = 1 << 20;
+
 /// How memory for guests is set up, and so how many can be alive at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allocation {
@@ -78,7 +84,7 @@ pub(super) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
         slots /= 2;
     }
     let engine =
-        Engine::new(&config()).map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))?;
+        Engine::new(&frugal()).map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))?;
     Ok((engine, Allocation::OnDemand { limit: wanted, reason }))
 }
 
@@ -90,6 +96,21 @@ fn config() -> Config {
         .concurrency_support(false)
         .memory_init_cow(true)
         .wasm_exceptions(true);
+    config
+}
+
+/// A configuration that takes no more addresses than are used. The usual one
+/// reserves 4 GiB for each memory to save checks of bounds, and two or three guests
+/// would take all that there is.
+fn frugal() -> Config {
+    let mut config = config();
+    config
+        .memory_reservation(SMALL_RESERVATION)
+        .memory_guard_size(SMALL_GUARD)
+        .memory_reservation_for_growth(SMALL_GROWTH)
+        .gc_heap_reservation(SMALL_RESERVATION)
+        .gc_heap_guard_size(SMALL_GUARD)
+        .gc_heap_reservation_for_growth(SMALL_GROWTH);
     config
 }
 

@@ -96,10 +96,14 @@ impl Client {
             .map_err(|error| ClientError::Broken(format!("the answer is not JSON: {error}")))
     }
 
-    /// `GET`, answered with lines of JSON as they come.
-    pub async fn follow(&self, path: &str) -> Result<Lines, ClientError> {
+    /// `GET`, answered with lines of JSON as they come; none if there will never be
+    /// any.
+    pub async fn follow(&self, path: &str) -> Result<Option<Lines>, ClientError> {
         let response = self.send(Method::GET, path, NDJSON, &[], Bytes::new()).await?;
-        Ok(Lines { body: response.into_body(), rest: BytesMut::new() })
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        Ok(Some(Lines { body: response.into_body(), rest: BytesMut::new() }))
     }
 
     async fn send(

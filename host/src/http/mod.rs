@@ -39,7 +39,7 @@ pub use server::serve;
 pub struct Config {
     /// Largest input in bytes.
     pub max_input_bytes: usize,
-    /// Silence after which a stream shows that it lives.
+    /// Silence after which a stream shows that it lives; zero: it never does.
     pub heartbeat: Duration,
     /// Origins whose pages may call the host: `https://example.com`, or `*`.
     pub cors_origins: Vec<String>,

@@ -47,9 +47,17 @@ pub(super) fn invalid(name: &str, value: &str, what: &str) -> Problem {
     Problem::bad_request("invalid-parameter", detail).with("parameter", name)
 }
 
-/// A header as text; none if it is absent or not text.
+/// A header as text; none if it is absent. One that is not text is empty, for no check
+/// may be passed by what it can't read.
 pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
+    Some(headers.get(name)?.to_str().unwrap_or_default())
+}
+
+/// A header that is a list, which may come in several lines; none if it is absent or
+/// not text.
+pub(super) fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
 }
 
 /// The whole body, at most `limit` bytes.

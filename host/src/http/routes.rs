@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request};
 use matchit::Router;
@@ -67,11 +67,23 @@ impl Resource {
 /// Answers a request, also one that makes no sense.
 pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let is_head = *request.method() == Method::HEAD;
     let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
     cors::allow(api, origin.as_ref(), &mut response);
     // A browser must never take an answer for anything else than it says to be.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_head {
+        leave_out_body(&mut response);
+    }
     response
+}
+
+/// Of an answer to `HEAD`. hyper does so over HTTP/1 only.
+fn leave_out_body(response: &mut Response) {
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    if let Some(length) = body.size_hint().exact().filter(|&length| length > 0) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response, Problem> {
@@ -107,7 +119,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Cancel => runs::cancel(api, part("run")).await,
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
-            stream::get(api, &parts.method, &parts.headers, &query, path).await
+            stream::get(api, &parts.headers, &query, path).await
         }
     }
 }

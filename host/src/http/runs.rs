@@ -11,7 +11,7 @@ use super::body::Response;
 use super::format::{NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
-use super::request::{Query, header, invalid};
+use super::request::{Query, header_list, invalid};
 use super::{Api, accept, json, stream};
 use crate::model::{Json, Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef};
 use crate::scheduler::Request;
@@ -35,7 +35,7 @@ pub(super) async fn start(
     let unknown = |_| Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]));
     let task = TaskRef::parse(path[0], path[1]).map_err(unknown)?;
     let offers = ["application/json", SSE, NDJSON];
-    let Some(media) = accept::best(header(headers, header::ACCEPT), &offers) else {
+    let Some(media) = accept::best(header_list(headers, header::ACCEPT).as_deref(), &offers) else {
         let detail = format!("a started run can be had as {}", offers.join(", "));
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail));
     };
@@ -96,10 +96,9 @@ fn labels(query: &Query) -> Result<Labels, Problem> {
         labels.insert(key, value);
     }
     if labels.len() > MAX_LABELS {
-        return Err(Problem::bad_request(
-            "invalid-parameter",
-            format!("a run has at most {MAX_LABELS} labels"),
-        ));
+        let detail =
+            format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");
+        return Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "label"));
     }
     Ok(labels)
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, StatusCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use super::format::{Envelope, Format, NDJSON, Names, Notice, SSE};
 use super::json::RunJson;
 use super::position::Wish;
 use super::problem::Problem;
-use super::request::{Query, header, invalid};
+use super::request::{Query, header_list, invalid};
 use super::{Api, accept, json};
 use crate::event_log::{Delivery, Segment, Subscription};
 use crate::model::{Event, Run, RunId, TaskRef};
@@ -74,11 +74,12 @@ impl Options {
         let format =
             if media == NDJSON { Format::Ndjson { envelope } } else { Format::Sse { envelope, named } };
         let heartbeat = match query.parse::<u64>("heartbeat", "seconds, or 0 for none")? {
-            Some(0) => None,
             Some(seconds) => Some(Duration::from_secs(seconds.min(MAX_HEARTBEAT_SECS))),
             // Not every reader of lines skips empty ones.
             None => matches!(format, Format::Sse { .. }).then_some(api.config.heartbeat),
         };
+        // Always due, it would leave no time for events.
+        let heartbeat = heartbeat.filter(|time| !time.is_zero());
         Ok(Self { format, wish: Wish::of(headers, query)?, filter: Filter::of(query), heartbeat })
     }
 }
@@ -86,7 +87,6 @@ impl Options {
 /// `GET /stream/{app}/{task}/{run}`.
 pub(super) async fn get(
     api: &Arc<Api>,
-    method: &Method,
     headers: &HeaderMap,
     query: &Query,
     path: [&str; 3],
@@ -94,7 +94,7 @@ pub(super) async fn get(
     let [app, task, id] = path;
     let run = find(api, app, task, id).await?;
     let offers = [SSE, NDJSON, "application/json"];
-    let Some(media) = accept::best(header(headers, header::ACCEPT), &offers) else {
+    let Some(media) = accept::best(header_list(headers, header::ACCEPT).as_deref(), &offers) else {
         let detail = format!("this stream can be had as {}", offers.join(", "));
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail));
     };
@@ -102,9 +102,6 @@ pub(super) async fn get(
         return Ok(json::response(StatusCode::OK, &RunJson::from(&run)));
     }
     let options = Options::of(api, headers, query, media)?;
-    if *method == Method::HEAD {
-        return Ok(response(options.format, Body::empty()));
-    }
     open(api, &run, options).await
 }
 

@@ -72,11 +72,9 @@ pub(super) fn scan(root: &Path) -> io::Result<Scan> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         // Follows links: the operator, or a mounted volume, may have placed them.
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        if metadata.is_dir() && !is_hidden(&path) {
-            apps.push(path);
-        } else {
-            scan.add(root, None, &path, &metadata);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() && !is_hidden(&path) && !is_wasm(&path) => apps.push(path),
+            looked_at => scan.add(root, None, &path, looked_at),
         }
     }
     for app in apps {
@@ -84,26 +82,40 @@ pub(super) fn scan(root: &Path) -> io::Result<Scan> {
             scan.unreadable.push(app.strip_prefix(root).unwrap_or(&app).to_owned());
             continue;
         };
+        // A name that is no text is no app's, and not that of the top.
+        let name = app.file_name().unwrap_or_default().to_string_lossy();
         for path in entries.flatten().map(|entry| entry.path()) {
-            if let Ok(metadata) = fs::metadata(&path) {
-                scan.add(root, app.file_name().and_then(|name| name.to_str()), &path, &metadata);
-            }
+            scan.add(root, Some(&name), &path, fs::metadata(&path));
         }
     }
     Ok(scan)
 }
 
 impl Scan {
-    /// Notes a task file; everything else in the folder is none of our business.
-    fn add(&mut self, root: &Path, app: Option<&str>, path: &Path, metadata: &Metadata) {
-        let is_wasm = path.extension().is_some_and(|extension| extension == "wasm");
-        // Never a pipe or a device: reading those may not end.
-        if !is_wasm || !metadata.is_file() || is_hidden(path) || self.files.len() >= MAX_FILES {
+    /// Notes a task file, and what is called so and is none; everything else in
+    /// the folder is none of our business.
+    fn add(&mut self, root: &Path, app: Option<&str>, path: &Path, looked_at: io::Result<Metadata>) {
+        if !is_wasm(path) || is_hidden(path) || self.files.len() >= MAX_FILES {
             return;
         }
+        let (state, problem) = match looked_at {
+            Ok(metadata) if metadata.is_file() => (FileState::of(&metadata), None),
+            // Never read: a pipe or a device may not end.
+            Ok(metadata) => (FileState::of(&metadata), Some(Problem::NoFile)),
+            Err(error) => match fs::symlink_metadata(path) {
+                // A link that leads nowhere.
+                Ok(link) => (FileState::of(&link), Some(Problem::Unreadable(error.to_string()))),
+                // Gone since the folder was read.
+                Err(_) => return,
+            },
+        };
         let path = path.strip_prefix(root).unwrap_or(path).to_owned();
-        self.files.push(Found { name: name(app, &path), state: FileState::of(metadata), path });
+        self.files.push(Found { name: problem.map_or_else(|| name(app, &path), Err), state, path });
     }
+}
+
+fn is_wasm(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wasm")
 }
 
 /// Hidden files are other programs' unfinished ones.
@@ -156,6 +168,31 @@ mod tests {
             scan(root).unwrap().files.iter().map(|found| found.path.display().to_string()).collect();
         found.sort();
         assert_eq!(found, ["a.wasm", "demo/b.wasm", "g h.wasm"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_name_is_no_text_is_not_the_top() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+        fs::create_dir(&app).unwrap();
+        fs::write(app.join("a.wasm"), "x").unwrap();
+        assert!(matches!(scan(folder.path()).unwrap().files[0].name, Err(Problem::Name(_))));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_called_like_a_task_and_is_no_file_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("folder.wasm")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("link.wasm")).unwrap();
+        let mut found = scan(root).unwrap().files;
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        assert_eq!(found[0].name, Err(Problem::NoFile));
+        assert!(matches!(found[1].name, Err(Problem::Unreadable(_))));
+        assert_eq!(found.len(), 2);
     }
 
     #[test]

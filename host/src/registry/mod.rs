@@ -71,6 +71,9 @@ pub enum Problem {
     /// It lies in a folder `default`, whose tasks belong to the top.
     #[error("tasks of the app `default` lie at the top of the tasks folder, not in a folder of that name")]
     DefaultFolder,
+    /// It is a folder, a pipe or a device.
+    #[error("this is not a file")]
+    NoFile,
     /// It can't be read.
     #[error("can't read it: {0}")]
     Unreadable(String),

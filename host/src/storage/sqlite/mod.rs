@@ -104,6 +104,8 @@ impl Sqlite {
         let lock = lock(&folder.join(LOCK))?;
         let path = folder.join(DATABASE);
         let mut db = Connection::open(&path)?;
+        // First of all: the pragmas that follow change the file.
+        schema::check(&db)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(
             None,

@@ -107,8 +107,9 @@ SELECT runs.id AS run, events.id & 4294967295 AS seq, events.attempt,
 FROM events JOIN runs ON runs.no = events.id >> 32;
 ";
 
-/// Brings the database to the present version.
-pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
+/// Refuses a database that is not this build's to change, before anything does;
+/// returns its version.
+pub(super) fn check(db: &Connection) -> Result<usize, OpenError> {
     let version: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -118,6 +119,12 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
     if version > MIGRATIONS.len() {
         return Err(OpenError::Newer { found: version, known: MIGRATIONS.len() });
     }
+    Ok(version)
+}
+
+/// Brings the database to the present version.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
+    let version = check(db)?;
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         // One transaction each: a crash in between leaves a whole version behind.
         let transaction = db.transaction()?;
