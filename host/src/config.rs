@@ -144,7 +144,7 @@ pub struct Settings {
     /// Silence after which a stream sends a sign of life [default: 15s]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_HEARTBEAT")]
     pub heartbeat: Option<Time>,
-    /// Origin whose pages may call the host, such as https://example.com, or `*`; can be repeated
+    /// Origin whose pages may call the host, such as `https://example.com`, or `*`; can be repeated
     #[arg(
         long = "cors-origin",
         value_name = "ORIGIN",

@@ -123,8 +123,8 @@ impl Host {
         // Blocks on the disk for as long as an older database takes to migrate.
         let opening = config.clone();
         let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
-        let (storage, engine, registry) = opened.expect("opening does not panic")?;
-        let rooms = Rooms::build(config, address, storage, engine, registry).await?;
+        let foundation = opened.expect("opening does not panic")?;
+        let rooms = Rooms::build(config, address, foundation).await?;
         let handle = rooms.handle();
         let serving = tokio::spawn(rooms.serve(listener, shutdown));
         Ok(Self { handle, address, serving })
@@ -149,8 +149,15 @@ impl Host {
     }
 }
 
+/// The rooms that open files, which blocks.
+struct Foundation {
+    storage: Arc<dyn Storage>,
+    engine: Arc<Engine>,
+    registry: Arc<Registry>,
+}
+
 /// What blocks: opening files, and reserving address space.
-fn open(config: &Config) -> Result<(Arc<dyn Storage>, Arc<Engine>, Arc<Registry>), LaunchError> {
+fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let failed = |source| LaunchError::Data { path: config.data.clone(), source };
     fs::create_dir_all(&config.data).map_err(failed)?;
     let database = |source| LaunchError::Database { path: config.data.clone(), source };
@@ -161,7 +168,7 @@ fn open(config: &Config) -> Result<(Arc<dyn Storage>, Arc<Engine>, Arc<Registry>
         threads: config.guest_threads,
     })?);
     let registry = Registry::open(&config.tasks, Arc::clone(&engine))?;
-    Ok((storage, engine, registry))
+    Ok(Foundation { storage, engine, registry })
 }
 
 /// All rooms of a host, put together.
@@ -178,9 +185,7 @@ impl Rooms {
     async fn build(
         config: Config,
         address: SocketAddr,
-        storage: Arc<dyn Storage>,
-        engine: Arc<Engine>,
-        registry: Arc<Registry>,
+        Foundation { storage, engine, registry }: Foundation,
     ) -> Result<Self, LaunchError> {
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());

@@ -46,7 +46,7 @@ impl Follow {
 
     /// Shows every event until the run ends; returns what its last one, or else its
     /// record, says of the end.
-    pub(super) async fn to_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
+    pub(super) async fn until_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
         let mut failures = 0;
         let interrupt = tokio::signal::ctrl_c();
         tokio::pin!(interrupt);

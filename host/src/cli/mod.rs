@@ -26,7 +26,7 @@ pub struct Cli {
 enum Command {
     /// Start a host: load the tasks folder and serve until interrupted
     #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// List the tasks of a host
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),

@@ -81,7 +81,7 @@ impl Start {
             (_, true) => Screen::silent(),
             _ => Screen::progress(),
         };
-        let end = Follow::new(client, &run, Some(0), None)?.to_end(screen).await?;
+        let end = Follow::new(client, &run, Some(0), None)?.until_end(screen).await?;
         let value = &end["final_value"];
         if !self.json && !value.is_null() {
             writeln!(std::io::stdout().lock(), "{value}")?;
@@ -113,7 +113,7 @@ impl Tail {
         let run = client.get(&format!("/api/runs/{}", encoded(&self.run))).await?;
         let screen = if self.json { Screen::json() } else { Screen::lines() };
         let after = if self.last.is_some() { None } else { Some(self.after.unwrap_or(0)) };
-        let end = Follow::new(client, &run, after, self.last)?.to_end(screen).await?;
+        let end = Follow::new(client, &run, after, self.last)?.until_end(screen).await?;
         outcome(&end)
     }
 }

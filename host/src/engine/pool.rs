@@ -35,11 +35,12 @@ const INSTANCE_BYTES: usize = 8 << 20;
 /// one does not fault it in again: a small guest's whole heap.
 const KEEP_RESIDENT: usize = 64 << 10;
 
-/// Addresses of one memory where they are scarce, and how many more it gets when it
-/// outgrows them; wasmtime's own choice where an address has 32 bits.
+/// Addresses of one memory where they are scarce: enough for a small guest.
 const SMALL_RESERVATION: u64 = 10 << 20;
 const SMALL_GUARD: u64 = 64 << 10;
-const SMALL_GROWTH: u64 = 1 << 20;
+/// How many more a memory gets that outgrows them. It is copied then, so a guest
+/// that grows bit by bit must not outgrow them again and again.
+const SMALL_GROWTH: u64 = 64 << 20;
 
 /// How memory for guests is set up, and so how many can be alive at once.
 #[derive(Clone, Debug, PartialEq, Eq)]

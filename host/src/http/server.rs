@@ -25,8 +25,9 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 64 << 10;
 /// Streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
-/// Pause before another look at a client that sent one or two bytes. They are
-/// still there to be peeked at, so nothing would tell of the next.
+/// First pause before another look at a client that sent one or two bytes; each
+/// doubles. The bytes are still there to be peeked at, so nothing would tell of
+/// the next.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after the system refused a connection, usually for want of file
 /// descriptors; without it the loop would spin.
@@ -101,6 +102,8 @@ async fn connection(stream: TcpStream, api: Arc<Api>, end: End) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
     let protocol = tokio::select! {
+        // A request that is there already is answered, also while the host stops.
+        biased;
         protocol = Box::pin(protocol(&stream)) => protocol,
         () = end.stop.cancelled() => None,
     };
@@ -147,13 +150,17 @@ async fn protocol(stream: &TcpStream) -> Option<Protocol> {
     // No method of HTTP/1 starts like the preface of HTTP/2 (RFC 9113, section 3.4).
     const PREFACE: &[u8] = b"PRI";
     let decided = async {
+        let mut pause = PREFACE_PAUSE;
         loop {
             let mut first = [0; PREFACE.len()];
             let there = stream.peek(&mut first).await.ok()?;
             match &first[..there] {
                 [] => return None,
                 PREFACE => return Some(Protocol::Http2),
-                few if PREFACE.starts_with(few) => tokio::time::sleep(PREFACE_PAUSE).await,
+                few if PREFACE.starts_with(few) => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
                 _ => return Some(Protocol::Http1),
             }
         }
@@ -179,7 +186,7 @@ async fn traced(api: &Arc<Api>, request: Request<Incoming>) -> Response {
 fn request_id(request: &Request<Incoming>) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let allowed = |&byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(|byte| allowed(byte))
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(allowed)
     };
     match request.headers().get("x-request-id").filter(plain) {
         Some(id) => id.clone(),

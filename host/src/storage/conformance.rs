@@ -340,7 +340,10 @@ async fn cancelling_ends_what_waits_and_asks_what_runs(storage: &dyn Storage) {
     let running = claimed(storage, new_run("a"), &owner).await;
     let answer = storage.cancel(&running.run.key.id).await;
     assert!(matches!(answer, Ok(Cancelled::Requested(run)) if run.status == RunStatus::Running));
-    assert_eq!(storage.cancel_requests(&owner).await.expect("reads"), [running.run.key.id.clone()]);
+    assert_eq!(
+        storage.cancel_requests(&owner).await.expect("reads"),
+        std::slice::from_ref(&running.run.key.id)
+    );
     assert!(storage.cancel_requests(&HostId::new()).await.expect("reads").is_empty());
     assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(Cancelled::Requested(_))));
     storage.finish(&running.run.key, running.fence, Outcome::Cancelled(None)).await.expect("finishes");

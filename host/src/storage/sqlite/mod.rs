@@ -1,12 +1,12 @@
 //! The embedded backend: one SQLite file in WAL mode.
 //!
-//! One thread owns the writing connection ([`writer`]); a few read-only
-//! connections serve reads beside it ([`readers`]). A lock file keeps a second
+//! One thread owns the writing connection (`writer`); a few read-only
+//! connections serve reads beside it (`readers`). A lock file keeps a second
 //! host off the same database, so the writer may keep in memory what it has
-//! written of live runs ([`state`]).
+//! written of live runs (`state`).
 //!
 //! Knows nothing of wake-ups: whoever waits for an event is told by the
-//! [`Outbox`](super::Outbox) or the answer of the call.
+//! [`Outbox`] or the answer of the call.
 
 mod checkpoints;
 mod claims;

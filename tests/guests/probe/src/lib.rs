@@ -164,7 +164,8 @@ fn code(code: ErrorCode) -> &'static str {
 fn send_all(list: &Value) -> String {
     let answers = list.as_array().into_iter().flatten().map(|event| {
         let event_type = event["type"].as_str().unwrap_or_default();
-        let data = event["data"].as_str().unwrap_or("null").repeat(event["repeat"].as_u64().unwrap_or(1) as usize);
+        let data =
+            event["data"].as_str().unwrap_or("null").repeat(event["repeat"].as_u64().unwrap_or(1) as usize);
         answer(match event["channel"].as_str() {
             Some(channel) => events::send_event_on(channel, event_type, &data),
             None => events::send_event(event_type, &data),

@@ -1,0 +1,306 @@
+//! The command line as a user meets it: what it prints, where, and how it exits.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use streamtask_tests::{ChildHost, PATIENCE, Said, child, guests};
+use tempfile::TempDir;
+
+/// A host with the probe and the counter, and its clients.
+struct Fixture {
+    host: ChildHost,
+    folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (tasks, data) = (folder.path().join("tasks"), folder.path().join("data"));
+        guests::install(&tasks, "test/probe.wasm", &guests::probe());
+        guests::install(&tasks, "demo/counter.wasm", &guests::example("counter"));
+        guests::install(&tasks, "ticker.wasm", &guests::ticker("top"));
+        fs::write(tasks.join("broken.wasm"), "no").unwrap();
+        Self { host: ChildHost::start(&tasks, &data, &["--durability", "normal"]), folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = child::command();
+        command.args(arguments).env("STREAMTASK_HOST", format!("http://{}", self.host.address));
+        command
+    }
+
+    fn say(&self, arguments: &[&str]) -> Said {
+        Said::of(&mut self.command(arguments))
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn run(&self, id: &str) -> Value {
+        let said = self.say(&["runs", "--json", "--limit", "1000"]);
+        let runs: Value = serde_json::from_str(&said.out).unwrap();
+        runs["runs"].as_array().unwrap().iter().find(|run| run["id"] == id).cloned().unwrap_or_default()
+    }
+
+    fn wait_for(&self, id: &str, status: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.run(id)["status"] != status {
+            assert!(Instant::now() < until, "stuck: {id} does not become {status}");
+        }
+    }
+}
+
+#[test]
+fn start_prints_the_result_and_says_the_rest_on_stderr() {
+    let fixture = Fixture::new();
+    let said = fixture.say(&["start", "demo/counter", "--input", r#"{"steps":3,"delay_ms":1}"#]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(said.out.lines().count(), 1, "{said:?}");
+    assert!(serde_json::from_str::<Value>(&said.out).is_ok());
+    let types: Vec<&str> = said.err.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(
+        types,
+        ["run.started", "start", "progress", "progress", "progress", "complete", "run.completed"]
+    );
+    assert!(
+        !said.err.contains('\x1b') && !said.err.contains('\r'),
+        "no colours and no bar where nobody watches"
+    );
+
+    let said = fixture.say(&["start", "test/probe", "-i", r#"{"do":"echo"}"#, "--quiet"]);
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "{\"do\":\"echo\"}\n", ""));
+    let said = fixture.say(&["start", "ticker", "-i", "0", "-q"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "\"top\"\n"), "a task at the top needs no app");
+
+    let said = fixture.say(&["start", "test/probe", "-i", r#"{"do":"echo"}"#, "--json"]);
+    let events: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((said.code, said.err.as_str(), events.len()), (0, "", 2));
+    assert_eq!((&events[1]["seq"], &events[1]["type"]), (&json!(2), &json!("run.completed")));
+}
+
+#[test]
+fn the_exit_code_is_how_the_run_ended() {
+    let fixture = Fixture::new();
+    let said = fixture.say(&["start", "test/probe", "-i", r#"{"do":"fail"}"#, "--quiet"]);
+    said.refused(1, "the run failed (failure): as asked");
+    let said = fixture.say(&["start", "test/probe", "-i", r#"{"do":"panic"}"#]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.lines().any(|line| line.starts_with("streamtask: the run failed (trap): ")), "{said:?}");
+
+    let starting =
+        fixture.spawn(&["start", "test/probe", "-i", r#"{"do":"until-cancelled"}"#, "--id", "mine"]);
+    fixture.wait_for("mine", "running");
+    let cancelled = fixture.say(&["cancel", "mine"]);
+    assert_eq!((cancelled.code, cancelled.out.as_str()), (0, "mine running\n"), "{cancelled:?}");
+    let said = Said::by(starting);
+    assert_eq!((said.code, said.out.as_str()), (5, "\"partial\"\n"), "{said:?}");
+    assert!(said.err.ends_with("streamtask: the run was cancelled\n"));
+    assert_eq!(fixture.say(&["tail", "mine"]).code, 5, "who only follows it learns the same");
+    assert_eq!(fixture.say(&["cancel", "mine"]).out, "mine cancelled\n", "cancelling again is no error");
+}
+
+#[test]
+fn input_comes_from_an_argument_a_file_or_stdin() {
+    let fixture = Fixture::new();
+    let file = fixture.folder.path().join("input.json");
+    fs::write(&file, "{\"do\":\"echo\",\"from\":\"file\"}\n").unwrap();
+    let said_file = fixture.say(&["start", "test/probe", "-q", "-i", &format!("@{}", file.display())]);
+    assert_eq!(said_file.out, "{\"do\":\"echo\",\"from\":\"file\"}\n", "{said_file:?}");
+    let mut starting = fixture.spawn(&["start", "test/probe", "-q", "--input", "-"]);
+    starting.stdin.take().unwrap().write_all(br#"{"do":"echo","from":"stdin"}"#).unwrap();
+    assert_eq!(Said::by(starting).out, "{\"do\":\"echo\",\"from\":\"stdin\"}\n");
+    assert_eq!(fixture.say(&["start", "test/probe", "-q"]).out, "{}\n", "no input is an empty object");
+    fixture.say(&["start", "test/probe", "-i", "@/nonexistent.json"]).refused(2, "/nonexistent.json");
+}
+
+#[test]
+fn tail_prints_what_was_said_from_where_it_is_told() {
+    let fixture = Fixture::new();
+    let started = fixture.say(&["start", "demo/counter", "-i", r#"{"steps":5,"delay_ms":20}"#, "--detach"]);
+    let id = started.out.trim();
+    assert_eq!((started.code, fixture.run(id)["id"].as_str()), (0, Some(id)));
+    let all = fixture.say(&["tail", id]);
+    let types = |said: &Said| -> Vec<String> {
+        said.out.lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!((all.code, all.err.as_str(), types(&all).len()), (0, "", 9));
+    assert_eq!(types(&fixture.say(&["tail", id, "--after", "6"])), ["progress", "complete", "run.completed"]);
+    assert_eq!(types(&fixture.say(&["tail", id, "-n", "2"])), ["complete", "run.completed"]);
+    let json = fixture.say(&["tail", id, "--json", "--last", "1"]);
+    let event: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&event["seq"], &event["data"]["status"]), (&json!(9), &json!("completed")));
+    assert_eq!(fixture.say(&["tail", id, "--after", "9"]).code, 0, "there is nothing more to say");
+}
+
+#[test]
+fn lists_tell_what_there_is() {
+    let fixture = Fixture::new();
+    let tasks = fixture.say(&["tasks"]);
+    assert_eq!(tasks.code, 0);
+    for told in [
+        "demo/counter ",
+        "test/probe ",
+        "Does whatever a test asks for.",
+        "default/ticker ",
+        "not loaded: this is not a WebAssembly file",
+    ] {
+        assert!(tasks.out.contains(told), "{told}: {}", tasks.out);
+    }
+    let json: Value = serde_json::from_str(&fixture.say(&["tasks", "--json"]).out).unwrap();
+    assert_eq!(json["tasks"].as_array().unwrap().len(), 4);
+
+    fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "--label", "team:blue", "--label", "n:1"]);
+    fixture.say(&["start", "test/probe", "-i", r#"{"do":"fail"}"#, "--id", "two"]);
+    let runs = |arguments: &[&str]| -> Vec<String> {
+        let said = fixture.say(&[&["runs"], arguments].concat());
+        assert_eq!(said.code, 0, "{said:?}");
+        said.out.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(runs(&[]), ["two", "one"], "newest first");
+    assert_eq!(runs(&["--task", "default/ticker"]), ["one"]);
+    assert_eq!(runs(&["--status", "failed"]), ["two"]);
+    assert_eq!(runs(&["--label", "team:blue"]), ["one"]);
+    assert_eq!(runs(&["--limit", "1"]), ["two"]);
+    assert!(fixture.say(&["runs"]).out.lines().next().unwrap().ends_with(" as asked"), "with its error");
+    assert_eq!(fixture.run("one")["labels"], json!({ "team": "blue", "n": "1" }));
+}
+
+#[test]
+fn what_the_host_refuses_is_told_in_its_words() {
+    let fixture = Fixture::new();
+    fixture.say(&["start", "test/nothing"]).refused(3, "there is no task test/nothing");
+    fixture.say(&["start", "broken"]).refused(3, "this is not a WebAssembly file");
+    fixture.say(&["start", "test/probe", "-i", "{"]).refused(3, "not JSON: ");
+    fixture.say(&["start", "test/probe", "-i", r#"{"do":1}"#]).refused(3, "the input does not match");
+    fixture.say(&["start", "test/probe", "--label", "x"]).refused(3, "key:value");
+    fixture.say(&["start", "test/probe", "--id", "a b"]).refused(3, "\"a b\"");
+    fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "-q"]);
+    fixture.say(&["start", "ticker", "-i", "1", "--id", "one"]).refused(3, "the run one exists, with another");
+    assert_eq!(
+        fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "-q"]).out,
+        "\"top\"\n",
+        "the same again is the same run"
+    );
+    fixture.say(&["tail", "nobody"]).refused(3, "there is no run \"nobody\"");
+    fixture.say(&["cancel", "../../api"]).refused(3, "there is no run");
+    fixture.say(&["cancel", "one"]).refused(3, "already ended as completed");
+    fixture.say(&["runs", "--status", "lost"]).refused(3, "\"lost\"");
+}
+
+#[test]
+fn a_host_that_is_not_there_is_told_apart_from_one_that_refuses() {
+    // Taken and given back: nobody listens there now.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let host = format!("http://{gone}");
+    for command in [&["tasks"][..], &["runs"], &["start", "a/b"], &["tail", "x"], &["cancel", "x"]] {
+        let said = Said::of(child::command().args(command).args(["--host", &host]));
+        said.refused(4, &format!("can't reach a host at {host}: "));
+    }
+    let said = Said::of(child::command().args(["tasks", "--host", "https//nonsense"]));
+    said.refused(2, "such as http://127.0.0.1:8080");
+}
+
+#[test]
+fn wrong_arguments_are_told_with_the_usage() {
+    for arguments in [
+        &[][..],
+        &["dance"],
+        &["start"],
+        &["tasks", "--loud"],
+        &["tail", "x", "--after", "-1"],
+        &["tail", "x", "-n", "1", "--after", "1"],
+        &["start", "a", "--json", "--quiet"],
+    ] {
+        let said = Said::of(child::command().args(arguments));
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}: {said:?}");
+        assert!(said.err.contains("Usage:") && said.err.contains("--help"), "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
+fn help_has_an_example_of_every_command_and_the_exit_codes() {
+    let help = Said::of(child::command().arg("--help"));
+    assert_eq!(help.code, 0);
+    assert!(help.out.contains("Exit codes: 0 done, 1 the run failed"), "{help:?}");
+    for command in ["serve", "tasks", "start", "tail", "runs", "cancel"] {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
+        for ask in [&[command, "--help"][..], &[command, "-h"], &["help", command]] {
+            let help = Said::of(child::command().args(ask));
+            assert_eq!((help.code, help.err.as_str()), (0, ""), "{command}");
+            let example = help.out.split_once("Example").map_or("", |(_, example)| example);
+            assert!(example.contains(&format!("streamtask {command}")), "{ask:?}: {}", help.out);
+        }
+    }
+    let version = Said::of(child::command().arg("--version"));
+    assert_eq!((version.code, version.out), (0, format!("streamtask {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let fixture = Fixture::new();
+    let mut starting =
+        fixture.spawn(&["start", "demo/counter", "--json", "-i", r#"{"steps":10000,"delay_ms":1}"#]);
+    let mut first = String::new();
+    BufReader::new(starting.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("run.started"));
+    // The reader is dropped here, as by `head -1`.
+    let said = Said::by(starting);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+}
+
+#[test]
+fn an_interrupted_follower_leaves_the_run_alone_and_says_how_to_end_it() {
+    let fixture = Fixture::new();
+    let mut starting = fixture.spawn(&[
+        "start",
+        "test/probe",
+        "--json",
+        "--id",
+        "long",
+        "-i",
+        r#"{"do":"sleep","ms":600000}"#,
+    ]);
+    let mut out = BufReader::new(starting.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    assert!(Command::new("kill").args(["-INT", &starting.id().to_string()]).status().unwrap().success());
+    Said::by(starting).refused(130, "the run goes on; end it with `streamtask cancel long`");
+    assert_eq!(fixture.run("long")["status"], "running");
+}
+
+#[test]
+fn a_follower_comes_through_a_kill_of_the_host() {
+    let Fixture { host, folder } = Fixture::new();
+    let (address, tasks, data) = (host.address, folder.path().join("tasks"), folder.path().join("data"));
+    let fixture = Fixture { host, folder };
+    let mut starting =
+        fixture.spawn(&["start", "test/probe", "--json", "-i", r#"{"do":"steps","n":100,"ms":2}"#]);
+    let mut lines = BufReader::new(starting.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut events: Vec<Value> = Vec::new();
+    let mut fixture = Some(fixture);
+    while let Some(line) = lines.next() {
+        events.push(serde_json::from_str(&line).unwrap());
+        if events.len() == 20 {
+            let Fixture { host, folder } = fixture.take().unwrap();
+            host.kill();
+            let mut serve = child::command();
+            serve.args(["serve", "--listen", &address.to_string(), "--durability", "normal", "--tasks"]);
+            serve.arg(&tasks).arg("--data").arg(&data);
+            fixture = Some(Fixture {
+                host: ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}")),
+                folder,
+            });
+        }
+    }
+    let seqs: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
+    assert_eq!(events.last().unwrap()["type"], "run.completed");
+    let said = Said::by(starting);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("connection lost; trying again"), "{said:?}");
+}

@@ -1,0 +1,172 @@
+//! The examples: that each starts as its README says, and, for those in other languages
+//! than Rust, all of what they do.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use streamtask_tests::{Event, TestHost, guests, optional, root};
+
+/// A host with an example as `cargo xtask examples` built it. None, and a note, if it
+/// could not build it.
+async fn host_with(test: &str, example: &str) -> Option<TestHost> {
+    let folder = env::var_os("STREAMTASK_EXAMPLES");
+    let folder = folder.map_or_else(|| root().join("target/examples"), PathBuf::from);
+    let Ok(wasm) = fs::read(folder.join(format!("{example}.wasm"))) else {
+        let needs = format!("{example}.wasm; `cargo xtask examples` makes it, or says what that needs");
+        optional::skip(test, &needs);
+        return None;
+    };
+    let host = TestHost::start().await;
+    host.install(&format!("demo/{example}.wasm"), &wasm).await;
+    Some(host)
+}
+
+/// The path and the body of the first request in an example's README.
+fn readme_request(example: &Path) -> (String, String) {
+    let readme = example.join("README.md");
+    let text = fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+    let command = text.lines().find(|line| line.starts_with("curl "));
+    let command = command.unwrap_or_else(|| panic!("{} starts no run", readme.display()));
+    let body = command.split('\'').nth(1).unwrap_or_else(|| panic!("no body in {command:?}"));
+    let path = command.rsplit_once("http://127.0.0.1:8080").map(|(_, path)| path);
+    (path.unwrap_or_else(|| panic!("no address in {command:?}")).to_owned(), body.to_owned())
+}
+
+/// Starts a run as an example's README says, to the letter; returns it.
+async fn start_by_readme(host: &TestHost, example: &str) -> Value {
+    let (path, body) = readme_request(&root().join("example-tasks").join(example));
+    let started = host.post(&path, body).await;
+    assert_eq!(started.status, 202, "{example}: {:?}", started.body);
+    started.json()
+}
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.name.as_str()).collect()
+}
+
+/// The data of all progress events.
+fn progress(events: &[Event]) -> Vec<Value> {
+    let progress = events.iter().filter(|event| event.name == "progress");
+    progress.map(|event| event.json()["data"].clone()).collect()
+}
+
+/// Starts a run that would take minutes, reads its first progress while it is under way,
+/// and cancels it.
+async fn shows_progress_at_once_and_can_be_cancelled(host: &TestHost, example: &str, input: Value) {
+    let run = host.start_run(&format!("demo/{example}"), input).await;
+    let mut stream = host.follow(&run).await;
+    let events = stream.until("progress").await;
+    assert_eq!(names(&events), ["run.started", "progress"], "{example}");
+    assert_eq!(host.read_run(&run).await["status"], "running", "{example}");
+    assert_eq!(host.cancel(&run).await.status, 202, "{example}");
+    let events = stream.rest().await;
+    assert_eq!(events.last().map(|event| event.name.as_str()), Some("run.cancelled"), "{example}");
+    assert!(events.len() < 100, "{example} went on for {} events", events.len());
+    assert_eq!(host.finished(&run).await["status"], "cancelled", "{example}");
+}
+
+/// Restarts the host with a limit that no progress event keeps to, and runs the example.
+async fn fails_with_the_code_of_a_refusal(host: TestHost, example: &str) {
+    let mut stopped = host.stop().await;
+    stopped.config.limits.event_bytes = 10;
+    let host = stopped.restart().await;
+    let run = start_by_readme(&host, example).await;
+    let error = host.finished(&run).await["error"].clone();
+    assert_eq!(
+        (&error["kind"], &error["code"]),
+        (&json!("failure"), &json!("too-large")),
+        "{example}: {error}"
+    );
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("10")), "{example}: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_report_in_python_streams_each_row_and_sends_the_report_as_bytes() {
+    let test = "csv_report_in_python_streams_each_row_and_sends_the_report_as_bytes";
+    let Some(host) = host_with(test, "csv-report").await else { return };
+    let task = host.get("/api/tasks/demo/csv-report").await.json();
+    assert_eq!(task["description"], "Builds a CSV report row by row.");
+    assert_eq!(task["input_schema"]["required"], json!(["rows"]));
+    assert_eq!(task["output_schema"]["properties"]["bytes"], json!({ "type": "integer" }));
+
+    let run = start_by_readme(&host, "csv-report").await;
+    let events = host.follow(&run).await.rest().await;
+    assert_eq!(names(&events), ["run.started", "progress", "progress", "report", "run.completed"]);
+    let row = |step: u32| json!({ "step": step, "total": 2, "message": format!("row {step} of 2") });
+    assert_eq!(progress(&events), [row(1), row(2)]);
+    let report = events[3].json();
+    assert_eq!(report["content_type"], "text/csv");
+    // city,sold / Oslo,12 / Rome,7.50, with the 0 at the end.
+    assert_eq!(report["data"], "Y2l0eSxzb2xkDQpPc2xvLDEyDQpSb21lLDcuNTANCg==");
+    let result = json!({ "rows": 2, "columns": ["city", "sold"], "bytes": 31 });
+    assert_eq!(host.finished(&run).await["final_value"], result);
+
+    let refused = host.post("/api/tasks/demo/csv-report/runs", r#"{"rows":[]}"#).await;
+    assert_eq!(refused.problem(400, "invalid-input")["errors"][0]["pointer"], "#/rows");
+    let gap = json!({ "columns": ["a", "b"], "rows": [{ "a": 1, "b": 2 }, { "a": 1 }], "delay_ms": 0 });
+    let run = host.start_run("demo/csv-report", gap).await;
+    let error = json!({
+        "kind": "failure", "message": "row 2 has no 'b'", "code": "missing-value",
+        "details": { "row": 2, "column": "b" },
+    });
+    assert_eq!(host.finished(&run).await["error"], error);
+
+    let rows: Vec<Value> = (0..10_000).map(|n| json!({ "n": n })).collect();
+    let minutes = json!({ "rows": rows, "delay_ms": 100 });
+    shows_progress_at_once_and_can_be_cancelled(&host, "csv-report", minutes).await;
+    fails_with_the_code_of_a_refusal(host, "csv-report").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn async_generator_in_javascript_streams_each_page() {
+    let test = "async_generator_in_javascript_streams_each_page";
+    let Some(host) = host_with(test, "async-generator").await else { return };
+    let task = host.get("/api/tasks/demo/async-generator").await.json();
+    assert_eq!(task["description"], "Streams the pages that an async generator yields.");
+    assert_eq!(task["input_schema"]["properties"]["pages"]["default"], 10);
+    assert_eq!(task["output_schema"]["required"], json!(["pages", "parts"]));
+
+    let run = start_by_readme(&host, "async-generator").await;
+    let events = host.follow(&run).await.rest().await;
+    let page = |nth: u32| {
+        let message = format!("page {nth} of 5: title, text, pictures");
+        json!({ "step": nth, "total": 5, "message": message })
+    };
+    assert_eq!(progress(&events), [page(1), page(2), page(3), page(4), page(5)]);
+    assert_eq!(events.len(), 7, "the beginning, five pages and the end");
+    assert_eq!(host.finished(&run).await["final_value"], json!({ "pages": 5, "parts": 15 }));
+
+    let refused = host.post("/api/tasks/demo/async-generator/runs", r#"{"pages":-1}"#).await;
+    assert_eq!(refused.problem(400, "invalid-input")["errors"][0]["pointer"], "#/pages");
+
+    let minutes = json!({ "pages": 2, "pause_ms": 600_000 });
+    shows_progress_at_once_and_can_be_cancelled(&host, "async-generator", minutes).await;
+    fails_with_the_code_of_a_refusal(host, "async-generator").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_readme_has_a_command_that_starts_its_example() {
+    let overview = fs::read_to_string(root().join("example-tasks/README.md")).unwrap();
+    let host = TestHost::start().await;
+    let mut in_rust = 0;
+    for entry in fs::read_dir(root().join("example-tasks")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        if !folder.is_dir() || name == "target" {
+            continue;
+        }
+        assert!(overview.contains(&format!("[{name}]({name})")), "{name} is not in the overview");
+        assert_eq!(readme_request(&folder).0, format!("/api/tasks/demo/{name}/runs"));
+        // The others have tests of their own, which start them in the same way.
+        if folder.join("Cargo.toml").is_file() {
+            host.install(&format!("demo/{name}.wasm"), &guests::example(name)).await;
+            start_by_readme(&host, name).await;
+            in_rust += 1;
+        }
+    }
+    assert!(in_rust >= 6, "only {in_rust} examples were found");
+    // Not by dropping it: one of them spins for ever.
+    host.stop().await;
+}

@@ -1,0 +1,213 @@
+//! `streamtask serve`: where its settings come from, and how it says why it does
+//! not start.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+use streamtask_tests::{ChildHost, Said, child, guests};
+use tempfile::TempDir;
+
+/// A folder with a tasks folder in it.
+struct Folders {
+    folder: TempDir,
+}
+
+impl Folders {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        guests::install(&folder.path().join("tasks"), "ticker.wasm", &guests::ticker("top"));
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn serve(&self, arguments: &[&str]) -> Command {
+        child::serve(&self.path("tasks"), &self.path("data"), arguments)
+    }
+
+    /// What `serve` says that does not start on this data folder.
+    fn refused(&self, why: &str) {
+        refused(&mut self.serve(&[]), why);
+    }
+}
+
+fn refused(command: &mut Command, why: &str) {
+    Said::of(command).refused(6, why);
+}
+
+#[test]
+fn a_tasks_folder_that_cannot_be_read_is_named() {
+    let folders = Folders::new();
+    fs::write(folders.path("file"), "").unwrap();
+    for (tasks, why) in
+        [("nowhere", "No such file"), ("file", "Not a directory"), ("file/tasks", "Not a directory")]
+    {
+        let tasks = folders.path(tasks);
+        let mut serve = child::serve(&tasks, &folders.path("data"), &[]);
+        let said = Said::of(&mut serve);
+        said.refused(6, &format!("can't read the tasks folder {}: {why}", tasks.display()));
+    }
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_named() {
+    let folders = Folders::new();
+    fs::write(folders.path("file"), "").unwrap();
+    for (data, why) in [("file", "File exists"), ("file/data", "Not a directory")] {
+        let data = folders.path(data);
+        let mut serve = child::serve(&folders.path("tasks"), &data, &[]);
+        Said::of(&mut serve).refused(6, &format!("can't use the data folder {}: {why}", data.display()));
+    }
+    // What the host keeps there can't be written.
+    let lock = folders.path("data/streamtask.lock");
+    fs::create_dir_all(&lock).unwrap();
+    folders.refused(&format!("can't use {}: Is a directory", lock.display()));
+    fs::remove_dir(&lock).unwrap();
+    fs::create_dir_all(folders.path("data/streamtask.db")).unwrap();
+    folders.refused("unable to open database file");
+}
+
+/// The main file of a database as it is on the disk.
+fn bytes(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused_and_left_as_it_is() {
+    let folders = Folders::new();
+    let path = folders.path("data/streamtask.db");
+    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")).terminate());
+    let ours = bytes(&path);
+
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let newer = bytes(&path);
+    folders
+        .refused("the database is of version 99, and this streamtask knows only 1; use a newer streamtask");
+    assert!(bytes(&path) == newer, "a newer one is not touched");
+
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)")
+        .unwrap();
+    let theirs = bytes(&path);
+    folders.refused("the database belongs to another program");
+    assert!(bytes(&path) == theirs, "another program's is not touched");
+
+    for content in ["this is no database, whatever its name says".repeat(100), "short".to_owned()] {
+        fs::write(&path, &content).unwrap();
+        folders.refused("file is not a database");
+        assert_eq!(bytes(&path), content.as_bytes());
+    }
+
+    fs::write(&path, &ours).unwrap();
+    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let folders = Folders::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _taken = TcpListener::bind(taken).unwrap();
+    let mut serve = child::command();
+    serve.args(["serve", "--listen", &taken.to_string(), "--tasks"]).arg(folders.path("tasks"));
+    serve.arg("--data").arg(folders.path("data"));
+    refused(&mut serve, &format!("can't listen on {taken}: Address already in use"));
+}
+
+#[test]
+fn an_address_that_others_reach_has_to_be_asked_for_twice() {
+    let folders = Folders::new();
+    let open = |arguments: &[&str]| {
+        let mut serve = child::command();
+        serve.args(["serve", "--listen", "0.0.0.0:0", "--tasks"]).arg(folders.path("tasks"));
+        serve.arg("--data").arg(folders.path("data")).args(arguments);
+        serve
+    };
+    Said::of(&mut open(&[])).refused(2, "listen on 127.0.0.1, or say --open");
+    drop(ChildHost::spawn(open(&["--open"])).unwrap_or_else(|said| panic!("{said:?}")));
+}
+
+#[test]
+fn a_faulty_setting_is_refused_with_its_place() {
+    let folders = Folders::new();
+    let config = folders.path("streamtask.toml");
+    for (text, place, why) in [
+        ("max-runing = 7", "line 1, column 1", "unknown field `max-runing`"),
+        ("max-running = 7\ndeadline = \"7\"", "line 2, column 12", "a time has a unit, such as `250ms`"),
+        ("memory = \"7 apples\"", "line 1, column 10", "apples"),
+        ("listen = 8080", "line 1, column 10", "expected"),
+        ("max-running = -1", "line 1, column 15", "-1"),
+        ("durability = \"maybe\"", "line 1, column 14", "`full`"),
+        ("= 1", "line 1, column 1", ""),
+    ] {
+        fs::write(&config, text).unwrap();
+        let said = Said::of(folders.serve(&[]).current_dir(folders.folder.path()));
+        assert_eq!(said.code, 2, "{said:?}");
+        let first = said.err.lines().next().unwrap();
+        assert!(
+            first.starts_with("streamtask: streamtask.toml: ") && first.contains(place),
+            "{text}: {first}"
+        );
+        assert!(said.err.contains(why), "{text}: {}", said.err);
+    }
+    let flags = [
+        ("--deadline", "7", "a time has a unit"),
+        ("--memory", "7 apples", "apples"),
+        ("--max-running", "many", "invalid digit"),
+        ("--durability", "maybe", "[possible values: full, normal]"),
+    ];
+    for (flag, value, why) in flags {
+        let variable =
+            format!("STREAMTASK_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+        let (mut by_flag, mut by_variable) = (folders.serve(&[flag, value]), folders.serve(&[]));
+        for serve in [&mut by_flag, by_variable.env(variable, value)] {
+            let said = Said::of(serve);
+            assert_eq!(said.code, 2, "{said:?}");
+            assert!([flag, value, why].iter().all(|told| said.err.contains(told)), "{flag}: {}", said.err);
+        }
+    }
+    Said::of(&mut folders.serve(&["--heartbeat", "none"])).refused(2, "heartbeat can't be `none`");
+    Said::of(&mut folders.serve(&["--log", "a=b=c"])).refused(2, "log filter \"a=b=c\"");
+    Said::of(&mut folders.serve(&["--config", "nowhere.toml"]))
+        .refused(2, "can't read nowhere.toml: No such file");
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let folders = Folders::new();
+    for name in ["file", "environment", "flag", "other-file"] {
+        guests::install(&folders.path(name), &format!("{name}.wasm"), &guests::ticker("x"));
+    }
+    let file = format!(
+        "tasks = {:?}\nlisten = \"127.0.0.1:0\"\ndata = {:?}\n",
+        folders.path("file"),
+        folders.path("data")
+    );
+    fs::write(folders.path("streamtask.toml"), &file).unwrap();
+    let other = file.replace("/file\"", "/other-file\"");
+    fs::write(folders.path("other.toml"), other).unwrap();
+    let tasks_of = |arguments: &[&str], environment: &[(&str, &Path)]| {
+        let mut serve = child::command();
+        serve
+            .arg("serve")
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .current_dir(folders.folder.path());
+        let host = ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}"));
+        host.opening.last().unwrap().clone()
+    };
+    let (environment, flag) = (folders.path("environment"), folders.path("flag"));
+    let flag = flag.to_str().unwrap();
+    let in_environment = [("STREAMTASK_TASKS", environment.as_path())];
+    assert!(tasks_of(&[], &[]).contains("/file"));
+    assert!(tasks_of(&[], &in_environment).contains("/environment"));
+    assert!(tasks_of(&["--tasks", flag], &in_environment).contains("/flag"));
+    assert!(tasks_of(&["--config", "other.toml"], &[]).contains("/other-file"));
+    assert!(tasks_of(&[], &[("STREAMTASK_CONFIG", Path::new("other.toml"))]).contains("/other-file"));
+}
