@@ -211,9 +211,9 @@ fn import_faults(path: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for used in used_paths(&module, text) {
         let Some(other) = used.first().filter(|other| *other != room) else { continue };
-        let apart = APART.iter().filter(|(from, _)| from == room).map(|(_, what)| *what);
-        let apart =
-            apart.filter(|what| (used.join("::") + "::").starts_with(&format!("{what}::"))).next_back();
+        let mut apart = APART.iter().filter(|(from, _)| from == room).map(|(_, what)| *what);
+        let used = used.join("::") + "::";
+        let apart = apart.find(|what| used.starts_with(&format!("{what}::")));
         if let Some(what) = apart {
             faults.push(format!("{path}: {room} -> {what}, which it is to know nothing of"));
         } else if floor(other).is_none_or(|floor| floor >= own) {

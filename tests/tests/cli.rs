@@ -181,7 +181,9 @@ fn what_the_host_refuses_is_told_in_its_words() {
     fixture.say(&["start", "test/probe", "--label", "x"]).refused(3, "key:value");
     fixture.say(&["start", "test/probe", "--id", "a b"]).refused(3, "\"a b\"");
     fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "-q"]);
-    fixture.say(&["start", "ticker", "-i", "1", "--id", "one"]).refused(3, "the run one exists, with another");
+    fixture
+        .say(&["start", "ticker", "-i", "1", "--id", "one"])
+        .refused(3, "the run one exists, with another");
     assert_eq!(
         fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "-q"]).out,
         "\"top\"\n",
@@ -280,10 +282,10 @@ fn a_follower_comes_through_a_kill_of_the_host() {
     let fixture = Fixture { host, folder };
     let mut starting =
         fixture.spawn(&["start", "test/probe", "--json", "-i", r#"{"do":"steps","n":100,"ms":2}"#]);
-    let mut lines = BufReader::new(starting.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(starting.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut events: Vec<Value> = Vec::new();
     let mut fixture = Some(fixture);
-    while let Some(line) = lines.next() {
+    for line in lines {
         events.push(serde_json::from_str(&line).unwrap());
         if events.len() == 20 {
             let Fixture { host, folder } = fixture.take().unwrap();

@@ -1,12 +1,14 @@
 //! `streamtask serve`: where its settings come from, and how it says why it does
 //! not start.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::Connection;
+use streamtask_tests::optional::skip;
 use streamtask_tests::{ChildHost, Said, child, guests};
 use tempfile::TempDir;
 
@@ -70,6 +72,43 @@ fn a_data_folder_that_cannot_be_used_is_named() {
     fs::remove_dir(&lock).unwrap();
     fs::create_dir_all(folders.path("data/streamtask.db")).unwrap();
     folders.refused("unable to open database file");
+}
+
+/// The same command as a user whom permissions bind; none if that can't be had.
+fn unprivileged(command: &Command) -> Option<Command> {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(command.get_program());
+    let can = Command::new("setpriv").args(bound.get_args()).arg("--version").output();
+    bound.args(command.get_args());
+    can.is_ok_and(|can| can.status.success()).then_some(bound)
+}
+
+#[test]
+fn what_permissions_forbid_is_named() {
+    let folders = Folders::new();
+    let allow =
+        |name: &str, mode| fs::set_permissions(folders.path(name), Permissions::from_mode(mode)).unwrap();
+    let Some(mut serve) = unprivileged(&folders.serve(&[])) else {
+        return skip(
+            "what_permissions_forbid_is_named",
+            "root, `setpriv`, and a binary that others may execute",
+        );
+    };
+    fs::create_dir(folders.path("data")).unwrap();
+    allow("", 0o755);
+    allow("data", 0o555);
+    let lock = folders.path("data/streamtask.lock");
+    refused(&mut serve, &format!("can't use {}: Permission denied", lock.display()));
+    allow("data", 0o777);
+    allow("tasks", 0o700);
+    let tasks = folders.path("tasks");
+    refused(&mut serve, &format!("can't read the tasks folder {}: Permission denied", tasks.display()));
+
+    allow("tasks", 0o755);
+    allow("tasks/ticker.wasm", 0o600);
+    let (_, said) = ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}")).ready().terminate();
+    let told = |line: &String| line.contains("path=ticker.wasm problem=can't read it: Permission denied");
+    assert!(said.iter().any(told), "{said:?}");
 }
 
 /// The main file of a database as it is on the disk.
