@@ -3,13 +3,15 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::examples::{self, GUEST_TARGET, add_guest_target};
-use crate::process::{cargo, guest_cargo, run as run_program, typed};
+use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed};
 use crate::root;
+use crate::tally::Tally;
 
 /// Tells tests where all examples are, as NAME.wasm. One whose compiler is missing
 /// is not there.
@@ -45,22 +47,7 @@ const LINTS: [(&str, Workspace, &[&str]); 8] = [
         Workspace::TestGuests,
         &["clippy", "--workspace", "--target", GUEST_TARGET, "--", "-D", "warnings"],
     ),
-    (
-        "documentation",
-        Workspace::Host,
-        // Of these nobody reads any.
-        &[
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--exclude",
-            "streamtask-tests",
-            "--exclude",
-            "streamtask-bench",
-            "--exclude",
-            "xtask",
-        ],
-    ),
+    ("documentation", Workspace::Host, &["doc", "--workspace", "--no-deps"]),
 ];
 
 #[derive(Clone, Copy)]
@@ -91,40 +78,61 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     add_guest_target()?;
     if filter.is_empty() {
         for (name, workspace, arguments) in LINTS {
-            step(name, workspace.cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))?;
+            let mut check = workspace.cargo();
+            step(name, check.args(arguments).env("RUSTDOCFLAGS", "-D warnings"), run_program)?;
         }
     }
 
     let mut guests = Workspace::TestGuests.cargo();
-    step("test guests", guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]))?;
+    guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]);
+    step("test guests", &mut guests, run_program)?;
     let mut left_out = build_examples()?;
 
-    let skipped = skipped_tests_file()?;
+    let (tally, skipped) = run_tests(filter)?;
+    left_out.extend(skipped);
+    summarise(&tally, &left_out, begun)
+}
+
+/// All tests, up to the first workspace in which one fails. Returns also which have
+/// skipped themselves.
+fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
+    let note = skipped_tests_file()?;
+    let mut tally = Tally::default();
     for (name, workspace) in
         [("tests of the host", Workspace::Host), ("tests of the examples", Workspace::Examples)]
     {
         let mut test = workspace.cargo();
-        test.args(["test", "--workspace"]).env(EXAMPLES, examples::default_folder()).env(SKIPPED, &skipped);
+        test.args(["test", "--workspace", "--no-fail-fast"]);
+        test.env(EXAMPLES, examples::default_folder()).env(SKIPPED, &note);
         if !filter.is_empty() {
             test.arg("--").args(filter);
         }
-        step(name, &mut test)?;
+        step(name, &mut test, |test| run_watching(test, |line| tally.read(line)))
+            .map_err(|problem| format!("{problem}\nSo far {tally}."))?;
     }
-    left_out
-        .extend(fs::read_to_string(&skipped).unwrap_or_default().lines().map(|line| format!("test {line}")));
-    summarise(&left_out, begun)
+    let skipped = fs::read_to_string(&note).unwrap_or_default();
+    let skipped: Vec<String> = skipped.lines().map(|line| format!("test {line}")).collect();
+    tally.skip(u32::try_from(skipped.len()).unwrap_or(u32::MAX));
+    Ok((tally, skipped))
 }
 
 /// Runs one check, and says how to repeat it alone.
-fn step(name: &str, command: &mut Command) -> Result<(), String> {
+fn step(
+    name: &str,
+    command: &mut Command,
+    run: impl FnOnce(&mut Command) -> Result<(), String>,
+) -> Result<(), String> {
     announce(name);
-    run_program(command).map_err(|_| {
+    let begun = Instant::now();
+    run(command).map_err(|_| {
         let repository = root();
         let folder = command.get_current_dir().and_then(|folder| folder.strip_prefix(&repository).ok());
         let within = folder.filter(|folder| !folder.as_os_str().is_empty());
         let within = within.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
         format!("{name}: failed. To repeat it alone{within}: {}", typed(command))
-    })
+    })?;
+    eprintln!("({} s)", begun.elapsed().as_secs());
+    Ok(())
 }
 
 fn announce(name: &str) {
@@ -134,7 +142,15 @@ fn announce(name: &str) {
 /// Returns which are left out. Here, unlike in a demo, none may fail.
 fn build_examples() -> Result<Vec<String>, String> {
     announce("examples");
-    let outcome = examples::build(&examples::default_folder())?;
+    let folder = examples::default_folder();
+    // What can't be built any more must not be tested as it once was.
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(format!("can't empty {}: {error}", folder.display()));
+        }
+        _ => {}
+    }
+    let outcome = examples::build(&folder)?;
     if !outcome.failed.is_empty() {
         return Err(format!(
             "examples: failed. To repeat it alone: cargo xtask examples\n{}",
@@ -156,11 +172,11 @@ fn skipped_tests_file() -> Result<PathBuf, String> {
     Ok(file)
 }
 
-fn summarise(left_out: &[String], begun: Instant) -> Result<(), String> {
+fn summarise(tally: &Tally, left_out: &[String], begun: Instant) -> Result<(), String> {
     if in_ci() && !left_out.is_empty() {
         return Err(nothing_may_be_missing(left_out));
     }
-    println!("\nAll checks passed in {} s.", begun.elapsed().as_secs());
+    println!("\nAll checks passed in {} s: {tally}.", begun.elapsed().as_secs());
     if !left_out.is_empty() {
         println!("{} left out, because a tool is missing:\n  {}", left_out.len(), left_out.join("\n  "));
     }

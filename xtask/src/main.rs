@@ -6,6 +6,7 @@
 //! - `process`: starting other programs
 //! - `stamp`: whether something has to be built again
 //! - `examples`: every example from source, in three languages
+//! - `tally`: counting tests
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
 
@@ -16,6 +17,7 @@ mod demo;
 mod examples;
 mod process;
 mod stamp;
+mod tally;
 
 use std::env;
 use std::ffi::OsString;

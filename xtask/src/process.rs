@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -28,6 +28,27 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     succeeded(command, status)
 }
 
+/// The same, and shows `see` each line that the program prints.
+pub(crate) fn run_watching(command: &mut Command, see: impl FnMut(&str)) -> Result<(), String> {
+    let program = command.stdout(Stdio::piped()).spawn();
+    let mut program = program.map_err(|error| cannot_start(command, &error))?;
+    let copied = copy_lines(program.stdout.take().expect("just piped"), see);
+    let status = program.wait().map_err(|error| format!("can't wait for `{}`: {error}", typed(command)))?;
+    copied.map_err(|error| format!("can't show what `{}` prints: {error}", typed(command)))?;
+    succeeded(command, status)
+}
+
+/// Consumes its source, so that a program can't wait for ever for a reader that gave up.
+fn copy_lines(source: impl io::Read, mut see: impl FnMut(&str)) -> io::Result<()> {
+    for line in BufReader::new(source).split(b'\n') {
+        let mut line = line?;
+        see(&String::from_utf8_lossy(&line));
+        line.push(b'\n');
+        io::stdout().write_all(&line)?;
+    }
+    Ok(())
+}
+
 /// Runs a program silently; what it said is in the error if it fails.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
@@ -35,8 +56,8 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
         for said in [output.stdout, output.stderr] {
             let said = String::from_utf8_lossy(&said);
             if !said.trim().is_empty() {
-                // Writing to a string can't fail.
-                let _ = write!(problem, "\n{}", said.trim_end());
+                problem.push('\n');
+                problem.push_str(said.trim_end());
             }
         }
         problem
@@ -77,6 +98,6 @@ fn succeeded(command: &Command, status: ExitStatus) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", typed(command))) }
 }
 
-fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+fn cannot_start(command: &Command, error: &io::Error) -> String {
     format!("can't start `{}`: {error}", typed(command))
 }
