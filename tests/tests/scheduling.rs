@@ -33,9 +33,8 @@ fn executed(host: &TestHost) -> Vec<Executed> {
 
 /// Most of these runs that were under way at one moment.
 fn peak<'a>(runs: impl Iterator<Item = &'a Executed>) -> i64 {
-    // At the same millisecond, ends come before starts: a slot is free when the run before has ended.
-    let mut changes: Vec<(i64, i64)> =
-        runs.flat_map(|run| [(run.started, 1), (run.finished.max(run.started + 1), -1)]).collect();
+    // Within one millisecond, ends come before starts: a slot is free when the run before has ended.
+    let mut changes: Vec<(i64, i64)> = runs.flat_map(|run| [(run.started, 1), (run.finished, -1)]).collect();
     changes.sort_unstable();
     let under_way = changes.iter().scan(0, |running, (_, change)| {
         *running += change;
