@@ -10,10 +10,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use wasmtime::component::Component;
 
 use crate::model::Version;
+
+/// Most bytes that are kept; room for some fifty versions of an interpreter with
+/// its libraries, or thousands of a small task. What was not used for the longest
+/// time goes first.
+const MAX_BYTES: u64 = 2 << 30;
 
 /// The folder of compiled code, for one configuration of the engine.
 pub(super) struct CodeCache {
@@ -63,6 +69,8 @@ impl CodeCache {
             tracing::warn!(path = %path.display(), "compiled code is damaged; compiling again");
             return None;
         }
+        // When it was used last, for `make_room`.
+        let _ = File::open(digest_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
         // SAFETY: the file has the content that this host (or one before it) wrote; the data folder is the
         // host's alone, which is what every file in it rests on.
         match unsafe { Component::deserialize_file(engine, path) } {
@@ -78,7 +86,35 @@ impl CodeCache {
         fs::create_dir_all(&self.folder)?;
         self.write_whole(path, code)?;
         // Last, so that a digest never stands beside unfinished code.
-        self.write_whole(&digest_path(path), Version::of(code).to_string().as_bytes())
+        self.write_whole(&digest_path(path), Version::of(code).to_string().as_bytes())?;
+        self.make_room(MAX_BYTES)
+    }
+
+    /// Removes what was not used for the longest time, until at most `limit` bytes are
+    /// kept. Who has a file mapped keeps it.
+    fn make_room(&self, limit: u64) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension == "sha256") {
+                continue;
+            }
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            // What a host that was killed left unfinished has no digest, and counts by its own age.
+            let used = fs::metadata(digest_path(&path)).and_then(|digest| digest.modified());
+            kept.push((used.or(metadata.modified())?, metadata.len(), path));
+        }
+        let mut bytes: u64 = kept.iter().map(|(_, len, _)| len).sum();
+        kept.sort();
+        for (_, len, path) in kept {
+            if bytes <= limit {
+                break;
+            }
+            let _ = fs::remove_file(digest_path(&path));
+            fs::remove_file(&path)?;
+            bytes -= len;
+        }
+        Ok(())
     }
 
     fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()> {
@@ -95,4 +131,31 @@ impl CodeCache {
 
 fn digest_path(path: &Path) -> PathBuf {
     path.with_extension("sha256")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = CodeCache::new(folder.path().to_owned(), &wasmtime::Engine::default());
+        let path = |name: &str| folder.path().join(format!("{name}.cwasm"));
+        let long_ago = SystemTime::now() - Duration::from_secs(1000);
+        for (nth, name) in ["oldest", "used", "newest"].into_iter().enumerate() {
+            cache.write(&path(name), &[0; 100]).unwrap();
+            let time = long_ago + Duration::from_secs(nth as u64);
+            for file in [path(name), digest_path(&path(name))] {
+                File::open(file).unwrap().set_modified(time).unwrap();
+            }
+        }
+        File::open(digest_path(&path("used"))).unwrap().set_modified(SystemTime::now()).unwrap();
+        cache.make_room(250).unwrap();
+        assert!(!path("oldest").exists() && !digest_path(&path("oldest")).exists());
+        cache.make_room(100).unwrap();
+        assert!(path("used").exists() && !path("newest").exists());
+    }
 }

@@ -84,8 +84,12 @@ pub(super) fn scan(root: &Path) -> io::Result<Scan> {
         };
         // A name that is no text is no app's, and not that of the top.
         let name = app.file_name().unwrap_or_default().to_string_lossy();
-        for path in entries.flatten().map(|entry| entry.path()) {
-            scan.add(root, Some(&name), &path, fs::metadata(&path));
+        for entry in entries {
+            match entry.map(|entry| entry.path()) {
+                Ok(path) => scan.add(root, Some(&name), &path, fs::metadata(&path)),
+                // What could not be listed is not gone.
+                Err(_) => scan.unreadable.push(app.strip_prefix(root).unwrap_or(&app).to_owned()),
+            }
         }
     }
     Ok(scan)
