@@ -113,11 +113,16 @@ fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
 }
 
-fn text(value: &Value) -> String {
+/// A text of the host's answer; empty if it is none.
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// What has to be escaped in a part of a path.
+const PATH: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// A part of a path, whatever the user typed.
 pub(super) fn encoded(part: &str) -> String {
-    form_urlencoded::byte_serialize(part.as_bytes()).collect()
+    percent_encoding::utf8_percent_encode(part, PATH).to_string()
 }

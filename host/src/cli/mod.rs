@@ -5,6 +5,7 @@ mod exit;
 mod follow;
 mod lists;
 mod serve;
+mod signals;
 mod start;
 
 use clap::{Args, Parser, Subcommand};
@@ -44,6 +45,20 @@ enum Command {
     /// Ask a run to end
     #[command(after_help = "Example: streamtask cancel 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Cancel(lists::Cancel),
+    /// Hold a run where it is, whatever it is doing
+    #[command(after_help = "Example: streamtask pause 01a1fd4d-9534-72e4-9e57-caaddbe15625")]
+    Pause(signals::Hold),
+    /// Let a run go on that is held
+    #[command(after_help = "Example: streamtask resume 01a1fd4d-9534-72e4-9e57-caaddbe15625")]
+    Resume(signals::Hold),
+    /// Send a signal to a run
+    #[command(
+        after_help = "Example: streamtask signal 01a1fd4d-9534-72e4-9e57-caaddbe15625 approve '{\"by\":\"Ada\"}'"
+    )]
+    Signal(signals::Signal),
+    /// Set a parameter that a run reads
+    #[command(after_help = "Example: streamtask set 01a1fd4d-9534-72e4-9e57-caaddbe15625 speed 2")]
+    Set(signals::Set),
 }
 
 /// Which host a client's command speaks to.
@@ -75,6 +90,10 @@ pub fn run() -> Exit {
             Command::Tail(command) => command.run().await,
             Command::Runs(command) => command.run().await,
             Command::Cancel(command) => command.run().await,
+            Command::Pause(command) => command.run("pause").await,
+            Command::Resume(command) => command.run("resume").await,
+            Command::Signal(command) => command.run().await,
+            Command::Set(command) => command.run().await,
         }
     });
     // Not waiting for threads that read a terminal or a slow disk.

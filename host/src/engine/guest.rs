@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::gate::Gate;
 use super::memory::MemoryLimit;
 use super::run::Limits;
 use super::stdio::GuestOutput;
-use crate::model::{NewEvent, Refusal, TaskRef, Version};
+use crate::model::{Json, NewEvent, Refusal, Signal, SignalName, TaskRef, Version};
 
 /// Random bytes a guest gets at once; the host has to make them in memory.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
@@ -61,6 +62,19 @@ pub trait GuestHost: Send + Sync + 'static {
     /// the key.
     async fn save_checkpoint(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal>;
 
+    /// Takes the oldest signal that waits, of that name if one is given. Not to be
+    /// dropped before it returns: what was taken would be lost.
+    async fn take_signal(&self, name: Option<SignalName>) -> Result<Option<Signal>, RunLost>;
+
+    /// How many signals came so far.
+    fn signals(&self) -> u64;
+
+    /// Waits until more than so many have come.
+    async fn more_signals(&self, than: u64);
+
+    /// The present value of a parameter.
+    fn parameter(&self, name: &str) -> Option<Json>;
+
     /// The value kept last.
     async fn load_checkpoint(&self, key: String) -> Result<Option<Vec<u8>>, Refusal>;
 }
@@ -74,8 +88,9 @@ pub struct RunLost;
 pub(super) struct Guest {
     pub(super) host: Arc<dyn GuestHost>,
     pub(super) limits: Limits,
-    /// When the attempt must be over.
-    pub(super) deadline: Option<Instant>,
+    /// When the attempt must be over, if it is never held.
+    deadline: Option<Instant>,
+    pub(super) gate: Arc<Gate>,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
     wasi: WasiCtx,
@@ -83,13 +98,14 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(host: Arc<dyn GuestHost>, limits: Limits) -> Self {
+    pub(super) fn new(host: Arc<dyn GuestHost>, limits: Limits, gate: Arc<Gate>) -> Self {
         let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes);
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             host,
             deadline: limits.deadline.map(deadline_in),
+            gate,
             memory: MemoryLimit::new(limits.memory_bytes),
             limits,
             wasi: WasiCtxBuilder::new()
@@ -103,6 +119,13 @@ impl Guest {
             output,
             table,
         }
+    }
+}
+
+impl Guest {
+    /// When the attempt must be over, as things are. Moves on while it is held.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline.map(|deadline| deadline + self.gate.closed_for())
     }
 }
 

@@ -11,11 +11,15 @@ use super::bindings::streamtask::task::types::{Error, ErrorCode};
 use super::bindings::streamtask::task::{checkpoints, control, events, run, types};
 use super::guest::Guest;
 use crate::model::{
-    Channel, Content, ContentType, EventType, Json, MAX_NAME_BYTES, NewEvent, Refusal, RefusalCode, Timestamp,
+    Channel, Content, ContentType, EventType, Json, MAX_NAME_BYTES, NewEvent, Refusal, RefusalCode,
+    SignalName, Timestamp,
 };
 
 /// Largest checkpoint in bytes; larger state belongs into a file.
 const MAX_CHECKPOINT_BYTES: usize = 1 << 20;
+
+/// Longer than anything waits.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Adds everything that a guest may import.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -126,7 +130,7 @@ impl run::Host for Guest {
     }
 
     async fn remaining_ms(&mut self) -> wasmtime::Result<Option<u32>> {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Ok(left.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX)))
     }
 }
@@ -145,22 +149,40 @@ impl control::Host for Guest {
         })
     }
 
-    /// Nobody can send signals yet, so this waits as if none came.
     async fn receive_signal(
         &mut self,
-        _name: Option<String>,
+        name: Option<String>,
         timeout_ms: Option<u32>,
     ) -> wasmtime::Result<Option<control::Signal>> {
-        match timeout_ms {
-            Some(ms) => drop(self.sleep_ms(ms).await?),
-            None => self.host.cancelled().await,
-        }
-        Ok(None)
+        let name = match name.map(|name| SignalName::parse(&name)).transpose() {
+            Ok(name) => name,
+            // No signal has such a name, so none will ever come.
+            Err(_) => return Ok(None),
+        };
+        let time_is_over = sleep(timeout_ms.map_or(FOREVER, |ms| Duration::from_millis(ms.into())));
+        tokio::pin!(time_is_over);
+        let signal = loop {
+            // Counted before looking: what comes in between ends the wait.
+            let seen = self.host.signals();
+            let taken = self.host.take_signal(name.clone()).await?;
+            if taken.is_some() {
+                break taken;
+            }
+            tokio::select! {
+                biased;
+                () = self.host.more_signals(seen) => {}
+                () = self.host.cancelled() => break None,
+                () = &mut time_is_over => break None,
+            }
+        };
+        Ok(signal.map(|signal| control::Signal {
+            name: signal.name.as_str().to_owned(),
+            payload: signal.payload.into_string(),
+        }))
     }
 
-    /// Nobody can set parameters yet.
-    async fn parameter(&mut self, _name: String) -> wasmtime::Result<Option<String>> {
-        Ok(None)
+    async fn parameter(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.host.parameter(&name).map(Json::into_string))
     }
 }
 

@@ -13,7 +13,7 @@ use super::Engine;
 use super::bindings::TaskPre;
 use super::guest::{Guest, GuestHost, RunInfo, RunLost};
 use super::run::{self, Limits, Vacancies};
-use crate::model::{NewEvent, Refusal, RefusalCode, TaskRef, Version};
+use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Time for `describe`, which returns a constant. It includes starting an
 /// interpreter, for languages that need one.
@@ -186,6 +186,22 @@ impl GuestHost for NoRun {
 
     async fn save_checkpoint(&self, _key: String, _value: Option<Vec<u8>>) -> Result<(), Refusal> {
         Err(no_run())
+    }
+
+    async fn take_signal(&self, _name: Option<SignalName>) -> Result<Option<Signal>, RunLost> {
+        Ok(None)
+    }
+
+    fn signals(&self) -> u64 {
+        0
+    }
+
+    async fn more_signals(&self, _than: u64) {
+        std::future::pending().await
+    }
+
+    fn parameter(&self, _name: &str) -> Option<Json> {
+        None
     }
 
     async fn load_checkpoint(&self, _key: String) -> Result<Option<Vec<u8>>, Refusal> {

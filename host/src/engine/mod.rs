@@ -11,6 +11,7 @@
 
 mod bindings;
 mod code;
+mod gate;
 mod guest;
 mod imports;
 mod load;
@@ -33,6 +34,7 @@ use self::guest::Guest;
 use self::run::Vacancies;
 use self::ticker::Ticker;
 
+pub use gate::Gate;
 pub use guest::{GuestHost, RunInfo, RunLost};
 pub use load::{LoadError, Metadata, Program};
 pub use pool::Allocation;

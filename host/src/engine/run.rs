@@ -1,13 +1,17 @@
 //! One attempt: instantiate, call `process`, and say how it ended.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep_until, timeout};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::bindings::streamtask::task::types::Failure;
+use super::gate::Gate;
 use super::guest::{Guest, GuestHost, RunLost};
 use super::load::Program;
 use crate::model::{ErrorKind, Json, RunError};
@@ -44,6 +48,8 @@ pub struct Attempt {
     pub host: Arc<dyn GuestHost>,
     /// What it may use.
     pub limits: Limits,
+    /// Holds it.
+    pub gate: Arc<Gate>,
 }
 
 /// How an attempt ended.
@@ -62,7 +68,7 @@ impl Attempt {
     pub async fn run(self) -> Exit {
         let Program { pre, vacancies, .. } = &self.program;
         let (called, guest) = loop {
-            let mut store = store(pre.engine(), Arc::clone(&self.host), self.limits);
+            let mut store = store(pre.engine(), Arc::clone(&self.host), self.limits, Arc::clone(&self.gate));
             let called = within_deadline(&mut store, async |store| {
                 let task = pre.instantiate_async(&mut *store).await?;
                 task.call_process(store, self.input.as_str()).await
@@ -93,7 +99,7 @@ pub(super) async fn describe(
 ) -> Result<String, RunError> {
     let Program { pre, vacancies, .. } = program;
     let (called, guest) = loop {
-        let mut store = store(pre.engine(), Arc::clone(&host), limits);
+        let mut store = store(pre.engine(), Arc::clone(&host), limits, Arc::default());
         let called = within_deadline(&mut store, async |store| {
             let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
@@ -144,8 +150,13 @@ impl Vacancies {
 }
 
 /// A store with every limit armed.
-fn store(engine: &wasmtime::Engine, host: Arc<dyn GuestHost>, limits: Limits) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(host, limits));
+fn store(
+    engine: &wasmtime::Engine,
+    host: Arc<dyn GuestHost>,
+    limits: Limits,
+    gate: Arc<Gate>,
+) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(host, limits, gate));
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(MAX_CALL_BYTES);
     store.set_epoch_deadline(1);
@@ -160,19 +171,36 @@ enum Stop {
     Error(wasmtime::Error),
 }
 
-/// Runs `call` until the guest's deadline. The time limit is outside of the
-/// guest, so that it also ends one that waits in a call to the host.
+/// Runs `call` until the guest's deadline, while its gate is open. Both are outside
+/// of the guest, so that they also reach one that waits in a call to the host.
 async fn within_deadline<T>(
     store: &mut Store<Guest>,
     call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
 ) -> Result<T, Stop> {
-    match store.data().deadline {
-        None => call(store).await.map_err(Stop::Error),
-        Some(deadline) => match timeout_at(deadline, call(store)).await {
-            Ok(called) => called.map_err(Stop::Error),
-            Err(_) => Err(Stop::Deadline),
-        },
-    }
+    let gate = Arc::clone(&store.data().gate);
+    let deadline = store.data().deadline();
+    let held_before = gate.closed_for();
+    let mut timer = pin!(deadline.map(sleep_until));
+    let mut called = pin!(call(store));
+    poll_fn(|context| {
+        if gate.holds(context) {
+            return Poll::Pending;
+        }
+        if let Poll::Ready(called) = called.as_mut().poll(context) {
+            return Poll::Ready(called.map_err(Stop::Error));
+        }
+        if let (Some(mut timer), Some(deadline)) = (timer.as_mut().as_pin_mut(), deadline) {
+            let deadline = deadline + (gate.closed_for() - held_before);
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.poll(context).is_ready() {
+                return Poll::Ready(Err(Stop::Deadline));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 fn checked_output(text: String, limit: usize) -> Result<Json, RunError> {

@@ -83,6 +83,11 @@ impl Client {
         self.json(Method::POST, path, headers, body).await
     }
 
+    /// `PUT`, answered with JSON.
+    pub async fn put(&self, path: &str, body: Bytes) -> Result<Value, ClientError> {
+        self.json(Method::PUT, path, &[], body).await
+    }
+
     async fn json(
         &self,
         method: Method,

@@ -19,6 +19,7 @@ mod request;
 mod routes;
 mod runs;
 mod server;
+mod signals;
 mod stream;
 mod tasks;
 

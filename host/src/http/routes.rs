@@ -10,7 +10,8 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, cors, health, runs, stream, tasks};
+use super::{Api, cors, health, runs, signals, stream, tasks};
+use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
 #[derive(Clone, Copy)]
@@ -24,6 +25,11 @@ enum Resource {
     Runs,
     Run,
     Cancel,
+    Pause,
+    Resume,
+    Signal,
+    Parameters,
+    Parameter,
     Stream,
 }
 
@@ -39,6 +45,11 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs", Resource::Runs),
         ("/api/runs/{run}", Resource::Run),
         ("/api/runs/{run}/cancel", Resource::Cancel),
+        ("/api/runs/{run}/pause", Resource::Pause),
+        ("/api/runs/{run}/resume", Resource::Resume),
+        ("/api/runs/{run}/signals/{name}", Resource::Signal),
+        ("/api/runs/{run}/parameters", Resource::Parameters),
+        ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
     ];
     for (path, resource) in routes {
@@ -51,7 +62,8 @@ impl Resource {
     /// The method it answers to besides `OPTIONS`; `GET` includes `HEAD`.
     const fn method(self) -> Method {
         match self {
-            Self::TaskRuns | Self::Cancel => Method::POST,
+            Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal => Method::POST,
+            Self::Parameter => Method::PUT,
             _ => Method::GET,
         }
     }
@@ -117,11 +129,28 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Runs => runs::list(api, &query).await,
         Resource::Run => runs::get(api, part("run")).await,
         Resource::Cancel => runs::cancel(api, part("run")).await,
+        Resource::Pause => signals::hold(api, part("run"), true).await,
+        Resource::Resume => signals::hold(api, part("run"), false).await,
+        Resource::Signal => {
+            let body = request::body(body, MAX_SIGNAL_BYTES).await?;
+            signals::signal(api, part("run"), &name(part("name"))?, body).await
+        }
+        Resource::Parameters => signals::parameters(api, part("run")).await,
+        Resource::Parameter => {
+            let body = request::body(body, MAX_SIGNAL_BYTES).await?;
+            signals::set_parameter(api, part("run"), &name(part("name"))?, body).await
+        }
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
             stream::get(api, &parts.headers, &query, path).await
         }
     }
+}
+
+/// A name in a path, which may have characters that a path can't.
+fn name(encoded: &str) -> Result<String, Problem> {
+    let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8();
+    decoded.map(Into::into).map_err(|_| Problem::bad_request("invalid-name", "the name is not UTF-8"))
 }
 
 fn options(resource: Resource) -> Response {

@@ -69,9 +69,11 @@ pub(super) async fn start(
 
 /// An empty body is an empty object: many tasks need no input.
 fn input(body: Bytes) -> Result<Json, Problem> {
-    if body.is_empty() {
-        return Ok(Json::trusted("{}".to_owned()));
-    }
+    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { body_json(body) }
+}
+
+/// A body that has to be JSON.
+pub(super) fn body_json(body: Bytes) -> Result<Json, Problem> {
     let text = String::from_utf8(body.into()).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Problem::bad_request("invalid-json", format!("the body is not UTF-8 at byte {at}"))
@@ -154,16 +156,16 @@ pub(super) async fn get(api: &Api, id: &str) -> Result<Response, Problem> {
     Ok(json::response(StatusCode::OK, &RunJson::from(&run)))
 }
 
-async fn find(api: &Api, id: &str) -> Result<Run, Problem> {
+pub(super) async fn find(api: &Api, id: &str) -> Result<Run, Problem> {
     let run = api.storage.run(&parse_id(id)?).await?;
     run.ok_or_else(|| unknown(id))
 }
 
-fn parse_id(id: &str) -> Result<RunId, Problem> {
+pub(super) fn parse_id(id: &str) -> Result<RunId, Problem> {
     RunId::parse(id).map_err(|_| unknown(id))
 }
 
-fn unknown(id: &str) -> Problem {
+pub(super) fn unknown(id: &str) -> Problem {
     Problem::not_found("unknown-run", format!("there is no run {id:?}"))
 }
 
@@ -176,10 +178,11 @@ pub(super) async fn cancel(api: &Api, id: &str) -> Result<Response, Problem> {
         Cancelled::AlreadyEnded(run) if run.status == RunStatus::Cancelled => {
             Ok(json::response(StatusCode::OK, &RunJson::from(&run)))
         }
-        Cancelled::AlreadyEnded(run) => {
-            let detail = format!("the run has already ended as {}", run.status.as_str());
-            Err(Problem::new(StatusCode::CONFLICT, "already-ended", detail)
-                .with("status_of_run", run.status.as_str()))
-        }
+        Cancelled::AlreadyEnded(run) => Err(already_ended(&run)),
     }
+}
+
+pub(super) fn already_ended(run: &Run) -> Problem {
+    let detail = format!("the run has already ended as {}", run.status.as_str());
+    Problem::new(StatusCode::CONFLICT, "already-ended", detail).with("status_of_run", run.status.as_str())
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Json, RunError, RunStatus, Timestamp, Version};
+use super::{Json, RunError, RunStatus, SignalName, Timestamp, Version};
 
 /// Types with this prefix are the host's; guests can't send them.
 pub const HOST_PREFIX: &str = "run.";
@@ -227,6 +227,26 @@ impl NewEvent {
     /// `run.retrying`: `attempt` will follow, because of `reason`.
     pub fn retrying(attempt: u32, reason: &RunError) -> Self {
         Self::of_host("retrying", &serde_json::json!({ "attempt": attempt, "error": reason }))
+    }
+
+    /// `run.paused`: the run is held where it is.
+    pub fn paused() -> Self {
+        Self::of_host("paused", &serde_json::json!({}))
+    }
+
+    /// `run.resumed`: it goes on.
+    pub fn resumed() -> Self {
+        Self::of_host("resumed", &serde_json::json!({}))
+    }
+
+    /// `run.signal`: someone sent the run a signal. Its payload is between the two.
+    pub fn signalled(name: &SignalName) -> Self {
+        Self::of_host("signal", &serde_json::json!({ "name": name.as_str() }))
+    }
+
+    /// `run.parameter`: someone set a parameter of the run.
+    pub fn parameter(name: &SignalName, value: &Json) -> Self {
+        Self::of_host("parameter", &serde_json::json!({ "name": name.as_str(), "value": value }))
     }
 
     /// What the event costs while it waits in memory, in bytes. The fixed part

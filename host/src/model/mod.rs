@@ -7,6 +7,7 @@ mod event;
 mod json;
 mod progress;
 mod run;
+mod signal;
 mod task;
 mod time;
 
@@ -20,5 +21,6 @@ pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
     RunKey, RunStatus,
 };
+pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};
 pub use task::{AppName, MAX_TASK_NAME_BYTES, TaskName, TaskRef, Version};
 pub use time::Timestamp;

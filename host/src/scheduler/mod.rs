@@ -8,9 +8,11 @@
 //! executed and dropped.
 
 mod claiming;
+mod mailbox;
 mod recovery;
 mod run_host;
 mod runner;
+mod signals;
 mod slots;
 
 use std::collections::HashMap;

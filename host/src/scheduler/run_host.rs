@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
-
+use super::runner::Control;
 use crate::engine::{GuestHost, RunInfo, RunLost};
 use crate::event_log::RunLog;
-use crate::model::{NewEvent, Refusal, RefusalCode};
+use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName};
 use crate::storage::{Storage, StorageError};
+use async_trait::async_trait;
+
+/// Pause before storage is asked again that did not answer.
+const STORAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Connects a guest with the log and the checkpoints of its run.
 pub(super) struct RunHost {
     pub(super) info: RunInfo,
     pub(super) log: Arc<RunLog>,
     pub(super) storage: Arc<dyn Storage>,
-    /// Set once someone asked to cancel the run.
-    pub(super) cancel: CancellationToken,
+    /// What reaches the run from outside.
+    pub(super) control: Arc<Control>,
     /// Whether this or an earlier attempt has saved a checkpoint.
     pub(super) has_checkpoint: AtomicBool,
 }
@@ -53,11 +56,11 @@ impl GuestHost for RunHost {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
+        self.control.cancel.is_cancelled()
     }
 
     async fn cancelled(&self) {
-        self.cancel.cancelled().await;
+        self.control.cancel.cancelled().await;
     }
 
     async fn save_checkpoint(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
@@ -66,6 +69,41 @@ impl GuestHost for RunHost {
             self.has_checkpoint.store(true, Ordering::Relaxed);
         }
         saved.map_err(refusal)
+    }
+
+    async fn take_signal(&self, name: Option<SignalName>) -> Result<Option<Signal>, RunLost> {
+        let mailbox = &self.control.mailbox;
+        while mailbox.take_hint() {
+            match self.storage.take_signal(self.log.run(), self.log.fence(), name.clone()).await {
+                Ok(taken) => {
+                    // With a name, those of others may be left.
+                    if taken.is_some() || name.is_some() {
+                        mailbox.keep_hint();
+                    }
+                    return Ok(taken);
+                }
+                Err(StorageError::Fenced) => return Err(RunLost),
+                // The signals are there; that storage can't be read passes.
+                Err(_) => {
+                    mailbox.keep_hint();
+                    tokio::time::sleep(STORAGE_PAUSE).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn signals(&self) -> u64 {
+        self.control.mailbox.count()
+    }
+
+    async fn more_signals(&self, than: u64) {
+        self.control.mailbox.more(than).await;
+    }
+
+    fn parameter(&self, name: &str) -> Option<Json> {
+        let name = SignalName::parse(name).ok()?;
+        self.control.mailbox.parameter(&name)
     }
 
     async fn load_checkpoint(&self, key: String) -> Result<Option<Vec<u8>>, Refusal> {

@@ -8,9 +8,10 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
+use super::mailbox::Mailbox;
 use super::run_host::RunHost;
 use super::slots::Slot;
-use crate::engine::{Attempt, Exit, RunInfo};
+use crate::engine::{Attempt, Exit, Gate, RunInfo};
 use crate::event_log::RunLog;
 use crate::model::{ErrorKind, NewEvent, Outcome, RunError};
 use crate::registry::Task;
@@ -18,13 +19,17 @@ use crate::storage::{Claimed, StorageError};
 
 /// How a run under way is reached.
 pub(super) struct Control {
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
+    pub(super) gate: Arc<Gate>,
+    pub(super) mailbox: Mailbox,
+    pub(super) log: Arc<RunLog>,
 }
 
 impl Control {
-    /// Asks the run to end; the grace time begins.
+    /// Asks the run to end; the grace time begins, and a run that is held goes on.
     pub(super) fn cancel(&self) {
         self.cancel.cancel();
+        self.gate.open();
     }
 }
 
@@ -42,12 +47,19 @@ enum Ended {
 /// the run has ended.
 pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
     let id = claimed.run.key.id.clone();
-    let control = Arc::new(Control { cancel: CancellationToken::new() });
+    let log = scheduler.log.open(&claimed);
+    let control = Arc::new(Control {
+        cancel: CancellationToken::new(),
+        gate: Arc::default(),
+        mailbox: Mailbox::new(),
+        log: Arc::clone(&log),
+    });
     if claimed.run.cancel_requested_at.is_some() {
         control.cancel();
     }
     scheduler.controls.lock().expect("no panic while held").insert(id.clone(), Arc::clone(&control));
-    let log = scheduler.log.open(&claimed);
+    // Nobody can have set any before a run that never waited.
+    let may_have_parameters = claimed.last_seq > 1;
     let host = Arc::new(RunHost {
         info: RunInfo {
             id: id.to_string(),
@@ -58,7 +70,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         },
         log: Arc::clone(&log),
         storage: Arc::clone(&scheduler.storage),
-        cancel: control.cancel.clone(),
+        control: Arc::clone(&control),
         has_checkpoint: AtomicBool::new(claimed.has_checkpoint),
     });
     let attempt = Attempt {
@@ -66,9 +78,13 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         input: claimed.run.input,
         host: Arc::clone(&host) as _,
         limits: scheduler.config.limits,
+        gate: Arc::clone(&control.gate),
     };
     let running = Arc::clone(scheduler);
     let execution = scheduler.tasks.track_future(async move {
+        if may_have_parameters {
+            running.load_parameters(&log, &control).await;
+        }
         let ended = running.execute(attempt, &control).await;
         running.settle(&log, &host, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
@@ -78,6 +94,13 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
 }
 
 impl Scheduler {
+    async fn load_parameters(&self, log: &RunLog, control: &Control) {
+        match self.storage.parameters(log.run().no).await {
+            Ok(stored) => control.mailbox.set_missing(stored),
+            Err(error) => tracing::warn!(run = %log.run().id, %error, "could not read the run's parameters"),
+        }
+    }
+
     /// Executes until the attempt ends or is ended. In every case the guest is
     /// gone when this returns.
     async fn execute(&self, attempt: Attempt, control: &Control) -> Ended {
@@ -99,7 +122,7 @@ impl Scheduler {
 
     /// Writes how the attempt ended.
     async fn settle(&self, log: &Arc<RunLog>, host: &RunHost, ended: Ended) {
-        let asked = host.cancel.is_cancelled();
+        let asked = host.control.cancel.is_cancelled();
         let settled = match ended {
             Ended::Exit(Exit::Lost) => Err(StorageError::Fenced),
             // Once it was asked to end, any end is the one that was asked for.

@@ -1,6 +1,6 @@
-//! What is kept: runs, their events, their checkpoints.
+//! What is kept: runs, their events, their checkpoints, messages to them.
 //!
-//! Two small traits that every backend passes the same [`conformance`] suite
+//! Three small traits that every backend passes the same [`conformance`] suite
 //! for. [`sqlite`] is the embedded one. The traits take what many hosts on one
 //! database need: a claim has an owner, a lease and a fence, and `seq` is
 //! assigned in the transaction that appends.
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{
-    Event, Fence, HostId, Json, Labels, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, TaskRef, Timestamp,
-    Version,
+    Event, Fence, HostId, Json, Labels, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Signal, SignalName,
+    TaskRef, Timestamp, Version,
 };
 
 /// Why storage did not do what it was asked.
@@ -188,6 +188,51 @@ pub trait Runs: Send + Sync + 'static {
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
 }
 
+/// What became of a message to a run.
+#[derive(Debug)]
+pub enum Reached {
+    /// There is no such run.
+    NotFound,
+    /// It has ended, and hears nothing any more.
+    AlreadyEnded(Run),
+    /// It was so already, and nothing was written.
+    Unchanged(Run),
+    /// It is under way: its owner has to be told, and tells so in the run's log.
+    Owner(Run),
+    /// Nobody owns it now. The log tells so, and its next owner will find it.
+    Kept(Run),
+}
+
+/// Most signals that wait for one run; one that never listens must not fill the
+/// disk.
+pub const MAX_WAITING_SIGNALS: u32 = 1_000;
+/// Most parameters of one run.
+pub const MAX_PARAMETERS: u32 = 100;
+
+/// Messages to runs.
+#[async_trait]
+pub trait Signals: Send + Sync + 'static {
+    /// Holds a run that waits or is under way, or lets it go on.
+    async fn hold(&self, run: &RunId, hold: bool) -> Result<Reached>;
+
+    /// Keeps a signal until the run takes it.
+    async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached>;
+
+    /// Takes the oldest signal that waits; with a name, the oldest of that name.
+    async fn take_signal(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        name: Option<SignalName>,
+    ) -> Result<Option<Signal>>;
+
+    /// Sets a parameter, in place of its former value.
+    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<Reached>;
+
+    /// All parameters of a run.
+    async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;
+}
+
 /// The events of one run that wait to be appended.
 #[derive(Debug)]
 pub struct Batch {
@@ -248,5 +293,5 @@ pub trait Log: Send + Sync + 'static {
 }
 
 /// A backend.
-pub trait Storage: Runs + Log {}
-impl<T: Runs + Log> Storage for T {}
+pub trait Storage: Runs + Log + Signals {}
+impl<T: Runs + Log + Signals> Storage for T {}

@@ -39,7 +39,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
 
 /// A column that someone has edited by hand into something that is no value of
 /// its kind is an error of the row, not a panic.
-fn parsed<T>(column: usize, value: Option<T>) -> rusqlite::Result<T> {
+pub(super) fn parsed<T>(column: usize, value: Option<T>) -> rusqlite::Result<T> {
     value.ok_or_else(|| {
         let message = "not a value that streamtask wrote".into();
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, message)

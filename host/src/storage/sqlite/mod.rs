@@ -16,6 +16,7 @@ mod list;
 mod readers;
 mod runs;
 mod schema;
+mod signals;
 mod state;
 mod writer;
 
@@ -30,9 +31,10 @@ use rusqlite::Connection;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Log, NewRun, Outbox, Result, RunFilter, Runs, Submitted,
+    Cancelled, ClaimRequest, Claimant, Claimed, Log, NewRun, Outbox, Reached, Result, RunFilter, Runs,
+    Signals, Submitted,
 };
-use crate::model::{Event, Fence, HostId, NewEvent, Outcome, Run, RunId, RunKey};
+use crate::model::{Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName};
 
 /// Name of the database within the data folder.
 const DATABASE: &str = "streamtask.db";
@@ -183,6 +185,38 @@ impl Runs for Sqlite {
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>> {
         self.readers.read(move |db| list::matching(db, &filter)).await
+    }
+}
+
+#[async_trait]
+impl Signals for Sqlite {
+    async fn hold(&self, run: &RunId, hold: bool) -> Result<Reached> {
+        let run = run.clone();
+        self.writer.call(move |tx| signals::hold(tx, &run, hold)).await
+    }
+
+    async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached> {
+        let run = run.clone();
+        self.writer.call(move |tx| signals::signal(tx, &run, &signal)).await
+    }
+
+    async fn take_signal(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        name: Option<SignalName>,
+    ) -> Result<Option<Signal>> {
+        let run = run.clone();
+        self.writer.call(move |tx| signals::take_signal(tx, &run, fence, name.as_ref())).await
+    }
+
+    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<Reached> {
+        let run = run.clone();
+        self.writer.call(move |tx| signals::set_parameter(tx, &run, &name, &value)).await
+    }
+
+    async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
+        self.readers.read(move |db| signals::parameters(db, run)).await
     }
 }
 

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::list::LabelsColumn;
 use super::state::{Applied, Tx};
-use super::{checkpoints, claims, events, list};
+use super::{checkpoints, claims, events, list, signals};
 use crate::model::{Event, Fence, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
@@ -128,11 +128,17 @@ pub(super) fn requeue(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, event: &NewEv
     };
     let seq = live.last_seq + 1;
     events::insert(tx.db, run.no, seq, live.attempt, std::slice::from_ref(event))?;
-    tx.db
-        .prepare_cached("UPDATE runs SET status = 'queued', owner = NULL WHERE no = ?1")?
-        .execute([run.no])?;
-    let task = task_of(tx, run.no)?;
-    tx.enqueued(task)?;
+    let status: String = tx
+        .db
+        .prepare_cached(
+            "UPDATE runs SET status = iif(status = 'paused', status, 'queued'), owner = NULL WHERE no = ?1 \
+             RETURNING status",
+        )?
+        .query_row([run.no], |row| row.get(0))?;
+    if status == RunStatus::Queued.as_str() {
+        let task = task_of(tx, run.no)?;
+        tx.enqueued(task)?;
+    }
     tx.released(run.no);
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
 }
@@ -144,9 +150,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
         Err(fenced) => return Ok(Err(fenced)),
     };
     tx.released(run.no);
-    if checkpoints::any(tx.db, run.no)? {
-        checkpoints::delete(tx, run.no)?;
-    }
+    forget(tx, run.no)?;
     end(tx, run.no, live.last_seq + 1, live.attempt, outcome).map(Ok)
 }
 
@@ -176,20 +180,33 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     if run.status.is_terminal() {
         return Ok(Ok(Cancelled::AlreadyEnded(run)));
     }
+    let owned = signals::is_owned(tx, &run)?;
+    // A run that is held goes on, to clean up.
     tx.db
         .prepare_cached(
-            "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?2) WHERE no = ?1",
+            "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?2), \
+             status = iif(owner IS NULL, status, 'running') WHERE no = ?1",
         )?
         .execute(params![run.key.no, Timestamp::now().as_millis()])?;
-    if run.status != RunStatus::Queued {
+    if owned {
         return Ok(Ok(Cancelled::Requested(list::by_no(tx.db, run.key.no)?)));
     }
     let last = events::last_seq(tx.db, run.key.no)?;
     end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;
-    checkpoints::delete(tx, run.key.no)?;
-    let task = task_of(tx, run.key.no)?;
-    tx.dequeued(task)?;
+    forget(tx, run.key.no)?;
+    if run.status == RunStatus::Queued {
+        let task = task_of(tx, run.key.no)?;
+        tx.dequeued(task)?;
+    }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
+}
+
+/// Forgets what only a next attempt would need.
+fn forget(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
+    if checkpoints::any(tx.db, run)? {
+        checkpoints::delete(tx, run)?;
+    }
+    signals::forget(tx, run)
 }
 
 fn task_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<i64> {

@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -121,6 +121,24 @@ pub(super) fn check(db: &Connection) -> Result<usize, OpenError> {
     }
     Ok(version)
 }
+
+/// Messages to runs.
+const V2: &str = "
+CREATE TABLE signals (
+    no      INTEGER PRIMARY KEY,              -- oldest first
+    run     INTEGER NOT NULL,                 -- runs.no
+    name    TEXT NOT NULL,
+    payload TEXT NOT NULL                     -- JSON
+) STRICT;
+CREATE INDEX signals_by_run ON signals (run, no);
+
+CREATE TABLE parameters (
+    run   INTEGER NOT NULL,                   -- runs.no
+    name  TEXT NOT NULL,
+    value TEXT NOT NULL,                      -- JSON
+    PRIMARY KEY (run, name)
+) STRICT, WITHOUT ROWID;
+";
 
 /// Brings the database to the present version.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {

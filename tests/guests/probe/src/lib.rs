@@ -60,6 +60,18 @@ impl Guest for Probe {
                 let signal = control::receive_signal(None, None);
                 Ok(json!(signal.map(|signal| signal.name)).to_string())
             }
+            "signals" => signals(&input),
+            "until-parameter" => loop {
+                if let Some(value) = control::parameter(input["name"].as_str().unwrap_or_default()) {
+                    return Ok(value);
+                }
+                control::sleep_ms(2);
+            },
+            "checkpoint-then-wait" => {
+                checkpoints::save("here", b"1").map_err(|error| failure(&error.message))?;
+                send("saved", &json!({}));
+                until_cancelled()
+            }
             "steps" => steps(&input),
             "checkpoints" => checkpoints(&input),
             "flush" => {
@@ -124,6 +136,18 @@ fn flood(count: u64, bytes: usize, pause_ms: u64) -> Result<String, Failure> {
         }
     }
     Ok(count.to_string())
+}
+
+/// The payloads of the first `count` signals; fewer if one does not come in time.
+fn signals(input: &Value) -> Result<String, Failure> {
+    let name = input["name"].as_str();
+    let timeout = input["timeout_ms"].as_u64().map(|ms| ms as u32);
+    let mut payloads: Vec<Value> = Vec::new();
+    while payloads.len() < input["count"].as_u64().unwrap_or(1) as usize {
+        let Some(signal) = control::receive_signal(name, timeout) else { break };
+        payloads.push(serde_json::from_str(&signal.payload).map_err(|error| failure(&error.to_string()))?);
+    }
+    Ok(json!(payloads).to_string())
 }
 
 /// `n` events, `ms` apart; each says how late its timer was.

@@ -1,0 +1,57 @@
+//! Messages to a run: hold it, let it go on, signals, parameters.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+
+use super::body::Response;
+use super::json::RunJson;
+use super::problem::Problem;
+use super::{Api, json, runs};
+use crate::model::{Json, Signal, SignalName};
+use crate::storage::Reached;
+
+/// `POST /api/runs/{run}/pause` and `…/resume`. Doing so again is no error.
+pub(super) async fn hold(api: &Api, id: &str, hold: bool) -> Result<Response, Problem> {
+    let reached = api.scheduler.hold(&runs::parse_id(id)?, hold).await?;
+    answer(id, reached, StatusCode::OK)
+}
+
+/// `POST /api/runs/{run}/signals/{name}`: the body is the payload.
+pub(super) async fn signal(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
+    let payload = if body.is_empty() { Json::trusted("null".to_owned()) } else { runs::body_json(body)? };
+    let signal = Signal { name: parse_name(name)?, payload };
+    let reached = api.scheduler.signal(&runs::parse_id(id)?, signal).await?;
+    answer(id, reached, StatusCode::ACCEPTED)
+}
+
+/// `PUT /api/runs/{run}/parameters/{name}`: the body is the value.
+pub(super) async fn set_parameter(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
+    let value = runs::body_json(body)?;
+    let reached = api.scheduler.set_parameter(&runs::parse_id(id)?, parse_name(name)?, value).await?;
+    answer(id, reached, StatusCode::OK)
+}
+
+/// `GET /api/runs/{run}/parameters`.
+pub(super) async fn parameters(api: &Api, id: &str) -> Result<Response, Problem> {
+    let run = runs::find(api, id).await?;
+    let parameters = api.storage.parameters(run.key.no).await?;
+    let parameters: BTreeMap<&str, &Json> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    Ok(json::response(StatusCode::OK, &parameters))
+}
+
+fn parse_name(name: &str) -> Result<SignalName, Problem> {
+    SignalName::parse(name).map_err(|refusal| Problem::bad_request("invalid-name", refusal.message))
+}
+
+fn answer(id: &str, reached: Reached, status: StatusCode) -> Result<Response, Problem> {
+    match reached {
+        Reached::NotFound => Err(runs::unknown(id)),
+        Reached::AlreadyEnded(run) => Err(runs::already_ended(&run)),
+        Reached::Unchanged(run) | Reached::Owner(run) | Reached::Kept(run) => {
+            Ok(json::response(status, &RunJson::from(&run)))
+        }
+    }
+}

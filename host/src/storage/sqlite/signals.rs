@@ -1,0 +1,149 @@
+//! Messages to runs: held and let go, signals, parameters.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::state::{Applied, Tx};
+use super::{events, list};
+use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName};
+use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
+
+/// See [`Signals::hold`](crate::storage::Signals::hold).
+pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> {
+    let run = match reachable(tx, id)? {
+        Ok(run) => run,
+        Err(reached) => return Ok(Ok(reached)),
+    };
+    if hold == (run.status == RunStatus::Paused) {
+        return Ok(Ok(Reached::Unchanged(run)));
+    }
+    let owned = is_owned(tx, &run)?;
+    let status = match (hold, owned) {
+        (true, _) => RunStatus::Paused,
+        (false, true) => RunStatus::Running,
+        (false, false) => RunStatus::Queued,
+    };
+    tx.db
+        .prepare_cached("UPDATE runs SET status = ?2 WHERE no = ?1")?
+        .execute(params![run.key.no, status.as_str()])?;
+    if !owned {
+        let task = tx.task_no(&run.task)?;
+        if hold { tx.dequeued(task)? } else { tx.enqueued(task)? }
+    }
+    let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };
+    reached(tx, run, owned, &event).map(Ok)
+}
+
+/// See [`Signals::signal`](crate::storage::Signals::signal).
+pub(super) fn signal(tx: &mut Tx<'_>, id: &RunId, signal: &Signal) -> Applied<Reached> {
+    let run = match reachable(tx, id)? {
+        Ok(run) => run,
+        Err(reached) => return Ok(Ok(reached)),
+    };
+    let waiting: u32 = tx
+        .db
+        .prepare_cached("SELECT count(*) FROM signals WHERE run = ?1")?
+        .query_row([run.key.no], |row| row.get(0))?;
+    if waiting >= MAX_WAITING_SIGNALS {
+        let message = format!("{waiting} signals wait already, and the run takes none");
+        return Ok(Err(StorageError::Limit(message)));
+    }
+    tx.db
+        .prepare_cached("INSERT INTO signals (run, name, payload) VALUES (?1, ?2, ?3)")?
+        .execute(params![run.key.no, signal.name.as_str(), signal.payload.as_str()])?;
+    let owned = is_owned(tx, &run)?;
+    reached(tx, run, owned, &NewEvent::signalled(&signal.name)).map(Ok)
+}
+
+/// See [`Signals::take_signal`](crate::storage::Signals::take_signal).
+pub(super) fn take_signal(
+    tx: &mut Tx<'_>,
+    run: &RunKey,
+    fence: Fence,
+    name: Option<&SignalName>,
+) -> Applied<Option<Signal>> {
+    if let Err(fenced) = tx.owned(run.no, fence)? {
+        return Ok(Err(fenced));
+    }
+    let oldest: Option<(i64, String, String)> = tx
+        .db
+        .prepare_cached(
+            "SELECT no, name, payload FROM signals WHERE run = ?1 AND (?2 IS NULL OR name = ?2) \
+             ORDER BY no LIMIT 1",
+        )?
+        .query_row(params![run.no, name.map(SignalName::as_str)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    let Some((no, name, payload)) = oldest else { return Ok(Ok(None)) };
+    tx.db.prepare_cached("DELETE FROM signals WHERE no = ?1")?.execute([no])?;
+    let name = list::parsed(1, SignalName::parse(&name).ok())?;
+    Ok(Ok(Some(Signal { name, payload: Json::trusted(payload) })))
+}
+
+/// See [`Signals::set_parameter`](crate::storage::Signals::set_parameter).
+pub(super) fn set_parameter(
+    tx: &mut Tx<'_>,
+    id: &RunId,
+    name: &SignalName,
+    value: &Json,
+) -> Applied<Reached> {
+    let run = match reachable(tx, id)? {
+        Ok(run) => run,
+        Err(reached) => return Ok(Ok(reached)),
+    };
+    let others: u32 = tx
+        .db
+        .prepare_cached("SELECT count(*) FROM parameters WHERE run = ?1 AND name <> ?2")?
+        .query_row(params![run.key.no, name.as_str()], |row| row.get(0))?;
+    if others >= MAX_PARAMETERS {
+        return Ok(Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters"))));
+    }
+    tx.db
+        .prepare_cached("INSERT OR REPLACE INTO parameters (run, name, value) VALUES (?1, ?2, ?3)")?
+        .execute(params![run.key.no, name.as_str(), value.as_str()])?;
+    let owned = is_owned(tx, &run)?;
+    reached(tx, run, owned, &NewEvent::parameter(name, value)).map(Ok)
+}
+
+/// See [`Signals::parameters`](crate::storage::Signals::parameters).
+pub(super) fn parameters(db: &Connection, run: i64) -> rusqlite::Result<Vec<(SignalName, Json)>> {
+    let mut statement =
+        db.prepare_cached("SELECT name, value FROM parameters WHERE run = ?1 ORDER BY name")?;
+    let rows = statement.query_and_then([run], |row| {
+        let name = list::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
+        Ok((name, Json::trusted(row.get(1)?)))
+    })?;
+    rows.collect()
+}
+
+/// Forgets what waits for a run that has ended. Its parameters stay, as its input
+/// does.
+pub(super) fn forget(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+    tx.db.prepare_cached("DELETE FROM signals WHERE run = ?1")?.execute([run])?;
+    Ok(())
+}
+
+/// The run, if it can still hear something.
+fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, Reached>> {
+    Ok(match list::by_id(tx.db, id)? {
+        None => Err(Reached::NotFound),
+        Some(run) if run.status.is_terminal() => Err(Reached::AlreadyEnded(run)),
+        Some(run) => Ok(run),
+    })
+}
+
+pub(super) fn is_owned(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<bool> {
+    tx.db
+        .prepare_cached("SELECT owner IS NOT NULL FROM runs WHERE no = ?1")?
+        .query_row([run.key.no], |row| row.get(0))
+}
+
+/// Tells of it in the log, if nobody else will.
+fn reached(tx: &Tx<'_>, run: Run, owned: bool, event: &NewEvent) -> rusqlite::Result<Reached> {
+    if !owned {
+        let seq = events::last_seq(tx.db, run.key.no)? + 1;
+        events::insert(tx.db, run.key.no, seq, run.attempt, std::slice::from_ref(event))?;
+    }
+    let run = list::by_no(tx.db, run.key.no)?;
+    Ok(if owned { Reached::Owner(run) } else { Reached::Kept(run) })
+}
