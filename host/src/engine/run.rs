@@ -222,6 +222,7 @@ fn from_failure(failure: Failure) -> RunError {
         code: failure.code,
         details,
         retryable: failure.retryable,
+        retry_after_ms: failure.retry_after_ms.filter(|_| failure.retryable),
         trace: None,
     }
 }

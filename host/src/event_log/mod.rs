@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
-use crate::model::{NewEvent, Outcome, RunId, RunKey};
+use crate::model::{NewEvent, Outcome, RunId, RunKey, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::storage::{Claimed, Result, Storage};
 
@@ -78,9 +78,14 @@ impl EventLog {
     }
 
     /// Puts a run back into the queue, for another attempt, after all it has
-    /// sent. `event` tells the subscribers why.
-    pub async fn requeue(&self, log: &Arc<RunLog>, event: NewEvent) -> Result<()> {
-        let requeued = self.storage.requeue(log.run(), log.fence(), event).await;
+    /// sent. `event` tells the subscribers why. With a time, it waits until then.
+    pub async fn requeue(
+        &self,
+        log: &Arc<RunLog>,
+        event: NewEvent,
+        not_before: Option<Timestamp>,
+    ) -> Result<()> {
+        let requeued = self.storage.requeue(log.run(), log.fence(), event, not_before).await;
         self.close(log);
         requeued.map(drop)
     }

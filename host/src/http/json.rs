@@ -38,6 +38,7 @@ pub(super) struct RunJson<'a> {
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     cancel_requested_at: Option<Timestamp>,
+    not_before: Option<Timestamp>,
     labels: &'a Labels,
     stream: String,
 }
@@ -58,6 +59,7 @@ impl<'a> From<&'a Run> for RunJson<'a> {
             started_at: run.started_at,
             finished_at: run.finished_at,
             cancel_requested_at: run.cancel_requested_at,
+            not_before: run.not_before,
             labels: &run.labels,
             stream: stream_path(run),
         }

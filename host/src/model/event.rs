@@ -224,9 +224,14 @@ impl NewEvent {
         Self::of_host("started", &serde_json::json!({ "attempt": attempt, "version": version }))
     }
 
-    /// `run.retrying`: `attempt` will follow, because of `reason`.
-    pub fn retrying(attempt: u32, reason: &RunError) -> Self {
-        Self::of_host("retrying", &serde_json::json!({ "attempt": attempt, "error": reason }))
+    /// `run.retrying`: `attempt` will follow, because of `reason`; not before that
+    /// time, if one is given.
+    pub fn retrying(attempt: u32, reason: &RunError, not_before: Option<Timestamp>) -> Self {
+        let mut data = serde_json::json!({ "attempt": attempt, "error": reason });
+        if let Some(time) = not_before {
+            data["not_before"] = serde_json::json!(time);
+        }
+        Self::of_host("retrying", &data)
     }
 
     /// `run.paused`: the run is held where it is.

@@ -110,6 +110,8 @@ pub struct Fence(pub u32);
 pub enum RunStatus {
     /// Waits for a free slot.
     Queued,
+    /// Waits for its time: the pause before another attempt.
+    Delayed,
     /// Under way on some host.
     Running,
     /// Under way, and held.
@@ -124,13 +126,21 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All, in the order of a run's life.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Paused, Self::Completed, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Delayed,
+        Self::Running,
+        Self::Paused,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// The word used in JSON, SQL and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
+            Self::Delayed => "delayed",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Completed => "completed",
@@ -220,6 +230,9 @@ pub struct RunError {
     /// Whether the task said that another attempt could succeed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retryable: bool,
+    /// The least time that it asked to wait before that, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u32>,
     /// The guest's call stack, innermost first, one frame a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
@@ -228,7 +241,15 @@ pub struct RunError {
 impl RunError {
     /// With a kind and a message alone.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), code: None, details: None, retryable: false, trace: None }
+        Self {
+            kind,
+            message: message.into(),
+            code: None,
+            details: None,
+            retryable: false,
+            retry_after_ms: None,
+            trace: None,
+        }
     }
 }
 
@@ -327,6 +348,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// When someone first asked to cancel it.
     pub cancel_requested_at: Option<Timestamp>,
+    /// When it may begin; none if at once.
+    pub not_before: Option<Timestamp>,
     /// The caller's labels.
     pub labels: Labels,
     /// The `seq` of its terminal event; none while it has not ended.

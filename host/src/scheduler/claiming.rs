@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LEASE, RENEWAL, Scheduler};
+use crate::model::Timestamp;
 use crate::notifier::Topic;
 use crate::storage::{ClaimRequest, Result};
 
@@ -25,6 +26,13 @@ enum Asked {
     Empty,
 }
 
+/// How long to wait without a hint.
+fn until(next_due: Option<Timestamp>) -> Duration {
+    let left = next_due.map(|time| time.as_millis().saturating_sub(Timestamp::now().as_millis()));
+    let left = left.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    left.map_or(ASK_AGAIN, |left| left.min(ASK_AGAIN))
+}
+
 impl Scheduler {
     /// Claims until the host stops.
     pub(super) async fn keep_claiming(self: Arc<Self>) {
@@ -33,9 +41,9 @@ impl Scheduler {
         // Which task is served first; moves on, so that none is always last.
         let mut turn = 0;
         while !self.stopping.is_cancelled() {
-            let asked = self.claim(turn).await.unwrap_or_else(|error| {
+            let (asked, next_due) = self.claim(turn).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "could not ask the queue");
-                Asked::Empty
+                (Asked::Empty, None)
             });
             turn += 1;
             if asked == Asked::MoreAtOnce {
@@ -46,18 +54,22 @@ impl Scheduler {
                 () = queue.heard() => {}
                 () = self.slots.freed(), if asked == Asked::MoreWhenRoom => {}
                 _ = tasks.changed() => {}
-                () = tokio::time::sleep(ASK_AGAIN) => {}
+                () = tokio::time::sleep(until(next_due)) => {}
             }
         }
     }
 
-    /// Claims as many runs as there is room for.
-    async fn claim(self: &Arc<Self>, turn: usize) -> Result<Asked> {
+    /// Claims as many runs as there is room for. Says also when the time of the next
+    /// delayed run comes.
+    async fn claim(self: &Arc<Self>, turn: usize) -> Result<(Asked, Option<Timestamp>)> {
         // Looked at first: while slots are reserved for the queue, nothing starts beside it.
-        if !self.storage.has_queued().await? {
-            return Ok(Asked::Empty);
+        let waiting = self.storage.waiting().await?;
+        let due = waiting.next_due.filter(|time| *time <= Timestamp::now());
+        if !waiting.queued && due.is_none() {
+            return Ok((Asked::Empty, waiting.next_due));
         }
-        let Some(reservation) = self.slots.reserve() else { return Ok(Asked::MoreWhenRoom) };
+        let next_due = waiting.next_due.filter(|_| due.is_none());
+        let Some(reservation) = self.slots.reserve() else { return Ok((Asked::MoreWhenRoom, next_due)) };
         let loaded = self.registry.tasks();
         let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };
         let in_turn = loaded[first..].iter().chain(&loaded[..first]);
@@ -74,11 +86,12 @@ impl Scheduler {
             self.launch(claimed, task, slot);
         }
         let full = loaded.iter().any(|task| reservation.room_for(&task.name) == 0);
-        Ok(match (all, full) {
+        let asked = match (all, full) {
             (true, _) => Asked::MoreAtOnce,
             (false, true) => Asked::MoreWhenRoom,
             (false, false) => Asked::Empty,
-        })
+        };
+        Ok((asked, next_due))
     }
 
     /// Says that this host lives, until nothing executes any more.

@@ -32,8 +32,8 @@ impl Scheduler {
         if orphan.run.cancel_requested_at.is_some() {
             self.storage.finish(run, fence, Outcome::Cancelled(None)).await?;
         } else if orphan.has_checkpoint {
-            let event = NewEvent::retrying(orphan.run.attempt + 1, &interrupted());
-            self.storage.requeue(run, fence, event).await?;
+            let event = NewEvent::retrying(orphan.run.attempt + 1, &interrupted(), None);
+            self.storage.requeue(run, fence, event, None).await?;
             self.notifier.notify(&Topic::Queue);
         } else {
             self.storage.finish(run, fence, Outcome::Failed(interrupted())).await?;

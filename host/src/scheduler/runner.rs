@@ -147,7 +147,7 @@ impl Scheduler {
     async fn interrupt(&self, log: &Arc<RunLog>, host: &RunHost) -> Result<(), StorageError> {
         let error = interrupted();
         if host.has_checkpoint.load(Ordering::Relaxed) {
-            self.log.requeue(log, NewEvent::retrying(host.info.attempt + 1, &error)).await
+            self.log.requeue(log, NewEvent::retrying(host.info.attempt + 1, &error, None), None).await
         } else {
             self.log.finish(log, Outcome::Failed(error)).await
         }

@@ -1,6 +1,8 @@
 //! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
 //! open an empty database.
 
+mod messages;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{
     Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Outbox, Result, RunFilter, Storage,
-    StorageError, Submitted,
+    StorageError, Submitted, Waiting,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
@@ -29,6 +31,7 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     an_owner_that_lost_its_run_can_not_write(open().await).await;
     checkpoints_survive_the_attempt(&*open().await).await;
     lists_are_filtered_and_paged(&*open().await).await;
+    messages::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }
 
@@ -152,7 +155,7 @@ async fn append(
 
 async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let owner = HostId::new();
-    assert!(!storage.has_queued().await.expect("reads"));
+    assert_eq!(storage.waiting().await.expect("reads"), Waiting::default());
     let mut new = new_run("a");
     new.labels.insert("project".to_owned(), "x".to_owned());
     let id = new.id.clone();
@@ -160,7 +163,7 @@ async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let read = get(storage, &id).await;
     assert_eq!((read.status, read.attempt, read.version), (RunStatus::Queued, 0, None));
     assert_eq!((&read.input, &read.labels, &read.key), (&run.input, &run.labels, &run.key));
-    assert!(storage.has_queued().await.expect("reads"));
+    assert!(storage.waiting().await.expect("reads").queued);
     assert_eq!(types(&events(storage, run.key.no).await), ["run.queued"]);
 
     let new = new_run("b");
@@ -321,6 +324,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
         details: Some(Json::of(&[1])),
         trace: Some("t".to_owned()),
         retryable: true,
+        retry_after_ms: Some(5),
         ..RunError::new(ErrorKind::Failure, "m")
     };
     storage.finish(&run.run.key, run.fence, Outcome::Failed(error.clone())).await.expect("finishes");
@@ -372,8 +376,8 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
     let late = storage.finish(&key, lost.fence, Outcome::Cancelled(None)).await;
     assert!(matches!(late, Err(StorageError::Fenced)));
 
-    let why = NewEvent::retrying(2, &RunError::new(ErrorKind::Interrupted, "gone"));
-    assert_eq!(storage.requeue(&key, taken[0].fence, why).await.expect("puts back").seq, 3);
+    let why = NewEvent::retrying(2, &RunError::new(ErrorKind::Interrupted, "gone"), None);
+    assert_eq!(storage.requeue(&key, taken[0].fence, why, None).await.expect("puts back").seq, 3);
     assert_eq!(get(&*storage, &key.id).await.status, RunStatus::Queued);
     let again = claim(&*storage, &heir, &[("a", 1)], 1).await;
     assert_eq!((again[0].run.attempt, again[0].last_seq), (2, 4));
@@ -406,7 +410,7 @@ async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
         assert!(fits || matches!(saved, Err(StorageError::Limit(_))));
     }
 
-    storage.requeue(&key, run.fence, NewEvent::queued()).await.expect("puts back");
+    storage.requeue(&key, run.fence, NewEvent::queued(), None).await.expect("puts back");
     let again = claim(storage, &owner, &[("a", 1)], 1).await;
     assert!(again[0].has_checkpoint);
     assert_eq!(load("k").await, Some(vec![2, 0, 3]));

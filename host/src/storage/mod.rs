@@ -104,6 +104,15 @@ pub struct Claimed {
     pub has_checkpoint: bool,
 }
 
+/// What waits to be claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whether any run is queued.
+    pub queued: bool,
+    /// When the time of the first delayed run comes.
+    pub next_due: Option<Timestamp>,
+}
+
 /// Which queued runs a host would take.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
@@ -155,10 +164,11 @@ pub trait Runs: Send + Sync + 'static {
     /// waits, the run is claimed in the same transaction.
     async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted>;
 
-    /// Whether any run waits. Cheaper than asking for it.
-    async fn has_queued(&self) -> Result<bool>;
+    /// What waits. Cheaper than asking for it.
+    async fn waiting(&self) -> Result<Waiting>;
 
-    /// Claims queued runs, oldest first within a task.
+    /// Claims queued runs, and delayed ones whose time has come, oldest first
+    /// within a task.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>>;
 
     /// Says that `owner` lives and keeps its runs for another `lease_ms`.
@@ -169,8 +179,14 @@ pub trait Runs: Send + Sync + 'static {
     async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
     /// Puts a run back into the queue, for a new attempt, with an event that
-    /// says why.
-    async fn requeue(&self, run: &RunKey, fence: Fence, event: NewEvent) -> Result<Event>;
+    /// says why. With a time, it is delayed until then.
+    async fn requeue(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        event: NewEvent,
+        not_before: Option<Timestamp>,
+    ) -> Result<Event>;
 
     /// Ends a run: its outcome and its terminal event, which is returned.
     async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;

@@ -256,6 +256,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             cancel_requested_at: None,
+            not_before: None,
             labels: Default::default(),
             last_seq: None,
         };

@@ -10,6 +10,7 @@ use crate::storage::{ClaimRequest, Claimed};
 /// See [`Runs::claim`](crate::storage::Runs::claim).
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Claimed>> {
     let mut claimed = Vec::new();
+    queue_what_is_due(tx)?;
     let mut tasks: Vec<(i64, &Version, u32)> = Vec::new();
     for (task, version, room) in &request.tasks {
         let no = tx.task_no(task)?;
@@ -35,6 +36,22 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
         tasks = still_waiting;
     }
     Ok(Ok(claimed))
+}
+
+/// Runs whose time has come wait like all others from now on.
+fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+    let due: Vec<i64> = tx
+        .db
+        .prepare_cached(
+            "UPDATE runs SET status = 'queued', not_before = NULL \
+             WHERE status = 'delayed' AND not_before <= ?1 RETURNING task",
+        )?
+        .query_map([Timestamp::now().as_millis()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for task in due {
+        tx.enqueued(task)?;
+    }
+    Ok(())
 }
 
 fn oldest_queued(tx: &Tx<'_>, task: i64) -> rusqlite::Result<Option<i64>> {

@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_fr
 use crate::model::{
     ErrorKind, HostId, Json, Labels, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
-use crate::storage::RunFilter;
+use crate::storage::{RunFilter, Waiting};
 
 /// The columns that [`run`] reads, in its order.
 const SELECT: &str = "SELECT runs.no, runs.id, tasks.app, tasks.task, versions.sha256, runs.status, runs.attempt, \
      runs.input, runs.final_value, runs.error, runs.created_at, runs.started_at, runs.finished_at, \
-     runs.cancel_requested_at, runs.labels, runs.last_seq \
+     runs.cancel_requested_at, runs.labels, runs.last_seq, runs.not_before \
      FROM runs JOIN tasks ON tasks.no = runs.task LEFT JOIN versions ON versions.no = runs.version";
 
 fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
@@ -34,6 +34,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         cancel_requested_at: time(13)?,
         labels: json(14)?.map(|labels| labels_from(&labels)).unwrap_or_default(),
         last_seq: row.get(15)?,
+        not_before: time(16)?,
     })
 }
 
@@ -59,6 +60,7 @@ fn error_from(json: &Json) -> RunError {
         code: text("code"),
         details: value.get("details").map(Json::of),
         retryable: value.get("retryable").is_some_and(|value| value == true),
+        retry_after_ms: value.get("retry_after_ms").and_then(|ms| u32::try_from(ms.as_u64()?).ok()),
         trace: text("trace"),
     }
 }
@@ -80,10 +82,16 @@ pub(super) fn by_idempotency_key(db: &Connection, task: i64, key: &str) -> rusql
         .optional()
 }
 
-/// Whether any run waits.
-pub(super) fn has_queued(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued')")?
-        .query_row([], |row| row.get(0))
+/// What waits to be claimed.
+pub(super) fn waiting(db: &Connection) -> rusqlite::Result<Waiting> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued'), \
+         (SELECT min(not_before) FROM runs WHERE status = 'delayed')",
+    )?
+    .query_row([], |row| {
+        let next_due = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);
+        Ok(Waiting { queued: row.get(0)?, next_due })
+    })
 }
 
 /// Runs of `owner` that someone asked to cancel.

@@ -32,9 +32,11 @@ use self::readers::Readers;
 use self::writer::Writer;
 use super::{
     Cancelled, ClaimRequest, Claimant, Claimed, Log, NewRun, Outbox, Reached, Result, RunFilter, Runs,
-    Signals, Submitted,
+    Signals, Submitted, Waiting,
 };
-use crate::model::{Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName};
+use crate::model::{
+    Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, Timestamp,
+};
 
 /// Name of the database within the data folder.
 const DATABASE: &str = "streamtask.db";
@@ -140,8 +142,8 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| runs::submit(tx, &run, claimant.as_ref())).await
     }
 
-    async fn has_queued(&self) -> Result<bool> {
-        self.readers.read(list::has_queued).await
+    async fn waiting(&self) -> Result<Waiting> {
+        self.readers.read(list::waiting).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>> {
@@ -158,9 +160,15 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| claims::take_over(tx, &owner, limit)).await
     }
 
-    async fn requeue(&self, run: &RunKey, fence: Fence, event: NewEvent) -> Result<Event> {
+    async fn requeue(
+        &self,
+        run: &RunKey,
+        fence: Fence,
+        event: NewEvent,
+        not_before: Option<Timestamp>,
+    ) -> Result<Event> {
         let run = run.clone();
-        self.writer.call_until_done(move |tx| runs::requeue(tx, &run, fence, &event)).await
+        self.writer.call_until_done(move |tx| runs::requeue(tx, &run, fence, &event, not_before)).await
     }
 
     async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event> {

@@ -87,6 +87,7 @@ fn fresh(new: &NewRun, no: i64) -> Run {
         started_at: None,
         finished_at: None,
         cancel_requested_at: None,
+        not_before: None,
         labels: new.labels.clone(),
         last_seq: None,
     }
@@ -121,20 +122,27 @@ fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<
 }
 
 /// See [`Runs::requeue`](crate::storage::Runs::requeue).
-pub(super) fn requeue(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, event: &NewEvent) -> Applied<Event> {
+pub(super) fn requeue(
+    tx: &mut Tx<'_>,
+    run: &RunKey,
+    fence: Fence,
+    event: &NewEvent,
+    not_before: Option<Timestamp>,
+) -> Applied<Event> {
     let live = match tx.owned(run.no, fence)? {
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
     let seq = live.last_seq + 1;
     events::insert(tx.db, run.no, seq, live.attempt, std::slice::from_ref(event))?;
+    let next = if not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued };
     let status: String = tx
         .db
         .prepare_cached(
-            "UPDATE runs SET status = iif(status = 'paused', status, 'queued'), owner = NULL WHERE no = ?1 \
-             RETURNING status",
+            "UPDATE runs SET status = iif(status = 'paused', status, ?2), not_before = ?3, owner = NULL \
+             WHERE no = ?1 RETURNING status",
         )?
-        .query_row([run.no], |row| row.get(0))?;
+        .query_row(params![run.no, next.as_str(), not_before.map(Timestamp::as_millis)], |row| row.get(0))?;
     if status == RunStatus::Queued.as_str() {
         let task = task_of(tx, run.no)?;
         tx.enqueued(task)?;

@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -138,6 +138,12 @@ CREATE TABLE parameters (
     value TEXT NOT NULL,                      -- JSON
     PRIMARY KEY (run, name)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Runs that wait for their time.
+const V3: &str = "
+ALTER TABLE runs ADD COLUMN not_before INTEGER; -- ms since 1970
+CREATE INDEX runs_by_time ON runs (not_before) WHERE status = 'delayed';
 ";
 
 /// Brings the database to the present version.

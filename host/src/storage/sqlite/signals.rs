@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
 use super::{events, list};
-use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName};
+use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
 use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
 
 /// See [`Signals::hold`](crate::storage::Signals::hold).
@@ -20,14 +20,17 @@ pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> 
     let status = match (hold, owned) {
         (true, _) => RunStatus::Paused,
         (false, true) => RunStatus::Running,
+        (false, false) if run.not_before.is_some_and(|time| time > Timestamp::now()) => RunStatus::Delayed,
         (false, false) => RunStatus::Queued,
     };
     tx.db
         .prepare_cached("UPDATE runs SET status = ?2 WHERE no = ?1")?
         .execute(params![run.key.no, status.as_str()])?;
-    if !owned {
-        let task = tx.task_no(&run.task)?;
-        if hold { tx.dequeued(task)? } else { tx.enqueued(task)? }
+    let task = tx.task_no(&run.task)?;
+    match (run.status, status) {
+        (RunStatus::Queued, _) => tx.dequeued(task)?,
+        (_, RunStatus::Queued) => tx.enqueued(task)?,
+        _ => {}
     }
     let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };
     reached(tx, run, owned, &event).map(Ok)

@@ -1,0 +1,108 @@
+//! Runs that wait for their time, are held, and hear messages.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{claim, claimed, events, get, new_run, queued, types};
+use crate::model::{HostId, Json, NewEvent, Outcome, RunId, RunStatus, Signal, SignalName, Timestamp};
+use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, Reached, Storage, StorageError};
+
+pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
+    a_delayed_run_waits_for_its_time(&*open().await).await;
+    a_held_run_keeps_its_place_and_its_time(&*open().await).await;
+    signals_are_taken_once_in_order_and_by_name(&*open().await).await;
+    who_has_ended_hears_nothing(&*open().await).await;
+}
+
+fn name(text: &str) -> SignalName {
+    SignalName::parse(text).expect("a valid name")
+}
+
+fn signal(text: &str, payload: i32) -> Signal {
+    Signal { name: name(text), payload: Json::of(&payload) }
+}
+
+async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let run = claimed(storage, new_run("a"), &owner).await;
+    let key = run.run.key.clone();
+    let due = Timestamp::now().plus_millis(60);
+    storage.requeue(&key, run.fence, NewEvent::queued(), Some(due)).await.expect("puts back");
+    let delayed = get(storage, &key.id).await;
+    assert_eq!((delayed.status, delayed.not_before), (RunStatus::Delayed, Some(due)));
+    let waiting = storage.waiting().await.expect("reads");
+    assert_eq!((waiting.queued, waiting.next_due), (false, Some(due)));
+    assert!(claim(storage, &owner, &[("a", 1)], 1).await.is_empty());
+    // One that comes later has no reason to wait for it.
+    let other = claimed(storage, new_run("a"), &owner).await;
+    storage.finish(&other.run.key, other.fence, Outcome::Cancelled(None)).await.expect("ends");
+
+    while Timestamp::now() < due {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let again = claim(storage, &owner, &[("a", 1)], 1).await;
+    assert_eq!((again.len(), again[0].run.attempt, again[0].run.not_before), (1, 2, None));
+    let later = Timestamp::now().plus_millis(3_600_000);
+    storage.requeue(&key, again[0].fence, NewEvent::queued(), Some(later)).await.expect("puts back");
+    assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Ended(_))), "it has no owner to ask");
+}
+
+async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let (first, second) = (queued(storage, new_run("a")).await, queued(storage, new_run("a")).await);
+    assert!(matches!(storage.hold(&first.key.id, true).await, Ok(Reached::Kept(_))));
+    assert!(matches!(storage.hold(&first.key.id, true).await, Ok(Reached::Unchanged(_))));
+    let run = claim(storage, &owner, &[("a", 9)], 9).await;
+    assert_eq!(run.iter().map(|run| &run.run.key.id).collect::<Vec<_>>(), [&second.key.id]);
+    assert!(!storage.waiting().await.expect("reads").queued);
+    assert!(matches!(storage.hold(&first.key.id, false).await, Ok(Reached::Kept(_))));
+    let expected = ["run.queued", "run.paused", "run.resumed"];
+    assert_eq!(types(&events(storage, first.key.no).await), expected);
+
+    // Under way, the owner tells of it; put back, it stays held.
+    assert!(matches!(storage.hold(&second.key.id, true).await, Ok(Reached::Owner(_))));
+    let later = Timestamp::now().plus_millis(3_600_000);
+    storage.requeue(&second.key, run[0].fence, NewEvent::queued(), Some(later)).await.expect("puts back");
+    assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Paused);
+    storage.hold(&second.key.id, false).await.expect("goes on");
+    assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Delayed, "its time has not come");
+    let claimed = claim(storage, &owner, &[("a", 9)], 9).await;
+    assert_eq!(claimed.len(), 1, "the first waits again");
+}
+
+async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let waits = queued(storage, new_run("a")).await;
+    assert!(matches!(storage.signal(&waits.key.id, signal("a", 1)).await, Ok(Reached::Kept(_))));
+    let run = claim(storage, &owner, &[("a", 1)], 1).await.remove(0);
+    for (text, payload) in [("b", 2), ("a", 3)] {
+        let reached = storage.signal(&waits.key.id, signal(text, payload)).await;
+        assert!(matches!(reached, Ok(Reached::Owner(_))));
+    }
+    let take = async |name| storage.take_signal(&run.run.key, run.fence, name).await.expect("takes");
+    assert_eq!(take(Some(name("b"))).await, Some(signal("b", 2)));
+    assert_eq!(take(None).await, Some(signal("a", 1)));
+    assert_eq!(take(Some(name("b"))).await, None);
+    assert_eq!(take(None).await, Some(signal("a", 3)));
+    assert_eq!(take(None).await, None);
+
+    storage.set_parameter(&waits.key.id, name("p"), Json::of(&1)).await.expect("sets");
+    storage.set_parameter(&waits.key.id, name("p"), Json::of(&2)).await.expect("sets");
+    assert_eq!(storage.parameters(waits.key.no).await.expect("reads"), [(name("p"), Json::of(&2))]);
+    for nth in 0..MAX_WAITING_SIGNALS {
+        storage.signal(&waits.key.id, signal("a", nth as i32)).await.expect("keeps");
+    }
+    let refused = storage.signal(&waits.key.id, signal("a", 0)).await;
+    assert!(matches!(refused, Err(StorageError::Limit(_))));
+}
+
+async fn who_has_ended_hears_nothing(storage: &dyn Storage) {
+    let run = queued(storage, new_run("a")).await;
+    storage.cancel(&run.key.id).await.expect("ends");
+    assert!(matches!(storage.hold(&run.key.id, true).await, Ok(Reached::AlreadyEnded(_))));
+    assert!(matches!(storage.signal(&run.key.id, signal("a", 1)).await, Ok(Reached::AlreadyEnded(_))));
+    let set = storage.set_parameter(&run.key.id, name("p"), Json::null()).await;
+    assert!(matches!(set, Ok(Reached::AlreadyEnded(_))));
+    assert!(matches!(storage.hold(&RunId::new(), true).await, Ok(Reached::NotFound)));
+}
