@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use streamtask_host::engine::{Attempt, Config, Engine, Exit, GuestHost, Limits, RunInfo, RunLost};
-use streamtask_host::model::{Json, NewEvent, Refusal, TaskRef, Version};
+use streamtask_host::model::{Json, NewEvent, Refusal, Signal, SignalName, TaskRef, Version};
 
 use crate::host::{folder, guest};
 use crate::report::{Report, print, quantile};
@@ -25,6 +25,10 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         deadline: Some(Duration::from_secs(60)),
         output_bytes: 1 << 20,
         event_bytes: 1 << 20,
+        cpu: None,
+        events: None,
+        events_bytes: None,
+        input_bytes: 1 << 20,
         log_bytes: 1 << 20,
     };
     let task = TaskRef::parse("bench", "probe").expect("a name");
@@ -35,7 +39,13 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let mut times = Vec::new();
         for _ in 0..count {
             let input = Json::of(&serde_json::json!({ "do": "echo" }));
-            let attempt = Attempt { program: program.clone(), input, host: Arc::clone(&host), limits };
+            let attempt = Attempt {
+                program: program.clone(),
+                input,
+                host: Arc::clone(&host),
+                limits,
+                gate: Arc::default(),
+            };
             let began = Instant::now();
             let exit = attempt.run().await;
             times.push(began.elapsed().as_secs_f64() * 1e6);
@@ -80,6 +90,22 @@ impl GuestHost for Silent {
 
     async fn save_checkpoint(&self, _key: String, _value: Option<Vec<u8>>) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    async fn take_signal(&self, _name: Option<SignalName>) -> Result<Option<Signal>, RunLost> {
+        Ok(None)
+    }
+
+    fn signals(&self) -> u64 {
+        0
+    }
+
+    async fn more_signals(&self, _than: u64) {
+        std::future::pending().await
+    }
+
+    fn parameter(&self, _name: &str) -> Option<Json> {
+        None
     }
 
     async fn load_checkpoint(&self, _key: String) -> Result<Option<Vec<u8>>, Refusal> {

@@ -7,14 +7,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::engine::Limits;
+use crate::model::Time;
 use crate::storage::sqlite::Durability;
 
 /// The configuration file that is read if it is there.
@@ -41,8 +41,6 @@ pub struct Config {
     pub max_queued: u64,
     /// What each attempt may use.
     pub limits: Limits,
-    /// Largest input of a run in bytes.
-    pub max_input_bytes: usize,
     /// Time between the wish to cancel and the end by force: enough to write a
     /// result, not enough to be waited for.
     pub cancel_grace: Duration,
@@ -71,11 +69,14 @@ impl Config {
             limits: Limits {
                 memory_bytes: 256 << 20,
                 deadline: Some(Duration::from_secs(24 * 60 * 60)),
+                cpu: None,
+                events: None,
+                events_bytes: None,
+                input_bytes: 1 << 20,
                 output_bytes: 1 << 20,
                 event_bytes: crate::model::MAX_EVENT_BYTES,
                 log_bytes: 1 << 20,
             },
-            max_input_bytes: 1 << 20,
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
@@ -123,6 +124,15 @@ pub struct Settings {
     /// Longest time one attempt may take, such as `90s`, `2h`, or `none` [default: 24h]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_DEADLINE")]
     pub deadline: Option<Time>,
+    /// Longest time one attempt may compute, of all its time, or `none` [default: none]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_CPU")]
+    pub cpu: Option<Time>,
+    /// Most events of one attempt [default: no limit]
+    #[arg(long, value_name = "N", env = "STREAMTASK_MAX_EVENTS")]
+    pub max_events: Option<u64>,
+    /// Most data of all events of one attempt [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENTS_SIZE")]
+    pub max_events_size: Option<ByteSize>,
     /// Largest data of one event [default: 1MiB]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENT")]
     pub max_event: Option<ByteSize>,
@@ -189,32 +199,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// A time with its unit, such as `250ms`, `90s`, `1h 30m`; or `none`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time(pub Option<Duration>);
-
-impl FromStr for Time {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self(None));
-        }
-        let time: jiff::SignedDuration =
-            text.parse().map_err(|_| "a time has a unit, such as `250ms`, `90s` or `2h`".to_owned())?;
-        Duration::try_from(time)
-            .map(|time| Self(Some(time)))
-            .map_err(|_| "a time can't be negative".to_owned())
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 /// A configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -270,6 +254,9 @@ impl Settings {
             guest_threads: self.guest_threads.or(other.guest_threads),
             memory: self.memory.or(other.memory),
             deadline: self.deadline.or(other.deadline),
+            cpu: self.cpu.or(other.cpu),
+            max_events: self.max_events.or(other.max_events),
+            max_events_size: self.max_events_size.or(other.max_events_size),
             max_event: self.max_event.or(other.max_event),
             max_input: self.max_input.or(other.max_input),
             max_output: self.max_output.or(other.max_output),
@@ -310,6 +297,10 @@ impl Settings {
         let limits = Limits {
             memory_bytes: bytes(self.memory, default.limits.memory_bytes)?,
             deadline: self.deadline.map_or(default.limits.deadline, |time| time.0),
+            cpu: self.cpu.map_or(default.limits.cpu, |time| time.0),
+            events: self.max_events.or(default.limits.events),
+            events_bytes: self.max_events_size.map(|size| size.as_u64()).or(default.limits.events_bytes),
+            input_bytes: bytes(self.max_input, default.limits.input_bytes)?,
             output_bytes: bytes(self.max_output, default.limits.output_bytes)?,
             event_bytes: bytes(self.max_event, default.limits.event_bytes)?,
             log_bytes: bytes(self.max_log, default.limits.log_bytes)?,
@@ -323,7 +314,6 @@ impl Settings {
             max_running: self.max_running.unwrap_or(default.max_running).max(1),
             max_running_per_task: self.max_running_per_task.unwrap_or(default.max_running_per_task).max(1),
             max_queued: self.max_queued.unwrap_or(default.max_queued),
-            max_input_bytes: bytes(self.max_input, default.max_input_bytes)?,
             cancel_grace: bounded("cancel-grace", self.cancel_grace, default.cancel_grace)?,
             drain_grace: bounded("drain-grace", self.drain_grace, default.drain_grace)?,
             heartbeat: bounded("heartbeat", self.heartbeat, default.heartbeat)?,

@@ -147,7 +147,7 @@ async fn unnamed_events_all_reach_onmessage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_data_arrives_to_the_byte() {
-    let host = TestHost::with(|config| config.max_input_bytes = 16 << 20).await;
+    let host = TestHost::with(|config| config.limits.input_bytes = 16 << 20).await;
     let texts = hostile::data();
     let sent: Vec<Value> = texts.iter().map(|text| json!({ "type": "message", "data": text })).collect();
     let run = host.run(json!({ "do": "send", "events": sent })).await;

@@ -35,7 +35,7 @@ fn raw_problem(answer: &str) -> (u64, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_that_is_too_large_is_refused_however_it_comes() {
-    let host = TestHost::with(|config| config.max_input_bytes = 1000).await;
+    let host = TestHost::with(|config| config.limits.input_bytes = 1000).await;
     let fits = format!("\"{}\"", "x".repeat(998));
     // A text is no input of the probe, and that it is looked at shows that it was read.
     host.post(START, fits).await.problem(400, "invalid-input");

@@ -120,7 +120,7 @@ async fn lines_and_server_sent_events_have_the_same_content() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_data_arrives_to_the_byte_in_every_form() {
-    let host = TestHost::with(|config| config.max_input_bytes = 16 << 20).await;
+    let host = TestHost::with(|config| config.limits.input_bytes = 16 << 20).await;
     let texts = hostile::data();
     let run = sent(&host, texts.iter().map(|text| json!({ "type": "t", "data": text })).collect()).await;
     for query in ["types=t&envelope=data", "types=t&envelope=data&named=false"] {

@@ -167,7 +167,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         max_instances: config.max_running,
         threads: config.guest_threads,
     })?);
-    let registry = Registry::open(&config.tasks, Arc::clone(&engine))?;
+    let registry = Registry::open(&config.tasks, Arc::clone(&engine), config.limits)?;
     Ok(Foundation { storage, engine, registry })
 }
 
@@ -194,7 +194,6 @@ impl Rooms {
             max_running: config.max_running,
             max_running_per_task: config.max_running_per_task,
             max_queued: config.max_queued,
-            limits: config.limits,
             cancel_grace: config.cancel_grace,
         };
         let parts = Parts {
@@ -207,7 +206,7 @@ impl Rooms {
         let scheduler = Scheduler::start(scheduling, parts).await?;
         let api = Arc::new(Api {
             config: http::Config {
-                max_input_bytes: config.max_input_bytes,
+                max_input_bytes: config.limits.input_bytes,
                 heartbeat: config.heartbeat,
                 cors_origins: config.cors_origins.clone(),
                 allowed_hosts: config.allowed_hosts.clone(),

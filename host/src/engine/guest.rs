@@ -91,6 +91,9 @@ pub(super) struct Guest {
     /// When the attempt must be over, if it is never held.
     deadline: Option<Instant>,
     pub(super) gate: Arc<Gate>,
+    /// What is left of the events and their data; none without a limit.
+    pub(super) events_left: Option<u64>,
+    pub(super) event_bytes_left: Option<u64>,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
     wasi: WasiCtx,
@@ -106,6 +109,8 @@ impl Guest {
             host,
             deadline: limits.deadline.map(deadline_in),
             gate,
+            events_left: limits.events,
+            event_bytes_left: limits.events_bytes,
             memory: MemoryLimit::new(limits.memory_bytes),
             limits,
             wasi: WasiCtxBuilder::new()

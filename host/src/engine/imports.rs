@@ -106,8 +106,29 @@ impl Guest {
         if len <= limit { Ok(()) } else { Err(Refusal::too_large("the event's data", len, limit)) }
     }
 
+    /// Takes one event of so many bytes off what is left to the attempt.
+    fn spend(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let over = |what: &str, limit: Option<u64>| {
+            let message = format!("the attempt may send {} {what}, and has", limit.unwrap_or_default());
+            Refusal::new(RefusalCode::LimitExceeded, message)
+        };
+        if self.events_left == Some(0) {
+            return Err(over("events", self.limits.events));
+        }
+        let bytes = bytes as u64;
+        if self.event_bytes_left.is_some_and(|left| left < bytes) {
+            return Err(over("bytes of events", self.limits.events_bytes));
+        }
+        self.events_left = self.events_left.map(|left| left - 1);
+        self.event_bytes_left = self.event_bytes_left.map(|left| left - bytes);
+        Ok(())
+    }
+
     /// Hands the event over; waits while too many wait for the disk.
     async fn send(&mut self, mut event: NewEvent) -> Answer<()> {
+        if let Err(refusal) = self.spend(event.content.len()) {
+            return Ok(Err(refusal.into()));
+        }
         while let Some(refused) = self.host.send(event)? {
             event = refused;
             self.host.room().await;

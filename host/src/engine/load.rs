@@ -101,6 +101,10 @@ impl Engine {
         let limits = Limits {
             memory_bytes: DESCRIBE_MEMORY,
             deadline: Some(DESCRIBE_TIME),
+            cpu: None,
+            events: None,
+            events_bytes: None,
+            input_bytes: 0,
             output_bytes: DESCRIBE_BYTES,
             event_bytes: 0,
             log_bytes: 0,

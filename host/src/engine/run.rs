@@ -24,12 +24,20 @@ const MAX_CALL_BYTES: usize = 16 << 20;
 const VACANCY_POLL: Duration = Duration::from_millis(100);
 
 /// What one attempt may use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// All memories and tables together.
     pub memory_bytes: usize,
     /// From start to end, however it is spent.
     pub deadline: Option<Duration>,
+    /// Time on a processor.
+    pub cpu: Option<Duration>,
+    /// How many events.
+    pub events: Option<u64>,
+    /// The data of all events together.
+    pub events_bytes: Option<u64>,
+    /// The input. Checked before the run is kept.
+    pub input_bytes: usize,
     /// The result.
     pub output_bytes: usize,
     /// The data of one event.
@@ -168,6 +176,7 @@ fn store(
 /// Why a guest did not return.
 enum Stop {
     Deadline,
+    Cpu,
     Error(wasmtime::Error),
 }
 
@@ -181,13 +190,20 @@ async fn within_deadline<T>(
     let deadline = store.data().deadline();
     let held_before = gate.closed_for();
     let mut timer = pin!(deadline.map(sleep_until));
+    let mut meter = store.data().limits.cpu.map(CpuMeter::new);
     let mut called = pin!(call(store));
     poll_fn(|context| {
         if gate.holds(context) {
             return Poll::Pending;
         }
+        let began = meter.as_ref().map(|_| thread_time());
         if let Poll::Ready(called) = called.as_mut().poll(context) {
             return Poll::Ready(called.map_err(Stop::Error));
+        }
+        if let (Some(meter), Some(began)) = (&mut meter, began)
+            && meter.is_over(began)
+        {
+            return Poll::Ready(Err(Stop::Cpu));
         }
         if let (Some(mut timer), Some(deadline)) = (timer.as_mut().as_pin_mut(), deadline) {
             let deadline = deadline + (gate.closed_for() - held_before);
@@ -201,6 +217,30 @@ async fn within_deadline<T>(
         Poll::Pending
     })
     .await
+}
+
+/// Counts the time that a guest spends on a processor. It looks each time when the
+/// guest gives up its thread, so what is over is noticed within a tick.
+struct CpuMeter {
+    left: Duration,
+}
+
+impl CpuMeter {
+    fn new(limit: Duration) -> Self {
+        Self { left: limit }
+    }
+
+    /// Takes in the time since `began`; says whether all is used up.
+    fn is_over(&mut self, began: Duration) -> bool {
+        self.left = self.left.saturating_sub(thread_time().saturating_sub(began));
+        self.left.is_zero()
+    }
+}
+
+/// Time that this thread has spent on a processor.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 fn checked_output(text: String, limit: usize) -> Result<Json, RunError> {
@@ -234,6 +274,11 @@ impl Stop {
                 let limit = guest.limits.deadline.unwrap_or_default();
                 let message = format!("the attempt took longer than {limit:?}");
                 return Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, message));
+            }
+            Self::Cpu => {
+                let limit = guest.limits.cpu.unwrap_or_default();
+                let message = format!("the attempt computed longer than {limit:?}");
+                return Exit::Failed(RunError::new(ErrorKind::CpuExceeded, message));
             }
             Self::Error(error) => error,
         };

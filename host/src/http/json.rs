@@ -100,7 +100,7 @@ impl<'a> From<&'a Listed> for TaskJson<'a> {
             version: task.map(|task| task.version()),
             size: task.map(|task| task.size),
             loaded_at: task.map(|task| task.loaded_at),
-            description: metadata.and_then(|metadata| metadata.description.as_deref()),
+            description: task.and_then(|task| task.description()),
             input_schema: metadata.and_then(|metadata| metadata.input_schema.as_ref()),
             output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
             problem: listed

@@ -6,6 +6,7 @@
 mod event;
 mod json;
 mod progress;
+mod retry;
 mod run;
 mod signal;
 mod task;
@@ -17,10 +18,11 @@ pub use event::{
 };
 pub use json::{Json, JsonError};
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus};
+pub use retry::{Retry, RetryOn};
 pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
     RunKey, RunStatus,
 };
 pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};
 pub use task::{AppName, MAX_TASK_NAME_BYTES, TaskName, TaskRef, Version};
-pub use time::Timestamp;
+pub use time::{Time, Timestamp};

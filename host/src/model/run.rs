@@ -172,6 +172,8 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The attempt took longer than its task may.
     DeadlineExceeded,
+    /// The attempt computed longer than its task may.
+    CpuExceeded,
     /// `process` returned text that is not JSON or is too large.
     InvalidOutput,
     /// The version that the run needs could not be loaded or instantiated.
@@ -183,11 +185,12 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Failure,
         Self::Trap,
         Self::OutOfMemory,
         Self::DeadlineExceeded,
+        Self::CpuExceeded,
         Self::InvalidOutput,
         Self::NotLoaded,
         Self::Interrupted,
@@ -201,6 +204,7 @@ impl ErrorKind {
             Self::Trap => "trap",
             Self::OutOfMemory => "out-of-memory",
             Self::DeadlineExceeded => "deadline-exceeded",
+            Self::CpuExceeded => "cpu-exceeded",
             Self::InvalidOutput => "invalid-output",
             Self::NotLoaded => "not-loaded",
             Self::Interrupted => "interrupted",

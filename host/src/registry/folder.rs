@@ -12,6 +12,8 @@ use crate::model::{AppName, TaskName, TaskRef};
 /// Largest file that is loaded. An interpreter of a whole language with its
 /// libraries has 20 to 40 MB.
 const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Most that is read of a manifest; one that is longer is cut, and so an error.
+const MAX_MANIFEST_BYTES: u64 = 64 << 10;
 /// Most files that are looked at; a folder with more was meant for something else.
 const MAX_FILES: usize = 10_000;
 
@@ -33,18 +35,36 @@ impl FileState {
         Self { len: metadata.len(), modified: metadata.modified().ok(), inode }
     }
 
-    /// Size in bytes.
-    pub(super) const fn len(&self) -> u64 {
-        self.len
-    }
-
     /// Whether the last write was at least `time` ago, as far as the clocks of
     /// the file system and of this machine agree.
-    pub(super) fn is_older_than(&self, time: Duration) -> bool {
+    fn is_older_than(&self, time: Duration) -> bool {
         let age = self.modified.and_then(|modified| modified.elapsed().ok());
         age.is_some_and(|age| age >= time)
     }
 }
+
+/// How a task is on the disk: its file, and what is said of it beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TaskState {
+    wasm: FileState,
+    manifest: Option<FileState>,
+    app: Option<FileState>,
+}
+
+impl TaskState {
+    /// Size of the wasm file in bytes.
+    pub(super) const fn len(&self) -> u64 {
+        self.wasm.len
+    }
+
+    /// Whether all its files have been left alone for that time.
+    pub(super) fn is_older_than(&self, time: Duration) -> bool {
+        [Some(self.wasm), self.manifest, self.app].iter().flatten().all(|file| file.is_older_than(time))
+    }
+}
+
+/// Settings of all tasks of a folder.
+pub(super) const APP_MANIFEST: &str = "app.toml";
 
 /// A task file in the folder.
 #[derive(Clone, Debug)]
@@ -53,7 +73,7 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// What its path says it is.
     pub(super) name: Result<TaskRef, Problem>,
-    pub(super) state: FileState,
+    pub(super) state: TaskState,
 }
 
 /// What a look at the folder found.
@@ -113,6 +133,12 @@ impl Scan {
                 Err(_) => return,
             },
         };
+        let beside = |path: &Path| fs::metadata(path).ok().as_ref().map(FileState::of);
+        let state = TaskState {
+            wasm: state,
+            manifest: beside(&path.with_extension("toml")),
+            app: beside(&path.with_file_name(APP_MANIFEST)),
+        };
         let path = path.strip_prefix(root).unwrap_or(path).to_owned();
         self.files.push(Found { name: problem.map_or_else(|| name(app, &path), Err), state, path });
     }
@@ -141,8 +167,8 @@ fn name(app: Option<&str>, path: &Path) -> Result<TaskRef, Problem> {
 
 /// The content of a file, and its state if that did not change meanwhile.
 pub(super) fn read(root: &Path, found: &Found) -> Result<(Vec<u8>, bool), Problem> {
-    if found.state.len > MAX_FILE_BYTES {
-        return Err(Problem::TooLarge(found.state.len, MAX_FILE_BYTES));
+    if found.state.len() > MAX_FILE_BYTES {
+        return Err(Problem::TooLarge(found.state.len(), MAX_FILE_BYTES));
     }
     let unreadable = |error: io::Error| Problem::Unreadable(error.to_string());
     let path = root.join(&found.path);
@@ -150,7 +176,31 @@ pub(super) fn read(root: &Path, found: &Found) -> Result<(Vec<u8>, bool), Proble
     let file = fs::File::open(&path).map_err(unreadable)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(unreadable)?;
     let after = fs::metadata(&path).map_err(unreadable)?;
-    Ok((content, FileState::of(&after) == found.state))
+    Ok((content, FileState::of(&after) == found.state.wasm))
+}
+
+/// What is said of a task: the names and texts of its app's manifest and its own,
+/// as far as they are there.
+pub(super) fn manifests(root: &Path, found: &Found) -> Result<Vec<(String, String)>, Problem> {
+    let wasm = root.join(&found.path);
+    let own = wasm.with_extension("toml");
+    let app = wasm.with_file_name(APP_MANIFEST);
+    let mut paths = vec![app];
+    paths.extend((own != paths[0]).then_some(own));
+    let mut texts = Vec::new();
+    for path in paths {
+        let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        let unreadable = |error: io::Error| Problem::Unreadable(format!("{name}: {error}"));
+        let file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut text = String::new();
+        file.take(MAX_MANIFEST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+        texts.push((name, text));
+    }
+    Ok(texts)
 }
 
 #[cfg(test)]

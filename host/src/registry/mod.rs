@@ -8,6 +8,7 @@
 //! Knows nothing of runs, storage or HTTP.
 
 mod folder;
+mod manifest;
 mod schema;
 mod watch;
 
@@ -18,12 +19,13 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, LoadError, Metadata, Program};
+use crate::engine::{Engine, Limits, LoadError, Metadata, Program};
 use crate::model::{Json, TaskRef, Timestamp, Version};
 
-use self::folder::{FileState, Found};
+use self::folder::{Found, TaskState};
 use self::schema::Schema;
 
+pub use manifest::{ManifestError, Settings};
 pub use schema::InputError;
 
 /// One loaded version of a task.
@@ -36,14 +38,16 @@ pub struct Task {
     pub loaded_at: Timestamp,
     /// Size of the file in bytes.
     pub size: u64,
+    /// What the operator says of it.
+    pub settings: Settings,
     input: Option<Schema>,
 }
 
 impl Task {
-    fn new(name: TaskRef, program: Program, size: u64) -> Result<Self, Problem> {
+    fn new(name: TaskRef, program: Program, size: u64, settings: Settings) -> Result<Self, Problem> {
         let input =
             program.metadata.input_schema.as_ref().map(Schema::new).transpose().map_err(Problem::Schema)?;
-        Ok(Self { name, program, loaded_at: Timestamp::now(), size, input })
+        Ok(Self { name, program, loaded_at: Timestamp::now(), size, settings, input })
     }
 
     /// The version.
@@ -56,8 +60,18 @@ impl Task {
         &self.program.metadata
     }
 
-    /// Checks an input against the task's schema, if it has one.
+    /// What it is for, in the operator's words or its own.
+    pub fn description(&self) -> Option<&str> {
+        self.settings.description.as_deref().or(self.program.metadata.description.as_deref())
+    }
+
+    /// Checks an input against the task's limit, and its schema, if it has one.
     pub fn check_input(&self, input: &Json) -> Result<(), InputError> {
+        let (bytes, limit) = (input.as_str().len(), self.settings.limits.input_bytes);
+        if bytes > limit {
+            let why = format!("it has {bytes} bytes; the limit is {limit}");
+            return Err(InputError { violations: vec![(String::new(), why)] });
+        }
         self.input.as_ref().map_or(Ok(()), |schema| schema.check(input))
     }
 }
@@ -83,6 +97,9 @@ pub enum Problem {
     /// It is no program.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// What stands beside it makes no sense.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// Its input schema is none.
     #[error("the input schema that it describes can't be used: {0}")]
     Schema(String),
@@ -105,6 +122,8 @@ pub struct Listed {
 pub struct Registry {
     folder: PathBuf,
     engine: Arc<Engine>,
+    /// What no manifest can exceed.
+    ceilings: Limits,
     tasks: RwLock<Tasks>,
     /// Counts what was swapped in, swapped out or retired.
     changes: latest::Sender<u64>,
@@ -122,7 +141,7 @@ struct Tasks {
 struct File {
     listed: Listed,
     /// How the file was when it was last looked at.
-    state: FileState,
+    state: TaskState,
 }
 
 /// The tasks folder can't be used.
@@ -136,11 +155,12 @@ pub struct FolderError {
 impl Registry {
     /// For the tasks in `folder`, which must be readable. Nothing is loaded yet:
     /// that is what [`watch`](Self::watch) does.
-    pub fn open(folder: &Path, engine: Arc<Engine>) -> Result<Arc<Self>, FolderError> {
+    pub fn open(folder: &Path, engine: Arc<Engine>, ceilings: Limits) -> Result<Arc<Self>, FolderError> {
         std::fs::read_dir(folder).map_err(|source| FolderError { path: folder.to_owned(), source })?;
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
             engine,
+            ceilings,
             tasks: RwLock::default(),
             changes: latest::Sender::new(0),
         }))
@@ -236,7 +256,7 @@ impl Registry {
     }
 
     /// How a file was when it was last looked at.
-    fn known_state(&self, path: &Path) -> Option<FileState> {
+    fn known_state(&self, path: &Path) -> Option<TaskState> {
         self.tasks.read().expect("no panic while held").files.get(path).map(|file| file.state)
     }
 

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::folder::{self, FileState, Found, Scan};
-use super::{Problem, Registry, Task};
+use super::folder::{self, Found, Scan, TaskState};
+use super::{Problem, Registry, Settings, Task};
 use crate::model::Version;
 
 /// A file that changed more recently is still being written.
@@ -95,7 +95,7 @@ struct Loads {
     running: JoinSet<()>,
     paths: Arc<Mutex<HashSet<PathBuf>>>,
     /// How an unsettled file was when it was first seen so.
-    unsettled: HashMap<PathBuf, (FileState, Instant)>,
+    unsettled: HashMap<PathBuf, (TaskState, Instant)>,
 }
 
 impl Loads {
@@ -187,12 +187,29 @@ fn load(registry: &Registry, found: &Found) -> Option<Result<Arc<Task>, Problem>
     if !unchanged {
         return None;
     }
+    let settings = match settings(registry, found) {
+        Ok(settings) => settings,
+        Err(problem) => return Some(Err(problem)),
+    };
     let version = Version::of(&wasm);
-    if let Some(serving) = registry.serving(&found.path)
-        && serving.version() == version
-    {
-        return Some(Ok(serving));
+    let loaded = match registry.serving(&found.path) {
+        Some(serving) if serving.version() == version && serving.settings == settings => {
+            return Some(Ok(serving));
+        }
+        // Only what is said of it has changed.
+        Some(serving) if serving.version() == version => Ok(serving.program.clone()),
+        _ => registry.engine.load(&wasm, version).map_err(Problem::from),
+    };
+    Some(loaded.and_then(|program| Task::new(name, program, wasm.len() as u64, settings)).map(Arc::new))
+}
+
+/// What the operator says of a task: the host's own settings, then those of its app,
+/// then its own.
+fn settings(registry: &Registry, found: &Found) -> Result<Settings, Problem> {
+    let ceilings = &registry.ceilings;
+    let mut settings = Settings::of_host(ceilings);
+    for (name, text) in folder::manifests(&registry.folder, found)? {
+        settings = settings.with(&name, &text, ceilings)?;
     }
-    let loaded = registry.engine.load(&wasm, version).map_err(Problem::from);
-    Some(loaded.and_then(|program| Task::new(name, program, wasm.len() as u64)).map(Arc::new))
+    Ok(settings)
 }

@@ -74,7 +74,10 @@ impl Scheduler {
         let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };
         let in_turn = loaded[first..].iter().chain(&loaded[..first]);
         let tasks = in_turn
-            .map(|task| (task.name.clone(), task.version(), reservation.room_for(&task.name)))
+            .map(|task| {
+                let room = reservation.room_for(&task.name, self.max_running_of(task));
+                (task.name.clone(), task.version(), room)
+            })
             .collect();
         let limit = reservation.room().min(MAX_CLAIM);
         let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limit }).await?;
@@ -85,7 +88,7 @@ impl Scheduler {
             let slot = reservation.take(&task.name);
             self.launch(claimed, task, slot);
         }
-        let full = loaded.iter().any(|task| reservation.room_for(&task.name) == 0);
+        let full = loaded.iter().any(|task| reservation.room_for(&task.name, self.max_running_of(task)) == 0);
         let asked = match (all, full) {
             (true, _) => Asked::MoreAtOnce,
             (false, true) => Asked::MoreWhenRoom,

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{Engine, Limits};
+use crate::engine::Engine;
 use crate::event_log::EventLog;
 use crate::model::{HostId, Json, Labels, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
@@ -46,8 +46,6 @@ pub struct Config {
     pub max_running_per_task: u32,
     /// Runs that may wait.
     pub max_queued: u64,
-    /// What each attempt may use.
-    pub limits: Limits,
     /// Time between the wish to cancel and the end by force.
     pub cancel_grace: Duration,
 }
@@ -150,7 +148,7 @@ impl Scheduler {
         let Parts { storage, notifier, log, registry, engine } = parts;
         let max_running = config.max_running.min(engine.allocation().max_instances());
         let scheduler = Arc::new(Self {
-            slots: Slots::new(max_running, config.max_running_per_task),
+            slots: Slots::new(max_running),
             config,
             owner: HostId::new(),
             storage,
@@ -188,7 +186,7 @@ impl Scheduler {
     }
 
     async fn submit_to(self: &Arc<Self>, task: Arc<Task>, request: Request) -> Result<Started, StartError> {
-        let slot = self.slots.try_take(&task.name);
+        let slot = self.slots.try_take(&task.name, self.max_running_of(&task));
         let claimant = slot.as_ref().map(|_| Claimant { owner: self.owner.clone(), version: task.version() });
         let new = NewRun {
             own_id: request.id.is_some(),
@@ -214,6 +212,12 @@ impl Scheduler {
                 Ok(Started { run, existing: false })
             }
         }
+    }
+
+    /// How many runs of the task may be under way at once.
+    fn max_running_of(&self, task: &Task) -> u32 {
+        let own = task.settings.max_running.unwrap_or(u32::MAX);
+        own.min(self.config.max_running_per_task)
     }
 
     fn runnable(&self, name: &TaskRef) -> Result<Arc<Task>, StartError> {

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,8 @@ use super::run_host::RunHost;
 use super::slots::Slot;
 use crate::engine::{Attempt, Exit, Gate, RunInfo};
 use crate::event_log::RunLog;
-use crate::model::{ErrorKind, NewEvent, Outcome, RunError};
+use crate::model::{ErrorKind, NewEvent, Outcome, Retry, RunError, Timestamp};
+use crate::notifier::Topic;
 use crate::registry::Task;
 use crate::storage::{Claimed, StorageError};
 
@@ -77,7 +79,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         program: task.program.clone(),
         input: claimed.run.input,
         host: Arc::clone(&host) as _,
-        limits: scheduler.config.limits,
+        limits: task.settings.limits,
         gate: Arc::clone(&control.gate),
     };
     let running = Arc::clone(scheduler);
@@ -86,7 +88,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
             running.load_parameters(&log, &control).await;
         }
         let ended = running.execute(attempt, &control).await;
-        running.settle(&log, &host, ended).await;
+        running.settle(&log, &host, &task.settings.retry, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
         drop(slot);
     });
@@ -121,7 +123,7 @@ impl Scheduler {
     }
 
     /// Writes how the attempt ended.
-    async fn settle(&self, log: &Arc<RunLog>, host: &RunHost, ended: Ended) {
+    async fn settle(&self, log: &Arc<RunLog>, host: &RunHost, retry: &Retry, ended: Ended) {
         let asked = host.control.cancel.is_cancelled();
         let settled = match ended {
             Ended::Exit(Exit::Lost) => Err(StorageError::Fenced),
@@ -131,7 +133,12 @@ impl Scheduler {
             }
             Ended::Exit(Exit::Failed(_)) if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
             Ended::Exit(Exit::Output(value)) => self.log.finish(log, Outcome::Completed(value)).await,
-            Ended::Exit(Exit::Failed(error)) => self.log.finish(log, Outcome::Failed(error)).await,
+            Ended::Exit(Exit::Failed(error)) => {
+                match retry.pause_after(host.info.attempt, &error, fastrand::f64()) {
+                    Some(pause) => self.retry(log, host, &error, pause).await,
+                    None => self.log.finish(log, Outcome::Failed(error)).await,
+                }
+            }
             Ended::Forced => self.log.finish(log, Outcome::Cancelled(None)).await,
             Ended::CutOff if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
             Ended::CutOff => self.interrupt(log, host).await,
@@ -140,6 +147,22 @@ impl Scheduler {
             tracing::warn!(run = %log.run().id, %error, "the run's end could not be written here");
             self.log.close(log);
         }
+    }
+
+    /// Another attempt follows, after the pause.
+    async fn retry(
+        &self,
+        log: &Arc<RunLog>,
+        host: &RunHost,
+        error: &RunError,
+        pause: Duration,
+    ) -> Result<(), StorageError> {
+        let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        let not_before = (pause > 0).then(|| Timestamp::now().plus_millis(pause));
+        let event = NewEvent::retrying(host.info.attempt + 1, error, not_before);
+        self.log.requeue(log, event, not_before).await?;
+        self.notifier.notify(&Topic::Queue);
+        Ok(())
     }
 
     /// The host stops. What has a checkpoint goes on later from there; the rest

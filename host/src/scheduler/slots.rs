@@ -10,7 +10,6 @@ use crate::model::TaskRef;
 /// The places in which runs execute.
 pub(super) struct Slots {
     max: u32,
-    max_per_task: u32,
     taken: Mutex<Taken>,
     /// Notified when a slot becomes free.
     freed: Notify,
@@ -28,21 +27,15 @@ struct Taken {
 }
 
 impl Slots {
-    pub(super) fn new(max: u32, max_per_task: u32) -> Arc<Self> {
-        Arc::new(Self {
-            max,
-            max_per_task,
-            taken: Mutex::default(),
-            freed: Notify::new(),
-            all_freed: Notify::new(),
-        })
+    pub(super) fn new(max: u32) -> Arc<Self> {
+        Arc::new(Self { max, taken: Mutex::default(), freed: Notify::new(), all_freed: Notify::new() })
     }
 
-    /// A slot for a run of the task, if one is free.
-    pub(super) fn try_take(self: &Arc<Self>, task: &TaskRef) -> Option<Slot> {
+    /// A slot for a run of the task, which may have `limit`, if one is free.
+    pub(super) fn try_take(self: &Arc<Self>, task: &TaskRef, limit: u32) -> Option<Slot> {
         let mut taken = self.taken.lock().expect("no panic while held");
         let of_task = taken.by_task.get(task).copied().unwrap_or(0);
-        if taken.reserved || taken.all >= self.max || of_task >= self.max_per_task {
+        if taken.reserved || taken.all >= self.max || of_task >= limit {
             return None;
         }
         Some(self.take(&mut taken, task))
@@ -101,10 +94,10 @@ impl Reservation {
         self.slots.max.saturating_sub(taken.all)
     }
 
-    /// How many runs of the task may be taken.
-    pub(super) fn room_for(&self, task: &TaskRef) -> u32 {
+    /// How many runs of the task, which may have `limit`, may be taken.
+    pub(super) fn room_for(&self, task: &TaskRef, limit: u32) -> u32 {
         let taken = self.slots.taken.lock().expect("no panic while held");
-        self.slots.max_per_task.saturating_sub(taken.by_task.get(task).copied().unwrap_or(0))
+        limit.saturating_sub(taken.by_task.get(task).copied().unwrap_or(0))
     }
 
     /// A slot for a run that the queue gave.
@@ -157,26 +150,26 @@ mod tests {
 
     #[test]
     fn neither_bound_is_ever_exceeded() {
-        let slots = Slots::new(3, 2);
-        let first = slots.try_take(&task("a"));
-        let _second = slots.try_take(&task("a"));
-        assert!(slots.try_take(&task("a")).is_none(), "two of one task");
-        let _third = slots.try_take(&task("b"));
-        assert!(slots.try_take(&task("c")).is_none(), "three in all");
+        let slots = Slots::new(3);
+        let first = slots.try_take(&task("a"), 2);
+        let _second = slots.try_take(&task("a"), 2);
+        assert!(slots.try_take(&task("a"), 2).is_none(), "two of one task");
+        let _third = slots.try_take(&task("b"), 2);
+        assert!(slots.try_take(&task("c"), 2).is_none(), "three in all");
         drop(first);
-        assert!(slots.try_take(&task("c")).is_some());
+        assert!(slots.try_take(&task("c"), 2).is_some());
     }
 
     #[test]
     fn a_reservation_keeps_the_room_that_it_saw() {
-        let slots = Slots::new(3, 2);
-        let _one = slots.try_take(&task("a"));
+        let slots = Slots::new(3);
+        let _one = slots.try_take(&task("a"), 2);
         let reservation = slots.reserve().unwrap();
-        assert_eq!((reservation.room(), reservation.room_for(&task("a"))), (2, 1));
-        assert!(slots.try_take(&task("b")).is_none());
+        assert_eq!((reservation.room(), reservation.room_for(&task("a"), 2)), (2, 1));
+        assert!(slots.try_take(&task("b"), 2).is_none());
         let _two = reservation.take(&task("a"));
         drop(reservation);
-        assert!(slots.try_take(&task("a")).is_none());
-        assert!(slots.try_take(&task("b")).is_some());
+        assert!(slots.try_take(&task("a"), 2).is_none());
+        assert!(slots.try_take(&task("b"), 2).is_some());
     }
 }

@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use super::{ErrorKind, RunError};
+
+/// When a failed attempt is followed by another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Attempts in all; 1 is no retry.
+    pub attempts: u32,
+    /// Pause before the second attempt.
+    pub backoff: Duration,
+    /// How much longer each further pause is.
+    pub factor: f64,
+    /// Longest pause.
+    pub max_backoff: Duration,
+    /// Which part of a pause is left to chance, from 0 to 1, so that what failed
+    /// together does not come back together.
+    pub jitter: f64,
+    /// What another attempt may help against.
+    pub on: Vec<RetryOn>,
+}
+
+/// A reason for another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOn {
+    /// The task returned a failure and said that a retry can help.
+    Failure,
+    /// It trapped.
+    Trap,
+    /// It reached a limit of memory or time.
+    Limit,
+}
+
+impl Default for Retry {
+    /// No retries; and for those who want some, pauses that start at a second.
+    fn default() -> Self {
+        Self {
+            attempts: 1,
+            backoff: Duration::from_secs(1),
+            factor: 2.0,
+            max_backoff: Duration::from_secs(300),
+            jitter: 0.2,
+            on: vec![RetryOn::Failure],
+        }
+    }
+}
+
+impl Retry {
+    /// The pause before the attempt after `attempt`, which ended with `error`; none if
+    /// there will be none. `chance` is a random number from 0 to 1.
+    pub fn pause_after(&self, attempt: u32, error: &RunError, chance: f64) -> Option<Duration> {
+        if attempt >= self.attempts || !self.on.contains(&reason(error)?) {
+            return None;
+        }
+        let times = self.factor.powi(i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX));
+        let pause = (self.backoff.as_secs_f64() * times).min(self.max_backoff.as_secs_f64());
+        let pause = Duration::from_secs_f64(pause * (1.0 - self.jitter * chance));
+        // What the task asked for is the least, whatever the policy says.
+        let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
+        Some(pause.max(asked.unwrap_or_default()))
+    }
+}
+
+/// None for what another attempt can't change.
+fn reason(error: &RunError) -> Option<RetryOn> {
+    match error.kind {
+        ErrorKind::Failure if error.retryable => Some(RetryOn::Failure),
+        ErrorKind::Trap => Some(RetryOn::Trap),
+        ErrorKind::OutOfMemory | ErrorKind::DeadlineExceeded | ErrorKind::CpuExceeded => Some(RetryOn::Limit),
+        ErrorKind::Failure
+        | ErrorKind::InvalidOutput
+        | ErrorKind::NotLoaded
+        | ErrorKind::Interrupted
+        | ErrorKind::Internal => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(retryable: bool) -> RunError {
+        RunError { retryable, ..RunError::new(ErrorKind::Failure, "x") }
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_limit_and_chance_only_shortens_them() {
+        let retry =
+            Retry { attempts: 9, jitter: 0.5, max_backoff: Duration::from_secs(5), ..Retry::default() };
+        let pause = |attempt, chance| retry.pause_after(attempt, &failure(true), chance).unwrap();
+        assert_eq!([1, 2, 3, 4, 8].map(|attempt| pause(attempt, 0.0).as_secs()), [1, 2, 4, 5, 5]);
+        assert_eq!(pause(2, 1.0), Duration::from_secs(1));
+        assert_eq!(retry.pause_after(9, &failure(true), 0.0), None, "nine in all");
+    }
+
+    #[test]
+    fn only_what_a_retry_can_help_is_tried_again() {
+        let retry = Retry { attempts: 3, ..Retry::default() };
+        assert_eq!(retry.pause_after(1, &failure(false), 0.0), None);
+        let trap = RunError::new(ErrorKind::Trap, "x");
+        assert_eq!(retry.pause_after(1, &trap, 0.0), None);
+        let retry = Retry { on: vec![RetryOn::Trap], ..retry };
+        assert!(retry.pause_after(1, &trap, 0.0).is_some());
+        assert_eq!(Retry::default().pause_after(1, &failure(true), 0.0), None, "by default, none is");
+    }
+
+    #[test]
+    fn a_task_may_ask_for_a_longer_pause() {
+        let retry = Retry { attempts: 3, ..Retry::default() };
+        let error = RunError { retry_after_ms: Some(7000), ..failure(true) };
+        assert_eq!(retry.pause_after(1, &error, 0.0), Some(Duration::from_secs(7)));
+    }
+}
