@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use streamtask_tests::child::binary;
-use streamtask_tests::{ChildHost, guests, optional, root};
+use streamtask_tests::{ChildHost, TestHost, eventually, guests, optional, root};
 
 /// Where the README's host listens.
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -103,6 +103,21 @@ fn the_walk_through_does_what_it_says() {
             step.expected.join("\n")
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifest_is_one_that_the_host_takes() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("### What one task may do").nth(1).unwrap();
+    let manifest = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let host = TestHost::start().await;
+    fs::write(host.tasks().join("test/probe.toml"), manifest).unwrap();
+    eventually("the manifest", || async {
+        let task = host.get("/api/tasks/test/probe").await.json();
+        assert!(task["problem"].is_null(), "{task}");
+        task["description"] == "Counts."
+    })
+    .await;
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
     rust::build_all()?;
     for example in examples {
         let name = example.name.as_str();
-        match example.build().and_then(|wasm| publish(name, &wasm, to).map_err(Problem::from)) {
+        match example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from)) {
             Ok(()) => outcome.built += 1,
             Err(Problem::Missing(tool)) => {
                 eprintln!("{name}: left out; it needs {tool}");
@@ -134,6 +134,16 @@ impl Example {
         }
     }
 
+    /// Puts the component and what is said of it, if anything is, into a tasks folder.
+    fn publish(&self, component: &Path, to: &Path) -> Result<(), String> {
+        let manifest = format!("{}.toml", self.name);
+        let said = self.folder.join(&manifest);
+        if said.is_file() {
+            publish(&said, &manifest, to)?;
+        }
+        publish(component, &format!("{}.wasm", self.name), to)
+    }
+
     /// Builds a component, unless the one from the last time is of the same
     /// sources, contract, pinned tools (which are among the sources) and recipe.
     fn build_if_changed(
@@ -163,18 +173,18 @@ fn cache() -> PathBuf {
     root().join("target/xtask")
 }
 
-/// Puts a component into a folder that a running host may be watching: whole at
-/// once, and not at all if it is there already, so that nothing is loaded again.
-fn publish(name: &str, component: &Path, to: &Path) -> Result<(), String> {
-    let cannot_read = |error: io::Error| format!("can't read {}: {error}", component.display());
-    let wasm = fs::read(component).map_err(cannot_read)?;
-    let target = to.join(format!("{name}.wasm"));
-    if fs::read(&target).is_ok_and(|present| present == wasm) {
+/// Copies a file into a folder that a running host may be watching: whole at once,
+/// and not at all if it is there already, so that nothing is loaded again.
+fn publish(file: &Path, name: &str, to: &Path) -> Result<(), String> {
+    let cannot_read = |error: io::Error| format!("can't read {}: {error}", file.display());
+    let content = fs::read(file).map_err(cannot_read)?;
+    let target = to.join(name);
+    if fs::read(&target).is_ok_and(|present| present == content) {
         return Ok(());
     }
     // Hosts ignore hidden files.
     let unfinished = to.join(format!(".{name}.{}.tmp", process::id()));
-    fs::write(&unfinished, wasm).and_then(|()| fs::rename(&unfinished, &target)).map_err(|error| {
+    fs::write(&unfinished, content).and_then(|()| fs::rename(&unfinished, &target)).map_err(|error| {
         // It may not even be there.
         let _ = fs::remove_file(&unfinished);
         format!("can't write {}: {error}", target.display())
