@@ -18,21 +18,26 @@ use tokio::net::TcpListener;
 /// Rows of one transaction of the bare loop.
 const ROWS_PER_TRANSACTION: usize = 1000;
 
-/// Inserts the events of the database `from` into a table of the same form in
-/// `folder`, in a loop that does nothing else; rows a second.
-pub(crate) fn insert_rate(from: &Path, folder: &Path) -> f64 {
+/// Inserts the newest events of the database `from`, so many, into a table of the same
+/// form in `folder`, in a loop that does nothing else; rows a second.
+pub(crate) fn insert_rate(from: &Path, folder: &Path, count: usize) -> f64 {
     let source =
         Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the host's database");
     let table: String = source
         .query_row("SELECT sql FROM sqlite_schema WHERE name = 'events'", [], |row| row.get(0))
         .expect("the host's schema");
-    let mut rows =
-        source.prepare("SELECT id, attempt, time, type, data FROM events").expect("the host's schema");
-    let rows: Vec<(i64, u32, i64, String, String)> = rows
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+    let mut rows = source
+        .prepare("SELECT id, attempt, time, type, data FROM events ORDER BY id DESC LIMIT ?1")
+        .expect("the host's schema");
+    let mut rows: Vec<(i64, u32, i64, String, String)> = rows
+        .query_map([count as i64], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })
         .and_then(Iterator::collect)
         .expect("the host's rows");
 
+    // Appended in order, as the host does.
+    rows.reverse();
     let mut db = Connection::open(folder.join("bare.db")).expect("a writable folder");
     db.pragma_update(None, "journal_mode", "WAL").expect("SQLite");
     db.pragma_update(None, "synchronous", "FULL").expect("SQLite");

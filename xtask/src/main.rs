@@ -9,9 +9,11 @@
 //! - `tally`: counting tests
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
+//! - `bench`: measure the host
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
 
+mod bench;
 mod checks;
 mod demo;
 mod examples;
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
     let asks_for_help = arguments.first().is_some_and(|first| first == "--help" || first == "-h");
     let outcome = match command.to_str() {
         // The benchmark has a help of its own.
-        Some("bench") => bench(arguments),
+        Some("bench") => bench::run(arguments),
         Some("help" | "--help" | "-h") => help(),
         Some("demo" | "test" | "examples") if asks_for_help => help(),
         Some("demo") => demo::run(arguments),
@@ -74,12 +76,6 @@ fn main() -> ExitCode {
 fn help() -> Result<(), String> {
     print!("{HELP}");
     Ok(())
-}
-
-fn bench(arguments: Vec<OsString>) -> Result<(), String> {
-    let mut bench = process::cargo(root());
-    bench.args(["run", "--release", "--package", "streamtask-bench", "--"]).args(arguments);
-    process::become_it(bench)
 }
 
 /// The repository.
