@@ -8,6 +8,9 @@ use crate::client::{open_stream, read_to_end};
 use crate::host::{BenchHost, database};
 use crate::report::{Report, print};
 
+/// Enough of a stream's end to see its last event, in bytes.
+const TAIL: usize = 600;
+
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
     print("\nevents of one run, delivered to one client (durability full)\n");
     let steps = 1_000_000 / scale;
@@ -20,10 +23,11 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let began = Instant::now();
         let body = format!("{{\"steps\":{count},\"delay_ms\":0}}");
         let mut stream = open_stream(host.address, "POST", "/api/tasks/bench/counter/runs", &body).await;
-        let (mut frames, mut tail) = (0, Vec::new());
+        let (mut frames, mut tail): (usize, Vec<u8>) = (0, Vec::new());
         read_to_end(&mut stream, |bytes| {
             frames += memchr::memmem::find_iter(bytes, b"\nid: ").count();
-            tail = bytes[bytes.len().saturating_sub(600)..].to_vec();
+            tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+            tail.drain(..tail.len().saturating_sub(TAIL));
         })
         .await;
         let rate = f64::from(count) / began.elapsed().as_secs_f64();
