@@ -39,7 +39,8 @@ async fn an_input_that_is_too_large_is_refused_however_it_comes() {
     let fits = format!("\"{}\"", "x".repeat(998));
     // A text is no input of the probe, and that it is looked at shows that it was read.
     host.post(START, fits).await.problem(400, "invalid-input");
-    for length in [1001, 100_000, 8 << 20] {
+    // Larger ones: hyper's client gives up when it can't write on, and would not read the answer that is there.
+    for length in [1001, 100_000] {
         let problem = host.post(START, "x".repeat(length)).await.problem(413, "too-large");
         assert_eq!(problem["limit"], 1000);
         assert!(problem["detail"].as_str().unwrap().contains("1000"), "{problem}");
