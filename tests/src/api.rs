@@ -60,6 +60,12 @@ impl Api {
         answer.json()
     }
 
+    /// The whole answer to a request for the stream of a run that has ended.
+    pub async fn read_stream(&self, run: &Value, query: &str, accept: &str) -> Answer {
+        let path = format!("{}?{query}", stream_path(run));
+        self.request(&Method::GET, &path, &[("accept", accept)], "").await
+    }
+
     /// Follows a run in server-sent events.
     pub async fn follow(&self, run: &Value) -> EventStream {
         self.follow_with(run, "", &[]).await
@@ -67,7 +73,7 @@ impl Api {
 
     /// The same, with a query and headers.
     pub async fn follow_with(&self, run: &Value, query: &str, headers: &[(&str, &str)]) -> EventStream {
-        let path = format!("{}?{query}", run["stream"].as_str().expect("a stream"));
+        let path = format!("{}?{query}", stream_path(run));
         EventStream::open(self.address, &path, headers).await
     }
 
@@ -87,4 +93,9 @@ impl Api {
         let run = self.probe(input).await;
         self.finished(&run).await
     }
+}
+
+/// Where the stream of a run is.
+pub fn stream_path(run: &Value) -> &str {
+    run["stream"].as_str().expect("a stream")
 }

@@ -11,14 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::{Api, PATIENCE, root};
 
-/// The binary, built once for each test run; or that which `STREAMTASK_TEST_BINARY`
-/// names, such as one that is to be published.
+/// The binary, built once for each test run.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(given) = std::env::var_os("STREAMTASK_TEST_BINARY") {
-            return given.into();
-        }
         let mut command = Command::new(env!("CARGO"));
         command.args(["build", "--quiet", "--package", "streamtask-host", "--bin", "streamtask"]);
         // Together with this package the host has the features that it was built with for this very test, so

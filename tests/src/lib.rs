@@ -14,12 +14,12 @@ pub mod sse;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use api::Api;
+pub use api::{Api, stream_path};
 pub use child::ChildHost;
 pub use host::TestHost;
 pub use http::{Answer, Connection, Http2, Lines, raw};
 pub use said::Said;
-pub use sse::{Event, EventStream};
+pub use sse::{Event, EventStream, names};
 
 /// Longest time anything in a test may take before it counts as stuck. Generous:
 /// it is never what a passing test waits for.

@@ -39,6 +39,11 @@ impl Event {
     }
 }
 
+/// What the events are called.
+pub fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.name.as_str()).collect()
+}
+
 /// A stream of events on a connection of its own.
 pub struct EventStream {
     /// The status of the answer.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use streamtask_tests::{Event, TestHost, hostile, optional, root, soon};
+use streamtask_tests::{Event, TestHost, hostile, optional, root, soon, stream_path};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout};
@@ -116,16 +116,12 @@ fn is_over(heard: &[Value]) {
     );
 }
 
-fn path(run: &Value) -> &str {
-    run["stream"].as_str().expect("a stream")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn named_events_reach_their_listeners_and_the_end_is_the_end() {
     let host = TestHost::start().await;
     let run = host.probe(json!({ "do": "ticks", "n": 5, "ms": 100 })).await;
     let types = ["run.started", "tick", "run.completed"];
-    let Some(client) = Client::start("named events", host.address, path(&run), &types) else { return };
+    let Some(client) = Client::start("named events", host.address, stream_path(&run), &types) else { return };
     let heard = client.rest().await;
     assert_eq!(events(&heard), host.follow(&run).await.rest().await);
     assert_eq!((count(&heard, "named"), count(&heard, "onmessage")), (7, 0));
@@ -137,7 +133,7 @@ async fn named_events_reach_their_listeners_and_the_end_is_the_end() {
 async fn unnamed_events_all_reach_onmessage() {
     let host = TestHost::start().await;
     let run = host.run(json!({ "do": "flood", "events": 1000 })).await;
-    let path = format!("{}?named=false", path(&run));
+    let path = format!("{}?named=false", stream_path(&run));
     let Some(client) = Client::start("unnamed events", host.address, &path, &["flood"]) else { return };
     let heard = client.rest().await;
     assert_eq!(events(&heard), host.follow_with(&run, "named=false", &[]).await.rest().await);
@@ -151,7 +147,7 @@ async fn hostile_data_arrives_to_the_byte() {
     let texts = hostile::data();
     let sent: Vec<Value> = texts.iter().map(|text| json!({ "type": "message", "data": text })).collect();
     let run = host.run(json!({ "do": "send", "events": sent })).await;
-    let path = format!("{}?envelope=data&types=message", path(&run));
+    let path = format!("{}?envelope=data&types=message", stream_path(&run));
     let Some(client) = Client::start("hostile data", host.address, &path, &[]) else { return };
     let heard = client.rest().await;
     let events = events(&heard);
@@ -170,7 +166,7 @@ async fn hostile_types_reach_the_listeners_of_their_names_and_end_nothing() {
     let run = host.run(json!({ "do": "send", "events": sent })).await;
     let listened: Vec<&str> =
         types.iter().map(String::as_str).filter(|name| *name != "message").chain(["run.completed"]).collect();
-    let path = format!("{}?after=1", path(&run));
+    let path = format!("{}?after=1", stream_path(&run));
     let Some(client) = Client::start("hostile types", host.address, &path, &listened) else { return };
     let heard = client.rest().await;
     let names: Vec<String> = events(&heard).into_iter().map(|event| event.name).collect();
@@ -228,7 +224,9 @@ async fn a_lost_connection_is_made_again_and_nothing_is_missed_or_repeated() {
     let cuts = [100, 700, 50_000, 50_001];
     let proxy = Proxy::start(host.address, &cuts).await;
     let types = ["run.started", "flood", "run.completed"];
-    let Some(client) = Client::start("lost connections", proxy.address, path(&run), &types) else { return };
+    let Some(client) = Client::start("lost connections", proxy.address, stream_path(&run), &types) else {
+        return;
+    };
     let heard = client.rest().await;
     let events = events(&heard);
     assert!(events.iter().map(Event::seq).eq(1..=5002), "{} events", events.len());
@@ -255,7 +253,9 @@ async fn a_restart_of_the_host_is_survived_without_a_gap() {
         "run.completed",
         "gap",
     ];
-    let Some(mut client) = Client::start("a restart", proxy.address, path(&run), &types) else { return };
+    let Some(mut client) = Client::start("a restart", proxy.address, stream_path(&run), &types) else {
+        return;
+    };
     let mut heard = Vec::new();
     while events(&heard).len() < 20 {
         heard.push(client.next().await.expect("the stream goes on"));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use streamtask_tests::{Event, TestHost, guests, optional, root};
+use streamtask_tests::{Event, TestHost, guests, names, optional, root};
 
 /// A host with an example as `cargo xtask examples` built it. None, and a note, if it
 /// could not build it.
@@ -40,10 +40,6 @@ async fn start_by_readme(host: &TestHost, example: &str) -> Value {
     let started = host.post(&path, body).await;
     assert_eq!(started.status, 202, "{example}: {:?}", started.body);
     started.json()
-}
-
-fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(|event| event.name.as_str()).collect()
 }
 
 /// The data of all progress events.

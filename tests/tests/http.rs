@@ -5,16 +5,12 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, Response};
 use serde_json::{Value, json};
-use streamtask_tests::{Answer, Connection, EventStream, Http2, Lines, TestHost, raw, soon};
+use streamtask_tests::{Answer, Connection, EventStream, Http2, Lines, TestHost, raw, soon, stream_path};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 const SSE: (&str, &str) = ("accept", "text/event-stream");
 const START: &str = "/api/tasks/test/probe/runs";
-
-fn path(run: &Value) -> &str {
-    run["stream"].as_str().expect("a stream")
-}
 
 async fn runs(host: &TestHost) -> usize {
     host.get("/api/runs").await.json()["runs"].as_array().expect("a list").len()
@@ -25,7 +21,7 @@ async fn http_2_carries_the_same_stream() {
     let host = TestHost::start().await;
     let run = host.probe(json!({ "do": "flood", "events": 3000, "bytes": 100 })).await;
     let connection = Http2::open(host.address).await;
-    let response = connection.send(&Method::GET, path(&run), &[SSE], "").await;
+    let response = connection.send(&Method::GET, stream_path(&run), &[SSE], "").await;
     assert_eq!((response.status().as_u16(), response.version()), (200, hyper::Version::HTTP_2));
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert_eq!(response.headers()["x-accel-buffering"], "no");
@@ -33,7 +29,7 @@ async fn http_2_carries_the_same_stream() {
     assert_eq!(events.len(), 3002);
     assert!(events == host.follow(&run).await.rest().await, "as over HTTP/1.1");
 
-    let ended = connection.send(&Method::GET, path(&run), &[SSE, ("last-event-id", "3002")], "").await;
+    let ended = connection.send(&Method::GET, stream_path(&run), &[SSE, ("last-event-id", "3002")], "").await;
     assert_eq!(ended.status(), 204);
     let started = connection.send(&Method::POST, START, &[SSE], r#"{"do":"ticks","n":2,"ms":1}"#).await;
     assert!(started.headers()["location"].to_str().unwrap().starts_with("/api/runs/"));
@@ -48,7 +44,7 @@ async fn one_http_2_connection_carries_many_streams() {
     let mut streams = Vec::new();
     for nth in 0..50 {
         let run = host.probe(json!({ "do": "ticks", "n": 10 + nth % 5, "ms": 5 })).await;
-        let stream = EventStream::of(connection.send(&Method::GET, path(&run), &[SSE], "").await);
+        let stream = EventStream::of(connection.send(&Method::GET, stream_path(&run), &[SSE], "").await);
         streams.push((nth, tokio::spawn(stream.rest())));
     }
     for (nth, stream) in streams {
@@ -65,13 +61,13 @@ async fn a_stream_that_nobody_reads_holds_up_no_other_on_its_connection() {
     let connection = Http2::open(host.address).await;
     let mut stalled = Vec::new();
     for _ in 0..4 {
-        stalled.push(connection.send(&Method::GET, path(&flood), &[SSE], "").await);
+        stalled.push(connection.send(&Method::GET, stream_path(&flood), &[SSE], "").await);
     }
     host.finished(&flood).await;
     let ticks = host.probe(json!({ "do": "ticks", "n": 20, "ms": 5 })).await;
-    let live = EventStream::of(connection.send(&Method::GET, path(&ticks), &[SSE], "").await);
+    let live = EventStream::of(connection.send(&Method::GET, stream_path(&ticks), &[SSE], "").await);
     assert_eq!(live.rest().await.len(), 22);
-    let whole = EventStream::of(connection.send(&Method::GET, path(&flood), &[SSE], "").await);
+    let whole = EventStream::of(connection.send(&Method::GET, stream_path(&flood), &[SSE], "").await);
     assert_eq!(whole.rest().await.len(), 20_002, "the same run, read beside those who do not");
     // And who reads on later has missed nothing.
     let late = EventStream::of(stalled.pop().unwrap()).rest().await;
@@ -91,7 +87,7 @@ async fn head_has_no_body_over_http_2_either() {
     let host = TestHost::start().await;
     let run = host.probe(json!({ "do": "until-cancelled" })).await;
     let connection = Http2::open(host.address).await;
-    for target in ["/healthz", "/api/tasks", "/nowhere", path(&run)] {
+    for target in ["/healthz", "/api/tasks", "/nowhere", stream_path(&run)] {
         let head = connection.send(&Method::HEAD, target, &[SSE], "").await;
         let get = connection.send(&Method::GET, target, &[SSE], "").await;
         assert_eq!(head.status(), get.status());
@@ -130,7 +126,7 @@ async fn a_page_of_an_allowed_origin_may_read_and_start() {
     assert_eq!(started.status, 202);
     let run = started.json();
     host.finished(&run).await;
-    let read = host.request(&Method::GET, path(&run), &[("origin", app), SSE], "").await;
+    let read = host.request(&Method::GET, stream_path(&run), &[("origin", app), SSE], "").await;
     let failed = host.request(&Method::GET, "/nowhere", &[("origin", app)], "").await;
     let not_allowed = host.request(&Method::DELETE, START, &[("origin", app)], "").await;
     for (answer, status) in [(started, 202), (read, 200), (failed, 404), (not_allowed, 405)] {
@@ -239,9 +235,9 @@ async fn a_connection_serves_one_request_after_the_other() {
     for _ in 0..3 {
         let run = connection.request(&Method::POST, START, &[], r#"{"do":"ticks","n":3,"ms":1}"#).await;
         let run = run.json();
-        let stream = connection.request(&Method::GET, path(&run), &[SSE], "").await;
+        let stream = connection.request(&Method::GET, stream_path(&run), &[SSE], "").await;
         assert!(stream.body.ends_with(b"\n\n"), "the stream ended and the connection did not");
-        assert_eq!(connection.request(&Method::HEAD, path(&run), &[SSE], "").await.status, 200);
+        assert_eq!(connection.request(&Method::HEAD, stream_path(&run), &[SSE], "").await.status, 200);
         connection.request(&Method::GET, "/nowhere", &[], "").await.problem(404, "unknown-path");
     }
 }
@@ -261,7 +257,7 @@ async fn requests_sent_at_once_are_answered_in_order() {
 async fn http_1_0_gets_a_stream_that_ends_with_the_connection() {
     let host = TestHost::start().await;
     let run = host.run(json!({ "do": "flood", "events": 3 })).await;
-    let answer = raw(host.address, format!("GET {} HTTP/1.0\r\n\r\n", path(&run))).await;
+    let answer = raw(host.address, format!("GET {} HTTP/1.0\r\n\r\n", stream_path(&run))).await;
     assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
     assert!(!answer.to_lowercase().contains("transfer-encoding"), "{answer}");
     let events = answer.split("\r\n\r\n").nth(1).unwrap();
@@ -299,10 +295,10 @@ async fn lines_end_with_a_notice_when_the_host_stops() {
     let host = TestHost::with(|config| config.max_running = 1).await;
     host.probe(json!({ "do": "sleep", "ms": 600_000 })).await;
     let waiting = host.probe(json!({ "do": "echo" })).await;
-    let mut lines = Lines::request(host.address, &Method::GET, path(&waiting), &[], "").await;
+    let mut lines = Lines::request(host.address, &Method::GET, stream_path(&waiting), &[], "").await;
     assert!(lines.next().await.unwrap().contains("\"type\":\"run.queued\""));
     let http_2 = Http2::open(host.address).await;
-    let events = EventStream::of(http_2.send(&Method::GET, path(&waiting), &[SSE], "").await);
+    let events = EventStream::of(http_2.send(&Method::GET, stream_path(&waiting), &[SSE], "").await);
     let reading = tokio::spawn(async move { (lines.rest().await, events.rest().await) });
     host.stop().await;
     let (lines, events) = reading.await.unwrap();
@@ -321,7 +317,7 @@ async fn a_client_that_goes_away_is_forgotten() {
         stream.take(1).await;
         drop(stream);
         let connection = Http2::open(host.address).await;
-        let response = connection.send(&Method::GET, path(&run), &[SSE], "").await;
+        let response = connection.send(&Method::GET, stream_path(&run), &[SSE], "").await;
         drop((response, connection));
     }
     let before = Instant::now();

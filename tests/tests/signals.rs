@@ -35,14 +35,19 @@ async fn count(host: &TestHost, run: &Value) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_spins_is_held_within_milliseconds_and_cancelled_while_held() {
-    let host = TestHost::with(|config| config.cancel_grace = Duration::from_millis(50)).await;
+async fn a_guest_that_spins_is_held_and_can_be_cancelled_meanwhile() {
+    let host = TestHost::with(|config| {
+        config.cancel_grace = Duration::from_millis(50);
+        config.limits.cpu = Some(Duration::from_millis(500));
+    })
+    .await;
     let run = host.probe(json!({ "do": "spin" })).await;
     let mut stream = host.follow(&run).await;
     until(&mut stream, "spinning").await;
     assert_eq!(post(&host, &run, "pause", "").await["status"], "paused");
     until(&mut stream, "run.paused").await;
-    // A guest that is held takes no processor: the neighbours have both to themselves, and the host says so.
+    // Were it not held, it would have computed longer than it may.
+    tokio::time::sleep(Duration::from_millis(1000)).await;
     assert_eq!(status(&host, &run).await, "paused");
     assert_eq!(post(&host, &run, "pause", "").await["status"], "paused", "again is no error");
     assert_eq!(post(&host, &run, "cancel", "").await["status"], "running", "it goes on, to clean up");
@@ -66,6 +71,18 @@ async fn a_held_run_says_nothing_and_its_deadline_stands_still() {
     assert_eq!(post(&host, &run, "resume", "").await["status"], "running");
     until(&mut stream, "run.resumed").await;
     until(&mut stream, "run.completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wishes_at_once_do_not_overtake_each_other() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "ticks", "n": 20, "ms": 5 })).await;
+    for _ in 0..20 {
+        tokio::join!(post(&host, &run, "pause", ""), post(&host, &run, "resume", ""));
+        tokio::join!(post(&host, &run, "resume", ""), post(&host, &run, "pause", ""));
+    }
+    assert_eq!(post(&host, &run, "resume", "").await["status"], "running");
+    assert_eq!(host.finished(&run).await["status"], "completed", "what storage calls running runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,6 +173,17 @@ async fn parameters_are_read_live_and_kept() {
     assert_eq!(host.get(&path).await.json(), json!({ "speed": [1, 2] }));
     let late = host.request(&Method::PUT, &format!("{path}/speed"), &[], "3").await;
     assert_eq!(late.problem(409, "already-ended")["status"], 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_set_before_the_run_began_are_there() {
+    let host = TestHost::with(|config| config.max_running = 1).await;
+    let first = host.probe(json!({ "do": "until-cancelled" })).await;
+    let run = host.probe(json!({ "do": "until-parameter", "name": "speed" })).await;
+    let path = format!("/api/runs/{}/parameters/speed", run["id"].as_str().unwrap());
+    assert_eq!(host.request(&Method::PUT, &path, &[], "7").await.status, 200);
+    post(&host, &first, "cancel", "").await;
+    assert_eq!(host.finished(&run).await["final_value"], 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,30 +3,16 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_tests::{Answer, Event, Lines, TestHost, hostile};
+use streamtask_tests::{Event, Lines, TestHost, hostile, names, stream_path};
 
 const SSE: &str = "text/event-stream";
-
-fn path(run: &Value) -> &str {
-    run["stream"].as_str().expect("a stream")
-}
-
-fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(|event| event.name.as_str()).collect()
-}
-
-/// The whole answer to a request for a run that has ended.
-async fn read(host: &TestHost, run: &Value, query: &str, accept: &str) -> Answer {
-    let path = format!("{}?{query}", path(run));
-    host.request(&Method::GET, &path, &[("accept", accept)], "").await
-}
 
 async fn events(host: &TestHost, run: &Value, query: &str) -> Vec<Event> {
     host.follow_with(run, query, &[]).await.rest().await
 }
 
 async fn lines(host: &TestHost, run: &Value, query: &str) -> Vec<String> {
-    let path = format!("{}?{query}", path(run));
+    let path = format!("{}?{query}", stream_path(run));
     Lines::request(host.address, &Method::GET, &path, &[], "").await.rest().await
 }
 
@@ -145,7 +131,7 @@ async fn line_breaks_between_tokens_become_spaces() {
     let host = TestHost::start().await;
     let data = "{\n\"a\":\r\n[1,\r2]\n\n}\r";
     let run = sent(&host, vec![json!({ "type": "t", "data": data })]).await;
-    let whole = read(&host, &run, "types=t&envelope=data", SSE).await;
+    let whole = host.read_stream(&run, "types=t&envelope=data", SSE).await;
     let text = std::str::from_utf8(&whole.body).unwrap();
     assert!(text.contains("id: 2\nevent: t\ndata: { \"a\":  [1, 2]  } \n\nid: 3\n"), "{text}");
     assert!(!text.contains('\r'));
@@ -168,7 +154,7 @@ async fn no_control_character_gets_into_a_type_or_a_channel() {
     for (event, answer) in events.iter().zip(run["final_value"].as_array().unwrap()) {
         assert_eq!(answer["code"], "invalid-argument", "{event}");
     }
-    let whole = read(&host, &run, "", SSE).await;
+    let whole = host.read_stream(&run, "", SSE).await;
     let ids: Vec<&str> =
         std::str::from_utf8(&whole.body).unwrap().lines().filter(|line| line.starts_with("id:")).collect();
     assert_eq!(ids, ["id: 1", "id: 2"]);

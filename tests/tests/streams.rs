@@ -5,32 +5,18 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_tests::{Answer, Event, EventStream, Lines, TestHost};
+use streamtask_tests::{EventStream, Lines, TestHost, names, stream_path};
 
 const SSE: &str = "text/event-stream";
 const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
-
-fn path(run: &Value) -> &str {
-    run["stream"].as_str().expect("a stream")
-}
-
-fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(|event| event.name.as_str()).collect()
-}
-
-/// The whole answer to a request for a run that has ended.
-async fn read(host: &TestHost, run: &Value, query: &str, accept: &str) -> Answer {
-    let path = format!("{}?{query}", path(run));
-    host.request(&Method::GET, &path, &[("accept", accept)], "").await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_says_what_it_is_and_wants_no_buffering_on_its_way() {
     let host = TestHost::start().await;
     let run = host.run(json!({ "do": "echo" })).await;
     for media in [SSE, NDJSON] {
-        let answer = read(&host, &run, "", media).await;
+        let answer = host.read_stream(&run, "", media).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), media);
         assert_eq!(answer.header("cache-control"), "no-cache, no-transform");
@@ -70,7 +56,7 @@ async fn a_stream_opens_before_anything_happens() {
     host.cancel(&run).await;
     assert_eq!(stream.next().await.unwrap().name, "run.cancelled");
     assert_eq!((stream.comments.as_slice(), stream.retry), (["open".to_owned()].as_slice(), Some(2000)));
-    let whole = read(&host, &run, "", SSE).await;
+    let whole = host.read_stream(&run, "", SSE).await;
     assert!(whole.body.starts_with(b"retry: 2000\n: open\n\nid: 1\nevent: run.started\ndata: {"));
     assert!(whole.body.ends_with(b"}\n\n"));
 }
@@ -117,7 +103,7 @@ async fn a_reader_chooses_its_own_heartbeat_and_lines_have_none_unless_asked_for
     let host = TestHost::with(|config| config.heartbeat = Duration::from_millis(30)).await;
     let run = host.probe(json!({ "do": "ticks", "n": 1, "ms": 1800 })).await;
     let none = tokio::spawn(host.follow_with(&run, "heartbeat=0", &[]).await.rest());
-    let path = |query: &str| format!("{}?{query}", path(&run));
+    let path = |query: &str| format!("{}?{query}", stream_path(&run));
     let lines = async |query: &str| {
         Lines::request(host.address, &Method::GET, &path(query), &[], "").await.rest().await
     };
@@ -155,7 +141,7 @@ async fn who_has_seen_the_end_is_told_not_to_come_back() {
         for media in [SSE, NDJSON] {
             let mut all = vec![("accept", media)];
             all.extend_from_slice(&headers);
-            let path = format!("{}?{query}", path(&run));
+            let path = format!("{}?{query}", stream_path(&run));
             let answer = host.request(&Method::GET, &path, &all, "").await;
             assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0), "{query} {headers:?}");
             let head = host.request(&Method::HEAD, &path, &all, "").await;
@@ -210,18 +196,18 @@ async fn accept_decides_what_a_stream_is() {
         (Some("application/json, text/html;q=0.9"), JSON),
     ] {
         let headers: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
-        let answer = host.request(&Method::GET, path(&run), &headers, "").await;
+        let answer = host.request(&Method::GET, stream_path(&run), &headers, "").await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, media), "{accept:?}");
     }
     for accept in ["text/html", "image/*", "application/json;q=0", "text/event-stream;q=0.000", "nonsense"] {
-        let answer = host.request(&Method::GET, path(&run), &[("accept", accept)], "").await;
+        let answer = host.request(&Method::GET, stream_path(&run), &[("accept", accept)], "").await;
         let problem = answer.problem(406, "not-acceptable");
         let detail = problem["detail"].as_str().unwrap();
         assert!([SSE, NDJSON, JSON].iter().all(|media| detail.contains(media)), "{detail}");
     }
     // A list may come in several lines (RFC 9110, section 5.3).
     let lines = [("accept", "text/html"), ("accept", "application/json;q=0.5"), ("accept", NDJSON)];
-    let answer = host.request(&Method::GET, path(&run), &lines, "").await;
+    let answer = host.request(&Method::GET, stream_path(&run), &lines, "").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, NDJSON));
 }
 
@@ -230,14 +216,14 @@ async fn the_status_of_a_run_is_had_at_the_address_of_its_stream() {
     let host = TestHost::start().await;
     let run = host.probe(json!({ "do": "until-cancelled" })).await;
     host.follow(&run).await.until("waiting").await;
-    let status = read(&host, &run, "", JSON).await;
+    let status = host.read_stream(&run, "", JSON).await;
     assert_eq!(status.header("cache-control"), "no-store");
     let status = status.json();
     assert_eq!((&status["status"], &status["finished_at"]), (&json!("running"), &Value::Null));
     assert_eq!(status, host.read_run(&run).await);
     host.cancel(&run).await;
     host.finished(&run).await;
-    assert_eq!(read(&host, &run, "", JSON).await.json()["status"], "cancelled");
+    assert_eq!(host.read_stream(&run, "", JSON).await.json()["status"], "cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,10 +232,10 @@ async fn head_is_the_head_of_get_and_ends_at_once() {
     let run = host.probe(json!({ "do": "until-cancelled" })).await;
     host.follow(&run).await.until("waiting").await;
     for accept in [SSE, NDJSON, JSON, "text/html"] {
-        let head = host.request(&Method::HEAD, path(&run), &[("accept", accept)], "").await;
+        let head = host.request(&Method::HEAD, stream_path(&run), &[("accept", accept)], "").await;
         assert!(head.body.is_empty());
         let mut connection = streamtask_tests::Connection::open(host.address).await;
-        let get = connection.send(&Method::GET, path(&run), &[("accept", accept)], "").await;
+        let get = connection.send(&Method::GET, stream_path(&run), &[("accept", accept)], "").await;
         assert_eq!(head.status, get.status());
         for name in ["content-type", "cache-control", "x-accel-buffering", "content-length"] {
             assert_eq!(head.headers.get(name), get.headers().get(name), "{name} of {accept}");

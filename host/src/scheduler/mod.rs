@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -114,6 +115,9 @@ pub struct Scheduler {
     registry: Arc<Registry>,
     engine: Arc<Engine>,
     slots: Arc<Slots>,
+    /// Held while a run is held or let go on, so that its gate ends as storage says:
+    /// two such wishes at once must not overtake each other in between.
+    holding: AsyncMutex<()>,
     /// Runs that execute here.
     controls: Mutex<HashMap<RunId, Arc<Control>>>,
     /// What may still start a run: submissions, and the loop that claims.
@@ -156,6 +160,7 @@ impl Scheduler {
             log,
             registry,
             engine,
+            holding: AsyncMutex::default(),
             controls: Mutex::default(),
             starting: TaskTracker::new(),
             tasks: TaskTracker::new(),

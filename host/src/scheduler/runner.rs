@@ -33,6 +33,15 @@ impl Control {
         self.cancel.cancel();
         self.gate.open();
     }
+
+    /// Holds the run, unless it was asked to end: that one goes on, to clean up.
+    pub(super) fn hold(&self) {
+        self.gate.close();
+        // Looked at last: whoever cancels opens the gate after that is to be seen.
+        if self.cancel.is_cancelled() {
+            self.gate.open();
+        }
+    }
 }
 
 /// How an attempt's time was over.

@@ -17,18 +17,18 @@ impl Scheduler {
     /// Holds a run where it is, or lets it go on. One that waits in the queue is
     /// passed over until then.
     pub async fn hold(&self, id: &RunId, hold: bool) -> Result<Reached> {
+        let _one_at_a_time = self.holding.lock().await;
         let reached = self.storage.hold(id, hold).await?;
         match &reached {
             Reached::Owner(_) => {
                 if let Some(control) = self.reach(id).await {
-                    let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };
-                    // Told first when it goes on, so that nothing it says comes before.
-                    if !hold {
-                        self.tell(&control, event).await?;
-                        control.gate.open();
+                    // Nothing that the run says comes between the two notes.
+                    if hold {
+                        control.hold();
+                        self.tell(&control, NewEvent::paused()).await?;
                     } else {
-                        control.gate.close();
-                        self.tell(&control, event).await?;
+                        self.tell(&control, NewEvent::resumed()).await?;
+                        control.gate.open();
                     }
                 }
             }

@@ -179,7 +179,8 @@ pub trait Runs: Send + Sync + 'static {
     async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
     /// Puts a run back into the queue, for a new attempt, with an event that
-    /// says why. With a time, it is delayed until then.
+    /// says why. With a time, it is delayed until then. One that someone asked to
+    /// cancel ends as cancelled instead.
     async fn requeue(
         &self,
         run: &RunKey,

@@ -10,6 +10,7 @@ use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, Reached, Storage, StorageEr
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     a_delayed_run_waits_for_its_time(&*open().await).await;
+    a_cancelled_run_is_not_put_back(&*open().await).await;
     a_held_run_keeps_its_place_and_its_time(&*open().await).await;
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
     who_has_ended_hears_nothing(&*open().await).await;
@@ -46,6 +47,17 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&key, again[0].fence, NewEvent::queued(), Some(later)).await.expect("puts back");
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Ended(_))), "it has no owner to ask");
+}
+
+async fn a_cancelled_run_is_not_put_back(storage: &dyn Storage) {
+    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let key = run.run.key.clone();
+    assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
+    let later = Timestamp::now().plus_millis(3_600_000);
+    let event = storage.requeue(&key, run.fence, NewEvent::queued(), Some(later)).await.expect("ends");
+    assert!(event.is_terminal());
+    assert_eq!(get(storage, &key.id).await.status, RunStatus::Cancelled);
+    assert_eq!(types(&events(storage, key.no).await), ["run.started", "run.cancelled"]);
 }
 
 async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {

@@ -133,6 +133,10 @@ pub(super) fn requeue(
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
+    // Asked to end while its attempt ended: nobody would hear of the wish before the next one.
+    if cancel_requested(tx, run.no)? {
+        return finish(tx, run, fence, &Outcome::Cancelled(None));
+    }
     let seq = live.last_seq + 1;
     events::insert(tx.db, run.no, seq, live.attempt, std::slice::from_ref(event))?;
     let next = if not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued };
@@ -207,6 +211,12 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         tx.dequeued(task)?;
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
+}
+
+fn cancel_requested(tx: &Tx<'_>, run: i64) -> rusqlite::Result<bool> {
+    tx.db
+        .prepare_cached("SELECT cancel_requested_at IS NOT NULL FROM runs WHERE no = ?1")?
+        .query_row([run], |row| row.get(0))
 }
 
 /// Forgets what only a next attempt would need.
