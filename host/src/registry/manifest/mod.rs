@@ -1,15 +1,17 @@
 //! What the operator says of a task, in a file beside it: `counter.toml` for
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
-use bytesize::ByteSize;
+mod limits;
+mod retry;
+
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::engine::Limits;
-use crate::model::{Retry, RetryOn, Time};
+use crate::model::Retry;
 
-/// Most attempts that a manifest can ask for.
-const MAX_ATTEMPTS: u32 = 1_000;
+use self::limits::LimitsTable;
+use self::retry::RetryTable;
 
 /// A manifest can't be used: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,47 +52,8 @@ struct Manifest {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct LimitsTable {
-    /// All memories and tables together.
-    memory: Option<Spanned<ByteSize>>,
-    /// From start to end of an attempt.
-    deadline: Option<Spanned<Time>>,
-    /// Computing, of all that time.
-    cpu: Option<Spanned<Time>>,
-    /// Events of an attempt.
-    events: Option<Spanned<u64>>,
-    /// Data of all events of an attempt.
-    events_size: Option<Spanned<ByteSize>>,
-    /// Data of one event.
-    event_size: Option<Spanned<ByteSize>>,
-    input: Option<Spanned<ByteSize>>,
-    output: Option<Spanned<ByteSize>>,
-    log: Option<Spanned<ByteSize>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct ConcurrencyTable {
     max_running: Option<Spanned<u32>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct RetryTable {
-    attempts: Option<Spanned<u32>>,
-    backoff: Option<Spanned<Time>>,
-    factor: Option<Spanned<f64>>,
-    max_backoff: Option<Spanned<Time>>,
-    jitter: Option<Spanned<f64>>,
-    on: Option<Vec<Cause>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Cause {
-    Failure,
-    Trap,
-    Limit,
 }
 
 impl Settings {
@@ -124,107 +87,6 @@ impl Settings {
 /// Where in the text, and what is wrong there.
 type Fault = (usize, String);
 
-impl LimitsTable {
-    fn apply(self, limits: &mut Limits, ceilings: &Limits) -> Result<(), Fault> {
-        let size = |set: Option<Spanned<ByteSize>>, present: &mut usize, ceiling: usize| {
-            let Some(set) = set else { return Ok(()) };
-            let bytes = usize::try_from(set.get_ref().as_u64()).unwrap_or(usize::MAX);
-            *present = at_most(set.span().start, bytes, ceiling, &ByteSize(ceiling as u64))?;
-            Ok(())
-        };
-        size(self.memory, &mut limits.memory_bytes, ceilings.memory_bytes)?;
-        size(self.event_size, &mut limits.event_bytes, ceilings.event_bytes)?;
-        size(self.input, &mut limits.input_bytes, ceilings.input_bytes)?;
-        size(self.output, &mut limits.output_bytes, ceilings.output_bytes)?;
-        size(self.log, &mut limits.log_bytes, ceilings.log_bytes)?;
-        for (set, present, ceiling) in [
-            (self.deadline, &mut limits.deadline, ceilings.deadline),
-            (self.cpu, &mut limits.cpu, ceilings.cpu),
-        ] {
-            let Some(set) = set else { continue };
-            let at = set.span().start;
-            *present = match (set.into_inner().0, ceiling) {
-                (Some(time), Some(ceiling)) => {
-                    Some(at_most(at, time, ceiling, &format_args!("{ceiling:?}"))?)
-                }
-                (None, Some(ceiling)) => {
-                    return Err((at, format!("the host allows at most {ceiling:?}")));
-                }
-                (time, None) => time,
-            };
-        }
-        for (set, present, ceiling) in [
-            (self.events, &mut limits.events, ceilings.events),
-            (
-                self.events_size.map(|size| Spanned::new(size.span(), size.get_ref().as_u64())),
-                &mut limits.events_bytes,
-                ceilings.events_bytes,
-            ),
-        ] {
-            let Some(set) = set else { continue };
-            let (at, count) = (set.span().start, set.into_inner());
-            *present = Some(match ceiling {
-                Some(ceiling) => at_most(at, count, ceiling, &ceiling)?,
-                None => count,
-            });
-        }
-        Ok(())
-    }
-}
-
-fn at_most<T: PartialOrd>(
-    at: usize,
-    wanted: T,
-    ceiling: T,
-    text: &dyn std::fmt::Display,
-) -> Result<T, Fault> {
-    if wanted > ceiling { Err((at, format!("the host allows at most {text}"))) } else { Ok(wanted) }
-}
-
-impl RetryTable {
-    fn apply(self, retry: &mut Retry) -> Result<(), Fault> {
-        if let Some(attempts) = self.attempts {
-            let at = attempts.span().start;
-            if !(1..=MAX_ATTEMPTS).contains(attempts.get_ref()) {
-                return Err((at, format!("a run has 1 to {MAX_ATTEMPTS} attempts")));
-            }
-            retry.attempts = attempts.into_inner();
-        }
-        for (set, present) in [(self.backoff, &mut retry.backoff), (self.max_backoff, &mut retry.max_backoff)]
-        {
-            let Some(set) = set else { continue };
-            let at = set.span().start;
-            *present = set.into_inner().0.ok_or((at, "a pause has an end".to_owned()))?;
-        }
-        if let Some(factor) = self.factor {
-            if !(1.0..=100.0).contains(factor.get_ref()) {
-                return Err((factor.span().start, "a factor is from 1 to 100".to_owned()));
-            }
-            retry.factor = factor.into_inner();
-        }
-        if let Some(jitter) = self.jitter {
-            if !(0.0..=1.0).contains(jitter.get_ref()) {
-                return Err((jitter.span().start, "jitter is a part of the pause, from 0 to 1".to_owned()));
-            }
-            retry.jitter = jitter.into_inner();
-        }
-        if let Some(on) = self.on {
-            retry.on = on.into_iter().map(RetryOn::from).collect();
-        }
-        Ok(())
-    }
-}
-
-impl From<Cause> for RetryOn {
-    fn from(cause: Cause) -> Self {
-        match cause {
-            Cause::Failure => Self::Failure,
-            Cause::Trap => Self::Trap,
-            Cause::Limit => Self::Limit,
-        }
-    }
-}
-
 fn error_at(file: &str, text: &str, at: usize, message: String) -> ManifestError {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -239,6 +101,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::RetryOn;
 
     fn ceilings() -> Limits {
         Limits {
