@@ -29,6 +29,21 @@ pub(super) struct Start {
     /// Label to find the run by; can be repeated
     #[arg(long, value_name = "KEY:VALUE")]
     label: Vec<String>,
+    /// Begin no sooner than after this time, such as 10m
+    #[arg(long, value_name = "TIME", conflicts_with = "not_before")]
+    delay: Option<String>,
+    /// Begin no sooner than at this moment, such as 2030-01-31T08:00:00Z
+    #[arg(long, value_name = "MOMENT")]
+    not_before: Option<String>,
+    /// Go before waiting runs of a lower one; from -100 to 100
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// Something that no other run may have meanwhile; can be repeated
+    #[arg(long, value_name = "NAME")]
+    resource: Vec<String>,
+    /// What to do if another run has it: wait or fail
+    #[arg(long, value_name = "WHAT")]
+    if_busy: Option<String>,
     /// Print the run's id and leave
     #[arg(long, short)]
     detach: bool,
@@ -67,8 +82,21 @@ impl Start {
         if let Some(id) = &self.id {
             query.append_pair("id", id);
         }
-        for label in &self.label {
-            query.append_pair("label", label);
+        for (name, values) in [("label", &self.label), ("resource", &self.resource)] {
+            for value in values {
+                query.append_pair(name, value);
+            }
+        }
+        let priority = self.priority.map(|priority| priority.to_string());
+        for (name, value) in [
+            ("delay", &self.delay),
+            ("not_before", &self.not_before),
+            ("priority", &priority),
+            ("if_busy", &self.if_busy),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
         }
         let path = format!("/api/tasks/{}/{}/runs?{}", encoded(app), encoded(task), query.finish());
         let run = client.post(&path, &[("content-type", "application/json")], input).await?;

@@ -5,7 +5,7 @@ use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
 use super::body::{Body, Response};
-use crate::model::{Json, Labels, Run, RunError, RunStatus, Timestamp, Version};
+use crate::model::{Json, Labels, Run, RunError, RunId, RunStatus, Timestamp, Version};
 use crate::registry::Listed;
 
 /// A JSON response that nobody may cache: all of it changes.
@@ -39,6 +39,9 @@ pub(super) struct RunJson<'a> {
     finished_at: Option<Timestamp>,
     cancel_requested_at: Option<Timestamp>,
     not_before: Option<Timestamp>,
+    priority: i32,
+    waits_for: Option<&'a str>,
+    parent: Option<&'a str>,
     labels: &'a Labels,
     stream: String,
 }
@@ -60,6 +63,9 @@ impl<'a> From<&'a Run> for RunJson<'a> {
             finished_at: run.finished_at,
             cancel_requested_at: run.cancel_requested_at,
             not_before: run.not_before,
+            priority: run.priority,
+            waits_for: run.waits_for.as_deref(),
+            parent: run.parent.as_ref().map(RunId::as_str),
             labels: &run.labels,
             stream: stream_path(run),
         }

@@ -20,6 +20,7 @@ mod routes;
 mod runs;
 mod server;
 mod signals;
+mod start;
 mod stream;
 mod tasks;
 

@@ -10,7 +10,7 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, cors, health, runs, signals, stream, tasks};
+use super::{Api, cors, health, runs, signals, start, stream, tasks};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
@@ -124,7 +124,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Task => tasks::get(api, [part("app"), part("task")]),
         Resource::TaskRuns => {
             let body = request::body(body, api.config.max_input_bytes).await?;
-            runs::start(api, &parts.headers, &query, [part("app"), part("task")], body).await
+            start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
         }
         Resource::Runs => runs::list(api, &query).await,
         Resource::Run => runs::get(api, part("run")).await,

@@ -214,9 +214,18 @@ impl NewEvent {
         }
     }
 
-    /// `run.queued`: no slot was free, the run waits.
-    pub fn queued() -> Self {
-        Self::of_host("queued", &serde_json::json!({}))
+    /// `run.queued`: no slot was free, or something it needs is another run's; the run
+    /// waits.
+    pub fn queued(waits_for: Option<&str>) -> Self {
+        match waits_for {
+            Some(name) => Self::of_host("queued", &serde_json::json!({ "waits_for": name })),
+            None => Self::of_host("queued", &serde_json::json!({})),
+        }
+    }
+
+    /// `run.delayed`: it waits for its time.
+    pub fn delayed(not_before: Timestamp) -> Self {
+        Self::of_host("delayed", &serde_json::json!({ "not_before": not_before }))
     }
 
     /// `run.started`: an attempt begins, on a version.

@@ -354,6 +354,12 @@ pub struct Run {
     pub cancel_requested_at: Option<Timestamp>,
     /// When it may begin; none if at once.
     pub not_before: Option<Timestamp>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// What it waits for that another run has; none if it waits only for its turn.
+    pub waits_for: Option<String>,
+    /// The run that started it.
+    pub parent: Option<RunId>,
     /// The caller's labels.
     pub labels: Labels,
     /// The `seq` of its terminal event; none while it has not ended.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{LEASE, RENEWAL, Scheduler};
 use crate::model::Timestamp;
 use crate::notifier::Topic;
-use crate::storage::{ClaimRequest, Result};
+use crate::storage::{ClaimRequest, Offer, Result};
 
 /// How often the queue is asked without a hint, in case one was lost.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -76,7 +76,8 @@ impl Scheduler {
         let tasks = in_turn
             .map(|task| {
                 let room = reservation.room_for(&task.name, self.max_running_of(task));
-                (task.name.clone(), task.version(), room)
+                let on_interrupt = task.settings.on_interrupt;
+                Offer { task: task.name.clone(), version: task.version(), room, on_interrupt }
             })
             .collect();
         let limit = reservation.room().min(MAX_CLAIM);

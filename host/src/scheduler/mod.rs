@@ -64,12 +64,31 @@ pub struct Request {
     pub labels: Labels,
     /// Repeating a request with the same key returns the same run.
     pub idempotency_key: Option<String>,
+    /// When it may begin; none if at once.
+    pub not_before: Option<Timestamp>,
+    /// In place of the task's own.
+    pub priority: Option<i32>,
+    /// What it needs for itself alone, besides what its task says.
+    pub resources: Vec<String>,
+    /// Whether it is refused if it would have to wait for one, in place of what the
+    /// task says.
+    pub fail_if_busy: Option<bool>,
 }
 
 impl Request {
     /// With nothing but a task and its input.
     pub fn new(task: TaskRef, input: Json) -> Self {
-        Self { task, input, id: None, labels: Labels::new(), idempotency_key: None }
+        Self {
+            task,
+            input,
+            id: None,
+            labels: Labels::new(),
+            idempotency_key: None,
+            not_before: None,
+            priority: None,
+            resources: Vec::new(),
+            fail_if_busy: None,
+        }
     }
 }
 
@@ -192,15 +211,26 @@ impl Scheduler {
 
     async fn submit_to(self: &Arc<Self>, task: Arc<Task>, request: Request) -> Result<Started, StartError> {
         let slot = self.slots.try_take(&task.name, self.max_running_of(&task));
-        let claimant = slot.as_ref().map(|_| Claimant { owner: self.owner.clone(), version: task.version() });
+        let claimant = slot.as_ref().map(|_| Claimant {
+            owner: self.owner.clone(),
+            version: task.version(),
+            on_interrupt: task.settings.on_interrupt,
+        });
+        let queueing = &task.settings.queueing;
+        let now = Timestamp::now();
         let new = NewRun {
+            needs: queueing.needs(&request.task, &request.input, &request.resources),
+            priority: request.priority.unwrap_or(queueing.priority),
+            fail_if_busy: request.fail_if_busy.unwrap_or(queueing.fail_if_busy),
+            max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
+            not_before: request.not_before.filter(|time| *time > now),
             own_id: request.id.is_some(),
             id: request.id.unwrap_or_default(),
             task: request.task,
             input: request.input,
             labels: request.labels,
             idempotency_key: request.idempotency_key,
-            created_at: Timestamp::now(),
+            created_at: now,
             max_queued: self.config.max_queued,
         };
         match self.storage.submit(new, claimant).await? {

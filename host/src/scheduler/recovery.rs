@@ -12,8 +12,8 @@ use crate::storage::{Claimed, Result};
 const BATCH: u32 = 256;
 
 impl Scheduler {
-    /// Settles every run whose owner is gone: put back if it has a checkpoint to
-    /// go on from, else marked as interrupted.
+    /// Settles every run whose owner is gone, as its task's policy was when the
+    /// attempt began: put back, or marked as interrupted.
     pub(super) async fn recover(&self) -> Result<()> {
         loop {
             let orphans = self.storage.take_over(&self.owner, BATCH).await?;
@@ -31,10 +31,9 @@ impl Scheduler {
         let (run, fence) = (&orphan.run.key, orphan.fence);
         if orphan.run.cancel_requested_at.is_some() {
             self.storage.finish(run, fence, Outcome::Cancelled(None)).await?;
-        } else if orphan.has_checkpoint {
+        } else if orphan.on_interrupt.tries_again(orphan.has_checkpoint) {
             let event = NewEvent::retrying(orphan.run.attempt + 1, &interrupted(), None);
             self.storage.requeue(run, fence, event, None).await?;
-            self.notifier.notify(&Topic::Queue);
         } else {
             self.storage.finish(run, fence, Outcome::Failed(interrupted())).await?;
         }

@@ -27,9 +27,10 @@ pub(super) struct RunHost {
 
 fn refusal(error: StorageError) -> Refusal {
     let code = match error {
-        StorageError::Limit(_) | StorageError::Conflict(_) | StorageError::QueueFull(_) => {
-            RefusalCode::LimitExceeded
-        }
+        StorageError::Limit(_)
+        | StorageError::Conflict(_)
+        | StorageError::QueueFull(_)
+        | StorageError::Busy(_) => RefusalCode::LimitExceeded,
         StorageError::Unavailable(_) | StorageError::Fenced | StorageError::Closed => {
             RefusalCode::Unavailable
         }

@@ -14,7 +14,7 @@ use super::run_host::RunHost;
 use super::slots::Slot;
 use crate::engine::{Attempt, Exit, Gate, RunInfo};
 use crate::event_log::RunLog;
-use crate::model::{ErrorKind, NewEvent, Outcome, Retry, RunError, Timestamp};
+use crate::model::{ErrorKind, NewEvent, OnInterrupt, Outcome, Retry, RunError, Timestamp};
 use crate::notifier::Topic;
 use crate::registry::Task;
 use crate::storage::{Claimed, StorageError};
@@ -42,6 +42,14 @@ impl Control {
             self.gate.open();
         }
     }
+}
+
+/// What matters when an attempt ends.
+struct End {
+    retry: Retry,
+    on_interrupt: OnInterrupt,
+    /// Whether other runs may wait for what it had.
+    has_needs: bool,
 }
 
 /// How an attempt's time was over.
@@ -91,13 +99,18 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         limits: task.settings.limits,
         gate: Arc::clone(&control.gate),
     };
+    let end = End {
+        retry: task.settings.retry.clone(),
+        on_interrupt: claimed.on_interrupt,
+        has_needs: claimed.has_needs,
+    };
     let running = Arc::clone(scheduler);
     let execution = scheduler.tasks.track_future(async move {
         if may_have_parameters {
             running.load_parameters(&log, &control).await;
         }
         let ended = running.execute(attempt, &control).await;
-        running.settle(&log, &host, &task.settings.retry, ended).await;
+        running.settle(&log, &host, &end, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
         drop(slot);
     });
@@ -132,7 +145,7 @@ impl Scheduler {
     }
 
     /// Writes how the attempt ended.
-    async fn settle(&self, log: &Arc<RunLog>, host: &RunHost, retry: &Retry, ended: Ended) {
+    async fn settle(&self, log: &Arc<RunLog>, host: &RunHost, end: &End, ended: Ended) {
         let asked = host.control.cancel.is_cancelled();
         let settled = match ended {
             Ended::Exit(Exit::Lost) => Err(StorageError::Fenced),
@@ -143,18 +156,21 @@ impl Scheduler {
             Ended::Exit(Exit::Failed(_)) if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
             Ended::Exit(Exit::Output(value)) => self.log.finish(log, Outcome::Completed(value)).await,
             Ended::Exit(Exit::Failed(error)) => {
-                match retry.pause_after(host.info.attempt, &error, fastrand::f64()) {
+                match end.retry.pause_after(host.info.attempt, &error, fastrand::f64()) {
                     Some(pause) => self.retry(log, host, &error, pause).await,
                     None => self.log.finish(log, Outcome::Failed(error)).await,
                 }
             }
             Ended::Forced => self.log.finish(log, Outcome::Cancelled(None)).await,
             Ended::CutOff if asked => self.log.finish(log, Outcome::Cancelled(None)).await,
-            Ended::CutOff => self.interrupt(log, host).await,
+            Ended::CutOff => self.interrupt(log, host, end.on_interrupt).await,
         };
         if let Err(error) = settled {
             tracing::warn!(run = %log.run().id, %error, "the run's end could not be written here");
             self.log.close(log);
+        }
+        if end.has_needs {
+            self.notifier.notify(&Topic::Queue);
         }
     }
 
@@ -174,11 +190,16 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The host stops. What has a checkpoint goes on later from there; the rest
-    /// is not run again behind anybody's back.
-    async fn interrupt(&self, log: &Arc<RunLog>, host: &RunHost) -> Result<(), StorageError> {
+    /// The host stops. Unless its task's policy says otherwise, what has a checkpoint
+    /// goes on later from there, and the rest is not run again behind anybody's back.
+    async fn interrupt(
+        &self,
+        log: &Arc<RunLog>,
+        host: &RunHost,
+        policy: OnInterrupt,
+    ) -> Result<(), StorageError> {
         let error = interrupted();
-        if host.has_checkpoint.load(Ordering::Relaxed) {
+        if policy.tries_again(host.has_checkpoint.load(Ordering::Relaxed)) {
             self.log.requeue(log, NewEvent::retrying(host.info.attempt + 1, &error, None), None).await
         } else {
             self.log.finish(log, Outcome::Failed(error)).await

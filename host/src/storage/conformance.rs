@@ -2,6 +2,7 @@
 //! open an empty database.
 
 mod messages;
+mod queueing;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -9,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use super::{
-    Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Outbox, Result, RunFilter, Storage,
+    Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Offer, Outbox, Result, RunFilter, Storage,
     StorageError, Submitted, Waiting,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
-    Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
+    OnInterrupt, Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 
 /// Panics at the first rule that is broken. `open` gives an empty database.
@@ -32,6 +33,7 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     checkpoints_survive_the_attempt(&*open().await).await;
     lists_are_filtered_and_paged(&*open().await).await;
     messages::run(&open).await;
+    queueing::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }
 
@@ -52,12 +54,17 @@ fn new_run(name: &str) -> NewRun {
         labels: Labels::new(),
         idempotency_key: None,
         created_at: Timestamp::now(),
+        not_before: None,
+        priority: 0,
+        needs: Vec::new(),
+        fail_if_busy: false,
         max_queued: 1000,
+        max_queued_of_task: 1000,
     }
 }
 
 fn claimant(owner: &HostId) -> Option<Claimant> {
-    Some(Claimant { owner: owner.clone(), version: version() })
+    Some(Claimant { owner: owner.clone(), version: version(), on_interrupt: OnInterrupt::Resume })
 }
 
 async fn queued(storage: &dyn Storage, new: NewRun) -> Run {
@@ -75,7 +82,13 @@ async fn claimed(storage: &dyn Storage, new: NewRun, owner: &HostId) -> Claimed 
 }
 
 async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], limit: u32) -> Vec<Claimed> {
-    let tasks = rooms.iter().map(|&(name, room)| (task(name), version(), room)).collect();
+    let offer = |&(name, room): &(&str, u32)| Offer {
+        task: task(name),
+        version: version(),
+        room,
+        on_interrupt: OnInterrupt::Resume,
+    };
+    let tasks = rooms.iter().map(offer).collect();
     storage.claim(ClaimRequest { owner: owner.clone(), tasks, limit }).await.expect("claims")
 }
 
@@ -410,7 +423,7 @@ async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
         assert!(fits || matches!(saved, Err(StorageError::Limit(_))));
     }
 
-    storage.requeue(&key, run.fence, NewEvent::queued(), None).await.expect("puts back");
+    storage.requeue(&key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
     let again = claim(storage, &owner, &[("a", 1)], 1).await;
     assert!(again[0].has_checkpoint);
     assert_eq!(load("k").await, Some(vec![2, 0, 3]));

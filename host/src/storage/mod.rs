@@ -16,8 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{
-    Event, Fence, HostId, Json, Labels, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Signal, SignalName,
-    TaskRef, Timestamp, Version,
+    Event, Fence, HostId, Json, Labels, Need, NewEvent, OnInterrupt, Outcome, Run, RunId, RunKey, RunStatus,
+    Signal, SignalName, TaskRef, Timestamp, Version,
 };
 
 /// Why storage did not do what it was asked.
@@ -33,6 +33,9 @@ pub enum StorageError {
     /// Too many runs wait already.
     #[error("the queue is full: {0} runs are waiting")]
     QueueFull(u64),
+    /// What the run needs is another run's, and its caller would not wait.
+    #[error("another run has {0}")]
+    Busy(String),
     /// The run id exists, or the idempotency key was used, with another body.
     #[error("{0}")]
     Conflict(String),
@@ -65,8 +68,18 @@ pub struct NewRun {
     pub idempotency_key: Option<String>,
     /// When the caller asked.
     pub created_at: Timestamp,
+    /// When it may begin; none if at once.
+    pub not_before: Option<Timestamp>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// What it must have while it is under way.
+    pub needs: Vec<Need>,
+    /// Refuse if it would have to wait for one of them.
+    pub fail_if_busy: bool,
     /// Refuse if so many runs wait already.
     pub max_queued: u64,
+    /// Refuse if so many runs of the task wait already.
+    pub max_queued_of_task: u64,
 }
 
 /// Who would run something, and on what.
@@ -76,6 +89,8 @@ pub struct Claimant {
     pub owner: HostId,
     /// The version that the attempt will run on.
     pub version: Version,
+    /// What becomes of the attempt if the host dies.
+    pub on_interrupt: OnInterrupt,
 }
 
 /// What became of a [`NewRun`].
@@ -102,15 +117,32 @@ pub struct Claimed {
     pub last_seq: u64,
     /// Whether an earlier attempt has saved a checkpoint.
     pub has_checkpoint: bool,
+    /// Whether it has something that other runs may wait for.
+    pub has_needs: bool,
+    /// What becomes of the attempt if the host dies.
+    pub on_interrupt: OnInterrupt,
 }
 
 /// What waits to be claimed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Whether any run is queued.
+    /// Whether any run is queued that waits for nothing but its turn.
     pub queued: bool,
     /// When the time of the first delayed run comes.
     pub next_due: Option<Timestamp>,
+}
+
+/// A task that a host has loaded, and would run.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The task.
+    pub task: TaskRef,
+    /// The version that the attempt would run on.
+    pub version: Version,
+    /// How many more runs of it the host may have.
+    pub room: u32,
+    /// What becomes of the attempt if the host dies.
+    pub on_interrupt: OnInterrupt,
 }
 
 /// Which queued runs a host would take.
@@ -118,9 +150,9 @@ pub struct Waiting {
 pub struct ClaimRequest {
     /// The host.
     pub owner: HostId,
-    /// Tasks that it has loaded, the version it would use, and how many more
-    /// runs of the task it may have. Taken in turn, one run each, in this order.
-    pub tasks: Vec<(TaskRef, Version, u32)>,
+    /// Runs of the highest priority are taken first; among those of the same,
+    /// tasks take turns in this order, one run each.
+    pub tasks: Vec<Offer>,
     /// Most runs to take in all.
     pub limit: u32,
 }
@@ -167,8 +199,9 @@ pub trait Runs: Send + Sync + 'static {
     /// What waits. Cheaper than asking for it.
     async fn waiting(&self) -> Result<Waiting>;
 
-    /// Claims queued runs, and delayed ones whose time has come, oldest first
-    /// within a task.
+    /// Claims queued runs, and delayed ones whose time has come: within a task
+    /// those of higher priority first, then the oldest. One that needs what
+    /// another run has is passed over, and looked at again when that has ended.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>>;
 
     /// Says that `owner` lives and keeps its runs for another `lease_ms`.

@@ -257,6 +257,9 @@ mod tests {
             finished_at: None,
             cancel_requested_at: None,
             not_before: None,
+            priority: 0,
+            waits_for: None,
+            parent: None,
             labels: Default::default(),
             last_seq: None,
         };

@@ -2,15 +2,16 @@
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
 mod limits;
+mod queueing;
 mod retry;
 
 use serde::Deserialize;
-use toml::Spanned;
 
 use crate::engine::Limits;
-use crate::model::Retry;
+use crate::model::{OnInterrupt, Queueing, Retry};
 
 use self::limits::LimitsTable;
+use self::queueing::{ConcurrencyTable, QueueTable};
 use self::retry::RetryTable;
 
 /// A manifest can't be used: where and why.
@@ -36,6 +37,10 @@ pub struct Settings {
     pub limits: Limits,
     /// Runs under way at once; none: as many as the host allows of one task.
     pub max_running: Option<u32>,
+    /// How runs wait.
+    pub queueing: Queueing,
+    /// What becomes of a run when the host stops without letting it finish.
+    pub on_interrupt: OnInterrupt,
     /// When a failed attempt is followed by another.
     pub retry: Retry,
 }
@@ -45,21 +50,32 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Manifest {
     description: Option<String>,
+    on_interrupt: Option<Interrupted>,
     limits: LimitsTable,
+    queue: QueueTable,
     concurrency: ConcurrencyTable,
     retry: RetryTable,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-struct ConcurrencyTable {
-    max_running: Option<Spanned<u32>>,
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Interrupted {
+    Resume,
+    Rerun,
+    Fail,
 }
 
 impl Settings {
     /// Without a manifest: all that the host allows.
     pub fn of_host(ceilings: &Limits) -> Self {
-        Self { description: None, limits: *ceilings, max_running: None, retry: Retry::default() }
+        Self {
+            description: None,
+            limits: *ceilings,
+            max_running: None,
+            queueing: Queueing::default(),
+            on_interrupt: OnInterrupt::default(),
+            retry: Retry::default(),
+        }
     }
 
     /// These settings with what a manifest's text says in their place. `file` names
@@ -69,18 +85,26 @@ impl Settings {
             let at = error.span().map_or(0, |span| span.start);
             error_at(file, text, at, error.message().to_owned())
         })?;
-        let faulty = |at: usize, message: String| error_at(file, text, at, message);
         self.description = manifest.description.or(self.description);
-        manifest.limits.apply(&mut self.limits, ceilings).map_err(|(at, message)| faulty(at, message))?;
-        if let Some(max) = manifest.concurrency.max_running {
-            if *max.get_ref() == 0 {
-                let message = "a task that may never run has no use; remove the file instead".to_owned();
-                return Err(faulty(max.span().start, message));
-            }
-            self.max_running = Some(max.into_inner());
-        }
-        manifest.retry.apply(&mut self.retry).map_err(|(at, message)| faulty(at, message))?;
+        self.on_interrupt = manifest.on_interrupt.map_or(self.on_interrupt, OnInterrupt::from);
+        manifest
+            .limits
+            .apply(&mut self.limits, ceilings)
+            .and_then(|()| manifest.queue.apply(&mut self.queueing))
+            .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
+            .and_then(|()| manifest.retry.apply(&mut self.retry))
+            .map_err(|(at, message)| error_at(file, text, at, message))?;
         Ok(self)
+    }
+}
+
+impl From<Interrupted> for OnInterrupt {
+    fn from(policy: Interrupted) -> Self {
+        match policy {
+            Interrupted::Resume => Self::Resume,
+            Interrupted::Rerun => Self::Rerun,
+            Interrupted::Fail => Self::Fail,
+        }
     }
 }
 
@@ -157,6 +181,11 @@ mod tests {
             ("[retry]\njitter = 1.5\n", 2, 10, "from 0 to 1"),
             ("[retry]\non = ['rain']\n", 2, 7, "unknown variant"),
             ("[concurrency]\nmax-running = 0\n", 2, 15, "never run"),
+            ("[concurrency]\nkey = 'customer'\n", 2, 7, "JSON Pointer"),
+            ("[concurrency]\nmax-running-per-key = 2\n", 2, 23, "`key`"),
+            ("[concurrency]\nresources = ['a', '']\n", 2, 19, "1 to 128 bytes"),
+            ("[queue]\npriority = 101\n", 2, 12, "-100 to 100"),
+            ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
             ("nonsense\n", 1, 9, "expected"),
         ];
         for (text, line, column, message) in cases {

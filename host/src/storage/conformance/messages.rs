@@ -29,7 +29,7 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
     let due = Timestamp::now().plus_millis(60);
-    storage.requeue(&key, run.fence, NewEvent::queued(), Some(due)).await.expect("puts back");
+    storage.requeue(&key, run.fence, NewEvent::queued(None), Some(due)).await.expect("puts back");
     let delayed = get(storage, &key.id).await;
     assert_eq!((delayed.status, delayed.not_before), (RunStatus::Delayed, Some(due)));
     let waiting = storage.waiting().await.expect("reads");
@@ -45,7 +45,7 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     let again = claim(storage, &owner, &[("a", 1)], 1).await;
     assert_eq!((again.len(), again[0].run.attempt, again[0].run.not_before), (1, 2, None));
     let later = Timestamp::now().plus_millis(3_600_000);
-    storage.requeue(&key, again[0].fence, NewEvent::queued(), Some(later)).await.expect("puts back");
+    storage.requeue(&key, again[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Ended(_))), "it has no owner to ask");
 }
 
@@ -54,7 +54,7 @@ async fn a_cancelled_run_is_not_put_back(storage: &dyn Storage) {
     let key = run.run.key.clone();
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
     let later = Timestamp::now().plus_millis(3_600_000);
-    let event = storage.requeue(&key, run.fence, NewEvent::queued(), Some(later)).await.expect("ends");
+    let event = storage.requeue(&key, run.fence, NewEvent::queued(None), Some(later)).await.expect("ends");
     assert!(event.is_terminal());
     assert_eq!(get(storage, &key.id).await.status, RunStatus::Cancelled);
     assert_eq!(types(&events(storage, key.no).await), ["run.started", "run.cancelled"]);
@@ -75,7 +75,7 @@ async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {
     // Under way, the owner tells of it; put back, it stays held.
     assert!(matches!(storage.hold(&second.key.id, true).await, Ok(Reached::Owner(_))));
     let later = Timestamp::now().plus_millis(3_600_000);
-    storage.requeue(&second.key, run[0].fence, NewEvent::queued(), Some(later)).await.expect("puts back");
+    storage.requeue(&second.key, run[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Paused);
     storage.hold(&second.key.id, false).await.expect("goes on");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Delayed, "its time has not come");

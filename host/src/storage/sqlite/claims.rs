@@ -1,39 +1,71 @@
 //! Who owns a run: claims, leases, and taking over from a host that is gone.
 
+use std::cmp::Reverse;
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension as _, params};
 
 use super::state::{Applied, Live, Tx};
-use super::{checkpoints, events, list};
-use crate::model::{Event, Fence, HostId, NewEvent, Run, RunStatus, Timestamp, Version};
-use crate::storage::{ClaimRequest, Claimed};
+use super::{checkpoints, events, list, needs};
+use crate::model::{Event, Fence, HostId, Need, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
+use crate::storage::{ClaimRequest, Claimed, Offer};
+
+/// A task that is offered and has runs that could start.
+struct Line<'a> {
+    task: i64,
+    offer: &'a Offer,
+    room: u32,
+    /// The run that is next.
+    next: Ready,
+    /// How many were taken of it.
+    served: u32,
+}
+
+/// A run that waits for nothing but its turn.
+struct Ready {
+    no: i64,
+    priority: i32,
+    needs: Option<Arc<[Need]>>,
+}
 
 /// See [`Runs::claim`](crate::storage::Runs::claim).
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Claimed>> {
-    let mut claimed = Vec::new();
     queue_what_is_due(tx)?;
-    let mut tasks: Vec<(i64, &Version, u32)> = Vec::new();
-    for (task, version, room) in &request.tasks {
-        let no = tx.task_no(task)?;
-        let waiting = tx.queued()?.get(&no).copied().unwrap_or(0);
-        if *room > 0 && waiting > 0 {
-            tasks.push((no, version, *room));
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for offer in request.tasks.iter().filter(|offer| offer.room > 0) {
+        let task = tx.task_no(&offer.task)?;
+        if tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
+            && let Some(next) = next_ready(tx, task)?
+        {
+            lines.push(Line { task, offer, room: offer.room, next, served: 0 });
         }
     }
-    // One run of each task in turn, so that a long queue of one does not starve another.
-    while !tasks.is_empty() && claimed.len() < request.limit as usize {
-        let mut still_waiting = Vec::with_capacity(tasks.len());
-        for (task, version, room) in tasks {
-            if claimed.len() == request.limit as usize {
-                break;
-            }
-            let Some(no) = oldest_queued(tx, task)? else { continue };
-            tx.dequeued(task)?;
-            claimed.push(start(tx, no, &request.owner, version)?);
-            if room > 1 {
-                still_waiting.push((task, version, room - 1));
+    let mut claimed = Vec::new();
+    while claimed.len() < request.limit as usize {
+        // One run of each task in turn, so that a long queue of one does not starve another of the same priority.
+        let first = |(at, line): &(usize, &Line<'_>)| (Reverse(line.next.priority), line.served, *at);
+        let Some((at, _)) = lines.iter().enumerate().min_by_key(first) else { break };
+        let line = &mut lines[at];
+        tx.dequeued(line.task, false)?;
+        claimed.push(start(tx, &line.next, &request.owner, line.offer)?);
+        line.room -= 1;
+        line.served += 1;
+        match if line.room > 0 { next_ready(tx, line.task)? } else { None } {
+            Some(next) => line.next = next,
+            None => drop(lines.remove(at)),
+        }
+        // What another line has next may need what was just taken.
+        for at in (0..lines.len()).rev() {
+            let Line { task, next, .. } = &lines[at];
+            if let Some(needs) = &next.needs
+                && needs::busy(tx, needs)?.is_some()
+            {
+                match next_ready(tx, *task)? {
+                    Some(next) => lines[at].next = next,
+                    None => drop(lines.remove(at)),
+                }
             }
         }
-        tasks = still_waiting;
     }
     Ok(Ok(claimed))
 }
@@ -49,16 +81,31 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         .query_map([Timestamp::now().as_millis()], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for task in due {
-        tx.enqueued(task)?;
+        tx.enqueued(task, false)?;
     }
     Ok(())
 }
 
-fn oldest_queued(tx: &Tx<'_>, task: i64) -> rusqlite::Result<Option<i64>> {
-    tx.db
-        .prepare_cached("SELECT no FROM runs WHERE task = ?1 AND status = 'queued' ORDER BY no LIMIT 1")?
-        .query_row([task], |row| row.get(0))
-        .optional()
+/// The run of the task that is to start next. Those that come before it and can't
+/// have what they need are passed over from now on.
+fn next_ready(tx: &mut Tx<'_>, task: i64) -> rusqlite::Result<Option<Ready>> {
+    loop {
+        let first = tx
+            .db
+            .prepare_cached(
+                "SELECT no, priority, needs FROM runs \
+                 WHERE task = ?1 AND status = 'queued' AND waits_for IS NULL ORDER BY priority DESC, no LIMIT 1",
+            )?
+            .query_row([task], |row| {
+                Ok(Ready { no: row.get(0)?, priority: row.get(1)?, needs: needs::column(row, 2)? })
+            })
+            .optional()?;
+        let Some(Ready { no, needs: Some(needs), .. }) = &first else { return Ok(first) };
+        match needs::busy(tx, needs)? {
+            Some(busy) => needs::block(tx, task, *no, needs, &busy.name)?,
+            None => return Ok(first),
+        }
+    }
 }
 
 /// Turns a waiting run's record into that of its next attempt.
@@ -69,30 +116,44 @@ pub(super) fn next_attempt(run: &mut Run, version: &Version) {
     run.started_at = run.started_at.or(Some(Timestamp::now()));
 }
 
-/// Writes the first event of an attempt whose row stands, after event `last`,
-/// and remembers the run.
-pub(super) fn begin(tx: &mut Tx<'_>, run: Run, fence: Fence, last: u64) -> rusqlite::Result<Claimed> {
+/// What a claim knows of the run besides its row.
+pub(super) struct Begun {
+    pub(super) fence: Fence,
+    /// The number of the last event.
+    pub(super) last: u64,
+    pub(super) needs: Option<Arc<[Need]>>,
+    pub(super) on_interrupt: OnInterrupt,
+}
+
+/// Writes the first event of an attempt whose row stands, and remembers the run.
+pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result<Claimed> {
+    let Begun { fence, last, needs, on_interrupt } = begun;
     let (attempt, seq) = (run.attempt, last + 1);
     let event = NewEvent::started(attempt, run.version.as_ref());
     events::insert(tx.db, run.key.no, seq, attempt, std::slice::from_ref(&event))?;
-    tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq });
+    if let Some(needs) = &needs {
+        needs::take(tx, needs)?;
+    }
+    let has_needs = needs.is_some();
+    tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, needs });
     let has_checkpoint = attempt > 1 && checkpoints::any(tx.db, run.key.no)?;
     let events = vec![Event { seq, attempt, what: event }];
-    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint })
+    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_needs, on_interrupt })
 }
 
 /// Claims one waiting run.
-fn start(tx: &mut Tx<'_>, no: i64, owner: &HostId, version: &Version) -> rusqlite::Result<Claimed> {
+fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
+    let no = ready.no;
     let mut run = list::by_no(tx.db, no)?;
     let fence: u32 =
         tx.db.prepare_cached("SELECT fence FROM runs WHERE no = ?1")?.query_row([no], |row| row.get(0))?;
     let fence = Fence(fence + 1);
-    let (owner_no, version_no) = (tx.host_no(owner)?, tx.version_no(version)?);
-    next_attempt(&mut run, version);
+    let (owner_no, version_no) = (tx.host_no(owner)?, tx.version_no(&offer.version)?);
+    next_attempt(&mut run, &offer.version);
     tx.db
         .prepare_cached(
             "UPDATE runs SET status = 'running', attempt = ?2, fence = ?3, owner = ?4, version = ?5, \
-             started_at = ?6 WHERE no = ?1",
+             started_at = ?6, on_interrupt = ?7 WHERE no = ?1",
         )?
         .execute(params![
             no,
@@ -100,10 +161,17 @@ fn start(tx: &mut Tx<'_>, no: i64, owner: &HostId, version: &Version) -> rusqlit
             fence.0,
             owner_no,
             version_no,
-            run.started_at.map(Timestamp::as_millis)
+            run.started_at.map(Timestamp::as_millis),
+            interrupt_column(offer.on_interrupt)
         ])?;
     let last = events::last_seq(tx.db, no)?;
-    begin(tx, run, fence, last)
+    let begun = Begun { fence, last, needs: ready.needs.clone(), on_interrupt: offer.on_interrupt };
+    begin(tx, run, begun)
+}
+
+/// The usual policy is NULL: a run that never waited writes nothing more for it.
+pub(super) fn interrupt_column(policy: OnInterrupt) -> Option<&'static str> {
+    (policy != OnInterrupt::default()).then(|| policy.as_str())
 }
 
 /// See [`Runs::renew_lease`](crate::storage::Runs::renew_lease).
@@ -119,27 +187,39 @@ pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> App
 /// See [`Runs::take_over`](crate::storage::Runs::take_over).
 pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
     let owner_no = tx.host_no(owner)?;
-    let orphans: Vec<(i64, u32)> = tx
+    let orphans: Vec<(i64, u32, Option<String>)> = tx
         .db
         .prepare_cached(
-            "SELECT runs.no, runs.fence FROM hosts JOIN runs ON runs.owner = hosts.no \
+            "SELECT runs.no, runs.fence, runs.on_interrupt FROM hosts JOIN runs ON runs.owner = hosts.no \
              WHERE hosts.lease_until < ?1 AND hosts.no <> ?2 ORDER BY runs.no LIMIT ?3",
         )?
         .query_map(params![Timestamp::now().as_millis(), owner_no, limit], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::with_capacity(orphans.len());
-    for (no, fence) in orphans {
+    for (no, fence, policy) in orphans {
         let fence = Fence(fence + 1);
         tx.db
             .prepare_cached("UPDATE runs SET fence = ?2, owner = ?3 WHERE no = ?1")?
             .execute(params![no, fence.0, owner_no])?;
         let run = list::by_no(tx.db, no)?;
         let last_seq = events::last_seq(tx.db, no)?;
-        tx.claimed(no, Live { fence, attempt: run.attempt, last_seq });
+        // What it has it keeps: to others it is still under way.
+        let needs = needs::of_run(tx, no)?;
+        let has_needs = needs.is_some();
+        tx.claimed(no, Live { fence, attempt: run.attempt, last_seq, needs });
         let has_checkpoint = checkpoints::any(tx.db, no)?;
-        taken.push(Claimed { run, fence, events: Vec::new(), last_seq, has_checkpoint });
+        let on_interrupt = policy.and_then(|word| OnInterrupt::parse(&word)).unwrap_or_default();
+        taken.push(Claimed {
+            run,
+            fence,
+            events: Vec::new(),
+            last_seq,
+            has_checkpoint,
+            has_needs,
+            on_interrupt,
+        });
     }
     Ok(Ok(taken))
 }

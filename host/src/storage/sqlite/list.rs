@@ -11,8 +11,9 @@ use crate::storage::{RunFilter, Waiting};
 /// The columns that [`run`] reads, in its order.
 const SELECT: &str = "SELECT runs.no, runs.id, tasks.app, tasks.task, versions.sha256, runs.status, runs.attempt, \
      runs.input, runs.final_value, runs.error, runs.created_at, runs.started_at, runs.finished_at, \
-     runs.cancel_requested_at, runs.labels, runs.last_seq, runs.not_before \
-     FROM runs JOIN tasks ON tasks.no = runs.task LEFT JOIN versions ON versions.no = runs.version";
+     runs.cancel_requested_at, runs.labels, runs.last_seq, runs.not_before, runs.priority, runs.waits_for, \
+     parents.id FROM runs JOIN tasks ON tasks.no = runs.task \
+     LEFT JOIN versions ON versions.no = runs.version LEFT JOIN runs AS parents ON parents.no = runs.parent";
 
 fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let time =
@@ -35,6 +36,9 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         labels: json(14)?.map(|labels| labels_from(&labels)).unwrap_or_default(),
         last_seq: row.get(15)?,
         not_before: time(16)?,
+        priority: row.get(17)?,
+        waits_for: row.get(18)?,
+        parent: row.get_ref(19)?.as_str_or_null()?.and_then(|id| RunId::parse(id).ok()),
     })
 }
 
@@ -85,7 +89,7 @@ pub(super) fn by_idempotency_key(db: &Connection, task: i64, key: &str) -> rusql
 /// What waits to be claimed.
 pub(super) fn waiting(db: &Connection) -> rusqlite::Result<Waiting> {
     db.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued'), \
+        "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued' AND waits_for IS NULL), \
          (SELECT min(not_before) FROM runs WHERE status = 'delayed')",
     )?
     .query_row([], |row| {

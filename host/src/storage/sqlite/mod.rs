@@ -13,6 +13,7 @@ mod claims;
 mod events;
 mod group;
 mod list;
+mod needs;
 mod readers;
 mod runs;
 mod schema;

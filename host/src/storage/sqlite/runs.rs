@@ -2,9 +2,10 @@
 
 use rusqlite::params;
 
+use super::claims::Begun;
 use super::list::LabelsColumn;
 use super::state::{Applied, Tx};
-use super::{checkpoints, claims, events, list, signals};
+use super::{checkpoints, claims, events, list, needs, signals};
 use crate::model::{Event, Fence, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
@@ -14,25 +15,61 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     if let Some(answer) = made_before(tx, new, task)? {
         return Ok(answer.map(Submitted::Existing));
     }
-    let waiting = tx.queued()?.get(&task).copied().unwrap_or(0);
-    let total: u64 = tx.queued()?.values().sum();
-    // Nobody overtakes an older run of the same task.
-    let claimant = claimant.filter(|_| waiting == 0);
-    if claimant.is_none() && total >= new.max_queued {
-        return Ok(Err(StorageError::QueueFull(total)));
+    let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
+    if let Some(name) = &busy
+        && new.fail_if_busy
+    {
+        return Ok(Err(StorageError::Busy(name.clone())));
+    }
+    let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
+    // Nobody overtakes an older run of the same task, nor any that may be about to take what it needs.
+    let overtakes = match new.needs.is_empty() {
+        true => waiting.ready > 0,
+        false => tx.queued()?.values().any(|queued| queued.ready > 0),
+    };
+    let claimant = claimant.filter(|_| !overtakes && busy.is_none() && new.not_before.is_none());
+    if claimant.is_none()
+        && let Some(full) = queue_full(tx, new, waiting.all())?
+    {
+        return Ok(Err(full));
     }
     let no = tx.next_run_no()?;
-    let mut run = fresh(new, no);
+    let mut run = fresh(new, no, busy);
     if let Some(claimant) = claimant {
         claims::next_attempt(&mut run, &claimant.version);
     }
-    insert(tx, &run, task, claimant, new.idempotency_key.as_deref())?;
-    if claimant.is_some() {
-        return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, Fence(1), 0)?)));
+    insert(tx, &run, task, claimant, new)?;
+    if let Some(claimant) = claimant {
+        let needs = (!new.needs.is_empty()).then(|| new.needs.as_slice().into());
+        let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt: claimant.on_interrupt };
+        return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)));
     }
-    tx.enqueued(task)?;
-    events::insert(tx.db, no, 1, 0, &[NewEvent::queued()])?;
+    let event = match run.not_before {
+        Some(time) => NewEvent::delayed(time),
+        None => {
+            tx.enqueued(task, run.waits_for.is_some())?;
+            NewEvent::queued(run.waits_for.as_deref())
+        }
+    };
+    events::insert(tx.db, no, 1, 0, &[event])?;
     Ok(Ok(Submitted::Queued(run)))
+}
+
+/// Whether as many runs wait as may.
+fn queue_full(tx: &mut Tx<'_>, new: &NewRun, of_task: u64) -> rusqlite::Result<Option<StorageError>> {
+    let all: u64 = match new.not_before {
+        None => tx.queued()?.values().map(|queued| queued.all()).sum(),
+        // Those that wait for their time are counted apart: they fill the disk too, and hold up nobody.
+        Some(_) => tx
+            .db
+            .prepare_cached("SELECT count(*) FROM runs WHERE status = 'delayed'")?
+            .query_row([], |row| row.get(0))?,
+    };
+    let full = [(all, new.max_queued), (of_task, new.max_queued_of_task)];
+    Ok(full
+        .into_iter()
+        .find(|(waiting, most)| waiting >= most)
+        .map(|(waiting, _)| StorageError::QueueFull(waiting)))
 }
 
 fn insert(
@@ -40,14 +77,15 @@ fn insert(
     run: &Run,
     task: i64,
     claimant: Option<&Claimant>,
-    key: Option<&str>,
+    new: &NewRun,
 ) -> rusqlite::Result<()> {
     let owner = claimant.map(|claimant| tx.host_no(&claimant.owner)).transpose()?;
     let version = claimant.map(|claimant| tx.version_no(&claimant.version)).transpose()?;
     tx.db
         .prepare_cached(
             "INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, created_at, started_at, \
-             labels, idempotency_key, input) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             labels, idempotency_key, input, not_before, priority, needs, waits_for, on_interrupt) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             run.key.no,
@@ -61,8 +99,13 @@ fn insert(
             run.created_at.as_millis(),
             run.started_at.map(Timestamp::as_millis),
             LabelsColumn(&run.labels),
-            key,
-            run.input.as_str()
+            new.idempotency_key,
+            run.input.as_str(),
+            run.not_before.map(Timestamp::as_millis),
+            run.priority,
+            needs::to_column(&new.needs),
+            run.waits_for,
+            claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
         ])?;
     for (key, value) in &run.labels {
         tx.db
@@ -73,12 +116,12 @@ fn insert(
 }
 
 /// A run as it waits, before its row is written.
-fn fresh(new: &NewRun, no: i64) -> Run {
+fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
     Run {
         key: RunKey { no, id: new.id.clone() },
         task: new.task.clone(),
         version: None,
-        status: RunStatus::Queued,
+        status: if new.not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued },
         attempt: 0,
         input: new.input.clone(),
         final_value: None,
@@ -87,7 +130,11 @@ fn fresh(new: &NewRun, no: i64) -> Run {
         started_at: None,
         finished_at: None,
         cancel_requested_at: None,
-        not_before: None,
+        not_before: new.not_before,
+        priority: new.priority,
+        // Looked at again when its time has come.
+        waits_for: waits_for.filter(|_| new.not_before.is_none()),
+        parent: None,
         labels: new.labels.clone(),
         last_seq: None,
     }
@@ -149,9 +196,9 @@ pub(super) fn requeue(
         .query_row(params![run.no, next.as_str(), not_before.map(Timestamp::as_millis)], |row| row.get(0))?;
     if status == RunStatus::Queued.as_str() {
         let task = task_of(tx, run.no)?;
-        tx.enqueued(task)?;
+        tx.enqueued(task, false)?;
     }
-    tx.released(run.no);
+    tx.released(run.no)?;
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
 }
 
@@ -161,9 +208,10 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
-    tx.released(run.no);
     forget(tx, run.no)?;
-    end(tx, run.no, live.last_seq + 1, live.attempt, outcome).map(Ok)
+    let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
+    tx.released(run.no)?;
+    Ok(Ok(event))
 }
 
 /// Writes the terminal event and what the run's row says of its end.
@@ -173,7 +221,7 @@ fn end(tx: &Tx<'_>, run: i64, seq: u64, attempt: u32, outcome: &Outcome) -> rusq
     tx.db
         .prepare_cached(
             "UPDATE runs SET status = ?2, final_value = ?3, error = ?4, finished_at = ?5, last_seq = ?6, \
-             owner = NULL WHERE no = ?1",
+             owner = NULL, waits_for = NULL WHERE no = ?1",
         )?
         .execute(params![
             run,
@@ -208,7 +256,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     forget(tx, run.key.no)?;
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
-        tx.dequeued(task)?;
+        tx.dequeued(task, run.waits_for.is_some())?;
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }

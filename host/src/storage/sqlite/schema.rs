@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -144,6 +144,19 @@ CREATE TABLE parameters (
 const V3: &str = "
 ALTER TABLE runs ADD COLUMN not_before INTEGER; -- ms since 1970
 CREATE INDEX runs_by_time ON runs (not_before) WHERE status = 'delayed';
+";
+
+/// How runs wait.
+const V4: &str = "
+ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN needs TEXT;           -- JSON: {name: capacity}
+ALTER TABLE runs ADD COLUMN waits_for TEXT;       -- the need that was not free
+ALTER TABLE runs ADD COLUMN on_interrupt TEXT;    -- of the latest attempt; NULL: resume
+ALTER TABLE runs ADD COLUMN parent INTEGER;       -- runs.no
+CREATE INDEX runs_by_turn ON runs (task, priority DESC, no) WHERE status = 'queued' AND waits_for IS NULL;
+CREATE INDEX runs_by_need ON runs (waits_for, task, priority DESC, no) WHERE waits_for IS NOT NULL;
+CREATE INDEX runs_with_needs ON runs (owner) WHERE owner IS NOT NULL AND needs IS NOT NULL;
+CREATE INDEX runs_by_parent ON runs (parent, no) WHERE parent IS NOT NULL;
 ";
 
 /// Brings the database to the present version.

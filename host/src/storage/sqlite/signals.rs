@@ -23,13 +23,14 @@ pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> 
         (false, false) if run.not_before.is_some_and(|time| time > Timestamp::now()) => RunStatus::Delayed,
         (false, false) => RunStatus::Queued,
     };
+    // A run that is held waits for nothing else; let go on, it looks again at what it needs.
     tx.db
-        .prepare_cached("UPDATE runs SET status = ?2 WHERE no = ?1")?
+        .prepare_cached("UPDATE runs SET status = ?2, waits_for = NULL WHERE no = ?1")?
         .execute(params![run.key.no, status.as_str()])?;
     let task = tx.task_no(&run.task)?;
     match (run.status, status) {
-        (RunStatus::Queued, _) => tx.dequeued(task)?,
-        (_, RunStatus::Queued) => tx.enqueued(task)?,
+        (RunStatus::Queued, _) => tx.dequeued(task, run.waits_for.is_some())?,
+        (_, RunStatus::Queued) => tx.enqueued(task, false)?,
         _ => {}
     }
     let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };

@@ -3,11 +3,13 @@
 //! that failed, it is forgotten.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events;
-use crate::model::{Fence, HostId, TaskRef, Version};
+use super::needs;
+use crate::model::{Fence, HostId, Need, TaskRef, Version};
 use crate::storage::StorageError;
 
 /// One transaction: the connection inside of it, and the memory.
@@ -26,6 +28,17 @@ pub(super) struct Live {
     pub(super) fence: Fence,
     pub(super) attempt: u32,
     pub(super) last_seq: u64,
+    /// What it has and others may wait for.
+    pub(super) needs: Option<Arc<[Need]>>,
+}
+
+/// How many runs of a task are queued.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Queued {
+    /// They wait for nothing but their turn.
+    pub(super) ready: u64,
+    /// They wait for what another run has.
+    pub(super) blocked: u64,
 }
 
 /// The writer's memory.
@@ -36,7 +49,9 @@ pub(super) struct State {
     versions: HashMap<Version, i64>,
     hosts: HashMap<HostId, i64>,
     /// Runs that wait, by task number; read once.
-    queued: Option<HashMap<i64, u64>>,
+    queued: Option<HashMap<i64, Queued>>,
+    /// How many runs under way have each thing that runs need; read once.
+    pub(super) in_use: Option<HashMap<String, u32>>,
     next_run: Option<i64>,
 }
 
@@ -48,14 +63,14 @@ impl Tx<'_> {
         fence: Fence,
     ) -> rusqlite::Result<Result<&mut Live, StorageError>> {
         if !self.state.live.contains_key(&run) {
-            let found: Option<(u32, u32)> = self
+            let found = self
                 .db
-                .prepare_cached("SELECT fence, attempt FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
-                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))
+                .prepare_cached("SELECT fence, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
+                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, needs::column(row, 2)?)))
                 .optional()?;
-            let Some((fence, attempt)) = found else { return Ok(Err(StorageError::Fenced)) };
+            let Some((fence, attempt, needs)) = found else { return Ok(Err(StorageError::Fenced)) };
             let last_seq = events::last_seq(self.db, run)?;
-            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq });
+            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, needs });
         }
         let live = self.state.live.get_mut(&run).expect("just inserted");
         Ok(if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced) })
@@ -66,9 +81,12 @@ impl Tx<'_> {
         self.state.live.insert(run, live);
     }
 
-    /// Notes that a run has none any more.
-    pub(super) fn released(&mut self, run: i64) {
-        self.state.live.remove(&run);
+    /// Notes that a run has none any more; what it had is free for others.
+    pub(super) fn released(&mut self, run: i64) -> rusqlite::Result<()> {
+        match self.state.live.remove(&run).and_then(|live| live.needs) {
+            Some(needs) => needs::give_back(self, &needs),
+            None => Ok(()),
+        }
     }
 
     /// The number of a task, new or known.
@@ -122,27 +140,42 @@ impl Tx<'_> {
     }
 
     /// How many runs wait, by task number.
-    pub(super) fn queued(&mut self) -> rusqlite::Result<&mut HashMap<i64, u64>> {
+    pub(super) fn queued(&mut self) -> rusqlite::Result<&mut HashMap<i64, Queued>> {
         if self.state.queued.is_none() {
-            let mut statement =
-                self.db.prepare("SELECT task, count(*) FROM runs WHERE status = 'queued' GROUP BY task")?;
-            let counts = statement.query_map(params![], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mut statement = self.db.prepare(
+                "SELECT task, count(*) FILTER (WHERE waits_for IS NULL), \
+                 count(*) FILTER (WHERE waits_for IS NOT NULL) FROM runs WHERE status = 'queued' GROUP BY task",
+            )?;
+            let counts = statement.query_map(params![], |row| {
+                Ok((row.get(0)?, Queued { ready: row.get(1)?, blocked: row.get(2)? }))
+            })?;
             self.state.queued = Some(counts.collect::<rusqlite::Result<_>>()?);
         }
         Ok(self.state.queued.as_mut().expect("just read"))
     }
 
     /// Notes that a run of the task began to wait.
-    pub(super) fn enqueued(&mut self, task: i64) -> rusqlite::Result<()> {
-        *self.queued()?.entry(task).or_default() += 1;
+    pub(super) fn enqueued(&mut self, task: i64, blocked: bool) -> rusqlite::Result<()> {
+        *self.queued()?.entry(task).or_default().count(blocked) += 1;
         Ok(())
     }
 
     /// Notes that a run of the task waits no more.
-    pub(super) fn dequeued(&mut self, task: i64) -> rusqlite::Result<()> {
-        if let Some(count) = self.queued()?.get_mut(&task) {
-            *count = count.saturating_sub(1);
-        }
+    pub(super) fn dequeued(&mut self, task: i64, blocked: bool) -> rusqlite::Result<()> {
+        let queued = self.queued()?.entry(task).or_default();
+        let count = queued.count(blocked);
+        *count = count.saturating_sub(1);
         Ok(())
+    }
+}
+
+impl Queued {
+    fn count(&mut self, blocked: bool) -> &mut u64 {
+        if blocked { &mut self.blocked } else { &mut self.ready }
+    }
+
+    /// All that wait.
+    pub(super) const fn all(self) -> u64 {
+        self.ready + self.blocked
     }
 }

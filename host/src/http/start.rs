@@ -1,0 +1,164 @@
+//! The start of a run.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap, HeaderValue};
+
+use super::body::Response;
+use super::format::{NDJSON, SSE};
+use super::json::RunJson;
+use super::problem::Problem;
+use super::request::{Query, header_list, invalid};
+use super::runs::{body_json, label};
+use super::{Api, accept, json, stream};
+use crate::model::{
+    Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Resource, RunId, TaskRef, Time,
+    Timestamp,
+};
+use crate::scheduler::Request;
+
+/// Longest idempotency key in bytes.
+const MAX_KEY_BYTES: usize = 255;
+/// Most resources that one request can name; with the task's own they are as many as a
+/// run can need.
+const MAX_RESOURCES: usize = MAX_NEEDS;
+
+/// `POST /api/tasks/{app}/{task}/runs`: the body is the input.
+pub(super) async fn post(
+    api: &Arc<Api>,
+    headers: &HeaderMap,
+    query: &Query,
+    path: [&str; 2],
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let unknown = |_| Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]));
+    let task = TaskRef::parse(path[0], path[1]).map_err(unknown)?;
+    let offers = ["application/json", SSE, NDJSON];
+    let Some(media) = accept::best(header_list(headers, header::ACCEPT).as_deref(), &offers) else {
+        let detail = format!("a started run can be had as {}", offers.join(", "));
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail));
+    };
+    // Before the run starts: a request that can't be answered must not start anything.
+    let follow = if media == "application/json" {
+        None
+    } else {
+        Some(stream::Options::of(api, headers, query, media)?)
+    };
+    let request = Request {
+        task,
+        input: input(body)?,
+        id: own_id(query)?,
+        labels: labels(query)?,
+        idempotency_key: idempotency_key(headers)?,
+        not_before: not_before(query)?,
+        priority: priority(query)?,
+        resources: resources(query)?,
+        fail_if_busy: fail_if_busy(query)?,
+    };
+    let started = api.scheduler.submit(request).await?;
+    let mut response = match follow {
+        Some(options) => stream::open(api, &started.run, options).await?,
+        None => json::response(StatusCode::ACCEPTED, &RunJson::from(&started.run)),
+    };
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::try_from(format!("/api/runs/{}", started.run.key.id)) {
+        headers.insert(header::LOCATION, location);
+    }
+    if started.existing {
+        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// An empty body is an empty object: many tasks need no input.
+fn input(body: Bytes) -> Result<Json, Problem> {
+    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { body_json(body) }
+}
+
+fn own_id(query: &Query) -> Result<Option<RunId>, Problem> {
+    let what = "1 to 64 of the characters A-Z a-z 0-9 _ -";
+    query.get("id").map(|id| RunId::parse(id).map_err(|_| invalid("id", id, what))).transpose()
+}
+
+/// `?label=key:value`, any number of times.
+fn labels(query: &Query) -> Result<Labels, Problem> {
+    let mut labels = Labels::new();
+    for text in query.all("label") {
+        let (key, value) = label(text)?;
+        labels.insert(key, value);
+    }
+    if labels.len() > MAX_LABELS {
+        let detail =
+            format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");
+        return Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "label"));
+    }
+    Ok(labels)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    match key.to_str() {
+        Ok(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => {
+            let detail = format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} visible ASCII characters");
+            Err(Problem::bad_request("invalid-idempotency-key", detail))
+        }
+    }
+}
+
+/// `?not_before=` a moment, or `?delay=` a time from now.
+fn not_before(query: &Query) -> Result<Option<Timestamp>, Problem> {
+    let moment = query
+        .get("not_before")
+        .map(|text| {
+            Timestamp::parse(text).ok_or_else(|| invalid("not_before", text, "a time as in RFC 3339"))
+        })
+        .transpose()?;
+    let what = "a time with its unit, such as `10m`";
+    let Some(text) = query.get("delay") else { return Ok(moment) };
+    if moment.is_some() {
+        return Err(invalid("delay", text, "left out where `not_before` is given"));
+    }
+    let delay: Time = text.parse().map_err(|_| invalid("delay", text, what))?;
+    let delay = delay.0.ok_or_else(|| invalid("delay", text, what))?;
+    Ok(Some(Timestamp::now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))))
+}
+
+fn priority(query: &Query) -> Result<Option<i32>, Problem> {
+    let what = format!("a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}");
+    let priority: Option<i32> = query.parse("priority", &what)?;
+    match priority {
+        Some(other) if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&other) => {
+            Err(invalid("priority", &other.to_string(), &what))
+        }
+        fine => Ok(fine),
+    }
+}
+
+/// `?resource=name`, any number of times.
+fn resources(query: &Query) -> Result<Vec<String>, Problem> {
+    let names: Vec<String> = query.all("resource").map(str::to_owned).collect();
+    if names.len() > MAX_RESOURCES {
+        let detail =
+            format!("too many of the query parameter `resource`: at most {MAX_RESOURCES} are allowed");
+        return Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "resource"));
+    }
+    let what = format!("a name of at most {MAX_RESOURCE_BYTES} bytes that does not begin with `/`");
+    for name in &names {
+        if !matches!(Resource::parse(name), Ok(Resource::Named(_))) {
+            return Err(invalid("resource", name, &what));
+        }
+    }
+    Ok(names)
+}
+
+fn fail_if_busy(query: &Query) -> Result<Option<bool>, Problem> {
+    match query.get("if_busy") {
+        None => Ok(None),
+        Some("wait") => Ok(Some(false)),
+        Some("fail") => Ok(Some(true)),
+        Some(other) => Err(invalid("if_busy", other, "`wait` or `fail`")),
+    }
+}

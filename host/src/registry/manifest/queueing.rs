@@ -1,0 +1,105 @@
+//! `[queue]` and `[concurrency]`: how runs wait, and what they may have at once.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Fault;
+use crate::model::{MAX_NEEDS, MAX_PRIORITY, Queueing, Resource};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct QueueTable {
+    max_queued: Option<u64>,
+    priority: Option<Spanned<i32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct ConcurrencyTable {
+    max_running: Option<Spanned<u32>>,
+    /// A JSON Pointer into the input.
+    key: Option<Spanned<String>>,
+    max_running_per_key: Option<Spanned<u32>>,
+    resources: Option<Spanned<Vec<Spanned<String>>>>,
+    if_busy: Option<IfBusy>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum IfBusy {
+    Wait,
+    Fail,
+}
+
+impl QueueTable {
+    pub(super) fn apply(self, queueing: &mut Queueing) -> Result<(), Fault> {
+        queueing.max_queued = self.max_queued.or(queueing.max_queued);
+        if let Some(priority) = self.priority {
+            if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(priority.get_ref()) {
+                let message = format!("a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}");
+                return Err((priority.span().start, message));
+            }
+            queueing.priority = priority.into_inner();
+        }
+        Ok(())
+    }
+}
+
+impl ConcurrencyTable {
+    pub(super) fn apply(self, queueing: &mut Queueing, max_running: &mut Option<u32>) -> Result<(), Fault> {
+        if let Some(max) = self.max_running {
+            if *max.get_ref() == 0 {
+                let message = "a task that may never run has no use; remove the file instead".to_owned();
+                return Err((max.span().start, message));
+            }
+            *max_running = Some(max.into_inner());
+        }
+        let per_key = match self.max_running_per_key {
+            Some(most) if *most.get_ref() == 0 => {
+                return Err((most.span().start, "at least one run of a key may be under way".to_owned()));
+            }
+            Some(most) if self.key.is_none() && queueing.key.is_none() => {
+                let message = "say with `key` where in the input the key stands".to_owned();
+                return Err((most.span().start, message));
+            }
+            Some(most) => Some(most.into_inner()),
+            None => None,
+        };
+        if let Some(key) = self.key {
+            check_pointer(&key)?;
+            queueing.key = Some((key.into_inner(), 1));
+        }
+        if let (Some(per_key), Some((_, most))) = (per_key, &mut queueing.key) {
+            *most = per_key;
+        }
+        if let Some(resources) = self.resources {
+            // One place is the key's.
+            if resources.get_ref().len() >= MAX_NEEDS {
+                let message = format!("a run has at most {} resources", MAX_NEEDS - 1);
+                return Err((resources.span().start, message));
+            }
+            queueing.resources =
+                resources.into_inner().into_iter().map(resource).collect::<Result<_, _>>()?;
+        }
+        if let Some(if_busy) = self.if_busy {
+            queueing.fail_if_busy = matches!(if_busy, IfBusy::Fail);
+        }
+        Ok(())
+    }
+}
+
+fn resource(text: Spanned<String>) -> Result<Resource, Fault> {
+    if text.get_ref().starts_with('/') {
+        check_pointer(&text)?;
+    }
+    Resource::parse(text.get_ref()).map_err(|message| (text.span().start, message))
+}
+
+fn check_pointer(text: &Spanned<String>) -> Result<(), Fault> {
+    let pointer = text.get_ref();
+    let escapes = pointer.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
+    if (pointer.is_empty() || pointer.starts_with('/')) && escapes {
+        return Ok(());
+    }
+    Err((text.span().start, "a JSON Pointer begins with `/`, as in \"/customer/id\"".to_owned()))
+}

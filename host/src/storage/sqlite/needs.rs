@@ -1,0 +1,156 @@
+//! What runs need for themselves: who has it, and who waits for it.
+//!
+//! A run that finds something taken is marked with its name and left out of every
+//! look at the queue until that is given back, so a long queue behind one busy
+//! thing costs the others nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::state::Tx;
+use crate::model::{Json, Need};
+
+/// Needs as they stand in a run's row: none is NULL.
+pub(super) fn to_column(needs: &[Need]) -> Option<String> {
+    let map: serde_json::Map<String, serde_json::Value> =
+        needs.iter().map(|need| (need.name.clone(), need.capacity.into())).collect();
+    (!map.is_empty()).then(|| Json::of(&map).into_string())
+}
+
+/// The needs in a column.
+pub(super) fn column(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Arc<[Need]>>> {
+    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
+    let map: HashMap<String, u32> = super::list::parsed(at, serde_json::from_str(text).ok())?;
+    Ok(Some(map.into_iter().map(|(name, capacity)| Need { name, capacity }).collect()))
+}
+
+/// What a waiting run needs.
+pub(super) fn of_run(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<Arc<[Need]>>> {
+    tx.db.prepare_cached("SELECT needs FROM runs WHERE no = ?1")?.query_row([run], |row| column(row, 0))
+}
+
+/// How many runs under way have each thing.
+fn in_use<'a>(tx: &'a mut Tx<'_>) -> rusqlite::Result<&'a mut HashMap<String, u32>> {
+    if tx.state.in_use.is_none() {
+        let mut statement =
+            tx.db.prepare("SELECT needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
+        let mut counts = HashMap::new();
+        for needs in statement.query_map([], |row| column(row, 0))? {
+            for need in needs?.iter().flat_map(|needs| needs.iter()) {
+                *counts.entry(need.name.clone()).or_default() += 1;
+            }
+        }
+        tx.state.in_use = Some(counts);
+    }
+    Ok(tx.state.in_use.as_mut().expect("just read"))
+}
+
+fn used(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<u32> {
+    Ok(in_use(tx)?.get(name).copied().unwrap_or(0))
+}
+
+/// The first of them that can't be had now.
+pub(super) fn busy<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::Result<Option<&'a Need>> {
+    for need in needs {
+        if used(tx, &need.name)? >= need.capacity {
+            return Ok(Some(need));
+        }
+    }
+    Ok(None)
+}
+
+/// The first of them that a new run has to wait for: those who wait already go first.
+pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::Result<Option<&'a Need>> {
+    for need in needs {
+        if used(tx, &need.name)? >= need.capacity || next_task_waiting(tx, &need.name, 0)?.is_some() {
+            return Ok(Some(need));
+        }
+    }
+    Ok(None)
+}
+
+/// A run that is claimed takes what it needs.
+pub(super) fn take(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
+    let in_use = in_use(tx)?;
+    for need in needs {
+        *in_use.entry(need.name.clone()).or_default() += 1;
+    }
+    Ok(())
+}
+
+/// A run that ended, or is put back, gives back what it had.
+pub(super) fn give_back(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
+    let in_use = in_use(tx)?;
+    for need in needs {
+        if let Some(count) = in_use.get_mut(&need.name) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                in_use.remove(&need.name);
+            }
+        }
+    }
+    needs.iter().try_for_each(|need| let_go_on(tx, &need.name))
+}
+
+/// Leaves a queued run out of every look at the queue until it can have `name`.
+pub(super) fn block(
+    tx: &mut Tx<'_>,
+    task: i64,
+    run: i64,
+    needs: &[Need],
+    name: &str,
+) -> rusqlite::Result<()> {
+    tx.db.prepare_cached("UPDATE runs SET waits_for = ?2 WHERE no = ?1")?.execute(params![run, name])?;
+    tx.dequeued(task, false)?;
+    tx.enqueued(task, true)?;
+    // It may have been let go on for the sake of another need, which is now for the next in line.
+    for need in needs.iter().filter(|need| need.name != name) {
+        let_go_on(tx, &need.name)?;
+    }
+    Ok(())
+}
+
+/// Lets as many of those who wait for `name` look again as could have it. So many of
+/// each task: which of them are offered, and whose turn it is, is for the claim to say.
+fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
+    let used = used(tx, name)?;
+    let mut after = 0;
+    while let Some(task) = next_task_waiting(tx, name, after)? {
+        let mut taken = used;
+        while let Some((run, capacity)) = first_waiting(tx, name, task)? {
+            if taken >= capacity {
+                break;
+            }
+            tx.db.prepare_cached("UPDATE runs SET waits_for = NULL WHERE no = ?1")?.execute([run])?;
+            tx.dequeued(task, true)?;
+            tx.enqueued(task, false)?;
+            taken += 1;
+        }
+        after = task;
+    }
+    Ok(())
+}
+
+/// The first task with a higher number of which runs wait for `name`.
+fn next_task_waiting(tx: &Tx<'_>, name: &str, after: i64) -> rusqlite::Result<Option<i64>> {
+    tx.db
+        .prepare_cached("SELECT min(task) FROM runs WHERE waits_for = ?1 AND task > ?2")?
+        .query_row(params![name, after], |row| row.get(0))
+}
+
+/// The run of the task that is next to have `name`, and how many may have it at once.
+fn first_waiting(tx: &Tx<'_>, name: &str, task: i64) -> rusqlite::Result<Option<(i64, u32)>> {
+    let found = tx
+        .db
+        .prepare_cached(
+            "SELECT no, needs FROM runs WHERE waits_for = ?1 AND task = ?2 ORDER BY priority DESC, no LIMIT 1",
+        )?
+        .query_row(params![name, task], |row| Ok((row.get(0)?, column(row, 1)?)))
+        .optional()?;
+    Ok(found.map(|(run, needs): (_, Option<Arc<[Need]>>)| {
+        let need = needs.iter().flat_map(|needs| needs.iter()).find(|need| need.name == name);
+        (run, need.map_or(1, |need| need.capacity))
+    }))
+}
