@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use streamtask_host::engine::{Attempt, Config, Engine, Exit, GuestHost, Limits, RunInfo, RunLost};
-use streamtask_host::model::{Json, NewEvent, Refusal, Signal, SignalName, TaskRef, Version};
+use streamtask_host::engine::{
+    Attempt, Children, Config, Engine, Exit, GuestHost, Limits, NewChild, RunInfo, RunLost,
+};
+use streamtask_host::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
 
 use crate::host::{folder, guest};
 use crate::report::{Report, print, quantile};
@@ -62,6 +64,25 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
 /// A host that takes everything and keeps nothing.
 struct Silent {
     info: RunInfo,
+}
+
+#[async_trait]
+impl Children for Silent {
+    async fn start_child(&self, _child: NewChild) -> Result<String, Refusal> {
+        std::future::pending().await
+    }
+
+    async fn look_at_children(&self, _runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
+        std::future::pending().await
+    }
+
+    async fn wait_for_children(&self, _runs: &[String]) -> Result<(usize, Outcome), Refusal> {
+        std::future::pending().await
+    }
+
+    async fn cancel_child(&self, _run: &str) -> Result<(), Refusal> {
+        std::future::pending().await
+    }
 }
 
 #[async_trait]

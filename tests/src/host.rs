@@ -87,6 +87,18 @@ impl TestHost {
     }
 }
 
+impl TestHost {
+    /// Writes the probe's manifest and waits until the host goes by it.
+    pub async fn manifest(&self, body: &str) {
+        std::fs::write(self.tasks().join("test/probe.toml"), format!("description = {body:?}\n{body}"))
+            .expect("writes the manifest");
+        crate::eventually("the manifest", || async {
+            self.get("/api/tasks/test/probe").await.json()["description"] == body
+        })
+        .await;
+    }
+}
+
 impl Deref for TestHost {
     type Target = Api;
 

@@ -12,12 +12,6 @@ async fn say(host: &TestHost, file: &str, text: &str, shown: impl Fn(&Value) -> 
     eventually(file, || async { shown(&host.get("/api/tasks/test/probe").await.json()) }).await;
 }
 
-/// The same for a manifest of the probe with this body. The description tells when it is loaded.
-async fn manifest(host: &TestHost, body: &str) {
-    let text = format!("description = {body:?}\n{body}");
-    say(host, "test/probe.toml", &text, |task| task["description"] == body).await;
-}
-
 async fn names(host: &TestHost, run: &Value) -> Vec<String> {
     host.follow(run).await.rest().await.into_iter().map(|event| event.name).collect()
 }
@@ -27,16 +21,16 @@ async fn limits_are_those_of_the_task_and_reload_like_its_file() {
     let host = TestHost::start().await;
     let oom = json!({ "do": "oom" });
     let message = |run: &Value| run["error"]["message"].as_str().unwrap_or_default().to_owned();
-    manifest(&host, "[limits]\nmemory = '4MiB'\n").await;
+    host.manifest("[limits]\nmemory = '4MiB'\n").await;
     let run = host.run(oom.clone()).await;
     assert_eq!(run["error"]["kind"], "out-of-memory");
     assert!(message(&run).contains(&(4 << 20).to_string()), "{run}");
-    manifest(&host, "[limits]\nmemory = '8MiB'\n").await;
+    host.manifest("[limits]\nmemory = '8MiB'\n").await;
     assert!(message(&host.run(oom).await).contains(&(8 << 20).to_string()));
 
-    manifest(&host, "[limits]\ndeadline = '50ms'\n").await;
+    host.manifest("[limits]\ndeadline = '50ms'\n").await;
     assert_eq!(host.run(json!({ "do": "sleep", "ms": 60000 })).await["error"]["kind"], "deadline-exceeded");
-    manifest(&host, "[limits]\ninput = '30B'\n").await;
+    host.manifest("[limits]\ninput = '30B'\n").await;
     let long = json!({ "do": "echo", "more": "than thirty bytes" });
     let refused = host.post("/api/tasks/test/probe/runs", long.to_string()).await;
     assert!(refused.problem(400, "invalid-input")["detail"].as_str().unwrap().contains("the limit is 30"));
@@ -50,7 +44,7 @@ async fn limits_are_those_of_the_task_and_reload_like_its_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn computing_is_limited_apart_from_waiting() {
     let host = TestHost::start().await;
-    manifest(&host, "[limits]\ncpu = '100ms'\n").await;
+    host.manifest("[limits]\ncpu = '100ms'\n").await;
     let begun = Instant::now();
     let run = host.run(json!({ "do": "spin" })).await;
     assert_eq!(run["error"]["kind"], "cpu-exceeded", "{run}");
@@ -62,11 +56,11 @@ async fn computing_is_limited_apart_from_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_limited_in_number_and_in_bytes() {
     let host = TestHost::start().await;
-    manifest(&host, "[limits]\nevents = 5\n").await;
+    host.manifest("[limits]\nevents = 5\n").await;
     let run = host.run(json!({ "do": "flood", "events": 6 })).await;
     assert_eq!(run["error"]["message"], "the attempt may send 5 events, and has");
     assert_eq!(names(&host, &run).await.iter().filter(|name| *name == "flood").count(), 5);
-    manifest(&host, "[limits]\nevents-size = '1KiB'\n").await;
+    host.manifest("[limits]\nevents-size = '1KiB'\n").await;
     let run = host.run(json!({ "do": "flood", "events": 20, "bytes": 100 })).await;
     assert_eq!(run["error"]["message"], "the attempt may send 1024 bytes of events, and has");
 }
@@ -74,7 +68,7 @@ async fn events_are_limited_in_number_and_in_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_attempt_is_tried_again_by_policy_and_in_the_open() {
     let host = TestHost::start().await;
-    manifest(&host, "[retry]\nattempts = 3\nbackoff = '20ms'\njitter = 0\n").await;
+    host.manifest("[retry]\nattempts = 3\nbackoff = '20ms'\njitter = 0\n").await;
     let run = host.run(json!({ "do": "fail" })).await;
     assert_eq!((&run["status"], &run["attempt"]), (&json!("failed"), &json!(3)));
     let events = host.follow(&run).await.rest().await;
@@ -96,14 +90,14 @@ async fn a_failed_attempt_is_tried_again_by_policy_and_in_the_open() {
     // A trap is tried again only where the operator says so.
     let run = host.run(json!({ "do": "panic" })).await;
     assert_eq!(run["attempt"], 1);
-    manifest(&host, "[retry]\nattempts = 2\nbackoff = '1ms'\non = ['trap']\n").await;
+    host.manifest("[retry]\nattempts = 2\nbackoff = '1ms'\non = ['trap']\n").await;
     assert_eq!(host.run(json!({ "do": "panic" })).await["attempt"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_between_two_attempts_waits_in_the_open_and_can_be_cancelled() {
     let host = TestHost::start().await;
-    manifest(&host, "[retry]\nattempts = 2\nbackoff = '1h'\n").await;
+    host.manifest("[retry]\nattempts = 2\nbackoff = '1h'\n").await;
     let run = host.probe(json!({ "do": "fail" })).await;
     let path = format!("/api/runs/{}", run["id"].as_str().unwrap());
     eventually("the pause", || async { host.get(&path).await.json()["status"] == "delayed" }).await;
@@ -119,7 +113,7 @@ async fn a_run_between_two_attempts_waits_in_the_open_and_can_be_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_a_task_at_once_are_as_many_as_its_manifest_says() {
     let host = TestHost::start().await;
-    manifest(&host, "[concurrency]\nmax-running = 1\n").await;
+    host.manifest("[concurrency]\nmax-running = 1\n").await;
     let first = host.probe(json!({ "do": "until-cancelled" })).await;
     let second = host.probe(json!({ "do": "echo" })).await;
     assert_eq!((&first["status"], &second["status"]), (&json!("running"), &json!("queued")));
@@ -130,7 +124,7 @@ async fn runs_of_a_task_at_once_are_as_many_as_its_manifest_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_is_told_with_its_place_and_the_last_good_version_serves_on() {
     let host = TestHost::start().await;
-    manifest(&host, "[limits]\nlog = '1KiB'\n").await;
+    host.manifest("[limits]\nlog = '1KiB'\n").await;
     let problem = |task: &Value| task["problem"]["message"].as_str().unwrap_or_default().to_owned();
     let mistakes = [
         ("test/probe.toml", "[limits]\nmemroy = '1MiB'\n", "test/probe.toml line 2, column 1: unknown field"),
@@ -146,7 +140,7 @@ async fn a_mistake_is_told_with_its_place_and_the_last_good_version_serves_on() 
         assert_eq!(host.run(json!({ "do": "echo" })).await["status"], "completed", "{expected}");
     }
     fs::remove_file(host.tasks().join("test/app.toml")).unwrap();
-    manifest(&host, "[limits]\nlog = '2KiB'\n").await;
+    host.manifest("[limits]\nlog = '2KiB'\n").await;
     assert_eq!(problem(&host.get("/api/tasks/test/probe").await.json()), "");
 }
 
@@ -158,6 +152,6 @@ async fn an_apps_manifest_is_for_all_its_tasks_and_theirs_win() {
     })
     .await;
     assert_eq!(host.run(json!({ "do": "flood", "events": 3 })).await["status"], "failed");
-    manifest(&host, "[limits]\nevents = 3\n").await;
+    host.manifest("[limits]\nevents = 3\n").await;
     assert_eq!(host.run(json!({ "do": "flood", "events": 3 })).await["status"], "completed");
 }

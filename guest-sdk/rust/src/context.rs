@@ -315,7 +315,7 @@ fn as_text(json: &[u8]) -> &str {
 /// The waits that make up a time: whole milliseconds, rounded up, each as long
 /// as the contract's u32 can say. There is always one, so that even no time at
 /// all asks the host whether the run is cancelled.
-fn waits(time: Duration) -> impl Iterator<Item = u32> {
+pub(crate) fn waits(time: Duration) -> impl Iterator<Item = u32> {
     let ms =
         time.as_secs().saturating_mul(1000).saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());
     let mut left = Some(ms);

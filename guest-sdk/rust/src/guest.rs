@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::marker::PhantomData;
 
 use crate::__private::{self, Task};
+use crate::child::Options;
 use crate::host::Host;
-use crate::{Context, Error, ErrorCode, Failure, RunInfo, Signal};
+use crate::{ChildError, Context, Error, ErrorCode, Failure, Outcome, RunInfo, Signal, Value};
 
 use bindings::streamtask::task::types;
-use bindings::streamtask::task::{checkpoints, control, events, run};
+use bindings::streamtask::task::{checkpoints, children, control, events, run};
 
 #[expect(missing_docs, reason = "generated; wit/task.wit has the documentation")]
 pub mod bindings {
@@ -97,6 +98,43 @@ impl Host for Imports {
 
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(checkpoints::load(key)?)
+    }
+
+    fn start_child(&self, task: &str, input: &str, options: &Options<'_>) -> Result<String, Error> {
+        let options = children::Options {
+            key: options.key.map(str::to_owned),
+            detached: options.detached,
+            priority: options.priority,
+        };
+        Ok(children::start(task, input, &options)?)
+    }
+
+    fn wait_for_children(
+        &self,
+        runs: &[String],
+        timeout_ms: Option<u32>,
+    ) -> Result<Option<(usize, Outcome)>, Error> {
+        let ended = children::wait(runs, timeout_ms)?;
+        Ok(ended.map(|(at, outcome)| (at as usize, outcome.into())))
+    }
+
+    fn cancel_child(&self, run: &str) -> Result<(), Error> {
+        Ok(children::cancel(run)?)
+    }
+}
+
+impl From<children::Outcome> for Outcome {
+    fn from(outcome: children::Outcome) -> Self {
+        // The host has checked that it is JSON.
+        let value = |json: String| serde_json::from_str(&json).unwrap_or(Value::Null);
+        match outcome {
+            children::Outcome::Completed(json) => Self::Completed(value(json)),
+            children::Outcome::Cancelled(json) => Self::Cancelled(json.map(value)),
+            children::Outcome::Failed(error) => {
+                let children::RunError { kind, message, code, details } = error;
+                Self::Failed(ChildError { kind, message, code, details })
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seam between the SDK and whoever plays the host.
 
-use crate::{Error, RunInfo, Signal};
+use crate::child::Options;
+use crate::{Error, Outcome, RunInfo, Signal};
 
 /// The imports of the contract, in Rust's types. On WebAssembly it is the real
 /// host, elsewhere a recording. The contract (`wit/task.wit`) has the rules.
@@ -27,6 +28,15 @@ pub(crate) trait Host {
     fn save(&self, key: &str, value: &[u8]) -> Result<(), Error>;
     fn remove(&self, key: &str) -> Result<(), Error>;
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
+    /// `input` is JSON.
+    fn start_child(&self, task: &str, input: &str, options: &Options<'_>) -> Result<String, Error>;
+    /// None if the time is over or the run is cancelled.
+    fn wait_for_children(
+        &self,
+        runs: &[String],
+        timeout_ms: Option<u32>,
+    ) -> Result<Option<(usize, Outcome)>, Error>;
+    fn cancel_child(&self, run: &str) -> Result<(), Error>;
 }
 
 #[cfg(target_family = "wasm")]

@@ -76,6 +76,7 @@
 //! | wait, and stop when asked to | [`sleep`](Context::sleep), [`cancelled`](Context::cancelled), [`check_cancelled`](Context::check_cancelled) |
 //! | listen | [`receive_signal`](Context::receive_signal), [`parameter`](Context::parameter) |
 //! | survive a crash | [`save_checkpoint`](Context::save_checkpoint), [`load_checkpoint`](Context::load_checkpoint) |
+//! | have other tasks do a part | [`start_child`](Context::start_child), [`wait_for`](Context::wait_for), [`wait_for_any`](Context::wait_for_any) |
 //! | know itself | [`info`](Context::info), [`remaining`](Context::remaining) |
 //!
 //! What it prints to standard output and standard error becomes `log` events too.
@@ -140,6 +141,7 @@ mod host;
 pub mod testing;
 
 // What a task sees of them.
+mod child;
 mod context;
 
 // What the macros refer to.
@@ -175,6 +177,7 @@ pub mod __private;
 /// not `async`: a call that waits suspends it on the host's side.
 pub use streamtask_sdk_macros::task;
 
+pub use child::{Child, ChildError, NewChild, Outcome};
 pub use context::Context;
 pub use error::{Cancelled, Error, ErrorCode};
 pub use failure::Failure;

@@ -41,8 +41,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::child::Options;
 use crate::host::Host;
-use crate::{Context, Error, ErrorCode, RunInfo, Signal};
+use crate::{Context, Error, ErrorCode, Outcome, RunInfo, Signal};
 
 /// The host's default limit of an event's data in bytes.
 const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -137,6 +138,18 @@ impl Recording {
         self.state().clock
     }
 
+    /// Runs of the task end so, and at once.
+    #[must_use]
+    pub fn with_child(self, task: &str, outcome: Outcome) -> Self {
+        self.state().outcomes.insert(task.to_owned(), outcome);
+        self
+    }
+
+    /// The task and the input of each run that was started.
+    pub fn children(&self) -> Vec<(String, Value)> {
+        self.state().children.clone()
+    }
+
     fn state(&self) -> RefMut<'_, State> {
         self.context.host.0.borrow_mut()
     }
@@ -199,6 +212,10 @@ struct State {
     parameters: BTreeMap<String, String>,
     signals: VecDeque<Signal>,
     checkpoints: BTreeMap<String, Vec<u8>>,
+    /// How runs of each task end.
+    outcomes: BTreeMap<String, Outcome>,
+    /// The task and the input of each child.
+    children: Vec<(String, Value)>,
     events: Vec<Event>,
 }
 
@@ -213,6 +230,8 @@ impl Default for State {
             parameters: BTreeMap::new(),
             signals: VecDeque::new(),
             checkpoints: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            children: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -339,6 +358,38 @@ impl Host for FakeHost {
     fn remove(&self, key: &str) -> Result<(), Error> {
         check_name("the checkpoint's key", key)?;
         self.0.borrow_mut().checkpoints.remove(key);
+        Ok(())
+    }
+
+    /// Children end at once, as the test has said.
+    fn start_child(&self, task: &str, input: &str, _options: &Options<'_>) -> Result<String, Error> {
+        let input = serde_json::from_str(input).map_err(|error| Error::json("the child's input", &error))?;
+        let mut state = self.0.borrow_mut();
+        if !state.outcomes.contains_key(task) {
+            let message = format!("there is no task {task}; say with `with_child` how it ends");
+            return Err(Error::new(ErrorCode::NotFound, message));
+        }
+        state.children.push((task.to_owned(), input));
+        Ok((state.children.len() - 1).to_string())
+    }
+
+    fn wait_for_children(
+        &self,
+        runs: &[String],
+        _timeout_ms: Option<u32>,
+    ) -> Result<Option<(usize, Outcome)>, Error> {
+        let state = self.0.borrow();
+        if state.cancelled() {
+            return Ok(None);
+        }
+        let first = runs.first().ok_or_else(|| invalid("no runs are given to wait for".to_owned()))?;
+        let child = first.parse().ok().and_then(|at: usize| state.children.get(at));
+        let (task, _) =
+            child.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no child {first:?}")))?;
+        Ok(Some((0, state.outcomes[task].clone())))
+    }
+
+    fn cancel_child(&self, _run: &str) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use streamtask_sdk::testing::{Content, Recording};
-use streamtask_sdk::{Cancelled, Context, ErrorCode, Failure, Level, json};
+use streamtask_sdk::{Cancelled, Context, ErrorCode, Failure, Level, Outcome, json};
 
 #[test]
 fn events_keep_their_order_channel_and_content() {
@@ -176,4 +176,21 @@ fn a_stream_stops_when_the_run_is_cancelled() {
     let failure: Failure = run.stream(values).unwrap_err();
     assert_eq!(failure.code.as_deref(), Some("cancelled"));
     assert_eq!(run.data("progress"), [1, 2]);
+}
+
+#[test]
+fn children_are_started_and_their_ends_are_results_or_failures() {
+    let failed = || Recording::new().with_child("part", Outcome::Cancelled(None));
+    let run = Recording::new().with_child("part", Outcome::Completed(json!(21)));
+    let twice = |run: &Recording| -> Result<u32, Failure> {
+        let first = run.child("part").key("first").priority(3).start(&json!({ "n": 1 }))?;
+        let second = run.start_child("part", "two")?;
+        let (at, outcome) = run.wait_for_any(&[first, second.clone()])?;
+        assert_eq!(at, 0);
+        Ok(outcome.value::<u32>()? + run.wait_for(&second)?.value::<u32>()?)
+    };
+    assert_eq!(twice(&run).unwrap(), 42);
+    assert_eq!(run.children(), [("part".to_owned(), json!({ "n": 1 })), ("part".to_owned(), json!("two"))]);
+    assert!(twice(&failed()).is_err());
+    assert!(run.start_child("other", "x").is_err());
 }

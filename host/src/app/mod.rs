@@ -164,7 +164,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let storage = Arc::new(Sqlite::open(&config.data, config.durability).map_err(database)?);
     let engine = Arc::new(Engine::new(&engine::Config {
         cache: config.data.join("cache"),
-        max_instances: config.max_running,
+        max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),
         threads: config.guest_threads,
     })?);
     let registry = Registry::open(&config.tasks, Arc::clone(&engine), config.limits)?;
@@ -259,7 +259,7 @@ fn report(allocation: &Allocation, wanted: u32) {
     if let Allocation::OnDemand { reason, .. } = allocation {
         tracing::warn!(reason, "no memory pool for guests; starting each takes a little longer");
     }
-    let possible = allocation.max_instances();
+    let possible = allocation.max_instances().saturating_sub(scheduler::spare(wanted)).max(1);
     if possible < wanted {
         tracing::warn!(
             possible,

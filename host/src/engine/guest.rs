@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::memory::MemoryLimit;
 use super::run::Limits;
 use super::stdio::GuestOutput;
-use crate::model::{Json, NewEvent, Refusal, Signal, SignalName, TaskRef, Version};
+use crate::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
 
 /// Random bytes a guest gets at once; the host has to make them in memory.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
@@ -35,9 +35,40 @@ pub struct RunInfo {
     pub labels: BTreeMap<String, String>,
 }
 
+/// A run that a guest starts.
+#[derive(Clone, Debug)]
+pub struct NewChild {
+    /// The task.
+    pub task: TaskRef,
+    /// Its input.
+    pub input: Json,
+    /// Makes it unique within its parent.
+    pub key: Option<String>,
+    /// Whether it goes on when its parent has ended.
+    pub detached: bool,
+    /// In place of its task's own.
+    pub priority: Option<i32>,
+}
+
+/// The runs that one guest has started.
+#[async_trait]
+pub trait Children: Send + Sync + 'static {
+    /// Starts one; returns its id.
+    async fn start_child(&self, child: NewChild) -> Result<String, Refusal>;
+
+    /// The place and the outcome of the first of these that has ended, if any has.
+    async fn look_at_children(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal>;
+
+    /// Waits until one of them has ended.
+    async fn wait_for_children(&self, runs: &[String]) -> Result<(usize, Outcome), Refusal>;
+
+    /// Asks one to end.
+    async fn cancel_child(&self, run: &str) -> Result<(), Refusal>;
+}
+
 /// The rest of the host, as one guest sees it.
 #[async_trait]
-pub trait GuestHost: Send + Sync + 'static {
+pub trait GuestHost: Children {
     /// Takes an event, or gives it back if too many wait: try again after
     /// [`room`](Self::room). An error means that the run is not this host's any
     /// more, and ends the guest.

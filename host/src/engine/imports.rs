@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::streamtask::task::types::{Error, ErrorCode};
-use super::bindings::streamtask::task::{checkpoints, control, events, run, types};
+use super::bindings::streamtask::task::{checkpoints, children, control, events, run, types};
 use super::guest::Guest;
 use crate::model::{
     Channel, Content, ContentType, EventType, Json, MAX_NAME_BYTES, NewEvent, Refusal, RefusalCode,
@@ -19,7 +19,7 @@ use crate::model::{
 const MAX_CHECKPOINT_BYTES: usize = 1 << 20;
 
 /// Longer than anything waits.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Adds everything that a guest may import.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -28,11 +28,12 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     events::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
     run::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
     control::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
-    checkpoints::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+    checkpoints::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    children::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
 /// The outer error ends the guest, the inner one is its answer.
-type Answer<T> = wasmtime::Result<Result<T, Error>>;
+pub(super) type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 impl types::Host for Guest {}
 
@@ -247,6 +248,9 @@ impl From<Refusal> for Error {
             RefusalCode::InvalidArgument => ErrorCode::InvalidArgument,
             RefusalCode::TooLarge => ErrorCode::TooLarge,
             RefusalCode::LimitExceeded => ErrorCode::LimitExceeded,
+            RefusalCode::Denied => ErrorCode::Denied,
+            RefusalCode::NotFound => ErrorCode::NotFound,
+            RefusalCode::Conflict => ErrorCode::Conflict,
             RefusalCode::Unavailable => ErrorCode::Unavailable,
             RefusalCode::Internal => ErrorCode::Internal,
         };

@@ -11,9 +11,9 @@ use wasmtime::component::types::ComponentItem;
 
 use super::Engine;
 use super::bindings::TaskPre;
-use super::guest::{Guest, GuestHost, RunInfo, RunLost};
+use super::guest::{Children, Guest, GuestHost, NewChild, RunInfo, RunLost};
 use super::run::{self, Limits, Vacancies};
-use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
+use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Time for `describe`, which returns a constant. It includes starting an
 /// interpreter, for languages that need one.
@@ -161,6 +161,25 @@ impl NoRun {
 
 fn no_run() -> Refusal {
     Refusal::new(RefusalCode::Unavailable, "there is no run while a task describes itself")
+}
+
+#[async_trait]
+impl Children for NoRun {
+    async fn start_child(&self, _child: NewChild) -> Result<String, Refusal> {
+        Err(no_run())
+    }
+
+    async fn look_at_children(&self, _runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
+        Err(no_run())
+    }
+
+    async fn wait_for_children(&self, _runs: &[String]) -> Result<(usize, Outcome), Refusal> {
+        Err(no_run())
+    }
+
+    async fn cancel_child(&self, _run: &str) -> Result<(), Refusal> {
+        Err(no_run())
+    }
 }
 
 #[async_trait]

@@ -10,6 +10,7 @@
 //! what a run is beyond one call of `process`.
 
 mod bindings;
+mod children;
 mod code;
 mod gate;
 mod guest;
@@ -35,7 +36,7 @@ use self::run::Vacancies;
 use self::ticker::Ticker;
 
 pub use gate::Gate;
-pub use guest::{GuestHost, RunInfo, RunLost};
+pub use guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 pub use load::{LoadError, Metadata, Program};
 pub use pool::Allocation;
 pub use run::{Attempt, Exit, Limits};

@@ -5,7 +5,7 @@ use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
 use super::body::{Body, Response};
-use crate::model::{Json, Labels, Run, RunError, RunId, RunStatus, Timestamp, Version};
+use crate::model::{Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
 use crate::registry::Listed;
 
 /// A JSON response that nobody may cache: all of it changes.
@@ -85,8 +85,34 @@ pub(super) struct TaskJson<'a> {
     description: Option<&'a str>,
     input_schema: Option<&'a serde_json::Value>,
     output_schema: Option<&'a serde_json::Value>,
+    /// Runs that start by themselves.
+    schedules: Vec<ScheduleJson<'a>>,
     /// Why the file as it is now does not serve.
     problem: Option<ProblemJson>,
+}
+
+#[derive(Serialize)]
+struct ScheduleJson<'a> {
+    name: &'a str,
+    cron: &'a str,
+    time_zone: &'a str,
+    input: &'a Json,
+    missed: &'static str,
+    /// When the next run starts.
+    next: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Schedule> for ScheduleJson<'a> {
+    fn from(schedule: &'a Schedule) -> Self {
+        Self {
+            name: &schedule.name,
+            cron: &schedule.pattern,
+            time_zone: &schedule.zone_name,
+            input: &schedule.input,
+            missed: schedule.missed.as_str(),
+            next: schedule.next_after(Timestamp::now()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -109,6 +135,11 @@ impl<'a> From<&'a Listed> for TaskJson<'a> {
             description: task.and_then(|task| task.description()),
             input_schema: metadata.and_then(|metadata| metadata.input_schema.as_ref()),
             output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
+            schedules: task
+                .iter()
+                .flat_map(|task| &task.settings.schedules)
+                .map(ScheduleJson::from)
+                .collect(),
             problem: listed
                 .problem
                 .as_ref()

@@ -8,6 +8,7 @@
 
 mod accept;
 mod body;
+mod children;
 pub mod client;
 mod cors;
 mod format;

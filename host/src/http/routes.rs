@@ -10,7 +10,7 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, cors, health, runs, signals, start, stream, tasks};
+use super::{Api, children, cors, health, runs, signals, start, stream, tasks};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
@@ -24,6 +24,7 @@ enum Resource {
     TaskRuns,
     Runs,
     Run,
+    Children,
     Cancel,
     Pause,
     Resume,
@@ -44,6 +45,7 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/tasks/{app}/{task}/runs", Resource::TaskRuns),
         ("/api/runs", Resource::Runs),
         ("/api/runs/{run}", Resource::Run),
+        ("/api/runs/{run}/children", Resource::Children),
         ("/api/runs/{run}/cancel", Resource::Cancel),
         ("/api/runs/{run}/pause", Resource::Pause),
         ("/api/runs/{run}/resume", Resource::Resume),
@@ -128,6 +130,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         }
         Resource::Runs => runs::list(api, &query).await,
         Resource::Run => runs::get(api, part("run")).await,
+        Resource::Children => children::get(api, part("run")).await,
         Resource::Cancel => runs::cancel(api, part("run")).await,
         Resource::Pause => signals::hold(api, part("run"), true).await,
         Resource::Resume => signals::hold(api, part("run"), false).await,

@@ -57,6 +57,10 @@ pub(super) async fn list(api: &Api, query: &Query) -> Result<Response, Problem> 
         task: query.get("task").map(task).transpose()?,
         status: query.get("status").map(status).transpose()?,
         label: query.get("label").map(label).transpose()?,
+        parent: query
+            .get("parent")
+            .map(|id| RunId::parse(id).map_err(|_| invalid("parent", id, "the id of a run")))
+            .transpose()?,
         before: query.parse("cursor", "the `next` of an earlier list")?,
         limit,
     };

@@ -56,6 +56,7 @@ pub(super) async fn post(
         priority: priority(query)?,
         resources: resources(query)?,
         fail_if_busy: fail_if_busy(query)?,
+        parent: None,
     };
     let started = api.scheduler.submit(request).await?;
     let mut response = match follow {

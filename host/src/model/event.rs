@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Json, RunError, RunStatus, SignalName, Timestamp, Version};
+use super::{Json, Run, RunError, RunStatus, SignalName, Timestamp, Version};
 
 /// Types with this prefix are the host's; guests can't send them.
 pub const HOST_PREFIX: &str = "run.";
@@ -22,6 +22,12 @@ pub enum RefusalCode {
     TooLarge,
     /// Something limited over the run's life is used up.
     LimitExceeded,
+    /// The operator has not granted it.
+    Denied,
+    /// It does not exist.
+    NotFound,
+    /// It exists already, in another form.
+    Conflict,
     /// Not now.
     Unavailable,
     /// A fault of the host.
@@ -241,6 +247,14 @@ impl NewEvent {
             data["not_before"] = serde_json::json!(time);
         }
         Self::of_host("retrying", &data)
+    }
+
+    /// `run.child`: it has started another run.
+    pub fn child(run: &Run) -> Self {
+        Self::of_host(
+            "child",
+            &serde_json::json!({ "run": run.key.id.as_str(), "task": run.task.to_string() }),
+        )
     }
 
     /// `run.paused`: the run is held where it is.

@@ -9,6 +9,7 @@ mod progress;
 mod queueing;
 mod retry;
 mod run;
+mod schedule;
 mod signal;
 mod task;
 mod time;
@@ -25,6 +26,7 @@ pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
     RunKey, RunStatus,
 };
+pub use schedule::{MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
 pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};
 pub use task::{AppName, MAX_TASK_NAME_BYTES, TaskName, TaskRef, Version};
 pub use time::{Time, Timestamp};

@@ -47,7 +47,12 @@ impl Task {
     fn new(name: TaskRef, program: Program, size: u64, settings: Settings) -> Result<Self, Problem> {
         let input =
             program.metadata.input_schema.as_ref().map(Schema::new).transpose().map_err(Problem::Schema)?;
-        Ok(Self { name, program, loaded_at: Timestamp::now(), size, settings, input })
+        let task = Self { name, program, loaded_at: Timestamp::now(), size, settings, input };
+        for schedule in &task.settings.schedules {
+            let checked = task.check_input(&schedule.input);
+            checked.map_err(|error| Problem::Schedule(schedule.name.clone(), error))?;
+        }
+        Ok(task)
     }
 
     /// The version.
@@ -100,6 +105,9 @@ pub enum Problem {
     /// What stands beside it makes no sense.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A schedule would start it with an input that it does not take.
+    #[error("the input of the schedule {0:?} does not match the task's schema: {1}")]
+    Schedule(String, InputError),
     /// Its input schema is none.
     #[error("the input schema that it describes can't be used: {0}")]
     Schema(String),

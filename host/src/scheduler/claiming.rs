@@ -115,10 +115,14 @@ impl Scheduler {
         self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await
     }
 
-    /// Passes on wishes to cancel that were made elsewhere.
+    /// Passes on wishes to cancel that were made elsewhere, and ends runs that were
+    /// abandoned.
     pub(super) async fn keep_listening_for_cancels(self: Arc<Self>) {
         let cancels = self.notifier.listen(Topic::Cancel);
         loop {
+            if let Err(error) = self.cancel_abandoned().await {
+                tracing::warn!(%error, "could not end runs whose parent has ended");
+            }
             tokio::select! {
                 () = self.ended.cancelled() => break,
                 () = cancels.heard() => {}

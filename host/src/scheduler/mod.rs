@@ -7,11 +7,13 @@
 //! Knows nothing of HTTP or SQL, and of wasm only that an attempt can be
 //! executed and dropped.
 
+mod children;
 mod claiming;
 mod mailbox;
 mod recovery;
 mod run_host;
 mod runner;
+mod schedules;
 mod signals;
 mod slots;
 
@@ -28,7 +30,9 @@ use crate::event_log::EventLog;
 use crate::model::{HostId, Json, Labels, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::registry::{InputError, Registry, Task};
-use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
+use crate::storage::{
+    Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Parent, Storage, StorageError, Submitted,
+};
 
 use self::runner::Control;
 use self::slots::{Slot, Slots};
@@ -37,6 +41,17 @@ use self::slots::{Slot, Slots};
 const LEASE: Duration = Duration::from_secs(30);
 /// How often it says so: often enough to survive two that fail.
 const RENEWAL: Duration = Duration::from_secs(10);
+
+/// Begins the idempotency keys that the host makes itself. No client's key can, for a
+/// header has no such character.
+const HOST_KEY: &str = "\u{1}";
+
+/// Guests that may be alive beyond `max_running`: runs that wait for the runs that they
+/// have started leave their slot to others, so that these can end. Enough for a chain of
+/// the greatest depth, and a part of the rest.
+pub const fn spare(max_running: u32) -> u32 {
+    MAX_DEPTH + max_running / 4
+}
 
 /// How runs are scheduled and bounded.
 #[derive(Clone, Debug)]
@@ -68,6 +83,8 @@ pub struct Request {
     pub not_before: Option<Timestamp>,
     /// In place of the task's own.
     pub priority: Option<i32>,
+    /// The run that starts it.
+    pub parent: Option<Parent>,
     /// What it needs for itself alone, besides what its task says.
     pub resources: Vec<String>,
     /// Whether it is refused if it would have to wait for one, in place of what the
@@ -86,6 +103,7 @@ impl Request {
             idempotency_key: None,
             not_before: None,
             priority: None,
+            parent: None,
             resources: Vec::new(),
             fail_if_busy: None,
         }
@@ -169,9 +187,10 @@ impl Scheduler {
     /// Takes over what an earlier host left behind, then begins to claim.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine } = parts;
-        let max_running = config.max_running.min(engine.allocation().max_instances());
+        let spare = spare(config.max_running);
+        let possible = engine.allocation().max_instances().saturating_sub(spare).max(1);
         let scheduler = Arc::new(Self {
-            slots: Slots::new(max_running),
+            slots: Slots::new(config.max_running.min(possible), spare),
             config,
             owner: HostId::new(),
             storage,
@@ -190,6 +209,7 @@ impl Scheduler {
         scheduler.renew_lease().await?;
         scheduler.recover().await?;
         scheduler.starting.spawn(Arc::clone(&scheduler).keep_claiming());
+        scheduler.starting.spawn(Arc::clone(&scheduler).keep_schedules());
         scheduler.tasks.spawn(Arc::clone(&scheduler).keep_lease());
         scheduler.tasks.spawn(Arc::clone(&scheduler).keep_listening_for_cancels());
         Ok(scheduler)
@@ -230,6 +250,7 @@ impl Scheduler {
             input: request.input,
             labels: request.labels,
             idempotency_key: request.idempotency_key,
+            parent: request.parent,
             created_at: now,
             max_queued: self.config.max_queued,
         };

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::Scheduler;
 use super::runner::Control;
+use super::slots::Slot;
 use crate::engine::{GuestHost, RunInfo, RunLost};
 use crate::event_log::RunLog;
 use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName};
@@ -17,6 +19,11 @@ const STORAGE_PAUSE: Duration = Duration::from_millis(250);
 /// Connects a guest with the log and the checkpoints of its run.
 pub(super) struct RunHost {
     pub(super) info: RunInfo,
+    pub(super) scheduler: Arc<Scheduler>,
+    /// Its run's place; left to others while it waits for them.
+    pub(super) slot: Arc<Slot>,
+    /// Whether this or an earlier attempt may have started other runs.
+    pub(super) has_children: AtomicBool,
     pub(super) log: Arc<RunLog>,
     pub(super) storage: Arc<dyn Storage>,
     /// What reaches the run from outside.
@@ -25,12 +32,12 @@ pub(super) struct RunHost {
     pub(super) has_checkpoint: AtomicBool,
 }
 
-fn refusal(error: StorageError) -> Refusal {
+pub(super) fn refusal(error: StorageError) -> Refusal {
     let code = match error {
-        StorageError::Limit(_)
-        | StorageError::Conflict(_)
-        | StorageError::QueueFull(_)
-        | StorageError::Busy(_) => RefusalCode::LimitExceeded,
+        StorageError::Conflict(_) => RefusalCode::Conflict,
+        StorageError::Limit(_) | StorageError::QueueFull(_) | StorageError::Busy(_) => {
+            RefusalCode::LimitExceeded
+        }
         StorageError::Unavailable(_) | StorageError::Fenced | StorageError::Closed => {
             RefusalCode::Unavailable
         }

@@ -79,7 +79,11 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
     scheduler.controls.lock().expect("no panic while held").insert(id.clone(), Arc::clone(&control));
     // Nobody can have set any before a run that never waited.
     let may_have_parameters = claimed.last_seq > 1;
+    let slot = Arc::new(slot);
     let host = Arc::new(RunHost {
+        scheduler: Arc::clone(scheduler),
+        slot: Arc::clone(&slot),
+        has_children: AtomicBool::new(claimed.run.attempt > 1),
         info: RunInfo {
             id: id.to_string(),
             task: claimed.run.task.clone(),
@@ -112,6 +116,8 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         let ended = running.execute(attempt, &control).await;
         running.settle(&log, &host, &end, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
+        // The last that holds the slot.
+        drop(host);
         drop(slot);
     });
     scheduler.engine.spawn(execution);
@@ -168,6 +174,10 @@ impl Scheduler {
         if let Err(error) = settled {
             tracing::warn!(run = %log.run().id, %error, "the run's end could not be written here");
             self.log.close(log);
+        }
+        if host.has_children.load(Ordering::Relaxed) {
+            // Those that it did not let go are to end.
+            self.notifier.notify(&Topic::Cancel);
         }
         if end.has_needs {
             self.notifier.notify(&Topic::Queue);

@@ -10,6 +10,8 @@ use crate::model::TaskRef;
 /// The places in which runs execute.
 pub(super) struct Slots {
     max: u32,
+    /// How many may be left to others at once.
+    max_left: u32,
     taken: Mutex<Taken>,
     /// Notified when a slot becomes free.
     freed: Notify,
@@ -20,6 +22,8 @@ pub(super) struct Slots {
 #[derive(Default)]
 struct Taken {
     all: u32,
+    /// Not counted in `all`: their runs wait for others.
+    left: u32,
     by_task: HashMap<TaskRef, u32>,
     /// While the queue is being asked for as many runs as there is room, nobody
     /// else may fill that room.
@@ -27,8 +31,14 @@ struct Taken {
 }
 
 impl Slots {
-    pub(super) fn new(max: u32) -> Arc<Self> {
-        Arc::new(Self { max, taken: Mutex::default(), freed: Notify::new(), all_freed: Notify::new() })
+    pub(super) fn new(max: u32, max_left: u32) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            max_left,
+            taken: Mutex::default(),
+            freed: Notify::new(),
+            all_freed: Notify::new(),
+        })
     }
 
     /// A slot for a run of the task, which may have `limit`, if one is free.
@@ -51,9 +61,10 @@ impl Slots {
         Some(Reservation { slots: Arc::clone(self) })
     }
 
-    /// Slots in use.
+    /// Slots in use, those left to others included.
     pub(super) fn taken(&self) -> u32 {
-        self.taken.lock().expect("no panic while held").all
+        let taken = self.taken.lock().expect("no panic while held");
+        taken.all + taken.left
     }
 
     /// Waits until a slot becomes free.
@@ -121,17 +132,54 @@ pub(super) struct Slot {
     task: TaskRef,
 }
 
+impl Slot {
+    /// Leaves the slot to others while its run waits for the runs that it has started,
+    /// until the answer is dropped. Then more may be under way than there are slots,
+    /// for a while. None if too many are left already.
+    pub(super) fn leave(&self) -> Option<LeftSlot<'_>> {
+        let mut taken = self.slots.taken.lock().expect("no panic while held");
+        if taken.left >= self.slots.max_left {
+            return None;
+        }
+        taken.left += 1;
+        taken.give_back(&self.task);
+        drop(taken);
+        self.slots.freed.notify_one();
+        Some(LeftSlot { slot: self })
+    }
+}
+
+/// A slot that is left to others.
+pub(super) struct LeftSlot<'a> {
+    slot: &'a Slot,
+}
+
+impl Drop for LeftSlot<'_> {
+    fn drop(&mut self) {
+        let Ok(mut taken) = self.slot.slots.taken.lock() else { return };
+        taken.left -= 1;
+        taken.all += 1;
+        *taken.by_task.entry(self.slot.task.clone()).or_default() += 1;
+    }
+}
+
+impl Taken {
+    fn give_back(&mut self, task: &TaskRef) {
+        self.all -= 1;
+        if let Some(of_task) = self.by_task.get_mut(task) {
+            *of_task -= 1;
+            if *of_task == 0 {
+                self.by_task.remove(task);
+            }
+        }
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let Ok(mut taken) = self.slots.taken.lock() else { return };
-        taken.all -= 1;
-        if let Some(of_task) = taken.by_task.get_mut(&self.task) {
-            *of_task -= 1;
-            if *of_task == 0 {
-                taken.by_task.remove(&self.task);
-            }
-        }
-        let none_left = taken.all == 0;
+        taken.give_back(&self.task);
+        let none_left = taken.all + taken.left == 0;
         drop(taken);
         self.slots.freed.notify_one();
         if none_left {
@@ -150,7 +198,7 @@ mod tests {
 
     #[test]
     fn neither_bound_is_ever_exceeded() {
-        let slots = Slots::new(3);
+        let slots = Slots::new(3, 0);
         let first = slots.try_take(&task("a"), 2);
         let _second = slots.try_take(&task("a"), 2);
         assert!(slots.try_take(&task("a"), 2).is_none(), "two of one task");
@@ -161,8 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_others_leaves_its_slot_to_them() {
+        let slots = Slots::new(1, 1);
+        let parent = slots.try_take(&task("a"), 1).unwrap();
+        assert!(slots.try_take(&task("a"), 1).is_none());
+        let left = parent.leave().unwrap();
+        let child = slots.try_take(&task("a"), 1).expect("also of the same task");
+        assert!(child.leave().is_none(), "one may be left at a time");
+        assert_eq!(slots.taken(), 2);
+        drop(left);
+        assert_eq!(slots.taken(), 2);
+        drop(child);
+        assert!(slots.try_take(&task("a"), 1).is_none());
+        drop(parent);
+        assert_eq!(slots.taken(), 0);
+    }
+
+    #[test]
     fn a_reservation_keeps_the_room_that_it_saw() {
-        let slots = Slots::new(3);
+        let slots = Slots::new(3, 0);
         let _one = slots.try_take(&task("a"), 2);
         let reservation = slots.reserve().unwrap();
         assert_eq!((reservation.room(), reservation.room_for(&task("a"), 2)), (2, 1));

@@ -1,6 +1,6 @@
 //! What is kept: runs, their events, their checkpoints, messages to them.
 //!
-//! Three small traits that every backend passes the same [`conformance`] suite
+//! A few small traits that every backend passes the same [`conformance`] suite
 //! for. [`sqlite`] is the embedded one. The traits take what many hosts on one
 //! database need: a claim has an owner, a lease and a fence, and `seq` is
 //! assigned in the transaction that appends.
@@ -50,6 +50,21 @@ pub enum StorageError {
 /// A result of storage.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
+/// The run that starts another.
+#[derive(Clone, Copy, Debug)]
+pub struct Parent {
+    /// Its number.
+    pub run: i64,
+    /// Whether the child goes on when it has ended.
+    pub detached: bool,
+}
+
+/// Most runs that one run can start.
+pub const MAX_CHILDREN: u32 = 1_000;
+/// How deep children of children go. Together with the bound above and that of the
+/// queue it stops bombs, not programs.
+pub const MAX_DEPTH: u32 = 8;
+
 /// A run to be kept.
 #[derive(Clone, Debug)]
 pub struct NewRun {
@@ -76,6 +91,8 @@ pub struct NewRun {
     pub needs: Vec<Need>,
     /// Refuse if it would have to wait for one of them.
     pub fail_if_busy: bool,
+    /// The run that starts it. Refused if that has ended, or has too many.
+    pub parent: Option<Parent>,
     /// Refuse if so many runs wait already.
     pub max_queued: u64,
     /// Refuse if so many runs of the task wait already.
@@ -179,6 +196,8 @@ pub struct RunFilter {
     pub status: Option<RunStatus>,
     /// With this label.
     pub label: Option<(String, String)>,
+    /// Started by this run.
+    pub parent: Option<RunId>,
     /// Only runs with a smaller number.
     pub before: Option<i64>,
     /// Most runs to return.
@@ -342,6 +361,25 @@ pub trait Log: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// Runs and the runs that they have started.
+#[async_trait]
+pub trait Families: Send + Sync + 'static {
+    /// Runs that have not ended nor been asked to, whose parent has ended and did not
+    /// let them go.
+    async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
+}
+
+/// How far schedules have been followed.
+#[async_trait]
+pub trait Schedules: Send + Sync + 'static {
+    /// What [`set_schedule`](Self::set_schedule) kept.
+    async fn schedule(&self, task: &TaskRef, name: &str) -> Result<Option<(String, Timestamp)>>;
+
+    /// Keeps that all starts of a schedule up to `reached` have been made. `spec` tells
+    /// it from another of the same name.
+    async fn set_schedule(&self, task: &TaskRef, name: &str, spec: &str, reached: Timestamp) -> Result<()>;
+}
+
 /// A backend.
-pub trait Storage: Runs + Log + Signals {}
-impl<T: Runs + Log + Signals> Storage for T {}
+pub trait Storage: Runs + Log + Signals + Families + Schedules {}
+impl<T: Runs + Log + Signals + Families + Schedules> Storage for T {}

@@ -4,15 +4,17 @@
 mod limits;
 mod queueing;
 mod retry;
+mod schedule;
 
 use serde::Deserialize;
 
 use crate::engine::Limits;
-use crate::model::{OnInterrupt, Queueing, Retry};
+use crate::model::{OnInterrupt, Queueing, Retry, Schedule};
 
 use self::limits::LimitsTable;
 use self::queueing::{ConcurrencyTable, QueueTable};
 use self::retry::RetryTable;
+use self::schedule::ScheduleTable;
 
 /// A manifest can't be used: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +45,8 @@ pub struct Settings {
     pub on_interrupt: OnInterrupt,
     /// When a failed attempt is followed by another.
     pub retry: Retry,
+    /// Runs that start by themselves.
+    pub schedules: Vec<Schedule>,
 }
 
 /// The file.
@@ -55,6 +59,7 @@ struct Manifest {
     queue: QueueTable,
     concurrency: ConcurrencyTable,
     retry: RetryTable,
+    schedule: Vec<ScheduleTable>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -75,6 +80,7 @@ impl Settings {
             queueing: Queueing::default(),
             on_interrupt: OnInterrupt::default(),
             retry: Retry::default(),
+            schedules: Vec::new(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Settings {
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))
+            .and_then(|()| ScheduleTable::apply_all(manifest.schedule, &mut self.schedules))
             .map_err(|(at, message)| error_at(file, text, at, message))?;
         Ok(self)
     }
@@ -185,6 +192,9 @@ mod tests {
             ("[concurrency]\nmax-running-per-key = 2\n", 2, 23, "`key`"),
             ("[concurrency]\nresources = ['a', '']\n", 2, 19, "1 to 128 bytes"),
             ("[queue]\npriority = 101\n", 2, 12, "-100 to 100"),
+            ("[[schedule]]\ncron = 'soon'\n", 2, 8, "cron pattern"),
+            ("[[schedule]]\ncron = '0 3 * * *'\ntime-zone = 'Mars'\n", 3, 13, "time zone"),
+            ("[[schedule]]\ncron = '0 3 * * *'\n[[schedule]]\ncron = '0 3 * * *'\n", 4, 8, "`name`"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
             ("nonsense\n", 1, 9, "expected"),
         ];

@@ -18,6 +18,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     a_run_with_a_later_time_is_delayed(&*open().await).await;
     a_task_may_have_its_own_bound_of_waiting_runs(&*open().await).await;
     the_policy_for_interrupted_runs_is_that_of_the_claim(&*open().await).await;
+    a_schedule_is_kept_with_its_spec(&*open().await).await;
 }
 
 fn needing(name: &str, needs: &[(&str, u32)]) -> NewRun {
@@ -193,4 +194,15 @@ async fn the_policy_for_interrupted_runs_is_that_of_the_claim(storage: &dyn Stor
     let policies: Vec<_> = taken.iter().map(|taken| taken.on_interrupt).collect();
     assert_eq!(policies, OnInterrupt::ALL);
     assert_eq!(taken[0].run.task, task("a"));
+}
+
+async fn a_schedule_is_kept_with_its_spec(storage: &dyn Storage) {
+    let get = async |name| storage.schedule(&task("a"), name).await.expect("reads");
+    assert_eq!(get("nightly").await, None);
+    for (spec, time) in [("0 3 * * * UTC", 1), ("0 4 * * * UTC", 2)] {
+        let time = Timestamp::from_millis(time);
+        storage.set_schedule(&task("a"), "nightly", spec, time).await.expect("keeps");
+        assert_eq!(get("nightly").await, Some((spec.to_owned(), time)));
+    }
+    assert_eq!(get("weekly").await, None);
 }

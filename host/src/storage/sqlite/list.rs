@@ -115,7 +115,7 @@ pub(super) fn cancel_requests(db: &Connection, owner: &HostId) -> rusqlite::Resu
 /// cost does not grow with the number of runs; only a label together with a
 /// task or status reads the runs of that label.
 pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
-    if let (Some(task), None, None) = (&filter.task, filter.status, &filter.label) {
+    if let (Some(task), None, None, None) = (&filter.task, filter.status, &filter.label, &filter.parent) {
         return of_task(db, task, filter);
     }
     let mut sql = String::from(SELECT);
@@ -133,6 +133,10 @@ pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<
     if let Some(status) = filter.status {
         conditions.push("runs.status = ?");
         values.push(Value::from(status.as_str().to_owned()));
+    }
+    if let Some(parent) = &filter.parent {
+        conditions.push("runs.parent = (SELECT no FROM runs WHERE id = ?)");
+        values.push(Value::from(parent.to_string()));
     }
     if let Some(before) = filter.before {
         conditions.push(if filter.label.is_some() { "run_labels.run < ?" } else { "runs.no < ?" });

@@ -11,11 +11,13 @@
 mod checkpoints;
 mod claims;
 mod events;
+mod families;
 mod group;
 mod list;
 mod needs;
 mod readers;
 mod runs;
+mod schedules;
 mod schema;
 mod signals;
 mod state;
@@ -32,11 +34,11 @@ use rusqlite::Connection;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Log, NewRun, Outbox, Reached, Result, RunFilter, Runs,
-    Signals, Submitted, Waiting,
+    Cancelled, ClaimRequest, Claimant, Claimed, Families, Log, NewRun, Outbox, Reached, Result, RunFilter,
+    Runs, Schedules, Signals, Submitted, Waiting,
 };
 use crate::model::{
-    Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, Timestamp,
+    Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
 };
 
 /// Name of the database within the data folder.
@@ -226,6 +228,26 @@ impl Signals for Sqlite {
 
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
         self.readers.read(move |db| signals::parameters(db, run)).await
+    }
+}
+
+#[async_trait]
+impl Families for Sqlite {
+    async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>> {
+        self.readers.read(move |db| families::abandoned(db, limit)).await
+    }
+}
+
+#[async_trait]
+impl Schedules for Sqlite {
+    async fn schedule(&self, task: &TaskRef, name: &str) -> Result<Option<(String, Timestamp)>> {
+        let (task, name) = (task.clone(), name.to_owned());
+        self.readers.read(move |db| schedules::get(db, &task, &name)).await
+    }
+
+    async fn set_schedule(&self, task: &TaskRef, name: &str, spec: &str, reached: Timestamp) -> Result<()> {
+        let (task, name, spec) = (task.clone(), name.to_owned(), spec.to_owned());
+        self.writer.call(move |tx| schedules::set(tx, &task, &name, &spec, reached)).await
     }
 }
 

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::claims::Begun;
 use super::list::LabelsColumn;
 use super::state::{Applied, Tx};
-use super::{checkpoints, claims, events, list, needs, signals};
+use super::{checkpoints, claims, events, families, list, needs, signals};
 use crate::model::{Event, Fence, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
@@ -14,6 +14,11 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     let task = tx.task_no(&new.task)?;
     if let Some(answer) = made_before(tx, new, task)? {
         return Ok(answer.map(Submitted::Existing));
+    }
+    if let Some(parent) = new.parent
+        && let Some(refused) = families::refused(tx, parent)?
+    {
+        return Ok(Err(refused));
     }
     let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
     if let Some(name) = &busy
@@ -84,8 +89,9 @@ fn insert(
     tx.db
         .prepare_cached(
             "INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, created_at, started_at, \
-             labels, idempotency_key, input, not_before, priority, needs, waits_for, on_interrupt) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             labels, idempotency_key, input, not_before, priority, needs, waits_for, on_interrupt, \
+             parent, detached) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?
         .execute(params![
             run.key.no,
@@ -106,6 +112,8 @@ fn insert(
             needs::to_column(&new.needs),
             run.waits_for,
             claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
+            new.parent.map(|parent| parent.run),
+            new.parent.filter(|parent| parent.detached).map(|_| 1),
         ])?;
     for (key, value) in &run.labels {
         tx.db
@@ -134,6 +142,7 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
         priority: new.priority,
         // Looked at again when its time has come.
         waits_for: waits_for.filter(|_| new.not_before.is_none()),
+        // Read with the row; nobody needs it before.
         parent: None,
         labels: new.labels.clone(),
         last_seq: None,

@@ -153,10 +153,20 @@ ALTER TABLE runs ADD COLUMN needs TEXT;           -- JSON: {name: capacity}
 ALTER TABLE runs ADD COLUMN waits_for TEXT;       -- the need that was not free
 ALTER TABLE runs ADD COLUMN on_interrupt TEXT;    -- of the latest attempt; NULL: resume
 ALTER TABLE runs ADD COLUMN parent INTEGER;       -- runs.no
+ALTER TABLE runs ADD COLUMN detached INTEGER;     -- 1 if it goes on when its parent has ended
 CREATE INDEX runs_by_turn ON runs (task, priority DESC, no) WHERE status = 'queued' AND waits_for IS NULL;
 CREATE INDEX runs_by_need ON runs (waits_for, task, priority DESC, no) WHERE waits_for IS NOT NULL;
 CREATE INDEX runs_with_needs ON runs (owner) WHERE owner IS NOT NULL AND needs IS NOT NULL;
+CREATE TABLE schedules (
+    task    INTEGER NOT NULL,                     -- tasks.no
+    name    TEXT NOT NULL,
+    spec    TEXT NOT NULL,
+    reached INTEGER NOT NULL,                     -- ms since 1970; all starts up to then have been made
+    PRIMARY KEY (task, name)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX runs_by_parent ON runs (parent, no) WHERE parent IS NOT NULL;
+CREATE INDEX runs_attached ON runs (parent)
+    WHERE parent IS NOT NULL AND detached IS NULL AND finished_at IS NULL AND cancel_requested_at IS NULL;
 ";
 
 /// Brings the database to the present version.

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use streamtask::task::types::{Error, ErrorCode};
-use streamtask::task::{checkpoints, control, events, run};
+use streamtask::task::{checkpoints, children, control, events, run};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "streamtask:task/described-task" });
 
@@ -73,6 +73,7 @@ impl Guest for Probe {
                 until_cancelled()
             }
             "steps" => steps(&input),
+            "children" => start_children(&input),
             "checkpoints" => checkpoints(&input),
             "flush" => {
                 send("before", &json!({}));
@@ -253,6 +254,53 @@ fn checkpoints(input: &Value) -> Result<String, Failure> {
         Err(error) => json!(code(error.code)),
     };
     Ok(json!({ "saved": saved, "loaded": loaded }).to_string())
+}
+
+/// Starts `runs`, each of `{"task", "input", "key"?, "detached"?}`, and waits for all of
+/// them, at most `timeout_ms` for each that ends; returns their answers and outcomes.
+fn start_children(input: &Value) -> Result<String, Failure> {
+    let mut answers: Vec<Value> = Vec::new();
+    let mut waiting: Vec<(usize, String)> = Vec::new();
+    for (at, run) in input["runs"].as_array().into_iter().flatten().enumerate() {
+        let options = children::Options {
+            key: run["key"].as_str().map(str::to_owned),
+            detached: run["detached"] == true,
+            priority: None,
+        };
+        let task = run["task"].as_str().unwrap_or("probe");
+        match children::start(task, &run["input"].to_string(), &options) {
+            Ok(id) => {
+                answers.push(json!({ "run": id }));
+                waiting.push((at, id));
+            }
+            Err(error) => answers.push(answer(Err(error))),
+        }
+    }
+    send("started", &json!(answers));
+    if let Some(name) = input["then"].as_str() {
+        return match name {
+            "return" => Ok(json!(answers).to_string()),
+            "fail" => Err(failure("as asked")),
+            _ => until_cancelled(),
+        };
+    }
+    let timeout = input["timeout_ms"].as_u64().map(|ms| ms as u32);
+    while !waiting.is_empty() {
+        let ids: Vec<String> = waiting.iter().map(|(_, id)| id.clone()).collect();
+        match children::wait(&ids, timeout) {
+            Ok(Some((at, outcome))) => {
+                let (at, _) = waiting.remove(at as usize);
+                answers[at]["outcome"] = match outcome {
+                    children::Outcome::Completed(value) => json!({ "completed": value }),
+                    children::Outcome::Failed(error) => json!({ "failed": [error.kind, error.message, error.code] }),
+                    children::Outcome::Cancelled(value) => json!({ "cancelled": value }),
+                };
+            }
+            Ok(None) => break,
+            Err(error) => return Err(failure(&error.message)),
+        }
+    }
+    Ok(json!(answers).to_string())
 }
 
 export!(Probe);

@@ -1,0 +1,84 @@
+//! `[[schedule]]`: runs that start by themselves.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Fault;
+use crate::model::{Json, MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
+
+/// Most schedules of one task.
+const MAX_SCHEDULES: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct ScheduleTable {
+    name: Option<Spanned<String>>,
+    cron: Spanned<String>,
+    time_zone: Option<Spanned<String>>,
+    /// Any TOML value; it becomes the JSON input.
+    input: Option<toml::Value>,
+    #[serde(default)]
+    missed: MissedWord,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum MissedWord {
+    #[default]
+    Skip,
+    Once,
+    All,
+}
+
+impl ScheduleTable {
+    /// All schedules of a task; those of its own manifest stand in place of the app's.
+    pub(super) fn apply_all(tables: Vec<Self>, schedules: &mut Vec<Schedule>) -> Result<(), Fault> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        schedules.clear();
+        for table in tables {
+            let at = table.name.as_ref().map_or(table.cron.span(), Spanned::span).start;
+            let schedule = table.schedule()?;
+            if schedules.iter().any(|other| other.name == schedule.name) {
+                return Err((
+                    at,
+                    format!("there is another schedule {:?}; give each a `name`", schedule.name),
+                ));
+            }
+            schedules.push(schedule);
+            if schedules.len() > MAX_SCHEDULES {
+                return Err((at, format!("a task has at most {MAX_SCHEDULES} schedules")));
+            }
+        }
+        Ok(())
+    }
+
+    fn schedule(self) -> Result<Schedule, Fault> {
+        let zone = self.time_zone.as_ref().map_or("UTC", |zone| zone.get_ref());
+        let mut schedule = Schedule::new(self.cron.get_ref(), zone).map_err(|error| match &error {
+            ScheduleError::Zone(_) => {
+                (self.time_zone.as_ref().map_or(0, |zone| zone.span().start), error.to_string())
+            }
+            ScheduleError::Pattern(_) => (self.cron.span().start, error.to_string()),
+        })?;
+        if let Some(name) = self.name {
+            let plain = !name.get_ref().chars().any(char::is_control);
+            if !plain || !(1..=MAX_SCHEDULE_NAME_BYTES).contains(&name.get_ref().len()) {
+                let message =
+                    format!("a name is 1 to {MAX_SCHEDULE_NAME_BYTES} bytes without control characters");
+                return Err((name.span().start, message));
+            }
+            schedule.name = name.into_inner();
+        }
+        if let Some(input) = self.input {
+            schedule.input = Json::of(&input);
+        }
+        schedule.missed = match self.missed {
+            MissedWord::Skip => Missed::Skip,
+            MissedWord::Once => Missed::Once,
+            MissedWord::All => Missed::All,
+        };
+        Ok(schedule)
+    }
+}

@@ -1,0 +1,135 @@
+//! Runs that runs start.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::select_all;
+use tokio::time::timeout;
+
+use super::run_host::{RunHost, refusal};
+use super::{HOST_KEY, Request, Scheduler, StartError};
+use crate::engine::{Children, NewChild};
+use crate::model::{NewEvent, Outcome, Refusal, RefusalCode, Run, RunId, RunStatus};
+use crate::notifier::Topic;
+use crate::storage::{Parent, Result as StorageResult};
+
+/// How often children are looked at without a hint, in case one was lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Abandoned runs that are ended at once; the next right after.
+const BATCH: u32 = 256;
+
+#[async_trait]
+impl Children for RunHost {
+    async fn start_child(&self, child: NewChild) -> Result<String, Refusal> {
+        if child.task.app != self.info.task.app {
+            let message =
+                format!("the task {} is of another app; add `start = [\"{0}\"]` to [grants]", child.task);
+            return Err(Refusal::new(RefusalCode::Denied, message));
+        }
+        self.has_children.store(true, Ordering::Relaxed);
+        let run = self.log.run();
+        let mut request = Request::new(child.task, child.input);
+        request.priority = child.priority;
+        request.parent = Some(Parent { run: run.no, detached: child.detached });
+        request.idempotency_key = child.key.map(|key| format!("{HOST_KEY}child:{}:{key}", run.id));
+        let started = self.scheduler.submit(request).await.map_err(not_started)?;
+        if !started.existing {
+            self.log.send_when_room(NewEvent::child(&started.run)).await.map_err(refusal)?;
+        }
+        Ok(started.run.key.id.to_string())
+    }
+
+    async fn look_at_children(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
+        for (at, id) in runs.iter().enumerate() {
+            if let Some(outcome) = self.outcome(id).await? {
+                return Ok(Some((at, outcome)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn wait_for_children(&self, runs: &[String]) -> Result<(usize, Outcome), Refusal> {
+        let listen = |id: &String| {
+            let id = RunId::parse(id).map_err(|_| no_child(id))?;
+            Ok(self.scheduler.notifier.listen(Topic::Run(id)))
+        };
+        let listeners = runs.iter().map(listen).collect::<Result<Vec<_>, Refusal>>()?;
+        let _left = self.slot.leave();
+        loop {
+            // After they are listened to: what ends in between is seen.
+            if let Some(ended) = self.look_at_children(runs).await? {
+                return Ok(ended);
+            }
+            let looking = async {
+                loop {
+                    let heard = listeners.iter().map(|listener| Box::pin(listener.heard()));
+                    let ((), at, _) = select_all(heard).await;
+                    if let Some(outcome) = self.outcome(&runs[at]).await? {
+                        return Ok((at, outcome));
+                    }
+                }
+            };
+            if let Ok(ended) = timeout(LOOK_AGAIN, looking).await {
+                return ended;
+            }
+        }
+    }
+
+    async fn cancel_child(&self, run: &str) -> Result<(), Refusal> {
+        let child = self.child(run).await?;
+        self.scheduler.cancel(&child.key.id).await.map_err(refusal)?;
+        Ok(())
+    }
+}
+
+impl RunHost {
+    /// A run that this one has started.
+    async fn child(&self, id: &str) -> Result<Run, Refusal> {
+        let id = RunId::parse(id).map_err(|_| no_child(id))?;
+        let run = self.storage.run(&id).await.map_err(refusal)?;
+        // Others are not told apart from none: a guest is not to learn which runs there are.
+        run.filter(|run| run.parent.as_ref() == Some(&self.log.run().id)).ok_or_else(|| no_child(id.as_str()))
+    }
+
+    /// How a child has ended, if it has.
+    async fn outcome(&self, id: &str) -> Result<Option<Outcome>, Refusal> {
+        let run = self.child(id).await?;
+        Ok(match (run.status, run.final_value, run.error) {
+            (RunStatus::Completed, Some(value), _) => Some(Outcome::Completed(value)),
+            (RunStatus::Failed, _, Some(error)) => Some(Outcome::Failed(error)),
+            (RunStatus::Cancelled, value, _) => Some(Outcome::Cancelled(value)),
+            _ => None,
+        })
+    }
+}
+
+fn no_child(id: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, format!("this run has started no run {id:?}"))
+}
+
+fn not_started(error: StartError) -> Refusal {
+    let code = match error {
+        StartError::Storage(error) => return refusal(error),
+        StartError::NoTask(_) | StartError::NotLoaded(..) => RefusalCode::NotFound,
+        StartError::Input(_) => RefusalCode::InvalidArgument,
+        StartError::StillLoading | StartError::Stopping => RefusalCode::Unavailable,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+impl Scheduler {
+    /// Asks all runs to end whose parent has ended and did not let them go. In storage
+    /// they are found also after a crash in between.
+    pub(super) async fn cancel_abandoned(&self) -> StorageResult<()> {
+        loop {
+            let abandoned = self.storage.abandoned(BATCH).await?;
+            for run in &abandoned {
+                self.cancel(run).await?;
+            }
+            if abandoned.len() < BATCH as usize {
+                return Ok(());
+            }
+        }
+    }
+}
