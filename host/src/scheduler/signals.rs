@@ -84,9 +84,14 @@ impl Scheduler {
         None
     }
 
-    /// Notes it in the run's log. A run that ended meanwhile needs no note.
+    /// Notes it in the run's log, durably, for whoever is answered relies on it. A
+    /// run that ended meanwhile needs no note.
     async fn tell(&self, control: &Control, event: NewEvent) -> Result<()> {
-        match control.log.send_when_room(event).await {
+        let told = async {
+            control.log.send_when_room(event).await?;
+            control.log.flush().await
+        };
+        match told.await {
             Ok(()) | Err(StorageError::Fenced) => Ok(()),
             Err(error) => Err(error),
         }

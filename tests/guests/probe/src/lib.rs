@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use streamtask::task::types::{Error, ErrorCode};
 use streamtask::task::{checkpoints, control, events, run};
 
+mod work;
+
 wit_bindgen::generate!({ path: "../../../wit", world: "streamtask:task/described-task" });
 
 struct Probe;
@@ -73,6 +75,7 @@ impl Guest for Probe {
                 until_cancelled()
             }
             "steps" => steps(&input),
+            "work" => work::work(&input),
             "checkpoints" => checkpoints(&input),
             "flush" => {
                 send("before", &json!({}));
