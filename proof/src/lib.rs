@@ -55,8 +55,8 @@ pub struct Options {
 
 /// Kills the host again and again, then checks everything.
 pub async fn prove(options: Options) -> Report {
-    let began = Instant::now();
     let mut victim = Victim::new(options.seed);
+    let began = Instant::now();
     let world = World::new(victim.address());
     let mut clients = actors::start(&world, options);
 

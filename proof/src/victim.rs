@@ -63,6 +63,8 @@ impl Victim {
         let folder = tempfile::Builder::new().prefix("streamtask-proof-").tempdir();
         let folder = folder.expect("a temporary folder");
         let tasks = folder.path().join("tasks");
+        // Built now, and not while somebody waits for the first start.
+        child::binary();
         let probe = guests::probe();
         guests::install(&tasks, "test/work.wasm", &probe);
         guests::install(&tasks, "test/retry.wasm", &probe);
