@@ -20,9 +20,12 @@ pub fn binary() -> &'static Path {
         // Together with this package the host has the features that it was built with for this very test, so
         // all there is to do is to link it.
         command.args(["--package", "streamtask-tests"]);
-        // The test itself lies in target/PROFILE/deps, so the binary belongs two folders up.
-        let test = std::env::current_exe().expect("a running test");
-        let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps").to_owned();
+        // A test lies in target/PROFILE/deps, another program in target/PROFILE, where the binary belongs.
+        let own = std::env::current_exe().expect("a running program");
+        let mut folder = own.parent().expect("target/PROFILE").to_owned();
+        if folder.ends_with("deps") {
+            folder.pop();
+        }
         if folder.ends_with("release") {
             command.arg("--release");
         }

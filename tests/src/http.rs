@@ -188,7 +188,7 @@ pub struct Lines {
     body: Incoming,
     received: BytesMut,
     // Keeps the connection open.
-    _connection: Connection,
+    _connection: Option<Connection>,
 }
 
 impl Lines {
@@ -203,26 +203,37 @@ impl Lines {
         let mut connection = Connection::open(address).await;
         let mut all = vec![("accept", "application/x-ndjson")];
         all.extend_from_slice(headers);
-        let (head, body) = connection.send(method, path, &all, body).await.into_parts();
+        let response = connection.send(method, path, &all, body).await;
+        Self { _connection: Some(connection), ..Self::of(response) }
+    }
+
+    /// What a response brings, on a connection that somebody else keeps open.
+    pub fn of(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
         let received = BytesMut::new();
-        Self { status: head.status, headers: head.headers, body, received, _connection: connection }
+        Self { status: head.status, headers: head.headers, body, received, _connection: None }
     }
 
     /// The next line without its end; none when the body has ended, which it must
     /// not do within a line.
     pub async fn next(&mut self) -> Option<String> {
+        self.try_next().await.expect("the body did not break")
+    }
+
+    /// The same, for bodies that may break.
+    pub async fn try_next(&mut self) -> hyper::Result<Option<String>> {
         loop {
             if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
                 let line = self.received.split_to(end + 1);
-                return Some(std::str::from_utf8(&line[..end]).expect("UTF-8").to_owned());
+                return Ok(Some(std::str::from_utf8(&line[..end]).expect("UTF-8").to_owned()));
             }
             match soon("waiting for a line", self.body.frame()).await {
                 None => {
                     assert!(self.received.is_empty(), "the body ends within a line");
-                    return None;
+                    return Ok(None);
                 }
                 Some(frame) => {
-                    if let Ok(data) = frame.expect("the body did not break").into_data() {
+                    if let Ok(data) = frame?.into_data() {
                         self.received.extend_from_slice(&data);
                     }
                 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_tests::{EventStream, TestHost, eventually};
+use streamtask_host::storage::sqlite::Durability;
+use streamtask_tests::{EventStream, TestHost, eventually, soon};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 async fn post(host: &TestHost, run: &Value, what: &str, body: &str) -> Value {
     let path = format!("/api/runs/{}/{what}", run["id"].as_str().unwrap());
@@ -204,4 +207,34 @@ async fn messages_that_make_no_sense_are_refused() {
     assert!(refused["detail"].as_str().unwrap().contains("1000 signals wait"), "{refused}");
     post(&host, &run, "cancel", "").await;
     eventually("the end", || async { status(&host, &run).await == "cancelled" }).await;
+}
+
+/// Asks to hold a run, and goes away after a while, mostly before the answer.
+async fn pause_and_leave(host: &TestHost, run: &Value, after: Duration) {
+    let id = run["id"].as_str().unwrap();
+    let request = format!("POST /api/runs/{id}/pause HTTP/1.1\r\nhost: {}\r\n\r\n", host.address);
+    let mut connection = TcpStream::connect(host.address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::sleep(after).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_hears_also_of_what_a_client_did_not_wait_for() {
+    // Where a commit takes its time, a client can go away meanwhile.
+    let host = TestHost::with(|config| config.durability = Durability::Full).await;
+    let run = host.probe(json!({ "do": "ticks", "n": 1_000_000, "ms": 1 })).await;
+    let path = format!("/api/runs/{}/parameters/x", run["id"].as_str().unwrap());
+    let mut stream = host.follow(&run).await;
+    for nth in 0..100 {
+        pause_and_leave(&host, &run, Duration::from_micros(nth * 50)).await;
+        // Written after whatever the one before has asked for.
+        assert_eq!(host.request(&Method::PUT, &path, &[], "1").await.status, 200);
+        if status(&host, &run).await == "paused" {
+            soon("the run is held, as it says", stream.until("run.paused")).await;
+            post(&host, &run, "resume", "").await;
+            stream.until("run.resumed").await;
+        }
+    }
+    post(&host, &run, "cancel", "").await;
+    assert_eq!(stream.rest().await.last().unwrap().name, "run.cancelled");
 }

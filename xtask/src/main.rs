@@ -10,6 +10,7 @@
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
 //! - `bench`: measure the host
+//! - `proof`: kill the host again and again, and check that nothing is lost
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
 
@@ -18,6 +19,7 @@ mod checks;
 mod demo;
 mod examples;
 mod process;
+mod proof;
 mod stamp;
 mod tally;
 
@@ -38,6 +40,8 @@ Commands:
   test FILTER...         Run only the tests with one of these words in their names
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
   bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
+  proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
+                         cargo xtask proof [--kills N] [--minutes M] [--seed N]
 
 Examples in Python need Python 3.9 or newer with venv, those in JavaScript Node.js 20.19 or newer with npm.
 Without them, these examples are left out. The compilers for both are fetched into target/ and node_modules/.
@@ -55,8 +59,9 @@ fn main() -> ExitCode {
     let command = arguments.remove(0);
     let asks_for_help = arguments.first().is_some_and(|first| first == "--help" || first == "-h");
     let outcome = match command.to_str() {
-        // The benchmark has a help of its own.
+        // These two have a help of their own.
         Some("bench") => bench::run(arguments),
+        Some("proof") => proof::run(arguments),
         Some("help" | "--help" | "-h") => help(),
         Some("demo" | "test" | "examples") if asks_for_help => help(),
         Some("demo") => demo::run(arguments),

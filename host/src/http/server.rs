@@ -67,6 +67,8 @@ macro_rules! drive {
 pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken, grace: Duration) {
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
+    // Told once, not at each try.
+    let mut refused = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -74,11 +76,16 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
         };
         match accepted {
             Ok((stream, _)) => {
+                if std::mem::take(&mut refused) {
+                    tracing::info!("connections are accepted again");
+                }
                 let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
                 connections.spawn(connection(stream, Arc::clone(&api), end));
             }
             Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(%error, "could not accept a connection; trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

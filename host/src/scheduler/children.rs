@@ -1,5 +1,6 @@
 //! Runs that runs start.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ fn not_started(error: StartError) -> Refusal {
 impl Scheduler {
     /// Asks all runs to end whose parent has ended and did not let them go. In storage
     /// they are found also after a crash in between.
-    pub(super) async fn cancel_abandoned(&self) -> StorageResult<()> {
+    pub(super) async fn cancel_abandoned(self: &Arc<Self>) -> StorageResult<()> {
         loop {
             let abandoned = self.storage.abandoned(BATCH).await?;
             for run in &abandoned {

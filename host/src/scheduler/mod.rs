@@ -42,6 +42,10 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often it says so: often enough to survive two that fail.
 const RENEWAL: Duration = Duration::from_secs(10);
 
+/// Time for the ends of runs that were cut off to be written. A disk that takes
+/// none, such as a full one, must not keep the host from stopping.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// Begins the idempotency keys that the host makes itself. No client's key can, for a
 /// header has no such character.
 const HOST_KEY: &str = "\u{1}";
@@ -296,7 +300,12 @@ impl Scheduler {
 
     /// Asks a run to end. One that waits ends at once; one under way is told, and
     /// ended by force after its grace time.
-    pub async fn cancel(&self, id: &RunId) -> Result<Cancelled, StorageError> {
+    pub async fn cancel(self: &Arc<Self>, id: &RunId) -> Result<Cancelled, StorageError> {
+        let (scheduler, id) = (Arc::clone(self), id.clone());
+        self.to_the_end(async move { scheduler.cancel_now(&id).await }).await
+    }
+
+    async fn cancel_now(&self, id: &RunId) -> Result<Cancelled, StorageError> {
         let cancelled = self.storage.cancel(id).await?;
         match &cancelled {
             Cancelled::Requested(run) => {
@@ -323,7 +332,7 @@ impl Scheduler {
 
     /// Ends everything: nothing new starts, what runs may go on for `grace`, then
     /// it is cut off. When this returns, every run that executed here has its
-    /// terminal event or is back in the queue.
+    /// terminal event or is back in the queue, unless the disk takes no writes.
     pub async fn drain(&self, grace: Duration) {
         self.stopping.cancel();
         self.starting.close();
@@ -331,11 +340,18 @@ impl Scheduler {
         if tokio::time::timeout(grace, self.slots.all_free()).await.is_err() {
             tracing::info!(running = self.running(), "grace time is over; cutting runs off");
             self.cut_off.cancel();
-            self.slots.all_free().await;
         }
-        self.ended.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        let settled = async {
+            self.slots.all_free().await;
+            self.ended.cancel();
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        if tokio::time::timeout(SETTLING, settled).await.is_err() {
+            let running = self.running();
+            tracing::error!(running, "the ends of runs can't be written now; the next start settles them");
+            self.ended.cancel();
+        }
     }
 
     fn launch(self: &Arc<Self>, claimed: Claimed, task: Arc<Task>, slot: Slot) {

@@ -14,7 +14,7 @@ use crate::storage::{Storage, StorageError};
 use async_trait::async_trait;
 
 /// Pause before storage is asked again that did not answer.
-const STORAGE_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const STORAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Connects a guest with the log and the checkpoints of its run.
 pub(super) struct RunHost {
@@ -72,8 +72,10 @@ impl GuestHost for RunHost {
     }
 
     async fn save_checkpoint(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
+        let saves = value.is_some();
         let saved = self.storage.save_checkpoint(self.log.run(), self.log.fence(), key, value).await;
-        if saved.is_ok() {
+        // Who only forgets has asked for no other attempt.
+        if saves && saved.is_ok() {
             self.has_checkpoint.store(true, Ordering::Relaxed);
         }
         saved.map_err(refusal)

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
 use super::mailbox::Mailbox;
-use super::run_host::RunHost;
+use super::run_host::{RunHost, STORAGE_PAUSE};
 use super::slots::Slot;
 use crate::engine::{Attempt, Exit, Gate, RunInfo};
 use crate::event_log::RunLog;
@@ -124,10 +124,20 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
 }
 
 impl Scheduler {
+    /// Tries until they are there: a run without the parameters that were set would
+    /// wait for them for ever.
     async fn load_parameters(&self, log: &RunLog, control: &Control) {
-        match self.storage.parameters(log.run().no).await {
-            Ok(stored) => control.mailbox.set_missing(stored),
-            Err(error) => tracing::warn!(run = %log.run().id, %error, "could not read the run's parameters"),
+        loop {
+            match self.storage.parameters(log.run().no).await {
+                Ok(stored) => return control.mailbox.set_missing(stored),
+                Err(error) => {
+                    tracing::warn!(run = %log.run().id, %error, "could not read the run's parameters");
+                }
+            }
+            tokio::select! {
+                () = self.cut_off.cancelled() => return,
+                () = tokio::time::sleep(STORAGE_PAUSE) => {}
+            }
         }
     }
 

@@ -16,7 +16,12 @@ const REACH_PAUSE: Duration = Duration::from_millis(10);
 impl Scheduler {
     /// Holds a run where it is, or lets it go on. One that waits in the queue is
     /// passed over until then.
-    pub async fn hold(&self, id: &RunId, hold: bool) -> Result<Reached> {
+    pub async fn hold(self: &Arc<Self>, id: &RunId, hold: bool) -> Result<Reached> {
+        let (scheduler, id) = (Arc::clone(self), id.clone());
+        self.to_the_end(async move { scheduler.hold_now(&id, hold).await }).await
+    }
+
+    async fn hold_now(&self, id: &RunId, hold: bool) -> Result<Reached> {
         let _one_at_a_time = self.holding.lock().await;
         let reached = self.storage.hold(id, hold).await?;
         match &reached {
@@ -39,7 +44,12 @@ impl Scheduler {
     }
 
     /// Sends a signal. When this returns, it is durable and waits for the run.
-    pub async fn signal(&self, id: &RunId, signal: Signal) -> Result<Reached> {
+    pub async fn signal(self: &Arc<Self>, id: &RunId, signal: Signal) -> Result<Reached> {
+        let (scheduler, id) = (Arc::clone(self), id.clone());
+        self.to_the_end(async move { scheduler.signal_now(&id, signal).await }).await
+    }
+
+    async fn signal_now(&self, id: &RunId, signal: Signal) -> Result<Reached> {
         let event = NewEvent::signalled(&signal.name);
         let reached = self.storage.signal(id, signal).await?;
         match &reached {
@@ -56,7 +66,17 @@ impl Scheduler {
     }
 
     /// Sets a parameter. When this returns, it is durable and the run reads it.
-    pub async fn set_parameter(&self, id: &RunId, name: SignalName, value: Json) -> Result<Reached> {
+    pub async fn set_parameter(
+        self: &Arc<Self>,
+        id: &RunId,
+        name: SignalName,
+        value: Json,
+    ) -> Result<Reached> {
+        let (scheduler, id) = (Arc::clone(self), id.clone());
+        self.to_the_end(async move { scheduler.set_parameter_now(&id, name, value).await }).await
+    }
+
+    async fn set_parameter_now(&self, id: &RunId, name: SignalName, value: Json) -> Result<Reached> {
         let event = NewEvent::parameter(&name, &value);
         let reached = self.storage.set_parameter(id, name.clone(), value.clone()).await?;
         match &reached {
@@ -72,6 +92,15 @@ impl Scheduler {
         Ok(reached)
     }
 
+    /// Goes on although the caller goes away: of what storage has noted, the run must
+    /// hear.
+    pub(super) async fn to_the_end<T: Send + 'static>(
+        &self,
+        telling: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.tasks.spawn(telling).await.unwrap_or(Err(StorageError::Closed))
+    }
+
     /// The run's control, if it executes here.
     async fn reach(&self, id: &RunId) -> Option<Arc<Control>> {
         for _ in 0..REACH_TRIES {
@@ -84,9 +113,14 @@ impl Scheduler {
         None
     }
 
-    /// Notes it in the run's log. A run that ended meanwhile needs no note.
+    /// Notes it in the run's log, durably, for whoever is answered relies on it. A
+    /// run that ended meanwhile needs no note.
     async fn tell(&self, control: &Control, event: NewEvent) -> Result<()> {
-        match control.log.send_when_room(event).await {
+        let told = async {
+            control.log.send_when_room(event).await?;
+            control.log.flush().await
+        };
+        match told.await {
             Ok(()) | Err(StorageError::Fenced) => Ok(()),
             Err(error) => Err(error),
         }

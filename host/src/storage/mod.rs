@@ -241,7 +241,8 @@ pub trait Runs: Send + Sync + 'static {
         not_before: Option<Timestamp>,
     ) -> Result<Event>;
 
-    /// Ends a run: its outcome and its terminal event, which is returned.
+    /// Ends a run: its outcome and its terminal event, which is returned. One that
+    /// someone asked to cancel ends as cancelled, with its value if it has one.
     async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;
 
     /// Ends a queued run as cancelled, or notes the wish on one under way.
@@ -341,7 +342,8 @@ pub trait Log: Send + Sync + 'static {
     async fn last_seq(&self, run: i64) -> Result<u64>;
 
     /// Saves a value, or forgets the one under the key if there is none; durable
-    /// on return, with all appended before.
+    /// on return, with all appended before. Tried until the database takes it, as
+    /// events are.
     async fn save_checkpoint(
         &self,
         run: &RunKey,

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{claim, claimed, events, get, new_run, queued, types};
-use crate::model::{HostId, Json, NewEvent, Outcome, RunId, RunStatus, Signal, SignalName, Timestamp};
+use crate::model::{
+    ErrorKind, HostId, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
+};
 use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, Reached, Storage, StorageError};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     a_delayed_run_waits_for_its_time(&*open().await).await;
     a_cancelled_run_is_not_put_back(&*open().await).await;
+    a_run_that_ends_while_it_is_cancelled_is_cancelled(&*open().await).await;
     a_held_run_keeps_its_place_and_its_time(&*open().await).await;
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
     who_has_ended_hears_nothing(&*open().await).await;
@@ -58,6 +61,19 @@ async fn a_cancelled_run_is_not_put_back(storage: &dyn Storage) {
     assert!(event.is_terminal());
     assert_eq!(get(storage, &key.id).await.status, RunStatus::Cancelled);
     assert_eq!(types(&events(storage, key.no).await), ["run.started", "run.cancelled"]);
+}
+
+async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storage) {
+    let failed = Outcome::Failed(RunError::new(ErrorKind::Failure, "as asked"));
+    for (outcome, value) in [(Outcome::Completed(Json::of(&7)), Some(Json::of(&7))), (failed, None)] {
+        let run = claimed(storage, new_run("a"), &HostId::new()).await;
+        let key = run.run.key.clone();
+        assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
+        storage.finish(&key, run.fence, outcome).await.expect("ends");
+        let ended = get(storage, &key.id).await;
+        assert_eq!((ended.status, ended.final_value, ended.error), (RunStatus::Cancelled, value, None));
+        assert_eq!(types(&events(storage, key.no).await), ["run.started", "run.cancelled"]);
+    }
 }
 
 async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {

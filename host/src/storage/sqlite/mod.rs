@@ -124,6 +124,7 @@ impl Sqlite {
         schema::migrate(&mut db)?;
         // The lock is ours, so every other host that this database knows of is gone.
         db.execute("UPDATE hosts SET lease_until = 0", [])?;
+        claims::mind_the_clock(&db)?;
         let readers = Readers::open(&path, READER_CACHE_KIB)?;
         Ok(Self { writer: Writer::start(db), readers, _lock: lock })
     }
@@ -273,7 +274,9 @@ impl Log for Sqlite {
         value: Option<Vec<u8>>,
     ) -> Result<()> {
         let run = run.clone();
-        self.writer.call(move |tx| checkpoints::save(tx, &run, fence, &key, value.as_deref())).await
+        self.writer
+            .call_until_done(move |tx| checkpoints::save(tx, &run, fence, &key, value.as_deref()))
+            .await
     }
 
     async fn load_checkpoint(&self, run: i64, key: String) -> Result<Option<Vec<u8>>> {

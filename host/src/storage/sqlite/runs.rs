@@ -217,6 +217,9 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
+    // Asked to end while it ended: who asked was told that it would.
+    let asked = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
+    let outcome = asked.as_ref().unwrap_or(outcome);
     forget(tx, run.no)?;
     let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
     tx.released(run.no)?;

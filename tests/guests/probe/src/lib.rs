@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use streamtask::task::types::{Error, ErrorCode};
 use streamtask::task::{checkpoints, children, control, events, run};
 
+mod work;
+
 wit_bindgen::generate!({ path: "../../../wit", world: "streamtask:task/described-task" });
 
 struct Probe;
@@ -74,6 +76,7 @@ impl Guest for Probe {
             }
             "steps" => steps(&input),
             "children" => start_children(&input),
+            "work" => work::work(&input),
             "checkpoints" => checkpoints(&input),
             "flush" => {
                 send("before", &json!({}));

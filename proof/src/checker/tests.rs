@@ -1,0 +1,267 @@
+//! The checker finds what is wrong. Each test takes a history in which nothing
+//! is wrong and breaks one thing.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use streamtask_host::model::Timestamp;
+
+use super::check;
+use crate::history::{End, History, Sight, StoredEvent, StoredRun, Told, Work};
+
+/// A run that was killed once after its first checkpoint, heard a signal and a
+/// parameter, and completed.
+fn sound() -> (History, Vec<StoredRun>) {
+    let work =
+        Work { nth: 1, steps: Some(2), burst: 1, save: true, hear: true, attempts: 1, ..Work::default() };
+    let events = [
+        (1, "run.started", json!({ "attempt": 1 })),
+        (1, "begin", json!({ "from": 0, "attempt": 1 })),
+        (1, "step", json!({ "step": 1, "part": 0, "attempt": 1 })),
+        (1, "run.signal", json!({ "name": "note" })),
+        (1, "heard", json!({ "signal": 1, "attempt": 1 })),
+        (1, "saved", json!({ "step": 1, "attempt": 1 })),
+        (1, "run.retrying", json!({ "attempt": 2, "error": { "kind": "interrupted" } })),
+        (2, "run.started", json!({ "attempt": 2 })),
+        (2, "begin", json!({ "from": 1, "attempt": 2 })),
+        (2, "run.parameter", json!({ "name": "level", "value": 3 })),
+        (2, "step", json!({ "step": 2, "part": 0, "attempt": 2 })),
+        (2, "level", json!({ "level": 3, "attempt": 2 })),
+        (2, "saved", json!({ "step": 2, "attempt": 2 })),
+        (2, "run.completed", json!({ "status": "completed" })),
+    ];
+    let events: Vec<StoredEvent> = (1..)
+        .zip(events)
+        .map(|(seq, (attempt, kind, data))| StoredEvent {
+            seq,
+            attempt,
+            time: 1_000 + seq as i64,
+            kind: kind.to_owned(),
+            data,
+        })
+        .collect();
+    let told = Told {
+        work: work.clone(),
+        key: Some("key".to_owned()),
+        own_id: Some("own".to_owned()),
+        ids: vec!["own".to_owned(), "own".to_owned()],
+        signals: vec![(1, true)],
+        levels: vec![(3, true)],
+        ..Told::default()
+    };
+    let lines: Vec<Arc<str>> = events.iter().map(line).collect();
+    let sights = vec![
+        sight(0, &lines[..8], End::Broken),
+        sight(8, &lines[8..], End::Over),
+        sight(14, &[], End::Nothing),
+    ];
+    let run = StoredRun {
+        id: "own".to_owned(),
+        status: "completed".to_owned(),
+        attempt: 2,
+        input: work.input(),
+        key: told.key.clone(),
+        last_seq: Some(14),
+        cancel_requested: false,
+        events,
+        signals: Vec::new(),
+        parameters: [("level".to_owned(), json!(3))].into(),
+    };
+    (History { told: vec![told], sights, lost_answers: 0 }, vec![run])
+}
+
+fn line(event: &StoredEvent) -> Arc<str> {
+    let time = Timestamp::from_millis(event.time).to_string();
+    let (kind, data) = (&event.kind, &event.data);
+    json!({ "type": kind, "data": data, "timestamp": time, "seq": event.seq, "attempt": event.attempt })
+        .to_string()
+        .into()
+}
+
+fn sight(after: u64, lines: &[Arc<str>], end: End) -> Sight {
+    Sight { client: "a client".to_owned(), run: "own".to_owned(), after, lines: lines.to_vec(), end }
+}
+
+/// Breaks one thing; the checker has to name the rule.
+#[track_caller]
+fn finds(rule: &str, breaking: impl FnOnce(&mut History, &mut StoredRun)) {
+    let (mut history, mut stored) = sound();
+    breaking(&mut history, &mut stored[0]);
+    let found = check(&history, &stored).violations;
+    assert!(found.iter().any(|violation| violation.what.starts_with(rule)), "{rule}: {found:?}");
+}
+
+/// The log without one event, the numbers closed up: as if it had never been.
+fn forget(run: &mut StoredRun, seq: usize) {
+    run.events.remove(seq - 1);
+    for (event, seq) in run.events.iter_mut().zip(1..) {
+        event.seq = seq;
+    }
+    run.last_seq = Some(run.events.len() as u64);
+}
+
+fn insert(run: &mut StoredRun, seq: u64, attempt: u64, kind: &str, data: Value) {
+    let event = StoredEvent { seq, attempt, time: 1_000 + seq as i64, kind: kind.to_owned(), data };
+    run.events.insert(seq as usize - 1, event);
+    for (event, seq) in run.events.iter_mut().zip(1..) {
+        event.seq = seq;
+    }
+    run.last_seq = Some(run.events.len() as u64);
+}
+
+#[test]
+fn a_sound_history_is_accepted() {
+    let (history, stored) = sound();
+    let findings = check(&history, &stored);
+    assert!(findings.violations.is_empty(), "{:?}", findings.violations);
+    assert_eq!(findings.counts["nothing seen is lost"], 14);
+}
+
+#[test]
+fn an_event_that_was_seen_and_is_gone_is_found() {
+    finds("nothing seen is lost", |_, run| run.events.truncate(13));
+    finds("nothing seen has changed", |_, run| forget(run, 5));
+    finds("nothing seen is lost", |history, _| history.sights[0].run = "another".to_owned());
+}
+
+#[test]
+fn an_event_that_has_changed_is_found() {
+    finds("nothing seen has changed", |_, run| run.events[2].data["part"] = json!(1));
+    finds("nothing seen has changed", |_, run| run.events[2].time += 1);
+    finds("nothing seen has changed", |_, run| run.events[2].kind = "stop".to_owned());
+}
+
+#[test]
+fn a_gap_and_a_repeat_are_found() {
+    finds("no gap in any log", |_, run| drop(run.events.remove(4)));
+    finds("no gap and no repeat at any client", |history, _| drop(history.sights[0].lines.remove(3)));
+    finds("no gap and no repeat at any client", |history, _| {
+        let line = Arc::clone(&history.sights[0].lines[3]);
+        history.sights[0].lines.insert(3, line);
+    });
+    finds("no gap and no repeat at any client", |history, _| history.sights[1].after = 7);
+    finds("no gap and no repeat at any client", |history, _| {
+        history.sights[0].lines[0] = r#"{"status":404}"#.into();
+    });
+}
+
+#[test]
+fn a_stream_that_ends_too_early_is_found() {
+    finds("a stream ends with its run", |history, _| history.sights[0].end = End::Over);
+    finds("a stream ends with its run", |history, _| history.sights[2].after = 13);
+}
+
+#[test]
+fn a_second_end_and_none_are_found() {
+    finds("one end, and it is the last", |_, run| {
+        insert(run, 15, 2, "run.completed", json!({}));
+    });
+    finds("nothing runs again after its end", |_, run| {
+        insert(run, 15, 3, "run.started", json!({ "attempt": 3 }));
+    });
+    finds("one end, and it is the last", |_, run| {
+        run.events.pop();
+    });
+    finds("one end, and it is the last", |_, run| run.status = "failed".to_owned());
+    finds("one end, and it is the last", |_, run| run.last_seq = None);
+}
+
+#[test]
+fn attempts_that_nobody_asked_for_are_found() {
+    finds("attempts only rise", |_, run| forget(run, 7));
+    finds("attempts only rise", |_, run| run.events[7].data["attempt"] = json!(3));
+    finds("attempts only rise", |_, run| run.attempt = 3);
+    finds("nothing begins again that did not ask for it", |history, run| {
+        history.told[0].work.save = false;
+        run.input = history.told[0].work.input();
+    });
+    finds("nothing begins again that did not ask for it", |_, run| {
+        run.events[6].data["error"]["kind"] = json!("failure");
+    });
+    finds("no attempt speaks out of its turn", |_, run| {
+        insert(run, 8, 1, "step", json!({ "step": 2, "part": 0, "attempt": 1 }));
+    });
+    finds("a delayed run waits for its time", |_, run| {
+        run.events[6].data["not_before"] = json!("1970-01-01T00:00:09.000Z");
+    });
+}
+
+#[test]
+fn a_checkpoint_that_is_forgotten_is_found() {
+    finds("a checkpoint is gone on from", |_, run| run.events[8].data["from"] = json!(0));
+    finds("a checkpoint comes with all that was said before", |_, run| {
+        run.events[8].data["from"] = json!(2);
+    });
+    finds("a checkpoint is gone on from", |_, run| {
+        let failed = json!({ "error": { "kind": "interrupted" } });
+        run.status = "failed".to_owned();
+        (run.events[13].kind, run.events[13].data) = ("run.failed".to_owned(), failed);
+    });
+}
+
+#[test]
+fn what_a_task_said_and_is_not_there_is_found() {
+    finds("no event of a task is left out", |_, run| forget(run, 3));
+    finds("what completed is whole", |history, run| {
+        history.told[0].work.steps = Some(3);
+        run.input = history.told[0].work.input();
+    });
+    finds("a failure is the task's own", |_, run| {
+        run.status = "failed".to_owned();
+        let trap = json!({ "error": { "kind": "trap" } });
+        (run.events[13].kind, run.events[13].data) = ("run.failed".to_owned(), trap);
+    });
+}
+
+#[test]
+fn a_key_that_made_two_runs_is_found() {
+    finds("one run for each key", |history, _| history.told[0].ids[1] = "two".to_owned());
+    finds("one run for each key", |history, _| history.told[0].own_id = Some("other".to_owned()));
+    finds("what was started is there", |history, _| {
+        history.told[0].ids = vec!["gone".to_owned()];
+    });
+    let (history, mut stored) = sound();
+    stored.push(StoredRun { id: "two".to_owned(), ..stored[0].clone() });
+    let found = check(&history, &stored).violations;
+    assert!(found.iter().any(|violation| violation.what.starts_with("one run for each key")), "{found:?}");
+    stored[1].input = json!({ "nth": 2 });
+    let found = check(&history, &stored).violations;
+    assert!(
+        found.iter().any(|violation| violation.what.starts_with("no run that nobody started")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_promise_to_a_client_that_is_broken_is_found() {
+    finds("a cancel is kept", |history, _| history.told[0].cancel = Some(true));
+    finds("nothing is cancelled unasked", |_, run| run.status = "cancelled".to_owned());
+    finds("nothing seen at once is wrong", |history, _| {
+        history.told[0].faults.push("held, and then running".to_owned());
+    });
+    finds("what was said to a run is in its log", |history, _| history.told[0].pauses = 1);
+    finds("what was said to a run is in its log", |_, run| forget(run, 4));
+}
+
+#[test]
+fn a_signal_that_is_lost_or_doubled_is_found() {
+    finds("a signal is heard at most once, in order", |_, run| {
+        insert(run, 6, 1, "heard", json!({ "signal": 1, "attempt": 1 }));
+    });
+    finds("only what was sent is heard", |history, _| history.told[0].signals.clear());
+    // One may be on its way to each attempt that is cut off.
+    finds("no signal is lost", |history, _| history.told[0].signals.extend([(2, true), (3, true)]));
+    let (mut history, stored) = sound();
+    history.told[0].signals.push((2, false));
+    assert!(check(&history, &stored).violations.is_empty(), "the host never said yes to it");
+}
+
+#[test]
+fn a_parameter_that_is_lost_is_found() {
+    finds("no parameter is lost", |_, run| run.parameters.clear());
+    finds("no parameter is lost", |history, _| history.told[0].levels.push((4, true)));
+    finds("no parameter is lost", |_, run| run.events[11].data["level"] = json!(2));
+    finds("no parameter is lost", |_, run| {
+        insert(run, 13, 2, "level", json!({ "level": 2, "attempt": 2 }));
+    });
+}

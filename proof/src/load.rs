@@ -1,0 +1,51 @@
+//! The kinds of runs that clients start.
+
+use fastrand::Rng;
+
+use crate::history::Work;
+
+/// Attempts that `test/retry` allows; see [`RETRY`].
+const ATTEMPTS: u64 = 6;
+/// The manifest of `test/retry`: short pauses, so that runs are delayed while
+/// the host dies and long after.
+pub(crate) const RETRY: &str =
+    "[retry]\nattempts = 6\nbackoff = \"150ms\"\nfactor = 2.0\nmax-backoff = \"1s\"\n";
+
+/// What a client does with the run that it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Lets it come to its end.
+    Leave,
+    /// Asks it to end, at some time.
+    Cancel,
+    /// Holds it, and lets it go on.
+    Hold,
+    /// Sends it signals and sets parameters.
+    Talk,
+}
+
+/// A run to be started: the task, its work, and what to do with it.
+pub(crate) fn any(rng: &mut Rng, nth: u64) -> (&'static str, Work, Plan) {
+    let work = Work { nth, ms: rng.u64(1..8), burst: rng.u64(1..6), attempts: 1, ..Work::default() };
+    let retry = Work { attempts: ATTEMPTS, ..work.clone() };
+    match rng.u8(..16) {
+        0 | 1 => ("work", Work { steps: Some(rng.u64(..4)), ..work }, Plan::Leave),
+        2..=4 => ("work", Work { steps: Some(rng.u64(30..200)), save: true, ..work }, Plan::Leave),
+        5 => ("work", Work { steps: Some(rng.u64(30..120)), ..work }, Plan::Leave),
+        // More at once than one page or window has.
+        6 => {
+            let steps = Some(rng.u64(4..12));
+            ("work", Work { steps, burst: rng.u64(100..600), save: rng.bool(), ..work }, Plan::Leave)
+        }
+        7 | 8 => {
+            let fail_before = rng.u64(2..=ATTEMPTS + 1);
+            ("retry", Work { steps: Some(60), save: rng.u8(..4) > 0, fail_before, ..retry }, Plan::Leave)
+        }
+        9 => {
+            ("work", Work { steps: Some(rng.u64(1..60)), save: rng.bool(), fail: true, ..work }, Plan::Leave)
+        }
+        10 | 11 => ("work", Work { save: rng.u8(..4) > 0, ..work }, Plan::Cancel),
+        12 | 13 => ("work", Work { save: true, ..work }, Plan::Hold),
+        _ => ("work", Work { save: true, hear: true, ..work }, Plan::Talk),
+    }
+}

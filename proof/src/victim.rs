@@ -1,0 +1,217 @@
+//! The host that is killed.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
+use streamtask_tests::{Connection, child, guests};
+use tempfile::TempDir;
+
+use crate::load;
+
+/// Few enough that runs queue up behind them.
+const MAX_RUNNING: &str = "9";
+/// Longest time from the start of the process until it answers.
+const START: Duration = Duration::from_secs(60);
+/// Longest time from SIGTERM to the end: the graces below, and time to close.
+const STOP: Duration = Duration::from_secs(60);
+const DRAIN_GRACE: &str = "250ms";
+const CANCEL_GRACE: &str = "300ms";
+
+/// How often the host was killed, by what it was doing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kills {
+    /// While it started.
+    pub starting: u32,
+    /// While it served.
+    pub serving: u32,
+    /// After SIGTERM, before it was done.
+    pub draining: u32,
+    /// Not killed: it was done before.
+    pub stopped: u32,
+}
+
+impl Kills {
+    /// With SIGKILL.
+    pub fn all(&self) -> u32 {
+        self.starting + self.serving + self.draining
+    }
+}
+
+/// The folders and the address of a host that is started again and again.
+pub(crate) struct Victim {
+    folder: TempDir,
+    address: SocketAddr,
+    rng: Rng,
+    /// How long the last start took: the next one is killed within.
+    start: Duration,
+    pub(crate) kills: Kills,
+}
+
+/// One life of the host.
+pub(crate) struct Life {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Victim {
+    pub(crate) fn new(seed: u64) -> Self {
+        let folder = tempfile::Builder::new().prefix("streamtask-proof-").tempdir();
+        let folder = folder.expect("a temporary folder");
+        let tasks = folder.path().join("tasks");
+        // Built now, and not while somebody waits for the first start.
+        child::binary();
+        let probe = guests::probe();
+        guests::install(&tasks, "test/work.wasm", &probe);
+        guests::install(&tasks, "test/retry.wasm", &probe);
+        std::fs::write(tasks.join("test/retry.toml"), load::RETRY).expect("a writable folder");
+        // Free now, and kept by nobody else for as long as this takes.
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = address.expect("a free port");
+        Self {
+            folder,
+            address,
+            rng: Rng::with_seed(seed),
+            start: Duration::from_millis(300),
+            kills: Kills::default(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("data/streamtask.db")
+    }
+
+    /// Keeps the folders, for whoever looks for the fault.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
+    /// Starts a process on the same folders and port.
+    pub(crate) fn start(&mut self) -> Life {
+        let log = self.folder.path().join("host.log");
+        let said = File::options().create(true).append(true).open(&log).expect("a writable folder");
+        // Both have to hold what a killed process has committed.
+        let durability = if self.rng.bool() { "full" } else { "normal" };
+        let mut command: Command = child::command();
+        command.args(["serve", "--listen", &self.address.to_string(), "--durability", durability]);
+        command.args(["--max-running", MAX_RUNNING, "--drain-grace", DRAIN_GRACE]);
+        command.args(["--cancel-grace", CANCEL_GRACE]);
+        command.arg("--tasks").arg(self.folder.path().join("tasks"));
+        command.arg("--data").arg(self.folder.path().join("data"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        Life { process: command.spawn().expect("the binary starts"), log }
+    }
+
+    /// One life, from the start to the kill. An error: it ended by itself.
+    pub(crate) async fn live_and_be_killed(&mut self) -> Result<(), String> {
+        let mut life = self.start();
+        let chance = self.rng.u8(..10);
+        if chance < 2 {
+            let within = self.start.as_micros() as u64 * 5 / 4;
+            tokio::time::sleep(Duration::from_micros(self.rng.u64(..within.max(1)))).await;
+            life.kill()?;
+            self.kills.starting += 1;
+            return Ok(());
+        }
+        let began = Instant::now();
+        self.answers(&mut life).await?;
+        self.start = began.elapsed();
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(20..1200))).await;
+        if chance < 8 {
+            life.kill()?;
+            self.kills.serving += 1;
+            return Ok(());
+        }
+        life.signal(Signal::TERM);
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(..500))).await;
+        if life.has_ended()? {
+            self.kills.stopped += 1;
+        } else {
+            life.kill()?;
+            self.kills.draining += 1;
+        }
+        Ok(())
+    }
+
+    /// Waits until the host answers.
+    async fn answers(&self, life: &mut Life) -> Result<(), String> {
+        let until = Instant::now() + START;
+        loop {
+            if life.has_ended()? {
+                return Err(life.told("the host ended by itself while it started"));
+            }
+            if let Some(mut connection) = Connection::try_open(self.address).await
+                && let Ok(answer) = connection.try_send(&hyper::Method::GET, "/readyz", &[], "").await
+                && answer.status() == 200
+            {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(life.told("the host does not become ready"));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Life {
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        // A process that is gone needs none.
+        let _ = kill_process(id.expect("a process"), signal);
+    }
+
+    /// Whether it has ended, which it may only in order.
+    fn has_ended(&mut self) -> Result<bool, String> {
+        match self.process.try_wait().expect("a child") {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => Err(self.told(&format!("the host ended by itself: {status}"))),
+        }
+    }
+
+    fn kill(mut self) -> Result<(), String> {
+        if self.has_ended()? {
+            return Err(self.told("the host ended by itself"));
+        }
+        self.process.kill().expect("a child");
+        self.process.wait().expect("a child");
+        Ok(())
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        self.signal(Signal::TERM);
+        let until = Instant::now() + STOP;
+        while !self.has_ended()? {
+            if Instant::now() > until {
+                return Err(self.told("the host does not stop"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// With the last that it logged.
+    fn told(&self, what: &str) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(20)..];
+        format!("{what}; it had said:\n  {}", last.join("\n  "))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,16 @@
+//! `cargo xtask proof`: kill the host again and again, and check that nothing is
+//! lost.
+
+use std::ffi::OsString;
+
+use crate::examples::add_guest_target;
+use crate::process::{become_it, cargo};
+use crate::root;
+
+/// It builds the host and the guest that it needs by itself, as tests do.
+pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
+    add_guest_target()?;
+    let mut proof = cargo(root());
+    proof.args(["run", "--quiet", "--package", "streamtask-proof", "--"]).args(arguments);
+    become_it(proof)
+}
