@@ -144,7 +144,8 @@ async fn what_a_guest_asks_the_host_to_hold_is_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_of_any_length_are_answered_by_every_import() {
     let arena = Arena::open(&[]);
-    let run = arena.host.start_run("test/hostile", json!({ "do": "name-everything", "bytes": 15 << 20 })).await;
+    let run =
+        arena.host.start_run("test/hostile", json!({ "do": "name-everything", "bytes": 15 << 20 })).await;
     let run = arena.host.finished(&run).await;
     let answers = run["final_value"].as_object().unwrap_or_else(|| panic!("{run}"));
     for (import, answer) in answers {
@@ -337,7 +338,10 @@ async fn one_that_computes_for_ever_is_ended_by_force() {
         arena.host.follow(&run).await.until("run.started").await;
         let neighbour = arena.host.run(json!({ "do": "ticks", "n": 5, "ms": 10 })).await;
         assert_eq!(neighbour["status"], "completed", "beside {name}");
-        arena.host.request(&Method::POST, &format!("/api/runs/{}/cancel", run["id"].as_str().unwrap()), &[], "").await;
+        arena
+            .host
+            .request(&Method::POST, &format!("/api/runs/{}/cancel", run["id"].as_str().unwrap()), &[], "")
+            .await;
         let run = arena.host.finished(&run).await;
         assert_eq!(run["status"], "cancelled", "{name}: {run}");
         arena.is_well(&json!(name));
