@@ -51,6 +51,9 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Origins whose pages may call the host.
     pub cors_origins: Vec<String>,
+    /// The `streamtask` program, to compile task files in a process of its own, bounded in
+    /// memory and time; none: in this process, where nothing bounds it.
+    pub compiler: Option<PathBuf>,
     /// Names besides `localhost` by which this machine may be called.
     pub allowed_hosts: Vec<String>,
 }
@@ -81,6 +84,7 @@ impl Config {
             drain_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             cors_origins: Vec::new(),
+            compiler: None,
             allowed_hosts: Vec::new(),
         }
     }

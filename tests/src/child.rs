@@ -116,6 +116,15 @@ impl ChildHost {
         self.process.id()
     }
 
+    /// The most memory that it ever held, in bytes: its own, its guests' and of files.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(path).expect("a living process");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a Linux system");
+        let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+        kib << 10
+    }
+
     /// What it logged since it listens, or since this was asked last.
     pub fn logged(&self) -> Vec<String> {
         self.log.try_iter().collect()

@@ -43,6 +43,11 @@ pub fn probe() -> Vec<u8> {
     read(&built("tests/guests", "probe"))
 }
 
+/// The guest that misuses whatever a guest can call.
+pub fn hostile() -> Vec<u8> {
+    read(&built("tests/guests", "hostile"))
+}
+
 /// One of the Rust examples.
 pub fn example(name: &str) -> Vec<u8> {
     read(&built("example-tasks", name))
@@ -80,6 +85,36 @@ pub fn ticker_with(mark: &str, items: &str) -> Vec<u8> {
     let text = text.replace("DATA_LENGTH", &(mark.len() + 9).to_string());
     let text = text.replace("MARK_LENGTH", &(mark.len() + 2).to_string());
     wat(&text.replace("MARK", mark).replace(";; ITEMS", items))
+}
+
+/// A task in text, of the parts that are given; all others are empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bare<'a> {
+    /// What stands in the component before its core module `$main`.
+    pub component: &'a str,
+    /// What `$main` imports.
+    pub imports: &'a str,
+    /// What `$main` is given for that.
+    pub with: &'a str,
+    /// What else is in `$main`; its memory is `$own`.
+    pub items: &'a str,
+    /// What `process` does before it returns `null`.
+    pub body: &'a str,
+}
+
+impl Bare<'_> {
+    /// The component.
+    pub fn wasm(&self) -> Vec<u8> {
+        let parts = [
+            (";; COMPONENT", self.component),
+            (";; IMPORTS", self.imports),
+            (";; WITH", self.with),
+            (";; ITEMS", self.items),
+            (";; BODY", self.body),
+        ];
+        let text = include_str!("../guests/bare.wat").to_owned();
+        wat(&parts.iter().fold(text, |text, (place, part)| text.replace(place, part)))
+    }
 }
 
 /// A component from its text.

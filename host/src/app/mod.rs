@@ -57,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::engine::{self, Allocation, Engine};
+pub(crate) use crate::engine::{COMPILE, compile_process};
 use crate::event_log::EventLog;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
@@ -166,6 +167,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         cache: config.data.join("cache"),
         max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),
         threads: config.guest_threads,
+        compiler: config.compiler.clone(),
     })?);
     let registry = Registry::open(&config.tasks, Arc::clone(&engine), config.limits)?;
     Ok(Foundation { storage, engine, registry })

@@ -59,6 +59,13 @@ enum Command {
     /// Set a parameter that a run reads
     #[command(after_help = "Example: streamtask set 01a1fd4d-9534-72e4-9e57-caaddbe15625 speed 2")]
     Set(signals::Set),
+    /// Compile a task file from stdin to stdout; what a host calls
+    #[command(name = crate::app::COMPILE, hide = true)]
+    Compile {
+        /// For a host that has few addresses
+        #[arg(long)]
+        scarce: bool,
+    },
 }
 
 /// Which host a client's command speaks to.
@@ -78,6 +85,11 @@ impl Server {
 /// Runs the command that the process was called with; returns how it went.
 pub fn run() -> Exit {
     let cli = Cli::parse();
+    if let Command::Compile { scarce } = cli.command {
+        // Before there are any threads: it takes from itself what they would need.
+        let compiled = crate::app::compile_process(scarce, std::io::stdin().lock(), std::io::stdout().lock());
+        return compiled.map_or_else(|error| Exit::Start(error.to_string()), |()| Exit::Ok);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("host").build() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::Start(format!("can't start threads: {error}")),
@@ -94,6 +106,7 @@ pub fn run() -> Exit {
             Command::Resume(command) => command.run("resume").await,
             Command::Signal(command) => command.run().await,
             Command::Set(command) => command.run().await,
+            Command::Compile { .. } => Ok(()),
         }
     });
     // Not waiting for threads that read a terminal or a slow disk.

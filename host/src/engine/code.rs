@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use wasmtime::component::Component;
 
+use super::compile::Compiler;
 use crate::model::Version;
 
 /// Most bytes that are kept; room for some fifty versions of an interpreter with
@@ -24,6 +25,7 @@ const MAX_BYTES: u64 = 2 << 30;
 /// The folder of compiled code, for one configuration of the engine.
 pub(super) struct CodeCache {
     folder: PathBuf,
+    compiler: Compiler,
     /// Changes with wasmtime's version, its settings and the processor.
     engine: u64,
     /// Makes names of unfinished files unique within this process.
@@ -31,10 +33,10 @@ pub(super) struct CodeCache {
 }
 
 impl CodeCache {
-    pub(super) fn new(folder: PathBuf, engine: &wasmtime::Engine) -> Self {
+    pub(super) fn new(folder: PathBuf, engine: &wasmtime::Engine, compiler: Compiler) -> Self {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { folder, engine: hasher.finish(), unfinished: AtomicU32::new(0) }
+        Self { folder, compiler, engine: hasher.finish(), unfinished: AtomicU32::new(0) }
     }
 
     /// The component that `wasm` is, from the cache or compiled now. Takes
@@ -49,14 +51,15 @@ impl CodeCache {
         if let Some(component) = self.read(engine, &path) {
             return Ok(component);
         }
-        let code = engine.precompile_component(wasm)?;
+        let code = self.compiler.compile(engine, wasm)?;
         if let Err(error) = self.write(&path, &code) {
             // The host works without a cache, only starts slower.
             tracing::warn!(path = %path.display(), %error, "could not keep compiled code");
         } else if let Some(component) = self.read(engine, &path) {
             return Ok(component);
         }
-        // SAFETY: these bytes come from `precompile_component` of this very engine.
+        // SAFETY: these bytes come from `precompile_component` of this very engine, or of its like in a process
+        // of this very program.
         unsafe { Component::deserialize(engine, code) }
     }
 
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn what_was_not_used_for_the_longest_time_makes_room() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = CodeCache::new(folder.path().to_owned(), &wasmtime::Engine::default());
+        let cache = CodeCache::new(folder.path().to_owned(), &wasmtime::Engine::default(), Compiler::Here);
         let path = |name: &str| folder.path().join(format!("{name}.cwasm"));
         let long_ago = SystemTime::now() - Duration::from_secs(1000);
         for (nth, name) in ["oldest", "used", "newest"].into_iter().enumerate() {

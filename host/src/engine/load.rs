@@ -38,6 +38,9 @@ pub enum LoadError {
     /// It is damaged, cut off, or uses what the engine does not have.
     #[error("this is not a valid component: {0}")]
     Invalid(String),
+    /// Loading it panicked: a fault of the host or of a library.
+    #[error("the host failed while it loaded this file")]
+    Failed,
     /// It has no `process` of the right type.
     #[error("this component does not export `process: func(input: string) -> result<string, failure>`{0}")]
     NoProcess(String),

@@ -12,6 +12,7 @@
 mod bindings;
 mod children;
 mod code;
+mod compile;
 mod gate;
 mod guest;
 mod imports;
@@ -31,10 +32,12 @@ use tokio::task::JoinHandle;
 use wasmtime::component::Linker;
 
 use self::code::CodeCache;
+use self::compile::Compiler;
 use self::guest::Guest;
 use self::run::Vacancies;
 use self::ticker::Ticker;
 
+pub use compile::{COMMAND as COMPILE, compile_process};
 pub use gate::Gate;
 pub use guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 pub use load::{LoadError, Metadata, Program};
@@ -50,6 +53,8 @@ pub struct Config {
     pub max_instances: u32,
     /// Threads that execute guests.
     pub threads: usize,
+    /// The `streamtask` program, to compile in a process of its own; none: in this one.
+    pub compiler: Option<PathBuf>,
 }
 
 /// Why an engine could not be set up.
@@ -76,7 +81,11 @@ impl Engine {
         let setup = |error: wasmtime::Error| SetupError(format!("{error:#}"));
         let mut linker = Linker::new(&wasmtime);
         imports::link(&mut linker).map_err(setup)?;
-        let code = CodeCache::new(config.cache.clone(), &wasmtime);
+        let compiler = match config.compiler.clone() {
+            Some(program) => Compiler::Process(program, allocation.addresses()),
+            None => Compiler::Here,
+        };
+        let code = CodeCache::new(config.cache.clone(), &wasmtime, compiler);
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.max(1))
             .thread_name("guest")

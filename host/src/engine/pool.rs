@@ -60,6 +60,14 @@ pub enum Allocation {
 }
 
 impl Allocation {
+    /// What there was to spend.
+    pub(super) const fn addresses(&self) -> Addresses {
+        match self {
+            Self::Pool { .. } => Addresses::Plenty,
+            Self::OnDemand { .. } => Addresses::Scarce,
+        }
+    }
+
     /// Guests that can be alive at once.
     pub const fn max_instances(&self) -> u32 {
         match self {
@@ -67,6 +75,29 @@ impl Allocation {
             Self::OnDemand { limit, .. } => *limit,
         }
     }
+}
+
+/// How many addresses an engine can spend, which compiled code depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Addresses {
+    /// 4 GiB for each memory.
+    Plenty,
+    /// No more than are used.
+    Scarce,
+}
+
+/// An engine that executes nothing. What it compiles is the same as that of one that
+/// [`engine`] returns, and what it loads has room there.
+pub(super) fn compiling_engine(addresses: Addresses) -> Result<Engine, SetupError> {
+    let engine = match addresses {
+        Addresses::Plenty => {
+            let mut config = config();
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1)));
+            Engine::new(&config)
+        }
+        Addresses::Scarce => Engine::new(&frugal()),
+    };
+    engine.map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))
 }
 
 /// An engine for `wanted` guests at once, or as many as this system allows.
@@ -84,9 +115,7 @@ pub(super) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
         }
         slots /= 2;
     }
-    let engine =
-        Engine::new(&frugal()).map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))?;
-    Ok((engine, Allocation::OnDemand { limit: wanted, reason }))
+    Ok((compiling_engine(Addresses::Scarce)?, Allocation::OnDemand { limit: wanted, reason }))
 }
 
 fn config() -> Config {
@@ -140,4 +169,22 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
 fn max_mappings() -> u64 {
     let setting = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     setting.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_MAX_MAPPINGS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use super::*;
+
+    #[test]
+    fn what_another_process_compiles_is_for_this_engine() {
+        let (pooled, allocation) = engine(LEAST_SLOTS).unwrap();
+        let hash = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&pooled), hash(&compiling_engine(allocation.addresses()).unwrap()));
+    }
 }

@@ -4,6 +4,7 @@
 //! sooner. Each file is loaded by itself, so that a slow one holds up no other.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::folder::{self, Found, Scan, TaskState};
 use super::{Problem, Registry, Settings, Task};
+use crate::engine::LoadError;
 use crate::model::Version;
 
 /// A file that changed more recently is still being written.
@@ -152,7 +154,10 @@ impl Loads {
         let registry = Arc::clone(registry);
         let loading = Loading { path: found.path.clone(), paths: Arc::clone(&self.paths) };
         self.running.spawn_blocking(move || {
-            if let Some(loaded) = load(&registry, &found) {
+            // What a library does with a strange file must not have it loaded again and again.
+            let loaded = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found)))
+                .unwrap_or_else(|_| Some(Err(LoadError::Failed.into())));
+            if let Some(loaded) = loaded {
                 registry.put(&found, loaded);
             }
             drop(loading);
