@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::engine::Limits;
-use crate::model::Time;
+use crate::model::{Retention, Time};
 use crate::storage::sqlite::Durability;
 
 /// The configuration file that is read if it is there.
@@ -41,6 +41,9 @@ pub struct Config {
     pub max_queued: u64,
     /// What each attempt may use.
     pub limits: Limits,
+    /// How long what ended runs leave behind is kept, of tasks whose manifest does
+    /// not say otherwise. By default for ever: nothing is deleted unasked.
+    pub retention: Retention,
     /// Time between the wish to cancel and the end by force: enough to write a
     /// result, not enough to be waited for.
     pub cancel_grace: Duration,
@@ -77,6 +80,7 @@ impl Config {
                 event_bytes: crate::model::MAX_EVENT_BYTES,
                 log_bytes: 1 << 20,
             },
+            retention: Retention::default(),
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
@@ -145,6 +149,15 @@ pub struct Settings {
     /// Most that is logged of what one attempt prints [default: 1MiB]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_LOG")]
     pub max_log: Option<ByteSize>,
+    /// How long ended runs are kept, such as `30d`; a task's manifest may say otherwise [default: for ever]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_AGE")]
+    pub retention_age: Option<Time>,
+    /// How many ended runs are kept of each task; a task's manifest may say otherwise [default: all]
+    #[arg(long, value_name = "N", env = "STREAMTASK_RETENTION_RUNS")]
+    pub retention_runs: Option<u64>,
+    /// How long the events of ended runs are kept, which themselves stay [default: as long as the run]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_EVENTS_AGE")]
+    pub retention_events_age: Option<Time>,
     /// Time between the wish to cancel a run and its end by force [default: 5s]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_CANCEL_GRACE")]
     pub cancel_grace: Option<Time>,
@@ -261,6 +274,9 @@ impl Settings {
             max_input: self.max_input.or(other.max_input),
             max_output: self.max_output.or(other.max_output),
             max_log: self.max_log.or(other.max_log),
+            retention_age: self.retention_age.or(other.retention_age),
+            retention_runs: self.retention_runs.or(other.retention_runs),
+            retention_events_age: self.retention_events_age.or(other.retention_events_age),
             cancel_grace: self.cancel_grace.or(other.cancel_grace),
             drain_grace: self.drain_grace.or(other.drain_grace),
             heartbeat: self.heartbeat.or(other.heartbeat),
@@ -320,6 +336,11 @@ impl Settings {
             cors_origins: self.cors_origins.clone().unwrap_or_default(),
             allowed_hosts: self.allowed_hosts.clone().unwrap_or_default(),
             limits,
+            retention: Retention {
+                max_age: self.retention_age.and_then(|time| time.0),
+                max_runs: self.retention_runs,
+                events_max_age: self.retention_events_age.and_then(|time| time.0),
+            },
             ..default
         })
     }
@@ -381,8 +402,9 @@ mod tests {
     fn times_have_units() {
         assert_eq!("1h 30m".parse(), Ok(Time(Some(Duration::from_secs(5400)))));
         assert_eq!("250ms".parse(), Ok(Time(Some(Duration::from_millis(250)))));
+        assert_eq!("1w 1d".parse(), Ok(Time(Some(Duration::from_secs(8 * 24 * 60 * 60)))));
         assert_eq!("none".parse(), Ok(Time(None)));
-        for bad in ["5", "-5s", "soon", ""] {
+        for bad in ["5", "-5s", "soon", "", "1 month"] {
             assert!(bad.parse::<Time>().is_err(), "{bad:?}");
         }
     }

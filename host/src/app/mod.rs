@@ -60,7 +60,8 @@ use crate::engine::{self, Allocation, Engine};
 use crate::event_log::EventLog;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
-use crate::registry::{FolderError, Registry};
+use crate::registry::{FolderError, Registry, Settings};
+use crate::retention::Pruner;
 use crate::scheduler::{self, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
@@ -167,7 +168,8 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         max_instances: config.max_running,
         threads: config.guest_threads,
     })?);
-    let registry = Registry::open(&config.tasks, Arc::clone(&engine), config.limits)?;
+    let settings = Settings::of_host(&config.limits, config.retention);
+    let registry = Registry::open(&config.tasks, Arc::clone(&engine), settings)?;
     Ok(Foundation { storage, engine, registry })
 }
 
@@ -177,6 +179,7 @@ struct Rooms {
     api: Arc<Api>,
     registry: Arc<Registry>,
     scheduler: Arc<Scheduler>,
+    pruner: Arc<Pruner>,
     storage: Arc<dyn Storage>,
     log: Arc<EventLog>,
 }
@@ -204,6 +207,7 @@ impl Rooms {
             engine,
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
+        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry));
         let api = Arc::new(Api {
             config: http::Config {
                 max_input_bytes: config.limits.input_bytes,
@@ -213,13 +217,14 @@ impl Rooms {
             },
             registry: Arc::clone(&registry),
             scheduler: Arc::clone(&scheduler),
+            pruner: Arc::clone(&pruner),
             log: Arc::clone(&log),
             storage: Arc::clone(&storage),
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.ip().is_loopback(),
         });
-        Ok(Self { config, api, registry, scheduler, storage, log })
+        Ok(Self { config, api, registry, scheduler, pruner, storage, log })
     }
 
     fn handle(&self) -> Handle {
@@ -243,6 +248,7 @@ impl Rooms {
         shutdown.await;
         tracing::info!("stopping");
         self.api.stopping.cancel();
+        self.pruner.stop().await;
         self.scheduler.drain(self.config.drain_grace).await;
         self.api.end_streams.cancel();
         stop_serving.cancel();

@@ -4,6 +4,7 @@ mod bars;
 mod exit;
 mod follow;
 mod lists;
+mod pruning;
 mod serve;
 mod signals;
 mod start;
@@ -59,6 +60,12 @@ enum Command {
     /// Set a parameter that a run reads
     #[command(after_help = "Example: streamtask set 01a1fd4d-9534-72e4-9e57-caaddbe15625 speed 2")]
     Set(signals::Set),
+    /// Remove ended runs and their events, by age or number, and give their space back
+    #[command(after_help = "Example: streamtask prune --older-than 7d --dry-run")]
+    Prune(pruning::Prune),
+    /// Remove one run that has ended
+    #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Delete(pruning::Delete),
 }
 
 /// Which host a client's command speaks to.
@@ -94,6 +101,8 @@ pub fn run() -> Exit {
             Command::Resume(command) => command.run("resume").await,
             Command::Signal(command) => command.run().await,
             Command::Set(command) => command.run().await,
+            Command::Prune(command) => command.run().await,
+            Command::Delete(command) => command.run().await,
         }
     });
     // Not waiting for threads that read a terminal or a slow disk.

@@ -110,13 +110,15 @@ impl EventLog {
 
     /// The number of a run's newest durable event; 0 if there is none.
     pub async fn head(&self, run: &RunKey) -> Result<u64> {
-        match self.live(&run.id) {
+        match self.live(run) {
             Some(log) => Ok(log.head()),
             None => self.storage.last_seq(run.no).await,
         }
     }
 
-    fn live(&self, id: &RunId) -> Option<Arc<RunLog>> {
-        self.live.lock().expect("no panic while held").get(id).cloned()
+    fn live(&self, run: &RunKey) -> Option<Arc<RunLog>> {
+        let live = self.live.lock().expect("no panic while held");
+        // A run that was removed may have left its id to another.
+        live.get(&run.id).filter(|log| log.run().no == run.no).cloned()
     }
 }

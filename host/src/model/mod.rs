@@ -6,6 +6,7 @@
 mod event;
 mod json;
 mod progress;
+mod retention;
 mod retry;
 mod run;
 mod signal;
@@ -18,6 +19,7 @@ pub use event::{
 };
 pub use json::{Json, JsonError};
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus};
+pub use retention::{Amount, EndedRun, Ending, Part, Retention};
 pub use retry::{Retry, RetryOn};
 pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,

@@ -2,6 +2,7 @@
 //! open an empty database.
 
 mod messages;
+pub(super) mod pruning;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -32,6 +33,7 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     checkpoints_survive_the_attempt(&*open().await).await;
     lists_are_filtered_and_paged(&*open().await).await;
     messages::run(&open).await;
+    pruning::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }
 

@@ -2,15 +2,17 @@
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
 mod limits;
+mod retention;
 mod retry;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::engine::Limits;
-use crate::model::Retry;
+use crate::model::{Retention, Retry};
 
 use self::limits::LimitsTable;
+use self::retention::RetentionTable;
 use self::retry::RetryTable;
 
 /// A manifest can't be used: where and why.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub max_running: Option<u32>,
     /// When a failed attempt is followed by another.
     pub retry: Retry,
+    /// How long what ended runs leave behind is kept.
+    pub retention: Retention,
 }
 
 /// The file.
@@ -48,6 +52,7 @@ struct Manifest {
     limits: LimitsTable,
     concurrency: ConcurrencyTable,
     retry: RetryTable,
+    retention: RetentionTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,9 +62,9 @@ struct ConcurrencyTable {
 }
 
 impl Settings {
-    /// Without a manifest: all that the host allows.
-    pub fn of_host(ceilings: &Limits) -> Self {
-        Self { description: None, limits: *ceilings, max_running: None, retry: Retry::default() }
+    /// Without a manifest: all that the host allows, and what it keeps.
+    pub fn of_host(ceilings: &Limits, retention: Retention) -> Self {
+        Self { description: None, limits: *ceilings, max_running: None, retry: Retry::default(), retention }
     }
 
     /// These settings with what a manifest's text says in their place. `file` names
@@ -80,6 +85,7 @@ impl Settings {
             self.max_running = Some(max.into_inner());
         }
         manifest.retry.apply(&mut self.retry).map_err(|(at, message)| faulty(at, message))?;
+        manifest.retention.apply(&mut self.retention);
         Ok(self)
     }
 }
@@ -118,7 +124,7 @@ mod tests {
     }
 
     fn settings(text: &str) -> Result<Settings, ManifestError> {
-        Settings::of_host(&ceilings()).with("x.toml", text, &ceilings())
+        Settings::of_host(&ceilings(), Retention::default()).with("x.toml", text, &ceilings())
     }
 
     #[test]
@@ -146,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn a_task_may_keep_more_or_less_than_the_host() {
+        let host =
+            Retention { max_age: Some(Duration::from_secs(60)), max_runs: Some(5), events_max_age: None };
+        let with = |text| Settings::of_host(&ceilings(), host).with("x.toml", text, &ceilings()).unwrap();
+        assert_eq!(with("").retention, host);
+        let text = "[retention]\nmax-age = 'none'\nmax-runs = 7\nevents-max-age = '1d'\n";
+        let day = Duration::from_secs(24 * 60 * 60);
+        let own = Retention { max_age: None, max_runs: Some(7), events_max_age: Some(day) };
+        assert_eq!(with(text).retention, own);
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_place() {
         let cases = [
             ("[limits]\nmemroy = '1MiB'\n", 2, 1, "unknown field"),
@@ -157,6 +175,8 @@ mod tests {
             ("[retry]\njitter = 1.5\n", 2, 10, "from 0 to 1"),
             ("[retry]\non = ['rain']\n", 2, 7, "unknown variant"),
             ("[concurrency]\nmax-running = 0\n", 2, 15, "never run"),
+            ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
+            ("[retention]\nmax-runs = -1\n", 2, 12, "-1"),
             ("nonsense\n", 1, 9, "expected"),
         ];
         for (text, line, column, message) in cases {
