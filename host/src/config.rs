@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ impl Config {
                 cpu: None,
                 events: None,
                 events_bytes: None,
+                event_rate: None,
+                event_bytes_rate: None,
                 input_bytes: 1 << 20,
                 output_bytes: 1 << 20,
                 event_bytes: crate::model::MAX_EVENT_BYTES,
@@ -137,6 +140,12 @@ pub struct Settings {
     /// Most data of all events of one attempt [default: no limit]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENTS_SIZE")]
     pub max_events_size: Option<ByteSize>,
+    /// Most events a second of one run, which waits if it is faster [default: no limit]
+    #[arg(long, value_name = "N", env = "STREAMTASK_MAX_EVENT_RATE")]
+    pub max_event_rate: Option<NonZeroU64>,
+    /// Most data of events a second of one run, which waits if it is faster [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENT_BYTES_RATE")]
+    pub max_event_bytes_rate: Option<ByteSize>,
     /// Largest data of one event [default: 1MiB]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENT")]
     pub max_event: Option<ByteSize>,
@@ -270,6 +279,8 @@ impl Settings {
             cpu: self.cpu.or(other.cpu),
             max_events: self.max_events.or(other.max_events),
             max_events_size: self.max_events_size.or(other.max_events_size),
+            max_event_rate: self.max_event_rate.or(other.max_event_rate),
+            max_event_bytes_rate: self.max_event_bytes_rate.or(other.max_event_bytes_rate),
             max_event: self.max_event.or(other.max_event),
             max_input: self.max_input.or(other.max_input),
             max_output: self.max_output.or(other.max_output),
@@ -310,12 +321,18 @@ impl Settings {
                 ConfigError::Value("a size is larger than this machine's memory can be".to_owned())
             })
         };
+        if self.max_event_bytes_rate.is_some_and(|rate| rate.as_u64() == 0) {
+            let message = "at a max-event-bytes-rate of 0 no event is ever sent".to_owned();
+            return Err(ConfigError::Value(message));
+        }
         let limits = Limits {
             memory_bytes: bytes(self.memory, default.limits.memory_bytes)?,
             deadline: self.deadline.map_or(default.limits.deadline, |time| time.0),
             cpu: self.cpu.map_or(default.limits.cpu, |time| time.0),
             events: self.max_events.or(default.limits.events),
             events_bytes: self.max_events_size.map(|size| size.as_u64()).or(default.limits.events_bytes),
+            event_rate: self.max_event_rate.map(NonZeroU64::get).or(default.limits.event_rate),
+            event_bytes_rate: self.max_event_bytes_rate.map(|rate| rate.as_u64()),
             input_bytes: bytes(self.max_input, default.limits.input_bytes)?,
             output_bytes: bytes(self.max_output, default.limits.output_bytes)?,
             event_bytes: bytes(self.max_event, default.limits.event_bytes)?,

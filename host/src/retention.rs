@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::event_log::EventLog;
 use crate::model::{Amount, EndedRun, Ending, Part, Retention, RunId, RunKey, RunStatus, TaskRef, Timestamp};
 use crate::registry::Registry;
 use crate::storage::{Result, Storage, StorageError};
@@ -59,6 +60,7 @@ pub enum Removal {
 pub struct Pruner {
     storage: Arc<dyn Storage>,
     registry: Arc<Registry>,
+    log: Arc<EventLog>,
     /// One at a time: two would remove the same runs, and each would count some of them.
     pruning: AsyncMutex<()>,
     /// What goes on although nobody waits for it any more.
@@ -68,10 +70,11 @@ pub struct Pruner {
 
 impl Pruner {
     /// Begins to sweep.
-    pub fn start(storage: Arc<dyn Storage>, registry: Arc<Registry>) -> Arc<Self> {
+    pub fn start(storage: Arc<dyn Storage>, registry: Arc<Registry>, log: Arc<EventLog>) -> Arc<Self> {
         let pruner = Arc::new(Self {
             storage,
             registry,
+            log,
             pruning: AsyncMutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -267,6 +270,8 @@ impl Pruner {
             let began = Instant::now();
             let pruned = self.storage.prune(runs.clone(), part).await?;
             amount += pruned.amount;
+            // Of the next one some events may be gone.
+            self.log.forget(&runs[..runs.len().min(pruned.done + 1)]);
             runs.drain(..pruned.done);
             pause_since(began).await;
         }

@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+pub mod check;
 mod handle;
 
 use std::fs;
@@ -207,7 +208,7 @@ impl Rooms {
             engine,
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
-        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry));
+        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log));
         let api = Arc::new(Api {
             config: http::Config {
                 max_input_bytes: config.limits.input_bytes,

@@ -1,6 +1,7 @@
 //! The command line: `streamtask serve`, and the commands of a client.
 
 mod bars;
+mod check;
 mod exit;
 mod follow;
 mod lists;
@@ -66,6 +67,9 @@ enum Command {
     /// Remove one run that has ended
     #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Delete(pruning::Delete),
+    /// Check files for the tasks folder, without a host
+    #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
+    Check(check::Check),
 }
 
 /// Which host a client's command speaks to.
@@ -103,6 +107,7 @@ pub fn run() -> Exit {
             Command::Set(command) => command.run().await,
             Command::Prune(command) => command.run().await,
             Command::Delete(command) => command.run().await,
+            Command::Check(command) => command.run(),
         }
     });
     // Not waiting for threads that read a terminal or a slow disk.

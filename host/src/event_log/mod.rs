@@ -108,6 +108,12 @@ impl EventLog {
         Subscription::new(Arc::clone(self), run, position).await
     }
 
+    /// Events of these runs, which have ended, were removed: who reads them from now on
+    /// finds a gap.
+    pub fn forget(&self, runs: &[i64]) {
+        self.pages.forget(runs);
+    }
+
     /// The number of a run's newest durable event; 0 if there is none.
     pub async fn head(&self, run: &RunKey) -> Result<u64> {
         match self.live(run) {

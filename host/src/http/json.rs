@@ -4,8 +4,9 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
+use super::Api;
 use super::body::{Body, Response};
-use crate::model::{Json, Labels, Run, RunError, RunStatus, Timestamp, Version};
+use crate::model::{Circuit, Json, Labels, Run, RunError, RunStatus, Timestamp, Version};
 use crate::registry::Listed;
 
 /// A JSON response that nobody may cache: all of it changes.
@@ -79,6 +80,8 @@ pub(super) struct TaskJson<'a> {
     description: Option<&'a str>,
     input_schema: Option<&'a serde_json::Value>,
     output_schema: Option<&'a serde_json::Value>,
+    /// Whether its runs are started; null if it has no circuit breaker.
+    circuit: Option<Circuit>,
     /// Why the file as it is now does not serve.
     problem: Option<ProblemJson>,
 }
@@ -89,8 +92,8 @@ struct ProblemJson {
     at: Timestamp,
 }
 
-impl<'a> From<&'a Listed> for TaskJson<'a> {
-    fn from(listed: &'a Listed) -> Self {
+impl<'a> TaskJson<'a> {
+    pub(super) fn of(api: &Api, listed: &'a Listed) -> Self {
         let task = listed.task.as_deref();
         let metadata = task.map(|task| task.metadata());
         Self {
@@ -103,6 +106,7 @@ impl<'a> From<&'a Listed> for TaskJson<'a> {
             description: task.and_then(|task| task.description()),
             input_schema: metadata.and_then(|metadata| metadata.input_schema.as_ref()),
             output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
+            circuit: task.and_then(|task| api.scheduler.circuit(task)),
             problem: listed
                 .problem
                 .as_ref()

@@ -31,6 +31,7 @@ enum Resource {
     Parameters,
     Parameter,
     Prune,
+    ManifestSchema,
     Stream,
 }
 
@@ -52,6 +53,7 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs/{run}/parameters", Resource::Parameters),
         ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
         ("/api/prune", Resource::Prune),
+        ("/schemas/manifest.json", Resource::ManifestSchema),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
     ];
     for (path, resource) in routes {
@@ -147,6 +149,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
             let body = request::body(body, MAX_SIGNAL_BYTES).await?;
             signals::set_parameter(api, part("run"), &name(part("name"))?, body).await
         }
+        Resource::ManifestSchema => Ok(tasks::manifest_schema()),
         Resource::Prune => pruning::prune(api, &query).await,
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];

@@ -3,6 +3,7 @@
 //! Plain values and the rules that make them valid, nothing that waits, opens
 //! or locks. Knows nothing of wasm, SQL, HTTP, or of who uses it.
 
+mod breaker;
 mod event;
 mod json;
 mod progress;
@@ -13,6 +14,7 @@ mod signal;
 mod task;
 mod time;
 
+pub use breaker::{Breaker, Circuit};
 pub use event::{
     Channel, Content, ContentType, Event, EventType, GAP, HOST_PREFIX, MAX_EVENT_BYTES, MAX_NAME_BYTES,
     NewEvent, Refusal, RefusalCode,

@@ -25,7 +25,7 @@ use crate::model::{Json, TaskRef, Timestamp, Version};
 use self::folder::{Found, TaskState};
 use self::schema::Schema;
 
-pub use manifest::{ManifestError, Settings};
+pub use manifest::{ManifestError, Settings, check as check_manifest, manifest_schema};
 pub use schema::InputError;
 
 /// One loaded version of a task.

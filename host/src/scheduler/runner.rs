@@ -45,7 +45,7 @@ impl Control {
 }
 
 /// How an attempt's time was over.
-enum Ended {
+pub(super) enum Ended {
     /// By itself.
     Exit(Exit),
     /// By force, after the grace time of a cancel.
@@ -97,6 +97,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
             running.load_parameters(&log, &control).await;
         }
         let ended = running.execute(attempt, &control).await;
+        running.note_end(&task, &control, &ended);
         running.settle(&log, &host, &task.settings.retry, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
         drop(slot);

@@ -1,19 +1,25 @@
 //! What the operator says of a task, in a file beside it: `counter.toml` for
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
+mod circuit_breaker;
 mod limits;
 mod retention;
 mod retry;
+mod schema;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::engine::Limits;
-use crate::model::{Retention, Retry};
+use crate::model::{Breaker, Retention, Retry};
 
+use self::circuit_breaker::CircuitBreakerTable;
 use self::limits::LimitsTable;
 use self::retention::RetentionTable;
 use self::retry::RetryTable;
+
+pub use self::schema::manifest_schema;
 
 /// A manifest can't be used: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,29 +48,51 @@ pub struct Settings {
     pub retry: Retry,
     /// How long what ended runs leave behind is kept.
     pub retention: Retention,
+    /// When it is given a pause; none: never.
+    pub breaker: Option<Breaker>,
 }
 
-/// The file.
-#[derive(Debug, Default, Deserialize)]
+/// What the operator says of a task, in `NAME.toml` beside `NAME.wasm`, or of all tasks
+/// of a folder, in `app.toml`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Manifest {
+    /// Text for people, in place of the task's own words.
+    #[schemars(with = "String")]
     description: Option<String>,
+    /// What an attempt may use.
     limits: LimitsTable,
+    /// How many runs at once.
     concurrency: ConcurrencyTable,
+    /// When a failed attempt is followed by another.
     retry: RetryTable,
+    /// How long what ended runs leave behind is kept.
     retention: RetentionTable,
+    /// A pause for a task that only fails; without this table there is none.
+    #[schemars(with = "CircuitBreakerTable")]
+    circuit_breaker: Option<CircuitBreakerTable>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(rename = "concurrency")]
 struct ConcurrencyTable {
+    /// Runs under way at once; the others wait.
+    #[schemars(with = "u32", range(min = 1))]
     max_running: Option<Spanned<u32>>,
 }
 
 impl Settings {
     /// Without a manifest: all that the host allows, and what it keeps.
     pub fn of_host(ceilings: &Limits, retention: Retention) -> Self {
-        Self { description: None, limits: *ceilings, max_running: None, retry: Retry::default(), retention }
+        Self {
+            description: None,
+            limits: *ceilings,
+            max_running: None,
+            retry: Retry::default(),
+            retention,
+            breaker: None,
+        }
     }
 
     /// These settings with what a manifest's text says in their place. `file` names
@@ -86,8 +114,30 @@ impl Settings {
         }
         manifest.retry.apply(&mut self.retry).map_err(|(at, message)| faulty(at, message))?;
         manifest.retention.apply(&mut self.retention);
+        if let Some(table) = manifest.circuit_breaker {
+            table.apply(&mut self.breaker).map_err(|(at, message)| faulty(at, message))?;
+        }
         Ok(self)
     }
+}
+
+/// Whether a manifest's text can be used, on a host that allows everything. `file`
+/// names it in errors.
+pub fn check(file: &str, text: &str) -> Result<(), ManifestError> {
+    let everything = Limits {
+        memory_bytes: usize::MAX,
+        deadline: None,
+        cpu: None,
+        events: None,
+        events_bytes: None,
+        event_rate: None,
+        event_bytes_rate: None,
+        input_bytes: usize::MAX,
+        output_bytes: usize::MAX,
+        event_bytes: usize::MAX,
+        log_bytes: usize::MAX,
+    };
+    Settings::of_host(&everything, Retention::default()).with(file, text, &everything).map(drop)
 }
 
 /// Where in the text, and what is wrong there.
@@ -116,6 +166,8 @@ mod tests {
             cpu: None,
             events: None,
             events_bytes: None,
+            event_rate: Some(1000),
+            event_bytes_rate: None,
             input_bytes: 1 << 20,
             output_bytes: 1 << 20,
             event_bytes: 1 << 20,
@@ -130,13 +182,14 @@ mod tests {
     #[test]
     fn what_is_set_takes_the_place_of_the_hosts_own() {
         let text = "description = 'Counts.'\n[limits]\nmemory = '32MiB'\ncpu = '2s'\nevents = 10\n\
-                    events-size = '1KiB'\n[concurrency]\nmax-running = 2\n\
+                    events-size = '1KiB'\nevent-rate = 7\nevent-bytes-rate = '2KiB'\n[concurrency]\nmax-running = 2\n\
                     [retry]\nattempts = 3\nbackoff = '250ms'\non = ['failure', 'trap']\n";
         let settings = settings(text).unwrap();
         assert_eq!(settings.description.as_deref(), Some("Counts."));
         assert_eq!(settings.limits.memory_bytes, 32 << 20);
         assert_eq!(settings.limits.cpu, Some(Duration::from_secs(2)));
         assert_eq!((settings.limits.events, settings.limits.events_bytes), (Some(10), Some(1024)));
+        assert_eq!((settings.limits.event_rate, settings.limits.event_bytes_rate), (Some(7), Some(2048)));
         assert_eq!(settings.limits.deadline, ceilings().deadline, "what is not set stays");
         assert_eq!(settings.max_running, Some(2));
         assert_eq!(settings.retry.attempts, 3);
@@ -171,10 +224,14 @@ mod tests {
             ("[limits]\ncpu = 5\n", 2, 7, "string"),
             ("[limits]\nmemory = '65MiB'\n", 2, 10, "at most 64.0 MiB"),
             ("[limits]\n\n  deadline = 'none'\n", 3, 14, "at most 60s"),
+            ("[limits]\nevent-rate = 1001\n", 2, 14, "at most 1000"),
+            ("[limits]\nevent-bytes-rate = '0B'\n", 2, 20, "rate of 0"),
             ("[retry]\nattempts = 0\n", 2, 12, "1 to 1000 attempts"),
             ("[retry]\njitter = 1.5\n", 2, 10, "from 0 to 1"),
             ("[retry]\non = ['rain']\n", 2, 7, "unknown variant"),
             ("[concurrency]\nmax-running = 0\n", 2, 15, "never run"),
+            ("[circuit-breaker]\nfailures = 0\n", 2, 12, "at least one"),
+            ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
             ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
             ("[retention]\nmax-runs = -1\n", 2, 12, "-1"),
             ("nonsense\n", 1, 9, "expected"),
