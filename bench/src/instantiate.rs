@@ -30,6 +30,8 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         cpu: None,
         events: None,
         events_bytes: None,
+        event_rate: None,
+        event_bytes_rate: None,
         input_bytes: 1 << 20,
         log_bytes: 1 << 20,
     };

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::engine::Limits;
-use crate::model::Time;
+use crate::model::{Retention, Time};
 use crate::storage::sqlite::Durability;
 
 /// The configuration file that is read if it is there.
@@ -41,6 +42,9 @@ pub struct Config {
     pub max_queued: u64,
     /// What each attempt may use.
     pub limits: Limits,
+    /// How long what ended runs leave behind is kept, of tasks whose manifest does
+    /// not say otherwise. By default for ever: nothing is deleted unasked.
+    pub retention: Retention,
     /// Time between the wish to cancel and the end by force: enough to write a
     /// result, not enough to be waited for.
     pub cancel_grace: Duration,
@@ -75,11 +79,14 @@ impl Config {
                 cpu: None,
                 events: None,
                 events_bytes: None,
+                event_rate: None,
+                event_bytes_rate: None,
                 input_bytes: 1 << 20,
                 output_bytes: 1 << 20,
                 event_bytes: crate::model::MAX_EVENT_BYTES,
                 log_bytes: 1 << 20,
             },
+            retention: Retention::default(),
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
@@ -137,6 +144,12 @@ pub struct Settings {
     /// Most data of all events of one attempt [default: no limit]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENTS_SIZE")]
     pub max_events_size: Option<ByteSize>,
+    /// Most events a second of one run, which waits if it is faster [default: no limit]
+    #[arg(long, value_name = "N", env = "STREAMTASK_MAX_EVENT_RATE")]
+    pub max_event_rate: Option<NonZeroU64>,
+    /// Most data of events a second of one run, which waits if it is faster [default: no limit]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENT_BYTES_RATE")]
+    pub max_event_bytes_rate: Option<ByteSize>,
     /// Largest data of one event [default: 1MiB]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_EVENT")]
     pub max_event: Option<ByteSize>,
@@ -149,6 +162,15 @@ pub struct Settings {
     /// Most that is logged of what one attempt prints [default: 1MiB]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_LOG")]
     pub max_log: Option<ByteSize>,
+    /// How long ended runs are kept, such as `30d`; a task's manifest may say otherwise [default: for ever]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_AGE")]
+    pub retention_age: Option<Time>,
+    /// How many ended runs are kept of each task; a task's manifest may say otherwise [default: all]
+    #[arg(long, value_name = "N", env = "STREAMTASK_RETENTION_RUNS")]
+    pub retention_runs: Option<u64>,
+    /// How long the events of ended runs are kept, which themselves stay [default: as long as the run]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_EVENTS_AGE")]
+    pub retention_events_age: Option<Time>,
     /// Time between the wish to cancel a run and its end by force [default: 5s]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_CANCEL_GRACE")]
     pub cancel_grace: Option<Time>,
@@ -261,10 +283,15 @@ impl Settings {
             cpu: self.cpu.or(other.cpu),
             max_events: self.max_events.or(other.max_events),
             max_events_size: self.max_events_size.or(other.max_events_size),
+            max_event_rate: self.max_event_rate.or(other.max_event_rate),
+            max_event_bytes_rate: self.max_event_bytes_rate.or(other.max_event_bytes_rate),
             max_event: self.max_event.or(other.max_event),
             max_input: self.max_input.or(other.max_input),
             max_output: self.max_output.or(other.max_output),
             max_log: self.max_log.or(other.max_log),
+            retention_age: self.retention_age.or(other.retention_age),
+            retention_runs: self.retention_runs.or(other.retention_runs),
+            retention_events_age: self.retention_events_age.or(other.retention_events_age),
             cancel_grace: self.cancel_grace.or(other.cancel_grace),
             drain_grace: self.drain_grace.or(other.drain_grace),
             heartbeat: self.heartbeat.or(other.heartbeat),
@@ -298,12 +325,18 @@ impl Settings {
                 ConfigError::Value("a size is larger than this machine's memory can be".to_owned())
             })
         };
+        if self.max_event_bytes_rate.is_some_and(|rate| rate.as_u64() == 0) {
+            let message = "at a max-event-bytes-rate of 0 no event is ever sent".to_owned();
+            return Err(ConfigError::Value(message));
+        }
         let limits = Limits {
             memory_bytes: bytes(self.memory, default.limits.memory_bytes)?,
             deadline: self.deadline.map_or(default.limits.deadline, |time| time.0),
             cpu: self.cpu.map_or(default.limits.cpu, |time| time.0),
             events: self.max_events.or(default.limits.events),
             events_bytes: self.max_events_size.map(|size| size.as_u64()).or(default.limits.events_bytes),
+            event_rate: self.max_event_rate.map(NonZeroU64::get).or(default.limits.event_rate),
+            event_bytes_rate: self.max_event_bytes_rate.map(|rate| rate.as_u64()),
             input_bytes: bytes(self.max_input, default.limits.input_bytes)?,
             output_bytes: bytes(self.max_output, default.limits.output_bytes)?,
             event_bytes: bytes(self.max_event, default.limits.event_bytes)?,
@@ -324,6 +357,11 @@ impl Settings {
             cors_origins: self.cors_origins.clone().unwrap_or_default(),
             allowed_hosts: self.allowed_hosts.clone().unwrap_or_default(),
             limits,
+            retention: Retention {
+                max_age: self.retention_age.and_then(|time| time.0),
+                max_runs: self.retention_runs,
+                events_max_age: self.retention_events_age.and_then(|time| time.0),
+            },
             ..default
         })
     }
@@ -385,8 +423,9 @@ mod tests {
     fn times_have_units() {
         assert_eq!("1h 30m".parse(), Ok(Time(Some(Duration::from_secs(5400)))));
         assert_eq!("250ms".parse(), Ok(Time(Some(Duration::from_millis(250)))));
+        assert_eq!("1w 1d".parse(), Ok(Time(Some(Duration::from_secs(8 * 24 * 60 * 60)))));
         assert_eq!("none".parse(), Ok(Time(None)));
-        for bad in ["5", "-5s", "soon", ""] {
+        for bad in ["5", "-5s", "soon", "", "1 month"] {
             assert!(bad.parse::<Time>().is_err(), "{bad:?}");
         }
     }

@@ -15,6 +15,7 @@ pub mod app; // puts the rooms together, and takes them down in order
 pub mod config; // every setting, with its default
 pub mod http; // routes, formats, errors; the only room that names hyper
 // Floor 3
+pub mod retention; // removing what ended runs leave behind
 pub mod scheduler; // which run executes when, and what becomes of it
 // Floor 2
 pub mod event_log; // append, commit, publish; subscribers are cursors

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("config", 4),
     ("http", 4),
     ("scheduler", 3),
+    ("retention", 3),
     ("event_log", 2),
     ("registry", 2),
     ("engine", 1),
@@ -32,6 +33,7 @@ const APART: &[(&str, &str)] = &[
     ("main", "http"),
     // A command starts a host through `app`, or speaks to one as any client does.
     ("cli", "scheduler"),
+    ("cli", "retention"),
     ("cli", "event_log"),
     ("cli", "registry"),
     ("cli", "engine"),
@@ -41,6 +43,7 @@ const APART: &[(&str, &str)] = &[
     ("http", "engine"),
     ("http", "storage::sqlite"),
     ("scheduler", "storage::sqlite"),
+    ("retention", "storage::sqlite"),
     ("event_log", "storage::sqlite"),
     // Nothing of how a run is executed.
     ("event_log", "engine"),

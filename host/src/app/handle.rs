@@ -81,6 +81,12 @@ pub enum Followed {
         /// Last missing number.
         to: u64,
     },
+    /// The run was removed while it was followed; what it said from this number on is
+    /// gone.
+    Removed {
+        /// First missing number.
+        from: u64,
+    },
 }
 
 impl Follow {
@@ -97,6 +103,7 @@ impl Follow {
             match self.subscription.next().await? {
                 Delivery::Events(segment, from) => self.current = Some((segment, from)),
                 Delivery::Gap { from, to } => return Ok(Some(Followed::Gap { from, to })),
+                Delivery::Removed { from } => return Ok(Some(Followed::Removed { from })),
                 Delivery::End => return Ok(None),
             }
         }

@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+pub mod check;
 mod handle;
 
 use std::fs;
@@ -61,7 +62,8 @@ pub(crate) use crate::engine::{COMPILE, compile_process};
 use crate::event_log::EventLog;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
-use crate::registry::{FolderError, Registry};
+use crate::registry::{FolderError, Registry, Settings};
+use crate::retention::Pruner;
 use crate::scheduler::{self, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
@@ -169,7 +171,8 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
     })?);
-    let registry = Registry::open(&config.tasks, Arc::clone(&engine), config.limits)?;
+    let settings = Settings::of_host(&config.limits, config.retention);
+    let registry = Registry::open(&config.tasks, Arc::clone(&engine), settings)?;
     Ok(Foundation { storage, engine, registry })
 }
 
@@ -179,6 +182,7 @@ struct Rooms {
     api: Arc<Api>,
     registry: Arc<Registry>,
     scheduler: Arc<Scheduler>,
+    pruner: Arc<Pruner>,
     storage: Arc<dyn Storage>,
     log: Arc<EventLog>,
 }
@@ -206,6 +210,7 @@ impl Rooms {
             engine,
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
+        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log));
         let api = Arc::new(Api {
             config: http::Config {
                 max_input_bytes: config.limits.input_bytes,
@@ -215,13 +220,14 @@ impl Rooms {
             },
             registry: Arc::clone(&registry),
             scheduler: Arc::clone(&scheduler),
+            pruner: Arc::clone(&pruner),
             log: Arc::clone(&log),
             storage: Arc::clone(&storage),
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.ip().is_loopback(),
         });
-        Ok(Self { config, api, registry, scheduler, storage, log })
+        Ok(Self { config, api, registry, scheduler, pruner, storage, log })
     }
 
     fn handle(&self) -> Handle {
@@ -245,6 +251,7 @@ impl Rooms {
         shutdown.await;
         tracing::info!("stopping");
         self.api.stopping.cancel();
+        self.pruner.stop().await;
         self.scheduler.drain(self.config.drain_grace).await;
         self.api.end_streams.cancel();
         stop_serving.cancel();

@@ -109,7 +109,8 @@ impl Cancel {
     }
 }
 
-fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+/// The members of a list in the host's answer.
+pub(super) fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
 }
 

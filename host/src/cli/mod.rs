@@ -1,9 +1,11 @@
 //! The command line: `streamtask serve`, and the commands of a client.
 
 mod bars;
+mod check;
 mod exit;
 mod follow;
 mod lists;
+mod pruning;
 mod serve;
 mod signals;
 mod start;
@@ -66,6 +68,15 @@ enum Command {
         #[arg(long)]
         scarce: bool,
     },
+    /// Remove ended runs and their events, by age or number, and give their space back
+    #[command(after_help = "Example: streamtask prune --older-than 7d --dry-run")]
+    Prune(pruning::Prune),
+    /// Remove one run that has ended
+    #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Delete(pruning::Delete),
+    /// Check files for the tasks folder, without a host
+    #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
+    Check(check::Check),
 }
 
 /// Which host a client's command speaks to.
@@ -107,6 +118,9 @@ pub fn run() -> Exit {
             Command::Signal(command) => command.run().await,
             Command::Set(command) => command.run().await,
             Command::Compile { .. } => Ok(()),
+            Command::Prune(command) => command.run().await,
+            Command::Delete(command) => command.run().await,
+            Command::Check(command) => command.run(),
         }
     });
     // Not waiting for threads that read a terminal or a slow disk.

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::gate::Gate;
 use super::memory::MemoryLimit;
+use super::pace::Pace;
 use super::run::Limits;
 use super::stdio::GuestOutput;
 use crate::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
@@ -125,6 +126,8 @@ pub(super) struct Guest {
     /// What is left of the events and their data; none without a limit.
     pub(super) events_left: Option<u64>,
     pub(super) event_bytes_left: Option<u64>,
+    /// Kept together with what it prints; none without a rate.
+    pub(super) pace: Option<Arc<Pace>>,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
     wasi: WasiCtx,
@@ -133,7 +136,8 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(host: Arc<dyn GuestHost>, limits: Limits, gate: Arc<Gate>) -> Self {
-        let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes);
+        let pace = Pace::new(limits.event_rate, limits.event_bytes_rate).map(Arc::new);
+        let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes, pace.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
@@ -142,6 +146,7 @@ impl Guest {
             gate,
             events_left: limits.events,
             event_bytes_left: limits.events_bytes,
+            pace,
             memory: MemoryLimit::new(limits.memory_bytes),
             limits,
             wasi: WasiCtxBuilder::new()

@@ -125,10 +125,16 @@ impl Guest {
         Ok(())
     }
 
-    /// Hands the event over; waits while too many wait for the disk.
+    /// Hands the event over; waits while the guest is too fast, and while too many wait
+    /// for the disk.
     async fn send(&mut self, mut event: NewEvent) -> Answer<()> {
         if let Err(refusal) = self.spend(event.content.len()) {
             return Ok(Err(refusal.into()));
+        }
+        if let Some(pace) = &self.pace {
+            pace.turn(&*self.host).await;
+            pace.sent(event.content.len());
+            event.time = Timestamp::now();
         }
         while let Some(refused) = self.host.send(event)? {
             event = refused;

@@ -107,6 +107,8 @@ impl Engine {
             cpu: None,
             events: None,
             events_bytes: None,
+            event_rate: None,
+            event_bytes_rate: None,
             input_bytes: 0,
             output_bytes: DESCRIBE_BYTES,
             event_bytes: 0,

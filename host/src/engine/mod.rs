@@ -18,6 +18,7 @@ mod guest;
 mod imports;
 mod load;
 mod memory;
+mod pace;
 mod pool;
 mod run;
 mod stdio;

@@ -36,6 +36,10 @@ pub struct Limits {
     pub events: Option<u64>,
     /// The data of all events together.
     pub events_bytes: Option<u64>,
+    /// How many events a second; a guest that is faster waits.
+    pub event_rate: Option<u64>,
+    /// How many bytes of their data a second; the same.
+    pub event_bytes_rate: Option<u64>,
     /// The input. Checked before the run is kept.
     pub input_bytes: usize,
     /// The result.

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use tokio::time::sleep_until;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::guest::GuestHost;
+use super::pace::Pace;
 use crate::model::{Content, EventType, Json, NewEvent, Timestamp};
 
 /// A longer line is cut into several events.
@@ -25,6 +27,7 @@ const TAIL_BYTES: usize = 1 << 10;
 pub(super) struct GuestOutput {
     inner: Arc<Mutex<Inner>>,
     host: Arc<dyn GuestHost>,
+    pace: Option<Arc<Pace>>,
 }
 
 struct Inner {
@@ -45,14 +48,14 @@ enum Stream {
 
 impl GuestOutput {
     /// Logs at most `budget` bytes in all; the rest is dropped, and the log says so.
-    pub(super) fn new(host: Arc<dyn GuestHost>, budget: usize) -> Self {
+    pub(super) fn new(host: Arc<dyn GuestHost>, budget: usize, pace: Option<Arc<Pace>>) -> Self {
         let inner = Inner {
             budget: Some(budget),
             waiting: VecDeque::new(),
             lines: Default::default(),
             tail: Vec::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), host }
+        Self { inner: Arc::new(Mutex::new(inner)), host, pace }
     }
 
     pub(super) fn stdout(&self) -> GuestStream {
@@ -75,7 +78,8 @@ impl GuestOutput {
                 }
             }
         }
-        while !self.send_waiting() {
+        // What an ended guest left is little, and no reason to keep its run waiting.
+        while !self.send_waiting(None) {
             self.host.room().await;
         }
     }
@@ -112,15 +116,25 @@ impl GuestOutput {
         }
         inner.lines[stream as usize] = line;
         drop(inner);
-        self.send_waiting();
+        self.send_waiting(self.pace.as_deref());
     }
 
-    /// Sends as many lines as the host has room for; says whether that was all.
-    fn send_waiting(&self) -> bool {
+    /// Sends as many lines as the host has room for, and the guest may send now; says
+    /// whether that was all.
+    fn send_waiting(&self, pace: Option<&Pace>) -> bool {
         let mut inner = self.inner.lock().expect("no panic while held");
         while let Some(event) = inner.waiting.pop_front() {
+            if pace.is_some_and(|pace| pace.next().is_some()) {
+                inner.waiting.push_front(event);
+                return false;
+            }
+            let bytes = event.content.len();
             match self.host.send(event) {
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(pace) = pace {
+                        pace.sent(bytes);
+                    }
+                }
                 Ok(Some(event)) => {
                     inner.waiting.push_front(event);
                     return false;
@@ -186,8 +200,12 @@ impl StdoutStream for GuestStream {
 #[wasmtime_wasi::async_trait]
 impl Pollable for GuestStream {
     async fn ready(&mut self) {
-        while !self.output.send_waiting() {
-            self.output.host.room().await;
+        let pace = self.output.pace.as_deref();
+        while !self.output.send_waiting(pace) {
+            match pace.and_then(Pace::next) {
+                Some(next) => sleep_until(next).await,
+                None => self.output.host.room().await,
+            }
         }
     }
 }
@@ -204,7 +222,7 @@ impl OutputStream for GuestStream {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        Ok(if self.output.send_waiting() { WRITE_BYTES } else { 0 })
+        Ok(if self.output.send_waiting(self.output.pace.as_deref()) { WRITE_BYTES } else { 0 })
     }
 }
 

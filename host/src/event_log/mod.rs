@@ -108,15 +108,23 @@ impl EventLog {
         Subscription::new(Arc::clone(self), run, position).await
     }
 
+    /// Events of these runs, which have ended, were removed: who reads them from now on
+    /// finds a gap.
+    pub fn forget(&self, runs: &[i64]) {
+        self.pages.forget(runs);
+    }
+
     /// The number of a run's newest durable event; 0 if there is none.
     pub async fn head(&self, run: &RunKey) -> Result<u64> {
-        match self.live(&run.id) {
+        match self.live(run) {
             Some(log) => Ok(log.head()),
             None => self.storage.last_seq(run.no).await,
         }
     }
 
-    fn live(&self, id: &RunId) -> Option<Arc<RunLog>> {
-        self.live.lock().expect("no panic while held").get(id).cloned()
+    fn live(&self, run: &RunKey) -> Option<Arc<RunLog>> {
+        let live = self.live.lock().expect("no panic while held");
+        // A run that was removed may have left its id to another.
+        live.get(&run.id).filter(|log| log.run().no == run.no).cloned()
     }
 }

@@ -24,7 +24,7 @@ const EXPECTED_PAGES: usize = 1024;
 /// Which run, and the nth page of it.
 type Key = (i64, u64);
 
-/// A full page. Events are never changed, so it is true as long as it is kept.
+/// A full page. Events are never changed, so it is true until they are removed.
 type Page = Arc<[Arc<Segment>]>;
 
 /// Pages that were read lately.
@@ -71,6 +71,12 @@ impl Pages {
         // A page of large events ends before its last number, and what follows a gap may lie pages ahead.
         let events = self.storage.events(run, after, PAGE_EVENTS as u32).await?;
         Ok(segments(events).collect())
+    }
+
+    /// Keeps nothing of these runs. A page that is being read just now may stay: who
+    /// gets it reads what was there when he asked.
+    pub(super) fn forget(&self, runs: &[i64]) {
+        self.cache.retain(|(run, _), _| !runs.contains(run));
     }
 
     async fn fetch(&self, run: i64, nth: u64) -> Result<Page, NotKept> {

@@ -174,6 +174,11 @@ impl RunLog {
         self.window.read(after, limit)
     }
 
+    /// Whether this host executes the run no more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.window.is_closed()
+    }
+
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.window.changed()
     }

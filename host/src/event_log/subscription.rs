@@ -43,6 +43,12 @@ pub enum Delivery {
         /// Last missing number.
         to: u64,
     },
+    /// The run was removed while it was read. What it said from this number on is
+    /// gone, and nobody knows any more how much that was.
+    Removed {
+        /// First missing number.
+        from: u64,
+    },
     /// The run has ended and everything was delivered.
     End,
 }
@@ -60,6 +66,8 @@ pub struct Subscription {
     /// Read, and not yet delivered; oldest last.
     ready: Vec<Arc<Segment>>,
     ended: bool,
+    /// It is still to be told that the run was removed.
+    removed: bool,
 }
 
 impl Subscription {
@@ -69,7 +77,16 @@ impl Subscription {
             Position::Tail(count) => log.head(&run).await?.saturating_sub(count),
             Position::Now => log.head(&run).await?,
         };
-        Ok(Self { log, run, after, live: None, listener: None, ready: Vec::new(), ended: false })
+        Ok(Self {
+            log,
+            run,
+            after,
+            live: None,
+            listener: None,
+            ready: Vec::new(),
+            ended: false,
+            removed: false,
+        })
     }
 
     /// The last event delivered.
@@ -84,11 +101,14 @@ impl Subscription {
             if let Some(delivery) = self.deliver_ready() {
                 return Ok(delivery);
             }
+            if std::mem::take(&mut self.removed) {
+                return Ok(Delivery::Removed { from: self.after + 1 });
+            }
             if self.ended {
                 return Ok(Delivery::End);
             }
             if self.live.is_none() {
-                self.live = self.log.live(&self.run.id);
+                self.live = self.log.live(&self.run);
             }
             match self.live.clone() {
                 Some(live) => {
@@ -131,8 +151,12 @@ impl Subscription {
             Found::CaughtUp => changed.await,
             Found::Behind => {
                 if !Box::pin(self.read_storage()).await? {
-                    // Everything up to the newest event has been pruned. The next one shows the gap.
-                    changed.await;
+                    // The run has been removed, for one that is under way has all its events.
+                    if live.is_closed() {
+                        self.live = None;
+                    } else {
+                        changed.await;
+                    }
                 }
             }
             Found::Closed => self.live = None,
@@ -149,11 +173,15 @@ impl Subscription {
         if self.read_storage().await? {
             return Ok(());
         }
-        if self.log.live(&self.run.id).is_some() {
+        if self.log.live(&self.run).is_some() {
             return Ok(());
         }
-        if self.is_over().await? {
-            self.ended = true;
+        // Another run may have the id by now.
+        let run = self.log.storage.run(&self.run.id).await?.filter(|run| run.key.no == self.run.no);
+        self.removed = run.is_none();
+        // The terminal event itself tells who reads it; this is for who begins behind it.
+        self.ended = run.is_none_or(|run| run.last_seq.is_some_and(|last| last <= self.after));
+        if self.ended {
             return Ok(());
         }
         let listener = self.listener.as_ref().expect("inserted above");
@@ -166,12 +194,5 @@ impl Subscription {
         self.ready = self.log.pages.read(self.run.no, self.after).await?;
         self.ready.reverse();
         Ok(!self.ready.is_empty())
-    }
-
-    /// Whether nothing will ever follow the position. The terminal event itself
-    /// tells this to who reads it; this is for who begins behind it.
-    async fn is_over(&self) -> Result<bool> {
-        let run = self.log.storage.run(&self.run.id).await?;
-        Ok(run.is_none_or(|run| run.last_seq.is_some_and(|last| last <= self.after)))
     }
 }

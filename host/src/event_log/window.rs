@@ -134,6 +134,10 @@ impl Window {
         self.changed.notified()
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.lock().expect("no panic while held").closed
+    }
+
     /// Whole segments that follow `after`, about `limit` bytes of them.
     pub(super) fn read(&self, after: u64, limit: usize) -> Found {
         let inner = self.inner.lock().expect("no panic while held");

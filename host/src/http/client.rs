@@ -88,6 +88,11 @@ impl Client {
         self.json(Method::PUT, path, &[], body).await
     }
 
+    /// `DELETE`, answered with JSON.
+    pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        self.json(Method::DELETE, path, &[], Bytes::new()).await
+    }
+
     async fn json(
         &self,
         method: Method,

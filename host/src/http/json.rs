@@ -4,8 +4,9 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
+use super::Api;
 use super::body::{Body, Response};
-use crate::model::{Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
+use crate::model::{Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
 use crate::registry::Listed;
 
 /// A JSON response that nobody may cache: all of it changes.
@@ -87,6 +88,8 @@ pub(super) struct TaskJson<'a> {
     output_schema: Option<&'a serde_json::Value>,
     /// Runs that start by themselves.
     schedules: Vec<ScheduleJson<'a>>,
+    /// Whether its runs are started; null if it has no circuit breaker.
+    circuit: Option<Circuit>,
     /// Why the file as it is now does not serve.
     problem: Option<ProblemJson>,
 }
@@ -121,8 +124,8 @@ struct ProblemJson {
     at: Timestamp,
 }
 
-impl<'a> From<&'a Listed> for TaskJson<'a> {
-    fn from(listed: &'a Listed) -> Self {
+impl<'a> TaskJson<'a> {
+    pub(super) fn of(api: &Api, listed: &'a Listed) -> Self {
         let task = listed.task.as_deref();
         let metadata = task.map(|task| task.metadata());
         Self {
@@ -140,6 +143,7 @@ impl<'a> From<&'a Listed> for TaskJson<'a> {
                 .flat_map(|task| &task.settings.schedules)
                 .map(ScheduleJson::from)
                 .collect(),
+            circuit: task.and_then(|task| api.scheduler.circuit(task)),
             problem: listed
                 .problem
                 .as_ref()

@@ -16,6 +16,7 @@ mod health;
 mod json;
 mod position;
 mod problem;
+mod pruning;
 mod request;
 mod routes;
 mod runs;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event_log::EventLog;
 use crate::registry::Registry;
+use crate::retention::Pruner;
 use crate::scheduler::Scheduler;
 use crate::storage::Storage;
 
@@ -59,6 +61,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// Starts and ends runs.
     pub scheduler: Arc<Scheduler>,
+    /// Removes runs that have ended.
+    pub pruner: Arc<Pruner>,
     /// Where runs speak.
     pub log: Arc<EventLog>,
     /// Where runs are kept.

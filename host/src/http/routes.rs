@@ -10,7 +10,7 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, children, cors, health, runs, signals, start, stream, tasks};
+use super::{Api, children, cors, health, pruning, runs, signals, start, stream, tasks};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
@@ -31,6 +31,8 @@ enum Resource {
     Signal,
     Parameters,
     Parameter,
+    Prune,
+    ManifestSchema,
     Stream,
 }
 
@@ -52,6 +54,8 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs/{run}/signals/{name}", Resource::Signal),
         ("/api/runs/{run}/parameters", Resource::Parameters),
         ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
+        ("/api/prune", Resource::Prune),
+        ("/schemas/manifest.json", Resource::ManifestSchema),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
     ];
     for (path, resource) in routes {
@@ -61,20 +65,24 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
 });
 
 impl Resource {
-    /// The method it answers to besides `OPTIONS`; `GET` includes `HEAD`.
-    const fn method(self) -> Method {
+    /// The methods it answers to besides `OPTIONS`; `GET` includes `HEAD`.
+    const fn methods(self) -> &'static [Method] {
         match self {
-            Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal => Method::POST,
-            Self::Parameter => Method::PUT,
-            _ => Method::GET,
+            Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal | Self::Prune => {
+                &[Method::POST]
+            }
+            Self::Parameter => &[Method::PUT],
+            Self::Run => &[Method::GET, Method::DELETE],
+            _ => &[Method::GET],
         }
     }
 
     fn allow(self) -> String {
-        match self.method() {
-            Method::GET => "GET, HEAD, OPTIONS".to_owned(),
-            method => format!("{method}, OPTIONS"),
-        }
+        let methods = self.methods().iter().map(|method| match *method {
+            Method::GET => "GET, HEAD",
+            ref method => method.as_str(),
+        });
+        methods.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -113,7 +121,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         return Ok(options(resource));
     }
     let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
-    if *method != resource.method() {
+    if !resource.methods().contains(method) {
         return Err(Problem::method_not_allowed(resource.allow()));
     }
     let query = Query::of(&parts.uri);
@@ -129,6 +137,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
             start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
         }
         Resource::Runs => runs::list(api, &query).await,
+        Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
         Resource::Run => runs::get(api, part("run")).await,
         Resource::Children => children::get(api, part("run")).await,
         Resource::Cancel => runs::cancel(api, part("run")).await,
@@ -143,6 +152,8 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
             let body = request::body(body, MAX_SIGNAL_BYTES).await?;
             signals::set_parameter(api, part("run"), &name(part("name"))?, body).await
         }
+        Resource::ManifestSchema => Ok(tasks::manifest_schema()),
+        Resource::Prune => pruning::prune(api, &query).await,
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
             stream::get(api, &parts.headers, &query, path).await

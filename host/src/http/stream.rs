@@ -253,6 +253,10 @@ impl Reader {
         match delivery {
             Delivery::Events(segment, from) => self.events(&segment, from),
             Delivery::Gap { from, to } => self.format.notice(&self.names, &Notice::Gap { from, to }, to),
+            Delivery::Removed { from } => {
+                let notice = Notice::Removed { from };
+                self.format.notice(&self.names, &notice, self.subscription.position())
+            }
             Delivery::End => {
                 self.over = true;
                 Bytes::new()

@@ -1,12 +1,14 @@
 //! `/api/tasks`: what is loaded, and what is not and why.
 
 use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
-use super::body::Response;
+use super::body::{Body, Response};
 use super::json::TaskJson;
 use super::problem::Problem;
 use super::{Api, json};
+use crate::registry;
 
 /// `GET /api/tasks`: every file of the tasks folder.
 pub(super) fn list(api: &Api) -> Response {
@@ -17,8 +19,10 @@ pub(super) fn list(api: &Api) -> Response {
         complete: bool,
     }
     let listed = api.registry.list();
-    let list =
-        List { tasks: listed.iter().map(TaskJson::from).collect(), complete: api.registry.is_complete() };
+    let list = List {
+        tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
+        complete: api.registry.is_complete(),
+    };
     json::response(StatusCode::OK, &list)
 }
 
@@ -29,7 +33,15 @@ pub(super) fn get(api: &Api, path: [&str; 2]) -> Result<Response, Problem> {
         listed.name.as_ref().is_some_and(|name| name.app.as_str() == path[0] && name.task.as_str() == path[1])
     });
     match found {
-        Some(listed) => Ok(json::response(StatusCode::OK, &TaskJson::from(listed))),
+        Some(listed) => Ok(json::response(StatusCode::OK, &TaskJson::of(api, listed))),
         None => Err(Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]))),
     }
+}
+
+/// `GET /schemas/manifest.json`: what editors check manifests by.
+pub(super) fn manifest_schema() -> Response {
+    let mut response = Response::new(Body::whole(registry::manifest_schema()));
+    let media = HeaderValue::from_static("application/schema+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
 }

@@ -3,10 +3,12 @@
 //! Plain values and the rules that make them valid, nothing that waits, opens
 //! or locks. Knows nothing of wasm, SQL, HTTP, or of who uses it.
 
+mod breaker;
 mod event;
 mod json;
 mod progress;
 mod queueing;
+mod retention;
 mod retry;
 mod run;
 mod schedule;
@@ -14,6 +16,7 @@ mod signal;
 mod task;
 mod time;
 
+pub use breaker::{Breaker, Circuit};
 pub use event::{
     Channel, Content, ContentType, Event, EventType, GAP, HOST_PREFIX, MAX_EVENT_BYTES, MAX_NAME_BYTES,
     NewEvent, Refusal, RefusalCode,
@@ -21,6 +24,7 @@ pub use event::{
 pub use json::{Json, JsonError};
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus};
 pub use queueing::{MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnInterrupt, Queueing, Resource};
+pub use retention::{Amount, EndedRun, Ending, Part, Retention};
 pub use retry::{Retry, RetryOn};
 pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,

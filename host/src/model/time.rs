@@ -71,7 +71,7 @@ impl Serialize for Timestamp {
     }
 }
 
-/// A time with its unit, such as `250ms`, `90s`, `1h 30m`; or `none`.
+/// A time with its unit, such as `250ms`, `90s`, `1h 30m`, `7d`; or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Option<Duration>);
 
@@ -82,8 +82,11 @@ impl FromStr for Time {
         if text == "none" {
             return Ok(Self(None));
         }
-        let time: jiff::SignedDuration =
-            text.parse().map_err(|_| "a time has a unit, such as `250ms`, `90s` or `2h`".to_owned())?;
+        // As a span, for that also knows days and weeks.
+        let span = text.parse::<jiff::Span>();
+        let time = span
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+            .map_err(|_| "a time has a unit, such as `250ms`, `90s`, `2h` or `30d`".to_owned())?;
         Duration::try_from(time)
             .map(|time| Self(Some(time)))
             .map_err(|_| "a time can't be negative".to_owned())

@@ -19,13 +19,13 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, Limits, LoadError, Metadata, Program};
+use crate::engine::{Engine, LoadError, Metadata, Program};
 use crate::model::{Json, TaskRef, Timestamp, Version};
 
 use self::folder::{Found, TaskState};
 use self::schema::Schema;
 
-pub use manifest::{ManifestError, Settings};
+pub use manifest::{ManifestError, Settings, check as check_manifest, manifest_schema};
 pub use schema::InputError;
 
 /// One loaded version of a task.
@@ -130,8 +130,8 @@ pub struct Listed {
 pub struct Registry {
     folder: PathBuf,
     engine: Arc<Engine>,
-    /// What no manifest can exceed.
-    ceilings: Limits,
+    /// What tasks without a manifest have, and which limits no manifest can exceed.
+    host: Settings,
     tasks: RwLock<Tasks>,
     /// Counts what was swapped in, swapped out or retired.
     changes: latest::Sender<u64>,
@@ -163,12 +163,12 @@ pub struct FolderError {
 impl Registry {
     /// For the tasks in `folder`, which must be readable. Nothing is loaded yet:
     /// that is what [`watch`](Self::watch) does.
-    pub fn open(folder: &Path, engine: Arc<Engine>, ceilings: Limits) -> Result<Arc<Self>, FolderError> {
+    pub fn open(folder: &Path, engine: Arc<Engine>, host: Settings) -> Result<Arc<Self>, FolderError> {
         std::fs::read_dir(folder).map_err(|source| FolderError { path: folder.to_owned(), source })?;
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
             engine,
-            ceilings,
+            host,
             tasks: RwLock::default(),
             changes: latest::Sender::new(0),
         }))
@@ -198,6 +198,11 @@ impl Registry {
             .values()
             .map(|file| file.listed.clone())
             .collect()
+    }
+
+    /// What tasks without a manifest have.
+    pub fn host_settings(&self) -> &Settings {
+        &self.host
     }
 
     /// Whether everything that was there at the start has been loaded or refused.

@@ -211,10 +211,9 @@ fn load(registry: &Registry, found: &Found) -> Option<Result<Arc<Task>, Problem>
 /// What the operator says of a task: the host's own settings, then those of its app,
 /// then its own.
 fn settings(registry: &Registry, found: &Found) -> Result<Settings, Problem> {
-    let ceilings = &registry.ceilings;
-    let mut settings = Settings::of_host(ceilings);
+    let mut settings = registry.host.clone();
     for (name, text) in folder::manifests(&registry.folder, found)? {
-        settings = settings.with(&name, &text, ceilings)?;
+        settings = settings.with(&name, &text, &registry.host.limits)?;
     }
     Ok(settings)
 }

@@ -7,6 +7,7 @@
 //! Knows nothing of HTTP or SQL, and of wasm only that an attempt can be
 //! executed and dropped.
 
+mod breaker;
 mod children;
 mod claiming;
 mod mailbox;
@@ -34,6 +35,7 @@ use crate::storage::{
     Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Parent, Storage, StorageError, Submitted,
 };
 
+use self::breaker::Breakers;
 use self::runner::Control;
 use self::slots::{Slot, Slots};
 
@@ -159,6 +161,7 @@ pub struct Scheduler {
     /// Held while a run is held or let go on, so that its gate ends as storage says:
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
+    breakers: Breakers,
     /// Runs that execute here.
     controls: Mutex<HashMap<RunId, Arc<Control>>>,
     /// What may still start a run: submissions, and the loop that claims.
@@ -203,6 +206,7 @@ impl Scheduler {
             registry,
             engine,
             holding: AsyncMutex::default(),
+            breakers: Breakers::default(),
             controls: Mutex::default(),
             starting: TaskTracker::new(),
             tasks: TaskTracker::new(),
@@ -277,7 +281,7 @@ impl Scheduler {
     /// How many runs of the task may be under way at once.
     fn max_running_of(&self, task: &Task) -> u32 {
         let own = task.settings.max_running.unwrap_or(u32::MAX);
-        own.min(self.config.max_running_per_task)
+        own.min(self.config.max_running_per_task).min(self.max_by_circuit(task))
     }
 
     fn runnable(&self, name: &TaskRef) -> Result<Arc<Task>, StartError> {

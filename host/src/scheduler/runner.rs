@@ -53,7 +53,7 @@ struct End {
 }
 
 /// How an attempt's time was over.
-enum Ended {
+pub(super) enum Ended {
     /// By itself.
     Exit(Exit),
     /// By force, after the grace time of a cancel.
@@ -114,6 +114,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
             running.load_parameters(&log, &control).await;
         }
         let ended = running.execute(attempt, &control).await;
+        running.note_end(&task, &control, &ended);
         running.settle(&log, &host, &end, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
         // The last that holds the slot.

@@ -2,6 +2,7 @@
 //! open an empty database.
 
 mod messages;
+pub(super) mod pruning;
 mod queueing;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     lists_are_filtered_and_paged(&*open().await).await;
     messages::run(&open).await;
     queueing::run(&open).await;
+    pruning::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }
 

@@ -113,6 +113,8 @@ impl Format {
 pub(super) enum Notice {
     /// The events of these numbers are no longer stored.
     Gap { from: u64, to: u64 },
+    /// The run was removed; from this number on all is gone.
+    Removed { from: u64 },
     /// The log has never had the position that the reader came back with; it
     /// gets everything from the beginning.
     UnknownPosition { requested: String },
@@ -131,6 +133,7 @@ impl Notice {
         };
         match self {
             Self::Gap { from, to } => gap(serde_json::json!({ "from": from, "to": to, "reason": "pruned" })),
+            Self::Removed { from } => gap(serde_json::json!({ "from": from, "reason": "removed" })),
             Self::UnknownPosition { requested } => {
                 gap(serde_json::json!({ "requested": requested, "reason": "unknown-position" }))
             }

@@ -1,20 +1,28 @@
 //! What the operator says of a task, in a file beside it: `counter.toml` for
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
+mod circuit_breaker;
 mod limits;
 mod queueing;
+mod retention;
 mod retry;
 mod schedule;
+mod schema;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::engine::Limits;
-use crate::model::{OnInterrupt, Queueing, Retry, Schedule};
+use crate::model::{Breaker, OnInterrupt, Queueing, Retention, Retry, Schedule};
 
+use self::circuit_breaker::CircuitBreakerTable;
 use self::limits::LimitsTable;
 use self::queueing::{ConcurrencyTable, QueueTable};
+use self::retention::RetentionTable;
 use self::retry::RetryTable;
 use self::schedule::ScheduleTable;
+
+pub use self::schema::manifest_schema;
 
 /// A manifest can't be used: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,23 +55,44 @@ pub struct Settings {
     pub retry: Retry,
     /// Runs that start by themselves.
     pub schedules: Vec<Schedule>,
+    /// How long what ended runs leave behind is kept.
+    pub retention: Retention,
+    /// When it is given a pause; none: never.
+    pub breaker: Option<Breaker>,
 }
 
-/// The file.
-#[derive(Debug, Default, Deserialize)]
+/// What the operator says of a task, in `NAME.toml` beside `NAME.wasm`, or of all tasks
+/// of a folder, in `app.toml`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Manifest {
+    /// Text for people, in place of the task's own words.
+    #[schemars(with = "String")]
     description: Option<String>,
+    /// What becomes of a run when the host stops without letting it finish: `resume`
+    /// (from its checkpoint, if it has one; the default), `rerun`, or `fail`.
+    #[schemars(with = "Interrupted")]
     on_interrupt: Option<Interrupted>,
+    /// What an attempt may use.
     limits: LimitsTable,
+    /// Whose turn it is.
     queue: QueueTable,
+    /// How many runs at once, and what only one may have.
     concurrency: ConcurrencyTable,
+    /// When a failed attempt is followed by another.
     retry: RetryTable,
+    /// Runs that start by themselves.
     schedule: Vec<ScheduleTable>,
+    /// How long what ended runs leave behind is kept.
+    retention: RetentionTable,
+    /// A pause for a task that only fails; without this table there is none.
+    #[schemars(with = "CircuitBreakerTable")]
+    circuit_breaker: Option<CircuitBreakerTable>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "on-interrupt")]
 enum Interrupted {
     Resume,
     Rerun,
@@ -71,8 +100,8 @@ enum Interrupted {
 }
 
 impl Settings {
-    /// Without a manifest: all that the host allows.
-    pub fn of_host(ceilings: &Limits) -> Self {
+    /// Without a manifest: all that the host allows, and what it keeps.
+    pub fn of_host(ceilings: &Limits, retention: Retention) -> Self {
         Self {
             description: None,
             limits: *ceilings,
@@ -81,6 +110,8 @@ impl Settings {
             on_interrupt: OnInterrupt::default(),
             retry: Retry::default(),
             schedules: Vec::new(),
+            retention,
+            breaker: None,
         }
     }
 
@@ -100,6 +131,10 @@ impl Settings {
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))
             .and_then(|()| ScheduleTable::apply_all(manifest.schedule, &mut self.schedules))
+            .and_then(|()| {
+                manifest.retention.apply(&mut self.retention);
+                manifest.circuit_breaker.map_or(Ok(()), |table| table.apply(&mut self.breaker))
+            })
             .map_err(|(at, message)| error_at(file, text, at, message))?;
         Ok(self)
     }
@@ -113,6 +148,25 @@ impl From<Interrupted> for OnInterrupt {
             Interrupted::Fail => Self::Fail,
         }
     }
+}
+
+/// Whether a manifest's text can be used, on a host that allows everything. `file`
+/// names it in errors.
+pub fn check(file: &str, text: &str) -> Result<(), ManifestError> {
+    let everything = Limits {
+        memory_bytes: usize::MAX,
+        deadline: None,
+        cpu: None,
+        events: None,
+        events_bytes: None,
+        event_rate: None,
+        event_bytes_rate: None,
+        input_bytes: usize::MAX,
+        output_bytes: usize::MAX,
+        event_bytes: usize::MAX,
+        log_bytes: usize::MAX,
+    };
+    Settings::of_host(&everything, Retention::default()).with(file, text, &everything).map(drop)
 }
 
 /// Where in the text, and what is wrong there.
@@ -141,6 +195,8 @@ mod tests {
             cpu: None,
             events: None,
             events_bytes: None,
+            event_rate: Some(1000),
+            event_bytes_rate: None,
             input_bytes: 1 << 20,
             output_bytes: 1 << 20,
             event_bytes: 1 << 20,
@@ -149,19 +205,20 @@ mod tests {
     }
 
     fn settings(text: &str) -> Result<Settings, ManifestError> {
-        Settings::of_host(&ceilings()).with("x.toml", text, &ceilings())
+        Settings::of_host(&ceilings(), Retention::default()).with("x.toml", text, &ceilings())
     }
 
     #[test]
     fn what_is_set_takes_the_place_of_the_hosts_own() {
         let text = "description = 'Counts.'\n[limits]\nmemory = '32MiB'\ncpu = '2s'\nevents = 10\n\
-                    events-size = '1KiB'\n[concurrency]\nmax-running = 2\n\
+                    events-size = '1KiB'\nevent-rate = 7\nevent-bytes-rate = '2KiB'\n[concurrency]\nmax-running = 2\n\
                     [retry]\nattempts = 3\nbackoff = '250ms'\non = ['failure', 'trap']\n";
         let settings = settings(text).unwrap();
         assert_eq!(settings.description.as_deref(), Some("Counts."));
         assert_eq!(settings.limits.memory_bytes, 32 << 20);
         assert_eq!(settings.limits.cpu, Some(Duration::from_secs(2)));
         assert_eq!((settings.limits.events, settings.limits.events_bytes), (Some(10), Some(1024)));
+        assert_eq!((settings.limits.event_rate, settings.limits.event_bytes_rate), (Some(7), Some(2048)));
         assert_eq!(settings.limits.deadline, ceilings().deadline, "what is not set stays");
         assert_eq!(settings.max_running, Some(2));
         assert_eq!(settings.retry.attempts, 3);
@@ -177,6 +234,18 @@ mod tests {
     }
 
     #[test]
+    fn a_task_may_keep_more_or_less_than_the_host() {
+        let host =
+            Retention { max_age: Some(Duration::from_secs(60)), max_runs: Some(5), events_max_age: None };
+        let with = |text| Settings::of_host(&ceilings(), host).with("x.toml", text, &ceilings()).unwrap();
+        assert_eq!(with("").retention, host);
+        let text = "[retention]\nmax-age = 'none'\nmax-runs = 7\nevents-max-age = '1d'\n";
+        let day = Duration::from_secs(24 * 60 * 60);
+        let own = Retention { max_age: None, max_runs: Some(7), events_max_age: Some(day) };
+        assert_eq!(with(text).retention, own);
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_place() {
         let cases = [
             ("[limits]\nmemroy = '1MiB'\n", 2, 1, "unknown field"),
@@ -184,6 +253,8 @@ mod tests {
             ("[limits]\ncpu = 5\n", 2, 7, "string"),
             ("[limits]\nmemory = '65MiB'\n", 2, 10, "at most 64.0 MiB"),
             ("[limits]\n\n  deadline = 'none'\n", 3, 14, "at most 60s"),
+            ("[limits]\nevent-rate = 1001\n", 2, 14, "at most 1000"),
+            ("[limits]\nevent-bytes-rate = '0B'\n", 2, 20, "rate of 0"),
             ("[retry]\nattempts = 0\n", 2, 12, "1 to 1000 attempts"),
             ("[retry]\njitter = 1.5\n", 2, 10, "from 0 to 1"),
             ("[retry]\non = ['rain']\n", 2, 7, "unknown variant"),
@@ -196,6 +267,10 @@ mod tests {
             ("[[schedule]]\ncron = '0 3 * * *'\ntime-zone = 'Mars'\n", 3, 13, "time zone"),
             ("[[schedule]]\ncron = '0 3 * * *'\n[[schedule]]\ncron = '0 3 * * *'\n", 4, 8, "`name`"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
+            ("[circuit-breaker]\nfailures = 0\n", 2, 12, "at least one"),
+            ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
+            ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
+            ("[retention]\nmax-runs = -1\n", 2, 12, "-1"),
             ("nonsense\n", 1, 9, "expected"),
         ];
         for (text, line, column, message) in cases {

@@ -1,33 +1,57 @@
 //! `[queue]` and `[concurrency]`: how runs wait, and what they may have at once.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
 use crate::model::{MAX_NEEDS, MAX_PRIORITY, Queueing, Resource};
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(rename = "queue")]
 pub(super) struct QueueTable {
+    /// Runs that may wait; more are refused.
+    #[schemars(with = "u64")]
     max_queued: Option<u64>,
+    /// Higher goes first; a request can say another.
+    #[schemars(with = "i32", range(min = -MAX_PRIORITY, max = MAX_PRIORITY))]
     priority: Option<Spanned<i32>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(rename = "concurrency")]
 pub(super) struct ConcurrencyTable {
+    /// Runs under way at once; the others wait.
+    #[schemars(with = "u32", range(min = 1))]
     max_running: Option<Spanned<u32>>,
-    /// A JSON Pointer into the input.
+    /// Where in the input the key stands, as a JSON Pointer: runs with the same key go
+    /// one after the other.
+    #[schemars(with = "String", regex(pattern = POINTER))]
     key: Option<Spanned<String>>,
+    /// How many with the same key go at once.
+    #[schemars(with = "u32", range(min = 1))]
     max_running_per_key: Option<Spanned<u32>>,
+    /// What a run has for itself alone, whatever the task of the others. What begins
+    /// with `/` is a JSON Pointer to the name in the input.
+    #[schemars(with = "Vec<String>", length(max = MAX_NEEDS - 1))]
     resources: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What a run does that finds one taken.
+    #[schemars(with = "IfBusy")]
     if_busy: Option<IfBusy>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What a JSON Pointer looks like.
+const POINTER: &str = "^(/([^~]|~[01])*)?$";
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 enum IfBusy {
+    /// It waits.
     Wait,
+    /// It is refused.
     Fail,
 }
 

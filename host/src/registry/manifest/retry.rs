@@ -1,30 +1,49 @@
 //! `[retry]`: when a failed attempt is followed by another.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
+use super::schema::TimeText;
 use crate::model::{Retry, RetryOn, Time};
 
 /// Most attempts that a manifest can ask for.
 const MAX_ATTEMPTS: u32 = 1_000;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(rename = "retry")]
 pub(super) struct RetryTable {
+    /// In all; 1 is no retry.
+    #[schemars(with = "u32", range(min = 1, max = MAX_ATTEMPTS))]
     attempts: Option<Spanned<u32>>,
+    /// Pause before the second attempt.
+    #[schemars(with = "TimeText")]
     backoff: Option<Spanned<Time>>,
+    /// How much longer each further pause is.
+    #[schemars(with = "f64", range(min = 1, max = 100))]
     factor: Option<Spanned<f64>>,
+    /// Longest pause.
+    #[schemars(with = "TimeText")]
     max_backoff: Option<Spanned<Time>>,
+    /// Which part of a pause is left to chance.
+    #[schemars(with = "f64", range(min = 0, max = 1))]
     jitter: Option<Spanned<f64>>,
+    /// What another attempt may help against.
+    #[schemars(with = "Vec<Cause>")]
     on: Option<Vec<Cause>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 enum Cause {
+    /// A failure that the task calls retryable.
     Failure,
+    /// A trap.
     Trap,
+    /// A limit of memory or time.
     Limit,
 }
 

@@ -1,5 +1,6 @@
 //! `[[schedule]]`: runs that start by themselves.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -9,24 +10,38 @@ use crate::model::{Json, MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleErro
 /// Most schedules of one task.
 const MAX_SCHEDULES: usize = 100;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "schedule")]
 pub(super) struct ScheduleTable {
+    /// Unique within the task; the pattern if there is none. Its runs have the label
+    /// `schedule:NAME`.
+    #[schemars(with = "Option<String>", length(min = 1, max = MAX_SCHEDULE_NAME_BYTES))]
     name: Option<Spanned<String>>,
+    /// Five fields, or six with seconds first.
+    #[schemars(with = "String")]
     cron: Spanned<String>,
+    /// Of the IANA database; UTC if there is none.
+    #[schemars(with = "Option<String>")]
     time_zone: Option<Spanned<String>>,
-    /// Any TOML value; it becomes the JSON input.
+    /// Any value; it becomes the JSON input.
+    #[schemars(with = "serde_json::Value")]
     input: Option<toml::Value>,
+    /// What becomes of starts that nobody was there for.
     #[serde(default)]
     missed: MissedWord,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 enum MissedWord {
+    /// They are left out.
     #[default]
     Skip,
+    /// The last is made up for.
     Once,
+    /// All are.
     All,
 }
 

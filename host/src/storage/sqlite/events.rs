@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 
-use super::schema::{MAX_SEQ, SEQ_BITS};
+use super::schema::{MAX_SEQ, event_id, events_of};
 use super::state::Tx;
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
 use crate::storage::{Batch, Result, StorageError};
@@ -13,11 +13,6 @@ const PAGE_BYTES: usize = 1 << 20;
 
 const INSERT: &str = "INSERT INTO events (id, attempt, time, type, channel, content_type, data) \
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-
-/// The key of an event.
-fn id(run: i64, seq: u64) -> i64 {
-    run << SEQ_BITS | seq as i64
-}
 
 /// Appends what a run's owner sends. Returns the number of the first event.
 pub(super) fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
@@ -54,7 +49,7 @@ pub(super) fn insert(
         let kind = event.event_type.as_str();
         let data = rusqlite::types::ToSqlOutput::Borrowed(data);
         statement.execute(params![
-            id(run, seq),
+            event_id(run, seq),
             attempt,
             event.time.as_millis(),
             kind,
@@ -76,7 +71,7 @@ pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlit
         "SELECT id, attempt, time, type, channel, content_type, data FROM events \
          WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![id(run, after), id(run + 1, 0), limit])?;
+    let mut rows = statement.query(params![event_id(run, after), events_of(run).1, limit])?;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let event = event(row)?;
@@ -113,6 +108,6 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
 pub(super) fn last_seq(db: &Connection, run: i64) -> rusqlite::Result<u64> {
     let last: Option<i64> = db
         .prepare_cached("SELECT max(id) FROM events WHERE id > ?1 AND id < ?2")?
-        .query_row(params![id(run, 0), id(run + 1, 0)], |row| row.get(0))?;
+        .query_row(<[i64; 2]>::from(events_of(run)), |row| row.get(0))?;
     Ok(last.map_or(0, |id| id as u64 & MAX_SEQ))
 }

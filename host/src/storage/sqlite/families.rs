@@ -45,9 +45,9 @@ fn parent_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<i64>> {
 /// See [`Families::abandoned`](crate::storage::Families::abandoned).
 pub(super) fn abandoned(db: &Connection, limit: u32) -> rusqlite::Result<Vec<RunId>> {
     let mut statement = db.prepare_cached(
-        "SELECT children.id FROM runs AS children JOIN runs AS parents ON parents.no = children.parent \
+        "SELECT children.id FROM runs AS children LEFT JOIN runs AS parents ON parents.no = children.parent \
          WHERE children.parent IS NOT NULL AND children.detached IS NULL AND children.finished_at IS NULL \
-         AND children.cancel_requested_at IS NULL AND parents.finished_at IS NOT NULL LIMIT ?1",
+         AND children.cancel_requested_at IS NULL AND (parents.no IS NULL OR parents.finished_at IS NOT NULL) LIMIT ?1",
     )?;
     let rows = statement
         .query_and_then([limit], |row| list::parsed(0, RunId::parse(row.get_ref(0)?.as_str()?).ok()))?;

@@ -15,6 +15,7 @@ mod families;
 mod group;
 mod list;
 mod needs;
+mod pruning;
 mod readers;
 mod runs;
 mod schedules;
@@ -34,11 +35,12 @@ use rusqlite::Connection;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Families, Log, NewRun, Outbox, Reached, Result, RunFilter,
-    Runs, Schedules, Signals, Submitted, Waiting,
+    Cancelled, ClaimRequest, Claimant, Claimed, Families, Log, NewRun, Outbox, Pruned, Pruning, Reached,
+    Result, RunFilter, Runs, Schedules, Signals, Submitted, Waiting,
 };
 use crate::model::{
-    Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
+    Amount, EndedRun, Ending, Event, Fence, HostId, Json, NewEvent, Outcome, Part, Run, RunId, RunKey,
+    Signal, SignalName, TaskRef, Timestamp,
 };
 
 /// Name of the database within the data folder.
@@ -50,6 +52,11 @@ const LOCK: &str = "streamtask.lock";
 const WRITER_CACHE_KIB: i32 = 64 * 1024;
 /// Page cache of each reader in KiB; replays read pages once and in order.
 const READER_CACHE_KIB: i32 = 4 * 1024;
+
+/// What the write-ahead log is cut down to when it begins anew: twice of what it has
+/// when it is copied into the database. Only a reader that stayed long, or a large
+/// group, made it longer.
+const MAX_IDLE_WAL_BYTES: u64 = 2 * writer::CHECKPOINT_PAGES * 4096;
 
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +120,7 @@ impl Sqlite {
         let mut db = Connection::open(&path)?;
         // First of all: the pragmas that follow change the file.
         schema::check(&db)?;
+        schema::let_shrink(&db)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(
             None,
@@ -120,6 +128,7 @@ impl Sqlite {
             if durability == Durability::Full { "FULL" } else { "NORMAL" },
         )?;
         db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+        db.pragma_update(None, "journal_size_limit", MAX_IDLE_WAL_BYTES)?;
         db.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut db)?;
         // The lock is ours, so every other host that this database knows of is gone.
@@ -293,6 +302,45 @@ impl Log for Sqlite {
     }
 }
 
+#[async_trait]
+impl Pruning for Sqlite {
+    async fn tasks(&self) -> Result<Vec<TaskRef>> {
+        self.readers.read(pruning::tasks).await
+    }
+
+    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>> {
+        let task = task.clone();
+        self.readers.read(move |db| pruning::ended_beyond(db, &task, newest)).await
+    }
+
+    async fn ended(&self, task: &TaskRef, from: Ending, to: Ending, limit: u32) -> Result<Vec<EndedRun>> {
+        let task = task.clone();
+        self.readers.read(move |db| pruning::ended(db, &task, from, to, limit)).await
+    }
+
+    async fn measure(&self, runs: Vec<i64>, part: Part) -> Result<Amount> {
+        self.readers.read(move |db| pruning::measure(db, &runs, part)).await
+    }
+
+    async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
+        self.writer.call(move |tx| pruning::prune(tx, &runs, part)).await
+    }
+
+    async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
+        let task = task.clone();
+        self.readers.read(move |db| pruning::without_events(db, &task)).await
+    }
+
+    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
+        let task = task.clone();
+        self.writer.call(move |tx| pruning::set_without_events(tx, &task, to)).await
+    }
+
+    async fn shrink(&self) -> Result<bool> {
+        self.writer.call(pruning::shrink).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,6 +359,18 @@ mod tests {
             }
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn the_number_of_a_removed_run_is_not_given_again_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Arc::new(Sqlite::open(folder.path(), Durability::Normal).unwrap()) as Arc<dyn Storage>;
+        let storage = open();
+        let removed = conformance::pruning::ended_run(&*storage).await;
+        assert_eq!(storage.prune(vec![removed], Part::Run).await.unwrap().done, 1);
+        storage.close().await;
+        drop(storage);
+        assert!(conformance::pruning::ended_run(&*open()).await > removed);
     }
 
     #[test]

@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -20,6 +20,19 @@ const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 pub(super) const SEQ_BITS: u32 = 32;
 /// Highest `seq` that fits.
 pub(super) const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
+
+/// The key of an event.
+pub(super) fn event_id(run: i64, seq: u64) -> i64 {
+    run << SEQ_BITS | seq as i64
+}
+
+/// The keys of a run's events: the first possible one, and the one behind the last.
+pub(super) fn events_of(run: i64) -> (i64, i64) {
+    (event_id(run, 0), event_id(run + 1, 0))
+}
+
+/// How SQLite calls a file that can give pages back.
+pub(super) const INCREMENTAL: i64 = 2;
 
 /// Foreign keys are left out on purpose: every row is written by one room in
 /// one transaction with what it refers to, and a check per row would cost a
@@ -169,6 +182,38 @@ CREATE INDEX runs_attached ON runs (parent)
     WHERE parent IS NOT NULL AND detached IS NULL AND finished_at IS NULL AND cancel_requested_at IS NULL;
 ";
 
+/// Pruning: the order in which the runs of a task ended, how far their events are
+/// gone, and the number of the next run, for the newest one may be removed.
+const V5: &str = "
+CREATE INDEX runs_by_end ON runs (task, finished_at, no) WHERE finished_at IS NOT NULL;
+ALTER TABLE tasks ADD COLUMN without_events_to INTEGER; -- ms since 1970
+CREATE TABLE numbers (
+    next_run INTEGER NOT NULL                 -- at least
+) STRICT;
+INSERT INTO numbers (next_run) VALUES (1);
+";
+
+/// Lets the file shrink when something is removed. To be called first of all: in a
+/// new database it has to be said before anything is in it, and an older one is
+/// rewritten, once.
+pub(super) fn let_shrink(db: &Connection) -> Result<(), OpenError> {
+    let present: i64 = db.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if present == INCREMENTAL {
+        return Ok(());
+    }
+    db.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 {
+        tracing::info!("rewriting the database of an earlier version, so that it can shrink; once");
+        // It needs as much room on the disk as the database has. Without, all works but for shrinking, and the
+        // next start tries again.
+        if let Err(error) = db.execute_batch("VACUUM") {
+            tracing::warn!(%error, "could not rewrite the database; its file keeps its size");
+        }
+    }
+    Ok(())
+}
+
 /// Brings the database to the present version.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
     let version = check(db)?;
@@ -194,6 +239,28 @@ mod tests {
         migrate(&mut db).unwrap();
         let version: usize = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(version, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_version_can_shrink_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.db");
+        let mode = |db: &Connection| db.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0));
+        {
+            let db = Connection::open(&path).unwrap();
+            db.pragma_update(None, "journal_mode", "WAL").unwrap();
+            db.execute_batch(&format!("{V1}{V2}{V3} PRAGMA user_version = 3;")).unwrap();
+            db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            db.execute("INSERT INTO versions (sha256) VALUES ('kept')", []).unwrap();
+            assert_eq!(mode(&db).unwrap(), 0);
+        }
+        let mut db = Connection::open(&path).unwrap();
+        check(&db).unwrap();
+        let_shrink(&db).unwrap();
+        migrate(&mut db).unwrap();
+        assert_eq!(mode(&db).unwrap(), INCREMENTAL);
+        let kept: String = db.query_row("SELECT sha256 FROM versions", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "kept");
     }
 
     #[test]

@@ -127,6 +127,12 @@ pub(super) fn forget(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Forgets the parameters of a run that is removed.
+pub(super) fn forget_parameters(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+    tx.db.prepare_cached("DELETE FROM parameters WHERE run = ?1")?.execute([run])?;
+    Ok(())
+}
+
 /// The run, if it can still hear something.
 fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, Reached>> {
     Ok(match list::by_id(tx.db, id)? {

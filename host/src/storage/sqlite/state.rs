@@ -53,6 +53,9 @@ pub(super) struct State {
     /// How many runs under way have each thing that runs need; read once.
     pub(super) in_use: Option<HashMap<String, u32>>,
     next_run: Option<i64>,
+    /// Whether the write-ahead log is to be copied into the database now, because the
+    /// file is to get shorter.
+    pub(super) checkpoint_wanted: bool,
 }
 
 impl Tx<'_> {
@@ -133,7 +136,11 @@ impl Tx<'_> {
     pub(super) fn next_run_no(&mut self) -> rusqlite::Result<i64> {
         let next = match self.state.next_run {
             Some(next) => next,
-            None => self.db.query_row("SELECT coalesce(max(no), 0) + 1 FROM runs", [], |row| row.get(0))?,
+            None => self.db.query_row(
+                "SELECT max((SELECT coalesce(max(no), 0) + 1 FROM runs), next_run) FROM numbers",
+                [],
+                |row| row.get(0),
+            )?,
         };
         self.state.next_run = Some(next + 1);
         Ok(next)

@@ -25,7 +25,7 @@ const MAX_EVENTS_PER_GROUP: usize = 4096;
 const MAX_OPERATIONS_PER_GROUP: usize = 1024;
 /// Pages of write-ahead log after which it is copied into the database (16
 /// MiB): rarely enough to cost little, often enough to bound the log.
-const CHECKPOINT_PAGES: u64 = 4096;
+pub(super) const CHECKPOINT_PAGES: u64 = 4096;
 /// Pause before a failed group is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -130,7 +130,8 @@ impl Writing {
             let Ok(first) = self.commands.recv() else { break };
             open = self.commit_group(first);
             // After the answers, so that nobody waits for it.
-            if wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+            let wanted = std::mem::take(&mut self.state.checkpoint_wanted);
+            if wanted || wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
                 self.checkpoint();
                 wal_pages.store(0, Ordering::Relaxed);
             }

@@ -1,0 +1,38 @@
+//! `streamtask check`: is a file what a host would take? Needs no host.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Exit;
+use crate::app::check;
+
+/// Files to be looked at.
+#[derive(Args)]
+pub(super) struct Check {
+    /// Manifests, NAME.toml
+    #[arg(value_name = "FILE", required_unless_present = "manifest_schema")]
+    files: Vec<PathBuf>,
+    /// Print the JSON Schema of manifests, for editors
+    #[arg(long, conflicts_with = "files")]
+    manifest_schema: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<(), Exit> {
+        let mut out = std::io::stdout().lock();
+        if self.manifest_schema {
+            write!(out, "{}", check::manifest_schema())?;
+            return Ok(());
+        }
+        let mut faults = Vec::new();
+        for path in &self.files {
+            match check::check(path) {
+                Ok(kind) => writeln!(out, "{} is {kind} that can be used", path.display())?,
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Exit::Usage(faults.join("\nstreamtask: "))) }
+    }
+}

@@ -1,0 +1,72 @@
+//! Removing runs: `POST /api/prune`, `DELETE /api/runs/{run}`.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::body::Response;
+use super::problem::Problem;
+use super::request::{Query, invalid};
+use super::{Api, json, runs};
+use crate::model::{Amount, Retention, TaskRef, Time};
+use crate::retention::{Removal, Wish};
+
+/// `POST /api/prune`: with `older_than` or `keep` by these, else by what each task's
+/// manifest says; with `dry_run=true` nothing is removed, only counted.
+pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Pruned<'a> {
+        dry_run: bool,
+        #[serde(flatten)]
+        in_all: Amount,
+        tasks: Vec<OfTask<'a>>,
+    }
+    #[derive(Serialize)]
+    struct OfTask<'a> {
+        app: &'a str,
+        task: &'a str,
+        #[serde(flatten)]
+        amount: Amount,
+    }
+    let dry_run = query.parse("dry_run", "`true` or `false`")?.unwrap_or(false);
+    let wish = wish(query)?;
+    let report = if dry_run { api.pruner.measure(&wish).await? } else { api.pruner.prune(wish).await? };
+    let mut in_all = Amount::default();
+    report.iter().for_each(|(_, amount)| in_all += *amount);
+    let tasks = report.iter().map(|(name, amount)| {
+        let (app, task) = (name.app.as_str(), name.task.as_str());
+        OfTask { app, task, amount: *amount }
+    });
+    let tasks = tasks.collect();
+    Ok(json::response(StatusCode::OK, &Pruned { dry_run, in_all, tasks }))
+}
+
+fn wish(query: &Query) -> Result<Wish, Problem> {
+    let what = "a time with its unit, such as `7d`";
+    let max_age = match query.parse::<Time>("older_than", what)? {
+        Some(Time(None)) => return Err(invalid("older_than", "none", what)),
+        Some(Time(age)) => age,
+        None => None,
+    };
+    let max_runs = query.parse("keep", "how many ended runs of each task to keep")?;
+    let keep = Retention { max_age, max_runs, events_max_age: None };
+    let task = query
+        .get("task")
+        .map(|text| TaskRef::parse_path(text).map_err(|_| invalid("task", text, "`app/task`")));
+    Ok(Wish { task: task.transpose()?, keep: (keep != Retention::default()).then_some(keep) })
+}
+
+/// `DELETE /api/runs/{run}`.
+pub(super) async fn remove(api: &Api, id: &str) -> Result<Response, Problem> {
+    match api.pruner.remove(&runs::parse_id(id)?).await? {
+        Removal::NotFound => Err(runs::unknown(id)),
+        Removal::NotEnded(status) => {
+            let detail = format!(
+                "the run is {}, and only one that has ended can be removed; cancel it first",
+                status.as_str()
+            );
+            let problem = Problem::new(StatusCode::CONFLICT, "not-ended", detail);
+            Err(problem.with("status_of_run", status.as_str()))
+        }
+        Removal::Removed(amount) => Ok(json::response(StatusCode::OK, &amount)),
+    }
+}

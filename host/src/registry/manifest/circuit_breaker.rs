@@ -1,0 +1,45 @@
+//! `[circuit-breaker]`: a pause for a task that only fails. Without the table there is
+//! none.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Fault;
+use super::schema::TimeText;
+use crate::model::{Breaker, Time};
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(rename = "circuit-breaker")]
+pub(super) struct CircuitBreakerTable {
+    /// Attempts that failed in a row.
+    #[schemars(with = "u32", range(min = 1))]
+    failures: Option<Spanned<u32>>,
+    /// The time in which they failed.
+    #[schemars(with = "TimeText")]
+    window: Option<Spanned<Time>>,
+    /// How long no further attempt is started then.
+    #[schemars(with = "TimeText")]
+    pause: Option<Spanned<Time>>,
+}
+
+impl CircuitBreakerTable {
+    pub(super) fn apply(self, present: &mut Option<Breaker>) -> Result<(), Fault> {
+        let mut breaker = present.unwrap_or_default();
+        if let Some(failures) = self.failures {
+            if *failures.get_ref() == 0 {
+                return Err((failures.span().start, "it takes at least one failure".to_owned()));
+            }
+            breaker.failures = failures.into_inner();
+        }
+        for (set, present) in [(self.window, &mut breaker.window), (self.pause, &mut breaker.pause)] {
+            let Some(set) = set else { continue };
+            let at = set.span().start;
+            let time = set.into_inner().0.filter(|time| !time.is_zero());
+            *present = time.ok_or((at, "this time is neither 0 nor without an end".to_owned()))?;
+        }
+        *present = Some(breaker);
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! Removing what ended runs leave behind, in steps that are small beside a group of
+//! events.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::schema::{event_id, events_of};
+use super::state::{Applied, Tx};
+use super::{checkpoints, list, signals};
+use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp};
+use crate::storage::Pruned;
+
+/// Events that one step removes. Measured at 1 to 2 ms, which is less than a group of
+/// events takes, behind which everybody waits as well.
+const STEP_EVENTS: u64 = 1_000;
+/// The same in bytes of their data: each page of a large event is touched.
+const STEP_BYTES: u64 = 1 << 20;
+/// What a run without events counts for, in events: it stands in several indexes.
+const RUN_COST: u64 = 32;
+/// Pages that one step gives back to the file system, measured at 2 ms. Each is the
+/// last of the file, moved into a free place.
+const STEP_PAGES: u32 = 128;
+/// Free pages that are kept (4 MiB): the next events would only ask for them again.
+const SPARE_PAGES: u32 = 1024;
+
+/// See [`Pruning::tasks`](crate::storage::Pruning::tasks).
+pub(super) fn tasks(db: &Connection) -> rusqlite::Result<Vec<TaskRef>> {
+    let mut statement = db.prepare_cached("SELECT app, task FROM tasks ORDER BY app, task")?;
+    let rows = statement.query_and_then([], |row| {
+        list::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())
+    })?;
+    rows.collect()
+}
+
+/// The order in which the runs of a task ended is that of an index.
+const ENDED: &str = "FROM runs WHERE task = (SELECT no FROM tasks WHERE app = ?1 AND task = ?2) \
+                     AND finished_at IS NOT NULL";
+
+/// See [`Pruning::ended_beyond`](crate::storage::Pruning::ended_beyond).
+pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusqlite::Result<Option<Ending>> {
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
+    let sql = format!("SELECT finished_at, no {ENDED} ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET ?3");
+    db.prepare_cached(&sql)?
+        .query_row(params![task.app.as_str(), task.task.as_str(), newest], |row| {
+            Ok(Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? })
+        })
+        .optional()
+}
+
+/// See [`Pruning::ended`](crate::storage::Pruning::ended).
+pub(super) fn ended(
+    db: &Connection,
+    task: &TaskRef,
+    from: Ending,
+    to: Ending,
+    limit: u32,
+) -> rusqlite::Result<Vec<EndedRun>> {
+    let sql = format!(
+        "SELECT finished_at, no, id {ENDED} AND (finished_at, no) >= (?3, ?4) \
+         AND (finished_at, no) < (?5, ?6) ORDER BY finished_at, no LIMIT ?7"
+    );
+    let (app, task) = (task.app.as_str(), task.task.as_str());
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_and_then(
+        params![app, task, from.at.as_millis(), from.run, to.at.as_millis(), to.run, limit],
+        |row| {
+            let ending = Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? };
+            let id = list::parsed(2, RunId::parse(row.get_ref(2)?.as_str()?).ok())?;
+            Ok(EndedRun { key: RunKey { no: ending.run, id }, ending })
+        },
+    )?;
+    rows.collect()
+}
+
+/// See [`Pruning::measure`](crate::storage::Pruning::measure).
+pub(super) fn measure(db: &Connection, runs: &[i64], part: Part) -> rusqlite::Result<Amount> {
+    let mut amount = Amount::default();
+    for &run in runs {
+        let Some(last_seq) = last_seq_if_ended(db, run)? else { continue };
+        let (from, end) = removable(run, last_seq, part);
+        let (events, bytes): (u64, u64) = db
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(octet_length(data)), 0) FROM events WHERE id >= ?1 AND id < ?2",
+            )?
+            .query_row([from, end], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        amount += Amount { runs: 0, events, bytes };
+        if part == Part::Run {
+            amount += Amount { runs: 1, events: 0, bytes: bytes_of_row(db, run)? };
+        }
+    }
+    Ok(amount)
+}
+
+/// See [`Pruning::prune`](crate::storage::Pruning::prune).
+pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned> {
+    let mut pruned = Pruned::default();
+    let mut room = STEP_EVENTS;
+    for &run in runs {
+        // Looked at here, where nobody else writes: a run that goes on is left alone.
+        if let Some(last_seq) = last_seq_if_ended(tx.db, run)? {
+            let Some(left) = room.checked_sub(RUN_COST) else { break };
+            // The terminal event goes with the run; until then a reader finds the end.
+            let before_last = removable(run, last_seq, Part::Events);
+            let (amount, all) =
+                remove_events(tx, before_last, left, STEP_BYTES.saturating_sub(pruned.amount.bytes))?;
+            pruned.amount += amount;
+            room = left - amount.events;
+            if !all {
+                break;
+            }
+            if part == Part::Run {
+                pruned.amount += remove_run(tx, run)?;
+            }
+        }
+        pruned.done += 1;
+    }
+    Ok(Ok(pruned))
+}
+
+/// The number of its terminal event, if the run has ended.
+fn last_seq_if_ended(db: &Connection, run: i64) -> rusqlite::Result<Option<u64>> {
+    db.prepare_cached(
+        "SELECT last_seq FROM runs WHERE no = ?1 AND finished_at IS NOT NULL AND last_seq IS NOT NULL",
+    )?
+    .query_row([run], |row| row.get(0))
+    .optional()
+}
+
+/// Ids of the events that belong to the part: the first, and the one behind the last.
+fn removable(run: i64, last_seq: u64, part: Part) -> (i64, i64) {
+    let (first, end) = events_of(run);
+    match part {
+        Part::Run => (first, end),
+        Part::Events => (first, event_id(run, last_seq)),
+    }
+}
+
+/// Removes the oldest events with these ids, as many as there is room for; says
+/// whether those were all.
+fn remove_events(
+    tx: &Tx<'_>,
+    (first, end): (i64, i64),
+    rows: u64,
+    bytes: u64,
+) -> rusqlite::Result<(Amount, bool)> {
+    let mut amount = Amount::default();
+    let mut last = None;
+    let mut statement = tx.db.prepare_cached(
+        "SELECT id, octet_length(data) FROM events WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let mut found = statement.query(params![first, end, rows + 1])?;
+    let mut all = true;
+    while let Some(row) = found.next()? {
+        // One at least, however large it is, or there would never be an end.
+        if amount.events == rows || (amount.bytes >= bytes && amount.events > 0) {
+            all = false;
+            break;
+        }
+        last = Some(row.get::<_, i64>(0)?);
+        amount += Amount { runs: 0, events: 1, bytes: row.get(1)? };
+    }
+    drop(found);
+    if let Some(last) = last {
+        tx.db.prepare_cached("DELETE FROM events WHERE id >= ?1 AND id <= ?2")?.execute([first, last])?;
+    }
+    Ok((amount, all))
+}
+
+/// Removes an ended run whose other events are gone, and its terminal event.
+fn remove_run(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<Amount> {
+    let bytes = bytes_of_row(tx.db, run)?;
+    let (first, end) = events_of(run);
+    let rest: u64 = tx
+        .db
+        .prepare_cached("SELECT coalesce(sum(octet_length(data)), 0) FROM events WHERE id >= ?1 AND id < ?2")?
+        .query_row([first, end], |row| row.get(0))?;
+    let events =
+        tx.db.prepare_cached("DELETE FROM events WHERE id >= ?1 AND id < ?2")?.execute([first, end])? as u64;
+    let labels: Labels = list::by_no(tx.db, run)?.labels;
+    for (key, value) in &labels {
+        tx.db
+            .prepare_cached("DELETE FROM run_labels WHERE key = ?1 AND value = ?2 AND run = ?3")?
+            .execute(params![key, value, run])?;
+    }
+    signals::forget(tx, run)?;
+    signals::forget_parameters(tx, run)?;
+    checkpoints::delete(tx, run)?;
+    // Its number is never another run's: what is kept of it in memory would be taken for that one's.
+    tx.db.prepare_cached("UPDATE numbers SET next_run = max(next_run, ?1 + 1)")?.execute([run])?;
+    tx.db.prepare_cached("DELETE FROM runs WHERE no = ?1")?.execute([run])?;
+    Ok(Amount { runs: 1, events, bytes: bytes + rest })
+}
+
+fn bytes_of_row(db: &Connection, run: i64) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "SELECT octet_length(input) + coalesce(octet_length(final_value), 0) \
+         + coalesce(octet_length(error), 0) + coalesce(octet_length(labels), 0) FROM runs WHERE no = ?1",
+    )?
+    .query_row([run], |row| row.get(0))
+}
+
+/// See [`Pruning::without_events`](crate::storage::Pruning::without_events).
+pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Result<Ending> {
+    let to: Option<Option<i64>> = db
+        .prepare_cached("SELECT without_events_to FROM tasks WHERE app = ?1 AND task = ?2")?
+        .query_row([task.app.as_str(), task.task.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(to.flatten().map_or(Ending::FIRST, |to| Ending::from(Timestamp::from_millis(to))))
+}
+
+/// See [`Pruning::set_without_events`](crate::storage::Pruning::set_without_events).
+pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: Ending) -> Applied<()> {
+    let no = tx.task_no(task)?;
+    tx.db
+        .prepare_cached("UPDATE tasks SET without_events_to = ?2 WHERE no = ?1")?
+        .execute(params![no, to.at.as_millis()])?;
+    Ok(Ok(()))
+}
+
+/// See [`Pruning::shrink`](crate::storage::Pruning::shrink).
+pub(super) fn shrink(tx: &mut Tx<'_>) -> Applied<bool> {
+    let incremental: i64 = tx.db.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    let free: u32 = tx.db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let excess = free.saturating_sub(SPARE_PAGES);
+    if incremental != super::schema::INCREMENTAL {
+        return Ok(Ok(false));
+    }
+    if excess > 0 {
+        // Each row is a page that was moved.
+        let mut statement =
+            tx.db.prepare(&format!("PRAGMA incremental_vacuum({})", excess.min(STEP_PAGES)))?;
+        let mut moved = statement.query([])?;
+        while moved.next()?.is_some() {}
+    }
+    let more = excess > STEP_PAGES;
+    // The file itself gets shorter when the write-ahead log is copied into it.
+    tx.state.checkpoint_wanted |= excess > 0 && !more;
+    Ok(Ok(more))
+}
