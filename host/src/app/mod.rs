@@ -58,9 +58,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::engine::{self, Allocation, Engine};
 use crate::event_log::EventLog;
+use crate::files::Files;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
-use crate::registry::{FolderError, Registry};
+use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::scheduler::{self, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
@@ -154,6 +155,7 @@ struct Foundation {
     storage: Arc<dyn Storage>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
+    files: Arc<Files>,
 }
 
 /// What blocks: opening files, and reserving address space.
@@ -167,8 +169,16 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         max_instances: config.max_running,
         threads: config.guest_threads,
     })?);
-    let registry = Registry::open(&config.tasks, Arc::clone(&engine), config.limits)?;
-    Ok(Foundation { storage, engine, registry })
+    let grants = GrantPolicy {
+        kinds: config.grants.clone(),
+        max_files_bytes: config.max_files_bytes,
+        data: config.data.clone(),
+        tasks: config.tasks.clone(),
+    };
+    let ceilings = Ceilings { limits: config.limits, grants };
+    let registry = Registry::open(&config.tasks, Arc::clone(&engine), ceilings)?;
+    let files = Arc::new(Files::new(config.data.join("files")));
+    Ok(Foundation { storage, engine, registry, files })
 }
 
 /// All rooms of a host, put together.
@@ -185,7 +195,7 @@ impl Rooms {
     async fn build(
         config: Config,
         address: SocketAddr,
-        Foundation { storage, engine, registry }: Foundation,
+        Foundation { storage, engine, registry, files }: Foundation,
     ) -> Result<Self, LaunchError> {
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
@@ -202,6 +212,7 @@ impl Rooms {
             log: Arc::clone(&log),
             registry: Arc::clone(&registry),
             engine,
+            files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
         let api = Arc::new(Api {
@@ -215,6 +226,7 @@ impl Rooms {
             scheduler: Arc::clone(&scheduler),
             log: Arc::clone(&log),
             storage: Arc::clone(&storage),
+            files,
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.ip().is_loopback(),

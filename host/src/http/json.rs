@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::body::{Body, Response};
 use crate::model::{Json, Labels, Run, RunError, RunId, RunStatus, Timestamp, Version};
-use crate::registry::Listed;
+use crate::registry::{Grants, Listed};
 
 /// A JSON response that nobody may cache: all of it changes.
 pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
@@ -85,6 +85,8 @@ pub(super) struct TaskJson<'a> {
     description: Option<&'a str>,
     input_schema: Option<&'a serde_json::Value>,
     output_schema: Option<&'a serde_json::Value>,
+    /// What its manifest grants to it; of secrets and variables the names.
+    grants: Option<&'a Grants>,
     /// Why the file as it is now does not serve.
     problem: Option<ProblemJson>,
 }
@@ -109,6 +111,7 @@ impl<'a> From<&'a Listed> for TaskJson<'a> {
             description: task.and_then(|task| task.description()),
             input_schema: metadata.and_then(|metadata| metadata.input_schema.as_ref()),
             output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
+            grants: task.map(|task| &*task.settings.grants),
             problem: listed
                 .problem
                 .as_ref()

@@ -10,7 +10,7 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, cors, health, runs, signals, start, stream, tasks};
+use super::{Api, cors, files, health, runs, signals, start, stream, tasks};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
@@ -30,6 +30,8 @@ enum Resource {
     Signal,
     Parameters,
     Parameter,
+    Files,
+    File,
     Stream,
 }
 
@@ -50,6 +52,8 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs/{run}/signals/{name}", Resource::Signal),
         ("/api/runs/{run}/parameters", Resource::Parameters),
         ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
+        ("/api/runs/{run}/files", Resource::Files),
+        ("/api/runs/{run}/files/{*path}", Resource::File),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
     ];
     for (path, resource) in routes {
@@ -140,6 +144,8 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
             let body = request::body(body, MAX_SIGNAL_BYTES).await?;
             signals::set_parameter(api, part("run"), &name(part("name"))?, body).await
         }
+        Resource::Files => files::list(api, part("run")).await,
+        Resource::File => files::get(api, part("run"), part("path")).await,
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
             stream::get(api, &parts.headers, &query, path).await

@@ -19,13 +19,14 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, Limits, LoadError, Metadata, Program};
+use crate::engine::{Engine, LoadError, Metadata, Program};
 use crate::model::{Json, TaskRef, Timestamp, Version};
 
 use self::folder::{Found, TaskState};
 use self::schema::Schema;
 
-pub use manifest::{ManifestError, Settings};
+pub use crate::engine::Grants;
+pub use manifest::{Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings};
 pub use schema::InputError;
 
 /// One loaded version of a task.
@@ -123,7 +124,7 @@ pub struct Registry {
     folder: PathBuf,
     engine: Arc<Engine>,
     /// What no manifest can exceed.
-    ceilings: Limits,
+    ceilings: Ceilings,
     tasks: RwLock<Tasks>,
     /// Counts what was swapped in, swapped out or retired.
     changes: latest::Sender<u64>,
@@ -155,7 +156,7 @@ pub struct FolderError {
 impl Registry {
     /// For the tasks in `folder`, which must be readable. Nothing is loaded yet:
     /// that is what [`watch`](Self::watch) does.
-    pub fn open(folder: &Path, engine: Arc<Engine>, ceilings: Limits) -> Result<Arc<Self>, FolderError> {
+    pub fn open(folder: &Path, engine: Arc<Engine>, ceilings: Ceilings) -> Result<Arc<Self>, FolderError> {
         std::fs::read_dir(folder).map_err(|source| FolderError { path: folder.to_owned(), source })?;
         Ok(Arc::new(Self {
             folder: folder.to_owned(),

@@ -209,7 +209,9 @@ fn settings(registry: &Registry, found: &Found) -> Result<Settings, Problem> {
     let ceilings = &registry.ceilings;
     let mut settings = Settings::of_host(ceilings);
     for (name, text) in folder::manifests(&registry.folder, found)? {
-        settings = settings.with(&name, &text, ceilings)?;
+        let path = registry.folder.join(&name);
+        let folder = path.parent().unwrap_or(&registry.folder);
+        settings = settings.with(&name, &text, folder, ceilings)?;
     }
     Ok(settings)
 }

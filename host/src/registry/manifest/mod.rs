@@ -1,18 +1,35 @@
 //! What the operator says of a task, in a file beside it: `counter.toml` for
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
+mod grants;
 mod limits;
+mod policy;
 mod queueing;
 mod retry;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use crate::engine::Limits;
+use crate::engine::{Grants, Limits};
 use crate::model::{OnInterrupt, Queueing, Retry};
 
+use self::grants::GrantsTable;
 use self::limits::LimitsTable;
 use self::queueing::{ConcurrencyTable, QueueTable};
 use self::retry::RetryTable;
+
+pub use policy::{GrantKind, GrantKinds, GrantPolicy};
+
+/// What no manifest can exceed.
+#[derive(Clone, Debug)]
+pub struct Ceilings {
+    /// Of each attempt.
+    pub limits: Limits,
+    /// What can be granted.
+    pub grants: GrantPolicy,
+}
 
 /// A manifest can't be used: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +52,8 @@ pub struct Settings {
     pub description: Option<String>,
     /// For each attempt.
     pub limits: Limits,
+    /// What it may reach.
+    pub grants: Arc<Grants>,
     /// Runs under way at once; none: as many as the host allows of one task.
     pub max_running: Option<u32>,
     /// How runs wait.
@@ -52,6 +71,7 @@ struct Manifest {
     description: Option<String>,
     on_interrupt: Option<Interrupted>,
     limits: LimitsTable,
+    grants: GrantsTable,
     queue: QueueTable,
     concurrency: ConcurrencyTable,
     retry: RetryTable,
@@ -67,10 +87,11 @@ enum Interrupted {
 
 impl Settings {
     /// Without a manifest: all that the host allows.
-    pub fn of_host(ceilings: &Limits) -> Self {
+    pub fn of_host(ceilings: &Ceilings) -> Self {
         Self {
             description: None,
-            limits: *ceilings,
+            limits: ceilings.limits,
+            grants: Arc::default(),
             max_running: None,
             queueing: Queueing::default(),
             on_interrupt: OnInterrupt::default(),
@@ -79,8 +100,14 @@ impl Settings {
     }
 
     /// These settings with what a manifest's text says in their place. `file` names
-    /// it in errors; no limit may be above the host's own, `ceilings`.
-    pub fn with(mut self, file: &str, text: &str, ceilings: &Limits) -> Result<Self, ManifestError> {
+    /// it in errors and lies in `folder`; nothing may be above the host's own, `ceilings`.
+    pub fn with(
+        mut self,
+        file: &str,
+        text: &str,
+        folder: &Path,
+        ceilings: &Ceilings,
+    ) -> Result<Self, ManifestError> {
         let manifest: Manifest = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             error_at(file, text, at, error.message().to_owned())
@@ -89,7 +116,8 @@ impl Settings {
         self.on_interrupt = manifest.on_interrupt.map_or(self.on_interrupt, OnInterrupt::from);
         manifest
             .limits
-            .apply(&mut self.limits, ceilings)
+            .apply(&mut self.limits, &ceilings.limits)
+            .and_then(|()| manifest.grants.apply(&mut self.grants, folder, &ceilings.grants))
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))
@@ -127,8 +155,8 @@ mod tests {
     use super::*;
     use crate::model::RetryOn;
 
-    fn ceilings() -> Limits {
-        Limits {
+    fn ceilings() -> Ceilings {
+        let limits = Limits {
             memory_bytes: 64 << 20,
             deadline: Some(Duration::from_secs(60)),
             cpu: None,
@@ -138,11 +166,18 @@ mod tests {
             output_bytes: 1 << 20,
             event_bytes: 1 << 20,
             log_bytes: 1 << 20,
-        }
+        };
+        let (data, tasks) = ("/nonexistent/data".into(), "/nonexistent/tasks".into());
+        let grants = GrantPolicy { kinds: GrantKinds::default(), max_files_bytes: 1 << 30, data, tasks };
+        Ceilings { limits, grants }
     }
 
     fn settings(text: &str) -> Result<Settings, ManifestError> {
-        Settings::of_host(&ceilings()).with("x.toml", text, &ceilings())
+        settings_after(Settings::of_host(&ceilings()), text)
+    }
+
+    fn settings_after(before: Settings, text: &str) -> Result<Settings, ManifestError> {
+        before.with("x.toml", text, Path::new("/"), &ceilings())
     }
 
     #[test]
@@ -155,7 +190,7 @@ mod tests {
         assert_eq!(settings.limits.memory_bytes, 32 << 20);
         assert_eq!(settings.limits.cpu, Some(Duration::from_secs(2)));
         assert_eq!((settings.limits.events, settings.limits.events_bytes), (Some(10), Some(1024)));
-        assert_eq!(settings.limits.deadline, ceilings().deadline, "what is not set stays");
+        assert_eq!(settings.limits.deadline, ceilings().limits.deadline, "what is not set stays");
         assert_eq!(settings.max_running, Some(2));
         assert_eq!(settings.retry.attempts, 3);
         assert_eq!(settings.retry.backoff, Duration::from_millis(250));
@@ -165,8 +200,16 @@ mod tests {
     #[test]
     fn the_tasks_file_wins_over_the_apps() {
         let app = settings("[limits]\nmemory = '32MiB'\nlog = '1KiB'\n").unwrap();
-        let both = app.with("x.toml", "[limits]\nmemory = '16MiB'\n", &ceilings()).unwrap();
+        let both = settings_after(app, "[limits]\nmemory = '16MiB'\n").unwrap();
         assert_eq!((both.limits.memory_bytes, both.limits.log_bytes), (16 << 20, 1024));
+    }
+
+    #[test]
+    fn an_apps_grants_and_the_tasks_add_up() {
+        let app = settings("[grants.env]\nA = 'app'\nB = 'app'\n").unwrap();
+        let both = settings_after(app, "[grants.env]\nA = 'task'\n").unwrap();
+        let env: Vec<_> = both.grants.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["A=task", "B=app"]);
     }
 
     #[test]
@@ -186,6 +229,11 @@ mod tests {
             ("[concurrency]\nresources = ['a', '']\n", 2, 19, "1 to 128 bytes"),
             ("[queue]\npriority = 101\n", 2, 12, "-100 to 100"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
+            ("[grants]\nhttp = 1\n", 2, 8, "sequence"),
+            ("[[grants.http]]\nports = [1]\n", 1, 1, "missing field `host`"),
+            ("[[grants.http]]\nhost = 'a'\nport = 1\n", 3, 1, "unknown field"),
+            ("[[grants.http]]\nhost = 'a'\n", 1, 1, "--grants env,files,http"),
+            ("[grants.secrets]\nA = { env = 'B' }\n", 2, 5, "--grants env,files,secrets"),
             ("nonsense\n", 1, 9, "expected"),
         ];
         for (text, line, column, message) in cases {
