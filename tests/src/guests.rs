@@ -43,6 +43,11 @@ pub fn probe() -> Vec<u8> {
     read(&built("tests/guests", "probe"))
 }
 
+/// The guest that reaches for other servers, variables and files.
+pub fn reach() -> Vec<u8> {
+    read(&built("tests/guests", "reach"))
+}
+
 /// One of the Rust examples.
 pub fn example(name: &str) -> Vec<u8> {
     read(&built("example-tasks", name))
