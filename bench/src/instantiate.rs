@@ -48,6 +48,8 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
                 input,
                 host: Arc::clone(&host),
                 limits,
+                grants: Arc::default(),
+                files: None,
                 gate: Arc::default(),
             };
             let began = Instant::now();

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::engine::Limits;
 use crate::model::{Retention, Time};
+use crate::registry::GrantKinds;
 use crate::storage::sqlite::Durability;
 
 /// The configuration file that is read if it is there.
@@ -45,6 +46,10 @@ pub struct Config {
     /// How long what ended runs leave behind is kept, of tasks whose manifest does
     /// not say otherwise. By default for ever: nothing is deleted unasked.
     pub retention: Retention,
+    /// What manifests may grant to their tasks.
+    pub grants: GrantKinds,
+    /// Most bytes of output files that a manifest can grant to an attempt.
+    pub max_files_bytes: u64,
     /// Time between the wish to cancel and the end by force: enough to write a
     /// result, not enough to be waited for.
     pub cancel_grace: Duration,
@@ -87,6 +92,8 @@ impl Config {
                 log_bytes: 1 << 20,
             },
             retention: Retention::default(),
+            grants: GrantKinds::default(),
+            max_files_bytes: 1 << 30,
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
@@ -171,6 +178,13 @@ pub struct Settings {
     /// How long the events of ended runs are kept, which themselves stay [default: as long as the run]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_EVENTS_AGE")]
     pub retention_events_age: Option<Time>,
+    /// What manifests may grant to their tasks: `env`, `files`, `http`, `private`, `secrets` and `folders` with
+    /// commas between, `all`, or `none` [default: env,files]
+    #[arg(long, value_name = "KINDS", env = "STREAMTASK_GRANTS")]
+    pub grants: Option<GrantKinds>,
+    /// Most output files that a manifest can grant to one attempt [default: 1GiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_FILES")]
+    pub max_files: Option<ByteSize>,
     /// Time between the wish to cancel a run and its end by force [default: 5s]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_CANCEL_GRACE")]
     pub cancel_grace: Option<Time>,
@@ -292,6 +306,8 @@ impl Settings {
             retention_age: self.retention_age.or(other.retention_age),
             retention_runs: self.retention_runs.or(other.retention_runs),
             retention_events_age: self.retention_events_age.or(other.retention_events_age),
+            grants: self.grants.or(other.grants),
+            max_files: self.max_files.or(other.max_files),
             cancel_grace: self.cancel_grace.or(other.cancel_grace),
             drain_grace: self.drain_grace.or(other.drain_grace),
             heartbeat: self.heartbeat.or(other.heartbeat),
@@ -351,6 +367,8 @@ impl Settings {
             max_running: self.max_running.unwrap_or(default.max_running).max(1),
             max_running_per_task: self.max_running_per_task.unwrap_or(default.max_running_per_task).max(1),
             max_queued: self.max_queued.unwrap_or(default.max_queued),
+            grants: self.grants.clone().unwrap_or(default.grants),
+            max_files_bytes: self.max_files.map_or(default.max_files_bytes, |size| size.as_u64()),
             cancel_grace: bounded("cancel-grace", self.cancel_grace, default.cancel_grace)?,
             drain_grace: bounded("drain-grace", self.drain_grace, default.drain_grace)?,
             heartbeat: bounded("heartbeat", self.heartbeat, default.heartbeat)?,

@@ -22,6 +22,7 @@ pub mod event_log; // append, commit, publish; subscribers are cursors
 pub mod registry; // the tasks folder, as programs that can run
 // Floor 1
 pub mod engine; // executes guests; the only room that names wasmtime
+pub mod files; // what runs leave behind as files
 pub mod notifier; // wake-ups, which are hints
 pub mod storage; // what is kept; only storage::sqlite names rusqlite
 // Floor 0

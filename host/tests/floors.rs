@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("event_log", 2),
     ("registry", 2),
     ("engine", 1),
+    ("files", 1),
     ("notifier", 1),
     ("storage", 1),
     ("model", 0),
@@ -49,6 +50,7 @@ const APART: &[(&str, &str)] = &[
     ("event_log", "engine"),
     // Nothing of runs.
     ("registry", "storage"),
+    ("registry", "files"),
     ("registry", "notifier"),
 ];
 
@@ -58,9 +60,12 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("wasmtime_wasi", "engine/"),
     ("wasmtime_wasi_http", "engine/"),
     ("rusqlite", "storage/sqlite/"),
-    ("hyper", "http/"),
-    ("hyper_util", "http/"),
-    ("http_body_util", "http/"),
+    // Besides serving: what guests ask of other servers.
+    ("hyper", "http/ engine/outgoing/"),
+    ("hyper_util", "http/ engine/outgoing/"),
+    ("http_body_util", "http/ engine/outgoing/"),
+    ("hyper_rustls", "engine/outgoing/"),
+    ("rustls", "engine/outgoing/"),
     ("clap", "cli/ config.rs"),
     // Everywhere else, what there is to say goes to the log.
     ("print", "cli/"),

@@ -48,6 +48,11 @@ pub fn hostile() -> Vec<u8> {
     read(&built("tests/guests", "hostile"))
 }
 
+/// The guest that reaches for other servers, variables and files.
+pub fn reach() -> Vec<u8> {
+    read(&built("tests/guests", "reach"))
+}
+
 /// One of the Rust examples.
 pub fn example(name: &str) -> Vec<u8> {
     read(&built("example-tasks", name))

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod child;
+pub mod elsewhere;
 pub mod guests;
 pub mod host;
 pub mod hostile;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use api::{Api, stream_path};
 pub use child::ChildHost;
+pub use elsewhere::Elsewhere;
 pub use host::TestHost;
 pub use http::{Answer, Connection, Http2, Lines, raw};
 pub use said::Said;

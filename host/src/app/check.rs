@@ -12,7 +12,8 @@ pub fn check(path: &Path) -> Result<&'static str, String> {
         Some("toml") => {
             let text =
                 std::fs::read_to_string(path).map_err(|error| format!("can't read {name}: {error}"))?;
-            registry::check_manifest(&name, &text).map_err(|error| error.to_string())?;
+            let folder = path.parent().unwrap_or(Path::new("."));
+            registry::check_manifest(&name, &text, folder).map_err(|error| error.to_string())?;
             Ok("a manifest")
         }
         _ => Err(format!("{name} is no manifest: its name does not end with .toml")),

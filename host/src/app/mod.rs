@@ -60,9 +60,10 @@ use crate::config::Config;
 use crate::engine::{self, Allocation, Engine};
 pub(crate) use crate::engine::{COMPILE, compile_process};
 use crate::event_log::EventLog;
+use crate::files::Files;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
-use crate::registry::{FolderError, Registry, Settings};
+use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
 use crate::scheduler::{self, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
@@ -157,6 +158,7 @@ struct Foundation {
     storage: Arc<dyn Storage>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
+    files: Arc<Files>,
 }
 
 /// What blocks: opening files, and reserving address space.
@@ -171,9 +173,16 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
     })?);
-    let settings = Settings::of_host(&config.limits, config.retention);
-    let registry = Registry::open(&config.tasks, Arc::clone(&engine), settings)?;
-    Ok(Foundation { storage, engine, registry })
+    let grants = GrantPolicy {
+        kinds: config.grants.clone(),
+        max_files_bytes: config.max_files_bytes,
+        data: config.data.clone(),
+        tasks: config.tasks.clone(),
+    };
+    let ceilings = Ceilings { limits: config.limits, grants };
+    let registry = Registry::open(&config.tasks, Arc::clone(&engine), ceilings, config.retention)?;
+    let files = Arc::new(Files::new(config.data.join("files")));
+    Ok(Foundation { storage, engine, registry, files })
 }
 
 /// All rooms of a host, put together.
@@ -191,7 +200,7 @@ impl Rooms {
     async fn build(
         config: Config,
         address: SocketAddr,
-        Foundation { storage, engine, registry }: Foundation,
+        Foundation { storage, engine, registry, files }: Foundation,
     ) -> Result<Self, LaunchError> {
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
@@ -208,6 +217,7 @@ impl Rooms {
             log: Arc::clone(&log),
             registry: Arc::clone(&registry),
             engine,
+            files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
         let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log));
@@ -223,6 +233,7 @@ impl Rooms {
             pruner: Arc::clone(&pruner),
             log: Arc::clone(&log),
             storage: Arc::clone(&storage),
+            files,
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.ip().is_loopback(),

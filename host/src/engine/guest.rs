@@ -1,16 +1,22 @@
 //! One guest's side of the host: what it may reach, and its memory limit.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::filesystem::OpenFiles;
 use super::gate::Gate;
+use super::grants::{FolderGrant, Grants, Mask, OUTPUT_MOUNT, OutputFolder};
 use super::memory::MemoryLimit;
+use super::outgoing::{self, Network, Outgoing};
 use super::pace::Pace;
 use super::run::Limits;
 use super::stdio::GuestOutput;
@@ -130,17 +136,40 @@ pub(super) struct Guest {
     pub(super) pace: Option<Arc<Pace>>,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
+    /// Hides the task's secrets; none without any.
+    pub(super) mask: Option<Mask>,
+    /// What it has open of the folders that it was granted.
+    pub(super) files: OpenFiles,
     wasi: WasiCtx,
-    table: ResourceTable,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    pub(super) table: ResourceTable,
+}
+
+/// What a guest may reach.
+#[derive(Clone)]
+pub(super) struct Access {
+    pub(super) grants: Arc<Grants>,
+    /// Where its output files go, if it may have any.
+    pub(super) files: Option<OutputFolder>,
+    pub(super) network: Arc<Network>,
 }
 
 impl Guest {
-    pub(super) fn new(host: Arc<dyn GuestHost>, limits: Limits, gate: Arc<Gate>) -> Self {
+    /// Fails if a folder that it was granted can't be opened.
+    pub(super) fn new(
+        host: Arc<dyn GuestHost>,
+        limits: Limits,
+        gate: Arc<Gate>,
+        access: Access,
+    ) -> Result<Self, String> {
+        let mask = access.grants.secrets.mask().cloned();
         let pace = Pace::new(limits.event_rate, limits.event_bytes_rate).map(Arc::new);
-        let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes, pace.clone());
+        let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes, mask.clone(), pace.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self {
+        let wasi = wasi(&output, &access)?;
+        Ok(Self {
             host,
             deadline: limits.deadline.map(deadline_in),
             gate,
@@ -149,18 +178,42 @@ impl Guest {
             pace,
             memory: MemoryLimit::new(limits.memory_bytes),
             limits,
-            wasi: WasiCtxBuilder::new()
-                .stdout(output.stdout())
-                .stderr(output.stderr())
-                .max_random_size(MAX_RANDOM_BYTES)
-                // Sockets, names and files stay closed: nothing is inherited and no folder is opened.
-                .allow_tcp(false)
-                .allow_udp(false)
-                .build(),
+            wasi,
+            http: outgoing::context(),
+            mask,
+            files: OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output),
+            outgoing: Outgoing::new(access.grants, access.network, output.clone()),
             output,
             table,
-        }
+        })
     }
+}
+
+/// Sockets and names stay closed, nothing is inherited, and no folder is opened that
+/// was not granted.
+fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtx, String> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(output.stdout())
+        .stderr(output.stderr())
+        .max_random_size(MAX_RANDOM_BYTES)
+        .allow_tcp(false)
+        .allow_udp(false);
+    let Grants { env, secrets, folders, .. } = &*access.grants;
+    let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in env.chain(secrets.reveal()) {
+        wasi.env(name, value);
+    }
+    let mut open = |path: &Path, mount: &str, perms| {
+        let opened = wasi.preopened_dir(path, mount, perms);
+        opened.map(drop).map_err(|error| format!("the folder for {mount} can't be opened: {error}"))
+    };
+    for FolderGrant { path, mount, write } in folders {
+        open(path, mount, if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly })?;
+    }
+    if let Some(folder) = &access.files {
+        open(&folder.path, OUTPUT_MOUNT, FsPerms::ReadWrite)?;
+    }
+    Ok(wasi.build())
 }
 
 impl Guest {
@@ -178,5 +231,11 @@ fn deadline_in(time: Duration) -> Instant {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
     }
 }

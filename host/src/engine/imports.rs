@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::streamtask::task::types::{Error, ErrorCode};
 use super::bindings::streamtask::task::{checkpoints, children, control, events, run, types};
+use super::filesystem;
 use super::guest::Guest;
 use crate::model::{
     Channel, Content, ContentType, EventType, Json, MAX_NAME_BYTES, NewEvent, Refusal, RefusalCode,
@@ -24,6 +25,9 @@ pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Adds everything that a guest may import.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    filesystem::link(linker)?;
+    // Also for tasks that may send nothing: they load, and are told what they lack when they try.
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     types::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
     events::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
     run::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
@@ -40,14 +44,15 @@ impl types::Host for Guest {}
 impl events::Host for Guest {
     // The hot path begins here.
     async fn send_event(&mut self, event_type: String, data: String) -> Answer<()> {
-        match self.json_event(None, event_type, data) {
+        match self.json_event(None, self.masked(event_type), data) {
             Ok(event) => self.send(event).await,
             Err(refusal) => Ok(Err(refusal.into())),
         }
     }
 
     async fn send_event_on(&mut self, channel: String, event_type: String, data: String) -> Answer<()> {
-        let event = Channel::of_guest(channel).and_then(|channel| self.json_event(channel, event_type, data));
+        let event = Channel::of_guest(self.masked(channel))
+            .and_then(|channel| self.json_event(channel, self.masked(event_type), data));
         match event {
             Ok(event) => self.send(event).await,
             Err(refusal) => Ok(Err(refusal.into())),
@@ -84,7 +89,8 @@ impl Guest {
         let data = Json::parse(data).map_err(|error| {
             Refusal::new(RefusalCode::InvalidArgument, format!("the event's data is not valid JSON: {error}"))
         })?;
-        Ok(NewEvent { event_type, channel, content: Content::Json(data), time: Timestamp::now() })
+        let content = self.masked_content(Content::Json(data));
+        Ok(NewEvent { event_type, channel, content, time: Timestamp::now() })
     }
 
     fn bytes_event(
@@ -94,12 +100,27 @@ impl Guest {
         content_type: String,
         data: Vec<u8>,
     ) -> Result<NewEvent, Refusal> {
-        let channel = Channel::of_guest(channel)?;
-        let event_type = EventType::of_guest(event_type)?;
-        let content_type = ContentType::of_guest(content_type)?;
+        let channel = Channel::of_guest(self.masked(channel))?;
+        let event_type = EventType::of_guest(self.masked(event_type))?;
+        let content_type = ContentType::of_guest(self.masked(content_type))?;
         self.check_size(data.len())?;
-        let content = Content::Bytes(content_type, data.into_boxed_slice());
+        let content = self.masked_content(Content::Bytes(content_type, data.into_boxed_slice()));
         Ok(NewEvent { event_type, channel, content, time: Timestamp::now() })
+    }
+
+    /// Without secrets; the same for a task that has none.
+    fn masked(&self, text: String) -> String {
+        match &self.mask {
+            None => text,
+            Some(mask) => mask.text(text),
+        }
+    }
+
+    fn masked_content(&self, content: Content) -> Content {
+        match &self.mask {
+            None => content,
+            Some(mask) => mask.content(content),
+        }
     }
 
     fn check_size(&self, len: usize) -> Result<(), Refusal> {

@@ -12,6 +12,7 @@ use wasmtime::component::types::ComponentItem;
 use super::Engine;
 use super::bindings::TaskPre;
 use super::guest::{Children, Guest, GuestHost, NewChild, RunInfo, RunLost};
+use super::outgoing::Network;
 use super::run::{self, Limits, Vacancies};
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
@@ -68,6 +69,7 @@ pub struct Metadata {
 pub struct Program {
     pub(super) pre: TaskPre<Guest>,
     pub(super) vacancies: Arc<Vacancies>,
+    pub(super) network: Arc<Network>,
     /// What this is a version of.
     pub version: Version,
     /// What it says of itself.
@@ -91,8 +93,13 @@ impl Engine {
         let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
         let pre = TaskPre::new(pre).map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
         let described = component.get_export(None, "describe").is_some();
-        let mut program =
-            Program { pre, vacancies: Arc::clone(&self.vacancies), version, metadata: Arc::default() };
+        let mut program = Program {
+            pre,
+            vacancies: Arc::clone(&self.vacancies),
+            network: Arc::clone(&self.network),
+            version,
+            metadata: Arc::default(),
+        };
         if described {
             program.metadata = Arc::new(self.describe(&program)?);
         }

@@ -4,7 +4,8 @@
 //! A [`Program`] is a version of a task, compiled and linked. It runs on threads
 //! of its own ([`Engine::spawn`]), apart from those that serve clients, and
 //! speaks to the rest of the host through [`GuestHost`] alone. It gets clocks,
-//! random numbers and a log for what it prints; nothing else.
+//! random numbers, a log for what it prints, and what its task is granted
+//! ([`Grants`]); nothing else.
 //!
 //! The only room that names wasmtime. Knows nothing of storage, of HTTP, or of
 //! what a run is beyond one call of `process`.
@@ -13,11 +14,14 @@ mod bindings;
 mod children;
 mod code;
 mod compile;
+mod filesystem;
 mod gate;
+mod grants;
 mod guest;
 mod imports;
 mod load;
 mod memory;
+mod outgoing;
 mod pace;
 mod pool;
 mod run;
@@ -35,15 +39,23 @@ use wasmtime::component::Linker;
 use self::code::CodeCache;
 use self::compile::Compiler;
 use self::guest::Guest;
+use self::outgoing::Network;
 use self::run::Vacancies;
 use self::ticker::Ticker;
 
 pub use compile::{COMMAND as COMPILE, compile_process};
 pub use gate::Gate;
+pub use grants::{
+    FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,
+    OutputFolder, SecretError, Secrets,
+};
 pub use guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 pub use load::{LoadError, Metadata, Program};
 pub use pool::Allocation;
 pub use run::{Attempt, Exit, Limits};
+
+/// Accesses to files by guests at once; more wait. What a disk can do at a time.
+const FILE_THREADS: usize = 64;
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
@@ -70,6 +82,7 @@ pub struct Engine {
     code: CodeCache,
     allocation: Allocation,
     vacancies: Arc<Vacancies>,
+    network: Arc<Network>,
     ticker: Arc<Ticker>,
     /// Executes guests. Taken when the engine is dropped.
     guests: Option<Runtime>,
@@ -90,6 +103,7 @@ impl Engine {
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.max(1))
             .thread_name("guest")
+            .max_blocking_threads(FILE_THREADS)
             .enable_time()
             .build()
             .map_err(|error| SetupError(format!("can't start threads for guests: {error}")))?;
@@ -100,6 +114,7 @@ impl Engine {
             code,
             allocation,
             vacancies: Arc::default(),
+            network: Arc::default(),
             ticker,
             guests: Some(guests),
         })

@@ -12,7 +12,8 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBackt
 
 use super::bindings::streamtask::task::types::Failure;
 use super::gate::Gate;
-use super::guest::{Guest, GuestHost, RunLost};
+use super::grants::{Grants, Mask, OutputFolder};
+use super::guest::{Access, Guest, GuestHost, RunLost};
 use super::load::Program;
 use crate::model::{ErrorKind, Json, RunError};
 
@@ -60,6 +61,10 @@ pub struct Attempt {
     pub host: Arc<dyn GuestHost>,
     /// What it may use.
     pub limits: Limits,
+    /// What it may reach.
+    pub grants: Arc<Grants>,
+    /// Where its output files go, if it is granted any.
+    pub files: Option<OutputFolder>,
     /// Holds it.
     pub gate: Arc<Gate>,
 }
@@ -78,9 +83,15 @@ pub enum Exit {
 impl Attempt {
     /// Executes the attempt. Dropping the future stops the guest wherever it is.
     pub async fn run(self) -> Exit {
-        let Program { pre, vacancies, .. } = &self.program;
+        let Program { pre, vacancies, network, .. } = &self.program;
+        let access = Access { grants: self.grants, files: self.files, network: Arc::clone(network) };
         let (called, guest) = loop {
-            let mut store = store(pre.engine(), Arc::clone(&self.host), self.limits, Arc::clone(&self.gate));
+            let host = Arc::clone(&self.host);
+            let store = store(pre.engine(), host, self.limits, Arc::clone(&self.gate), access.clone());
+            let mut store = match store {
+                Ok(store) => store,
+                Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
+            };
             let called = within_deadline(&mut store, async |store| {
                 let task = pre.instantiate_async(&mut *store).await?;
                 task.call_process(store, self.input.as_str()).await
@@ -92,13 +103,28 @@ impl Attempt {
             }
         };
         guest.output.finish().await;
-        match called {
+        let exit = match called {
             Ok(Ok(text)) => match checked_output(text, self.limits.output_bytes) {
                 Ok(json) => Exit::Output(json),
                 Err(error) => Exit::Failed(error),
             },
             Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
             Err(stop) => stop.explain(&guest),
+        };
+        match &guest.mask {
+            None => exit,
+            Some(mask) => exit.masked(mask),
+        }
+    }
+}
+
+impl Exit {
+    /// Without the secrets that it may quote.
+    fn masked(self, mask: &Mask) -> Self {
+        match self {
+            Self::Output(json) => Self::Output(mask.json(json)),
+            Self::Failed(error) => Self::Failed(mask.error(error)),
+            Self::Lost => Self::Lost,
         }
     }
 }
@@ -109,9 +135,11 @@ pub(super) async fn describe(
     host: Arc<dyn GuestHost>,
     limits: Limits,
 ) -> Result<String, RunError> {
-    let Program { pre, vacancies, .. } = program;
+    let Program { pre, vacancies, network, .. } = program;
+    let access = Access { grants: Arc::default(), files: None, network: Arc::clone(network) };
     let (called, guest) = loop {
-        let mut store = store(pre.engine(), Arc::clone(&host), limits, Arc::default());
+        let store = store(pre.engine(), Arc::clone(&host), limits, Arc::default(), access.clone());
+        let mut store = store.map_err(|message| RunError::new(ErrorKind::Internal, message))?;
         let called = within_deadline(&mut store, async |store| {
             let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
@@ -167,14 +195,15 @@ fn store(
     host: Arc<dyn GuestHost>,
     limits: Limits,
     gate: Arc<Gate>,
-) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(host, limits, gate));
+    access: Access,
+) -> Result<Store<Guest>, String> {
+    let mut store = Store::new(engine, Guest::new(host, limits, gate, access)?);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(MAX_CALL_BYTES);
     store.set_epoch_deadline(1);
     // Goes to the back of the queue, behind timers and other guests; a plain yield would come back first.
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
-    store
+    Ok(store)
 }
 
 /// Why a guest did not return.

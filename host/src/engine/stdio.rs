@@ -1,6 +1,8 @@
 //! What a guest prints, as `log` events: one for each line.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -11,6 +13,7 @@ use tokio::time::sleep_until;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::grants::Mask;
 use super::guest::GuestHost;
 use super::pace::Pace;
 use crate::model::{Content, EventType, Json, NewEvent, Timestamp};
@@ -21,6 +24,9 @@ const MAX_LINE_BYTES: usize = 8 << 10;
 const WRITE_BYTES: usize = 64 << 10;
 /// The end of stderr that is kept to explain a trap.
 const TAIL_BYTES: usize = 1 << 10;
+/// Different notes of the host that one guest's log gets. A guest that tries things
+/// must not fill its log with what it was denied.
+const MAX_NOTES: usize = 50;
 
 /// Both outputs of one guest, and the budget that they share.
 #[derive(Clone)]
@@ -28,6 +34,8 @@ pub(super) struct GuestOutput {
     inner: Arc<Mutex<Inner>>,
     host: Arc<dyn GuestHost>,
     pace: Option<Arc<Pace>>,
+    /// Hides the task's secrets; none without any.
+    mask: Option<Mask>,
 }
 
 struct Inner {
@@ -38,6 +46,8 @@ struct Inner {
     /// The unfinished lines of stdout and stderr.
     lines: [Vec<u8>; 2],
     tail: Vec<u8>,
+    /// What the host has noted.
+    notes: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,14 +58,20 @@ enum Stream {
 
 impl GuestOutput {
     /// Logs at most `budget` bytes in all; the rest is dropped, and the log says so.
-    pub(super) fn new(host: Arc<dyn GuestHost>, budget: usize, pace: Option<Arc<Pace>>) -> Self {
+    pub(super) fn new(
+        host: Arc<dyn GuestHost>,
+        budget: usize,
+        mask: Option<Mask>,
+        pace: Option<Arc<Pace>>,
+    ) -> Self {
         let inner = Inner {
             budget: Some(budget),
             waiting: VecDeque::new(),
             lines: Default::default(),
             tail: Vec::new(),
+            notes: Vec::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), host, pace }
+        Self { inner: Arc::new(Mutex::new(inner)), host, pace, mask }
     }
 
     pub(super) fn stdout(&self) -> GuestStream {
@@ -74,7 +90,7 @@ impl GuestOutput {
             for stream in [Stream::Stdout, Stream::Stderr] {
                 let line = std::mem::take(&mut inner.lines[stream as usize]);
                 if !line.is_empty() {
-                    inner.log(stream, &line);
+                    inner.log(stream.name(), self.masked(&line));
                 }
             }
         }
@@ -97,6 +113,33 @@ impl GuestOutput {
         whole.trim().to_owned()
     }
 
+    /// Says in the log what the guest was denied, and what its manifest lacks: for
+    /// where an interface has errors without words.
+    pub(super) fn deny(&self, what: &dyn Display, missing: &str) {
+        let task = &self.host.info().task.task;
+        self.note(&format!("denied: {what}: {missing} in {task}.toml"));
+    }
+
+    /// Says something in the log, once.
+    pub(super) fn note(&self, message: &str) {
+        let mut inner = self.inner.lock().expect("no panic while held");
+        if inner.notes.len() >= MAX_NOTES || inner.notes.iter().any(|noted| noted == message) {
+            return;
+        }
+        inner.notes.push(message.to_owned());
+        inner.log("host", self.masked(message.as_bytes()));
+        drop(inner);
+        self.send_waiting(self.pace.as_deref());
+    }
+
+    /// Nothing is copied without secrets.
+    fn masked<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.mask {
+            None => Cow::Borrowed(line),
+            Some(mask) => Cow::Owned(mask.bytes(line.to_vec())),
+        }
+    }
+
     fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut inner = self.inner.lock().expect("no panic while held");
         if let Stream::Stderr = stream {
@@ -108,9 +151,13 @@ impl GuestOutput {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             for piece in part.chunks(MAX_LINE_BYTES) {
                 line.extend_from_slice(piece);
-                if line.ends_with(b"\n") || line.len() >= MAX_LINE_BYTES {
-                    inner.log(stream, &line);
+                if line.ends_with(b"\n") {
+                    inner.log(stream.name(), self.masked(&line));
                     line.clear();
+                } else if line.len() >= MAX_LINE_BYTES {
+                    let cut = self.mask.as_ref().map_or(line.len(), |mask| mask.cut(&line));
+                    inner.log(stream.name(), self.masked(&line[..cut]));
+                    line.drain(..cut);
                 }
             }
         }
@@ -147,15 +194,20 @@ impl GuestOutput {
     }
 }
 
+impl Stream {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
 impl Inner {
-    fn log(&mut self, stream: Stream, line: &[u8]) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
+    fn log(&mut self, name: &str, line: Cow<'_, [u8]>) {
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(budget) = self.budget else { return };
-        let name = match stream {
-            Stream::Stdout => "stdout",
-            Stream::Stderr => "stderr",
-        };
         // A line costs at least its event, so that empty lines are bounded too.
         let cost = line.len().max(16);
         let data = if cost <= budget {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Api;
 use super::body::{Body, Response};
 use crate::model::{Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
-use crate::registry::Listed;
+use crate::registry::{Grants, Listed};
 
 /// A JSON response that nobody may cache: all of it changes.
 pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
@@ -90,6 +90,8 @@ pub(super) struct TaskJson<'a> {
     schedules: Vec<ScheduleJson<'a>>,
     /// Whether its runs are started; null if it has no circuit breaker.
     circuit: Option<Circuit>,
+    /// What its manifest grants to it; of secrets and variables the names.
+    grants: Option<&'a Grants>,
     /// Why the file as it is now does not serve.
     problem: Option<ProblemJson>,
 }
@@ -144,6 +146,7 @@ impl<'a> TaskJson<'a> {
                 .map(ScheduleJson::from)
                 .collect(),
             circuit: task.and_then(|task| api.scheduler.circuit(task)),
+            grants: task.map(|task| &*task.settings.grants),
             problem: listed
                 .problem
                 .as_ref()

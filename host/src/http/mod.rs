@@ -11,6 +11,7 @@ mod body;
 mod children;
 pub mod client;
 mod cors;
+mod files;
 mod format;
 mod health;
 mod json;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::EventLog;
+use crate::files::Files;
 use crate::registry::Registry;
 use crate::retention::Pruner;
 use crate::scheduler::Scheduler;
@@ -67,6 +69,8 @@ pub struct Api {
     pub log: Arc<EventLog>,
     /// Where runs are kept.
     pub storage: Arc<dyn Storage>,
+    /// What they leave behind as files.
+    pub files: Arc<Files>,
     /// Set when the host begins to stop.
     pub stopping: CancellationToken,
     /// Set when streams have to end, though their runs go on elsewhere or later.

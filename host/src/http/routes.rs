@@ -10,7 +10,7 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, children, cors, health, pruning, runs, signals, start, stream, tasks};
+use super::{Api, children, cors, files, health, pruning, runs, signals, start, stream, tasks};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
@@ -33,6 +33,8 @@ enum Resource {
     Parameter,
     Prune,
     ManifestSchema,
+    Files,
+    File,
     Stream,
 }
 
@@ -56,6 +58,8 @@ static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
         ("/api/prune", Resource::Prune),
         ("/schemas/manifest.json", Resource::ManifestSchema),
+        ("/api/runs/{run}/files", Resource::Files),
+        ("/api/runs/{run}/files/{*path}", Resource::File),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
     ];
     for (path, resource) in routes {
@@ -154,6 +158,8 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         }
         Resource::ManifestSchema => Ok(tasks::manifest_schema()),
         Resource::Prune => pruning::prune(api, &query).await,
+        Resource::Files => files::list(api, part("run")).await,
+        Resource::File => files::get(api, part("run"), part("path")).await,
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
             stream::get(api, &parts.headers, &query, path).await

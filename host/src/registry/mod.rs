@@ -20,12 +20,16 @@ use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadError, Metadata, Program};
-use crate::model::{Json, TaskRef, Timestamp, Version};
+use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
 
 use self::folder::{Found, TaskState};
 use self::schema::Schema;
 
-pub use manifest::{ManifestError, Settings, check as check_manifest, manifest_schema};
+pub use crate::engine::Grants;
+pub use manifest::{
+    Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, check as check_manifest,
+    manifest_schema,
+};
 pub use schema::InputError;
 
 /// One loaded version of a task.
@@ -130,7 +134,9 @@ pub struct Listed {
 pub struct Registry {
     folder: PathBuf,
     engine: Arc<Engine>,
-    /// What tasks without a manifest have, and which limits no manifest can exceed.
+    /// What no manifest can exceed.
+    ceilings: Ceilings,
+    /// What tasks without a manifest have.
     host: Settings,
     tasks: RwLock<Tasks>,
     /// Counts what was swapped in, swapped out or retired.
@@ -163,12 +169,18 @@ pub struct FolderError {
 impl Registry {
     /// For the tasks in `folder`, which must be readable. Nothing is loaded yet:
     /// that is what [`watch`](Self::watch) does.
-    pub fn open(folder: &Path, engine: Arc<Engine>, host: Settings) -> Result<Arc<Self>, FolderError> {
+    pub fn open(
+        folder: &Path,
+        engine: Arc<Engine>,
+        ceilings: Ceilings,
+        retention: Retention,
+    ) -> Result<Arc<Self>, FolderError> {
         std::fs::read_dir(folder).map_err(|source| FolderError { path: folder.to_owned(), source })?;
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
             engine,
-            host,
+            host: Settings::of_host(&ceilings, retention),
+            ceilings,
             tasks: RwLock::default(),
             changes: latest::Sender::new(0),
         }))

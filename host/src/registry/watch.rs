@@ -213,7 +213,9 @@ fn load(registry: &Registry, found: &Found) -> Option<Result<Arc<Task>, Problem>
 fn settings(registry: &Registry, found: &Found) -> Result<Settings, Problem> {
     let mut settings = registry.host.clone();
     for (name, text) in folder::manifests(&registry.folder, found)? {
-        settings = settings.with(&name, &text, &registry.host.limits)?;
+        let path = registry.folder.join(&name);
+        let folder = path.parent().unwrap_or(&registry.folder);
+        settings = settings.with(&name, &text, folder, &registry.ceilings)?;
     }
     Ok(settings)
 }

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::Engine;
 use crate::event_log::EventLog;
+use crate::files::Files;
 use crate::model::{HostId, Json, Labels, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::registry::{InputError, Registry, Task};
@@ -157,6 +158,7 @@ pub struct Scheduler {
     log: Arc<EventLog>,
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    files: Arc<Files>,
     slots: Arc<Slots>,
     /// Held while a run is held or let go on, so that its gate ends as storage says:
     /// two such wishes at once must not overtake each other in between.
@@ -188,12 +190,14 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// What executes them.
     pub engine: Arc<Engine>,
+    /// What they leave behind.
+    pub files: Arc<Files>,
 }
 
 impl Scheduler {
     /// Takes over what an earlier host left behind, then begins to claim.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
-        let Parts { storage, notifier, log, registry, engine } = parts;
+        let Parts { storage, notifier, log, registry, engine, files } = parts;
         let spare = spare(config.max_running);
         let possible = engine.allocation().max_instances().saturating_sub(spare).max(1);
         let scheduler = Arc::new(Self {
@@ -205,6 +209,7 @@ impl Scheduler {
             log,
             registry,
             engine,
+            files,
             holding: AsyncMutex::default(),
             breakers: Breakers::default(),
             controls: Mutex::default(),

@@ -1,20 +1,23 @@
 //! One attempt, from claimed to ended.
 
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
 use super::mailbox::Mailbox;
 use super::run_host::{RunHost, STORAGE_PAUSE};
 use super::slots::Slot;
-use crate::engine::{Attempt, Exit, Gate, RunInfo};
+use crate::engine::{Attempt, Exit, Gate, OutputFolder, RunInfo};
 use crate::event_log::RunLog;
-use crate::model::{ErrorKind, NewEvent, OnInterrupt, Outcome, Retry, RunError, Timestamp};
+use crate::files::Prepared;
+use crate::model::{ErrorKind, NewEvent, OnInterrupt, Outcome, Retry, RunError, RunId, Timestamp};
 use crate::notifier::Topic;
 use crate::registry::Task;
 use crate::storage::{Claimed, StorageError};
@@ -96,11 +99,13 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         control: Arc::clone(&control),
         has_checkpoint: AtomicBool::new(claimed.has_checkpoint),
     });
-    let attempt = Attempt {
+    let mut attempt = Attempt {
         program: task.program.clone(),
         input: claimed.run.input,
         host: Arc::clone(&host) as _,
         limits: task.settings.limits,
+        grants: Arc::clone(&task.settings.grants),
+        files: None,
         gate: Arc::clone(&control.gate),
     };
     let end = End {
@@ -113,8 +118,16 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         if may_have_parameters {
             running.load_parameters(&log, &control).await;
         }
-        let ended = running.execute(attempt, &control).await;
+        let has_files = attempt.grants.files.is_some();
+        let ready = if has_files { running.give_folder(&mut attempt, &id).await } else { Ok(()) };
+        let ended = match ready {
+            Ok(()) => running.execute(attempt, &control).await,
+            Err(error) => Ended::Exit(Exit::Failed(error)),
+        };
         running.note_end(&task, &control, &ended);
+        if has_files {
+            running.take_folder(&id).await;
+        }
         running.settle(&log, &host, &end, ended).await;
         running.controls.lock().expect("no panic while held").remove(&id);
         // The last that holds the slot.
@@ -140,6 +153,26 @@ impl Scheduler {
                 () = tokio::time::sleep(STORAGE_PAUSE) => {}
             }
         }
+    }
+
+    /// A folder for what the attempt leaves as files.
+    async fn give_folder(&self, attempt: &mut Attempt, id: &RunId) -> Result<(), RunError> {
+        let (files, id) = (Arc::clone(&self.files), id.clone());
+        let prepared = spawn_blocking(move || files.prepare(&id)).await;
+        let prepared = prepared.map_err(io::Error::other).and_then(|prepared| prepared).map_err(|error| {
+            let message = format!("the folder for its output files can't be made: {error}");
+            RunError::new(ErrorKind::Internal, message)
+        })?;
+        let Prepared { path, bytes, count } = prepared;
+        attempt.files = Some(OutputFolder { path, used_bytes: bytes, used_count: count });
+        Ok(())
+    }
+
+    /// A run that left nothing needs none.
+    async fn take_folder(&self, id: &RunId) {
+        let (files, id) = (Arc::clone(&self.files), id.clone());
+        // At worst an empty folder stays.
+        let _ = spawn_blocking(move || files.tidy(&id)).await;
     }
 
     /// Executes until the attempt ends or is ended. In every case the guest is

@@ -2,20 +2,26 @@
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
 mod circuit_breaker;
+mod grants;
 mod limits;
+mod policy;
 mod queueing;
 mod retention;
 mod retry;
 mod schedule;
 mod schema;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::engine::Limits;
+use crate::engine::{Grants, Limits};
 use crate::model::{Breaker, OnInterrupt, Queueing, Retention, Retry, Schedule};
 
 use self::circuit_breaker::CircuitBreakerTable;
+use self::grants::GrantsTable;
 use self::limits::LimitsTable;
 use self::queueing::{ConcurrencyTable, QueueTable};
 use self::retention::RetentionTable;
@@ -23,6 +29,17 @@ use self::retry::RetryTable;
 use self::schedule::ScheduleTable;
 
 pub use self::schema::manifest_schema;
+
+pub use policy::{GrantKind, GrantKinds, GrantPolicy};
+
+/// What no manifest can exceed.
+#[derive(Clone, Debug)]
+pub struct Ceilings {
+    /// Of each attempt.
+    pub limits: Limits,
+    /// What can be granted.
+    pub grants: GrantPolicy,
+}
 
 /// A manifest can't be used: where and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +62,8 @@ pub struct Settings {
     pub description: Option<String>,
     /// For each attempt.
     pub limits: Limits,
+    /// What it may reach.
+    pub grants: Arc<Grants>,
     /// Runs under way at once; none: as many as the host allows of one task.
     pub max_running: Option<u32>,
     /// How runs wait.
@@ -75,6 +94,8 @@ struct Manifest {
     on_interrupt: Option<Interrupted>,
     /// What an attempt may use.
     limits: LimitsTable,
+    /// What it may reach besides its own events.
+    grants: GrantsTable,
     /// Whose turn it is.
     queue: QueueTable,
     /// How many runs at once, and what only one may have.
@@ -101,10 +122,11 @@ enum Interrupted {
 
 impl Settings {
     /// Without a manifest: all that the host allows, and what it keeps.
-    pub fn of_host(ceilings: &Limits, retention: Retention) -> Self {
+    pub fn of_host(ceilings: &Ceilings, retention: Retention) -> Self {
         Self {
             description: None,
-            limits: *ceilings,
+            limits: ceilings.limits,
+            grants: Arc::default(),
             max_running: None,
             queueing: Queueing::default(),
             on_interrupt: OnInterrupt::default(),
@@ -116,8 +138,14 @@ impl Settings {
     }
 
     /// These settings with what a manifest's text says in their place. `file` names
-    /// it in errors; no limit may be above the host's own, `ceilings`.
-    pub fn with(mut self, file: &str, text: &str, ceilings: &Limits) -> Result<Self, ManifestError> {
+    /// it in errors and lies in `folder`; nothing may be above the host's own, `ceilings`.
+    pub fn with(
+        mut self,
+        file: &str,
+        text: &str,
+        folder: &Path,
+        ceilings: &Ceilings,
+    ) -> Result<Self, ManifestError> {
         let manifest: Manifest = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             error_at(file, text, at, error.message().to_owned())
@@ -126,7 +154,8 @@ impl Settings {
         self.on_interrupt = manifest.on_interrupt.map_or(self.on_interrupt, OnInterrupt::from);
         manifest
             .limits
-            .apply(&mut self.limits, ceilings)
+            .apply(&mut self.limits, &ceilings.limits)
+            .and_then(|()| manifest.grants.apply(&mut self.grants, folder, &ceilings.grants))
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))
@@ -151,9 +180,9 @@ impl From<Interrupted> for OnInterrupt {
 }
 
 /// Whether a manifest's text can be used, on a host that allows everything. `file`
-/// names it in errors.
-pub fn check(file: &str, text: &str) -> Result<(), ManifestError> {
-    let everything = Limits {
+/// names it in errors and lies in `folder`.
+pub fn check(file: &str, text: &str, folder: &Path) -> Result<(), ManifestError> {
+    let limits = Limits {
         memory_bytes: usize::MAX,
         deadline: None,
         cpu: None,
@@ -166,7 +195,9 @@ pub fn check(file: &str, text: &str) -> Result<(), ManifestError> {
         event_bytes: usize::MAX,
         log_bytes: usize::MAX,
     };
-    Settings::of_host(&everything, Retention::default()).with(file, text, &everything).map(drop)
+    let everything = Ceilings { limits, grants: GrantPolicy::everything() };
+    let host = Settings::of_host(&everything, Retention::default());
+    host.with(file, text, folder, &everything).map(drop)
 }
 
 /// Where in the text, and what is wrong there.
@@ -188,8 +219,8 @@ mod tests {
     use super::*;
     use crate::model::RetryOn;
 
-    fn ceilings() -> Limits {
-        Limits {
+    fn ceilings() -> Ceilings {
+        let limits = Limits {
             memory_bytes: 64 << 20,
             deadline: Some(Duration::from_secs(60)),
             cpu: None,
@@ -201,11 +232,18 @@ mod tests {
             output_bytes: 1 << 20,
             event_bytes: 1 << 20,
             log_bytes: 1 << 20,
-        }
+        };
+        let (data, tasks) = ("/nonexistent/data".into(), "/nonexistent/tasks".into());
+        let grants = GrantPolicy { kinds: GrantKinds::default(), max_files_bytes: 1 << 30, data, tasks };
+        Ceilings { limits, grants }
     }
 
     fn settings(text: &str) -> Result<Settings, ManifestError> {
-        Settings::of_host(&ceilings(), Retention::default()).with("x.toml", text, &ceilings())
+        settings_after(Settings::of_host(&ceilings(), Retention::default()), text)
+    }
+
+    fn settings_after(before: Settings, text: &str) -> Result<Settings, ManifestError> {
+        before.with("x.toml", text, Path::new("/"), &ceilings())
     }
 
     #[test]
@@ -219,7 +257,7 @@ mod tests {
         assert_eq!(settings.limits.cpu, Some(Duration::from_secs(2)));
         assert_eq!((settings.limits.events, settings.limits.events_bytes), (Some(10), Some(1024)));
         assert_eq!((settings.limits.event_rate, settings.limits.event_bytes_rate), (Some(7), Some(2048)));
-        assert_eq!(settings.limits.deadline, ceilings().deadline, "what is not set stays");
+        assert_eq!(settings.limits.deadline, ceilings().limits.deadline, "what is not set stays");
         assert_eq!(settings.max_running, Some(2));
         assert_eq!(settings.retry.attempts, 3);
         assert_eq!(settings.retry.backoff, Duration::from_millis(250));
@@ -229,7 +267,7 @@ mod tests {
     #[test]
     fn the_tasks_file_wins_over_the_apps() {
         let app = settings("[limits]\nmemory = '32MiB'\nlog = '1KiB'\n").unwrap();
-        let both = app.with("x.toml", "[limits]\nmemory = '16MiB'\n", &ceilings()).unwrap();
+        let both = settings_after(app, "[limits]\nmemory = '16MiB'\n").unwrap();
         assert_eq!((both.limits.memory_bytes, both.limits.log_bytes), (16 << 20, 1024));
     }
 
@@ -237,12 +275,22 @@ mod tests {
     fn a_task_may_keep_more_or_less_than_the_host() {
         let host =
             Retention { max_age: Some(Duration::from_secs(60)), max_runs: Some(5), events_max_age: None };
-        let with = |text| Settings::of_host(&ceilings(), host).with("x.toml", text, &ceilings()).unwrap();
+        let with = |text| {
+            Settings::of_host(&ceilings(), host).with("x.toml", text, Path::new("/"), &ceilings()).unwrap()
+        };
         assert_eq!(with("").retention, host);
         let text = "[retention]\nmax-age = 'none'\nmax-runs = 7\nevents-max-age = '1d'\n";
         let day = Duration::from_secs(24 * 60 * 60);
         let own = Retention { max_age: None, max_runs: Some(7), events_max_age: Some(day) };
         assert_eq!(with(text).retention, own);
+    }
+
+    #[test]
+    fn an_apps_grants_and_the_tasks_add_up() {
+        let app = settings("[grants.env]\nA = 'app'\nB = 'app'\n").unwrap();
+        let both = settings_after(app, "[grants.env]\nA = 'task'\n").unwrap();
+        let env: Vec<_> = both.grants.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["A=task", "B=app"]);
     }
 
     #[test]
@@ -271,6 +319,11 @@ mod tests {
             ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
             ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
             ("[retention]\nmax-runs = -1\n", 2, 12, "-1"),
+            ("[grants]\nhttp = 1\n", 2, 8, "sequence"),
+            ("[[grants.http]]\nports = [1]\n", 1, 1, "missing field `host`"),
+            ("[[grants.http]]\nhost = 'a'\nport = 1\n", 3, 1, "unknown field"),
+            ("[[grants.http]]\nhost = 'a'\n", 1, 1, "--grants env,files,http"),
+            ("[grants.secrets]\nA = { env = 'B' }\n", 2, 5, "--grants env,files,secrets"),
             ("nonsense\n", 1, 9, "expected"),
         ];
         for (text, line, column, message) in cases {

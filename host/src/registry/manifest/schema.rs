@@ -58,6 +58,8 @@ impl JsonSchema for SizeText {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::Value;
 
     use super::*;
@@ -112,12 +114,21 @@ mod tests {
             "[retention]\nmax-runs = 'all'",
             "[circuit-breaker]\nfailures = 0",
             "limits = 1",
+            "[grants]\noutput-files = 'yes'",
+            "[[grants.http]]\nports = [80]",
+            "[[grants.http]]\nhost = 'a'\nschemes = ['ftp']",
+            "[[grants.folders]]\npath = '/'",
+            "[grants.secrets]\nA = 'plain'",
         ];
         let cases = good.iter().map(|text| (text, true)).chain(bad.iter().map(|text| (text, false)));
         for (text, valid) in cases {
             let value: Value = toml::from_str(text).unwrap();
             assert_eq!(validator.is_valid(&value), valid, "the schema: {text}");
-            assert_eq!(super::super::check("x.toml", text).is_ok(), valid, "the parser: {text}");
+            assert_eq!(
+                super::super::check("x.toml", text, Path::new("/")).is_ok(),
+                valid,
+                "the parser: {text}"
+            );
         }
     }
 

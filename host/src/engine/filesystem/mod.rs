@@ -1,0 +1,332 @@
+//! Folders that a guest was granted: `wasi:filesystem` with bounds.
+//!
+//! The library keeps a guest within its folders, whatever `..` or links it tries. What
+//! it lacks is added here: how much a guest may write below [`OUTPUT_MOUNT`], how many
+//! files it may have open, and words for what is denied. Everything else is handed on.
+
+mod quota;
+mod streams;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::filesystem::{Descriptor, File, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    self, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream, ErrorCode,
+    HostDescriptor, HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
+
+use self::quota::Quota;
+use self::streams::{Input, Output};
+use super::grants::{FilesGrant, OUTPUT_MOUNT, OutputFolder};
+use super::guest::Guest;
+use super::stdio::GuestOutput;
+
+/// Files, folders and streams of them that one guest may have open. Each is a file
+/// descriptor of the host, of which the clients need some too.
+const MAX_OPEN: usize = 256;
+
+/// Puts these in the place of the library's own.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    preopens::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    types::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// What one guest has open.
+#[derive(Default)]
+pub(super) struct OpenFiles {
+    /// Has a clone for each descriptor and stream. Made with the first.
+    counter: Option<Arc<()>>,
+    descriptors: HashMap<u32, Held>,
+    /// None without output files.
+    quota: Option<Arc<Quota>>,
+}
+
+struct Held {
+    _open: Arc<()>,
+    /// Whether it lies below [`OUTPUT_MOUNT`].
+    is_output: bool,
+}
+
+impl OpenFiles {
+    pub(super) fn new(files: Option<(FilesGrant, &OutputFolder)>, output: &GuestOutput) -> Self {
+        let quota = files.map(|(grant, folder)| Arc::new(Quota::new(grant, folder, output.clone())));
+        Self { quota, ..Self::default() }
+    }
+
+    fn open(&mut self) -> Arc<()> {
+        Arc::clone(self.counter.get_or_insert_default())
+    }
+
+    fn is_full(&self) -> bool {
+        self.counter.as_ref().is_some_and(|counter| Arc::strong_count(counter) > MAX_OPEN)
+    }
+
+    /// The quota that what is done with a descriptor counts against.
+    fn quota(&self, fd: &Resource<Descriptor>) -> Option<Arc<Quota>> {
+        self.descriptors.get(&fd.rep()).filter(|held| held.is_output).and(self.quota.clone())
+    }
+}
+
+impl Guest {
+    fn hold(&mut self, fd: &Resource<Descriptor>, is_output: bool) {
+        let held = Held { _open: self.files.open(), is_output };
+        self.files.descriptors.insert(fd.rep(), held);
+    }
+
+    fn check_open(&self) -> FsResult<()> {
+        if !self.files.is_full() {
+            return Ok(());
+        }
+        self.output.note(&format!("denied: a run may have {MAX_OPEN} files open"));
+        Err(ErrorCode::InsufficientMemory.into())
+    }
+
+    fn file(&self, fd: &Resource<Descriptor>) -> FsResult<File> {
+        match self.table.get(fd)? {
+            Descriptor::File(file) => Ok(file.clone()),
+            Descriptor::Dir(_) => Err(ErrorCode::IsDirectory.into()),
+        }
+    }
+
+    /// Says in the log why a change will be refused.
+    fn note_read_only(&self, fd: &Resource<Descriptor>, what: &str) {
+        let perms = match self.table.get(fd) {
+            Ok(Descriptor::Dir(folder)) => folder.perms,
+            Ok(Descriptor::File(file)) => file.perms,
+            Err(_) => return,
+        };
+        if perms.write_not_permitted() {
+            let what = format!("to change {what:?} in a folder that is read-only");
+            self.output.deny(&what, "add write = true to its [[grants.folders]]");
+        }
+    }
+
+    /// Before something new is made in a folder.
+    fn count_new(&self, fd: &Resource<Descriptor>, path: &str) -> FsResult<()> {
+        self.note_read_only(fd, path);
+        match self.files.quota(fd) {
+            Some(quota) => quota.take_entry(),
+            None => Ok(()),
+        }
+    }
+
+    fn output_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        position: Option<u64>,
+        stream: Resource<DynOutputStream>,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let (file, quota) = (self.file(&fd)?.file, self.files.quota(&fd));
+        let inner = self.table.delete(stream)?;
+        let open = self.files.open();
+        let bounded: DynOutputStream = Box::new(Output::new(inner, file, position, quota, open));
+        Ok(self.table.push(bounded)?)
+    }
+}
+
+impl preopens::Host for Guest {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let folders = preopens::Host::get_directories(&mut self.filesystem())?;
+        for (fd, mount) in &folders {
+            self.hold(fd, mount == OUTPUT_MOUNT);
+        }
+        Ok(folders)
+    }
+}
+
+impl types::Host for Guest {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        types::Host::filesystem_error_code(&mut self.filesystem(), error)
+    }
+}
+
+impl HostDirectoryEntryStream for Guest {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        HostDirectoryEntryStream::read_directory_entry(&mut self.filesystem(), stream).await
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        HostDirectoryEntryStream::drop(&mut self.filesystem(), stream)
+    }
+}
+
+/// Functions that the library's own are good for.
+macro_rules! hand_on {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        $(async fn $name(&mut self, fd: Resource<Descriptor>, $($argument: $type),*) -> FsResult<$answer> {
+            HostDescriptor::$name(&mut self.filesystem(), fd, $($argument),*).await
+        })*
+    };
+}
+
+impl HostDescriptor for Guest {
+    hand_on! {
+        advise(offset: u64, len: u64, advice: types::Advice) -> ();
+        sync_data() -> ();
+        sync() -> ();
+        get_flags() -> DescriptorFlags;
+        get_type() -> DescriptorType;
+        set_times(accessed: NewTimestamp, modified: NewTimestamp) -> ();
+        set_times_at(flags: PathFlags, path: String, accessed: NewTimestamp, modified: NewTimestamp) -> ();
+        read(len: u64, offset: u64) -> (Vec<u8>, bool);
+        stat() -> DescriptorStat;
+        stat_at(flags: PathFlags, path: String) -> DescriptorStat;
+        readlink_at(path: String) -> String;
+        metadata_hash() -> MetadataHashValue;
+        metadata_hash_at(flags: PathFlags, path: String) -> MetadataHashValue;
+    }
+
+    async fn is_same_object(
+        &mut self,
+        one: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        HostDescriptor::is_same_object(&mut self.filesystem(), one, other).await
+    }
+
+    async fn open_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Resource<Descriptor>> {
+        self.check_open()?;
+        let changes = open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
+        if changes || flags.contains(DescriptorFlags::WRITE) {
+            self.note_read_only(&fd, &path);
+        }
+        let folder = fd.rep();
+        if open_flags.contains(OpenFlags::CREATE)
+            && let Some(quota) = self.files.quota(&fd)
+        {
+            let there = self.stat_at(Resource::new_borrow(folder), path_flags, path.clone()).await;
+            if there.is_err() {
+                quota.take_entry()?;
+            }
+        }
+        let is_output = self.files.descriptors.get(&folder).is_some_and(|held| held.is_output);
+        let opened =
+            HostDescriptor::open_at(&mut self.filesystem(), fd, path_flags, path, open_flags, flags).await?;
+        self.hold(&opened, is_output);
+        Ok(opened)
+    }
+
+    fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
+        self.files.descriptors.remove(&fd.rep());
+        HostDescriptor::drop(&mut self.filesystem(), fd)
+    }
+
+    async fn read_directory(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
+        HostDescriptor::read_directory(&mut self.filesystem(), fd).await
+    }
+
+    async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
+        self.count_new(&fd, &path)?;
+        HostDescriptor::create_directory_at(&mut self.filesystem(), fd, path).await
+    }
+
+    async fn symlink_at(&mut self, fd: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
+        self.count_new(&fd, &path)?;
+        HostDescriptor::symlink_at(&mut self.filesystem(), fd, target, path).await
+    }
+
+    async fn link_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        flags: PathFlags,
+        path: String,
+        new_fd: Resource<Descriptor>,
+        new_path: String,
+    ) -> FsResult<()> {
+        self.count_new(&new_fd, &new_path)?;
+        HostDescriptor::link_at(&mut self.filesystem(), fd, flags, path, new_fd, new_path).await
+    }
+
+    async fn rename_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path: String,
+        new_fd: Resource<Descriptor>,
+        new_path: String,
+    ) -> FsResult<()> {
+        self.note_read_only(&fd, &path);
+        // What was below the same folder before has been counted.
+        if self.files.quota(&fd).is_none() {
+            self.count_new(&new_fd, &new_path)?;
+        }
+        HostDescriptor::rename_at(&mut self.filesystem(), fd, path, new_fd, new_path).await
+    }
+
+    async fn remove_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
+        self.note_read_only(&fd, &path);
+        HostDescriptor::remove_directory_at(&mut self.filesystem(), fd, path).await
+    }
+
+    async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
+        self.note_read_only(&fd, &path);
+        HostDescriptor::unlink_file_at(&mut self.filesystem(), fd, path).await
+    }
+
+    async fn set_size(&mut self, fd: Resource<Descriptor>, size: u64) -> FsResult<()> {
+        if let Some(quota) = self.files.quota(&fd) {
+            quota.take_growth(&self.file(&fd)?.file, Some(0), size)?;
+        }
+        HostDescriptor::set_size(&mut self.filesystem(), fd, size).await
+    }
+
+    async fn write(&mut self, fd: Resource<Descriptor>, bytes: Vec<u8>, offset: u64) -> FsResult<u64> {
+        if let Some(quota) = self.files.quota(&fd) {
+            quota.take_growth(&self.file(&fd)?.file, Some(offset), bytes.len() as u64)?;
+        }
+        HostDescriptor::write(&mut self.filesystem(), fd, bytes, offset).await
+    }
+
+    fn read_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: u64,
+    ) -> FsResult<Resource<DynInputStream>> {
+        self.check_open()?;
+        let stream = HostDescriptor::read_via_stream(&mut self.filesystem(), fd, offset)?;
+        let inner = self.table.delete(stream)?;
+        let counted: DynInputStream = Box::new(Input::new(inner, self.files.open()));
+        Ok(self.table.push(counted)?)
+    }
+
+    fn write_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: u64,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        self.check_open()?;
+        let again = Resource::new_borrow(fd.rep());
+        let stream = HostDescriptor::write_via_stream(&mut self.filesystem(), fd, offset)?;
+        self.output_stream(again, Some(offset), stream)
+    }
+
+    fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
+        self.check_open()?;
+        let again = Resource::new_borrow(fd.rep());
+        let stream = HostDescriptor::append_via_stream(&mut self.filesystem(), fd)?;
+        self.output_stream(again, None, stream)
+    }
+}

@@ -1,0 +1,61 @@
+//! How much an attempt may leave as files.
+//!
+//! Counted as files grow, before they do; what is removed or cut off is not given back.
+//! So the sum of all lengths is at no time above the limit, whatever is written at once
+//! and however files are linked: giving back would have to know when the disk does.
+
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use wasmtime_wasi::p2::FsResult;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+
+use crate::engine::grants::{FilesGrant, OutputFolder};
+use crate::engine::stdio::GuestOutput;
+
+/// What is left to one attempt.
+pub(super) struct Quota {
+    bytes_left: AtomicU64,
+    count_left: AtomicU32,
+    limits: FilesGrant,
+    output: GuestOutput,
+}
+
+impl Quota {
+    pub(super) fn new(limits: FilesGrant, folder: &OutputFolder, output: GuestOutput) -> Self {
+        Self {
+            bytes_left: limits.size.saturating_sub(folder.used_bytes).into(),
+            count_left: limits.count.saturating_sub(folder.used_count).into(),
+            limits,
+            output,
+        }
+    }
+
+    /// One more file, folder or link.
+    pub(super) fn take_entry(&self) -> FsResult<()> {
+        let less = |left: u32| left.checked_sub(1);
+        if self.count_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            return Ok(());
+        }
+        let what = format!("to make more than {} output files, folders and links", self.limits.count);
+        self.output.deny(&what, "raise output-files-count in [grants]");
+        Err(ErrorCode::InsufficientSpace.into())
+    }
+
+    /// By what a file grows if so many bytes are written from a position on; from its
+    /// end on, without one. Also a hole counts: who reads the file gets it too.
+    pub(super) fn take_growth(&self, file: &fs::File, position: Option<u64>, length: u64) -> io::Result<()> {
+        let growth = match position {
+            None => length,
+            Some(position) => position.saturating_add(length).saturating_sub(file.metadata()?.len()),
+        };
+        let less = |left: u64| left.checked_sub(growth);
+        if self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            return Ok(());
+        }
+        let what = format!("to write more than {} bytes of output files", self.limits.size);
+        self.output.deny(&what, "raise output-files-size in [grants]");
+        Err(rustix::io::Errno::NOSPC.into())
+    }
+}

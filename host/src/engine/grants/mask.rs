@@ -1,0 +1,237 @@
+//! Hides secrets in all that a guest says: its events, its log, its result, its
+//! errors.
+//!
+//! This guards against accidents: a header that is logged, an error that quotes a
+//! URL. A guest that wants to tell a secret spells it in another way, and can't be
+//! kept from it.
+
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::model::{Content, Json, RunError};
+
+/// What stands in a secret's place.
+const MASK: &str = "***";
+/// Shorter parts of a secret hide too much else.
+const MIN_PATTERN_BYTES: usize = 8;
+/// Longest spelling that is looked for. A line of the log is cut after 8 KiB, and what
+/// is looked for has to fit in.
+const MAX_PATTERN_BYTES: usize = 6 << 10;
+
+/// Finds the secrets of one task, however they are usually spelled.
+#[derive(Clone)]
+pub(in crate::engine) struct Mask(Arc<Spellings>);
+
+struct Spellings {
+    finder: AhoCorasick,
+    longest: usize,
+    replacements: Vec<&'static str>,
+}
+
+impl Mask {
+    pub(super) fn new<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
+        let mut patterns: Vec<String> = secrets.flat_map(spellings).collect();
+        patterns.sort();
+        patterns.dedup();
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&patterns)
+            .expect("a few patterns of a few KiB fit the automaton");
+        let longest = patterns.iter().map(String::len).max().unwrap_or(0);
+        Self(Arc::new(Spellings { finder, longest, replacements: vec![MASK; patterns.len()] }))
+    }
+
+    fn has_any(&self, bytes: &[u8]) -> bool {
+        self.0.finder.is_match(bytes)
+    }
+
+    /// The text without secrets.
+    pub(in crate::engine) fn text(&self, text: String) -> String {
+        if !self.has_any(text.as_bytes()) {
+            return text;
+        }
+        self.0.finder.replace_all(&text, &self.0.replacements)
+    }
+
+    /// The bytes without secrets.
+    pub(in crate::engine) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        if !self.has_any(&bytes) {
+            return bytes;
+        }
+        self.0.finder.replace_all_bytes(&bytes, &self.0.replacements)
+    }
+
+    /// The value without secrets, in strings, names of members and numbers, however
+    /// they are escaped. Everything else stays as it was written.
+    pub(in crate::engine) fn json(&self, json: Json) -> Json {
+        let text = json.as_str();
+        let (mut masked, mut rest) = (String::new(), text);
+        while let Some(token) = next_token(rest) {
+            let (before, after) = rest.split_at(token.start);
+            let (token, after) = after.split_at(token.end - token.start);
+            masked.push_str(before);
+            match self.token(token) {
+                Some(hidden) => masked.push_str(&hidden),
+                None => masked.push_str(token),
+            }
+            rest = after;
+        }
+        masked.push_str(rest);
+        if masked == text { json } else { Json::trusted(masked) }
+    }
+
+    /// What stands for a string or number that has a secret.
+    fn token(&self, token: &str) -> Option<String> {
+        if !token.starts_with('"') {
+            return self.has_any(token.as_bytes()).then(|| format!("\"{MASK}\""));
+        }
+        let plain: String = serde_json::from_str(token).ok()?;
+        self.has_any(plain.as_bytes()).then(|| Json::of(&self.text(plain)).into_string())
+    }
+
+    /// What an event carries, without secrets.
+    pub(in crate::engine) fn content(&self, content: Content) -> Content {
+        match content {
+            Content::Json(json) => Content::Json(self.json(json)),
+            Content::Bytes(kind, bytes) => {
+                Content::Bytes(kind, self.bytes(bytes.into_vec()).into_boxed_slice())
+            }
+        }
+    }
+
+    /// The error without secrets.
+    pub(in crate::engine) fn error(&self, error: RunError) -> RunError {
+        RunError {
+            message: self.text(error.message),
+            code: error.code.map(|code| self.text(code)),
+            details: error.details.map(|details| self.json(details)),
+            trace: error.trace.map(|trace| self.text(trace)),
+            ..error
+        }
+    }
+
+    /// Where to cut a text that goes on, so that no secret is cut in two.
+    pub(in crate::engine) fn cut(&self, text: &[u8]) -> usize {
+        // What comes next may complete a secret that begins in the last bytes.
+        let at = text.len().saturating_sub(self.0.longest.saturating_sub(1));
+        let across = self.0.finder.find_iter(text).find(|found| found.start() < at && found.end() > at);
+        across.map_or(at, |found| found.end())
+    }
+}
+
+/// A string with its quotes, or a number.
+fn next_token(text: &str) -> Option<std::ops::Range<usize>> {
+    let bytes = text.as_bytes();
+    let start = bytes.iter().position(|&byte| byte == b'"' || byte == b'-' || byte.is_ascii_digit())?;
+    if bytes[start] != b'"' {
+        let in_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+        let length = bytes[start..].iter().position(|&byte| !in_number(byte));
+        return Some(start..length.map_or(bytes.len(), |length| start + length));
+    }
+    let mut at = start + 1;
+    while at < bytes.len() && bytes[at] != b'"' {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    Some(start..(at + 1).min(bytes.len()))
+}
+
+/// The ways in which a value comes to be in a text.
+fn spellings(value: &str) -> Vec<String> {
+    let mut spellings = vec![value.to_owned()];
+    // A text of many lines becomes many lines of the log.
+    spellings.extend(value.lines().map(|line| line.trim().to_owned()));
+    let quoted = Json::of(value).into_string();
+    spellings.push(quoted[1..quoted.len() - 1].to_owned());
+    spellings.push(utf8_percent_encode(value, NON_ALPHANUMERIC).to_string());
+    spellings.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
+    spellings.extend(base64_spellings(value.as_bytes()));
+    spellings.retain(|spelling| (MIN_PATTERN_BYTES..=MAX_PATTERN_BYTES).contains(&spelling.len()));
+    spellings
+}
+
+/// What of Base64 depends on the value alone, wherever in the encoded text the value
+/// begins: `user:PASSWORD` of basic authentication, for one.
+fn base64_spellings(value: &[u8]) -> Vec<String> {
+    let mut spellings = Vec::new();
+    for before in 0..3 {
+        let mut bytes = vec![0; before];
+        bytes.extend_from_slice(value);
+        // Each sign stands for 6 bits; those that share bits with a neighbour are left out.
+        let first = (before * 8).div_ceil(6);
+        let last = bytes.len() * 8 / 6;
+        for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
+            spellings.push(encoded[first..last].to_owned());
+        }
+    }
+    spellings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ErrorKind;
+
+    const SECRET: &str = "sësame \"open\"";
+
+    fn mask() -> Mask {
+        Mask::new([SECRET, "12345678"].into_iter())
+    }
+
+    fn json(text: &str) -> String {
+        mask().json(Json::parse(text).unwrap()).into_string()
+    }
+
+    #[test]
+    fn a_secret_is_found_however_it_is_escaped() {
+        assert_eq!(json(r#"{"a":"x sësame \"open\" y"}"#), r#"{"a":"x *** y"}"#);
+        assert_eq!(json(r#"["s\u00ebs\u0061me \u0022open\""]"#), r#"["***"]"#);
+        assert_eq!(json(r#"{"sësame \"open\"": 1}"#), r#"{"***": 1}"#);
+        assert_eq!(json(r#"[12345678, -912345678e3, 1]"#), r#"["***", "***", 1]"#);
+        let other = r#"{ "b" : [1.0, true, null, "\\", "é"] , "a":{} }"#;
+        assert_eq!(json(other), other, "nothing else is touched");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_the_usual_encodings() {
+        for before in ["", "u", "us", "user:"] {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{before}{SECRET}!"));
+            let masked = mask().text(format!("Basic {encoded}"));
+            assert!(masked.contains("***") && masked.len() < 20, "{masked}");
+        }
+        assert_eq!(mask().text("?k=s%C3%ABsame%20%22open%22&".to_owned()), "?k=***&");
+        assert_eq!(mask().text("?k=s%C3%ABsame+%22open%22&".to_owned()), "?k=***&");
+        assert_eq!(mask().text(r#"{"k":"sësame \"open\""}"#.to_owned()), r#"{"k":"***"}"#);
+    }
+
+    #[test]
+    fn each_line_of_a_secret_is_one() {
+        let mask = Mask::new(["-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----\n"].into_iter());
+        assert_eq!(mask.text("line: MIIEvQIBADANBg".to_owned()), "line: ***");
+    }
+
+    #[test]
+    fn a_text_is_never_cut_within_a_secret() {
+        let mask = Mask::new(["0123456789abcdef"].into_iter());
+        let text = b"xxxxxxxxxxxxxxxxxxxxxxxx0123456789abcdefyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
+        for end in 1..=text.len() {
+            let cut = mask.cut(&text[..end]);
+            let parts = [&text[..cut], &text[cut..]].map(|part| mask.bytes(part.to_vec()));
+            assert!(parts.concat().windows(3).any(|part| part == b"***"), "cut at {cut} of {end}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_an_error_is_masked() {
+        let error = RunError {
+            code: Some("12345678".to_owned()),
+            details: Json::parse("[12345678]").ok(),
+            trace: Some("at 12345678".to_owned()),
+            ..RunError::new(ErrorKind::Failure, "no 12345678")
+        };
+        assert!(!format!("{:?}", mask().error(error)).contains("12345678"));
+    }
+}

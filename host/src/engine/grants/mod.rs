@@ -1,0 +1,73 @@
+//! What the operator grants to a task. Everything else is denied.
+
+mod http;
+mod mask;
+mod secrets;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+
+pub use http::{HostName, HostPattern, HttpGrant, HttpScheme};
+pub use secrets::{SecretError, Secrets};
+
+pub(super) use http::{Target, decide};
+pub(super) use mask::Mask;
+
+/// What a task is granted. Its JSON is what clients see: no value of a secret or
+/// variable, no path of the host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Grants {
+    /// Which requests it may send.
+    pub http: Vec<HttpGrant>,
+    /// Its environment variables.
+    #[serde(serialize_with = "names")]
+    pub env: BTreeMap<String, String>,
+    /// More of them, whose values are masked in all that its runs say.
+    pub secrets: Secrets,
+    /// Folders of the host that it sees.
+    pub folders: Vec<FolderGrant>,
+    /// Whether the files that it makes under [`OUTPUT_MOUNT`] are kept and served.
+    #[serde(rename = "output_files")]
+    pub files: Option<FilesGrant>,
+}
+
+/// Where a guest finds the folder for its output files.
+pub const OUTPUT_MOUNT: &str = "/output";
+
+/// A folder of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FolderGrant {
+    /// The folder, absolute.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Where the guest sees it.
+    pub mount: String,
+    /// Whether the guest may change it.
+    pub write: bool,
+}
+
+/// How much an attempt may leave as files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FilesGrant {
+    /// All files together, in bytes.
+    pub size: u64,
+    /// Files, folders and links together.
+    pub count: u32,
+}
+
+/// The folder for the output files of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputFolder {
+    /// The folder. Exists.
+    pub path: PathBuf,
+    /// What earlier attempts left there, in bytes.
+    pub used_bytes: u64,
+    /// How many files, folders and links they left.
+    pub used_count: u32,
+}
+
+fn names<S: Serializer>(env: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(env.keys())
+}

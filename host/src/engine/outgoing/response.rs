@@ -1,0 +1,104 @@
+//! A response's body, bounded in bytes and time.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use wasmtime_wasi_http::Error;
+
+use crate::engine::stdio::GuestOutput;
+
+/// What is still to come of a response.
+pub(super) struct Bounded {
+    incoming: Incoming,
+    /// Bytes that may still come.
+    left: u64,
+    limit: u64,
+    /// When it has to be over.
+    ends: Pin<Box<Sleep>>,
+    /// The guest's own limit of the time between two pieces.
+    between: Option<(Duration, Pin<Box<Sleep>>)>,
+    output: GuestOutput,
+    /// The request counts until its response is over.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Bounded {
+    pub(super) fn new(
+        incoming: Incoming,
+        limit: u64,
+        ends: Instant,
+        between: Option<Duration>,
+        output: GuestOutput,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            incoming,
+            left: limit,
+            limit,
+            ends: Box::pin(sleep_until(ends)),
+            between: between.map(|time| (time, Box::pin(sleep(time)))),
+            output,
+            _permit: permit,
+        }
+    }
+}
+
+/// The body is larger than its grant allows.
+pub(super) fn too_large(output: &GuestOutput, limit: u64) -> Error {
+    output.note(&format!(
+        "denied: a response has more than {limit} bytes: raise its max-response in [[grants.http]]"
+    ));
+    Error::HttpResponseBodySize(Some(limit))
+}
+
+impl Body for Bounded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        // First, so that a server that always has something to say can't go on for ever.
+        if this.ends.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
+        }
+        match Pin::new(&mut this.incoming).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if length > this.left {
+                    return Poll::Ready(Some(Err(too_large(&this.output, this.limit))));
+                }
+                this.left -= length;
+                if let Some((time, timer)) = &mut this.between {
+                    timer.as_mut().reset(Instant::now() + *time);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Error::HttpResponseIncomplete))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                let waited = this.between.as_mut().map(|(_, timer)| timer.as_mut().poll(context));
+                match waited {
+                    Some(Poll::Ready(())) => Poll::Ready(Some(Err(Error::ConnectionReadTimeout))),
+                    _ => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

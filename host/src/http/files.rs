@@ -1,0 +1,171 @@
+//! `/api/runs/{run}/files`: what a run left behind as files.
+//!
+//! Guests made them, so a browser must only save them: shown as a page of this host,
+//! one could do all that the host lets its own pages do.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use super::body::{Body, Response};
+use super::problem::Problem;
+use super::{Api, json, runs};
+use crate::files::{FileEntry, Files};
+use crate::model::{RunId, Timestamp};
+use crate::storage::StorageError;
+
+/// Bytes of a file that are read at once.
+const READ_BYTES: usize = 64 << 10;
+/// What stands for itself in the name of a file (RFC 8187).
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Types by the ends of names, for those that tasks commonly make. The rest is bytes.
+const TYPES: &[(&str, &str)] = &[
+    ("avif", "image/avif"),
+    ("css", "text/css; charset=utf-8"),
+    ("csv", "text/csv; charset=utf-8"),
+    ("gif", "image/gif"),
+    ("gz", "application/gzip"),
+    ("htm", "text/html; charset=utf-8"),
+    ("html", "text/html; charset=utf-8"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript; charset=utf-8"),
+    ("json", "application/json"),
+    ("jsonl", "application/x-ndjson"),
+    ("log", "text/plain; charset=utf-8"),
+    ("md", "text/markdown; charset=utf-8"),
+    ("mp3", "audio/mpeg"),
+    ("mp4", "video/mp4"),
+    ("ndjson", "application/x-ndjson"),
+    ("parquet", "application/vnd.apache.parquet"),
+    ("pdf", "application/pdf"),
+    ("png", "image/png"),
+    ("svg", "image/svg+xml"),
+    ("tar", "application/x-tar"),
+    ("tsv", "text/tab-separated-values; charset=utf-8"),
+    ("txt", "text/plain; charset=utf-8"),
+    ("wav", "audio/wav"),
+    ("webp", "image/webp"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("xml", "application/xml"),
+    ("yaml", "application/yaml"),
+    ("yml", "application/yaml"),
+    ("zip", "application/zip"),
+];
+
+/// `GET /api/runs/{run}/files`: in order of their paths.
+pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct List {
+        files: Vec<FileJson>,
+    }
+    #[derive(Serialize)]
+    struct FileJson {
+        path: String,
+        /// In bytes.
+        size: u64,
+        content_type: &'static str,
+        modified: Timestamp,
+        url: String,
+    }
+    let run = runs::find(api, id).await?.key.id;
+    let url = |path: &str| {
+        let names: Vec<String> =
+            path.split('/').map(|name| utf8_percent_encode(name, NAME).to_string()).collect();
+        format!("/api/runs/{id}/files/{}", names.join("/"))
+    };
+    let files = reading(api, move |files| files.list(&run)).await?;
+    let files = files.into_iter().map(|FileEntry { path, size, modified }| FileJson {
+        content_type: content_type(&path),
+        url: url(&path),
+        path,
+        size,
+        modified,
+    });
+    Ok(json::response(StatusCode::OK, &List { files: files.collect() }))
+}
+
+/// `GET /api/runs/{run}/files/{path}`: the path as it is listed, each name encoded.
+pub(super) async fn get(api: &Api, id: &str, path: &str) -> Result<Response, Problem> {
+    let run: RunId = runs::find(api, id).await?.key.id;
+    let unknown = || Problem::not_found("unknown-file", format!("the run {id:?} has no file {path:?}"));
+    // Each name by itself: a slash that is encoded is part of a name, and no name has one.
+    let names: Result<Vec<String>, _> =
+        path.split('/').map(|name| percent_decode_str(name).decode_utf8().map(String::from)).collect();
+    let names = names.map_err(|_| unknown())?;
+    let opened = reading(api, move |files| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        files.open(&run, &names)
+    });
+    let (file, entry) = opened.await?.ok_or_else(unknown)?;
+    Ok(response(file, &entry))
+}
+
+fn response(file: File, entry: &FileEntry) -> Response {
+    let name = entry.path.rsplit('/').next().unwrap_or_default();
+    let disposition = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name, NAME));
+    let mut response = Response::new(Body::Stream(Box::pin(content(file, entry.size))));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(entry.size));
+    if let Ok(disposition) = HeaderValue::try_from(disposition) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    // For a browser that shows it all the same: without scripts, and as nobody's page.
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    // A run under way may still write it.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// As many bytes as the file had, in pieces. One that was cut off meanwhile ends the
+/// connection, so that the client sees that something is missing.
+fn content(file: File, size: u64) -> impl stream::Stream<Item = Result<Bytes, StorageError>> + Send {
+    stream::try_unfold((file, size), async |(file, left)| {
+        if left == 0 {
+            return Ok(None);
+        }
+        let (piece, file) =
+            spawn_blocking(move || piece(file, left)).await.map_err(unreadable)?.map_err(unreadable)?;
+        let left = left - piece.len() as u64;
+        Ok(Some((piece, (file, left))))
+    })
+}
+
+fn piece(mut file: File, left: u64) -> io::Result<(Bytes, File)> {
+    let mut piece = vec![0; usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES))];
+    let length = file.read(&mut piece)?;
+    if length == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    piece.truncate(length);
+    Ok((piece.into(), file))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> StorageError {
+    StorageError::Unavailable(format!("the file can't be read: {error}"))
+}
+
+async fn reading<T: Send + 'static>(
+    api: &Api,
+    read: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let files = Arc::clone(&api.files);
+    let read = spawn_blocking(move || read(&files)).await;
+    Ok(read.map_err(unreadable)?.map_err(unreadable)?)
+}
+
+fn content_type(path: &str) -> &'static str {
+    let end = path.rsplit_once('.').map_or("", |(_, end)| end);
+    let found = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end));
+    found.map_or("application/octet-stream", |(_, content_type)| content_type)
+}

@@ -1,0 +1,153 @@
+//! What the host lets manifests grant.
+//!
+//! Whoever can write into the tasks folder writes manifests too. So a manifest can't
+//! decide alone: what takes something from the host or its network has to be allowed
+//! when the host is started.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+use super::Fault;
+
+/// What the host lets manifests grant.
+#[derive(Clone, Debug)]
+pub struct GrantPolicy {
+    /// What kinds of things.
+    pub kinds: GrantKinds,
+    /// Most that `output-files-size` can say, in bytes.
+    pub max_files_bytes: u64,
+    /// Where the host keeps its data, of which no task gets to see anything.
+    pub data: PathBuf,
+    /// The tasks folder, in which no task gets to write: manifests are there.
+    pub tasks: PathBuf,
+}
+
+impl GrantPolicy {
+    /// Of a host that allows everything.
+    pub(super) fn everything() -> Self {
+        Self {
+            kinds: GrantKinds::all(),
+            max_files_bytes: u64::MAX,
+            data: PathBuf::new(),
+            tasks: PathBuf::new(),
+        }
+    }
+}
+
+/// A kind of thing that manifests can grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrantKind {
+    /// Environment variables with values from the manifest.
+    Env,
+    /// Output files.
+    Files,
+    /// Requests to public addresses.
+    Http,
+    /// Requests to addresses that are not.
+    Private,
+    /// Values from the host's own environment and files.
+    Secrets,
+    /// Folders of the host.
+    Folders,
+}
+
+impl GrantKind {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Env, Self::Files, Self::Http, Self::Private, Self::Secrets, Self::Folders];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::Files => "files",
+            Self::Http => "http",
+            Self::Private => "private",
+            Self::Secrets => "secrets",
+            Self::Folders => "folders",
+        }
+    }
+}
+
+/// Some of them. As text: names with commas between, `all`, or `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantKinds(BTreeSet<GrantKind>);
+
+impl Default for GrantKinds {
+    /// Those that take nothing from the host but room on its disk: who can write the
+    /// manifest can write the task too, and could say there what he wants.
+    fn default() -> Self {
+        Self([GrantKind::Env, GrantKind::Files].into())
+    }
+}
+
+impl GrantKinds {
+    /// Every kind.
+    pub fn all() -> Self {
+        Self(GrantKind::ALL.into())
+    }
+
+    pub(super) fn check(&self, kind: GrantKind, at: usize) -> Result<(), Fault> {
+        if self.0.contains(&kind) {
+            return Ok(());
+        }
+        let all: Vec<&str> = self.0.iter().chain([&kind]).map(|kind| kind.as_str()).collect();
+        let message = format!(
+            "this host lets no manifest grant {}; start it with --grants {} if whoever writes into the tasks \
+             folder may decide that",
+            kind.as_str(),
+            all.join(",")
+        );
+        Err((at, message))
+    }
+}
+
+impl fmt::Display for GrantKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(|kind| kind.as_str()).collect();
+        f.write_str(if names.is_empty() { "none".to_owned() } else { names.join(",") }.as_str())
+    }
+}
+
+impl FromStr for GrantKinds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => return Ok(Self::all()),
+            "none" => return Ok(Self(BTreeSet::new())),
+            _ => {}
+        }
+        let kind = |name: &str| {
+            let found = GrantKind::ALL.into_iter().find(|kind| kind.as_str() == name.trim());
+            found.ok_or_else(|| {
+                let names = GrantKind::ALL.map(GrantKind::as_str).join(", ");
+                format!("there is no grant {name:?}; there are {names}, and `all` and `none`")
+            })
+        };
+        text.split(',').map(kind).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GrantKinds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        for text in ["env,files", "none", "http,private,secrets", "env,files,http,private,secrets,folders"] {
+            assert_eq!(text.parse::<GrantKinds>().unwrap().to_string(), text);
+        }
+        assert_eq!(GrantKinds::default().to_string(), "env,files");
+        assert_eq!("all".parse(), Ok(GrantKinds::all()));
+        assert!("htpp".parse::<GrantKinds>().unwrap_err().contains("there are env, files, http"));
+    }
+}
