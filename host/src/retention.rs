@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,7 +61,7 @@ pub struct Pruner {
     storage: Arc<dyn Storage>,
     registry: Arc<Registry>,
     log: Arc<EventLog>,
-    /// One at a time: two would remove the same runs, and each would count some of them.
+    /// One at a time: two would walk the same runs, and each would count some of them.
     pruning: AsyncMutex<()>,
     /// What goes on although nobody waits for it any more.
     tasks: TaskTracker,
@@ -110,8 +110,9 @@ impl Pruner {
     pub async fn prune(self: &Arc<Self>, wish: Wish) -> Result<Report> {
         let pruner = Arc::clone(self);
         self.finish(async move {
+            let one_at_a_time = pruner.pruning.lock().await;
             let rules = pruner.rules(&wish).await?;
-            pruner.prune_by(rules).await
+            pruner.prune_by(rules, &one_at_a_time).await
         })
         .await
     }
@@ -122,11 +123,10 @@ impl Pruner {
         let Some(at) = run.finished_at else { return Ok(Removal::NotEnded(run.status)) };
         let pruner = Arc::clone(self);
         self.finish(async move {
-            let _one_at_a_time = pruner.pruning.lock().await;
             let ending = Ending { at, run: run.key.no };
             let amount = pruner.remove_part(vec![EndedRun { key: run.key, ending }], Part::Run).await?;
             pruner.shrink().await?;
-            // Someone else may have been faster.
+            // A sweep may have been faster.
             Ok(if amount.runs == 0 { Removal::NotFound } else { Removal::Removed(amount) })
         })
         .await
@@ -170,6 +170,8 @@ impl Pruner {
         if !self.registry.is_complete() {
             return Ok(Report::new());
         }
+        // Before the manifests are looked at: while it waits here, they may change.
+        let one_at_a_time = self.pruning.lock().await;
         let mut rules = self.rules(&Wish::default()).await?;
         let listed = self.registry.list();
         let has_file = |task: &TaskRef| listed.iter().any(|listed| listed.name.as_ref() == Some(task));
@@ -177,7 +179,7 @@ impl Pruner {
         rules.retain(|(task, _)| {
             has_file(task) || gone.entry(task.clone()).or_insert_with(Instant::now).elapsed() >= GONE
         });
-        self.prune_by(rules).await
+        self.prune_by(rules, &one_at_a_time).await
     }
 
     /// What is to be kept of which task; tasks of which everything is kept are left
@@ -200,19 +202,25 @@ impl Pruner {
         Ok(rules.collect())
     }
 
-    async fn prune_by(&self, rules: Vec<(TaskRef, Retention)>) -> Result<Report> {
-        let _one_at_a_time = self.pruning.lock().await;
+    async fn prune_by(
+        &self,
+        rules: Vec<(TaskRef, Retention)>,
+        _one_at_a_time: &MutexGuard<'_, ()>,
+    ) -> Result<Report> {
         let mut report = Report::new();
         for (task, keep) in rules {
             let mut amount = Amount::default();
             for range in self.ranges(&task, &keep).await? {
+                let mut removed = Amount::default();
                 let mut from = range.from;
                 while let Some(batch) = self.batch(&task, &mut from, range.to).await? {
-                    amount += self.remove_part(batch, range.part).await?;
+                    removed += self.remove_part(batch, range.part).await?;
                 }
-                if range.part == Part::Events && range.from < range.to {
+                // An empty range costs nothing to look at again; a write a minute would.
+                if range.part == Part::Events && !removed.is_zero() {
                     self.storage.set_without_events(&task, range.to).await?;
                 }
+                amount += removed;
             }
             add(&mut report, task, amount);
         }
@@ -280,7 +288,7 @@ impl Pruner {
 
     /// Removes what is kept of a run anywhere but in storage. Every run that is removed
     /// comes by here, and before it goes: if the host ends in between, the run is still
-    /// there and will come by again.
+    /// there and comes by again.
     async fn forget(&self, run: &RunKey) {
         tracing::debug!(run = %run.id, "removing a run");
     }

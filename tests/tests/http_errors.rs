@@ -109,7 +109,7 @@ async fn a_wrong_method_is_refused_with_the_right_ones() {
         (START, "GET", "POST, OPTIONS"),
         (START, "PUT", "POST, OPTIONS"),
         ("/api/runs", "POST", read),
-        (&record, "BREW", read),
+        (&record, "BREW", "GET, HEAD, DELETE, OPTIONS"),
         (&cancel, "GET", "POST, OPTIONS"),
         (stream, "POST", read),
         (stream, "TRACE", read),

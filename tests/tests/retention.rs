@@ -65,10 +65,10 @@ async fn removed_runs_are_gone_the_file_shrinks_and_live_runs_go_on() {
     let host = TestHost::with(|config| config.max_running = 2).await;
     let key = [("idempotency-key", "once")];
     let path = "/api/tasks/test/probe/runs";
-    let first = host.request(&Method::POST, path, &key, flood(30_000).to_string()).await.json();
+    let first = host.request(&Method::POST, path, &key, flood(50_000).to_string()).await.json();
     host.finished(&first).await;
     let mut ended = vec![first];
-    for events in [30_000, 30_000, 100] {
+    for events in [50_000, 50_000, 100] {
         ended.push(host.run(flood(events)).await);
     }
     let live = host.probe(json!({ "do": "until-cancelled" })).await;
@@ -77,7 +77,7 @@ async fn removed_runs_are_gone_the_file_shrinks_and_live_runs_go_on() {
     let before = size(&host.data(), "streamtask.db");
 
     let expected = prune(&host, "keep=1&dry_run=true").await;
-    assert_eq!((&expected["runs"], &expected["events"]), (&json!(3), &json!(3 * 30_002)));
+    assert_eq!((&expected["runs"], &expected["events"]), (&json!(3), &json!(3 * 50_002)));
     assert_eq!(status(&host, &ended[0]).await, 200, "a dry run removes nothing");
     let mut removed = prune(&host, "keep=1").await;
     assert_eq!(removed["dry_run"].take(), false);
@@ -93,7 +93,8 @@ async fn removed_runs_are_gone_the_file_shrinks_and_live_runs_go_on() {
     }
     let events = host.follow(&ended[3]).await.rest().await;
     assert_eq!(events.len(), 102, "what is kept is whole");
-    assert!(before > 16 << 20, "what was removed was worth it: {before}");
+    // The newest may still be in the write-ahead log.
+    assert!(before > 12 << 20, "what was removed was worth it: {before}");
     // Some free pages are kept for the next events.
     eventually("the file shrinks", || async { size(&host.data(), "streamtask.db") < 6 << 20 }).await;
     let log = size(&host.data(), "streamtask.db-wal");
@@ -215,8 +216,9 @@ async fn a_manifest_is_swept_by_and_else_the_host_decides() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_whose_manifest_nobody_can_read_loses_nothing() {
     let host = TestHost::with(|config| config.retention.max_runs = Some(0)).await;
-    manifest(&host, "[retention]\nmax-runs = 9\n");
-    eventually("the manifest", || async { prune(&host, "dry_run=true").await["runs"] == 0 }).await;
+    manifest(&host, "description = 'keeps'\n[retention]\nmax-runs = 9\n");
+    let task = async || host.get("/api/tasks/test/probe").await.json();
+    eventually("the manifest", || async { task().await["description"] == "keeps" }).await;
     host.run(json!({ "do": "echo" })).await;
     manifest(&host, "[retention]\nmax-runs = 'nine'\n");
     let host = host.stop().await.restart().await;
