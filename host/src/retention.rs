@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
+use crate::files::Files;
 use crate::model::{Amount, EndedRun, Ending, Part, Retention, RunId, RunKey, RunStatus, TaskRef, Timestamp};
 use crate::registry::Registry;
 use crate::storage::{Result, Storage, StorageError};
@@ -61,6 +62,7 @@ pub struct Pruner {
     storage: Arc<dyn Storage>,
     registry: Arc<Registry>,
     log: Arc<EventLog>,
+    files: Arc<Files>,
     /// One at a time: two would walk the same runs, and each would count some of them.
     pruning: AsyncMutex<()>,
     /// What goes on although nobody waits for it any more.
@@ -70,11 +72,17 @@ pub struct Pruner {
 
 impl Pruner {
     /// Begins to sweep.
-    pub fn start(storage: Arc<dyn Storage>, registry: Arc<Registry>, log: Arc<EventLog>) -> Arc<Self> {
+    pub fn start(
+        storage: Arc<dyn Storage>,
+        registry: Arc<Registry>,
+        log: Arc<EventLog>,
+        files: Arc<Files>,
+    ) -> Arc<Self> {
         let pruner = Arc::new(Self {
             storage,
             registry,
             log,
+            files,
             pruning: AsyncMutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -291,6 +299,11 @@ impl Pruner {
     /// there and comes by again.
     async fn forget(&self, run: &RunKey) {
         tracing::debug!(run = %run.id, "removing a run");
+        let (files, id) = (Arc::clone(&self.files), run.id.clone());
+        let removed = tokio::task::spawn_blocking(move || files.remove(&id)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(run = %run.id, %error, "the output files of a run could not be removed");
+        }
     }
 
     async fn shrink(&self) -> Result<()> {

@@ -129,4 +129,7 @@ async fn what_cannot_be_started_or_waited_for_is_an_error_to_the_guest() {
     assert_eq!(codes, ["not-found", "denied", "invalid-argument", "invalid-argument", "invalid-argument"]);
     assert!(run["final_value"][1]["message"].as_str().unwrap().contains("[grants]"), "{run}");
     assert!(stranger["parent"].is_null());
+    host.manifest("[grants]\nstart = ['other/*']\n").await;
+    let run = host.run(children(json!([{ "task": "other/probe", "input": { "do": "echo" } }]))).await;
+    assert!(run["final_value"][0]["outcome"]["completed"].is_string(), "{run}");
 }

@@ -220,7 +220,8 @@ impl Rooms {
             files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
-        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log));
+        let pruner =
+            Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log), Arc::clone(&files));
         let api = Arc::new(Api {
             config: http::Config {
                 max_input_bytes: config.limits.input_bytes,

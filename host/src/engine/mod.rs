@@ -47,7 +47,7 @@ pub use compile::{COMMAND as COMPILE, compile_process};
 pub use gate::Gate;
 pub use grants::{
     FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,
-    OutputFolder, SecretError, Secrets,
+    OutputFolder, SecretError, Secrets, TaskPattern,
 };
 pub use guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 pub use load::{LoadError, Metadata, Program};

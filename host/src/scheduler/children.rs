@@ -23,9 +23,12 @@ const BATCH: u32 = 256;
 #[async_trait]
 impl Children for RunHost {
     async fn start_child(&self, child: NewChild) -> Result<String, Refusal> {
-        if child.task.app != self.info.task.app {
-            let message =
-                format!("the task {} is of another app; add `start = [\"{0}\"]` to [grants]", child.task);
+        let granted = |task| self.grants.start.iter().any(|tasks| tasks.is_for(task));
+        if child.task.app != self.info.task.app && !granted(&child.task) {
+            let message = format!(
+                "the task {} is of another app; add start = [\"{0}\"] to [grants] in {1}.toml",
+                child.task, self.info.task.task
+            );
             return Err(Refusal::new(RefusalCode::Denied, message));
         }
         self.has_children.store(true, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Scheduler;
 use super::runner::Control;
 use super::slots::Slot;
-use crate::engine::{GuestHost, RunInfo, RunLost};
+use crate::engine::{Grants, GuestHost, RunInfo, RunLost};
 use crate::event_log::RunLog;
 use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName};
 use crate::storage::{Storage, StorageError};
@@ -19,6 +19,8 @@ pub(super) const STORAGE_PAUSE: Duration = Duration::from_millis(250);
 /// Connects a guest with the log and the checkpoints of its run.
 pub(super) struct RunHost {
     pub(super) info: RunInfo,
+    /// What its task may reach.
+    pub(super) grants: Arc<Grants>,
     pub(super) scheduler: Arc<Scheduler>,
     /// Its run's place; left to others while it waits for them.
     pub(super) slot: Arc<Slot>,

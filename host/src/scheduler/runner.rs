@@ -84,6 +84,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
     let may_have_parameters = claimed.last_seq > 1;
     let slot = Arc::new(slot);
     let host = Arc::new(RunHost {
+        grants: Arc::clone(&task.settings.grants),
         scheduler: Arc::clone(scheduler),
         slot: Arc::clone(&slot),
         has_children: AtomicBool::new(claimed.run.attempt > 1),

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use crate::model::{AppName, TaskName, TaskRef};
+
 pub use http::{HostName, HostPattern, HttpGrant, HttpScheme};
 pub use secrets::{SecretError, Secrets};
 
@@ -28,9 +30,42 @@ pub struct Grants {
     pub secrets: Secrets,
     /// Folders of the host that it sees.
     pub folders: Vec<FolderGrant>,
+    /// Of which tasks of other apps it may start runs.
+    pub start: Vec<TaskPattern>,
     /// Whether the files that it makes under [`OUTPUT_MOUNT`] are kept and served.
     #[serde(rename = "output_files")]
     pub files: Option<FilesGrant>,
+}
+
+/// Tasks of an app: one, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPattern {
+    app: AppName,
+    /// None: all.
+    task: Option<TaskName>,
+}
+
+impl TaskPattern {
+    /// `app/task` or `app/*`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (app, task) = text.split_once('/')?;
+        let task = if task == "*" { None } else { Some(TaskName::parse(task).ok()?) };
+        Some(Self { app: AppName::parse(app).ok()?, task })
+    }
+
+    /// Whether the task is one of them.
+    pub fn is_for(&self, task: &TaskRef) -> bool {
+        self.app == task.app && self.task.as_ref().is_none_or(|name| *name == task.task)
+    }
+}
+
+impl Serialize for TaskPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.task {
+            Some(task) => serializer.collect_str(&format_args!("{}/{task}", self.app)),
+            None => serializer.collect_str(&format_args!("{}/*", self.app)),
+        }
+    }
 }
 
 /// Where a guest finds the folder for its output files.

@@ -16,7 +16,9 @@ use toml::Spanned;
 use super::Fault;
 use super::policy::{GrantKind, GrantPolicy};
 use super::schema::{SizeText, TimeText};
-use crate::engine::{FilesGrant, FolderGrant, Grants, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT};
+use crate::engine::{
+    FilesGrant, FolderGrant, Grants, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT, TaskPattern,
+};
 use crate::model::Time;
 
 /// Largest body of a response, and longest time of a request, unless a rule says
@@ -49,6 +51,9 @@ pub(super) struct GrantsTable {
     /// Folders of the host.
     #[schemars(with = "Vec<FolderTable>")]
     folders: Vec<Spanned<FolderTable>>,
+    /// Tasks of other apps of which it may start runs: `app/task` or `app/*`.
+    #[schemars(with = "Vec<String>")]
+    start: Vec<Spanned<String>>,
     /// Whether what it writes to /output is kept and served.
     #[schemars(with = "bool")]
     output_files: Option<Spanned<bool>>,
@@ -134,6 +139,12 @@ impl GrantsTable {
             policy.kinds.check(GrantKind::Files, set.span().start)?;
         }
         let mut all = Grants::clone(grants);
+        for tasks in self.start {
+            let pattern = TaskPattern::parse(tasks.get_ref());
+            let message =
+                || (tasks.span().start, "tasks are `app/task`, or `app/*` for all of an app".to_owned());
+            all.start.push(pattern.ok_or_else(message)?);
+        }
         for rule in self.http {
             all.http.push(http(rule, policy)?);
         }
