@@ -62,9 +62,7 @@ async fn a_small_file_that_becomes_huge_does_not_take_the_host_along() {
     let arena = Arena::open();
     arena.refuses("a-thousand", &laughs(3), "1001 core module instances").await;
     arena.refuses("a-million", &laughs(6), "1000001 core module instances").await;
-    let t = std::time::Instant::now();
     arena.refuses("a-billion", &laughs(9), "memory").await;
-    println!("{:?} {}", t.elapsed(), arena.host.peak_memory() >> 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,12 +157,12 @@ async fn a_bad_schema_does_not_keep_the_host_busy() {
     for (name, schema, input) in cases {
         let listed =
             arena.listed(name, &describing("", &json!({ "input_schema": schema }).to_string())).await;
-        let began = std::time::Instant::now();
         if listed["problem"].is_null() {
+            // What is answered is the schema's affair; that it is answered is the host's.
             let answer = arena.host.post(&format!("/api/tasks/test/{name}/runs"), input.to_string()).await;
-            println!("{name}: {} {:?}", answer.status, began.elapsed());
-        } else {
-            println!("{name}: {}", listed["problem"]);
+            assert!(answer.status == 202 || answer.status == 400, "{name}: {}", answer.status);
         }
     }
+    let listed = arena.listed("good", &describing("", r#"{"input_schema":{"type":"object"}}"#)).await;
+    assert!(listed["problem"].is_null(), "{listed}");
 }

@@ -1,0 +1,145 @@
+//! A bound on the work of one check. A schema comes from a guest, and ten lines of one
+//! can ask for 2^100 looks at an input: each of its parts names the next one twice.
+//!
+//! The library has no bound of its own. So each part of a schema gets one more condition,
+//! always met, which takes one look off the budget, and which unwinds the whole check
+//! when none is left. It stands first in `allOf`: what comes before that leads to other
+//! values of the input only, up to the first that does not match, so its work is bounded
+//! by the input.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+
+use jsonschema::{Keyword, ValidationError};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+/// Looks that one check may take: a few for each value of the largest input. Some 0.3 s.
+const LOOKS: u32 = 2_000_000;
+/// What the condition is called; no schema's author has a use for it.
+pub(super) const KEYWORD: &str = "x-streamtask-look";
+
+/// Keywords that have a schema under each name of the author's choice.
+const MAPS: [&str; 6] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
+/// Keywords that have values, in which a condition would be one more member.
+const VALUES: [&str; 6] = ["const", "enum", "default", "examples", "dependentRequired", "$vocabulary"];
+/// Keyword of the conditions that must all be met.
+const ALL_OF: &str = "allOf";
+/// What can't stand in a reference as it is.
+const NOT_IN_FRAGMENTS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'%').add(b'#');
+/// Keywords that lead to another part by its place.
+const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+
+thread_local! {
+    static LEFT: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The check took more looks than there are.
+pub(super) struct TooLong;
+
+/// Runs one check with a budget of its own.
+pub(super) fn within<T>(check: impl FnOnce() -> T) -> Result<T, TooLong> {
+    LEFT.set(LOOKS);
+    // A check keeps nothing that it could leave half done.
+    panic::catch_unwind(AssertUnwindSafe(check))
+        .or_else(|payload| if payload.is::<TooLong>() { Err(TooLong) } else { panic::resume_unwind(payload) })
+}
+
+/// Adds the condition to every part. Fails with the reason if a reference leads to where
+/// there is none.
+pub(super) fn arm(schema: &Value) -> Result<Value, String> {
+    let mut armed = schema.clone();
+    arm_part(&mut armed, false)?;
+    Ok(armed)
+}
+
+fn arm_part(part: &mut Value, is_map: bool) -> Result<(), String> {
+    match part {
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                let name = name.as_str();
+                if is_map {
+                    arm_part(member, false)?;
+                } else if let (true, Value::String(place)) = (REFERENCES.contains(&name), &mut *member) {
+                    *place = moved(place)?;
+                } else if !VALUES.contains(&name) {
+                    arm_part(member, MAPS.contains(&name))?;
+                }
+            }
+            if !is_map {
+                add_condition(members);
+            }
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| arm_part(item, false))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn add_condition(members: &mut Map<String, Value>) {
+    let condition = serde_json::json!({ KEYWORD: true });
+    match members.get_mut(ALL_OF) {
+        None => drop(members.insert(ALL_OF.to_owned(), Value::Array(vec![condition]))),
+        Some(Value::Array(conditions)) => conditions.insert(0, condition),
+        // No schema; building it says so.
+        Some(_) => {}
+    }
+}
+
+/// Where a reference leads now. Not into a value: that is no part of a schema, and a
+/// reference could make it one.
+fn moved(place: &str) -> Result<String, String> {
+    let Some((document, pointer)) = place.split_once('#') else { return Ok(place.to_owned()) };
+    let pointer = percent_encoding::percent_decode_str(pointer).decode_utf8_lossy();
+    let (mut moved, mut is_map, mut before) = (format!("{document}#"), false, "");
+    for (nth, name) in pointer.split('/').enumerate() {
+        if nth > 0 && !is_map && VALUES.contains(&name) {
+            return Err(format!("{place:?} leads into a value, where no schema can be"));
+        }
+        let slash = if nth == 0 { "" } else { "/" };
+        match name.parse::<usize>() {
+            Ok(index) if before == ALL_OF => moved.push_str(&format!("{slash}{}", index.saturating_add(1))),
+            _ => moved.push_str(&format!("{slash}{}", utf8_percent_encode(name, NOT_IN_FRAGMENTS))),
+        }
+        // Under a name of the author's choice, `allOf` is just a name.
+        before = if is_map { "" } else { name };
+        is_map = nth > 0 && !is_map && MAPS.contains(&name);
+    }
+    Ok(moved)
+}
+
+/// What the condition does.
+pub(super) struct Look;
+
+impl Look {
+    /// For the library's options.
+    pub(super) fn keyword<'a>(
+        _: &'a Map<String, Value>,
+        _: &'a Value,
+        _: jsonschema::paths::Location,
+    ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
+        Ok(Box::new(Self))
+    }
+
+    fn take() {
+        match LEFT.get().checked_sub(1) {
+            Some(left) => LEFT.set(left),
+            // Not a panic: nothing is wrong with the host, and nothing goes to the log.
+            None => panic::resume_unwind(Box::new(TooLong)),
+        }
+    }
+}
+
+impl<'i> Keyword<'i> for Look {
+    fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
+        Self::take();
+        Ok(())
+    }
+
+    fn is_valid(&self, _: &'i Value) -> bool {
+        Self::take();
+        true
+    }
+}
