@@ -21,9 +21,8 @@ struct Seen {
     connections: AtomicUsize,
     /// Connections that ended, by either side.
     closed: watch::Sender<usize>,
-    /// Requests to `/gather/N` that wait for others, and most that ever did at once.
+    /// Requests to `/gather/N` so far.
     gathered: watch::Sender<usize>,
-    most: AtomicUsize,
 }
 
 impl Elsewhere {
@@ -34,7 +33,7 @@ impl Elsewhere {
     /// - `/bytes/N`: so many, with a `Content-Length`
     /// - `/endless`: without one, and without an end
     /// - `/silence`, `/stall`: nothing at all; nothing after the first byte of the body
-    /// - `/gather/N`: answers N requests when all of them are there
+    /// - `/gather/N`: answers N requests when all of them are there, and the next N again
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -43,7 +42,6 @@ impl Elsewhere {
             connections: AtomicUsize::new(0),
             closed: watch::Sender::new(0),
             gathered: watch::Sender::new(0),
-            most: AtomicUsize::new(0),
         });
         let serving = Arc::clone(&seen);
         tokio::spawn(async move {
@@ -73,11 +71,6 @@ impl Elsewhere {
     /// Connections so far.
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
-    }
-
-    /// Most requests to `/gather` that waited at once.
-    pub fn most_at_once(&self) -> usize {
-        self.seen.most.load(Ordering::SeqCst)
     }
 
     /// Waits until so many connections have ended.
@@ -181,6 +174,5 @@ async fn gather(seen: &Seen, count: usize) {
         nth = *there;
     });
     let round = nth.div_ceil(count) * count;
-    seen.most.fetch_max(nth - (round - count), Ordering::SeqCst);
     let _ = gathered.wait_for(|there| *there >= round).await;
 }

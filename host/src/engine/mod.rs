@@ -7,7 +7,7 @@
 //! random numbers, a log for what it prints, and what its task is granted
 //! ([`Grants`]); nothing else.
 //!
-//! The only room that names wasmtime. Knows nothing of storage, of HTTP, or of
+//! The only room that names wasmtime. Knows nothing of storage, of how clients are served, or of
 //! what a run is beyond one call of `process`.
 
 mod bindings;

@@ -4,7 +4,8 @@
 //! responses. A stream's bytes are made here, once for all who follow a run in
 //! the same form.
 //!
-//! The only room that names hyper. Knows nothing of wasm or SQL.
+//! The only room that names hyper, besides the engine's folder for what guests ask of
+//! other servers. Knows nothing of wasm or SQL.
 
 mod accept;
 mod body;

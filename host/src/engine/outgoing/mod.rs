@@ -11,12 +11,14 @@ mod connector;
 mod network;
 mod response;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::{Method, Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
@@ -36,6 +38,9 @@ const MAX_HEADER_BYTES: usize = 16 << 10;
 type Sent = Result<(Response<WasiBody>, Transfer), Error>;
 /// What goes on after the head of the response: nothing, the client does it.
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// A place in the queue of one guest's requests.
+type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 /// One guest's way out.
 pub(super) struct Outgoing {
@@ -118,10 +123,15 @@ impl WasiHttpHooks for Outgoing {
             Err(error) => return Box::new(std::future::ready(Err(error))),
         };
         let permits = self.permits.get_or_insert_with(|| Arc::new(Semaphore::new(MAX_REQUESTS)));
+        // Asked for at once, so that requests get their turns in the order in which they were sent: a guest that
+        // waits for the first must not wait for one that was passed over.
+        let mut waiting: Waiting = Box::pin(Arc::clone(permits).acquire_owned());
+        let permit = (&mut waiting).now_or_never().and_then(Result::ok);
         let sending = Sending {
             grant,
             options: options.unwrap_or_default(),
-            permits: Arc::clone(permits),
+            permit,
+            waiting,
             network: Arc::clone(&self.network),
             output: self.output.clone(),
         };
@@ -133,7 +143,9 @@ impl WasiHttpHooks for Outgoing {
 struct Sending {
     grant: HttpGrant,
     options: RequestOptions,
-    permits: Arc<Semaphore>,
+    /// None as long as too many others are under way.
+    permit: Option<OwnedSemaphorePermit>,
+    waiting: Waiting,
     network: Arc<Network>,
     output: GuestOutput,
 }
@@ -141,8 +153,13 @@ struct Sending {
 impl Sending {
     async fn send(self, request: Request<WasiBody>) -> Sent {
         let ends = Instant::now() + self.grant.timeout;
-        let permit = timeout_at(ends, self.permits.acquire_owned()).await;
-        let permit = permit.ok().and_then(Result::ok).ok_or(Error::ConnectionLimitReached)?;
+        let permit = match self.permit {
+            Some(permit) => permit,
+            None => {
+                let permit = timeout_at(ends, self.waiting).await;
+                permit.ok().and_then(Result::ok).ok_or(Error::ConnectionLimitReached)?
+            }
+        };
         // The guest's own limits can only make it shorter.
         let head_ends = match (self.options.connect_timeout, self.options.first_byte_timeout) {
             (connect, Some(first)) => {

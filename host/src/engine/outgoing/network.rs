@@ -20,7 +20,7 @@ use super::connector::{Checked, ConnectError, Timed};
 const IDLE_CONNECTIONS: usize = 8;
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Most bytes of a response's head, and of its body that are read ahead.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 32 << 10;
 /// Lookups at once; a name server that does not answer holds a thread each.
 const LOOKUP_THREADS: usize = 32;
 

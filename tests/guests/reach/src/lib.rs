@@ -56,16 +56,16 @@ fn answer(result: Result<Value, ErrorCode>) -> Value {
     result.unwrap_or_else(|error| json!({ "error": format!("{error:?}") }))
 }
 
-/// `{"url", "method"?, "body"?, "first_byte_ms"?}`, the URL as simple as
-/// `scheme://authority/path`.
+/// `{"url", "method"?, "body"?, "authorization_env"?, "first_byte_ms"?}`, the URL as
+/// simple as `scheme://authority/path`.
 fn fetch(input: &Value) -> Result<Value, ErrorCode> {
     receive(send(input)?)
 }
 
 fn send(input: &Value) -> Result<FutureIncomingResponse, ErrorCode> {
     let headers = Fields::new();
-    if let Some(authorization) = input["authorization"].as_str() {
-        headers.set("authorization", &[authorization.as_bytes().to_vec()]).expect("a header");
+    if let Ok(authorization) = std::env::var(text(input, "authorization_env")) {
+        headers.set("authorization", &[authorization.into_bytes()]).expect("a header");
     }
     let request = OutgoingRequest::new(headers);
     let (scheme, rest) = text(input, "url").split_once("://").unwrap_or_default();
@@ -115,9 +115,8 @@ fn receive(response: FutureIncomingResponse) -> Result<Value, ErrorCode> {
             Err(wasip2::io::streams::StreamError::Closed) => break,
             Err(wasip2::io::streams::StreamError::LastOperationFailed(error)) => {
                 let code = wasip2::http::types::http_error_code(&error);
-                return Ok(
-                    json!({ "error": format!("{:?}", code.expect("an error of HTTP")), "received": content.len() }),
-                );
+                let code = code.map_or_else(|| error.to_debug_string(), |code| format!("{code:?}"));
+                return Ok(json!({ "error": code, "received": content.len() }));
             }
         }
     }
