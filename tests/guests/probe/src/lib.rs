@@ -295,7 +295,9 @@ fn start_children(input: &Value) -> Result<String, Failure> {
                 let (at, _) = waiting.remove(at as usize);
                 answers[at]["outcome"] = match outcome {
                     children::Outcome::Completed(value) => json!({ "completed": value }),
-                    children::Outcome::Failed(error) => json!({ "failed": [error.kind, error.message, error.code] }),
+                    children::Outcome::Failed(error) => {
+                        json!({ "failed": [error.kind, error.message, error.code] })
+                    }
                     children::Outcome::Cancelled(value) => json!({ "cancelled": value }),
                 };
             }
