@@ -28,7 +28,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
                 break;
             }
             let Some(no) = oldest_queued(tx, task)? else { continue };
-            tx.dequeued(task)?;
+            tx.dequeued(task);
             claimed.push(start(tx, no, &request.owner, version)?);
             if room > 1 {
                 still_waiting.push((task, version, room - 1));
@@ -50,7 +50,7 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         .query_map([Timestamp::now().as_millis()], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for task in due {
-        tx.enqueued(task)?;
+        tx.enqueued(task);
     }
     Ok(())
 }

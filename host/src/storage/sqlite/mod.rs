@@ -224,6 +224,11 @@ impl Signals for Sqlite {
         self.writer.call(move |tx| signals::set_parameter(tx, &run, &name, &value)).await
     }
 
+    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
+        let run = run.clone();
+        self.writer.call_until_done(move |tx| signals::note(tx, &run, &event)).await
+    }
+
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
         self.readers.read(move |db| signals::parameters(db, run)).await
     }
@@ -273,6 +278,7 @@ impl Log for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{TaskRef, Version};
     use crate::storage::{Storage, conformance};
 
     #[tokio::test]
@@ -288,6 +294,49 @@ mod tests {
             }
         })
         .await;
+    }
+
+    /// What waits is counted in memory, and counted anew after each start.
+    #[tokio::test]
+    async fn the_first_thing_said_after_a_start_leaves_no_run_waiting_for_ever() {
+        let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
+        let new = || NewRun {
+            id: RunId::new(),
+            own_id: false,
+            task: task.clone(),
+            input: Json::null(),
+            labels: Default::default(),
+            idempotency_key: None,
+            created_at: Timestamp::now(),
+            max_queued: 10,
+        };
+        for first in ["cancel", "hold", "let go on"] {
+            let folder = tempfile::tempdir().unwrap();
+            let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+            let runs = [new(), new()];
+            let ids = [runs[0].id.clone(), runs[1].id.clone()];
+            for run in runs {
+                storage.submit(run, None).await.unwrap();
+            }
+            if first == "let go on" {
+                storage.hold(&ids[0], true).await.unwrap();
+            }
+            storage.close().await;
+            drop(storage);
+
+            let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+            match first {
+                "cancel" => drop(storage.cancel(&ids[0]).await.unwrap()),
+                _ => drop(storage.hold(&ids[0], first == "hold").await.unwrap()),
+            }
+            let request =
+                || ClaimRequest { owner: HostId::new(), tasks: vec![(task.clone(), version, 10)], limit: 10 };
+            let claimed = storage.claim(request()).await.unwrap();
+            assert_eq!(claimed.len(), if first == "let go on" { 2 } else { 1 }, "{first}");
+            let claimant = Claimant { owner: HostId::new(), version };
+            let next = storage.submit(new(), Some(claimant)).await.unwrap();
+            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, nobody waits: {next:?}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     if claimant.is_some() {
         return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, Fence(1), 0)?)));
     }
-    tx.enqueued(task)?;
+    tx.enqueued(task);
     events::insert(tx.db, no, 1, 0, &[NewEvent::queued()])?;
     Ok(Ok(Submitted::Queued(run)))
 }
@@ -149,7 +149,7 @@ pub(super) fn requeue(
         .query_row(params![run.no, next.as_str(), not_before.map(Timestamp::as_millis)], |row| row.get(0))?;
     if status == RunStatus::Queued.as_str() {
         let task = task_of(tx, run.no)?;
-        tx.enqueued(task)?;
+        tx.enqueued(task);
     }
     tx.released(run.no);
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
@@ -211,7 +211,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     forget(tx, run.key.no)?;
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
-        tx.dequeued(task)?;
+        tx.dequeued(task);
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }

@@ -132,17 +132,18 @@ impl Tx<'_> {
         Ok(self.state.queued.as_mut().expect("just read"))
     }
 
-    /// Notes that a run of the task began to wait.
-    pub(super) fn enqueued(&mut self, task: i64) -> rusqlite::Result<()> {
-        *self.queued()?.entry(task).or_default() += 1;
-        Ok(())
+    /// Notes that a run of the task began to wait. If nothing was counted yet, the
+    /// count will find it in its row.
+    pub(super) fn enqueued(&mut self, task: i64) {
+        if let Some(queued) = &mut self.state.queued {
+            *queued.entry(task).or_default() += 1;
+        }
     }
 
-    /// Notes that a run of the task waits no more.
-    pub(super) fn dequeued(&mut self, task: i64) -> rusqlite::Result<()> {
-        if let Some(count) = self.queued()?.get_mut(&task) {
+    /// Notes that a run of the task waits no more; the same.
+    pub(super) fn dequeued(&mut self, task: i64) {
+        if let Some(count) = self.state.queued.as_mut().and_then(|queued| queued.get_mut(&task)) {
             *count = count.saturating_sub(1);
         }
-        Ok(())
     }
 }
