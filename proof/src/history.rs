@@ -101,9 +101,9 @@ pub struct Told {
     pub stopped: bool,
     /// Whether it was asked to cancel; whether the host said that it would.
     pub cancel: Option<bool>,
-    /// Pauses and resumes that the host said yes to.
+    /// Pauses that the host said yes to at the first time of asking.
     pub pauses: u64,
-    /// The same.
+    /// The same for being let go on.
     pub resumes: u64,
     /// What the client saw at once that can't be.
     pub faults: Vec<String>,

@@ -84,9 +84,13 @@ pub async fn prove(options: Options) -> Report {
         ended_by_itself.get_or_insert(Violation::of_host(problem));
     }
 
-    let world = Arc::into_inner(world).map(World::into_history);
+    let history = match settled {
+        Ok(()) => Arc::into_inner(world).map(World::into_history),
+        // Some clients have not told what they know.
+        Err(_) => None,
+    };
     let stored = stored::read(&victim.database());
-    let mut report = match world {
+    let mut report = match history {
         Some(history) => Report::of(&history, &stored),
         None => Report::stuck(&stored),
     };

@@ -34,6 +34,8 @@ pub(crate) struct World {
 
 /// An answer.
 pub(crate) struct Answer {
+    /// Whether earlier requests got no answer.
+    pub(crate) repeated: bool,
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
@@ -84,10 +86,12 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let mut repeated = false;
         loop {
             if let Some(answer) = self.ask_once(method.clone(), path, headers, body).await {
-                return answer;
+                return Answer { repeated, ..answer };
             }
+            repeated = true;
         }
     }
 
@@ -105,7 +109,11 @@ impl World {
                 let response = connection.try_send(&method, path, headers, body.to_owned()).await.ok()?;
                 let status = response.status().as_u16();
                 let body = response.into_body().collect().await.ok()?.to_bytes();
-                Some(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+                Some(Answer {
+                    repeated: false,
+                    status,
+                    body: serde_json::from_slice(&body).unwrap_or_default(),
+                })
             };
             match tokio::time::timeout(ANSWER, asked).await {
                 Ok(Some(answer)) if answer.status == 503 => tokio::time::sleep(PAUSE).await,

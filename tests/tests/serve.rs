@@ -114,6 +114,25 @@ fn what_permissions_forbid_is_named() {
     assert!(said.iter().any(told), "{said:?}");
 }
 
+#[test]
+fn a_database_that_can_only_be_read_is_named() {
+    let folders = Folders::new();
+    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")).terminate());
+    let allow =
+        |name: &str, mode| fs::set_permissions(folders.path(name), Permissions::from_mode(mode)).unwrap();
+    let is_root = fs::metadata(folders.path("tasks")).unwrap().uid() == 0;
+    let Some(mut serve) = unprivileged(folders.serve(&[]), is_root) else {
+        let needs = "a user other than root; or `setpriv`, and a binary that others may execute";
+        return skip("a_database_that_can_only_be_read_is_named", needs);
+    };
+    allow("", 0o755);
+    allow("data", 0o777);
+    allow("data/streamtask.lock", 0o666);
+    allow("data/streamtask.db", 0o444);
+    refused(&mut serve, "can't open the database in");
+    refused(&mut serve, "attempt to write a readonly database");
+}
+
 /// The main file of a database as it is on the disk.
 fn bytes(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()

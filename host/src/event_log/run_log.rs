@@ -107,8 +107,9 @@ impl RunLog {
         outbox.bytes += cost;
         outbox.sent += 1;
         let announce = !std::mem::replace(&mut outbox.announced, true);
-        drop(outbox);
+        // Under the lock: whoever takes the event subtracts it, which must come later.
         self.shared.waiting.fetch_add(cost, Ordering::Relaxed);
+        drop(outbox);
         if announce {
             self.storage.append(Arc::clone(self) as Arc<dyn Outbox>);
         }

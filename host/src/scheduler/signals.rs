@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Scheduler;
 use super::runner::Control;
+use crate::event_log::RunLog;
 use crate::model::{Json, NewEvent, RunId, Signal, SignalName};
 use crate::notifier::Topic;
 use crate::storage::{Reached, Result, StorageError};
@@ -26,15 +27,11 @@ impl Scheduler {
         let reached = self.storage.hold(id, hold).await?;
         match &reached {
             Reached::Owner(_) => {
-                if let Some(control) = self.reach(id).await {
-                    // Nothing that the run says comes between the two notes.
-                    if hold {
-                        control.hold();
-                        self.tell(&control, NewEvent::paused()).await?;
-                    } else {
-                        self.tell(&control, NewEvent::resumed()).await?;
-                        control.gate.open();
-                    }
+                // Nothing that the run says comes between the two notes.
+                if hold {
+                    self.tell(id, NewEvent::paused(), Control::hold).await?;
+                } else if let Some(control) = self.tell(id, NewEvent::resumed(), |_| {}).await? {
+                    control.gate.open();
                 }
             }
             Reached::Kept(_) => self.hint(id),
@@ -54,8 +51,7 @@ impl Scheduler {
         let reached = self.storage.signal(id, signal).await?;
         match &reached {
             Reached::Owner(_) => {
-                if let Some(control) = self.reach(id).await {
-                    self.tell(&control, event).await?;
+                if let Some(control) = self.tell(id, event, |_| {}).await? {
                     control.mailbox.arrived();
                 }
             }
@@ -81,10 +77,8 @@ impl Scheduler {
         let reached = self.storage.set_parameter(id, name.clone(), value.clone()).await?;
         match &reached {
             Reached::Owner(_) => {
-                if let Some(control) = self.reach(id).await {
-                    control.mailbox.set(name, value);
-                    self.tell(&control, event).await?;
-                }
+                let hear = |control: &Control| control.mailbox.set(name.clone(), value.clone());
+                self.tell(id, event, hear).await?;
             }
             Reached::Kept(_) => self.hint(id),
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
@@ -101,29 +95,37 @@ impl Scheduler {
         self.tasks.spawn(telling).await.unwrap_or(Err(StorageError::Closed))
     }
 
-    /// The run's control, if it executes here.
-    async fn reach(&self, id: &RunId) -> Option<Arc<Control>> {
+    /// Has `hear` done to the run if it executes here, and notes it in the run's log,
+    /// durably, for whoever is answered relies on it. The owner notes it, among the
+    /// run's own events, or storage, if the attempt has ended meanwhile. A run that
+    /// has ended needs no note. Returns the control of the attempt that was told.
+    async fn tell(
+        &self,
+        id: &RunId,
+        event: NewEvent,
+        hear: impl Fn(&Control) + Sync,
+    ) -> Result<Option<Arc<Control>>> {
         for _ in 0..REACH_TRIES {
-            let found = self.controls.lock().expect("no panic while held").get(id).cloned();
-            if found.is_some() || self.slots.taken() == 0 {
-                return found;
+            let control = self.controls.lock().expect("no panic while held").get(id).cloned();
+            if let Some(control) = control {
+                hear(&control);
+                match note(&control.log, event.clone()).await {
+                    Ok(()) => return Ok(Some(control)),
+                    Err(StorageError::Fenced) => {}
+                    Err(error) => return Err(error),
+                }
             }
-            tokio::time::sleep(REACH_PAUSE).await;
+            match self.storage.note(id, event.clone()).await? {
+                // Of an attempt that is just beginning.
+                Reached::Owner(_) => tokio::time::sleep(REACH_PAUSE).await,
+                Reached::Kept(_) => {
+                    self.notifier.notify(&Topic::Run(id.clone()));
+                    break;
+                }
+                Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => break,
+            }
         }
-        None
-    }
-
-    /// Notes it in the run's log, durably, for whoever is answered relies on it. A
-    /// run that ended meanwhile needs no note.
-    async fn tell(&self, control: &Control, event: NewEvent) -> Result<()> {
-        let told = async {
-            control.log.send_when_room(event).await?;
-            control.log.flush().await
-        };
-        match told.await {
-            Ok(()) | Err(StorageError::Fenced) => Ok(()),
-            Err(error) => Err(error),
-        }
+        Ok(None)
     }
 
     /// Storage wrote into the run's log, or put it into the queue.
@@ -131,4 +133,10 @@ impl Scheduler {
         self.notifier.notify(&Topic::Run(id.clone()));
         self.notifier.notify(&Topic::Queue);
     }
+}
+
+/// Appends the event and waits until it is durable.
+async fn note(log: &Arc<RunLog>, event: NewEvent) -> Result<()> {
+    log.send_when_room(event).await?;
+    log.flush().await
 }

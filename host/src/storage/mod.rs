@@ -299,6 +299,10 @@ pub trait Signals: Send + Sync + 'static {
     /// Sets a parameter, in place of its former value.
     async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<Reached>;
 
+    /// Tells of a message in the log of a run that was under way when it was sent, if
+    /// nobody owns it any more. Its owner tells of it otherwise.
+    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached>;
+
     /// All parameters of a run.
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;
 }

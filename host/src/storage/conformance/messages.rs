@@ -17,6 +17,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     a_held_run_keeps_its_place_and_its_time(&*open().await).await;
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
     who_has_ended_hears_nothing(&*open().await).await;
+    a_message_is_noted_where_nobody_else_does(&*open().await).await;
 }
 
 fn name(text: &str) -> SignalName {
@@ -133,4 +134,17 @@ async fn who_has_ended_hears_nothing(storage: &dyn Storage) {
     let set = storage.set_parameter(&run.key.id, name("p"), Json::null()).await;
     assert!(matches!(set, Ok(Reached::AlreadyEnded(_))));
     assert!(matches!(storage.hold(&RunId::new(), true).await, Ok(Reached::NotFound)));
+}
+
+async fn a_message_is_noted_where_nobody_else_does(storage: &dyn Storage) {
+    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let key = run.run.key.clone();
+    let note = async || storage.note(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");
+    assert!(matches!(note().await, Reached::Owner(_)));
+    storage.requeue(&key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
+    assert!(matches!(note().await, Reached::Kept(_)));
+    storage.cancel(&key.id).await.expect("ends");
+    assert!(matches!(note().await, Reached::AlreadyEnded(_)));
+    let expected = ["run.started", "run.queued", "run.signal", "run.cancelled"];
+    assert_eq!(types(&events(storage, key.no).await), expected);
 }

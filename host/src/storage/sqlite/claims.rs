@@ -47,7 +47,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
         let first = |(at, line): &(usize, &Line<'_>)| (Reverse(line.next.priority), line.served, *at);
         let Some((at, _)) = lines.iter().enumerate().min_by_key(first) else { break };
         let line = &mut lines[at];
-        tx.dequeued(line.task, false)?;
+        tx.dequeued(line.task, false);
         claimed.push(start(tx, &line.next, &request.owner, line.offer)?);
         line.room -= 1;
         line.served += 1;
@@ -82,7 +82,7 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         .query_map([Timestamp::now().as_millis()], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for task in due {
-        tx.enqueued(task, false)?;
+        tx.enqueued(task, false);
     }
     Ok(())
 }
@@ -150,7 +150,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result
     let event = NewEvent::started(attempt, run.version.as_ref());
     events::insert(tx.db, run.key.no, seq, attempt, std::slice::from_ref(&event))?;
     if let Some(needs) = &needs {
-        needs::take(tx, needs)?;
+        needs::take(tx, needs);
     }
     let has_needs = needs.is_some();
     tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, needs });

@@ -236,6 +236,11 @@ impl Signals for Sqlite {
         self.writer.call(move |tx| signals::set_parameter(tx, &run, &name, &value)).await
     }
 
+    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
+        let run = run.clone();
+        self.writer.call_until_done(move |tx| signals::note(tx, &run, &event)).await
+    }
+
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
         self.readers.read(move |db| signals::parameters(db, run)).await
     }
@@ -344,7 +349,8 @@ impl Pruning for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Storage, conformance};
+    use crate::model::{Need, OnInterrupt, TaskRef, Version};
+    use crate::storage::{Offer, Storage, conformance};
 
     #[tokio::test]
     async fn conforms() {
@@ -371,6 +377,98 @@ mod tests {
         storage.close().await;
         drop(storage);
         assert!(conformance::pruning::ended_run(&*open()).await > removed);
+    }
+
+    /// What waits is counted in memory, and counted anew after each start.
+    #[tokio::test]
+    async fn the_first_thing_said_after_a_start_leaves_no_run_waiting_for_ever() {
+        let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
+        let new = || NewRun {
+            id: RunId::new(),
+            own_id: false,
+            task: task.clone(),
+            input: Json::null(),
+            labels: Default::default(),
+            idempotency_key: None,
+            created_at: Timestamp::now(),
+            not_before: None,
+            priority: 0,
+            needs: Vec::new(),
+            fail_if_busy: false,
+            parent: None,
+            max_queued: 10,
+            max_queued_of_task: 10,
+        };
+        for first in ["cancel", "hold", "let go on"] {
+            let folder = tempfile::tempdir().unwrap();
+            let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+            let runs = [new(), new()];
+            let ids = [runs[0].id.clone(), runs[1].id.clone()];
+            for run in runs {
+                storage.submit(run, None).await.unwrap();
+            }
+            if first == "let go on" {
+                storage.hold(&ids[0], true).await.unwrap();
+            }
+            storage.close().await;
+            drop(storage);
+
+            let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+            match first {
+                "cancel" => drop(storage.cancel(&ids[0]).await.unwrap()),
+                _ => drop(storage.hold(&ids[0], first == "hold").await.unwrap()),
+            }
+            let on_interrupt = OnInterrupt::default();
+            let offer = Offer { task: task.clone(), version, room: 10, on_interrupt };
+            let request = ClaimRequest { owner: HostId::new(), tasks: vec![offer], limit: 10 };
+            let claimed = storage.claim(request).await.unwrap();
+            assert_eq!(claimed.len(), if first == "let go on" { 2 } else { 1 }, "{first}");
+            let claimant = Claimant { owner: HostId::new(), version, on_interrupt };
+            let next = storage.submit(new(), Some(claimant)).await.unwrap();
+            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, nobody waits: {next:?}");
+        }
+    }
+
+    /// The same for what runs under way have.
+    #[tokio::test]
+    async fn what_a_run_had_before_a_start_is_given_back_once() {
+        let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
+        let on_interrupt = OnInterrupt::default();
+        let claimant = |owner: &HostId| Some(Claimant { owner: owner.clone(), version, on_interrupt });
+        let new = || NewRun {
+            id: RunId::new(),
+            own_id: false,
+            task: task.clone(),
+            input: Json::null(),
+            labels: Default::default(),
+            idempotency_key: None,
+            created_at: Timestamp::now(),
+            not_before: None,
+            priority: 0,
+            needs: vec![Need { name: "x".to_owned(), capacity: 2 }],
+            fail_if_busy: false,
+            parent: None,
+            max_queued: 10,
+            max_queued_of_task: 10,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        for _ in 0..2 {
+            storage.submit(new(), claimant(&HostId::new())).await.unwrap();
+        }
+        storage.close().await;
+        drop(storage);
+
+        let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        let owner = HostId::new();
+        storage.renew_lease(&owner, 60_000).await.unwrap();
+        let taken = storage.take_over(&owner, 10).await.unwrap();
+        let ended = Outcome::Completed(Json::null());
+        storage.finish(&taken[0].run.key, taken[0].fence, ended).await.unwrap();
+        let third = storage.submit(new(), claimant(&owner)).await.unwrap();
+        assert!(matches!(third, Submitted::Claimed(_)), "one was given back: {third:?}");
+        let fourth = storage.submit(new(), claimant(&owner)).await.unwrap();
+        assert!(matches!(fourth, Submitted::Queued(_)), "and only one: {fourth:?}");
     }
 
     #[test]

@@ -71,23 +71,24 @@ pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::
     Ok(None)
 }
 
-/// A run that is claimed takes what it needs.
-pub(super) fn take(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
-    let in_use = in_use(tx)?;
+/// A run that is claimed takes what it needs. If nothing was counted yet, the count will
+/// find it in its row.
+pub(super) fn take(tx: &mut Tx<'_>, needs: &[Need]) {
+    let Some(in_use) = &mut tx.state.in_use else { return };
     for need in needs {
         *in_use.entry(need.name.clone()).or_default() += 1;
     }
-    Ok(())
 }
 
-/// A run that ended, or is put back, gives back what it had.
+/// A run that ended, or is put back, gives back what it had; the same.
 pub(super) fn give_back(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
-    let in_use = in_use(tx)?;
-    for need in needs {
-        if let Some(count) = in_use.get_mut(&need.name) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                in_use.remove(&need.name);
+    if let Some(in_use) = &mut tx.state.in_use {
+        for need in needs {
+            if let Some(count) = in_use.get_mut(&need.name) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    in_use.remove(&need.name);
+                }
             }
         }
     }
@@ -103,8 +104,8 @@ pub(super) fn block(
     name: &str,
 ) -> rusqlite::Result<()> {
     tx.db.prepare_cached("UPDATE runs SET waits_for = ?2 WHERE no = ?1")?.execute(params![run, name])?;
-    tx.dequeued(task, false)?;
-    tx.enqueued(task, true)?;
+    tx.dequeued(task, false);
+    tx.enqueued(task, true);
     // It may have been let go on for the sake of another need, which is now for the next in line.
     for need in needs.iter().filter(|need| need.name != name) {
         let_go_on(tx, &need.name)?;
@@ -124,8 +125,8 @@ fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
                 break;
             }
             tx.db.prepare_cached("UPDATE runs SET waits_for = NULL WHERE no = ?1")?.execute([run])?;
-            tx.dequeued(task, true)?;
-            tx.enqueued(task, false)?;
+            tx.dequeued(task, true);
+            tx.enqueued(task, false);
             taken += 1;
         }
         after = task;

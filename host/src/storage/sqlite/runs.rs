@@ -52,7 +52,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     let event = match run.not_before {
         Some(time) => NewEvent::delayed(time),
         None => {
-            tx.enqueued(task, run.waits_for.is_some())?;
+            tx.enqueued(task, run.waits_for.is_some());
             NewEvent::queued(run.waits_for.as_deref())
         }
     };
@@ -205,7 +205,7 @@ pub(super) fn requeue(
         .query_row(params![run.no, next.as_str(), not_before.map(Timestamp::as_millis)], |row| row.get(0))?;
     if status == RunStatus::Queued.as_str() {
         let task = task_of(tx, run.no)?;
-        tx.enqueued(task, false)?;
+        tx.enqueued(task, false);
     }
     tx.released(run.no)?;
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
@@ -268,7 +268,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     forget(tx, run.key.no)?;
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
-        tx.dequeued(task, run.waits_for.is_some())?;
+        tx.dequeued(task, run.waits_for.is_some());
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }

@@ -29,8 +29,8 @@ pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> 
         .execute(params![run.key.no, status.as_str()])?;
     let task = tx.task_no(&run.task)?;
     match (run.status, status) {
-        (RunStatus::Queued, _) => tx.dequeued(task, run.waits_for.is_some())?,
-        (_, RunStatus::Queued) => tx.enqueued(task, false)?,
+        (RunStatus::Queued, _) => tx.dequeued(task, run.waits_for.is_some()),
+        (_, RunStatus::Queued) => tx.enqueued(task, false),
         _ => {}
     }
     let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };
@@ -107,6 +107,16 @@ pub(super) fn set_parameter(
         .execute(params![run.key.no, name.as_str(), value.as_str()])?;
     let owned = is_owned(tx, &run)?;
     reached(tx, run, owned, &NewEvent::parameter(name, value)).map(Ok)
+}
+
+/// See [`Signals::note`](crate::storage::Signals::note).
+pub(super) fn note(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<Reached> {
+    let run = match reachable(tx, id)? {
+        Ok(run) => run,
+        Err(reached) => return Ok(Ok(reached)),
+    };
+    let owned = is_owned(tx, &run)?;
+    reached(tx, run, owned, event).map(Ok)
 }
 
 /// See [`Signals::parameters`](crate::storage::Signals::parameters).

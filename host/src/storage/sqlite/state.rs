@@ -161,18 +161,20 @@ impl Tx<'_> {
         Ok(self.state.queued.as_mut().expect("just read"))
     }
 
-    /// Notes that a run of the task began to wait.
-    pub(super) fn enqueued(&mut self, task: i64, blocked: bool) -> rusqlite::Result<()> {
-        *self.queued()?.entry(task).or_default().count(blocked) += 1;
-        Ok(())
+    /// Notes that a run of the task began to wait. If nothing was counted yet, the
+    /// count will find it in its row.
+    pub(super) fn enqueued(&mut self, task: i64, blocked: bool) {
+        if let Some(queued) = &mut self.state.queued {
+            *queued.entry(task).or_default().count(blocked) += 1;
+        }
     }
 
-    /// Notes that a run of the task waits no more.
-    pub(super) fn dequeued(&mut self, task: i64, blocked: bool) -> rusqlite::Result<()> {
-        let queued = self.queued()?.entry(task).or_default();
-        let count = queued.count(blocked);
-        *count = count.saturating_sub(1);
-        Ok(())
+    /// Notes that a run of the task waits no more; the same.
+    pub(super) fn dequeued(&mut self, task: i64, blocked: bool) {
+        if let Some(queued) = self.state.queued.as_mut().and_then(|queued| queued.get_mut(&task)) {
+            let count = queued.count(blocked);
+            *count = count.saturating_sub(1);
+        }
     }
 }
 
