@@ -31,10 +31,7 @@ impl Guest for Reach {
             "env" => Ok(Value::Object(std::env::vars().map(|(name, value)| (name, value.into())).collect())
                 .to_string()),
             "tell" => tell(&input),
-            "files" => {
-                Ok(Value::Array(list(&input["steps"]).iter().map(|step| file_step(step)).collect())
-                    .to_string())
-            }
+            "files" => Ok(Value::Array(list(&input["steps"]).iter().map(file_step).collect()).to_string()),
             other => Err(failure(&format!("can't do {other:?}"))),
         }
     }
@@ -181,6 +178,7 @@ fn file_step(step: &Value) -> Value {
         "set-size" => fs::OpenOptions::new()
             .write(true)
             .create(true)
+            .truncate(false)
             .open(path)
             .and_then(|file| file.set_len(step["size"].as_u64().unwrap_or(0)))
             .map(ok),
