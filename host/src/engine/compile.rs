@@ -95,7 +95,7 @@ fn why_it_died(status: ExitStatus) -> String {
     }
 }
 
-/// What a process of a [`Compiler`] does: compiles what it reads from `input`. The
+/// What a process of a `Compiler` does: compiles what it reads from `input`. The
 /// outer error is that it could not even answer.
 pub fn compile_process(scarce: bool, mut input: impl Read, mut output: impl io::Write) -> io::Result<()> {
     bound()?;
