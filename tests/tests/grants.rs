@@ -261,7 +261,8 @@ async fn a_secret_is_the_guests_and_appears_nowhere() {
     }
     // Nor on the disk.
     let data = host.data();
-    drop(host.stop().await.restart().await);
+    // Kept until the end: its folders go with it.
+    let _host = host.stop().await.restart().await;
     for file in fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
         assert!(!has_secret(&String::from_utf8_lossy(&fs::read(&file).unwrap())), "{}", file.display());
     }
@@ -332,6 +333,7 @@ async fn what_is_granted_can_be_read_without_values_and_paths() {
         "env": ["LEVEL"],
         "secrets": ["KEY"],
         "folders": [{ "mount": "/in", "write": false }],
+        "start": [],
         "output_files": { "size": 1 << 20, "count": 1000 },
     });
     assert_eq!(host.get("/api/tasks/test/reach").await.json()["grants"], expected);

@@ -142,7 +142,9 @@ mod tests {
             assert!(!shown[name].is_null(), "the README's manifest has no {name}");
             let reference = table["$ref"].as_str().or_else(|| table["anyOf"][0]["$ref"].as_str());
             let Some(pointer) = reference.and_then(|reference| reference.strip_prefix('#')) else { continue };
-            for key in schema.pointer(pointer).unwrap()["properties"].as_object().unwrap().keys() {
+            // A word among several has none.
+            let Some(keys) = schema.pointer(pointer).unwrap()["properties"].as_object() else { continue };
+            for key in keys.keys() {
                 assert!(!shown[name][key].is_null(), "the README's manifest has no {name}.{key}");
             }
         }

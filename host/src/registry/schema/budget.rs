@@ -15,7 +15,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 /// Looks that one check may take: a few for each value of the largest input. Some 0.3 s.
-const LOOKS: u32 = 2_000_000;
+pub(super) const LOOKS: u32 = 2_000_000;
+/// The same where each look may leave a reason behind, of some 400 bytes.
+pub(super) const LOOKS_FOR_REASONS: u32 = 200_000;
 /// What the condition is called; no schema's author has a use for it.
 pub(super) const KEYWORD: &str = "x-streamtask-look";
 
@@ -40,8 +42,8 @@ thread_local! {
 pub(super) struct TooLong;
 
 /// Runs one check with a budget of its own.
-pub(super) fn within<T>(check: impl FnOnce() -> T) -> Result<T, TooLong> {
-    LEFT.set(LOOKS);
+pub(super) fn within<T>(looks: u32, check: impl FnOnce() -> T) -> Result<T, TooLong> {
+    LEFT.set(looks);
     // A check keeps nothing that it could leave half done.
     panic::catch_unwind(AssertUnwindSafe(check))
         .or_else(|payload| if payload.is::<TooLong>() { Err(TooLong) } else { panic::resume_unwind(payload) })
