@@ -89,14 +89,27 @@ impl Victim {
         self.folder.path().join("data/streamtask.db")
     }
 
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("host.log")
+    }
+
     /// Keeps the folders, for whoever looks for the fault.
     pub(crate) fn keep(self) -> PathBuf {
         self.folder.keep()
     }
 
+    /// The first panic of any life, if there was one: a host that goes on after it
+    /// has a fault all the same.
+    pub(crate) fn panics(&self) -> Option<String> {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let at = log.lines().position(|line| line.contains("panicked at"))?;
+        let lines: Vec<&str> = log.lines().skip(at).take(30).collect();
+        Some(format!("the host panicked:\n  {}", lines.join("\n  ")))
+    }
+
     /// Starts a process on the same folders and port.
     pub(crate) fn start(&mut self) -> Life {
-        let log = self.folder.path().join("host.log");
+        let log = self.log();
         let said = File::options().create(true).append(true).open(&log).expect("a writable folder");
         // Both have to hold what a killed process has committed.
         let durability = if self.rng.bool() { "full" } else { "normal" };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::{Value, json};
 use streamtask_host::storage::sqlite::Durability;
-use streamtask_tests::{Api, EventStream, TestHost, eventually, guests, soon};
+use streamtask_tests::{EventStream, TestHost, eventually, guests, soon};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -254,24 +254,4 @@ async fn what_is_said_while_an_attempt_ends_is_in_the_log() {
     post(&host, &run, "cancel", "").await;
     let events = host.follow(&run).await.rest().await;
     assert_eq!(events.iter().filter(|event| event.name == "run.signal").count(), SIGNALS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_held_while_it_begins_is_held() {
-    let host = TestHost::with(|config| config.durability = Durability::Full).await;
-    for nth in 0..100 {
-        let address = host.address;
-        let starting = tokio::spawn(async move {
-            let path = format!("/api/tasks/test/probe/runs?id=run-{nth}");
-            let ticks = json!({ "do": "ticks", "n": 1_000_000, "ms": 1 }).to_string();
-            Api { address }.post(&path, ticks).await.json()
-        });
-        let pause = format!("/api/runs/run-{nth}/pause");
-        eventually("it is there", || async { host.post(&pause, "").await.status == 200 }).await;
-        let run = starting.await.unwrap();
-        let mut stream = host.follow(&run).await;
-        soon("the run is held, as it says", stream.until("run.paused")).await;
-        post(&host, &run, "cancel", "").await;
-        assert_eq!(stream.rest().await.last().unwrap().name, "run.cancelled");
-    }
 }
