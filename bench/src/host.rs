@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A release build of the host, with the benchmark's guests as `bench/counter`
-/// and `bench/probe`.
+/// A release build of the host, with the benchmark's guests as `bench/counter`,
+/// `bench/probe` and `bench/hostile`.
 pub(crate) struct BenchHost {
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -38,6 +38,7 @@ pub(crate) fn folder() -> TempDir {
     fs::create_dir_all(&tasks).expect("a writable folder");
     fs::write(tasks.join("counter.wasm"), guest("example-tasks", "counter")).expect("a writable folder");
     fs::write(tasks.join("probe.wasm"), guest("tests/guests", "probe")).expect("a writable folder");
+    fs::write(tasks.join("hostile.wasm"), guest("tests/guests", "hostile")).expect("a writable folder");
     folder
 }
 
@@ -58,7 +59,7 @@ impl BenchHost {
         let mut process = started.unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
         let (mut address, mut loaded) = (None, 0);
-        while address.is_none() || loaded < 2 {
+        while address.is_none() || loaded < 3 {
             let line = lines.next().expect("the host says that it listens").expect("text");
             if let Some(found) = line.split("listening on http://").nth(1) {
                 address = found.split_whitespace().next().and_then(|address| address.parse().ok());

@@ -10,6 +10,7 @@ mod events;
 mod fanout;
 mod growth;
 mod host;
+mod hostile;
 mod idle;
 mod instantiate;
 mod replay;
@@ -52,6 +53,8 @@ enum What {
     Sleepers,
     /// 10,000 clients that wait
     Idle,
+    /// What guests that mean harm do to the others
+    Hostile,
 }
 
 fn main() {
@@ -77,6 +80,7 @@ fn main() {
                 What::Growth => growth::measure(&mut report, scale).await,
                 What::Sleepers => sleepers::measure(&mut report, scale).await,
                 What::Idle => idle::measure(&mut report, scale).await,
+                What::Hostile => hostile::measure(&mut report, scale).await,
             }
         });
     }

@@ -151,7 +151,7 @@ async fn a_bad_schema_does_not_keep_the_host_busy() {
         (
             "unique",
             json!({ "uniqueItems": true }),
-            json!((0..100_000).map(|n| json!({ "n": n })).collect::<Vec<_>>()),
+            json!((0..60_000).map(|n| json!({ "n": n })).collect::<Vec<_>>()),
         ),
     ];
     for (name, schema, input) in cases {

@@ -14,6 +14,7 @@ use super::bindings::TaskPre;
 use super::guest::{Children, Guest, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
 use super::run::{self, Limits, Vacancies};
+use super::turns::Turns;
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Time for `describe`, which returns a constant. It includes starting an
@@ -69,6 +70,7 @@ pub struct Metadata {
 pub struct Program {
     pub(super) pre: TaskPre<Guest>,
     pub(super) vacancies: Arc<Vacancies>,
+    pub(super) turns: Turns,
     pub(super) network: Arc<Network>,
     /// What this is a version of.
     pub version: Version,
@@ -96,6 +98,7 @@ impl Engine {
         let mut program = Program {
             pre,
             vacancies: Arc::clone(&self.vacancies),
+            turns: self.turns.clone(),
             network: Arc::clone(&self.network),
             version,
             metadata: Arc::default(),

@@ -27,6 +27,7 @@ mod pool;
 mod run;
 mod stdio;
 mod ticker;
+mod turns;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ use self::guest::Guest;
 use self::outgoing::Network;
 use self::run::Vacancies;
 use self::ticker::Ticker;
+use self::turns::{SPARE_THREADS, Turns};
 
 pub use compile::{COMMAND as COMPILE, compile_process};
 pub use gate::Gate;
@@ -64,7 +66,7 @@ pub struct Config {
     pub cache: PathBuf,
     /// Guests that may be alive at once.
     pub max_instances: u32,
-    /// Threads that execute guests.
+    /// Guests that may compute at once.
     pub threads: usize,
     /// The `streamtask` program, to compile in a process of its own; none: in this one.
     pub compiler: Option<PathBuf>,
@@ -82,6 +84,7 @@ pub struct Engine {
     code: CodeCache,
     allocation: Allocation,
     vacancies: Arc<Vacancies>,
+    turns: Turns,
     network: Arc<Network>,
     ticker: Arc<Ticker>,
     /// Executes guests. Taken when the engine is dropped.
@@ -100,8 +103,9 @@ impl Engine {
             None => Compiler::Here,
         };
         let code = CodeCache::new(config.cache.clone(), &wasmtime, compiler);
+        let threads = config.threads.max(1);
         let guests = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.threads.max(1))
+            .worker_threads(threads + SPARE_THREADS)
             .thread_name("guest")
             .max_blocking_threads(FILE_THREADS)
             .enable_time()
@@ -114,6 +118,7 @@ impl Engine {
             code,
             allocation,
             vacancies: Arc::default(),
+            turns: Turns::new(threads),
             network: Arc::default(),
             ticker,
             guests: Some(guests),

@@ -15,6 +15,7 @@ use super::gate::Gate;
 use super::grants::{Grants, Mask, OutputFolder};
 use super::guest::{Access, Guest, GuestHost, RunLost};
 use super::load::Program;
+use super::turns::{Allowance, Turns};
 use crate::model::{ErrorKind, Json, RunError};
 
 /// Most bytes that a guest may hand over in one call, as arguments or result.
@@ -83,7 +84,7 @@ pub enum Exit {
 impl Attempt {
     /// Executes the attempt. Dropping the future stops the guest wherever it is.
     pub async fn run(self) -> Exit {
-        let Program { pre, vacancies, network, .. } = &self.program;
+        let Program { pre, vacancies, turns, network, .. } = &self.program;
         let access = Access { grants: self.grants, files: self.files, network: Arc::clone(network) };
         let (called, guest) = loop {
             let host = Arc::clone(&self.host);
@@ -92,7 +93,7 @@ impl Attempt {
                 Ok(store) => store,
                 Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
             };
-            let called = within_deadline(&mut store, async |store| {
+            let called = within_deadline(&mut store, turns, async |store| {
                 let task = pre.instantiate_async(&mut *store).await?;
                 task.call_process(store, self.input.as_str()).await
             })
@@ -135,12 +136,12 @@ pub(super) async fn describe(
     host: Arc<dyn GuestHost>,
     limits: Limits,
 ) -> Result<String, RunError> {
-    let Program { pre, vacancies, network, .. } = program;
+    let Program { pre, vacancies, turns, network, .. } = program;
     let access = Access { grants: Arc::default(), files: None, network: Arc::clone(network) };
     let (called, guest) = loop {
         let store = store(pre.engine(), Arc::clone(&host), limits, Arc::default(), access.clone());
         let mut store = store.map_err(|message| RunError::new(ErrorKind::Internal, message))?;
-        let called = within_deadline(&mut store, async |store| {
+        let called = within_deadline(&mut store, turns, async |store| {
             let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
             function.call_async(store, ()).await
@@ -217,6 +218,7 @@ enum Stop {
 /// of the guest, so that they also reach one that waits in a call to the host.
 async fn within_deadline<T>(
     store: &mut Store<Guest>,
+    turns: &Turns,
     call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
 ) -> Result<T, Stop> {
     let gate = Arc::clone(&store.data().gate);
@@ -225,18 +227,24 @@ async fn within_deadline<T>(
     let mut timer = pin!(deadline.map(sleep_until));
     let mut meter = store.data().limits.cpu.map(CpuMeter::new);
     let mut called = pin!(call(store));
+    let mut allowance = Allowance::new(turns);
     poll_fn(|context| {
         if gate.holds(context) {
+            allowance.leave();
             return Poll::Pending;
         }
-        let began = meter.as_ref().map(|_| thread_time());
-        if let Poll::Ready(called) = called.as_mut().poll(context) {
-            return Poll::Ready(called.map_err(Stop::Error));
-        }
-        if let (Some(meter), Some(began)) = (&mut meter, began)
-            && meter.is_over(began)
-        {
-            return Poll::Ready(Err(Stop::Cpu));
+        if let Poll::Ready(go) = allowance.poll_go(context) {
+            let began = meter.as_ref().map(|_| thread_time());
+            let polled = called.as_mut().poll(context);
+            allowance.rest(go);
+            if let Poll::Ready(called) = polled {
+                return Poll::Ready(called.map_err(Stop::Error));
+            }
+            if let (Some(meter), Some(began)) = (&mut meter, began)
+                && meter.is_over(began)
+            {
+                return Poll::Ready(Err(Stop::Cpu));
+            }
         }
         if let (Some(mut timer), Some(deadline)) = (timer.as_mut().as_pin_mut(), deadline) {
             let deadline = deadline + (gate.closed_for() - held_before);

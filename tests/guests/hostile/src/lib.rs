@@ -84,6 +84,11 @@ fn misuse(action: &str, bytes: u64) {
             forever(|| events::send_bytes("c", "flood", "a/b", &data))
         }
         "flush" => forever(events::flush),
+        "beat" => forever(beat),
+        "fill-memory" => {
+            let mut memory = vec![0u8; bytes as usize];
+            forever(|| black_box(&mut memory[..]).fill(black_box(1)))
+        }
         "checkpoint-keys" => checkpoint_keys(bytes as usize),
         "grow-memory" => grow_memory(),
         "exit" => cli::exit::exit(Ok(())),
@@ -96,6 +101,15 @@ fn forever<T>(mut act: impl FnMut() -> T) {
     loop {
         black_box(act());
     }
+}
+
+/// Computes for a millisecond and says what time it is then, in microseconds.
+fn beat() {
+    let until = monotonic_clock::now() + 1_000_000;
+    while monotonic_clock::now() < until {}
+    let now = wall_clock::now();
+    let data = (now.seconds * 1_000_000 + u64::from(now.nanoseconds) / 1000).to_string();
+    events::send_event("beat", &data).expect("a valid event");
 }
 
 /// Waits for so many timers at once, all of which are over soon.

@@ -1,0 +1,115 @@
+//! What guests that mean harm do to the others: how late a neighbour's timer is, how soon
+//! one is held and ended, how long a start takes meanwhile.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::host::{BenchHost, database};
+use crate::report::{Report, print, quantile};
+use crate::start::latencies;
+
+/// Guests that mean harm, at once.
+const HOSTILE: u32 = 20;
+/// Time from the wish to cancel to the end by force.
+const GRACE: Duration = Duration::from_millis(100);
+
+pub(crate) async fn measure(report: &mut Report, scale: u32) {
+    for (what, input) in [
+        ("compute", json!({ "do": "spin" })),
+        ("call the host in a loop", json!({ "do": "call-clock" })),
+        ("poll a list of 90,000", json!({ "do": "poll-list", "bytes": 90_000 })),
+        ("fill 50 MiB at once", json!({ "do": "fill-memory", "bytes": 50 << 20 })),
+        ("flood with events", json!({ "do": "flood", "bytes": 100 })),
+    ] {
+        print(&format!("\n{HOSTILE} guests that {what}\n"));
+        let arguments = ["--durability", "normal", "--guest-threads", "2", "--cancel-grace", "100ms"];
+        let host = BenchHost::start(&arguments);
+        let mut client = Client::open(host.address).await;
+        let mut hostile = Vec::new();
+        for _ in 0..HOSTILE {
+            hostile.push(start(&mut client, "hostile", &input).await);
+        }
+        // Until all are at it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        lateness(report, &host, &mut client, 500 / scale).await;
+        starts(report, &host, 100 / scale).await;
+        pauses(report, &host, &mut client, 20 / scale).await;
+        ends(report, &mut client, hostile).await;
+    }
+}
+
+async fn lateness(report: &mut Report, host: &BenchHost, client: &mut Client, ticks: u32) {
+    let run = start(client, "probe", &json!({ "do": "ticks", "n": ticks, "ms": 10 })).await;
+    finished(client, &run).await;
+    let late =
+        "SELECT json_extract(data, '$.late_us') / 1000.0 FROM run_events WHERE run = ?1 AND type = 'tick'";
+    let mut late = numbers(host, late, &run);
+    assert_eq!(late.len(), ticks as usize, "every tick came");
+    report.note("a neighbour's timer of 10 ms, late, median", format!("{:.2} ms", quantile(&mut late, 0.5)));
+    report.at_most("the same, 99th percentile", quantile(&mut late, 0.99), "ms", 30.0);
+    report.note("the same, at most", format!("{:.2} ms", quantile(&mut late, 1.0)));
+}
+
+async fn starts(report: &mut Report, host: &BenchHost, count: u32) {
+    let mut times = latencies(host.address, count).await;
+    report.note("POST → first event meanwhile, median", format!("{:.2} ms", quantile(&mut times, 0.5)));
+    report.note("the same, 99th percentile", format!("{:.2} ms", quantile(&mut times, 0.99)));
+}
+
+async fn pauses(report: &mut Report, host: &BenchHost, client: &mut Client, count: u32) {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        times.push(until_held(client, host).await);
+    }
+    report.at_most("`pause` to a computing guest's last act, at most", quantile(&mut times, 1.0), "ms", 50.0);
+}
+
+/// Milliseconds from the request to hold a computing guest to the last time that it said.
+async fn until_held(client: &mut Client, host: &BenchHost) -> f64 {
+    let run = start(client, "hostile", &json!({ "do": "beat" })).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
+    client.json("POST", &format!("/api/runs/{run}/pause"), "").await;
+    // Far longer than what is wanted.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let last =
+        "SELECT data / 1000.0 FROM run_events WHERE run = ?1 AND type = 'beat' ORDER BY seq DESC LIMIT 1";
+    let last = numbers(host, last, &run);
+    client.json("POST", &format!("/api/runs/{run}/cancel"), "").await;
+    let last = last.first().copied().expect("it has begun");
+    (last - now.as_secs_f64() * 1e3).max(0.0)
+}
+
+async fn ends(report: &mut Report, client: &mut Client, runs: Vec<String>) {
+    let mut times = Vec::new();
+    for run in runs {
+        let began = Instant::now();
+        client.json("POST", &format!("/api/runs/{run}/cancel"), "").await;
+        finished(client, &run).await;
+        times.push(began.elapsed().saturating_sub(GRACE).as_secs_f64() * 1e3);
+    }
+    report.at_most("end of the grace to the end by force, at most", quantile(&mut times, 1.0), "ms", 50.0);
+}
+
+/// Starts a run; returns its id.
+async fn start(client: &mut Client, task: &str, input: &Value) -> String {
+    let run = client.json("POST", &format!("/api/tasks/bench/{task}/runs"), &input.to_string()).await;
+    run["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned()
+}
+
+async fn finished(client: &mut Client, run: &str) {
+    while client.json("GET", &format!("/api/runs/{run}"), "").await["finished_at"].is_null() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn numbers(host: &BenchHost, query: &str, run: &str) -> Vec<f64> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let db = Connection::open_with_flags(database(&host.data()), flags).expect("the host's database");
+    let mut statement = db.prepare(query).expect("the host's schema");
+    let rows = statement.query_map([run], |row| row.get(0)).expect("the host's schema");
+    rows.collect::<rusqlite::Result<_>>().expect("numbers")
+}
