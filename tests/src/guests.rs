@@ -53,6 +53,11 @@ pub fn reach() -> Vec<u8> {
     read(&built("tests/guests", "reach"))
 }
 
+/// The ordinary program.
+pub fn program() -> Vec<u8> {
+    read(&built("tests/guests", "program"))
+}
+
 /// One of the Rust examples.
 pub fn example(name: &str) -> Vec<u8> {
     read(&built("example-tasks", name))

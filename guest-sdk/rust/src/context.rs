@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::host::{Host, ThisHost};
-use crate::{Cancelled, Error, Failure, Level, Progress, RunInfo, Signal};
+use crate::{Cancelled, Error, Failure, Level, Progress, RunInfo, Signal, View};
 
 /// The run, as its task sees it. The task gets a reference when it is called.
 ///
@@ -78,6 +78,11 @@ impl Context {
     /// Says how far the run is.
     pub fn progress(&self, progress: Progress<'_>) -> Result<(), Error> {
         self.send("progress", &progress)
+    }
+
+    /// Updates a page.
+    pub fn view(&self, view: View<'_>) -> Result<(), Error> {
+        self.send("view", &view)
     }
 
     /// Sends a line for the log.

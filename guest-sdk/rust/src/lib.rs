@@ -73,6 +73,7 @@
 //! |---|---|
 //! | say something | [`send`](Context::send), [`send_on`](Context::send_on) a channel, [`send_bytes`](Context::send_bytes), [`log`](Context::log), [`flush`](Context::flush) |
 //! | report progress | [`progress`](Context::progress) as steps or as a tree, [`stream`](Context::stream) an iterator |
+//! | update a page | [`view`](Context::view) |
 //! | wait, and stop when asked to | [`sleep`](Context::sleep), [`cancelled`](Context::cancelled), [`check_cancelled`](Context::check_cancelled) |
 //! | listen | [`receive_signal`](Context::receive_signal), [`parameter`](Context::parameter) |
 //! | survive a crash | [`save_checkpoint`](Context::save_checkpoint), [`load_checkpoint`](Context::load_checkpoint) |
@@ -132,6 +133,7 @@ mod failure;
 mod progress;
 mod run;
 mod schema;
+mod view;
 
 // The imports of the contract, and the two that offer them.
 #[cfg(target_family = "wasm")]
@@ -185,3 +187,4 @@ pub use progress::{Message, Progress, Status};
 pub use run::{Level, RunInfo, Signal};
 pub use schema::JsonSchema;
 pub use serde_json::{Value, json};
+pub use view::View;

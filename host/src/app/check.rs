@@ -1,23 +1,78 @@
 //! Files that are meant for a tasks folder, looked at without a host.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
+use crate::engine::{self, Engine, Kind, Outline};
+use crate::model::Version;
 use crate::registry;
+
+/// What a file is that a host would take.
+pub struct Checked {
+    /// In a few words.
+    pub is: &'static str,
+    /// What it is made of and may need, a line each.
+    pub details: Vec<String>,
+}
 
 /// Says what a file is that a host would take. An error is one line: what is wrong,
 /// and where.
-pub fn check(path: &Path) -> Result<&'static str, String> {
+pub fn check(path: &Path) -> Result<Checked, String> {
     let name = path.display().to_string();
+    let unreadable = |error: io::Error| format!("can't read {name}: {error}");
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("can't read {name}: {error}"))?;
+            let text = fs::read_to_string(path).map_err(unreadable)?;
             let folder = path.parent().unwrap_or(Path::new("."));
             registry::check_manifest(&name, &text, folder).map_err(|error| error.to_string())?;
-            Ok("a manifest")
+            Ok(Checked { is: "a manifest", details: Vec::new() })
         }
-        _ => Err(format!("{name} is no manifest: its name does not end with .toml")),
+        Some("wasm") => {
+            let wasm = fs::read(path).map_err(unreadable)?;
+            let outline = outline(&wasm).map_err(|reason| format!("{name}: {reason}"))?;
+            let is = match outline.kind {
+                Kind::Task => "a task",
+                Kind::Command => "an ordinary program",
+            };
+            Ok(Checked { is, details: details(&outline) })
+        }
+        _ => Err(format!(
+            "{name} is neither a task nor a manifest: its name ends with neither .wasm nor .toml"
+        )),
     }
+}
+
+/// Loads a file as a host does, and keeps nothing.
+fn outline(wasm: &[u8]) -> Result<Outline, String> {
+    let cache = std::env::temp_dir().join(format!("streamtask-check-{}", std::process::id()));
+    let config = engine::Config {
+        cache: cache.clone(),
+        max_instances: 1,
+        threads: 1,
+        compiler: std::env::current_exe().ok(),
+    };
+    let engine = Engine::new(&config).map_err(|error| error.to_string())?;
+    let loaded = engine.load(wasm, Version::of(wasm));
+    // There is none if the file was refused before it was compiled.
+    let _ = fs::remove_dir_all(&cache);
+    loaded.map(|program| program.outline()).map_err(|error| error.to_string())
+}
+
+fn details(outline: &Outline) -> Vec<String> {
+    let list = |what: &str, names: &[String]| format!("{what}: {}", names.join(", "));
+    let mut details = vec![list("exports", &outline.exports), list("imports", &outline.imports)];
+    let imports = |prefix: &str| outline.imports.iter().any(|name| name.starts_with(prefix));
+    for (prefix, need) in [
+        ("wasi:http/outgoing-handler@", "[[grants.http]], to send requests"),
+        ("wasi:filesystem/preopens@", "[[grants.folders]] or output-files, to see files"),
+        ("wasi:sockets/tcp-create-socket@", "nothing for sockets: they can't be granted"),
+    ] {
+        if imports(prefix) {
+            details.push(format!("may need {need}"));
+        }
+    }
+    details
 }
 
 /// The JSON Schema of manifests.

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Exit;
-use crate::app::check;
+use crate::app::check::{self, Checked};
 
 /// Files to be looked at.
 #[derive(Args)]
 pub(super) struct Check {
-    /// Manifests, NAME.toml
+    /// Tasks, NAME.wasm, and manifests, NAME.toml
     #[arg(value_name = "FILE", required_unless_present = "manifest_schema")]
     files: Vec<PathBuf>,
     /// Print the JSON Schema of manifests, for editors
@@ -29,7 +29,12 @@ impl Check {
         let mut faults = Vec::new();
         for path in &self.files {
             match check::check(path) {
-                Ok(kind) => writeln!(out, "{} is {kind} that can be used", path.display())?,
+                Ok(Checked { is, details }) => {
+                    writeln!(out, "{} is {is} that can be used", path.display())?;
+                    for detail in details {
+                        writeln!(out, "  {detail}")?;
+                    }
+                }
                 Err(fault) => faults.push(fault),
             }
         }

@@ -4,50 +4,58 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::bindings::streamtask::task::children::{Host, Options, Outcome as Ended, RunError};
-use super::bindings::streamtask::task::types::Error;
-use super::guest::{Guest, NewChild};
-use super::imports::{Answer, FOREVER};
+use super::calls::{Calls, FOREVER};
+use super::guest::NewChild;
 use crate::model::{Json, MAX_NAME_BYTES, MAX_PRIORITY, Outcome, Refusal, RefusalCode, TaskName, TaskRef};
 
 /// Most runs that one call waits for; as many as one run can start.
 const MAX_AWAITED: usize = 1_000;
 
-impl Host for Guest {
-    async fn start(&mut self, task: String, input: String, options: Options) -> Answer<String> {
-        let child = match self.new_child(&task, input, options) {
-            Ok(child) => child,
-            Err(refusal) => return Ok(Err(refusal.into())),
-        };
-        Ok(self.host.start_child(child).await.map_err(Error::from))
-    }
-
-    async fn wait(&mut self, runs: Vec<String>, timeout_ms: Option<u32>) -> Answer<Option<(u32, Ended)>> {
-        if !(1..=MAX_AWAITED).contains(&runs.len()) {
-            let message = format!("{} runs are given to wait for; it must be 1 to {MAX_AWAITED}", runs.len());
-            return Ok(Err(Refusal::new(RefusalCode::InvalidArgument, message).into()));
-        }
-        // Before the clock is looked at: with no time at all, what has ended is still told.
-        let mut ended = self.host.look_at_children(&runs).await;
-        if matches!(ended, Ok(None)) {
-            let time = timeout_ms.map_or(FOREVER, |ms| Duration::from_millis(ms.into()));
-            ended = tokio::select! {
-                ended = self.host.wait_for_children(&runs) => ended.map(Some),
-                () = self.host.cancelled() => Ok(None),
-                () = sleep(time) => Ok(None),
-            };
-        }
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Ok(ended.map(|ended| ended.map(|(at, outcome)| (place(at), outcome.into()))).map_err(Error::from))
-    }
-
-    async fn cancel(&mut self, run: String) -> Answer<()> {
-        Ok(self.host.cancel_child(&run).await.map_err(Error::from))
-    }
+/// How a child runs, as the guest wishes it.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct ChildOptions {
+    pub(super) key: Option<String>,
+    pub(super) detached: bool,
+    pub(super) priority: Option<i32>,
 }
 
-impl Guest {
-    fn new_child(&self, task: &str, input: String, options: Options) -> Result<NewChild, Refusal> {
+impl Calls {
+    pub(super) async fn start_child(
+        &self,
+        task: &str,
+        input: String,
+        options: ChildOptions,
+    ) -> Result<String, Refusal> {
+        let child = self.new_child(task, input, options)?;
+        self.host.start_child(child).await
+    }
+
+    /// The place of the one that has ended, and how it did; none if the time is over
+    /// or the run is cancelled.
+    pub(super) async fn wait_for_children(
+        &self,
+        runs: &[String],
+        timeout_ms: Option<u32>,
+    ) -> Result<Option<(u32, Outcome)>, Refusal> {
+        if !(1..=MAX_AWAITED).contains(&runs.len()) {
+            let message = format!("{} runs are given to wait for; it must be 1 to {MAX_AWAITED}", runs.len());
+            return Err(Refusal::new(RefusalCode::InvalidArgument, message));
+        }
+        // Before the clock is looked at: with no time at all, what has ended is still told.
+        let mut ended = self.host.look_at_children(runs).await?;
+        if ended.is_none() {
+            let time = timeout_ms.map_or(FOREVER, |ms| Duration::from_millis(ms.into()));
+            ended = tokio::select! {
+                ended = self.host.wait_for_children(runs) => Some(ended?),
+                () = self.host.cancelled() => None,
+                () = sleep(time) => None,
+            };
+        }
+        Ok(ended.map(|(at, outcome)| (u32::try_from(at).unwrap_or(u32::MAX), outcome)))
+    }
+
+    fn new_child(&self, task: &str, input: String, options: ChildOptions) -> Result<NewChild, Refusal> {
         let invalid = |message: String| Refusal::new(RefusalCode::InvalidArgument, message);
         let task = match task.contains('/') {
             true => TaskRef::parse_path(task),
@@ -70,22 +78,7 @@ impl Guest {
         {
             return Err(invalid(format!("a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}")));
         }
-        let Options { key, detached, priority } = options;
+        let ChildOptions { key, detached, priority } = options;
         Ok(NewChild { task, input, key, detached, priority })
-    }
-}
-
-impl From<Outcome> for Ended {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Completed(value) => Self::Completed(value.into_string()),
-            Outcome::Cancelled(value) => Self::Cancelled(value.map(Json::into_string)),
-            Outcome::Failed(error) => Self::Failed(RunError {
-                kind: error.kind.as_str().to_owned(),
-                message: error.message,
-                code: error.code,
-                details: error.details.map(Json::into_string),
-            }),
-        }
     }
 }

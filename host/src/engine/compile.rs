@@ -6,6 +6,7 @@
 //! way to everything else. Who embeds the host has no such program at hand; there,
 //! files are compiled in the host itself.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_s
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::SetupError;
 use super::pool::{self, Addresses};
+use super::{SetupError, core_module};
 
 /// The command of the `streamtask` program that compiles.
 pub const COMMAND: &str = "compile";
@@ -46,7 +47,7 @@ impl Compiler {
     /// Compiled code for `engine`. Blocks for as long as it takes.
     pub(super) fn compile(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
         match self {
-            Self::Here => engine.precompile_component(wasm),
+            Self::Here => engine.precompile_component(&component(wasm)?),
             Self::Process(program, addresses) => {
                 in_process(program, *addresses, wasm).map_err(wasmtime::Error::msg)
             }
@@ -119,10 +120,18 @@ pub fn compile_process(scarce: bool, mut input: impl Read, mut output: impl io::
 /// Compiles, and loads the code here first: what a small file becomes may be huge, and
 /// is refused for that only when it is loaded.
 fn checked_code(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    let code = engine.precompile_component(wasm)?;
+    let code = engine.precompile_component(&component(wasm)?)?;
     // SAFETY: these bytes come from `precompile_component` of this very engine.
     unsafe { Component::deserialize(engine, &code) }?;
     Ok(code)
+}
+
+/// The file itself, or what is made of a core module.
+fn component(wasm: &[u8]) -> wasmtime::Result<Cow<'_, [u8]>> {
+    if !core_module::is_core_module(wasm) {
+        return Ok(Cow::Borrowed(wasm));
+    }
+    core_module::component(wasm).map(Cow::Owned).map_err(wasmtime::Error::msg)
 }
 
 /// Takes from this process what a compiler must not have.

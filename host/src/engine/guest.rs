@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::calls::Calls;
+use super::command::Dialogue;
 use super::filesystem::OpenFiles;
 use super::gate::Gate;
-use super::grants::{FolderGrant, Grants, Mask, OUTPUT_MOUNT, OutputFolder};
+use super::grants::{FolderGrant, Grants, OUTPUT_MOUNT, OutputFolder};
 use super::memory::MemoryLimit;
 use super::outgoing::{self, Network, Outgoing};
 use super::pace::Pace;
@@ -124,20 +124,11 @@ pub struct RunLost;
 
 /// What a store of one guest holds.
 pub(super) struct Guest {
-    pub(super) host: Arc<dyn GuestHost>,
-    pub(super) limits: Limits,
-    /// When the attempt must be over, if it is never held.
-    deadline: Option<Instant>,
-    pub(super) gate: Arc<Gate>,
-    /// What is left of the events and their data; none without a limit.
-    pub(super) events_left: Option<u64>,
-    pub(super) event_bytes_left: Option<u64>,
-    /// Kept together with what it prints; none without a rate.
-    pub(super) pace: Option<Arc<Pace>>,
+    pub(super) calls: Calls,
     pub(super) memory: MemoryLimit,
     pub(super) output: GuestOutput,
-    /// Hides the task's secrets; none without any.
-    pub(super) mask: Option<Mask>,
+    /// What an ordinary program reads and prints; none for one that speaks the contract.
+    pub(super) dialogue: Option<Dialogue>,
     /// What it has open of the folders that it was granted.
     pub(super) files: OpenFiles,
     wasi: WasiCtx,
@@ -155,6 +146,14 @@ pub(super) struct Access {
     pub(super) network: Arc<Network>,
 }
 
+/// What an ordinary program begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Invocation<'a> {
+    pub(super) input: &'a Json,
+    /// Without the name of the program.
+    pub(super) arguments: &'a [String],
+}
+
 impl Guest {
     /// Fails if a folder that it was granted can't be opened.
     pub(super) fn new(
@@ -162,27 +161,30 @@ impl Guest {
         limits: Limits,
         gate: Arc<Gate>,
         access: Access,
+        invocation: Option<Invocation<'_>>,
     ) -> Result<Self, String> {
         let mask = access.grants.secrets.mask().cloned();
         let pace = Pace::new(limits.event_rate, limits.event_bytes_rate).map(Arc::new);
         let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes, mask.clone(), pace.clone());
+        let calls = Calls::new(host, limits, gate, mask, pace);
+        let outgoing =
+            || Outgoing::new(Arc::clone(&access.grants), Arc::clone(&access.network), output.clone());
+        let dialogue = invocation
+            .map(|Invocation { input, .. }| Dialogue::new(input, calls.clone(), output.clone(), outgoing()));
+        let mut wasi = wasi(&output, &access)?;
+        if let (Some(dialogue), Some(invocation)) = (&dialogue, invocation) {
+            dialogue.connect(&mut wasi, invocation);
+        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        let wasi = wasi(&output, &access)?;
         Ok(Self {
-            host,
-            deadline: limits.deadline.map(deadline_in),
-            gate,
-            events_left: limits.events,
-            event_bytes_left: limits.events_bytes,
-            pace,
+            calls,
             memory: MemoryLimit::new(limits.memory_bytes),
-            limits,
-            wasi,
+            wasi: wasi.build(),
             http: outgoing::context(),
-            mask,
             files: OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output),
-            outgoing: Outgoing::new(access.grants, access.network, output.clone()),
+            outgoing: outgoing(),
+            dialogue,
             output,
             table,
         })
@@ -191,7 +193,7 @@ impl Guest {
 
 /// Sockets and names stay closed, nothing is inherited, and no folder is opened that
 /// was not granted.
-fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtx, String> {
+fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtxBuilder, String> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(output.stdout())
         .stderr(output.stderr())
@@ -213,19 +215,7 @@ fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtx, String> {
     if let Some(folder) = &access.files {
         open(&folder.path, OUTPUT_MOUNT, FsPerms::ReadWrite)?;
     }
-    Ok(wasi.build())
-}
-
-impl Guest {
-    /// When the attempt must be over, as things are. Moves on while it is held.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline.map(|deadline| deadline + self.gate.closed_for())
-    }
-}
-
-/// Beyond about 30 years tokio's clock ends; nobody waits that long.
-fn deadline_in(time: Duration) -> Instant {
-    Instant::now() + time.min(Duration::from_secs(30 * 365 * 24 * 60 * 60))
+    Ok(wasi)
 }
 
 impl WasiView for Guest {

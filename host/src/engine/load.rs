@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
 
 use super::Engine;
-use super::bindings::TaskPre;
-use super::guest::{Children, Guest, GuestHost, NewChild, RunInfo, RunLost};
+use super::core_module::is_core_module;
+use super::entry::{Entry, Kind};
+use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
 use super::run::{self, Limits, Vacancies};
 use super::turns::Turns;
@@ -25,18 +25,20 @@ const DESCRIBE_MEMORY: usize = 512 << 20;
 /// Longest text that `describe` may return.
 const DESCRIBE_BYTES: usize = 256 << 10;
 
+/// The package of the contract.
+const CONTRACT_NAME: &str = "streamtask:task";
+/// The newest version of it that this host has.
+const CONTRACT: &str = "streamtask:task@1.0.0";
+
 /// Why a file is not a task that can run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// It does not begin like WebAssembly.
     #[error("this is not a WebAssembly file")]
     NotWasm,
-    /// It is a core module.
-    #[error(
-        "this is a WebAssembly core module, not a component; build it for wasm32-wasip2, \
-         or wrap it with `wasm-tools component new`"
-    )]
-    CoreModule,
+    /// It is a core module, and no component can be made of it.
+    #[error("this core module is no task: {0}")]
+    CoreModule(String),
     /// It is damaged, cut off, or uses what the engine does not have.
     #[error("this is not a valid component: {0}")]
     Invalid(String),
@@ -44,8 +46,21 @@ pub enum LoadError {
     #[error("the host failed while it loaded this file")]
     Failed,
     /// It has no `process` of the right type.
-    #[error("this component does not export `process: func(input: string) -> result<string, failure>`{0}")]
+    #[error(
+        "this component exports neither `process: func(input: string) -> result<string, failure>` \
+         nor `wasi:cli/run`{0}"
+    )]
     NoProcess(String),
+    /// It is made for another version of the contract.
+    #[error(
+        "this component is made for {found}, and this host speaks {ours}; build it with the SDK of this host"
+    )]
+    OtherContract {
+        /// What it names.
+        found: String,
+        /// What there is.
+        ours: &'static str,
+    },
     /// It imports what the host does not have.
     #[error("this component needs something that the host does not provide: {0}")]
     MissingImport(String),
@@ -68,7 +83,7 @@ pub struct Metadata {
 /// One version of a task, ready to be instantiated.
 #[derive(Clone)]
 pub struct Program {
-    pub(super) pre: TaskPre<Guest>,
+    pub(super) entry: Entry,
     pub(super) vacancies: Arc<Vacancies>,
     pub(super) turns: Turns,
     pub(super) network: Arc<Network>,
@@ -78,25 +93,52 @@ pub struct Program {
     pub metadata: Arc<Metadata>,
 }
 
+/// What a file is made of, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// What kind of task it is.
+    pub kind: Kind,
+    /// Interfaces and functions that it wants, in order.
+    pub imports: Vec<String>,
+    /// The same, of what it offers.
+    pub exports: Vec<String>,
+}
+
+impl Program {
+    /// What it is made of.
+    pub fn outline(&self) -> Outline {
+        let component = self.entry.instance_pre().component();
+        let ty = component.component_type();
+        let engine = component.engine();
+        Outline {
+            kind: self.entry.kind(),
+            imports: ty.imports(engine).map(|(name, _)| name.to_owned()).collect(),
+            exports: ty.exports(engine).map(|(name, _)| name.to_owned()).collect(),
+        }
+    }
+}
+
 impl Engine {
     /// Compiles and links a file. Blocks for as long as the compiler takes, and
     /// executes `describe`, so it must not be called on an async thread.
     pub fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
         check_header(wasm)?;
-        let component = self
-            .code
-            .component(&self.wasmtime, wasm, &version)
-            .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-        let has_process = component.get_export(None, "process").map(|(item, _)| item);
-        if !matches!(has_process, Some(ComponentItem::ComponentFunc(_))) {
-            return Err(LoadError::NoProcess(self.what_it_is_instead(&component)));
+        let component = self.code.component(&self.wasmtime, wasm, &version).map_err(|error| {
+            let reason = format!("{error:#}");
+            if is_core_module(wasm) { LoadError::CoreModule(reason) } else { LoadError::Invalid(reason) }
+        })?;
+        if let Some(found) = self.other_contract(&component) {
+            return Err(LoadError::OtherContract { found, ours: CONTRACT });
         }
+        let Some(kind) = Kind::of(&component, &self.wasmtime) else {
+            return Err(LoadError::NoProcess(self.what_it_is_instead(&component)));
+        };
         let pre = self.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
-        let pre = TaskPre::new(pre).map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
-        let described = component.get_export(None, "describe").is_some();
+        let entry = Entry::new(pre, kind).map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
+        let described = kind == Kind::Task && component.get_export(None, "describe").is_some();
         let mut program = Program {
-            pre,
+            entry,
             vacancies: Arc::clone(&self.vacancies),
             turns: self.turns.clone(),
             network: Arc::clone(&self.network),
@@ -133,13 +175,25 @@ impl Engine {
             .map_err(|error| LoadError::Describe(format!("it returned no such JSON: {error}")))
     }
 
+    /// The contract that a component names, if it is not ours.
+    fn other_contract(&self, component: &Component) -> Option<String> {
+        let ty = component.component_type();
+        let mut names = ty.imports(&self.wasmtime).map(|(name, _)| name.to_owned());
+        names.find_map(|name| {
+            let (interface, version) =
+                name.strip_prefix(CONTRACT_NAME)?.strip_prefix('/')?.split_once('@')?;
+            let ours = version.starts_with("1.") && !interface.is_empty();
+            (!ours).then(|| format!("{CONTRACT_NAME}@{version}"))
+        })
+    }
+
     /// Recognises what people confuse with a task.
     fn what_it_is_instead(&self, component: &Component) -> String {
         let ty = component.component_type();
         let exports: Vec<String> = ty.exports(&self.wasmtime).map(|(name, _)| name.to_owned()).collect();
         let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
         if has("wasi:cli/run@") {
-            "; it is a command (wasi:cli/run)".to_owned()
+            "; it is a program for another version of WASI: build it for 0.2".to_owned()
         } else if has("wasi:http/incoming-handler@") || has("wasi:http/handler@") {
             "; it is an HTTP handler (wasi:http/proxy)".to_owned()
         } else if exports.is_empty() {
@@ -153,8 +207,7 @@ impl Engine {
 /// `\0asm`, then 1 for a core module or 13 and layer 1 for a component.
 fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
     match wasm {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule),
-        [0, b'a', b's', b'm', 13, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] | [0, b'a', b's', b'm', 13, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', ..] => {
             Err(LoadError::Invalid("it is cut off or of an unknown version".to_owned()))
         }

@@ -10,10 +10,15 @@
 //! The only room that names wasmtime. Knows nothing of storage, of how clients are served, or of
 //! what a run is beyond one call of `process`.
 
+mod backlog;
 mod bindings;
+mod calls;
 mod children;
 mod code;
+mod command;
 mod compile;
+mod core_module;
+mod entry;
 mod filesystem;
 mod gate;
 mod grants;
@@ -46,13 +51,14 @@ use self::ticker::Ticker;
 use self::turns::{SPARE_THREADS, Turns};
 
 pub use compile::{COMMAND as COMPILE, compile_process};
+pub use entry::Kind;
 pub use gate::Gate;
 pub use grants::{
     FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,
     OutputFolder, SecretError, Secrets, TaskPattern,
 };
 pub use guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
-pub use load::{LoadError, Metadata, Program};
+pub use load::{LoadError, Metadata, Outline, Program};
 pub use pool::Allocation;
 pub use run::{Attempt, Exit, Limits};
 

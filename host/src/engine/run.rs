@@ -11,9 +11,10 @@ use tokio::time::{sleep_until, timeout};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::bindings::streamtask::task::types::Failure;
+use super::entry::{Called, Entry, Kind};
 use super::gate::Gate;
 use super::grants::{Grants, Mask, OutputFolder};
-use super::guest::{Access, Guest, GuestHost, RunLost};
+use super::guest::{Access, Guest, GuestHost, Invocation, RunLost};
 use super::load::Program;
 use super::turns::{Allowance, Turns};
 use crate::model::{ErrorKind, Json, RunError};
@@ -62,6 +63,8 @@ pub struct Attempt {
     pub host: Arc<dyn GuestHost>,
     /// What it may use.
     pub limits: Limits,
+    /// Arguments for it, if it is an ordinary program.
+    pub arguments: Arc<[String]>,
     /// What it may reach.
     pub grants: Arc<Grants>,
     /// Where its output files go, if it is granted any.
@@ -84,35 +87,38 @@ pub enum Exit {
 impl Attempt {
     /// Executes the attempt. Dropping the future stops the guest wherever it is.
     pub async fn run(self) -> Exit {
-        let Program { pre, vacancies, turns, network, .. } = &self.program;
+        let Program { entry, vacancies, turns, network, .. } = &self.program;
         let access = Access { grants: self.grants, files: self.files, network: Arc::clone(network) };
+        let invocation = Invocation { input: &self.input, arguments: &self.arguments };
+        let invocation = (entry.kind() == Kind::Command).then_some(invocation);
         let (called, guest) = loop {
             let host = Arc::clone(&self.host);
-            let store = store(pre.engine(), host, self.limits, Arc::clone(&self.gate), access.clone());
-            let mut store = match store {
-                Ok(store) => store,
+            let gate = Arc::clone(&self.gate);
+            let guest = Guest::new(host, self.limits, gate, access.clone(), invocation);
+            let mut store = match guest {
+                Ok(guest) => store(entry, guest),
                 Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
             };
-            let called = within_deadline(&mut store, turns, async |store| {
-                let task = pre.instantiate_async(&mut *store).await?;
-                task.call_process(store, self.input.as_str()).await
-            })
-            .await;
+            let called =
+                within_deadline(&mut store, turns, async |store| entry.call(store, &self.input).await).await;
             let guest = store.into_data();
             if !vacancies.must_try_again(&called).await {
                 break (called, guest);
             }
         };
+        if let Some(dialogue) = &guest.dialogue {
+            dialogue.finish().await;
+        }
         guest.output.finish().await;
-        let exit = match called {
-            Ok(Ok(text)) => match checked_output(text, self.limits.output_bytes) {
-                Ok(json) => Exit::Output(json),
-                Err(error) => Exit::Failed(error),
-            },
-            Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
-            Err(stop) => stop.explain(&guest),
+        let exit = match (called, &guest.dialogue) {
+            (Ok(Called::Returned(Err(failure))), _) => Exit::Failed(from_failure(failure)),
+            (Ok(Called::Returned(Ok(text))), _) => Exit::Output(Json::trusted(text)),
+            (Ok(Called::Exited(code)), Some(dialogue)) => dialogue.exit(code),
+            (Ok(Called::Exited(_)), None) => Exit::Output(Json::null()),
+            (Err(stop), _) => stop.explain(&guest),
         };
-        match &guest.mask {
+        let exit = exit.checked(self.limits.output_bytes);
+        match &guest.calls.mask {
             None => exit,
             Some(mask) => exit.masked(mask),
         }
@@ -120,6 +126,17 @@ impl Attempt {
 }
 
 impl Exit {
+    /// An output only if it is JSON of at most so many bytes.
+    fn checked(self, limit: usize) -> Self {
+        match self {
+            Self::Output(json) => match checked_output(json.into_string(), limit) {
+                Ok(json) => Self::Output(json),
+                Err(error) => Self::Failed(error),
+            },
+            other => other,
+        }
+    }
+
     /// Without the secrets that it may quote.
     fn masked(self, mask: &Mask) -> Self {
         match self {
@@ -136,13 +153,13 @@ pub(super) async fn describe(
     host: Arc<dyn GuestHost>,
     limits: Limits,
 ) -> Result<String, RunError> {
-    let Program { pre, vacancies, turns, network, .. } = program;
+    let Program { entry, vacancies, turns, network, .. } = program;
     let access = Access { grants: Arc::default(), files: None, network: Arc::clone(network) };
     let (called, guest) = loop {
-        let store = store(pre.engine(), Arc::clone(&host), limits, Arc::default(), access.clone());
-        let mut store = store.map_err(|message| RunError::new(ErrorKind::Internal, message))?;
+        let guest = Guest::new(Arc::clone(&host), limits, Arc::default(), access.clone(), None);
+        let mut store = store(entry, guest.map_err(|message| RunError::new(ErrorKind::Internal, message))?);
         let called = within_deadline(&mut store, turns, async |store| {
-            let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+            let instance = entry.instance_pre().instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
             function.call_async(store, ()).await
         })
@@ -191,20 +208,14 @@ impl Vacancies {
 }
 
 /// A store with every limit armed.
-fn store(
-    engine: &wasmtime::Engine,
-    host: Arc<dyn GuestHost>,
-    limits: Limits,
-    gate: Arc<Gate>,
-    access: Access,
-) -> Result<Store<Guest>, String> {
-    let mut store = Store::new(engine, Guest::new(host, limits, gate, access)?);
+fn store(entry: &Entry, guest: Guest) -> Store<Guest> {
+    let mut store = Store::new(entry.instance_pre().component().engine(), guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(MAX_CALL_BYTES);
     store.set_epoch_deadline(1);
     // Goes to the back of the queue, behind timers and other guests; a plain yield would come back first.
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
-    Ok(store)
+    store
 }
 
 /// Why a guest did not return.
@@ -221,11 +232,11 @@ async fn within_deadline<T>(
     turns: &Turns,
     call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
 ) -> Result<T, Stop> {
-    let gate = Arc::clone(&store.data().gate);
-    let deadline = store.data().deadline();
+    let gate = Arc::clone(&store.data().calls.gate);
+    let deadline = store.data().calls.deadline();
     let held_before = gate.closed_for();
     let mut timer = pin!(deadline.map(sleep_until));
-    let mut meter = store.data().limits.cpu.map(CpuMeter::new);
+    let mut meter = store.data().calls.limits.cpu.map(CpuMeter::new);
     let mut called = pin!(call(store));
     let mut allowance = Allowance::new(turns);
     poll_fn(|context| {
@@ -312,12 +323,12 @@ impl Stop {
     fn explain(self, guest: &Guest) -> Exit {
         let error = match self {
             Self::Deadline => {
-                let limit = guest.limits.deadline.unwrap_or_default();
+                let limit = guest.calls.limits.deadline.unwrap_or_default();
                 let message = format!("the attempt took longer than {limit:?}");
                 return Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, message));
             }
             Self::Cpu => {
-                let limit = guest.limits.cpu.unwrap_or_default();
+                let limit = guest.calls.limits.cpu.unwrap_or_default();
                 let message = format!("the attempt computed longer than {limit:?}");
                 return Exit::Failed(RunError::new(ErrorKind::CpuExceeded, message));
             }

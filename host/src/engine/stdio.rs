@@ -1,7 +1,6 @@
 //! What a guest prints, as `log` events: one for each line.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -9,10 +8,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use tokio::time::sleep_until;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::backlog::{self, Backlog};
 use super::grants::Mask;
 use super::guest::GuestHost;
 use super::pace::Pace;
@@ -41,8 +40,8 @@ pub(super) struct GuestOutput {
 struct Inner {
     /// Bytes that may still be logged; none once the log has said that it ends.
     budget: Option<usize>,
-    /// Lines that the host had no room for, oldest first.
-    waiting: VecDeque<NewEvent>,
+    /// Lines that the host had no room for.
+    waiting: Backlog,
     /// The unfinished lines of stdout and stderr.
     lines: [Vec<u8>; 2],
     tail: Vec<u8>,
@@ -66,7 +65,7 @@ impl GuestOutput {
     ) -> Self {
         let inner = Inner {
             budget: Some(budget),
-            waiting: VecDeque::new(),
+            waiting: Backlog::default(),
             lines: Default::default(),
             tail: Vec::new(),
             notes: Vec::new(),
@@ -169,28 +168,7 @@ impl GuestOutput {
     /// Sends as many lines as the host has room for, and the guest may send now; says
     /// whether that was all.
     fn send_waiting(&self, pace: Option<&Pace>) -> bool {
-        let mut inner = self.inner.lock().expect("no panic while held");
-        while let Some(event) = inner.waiting.pop_front() {
-            if pace.is_some_and(|pace| pace.next().is_some()) {
-                inner.waiting.push_front(event);
-                return false;
-            }
-            let bytes = event.content.len();
-            match self.host.send(event) {
-                Ok(None) => {
-                    if let Some(pace) = pace {
-                        pace.sent(bytes);
-                    }
-                }
-                Ok(Some(event)) => {
-                    inner.waiting.push_front(event);
-                    return false;
-                }
-                // Nobody will ever read the rest.
-                Err(_) => inner.waiting.clear(),
-            }
-        }
-        true
+        self.inner.lock().expect("no panic while held").waiting.send(&*self.host, pace)
     }
 }
 
@@ -223,7 +201,7 @@ impl Inner {
             content: Content::Json(Json::of(&data)),
             time: Timestamp::now(),
         };
-        self.waiting.push_back(event);
+        self.waiting.push(event);
     }
 }
 
@@ -254,10 +232,7 @@ impl Pollable for GuestStream {
     async fn ready(&mut self) {
         let pace = self.output.pace.as_deref();
         while !self.output.send_waiting(pace) {
-            match pace.and_then(Pace::next) {
-                Some(next) => sleep_until(next).await,
-                None => self.output.host.room().await,
-            }
+            backlog::room(&*self.output.host, pace).await;
         }
     }
 }

@@ -34,6 +34,22 @@ pub enum RefusalCode {
     Internal,
 }
 
+impl RefusalCode {
+    /// The word for it, as in the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid-argument",
+            Self::TooLarge => "too-large",
+            Self::LimitExceeded => "limit-exceeded",
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// A guest's call was refused; its run goes on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

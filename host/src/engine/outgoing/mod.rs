@@ -9,6 +9,7 @@
 mod address;
 mod connector;
 mod network;
+mod plain;
 mod response;
 
 use std::pin::Pin;
@@ -26,6 +27,7 @@ use super::grants::{Grants, HostName, HttpGrant, HttpScheme, Target, decide};
 use super::stdio::GuestOutput;
 
 pub(super) use network::Network;
+pub(super) use plain::PlainRequest;
 
 /// Requests of one attempt under way at once; more wait.
 const MAX_REQUESTS: usize = 16;

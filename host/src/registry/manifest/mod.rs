@@ -2,6 +2,7 @@
 //! `counter.wasm`, and `app.toml` for all tasks of a folder.
 
 mod circuit_breaker;
+mod command;
 mod grants;
 mod limits;
 mod policy;
@@ -21,6 +22,7 @@ use crate::engine::{Grants, Limits};
 use crate::model::{Breaker, OnInterrupt, Queueing, Retention, Retry, Schedule};
 
 use self::circuit_breaker::CircuitBreakerTable;
+use self::command::CommandTable;
 use self::grants::GrantsTable;
 use self::limits::LimitsTable;
 use self::queueing::{ConcurrencyTable, QueueTable};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub description: Option<String>,
     /// For each attempt.
     pub limits: Limits,
+    /// Arguments for it, if it is an ordinary program.
+    pub arguments: Arc<[String]>,
     /// What it may reach.
     pub grants: Arc<Grants>,
     /// Runs under way at once; none: as many as the host allows of one task.
@@ -94,6 +98,8 @@ struct Manifest {
     on_interrupt: Option<Interrupted>,
     /// What an attempt may use.
     limits: LimitsTable,
+    /// How an ordinary program is called.
+    command: CommandTable,
     /// What it may reach besides its own events.
     grants: GrantsTable,
     /// Whose turn it is.
@@ -126,6 +132,7 @@ impl Settings {
         Self {
             description: None,
             limits: ceilings.limits,
+            arguments: Arc::default(),
             grants: Arc::default(),
             max_running: None,
             queueing: Queueing::default(),
@@ -156,6 +163,7 @@ impl Settings {
             .limits
             .apply(&mut self.limits, &ceilings.limits)
             .and_then(|()| manifest.grants.apply(&mut self.grants, folder, &ceilings.grants))
+            .and_then(|()| manifest.command.apply(&mut self.arguments))
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))

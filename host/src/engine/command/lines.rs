@@ -1,0 +1,218 @@
+//! What a line that a program prints says.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::engine::calls::Calls;
+use crate::model::{ErrorKind, Json, NewEvent, Refusal, RefusalCode, RunError};
+
+/// Longest line that can be a result by being the last: what people print as one.
+const MAX_LAST_LINE: usize = 64 << 10;
+
+/// One line.
+pub(super) enum Line<'a> {
+    Event(EventLine<'a>),
+    Result(Json),
+    Failure(FailureLine),
+    /// To be read again by who answers it.
+    Call,
+    Plain,
+}
+
+/// `{"event":…,"data":…}`, or with `base64` and `content_type` in place of `data`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventLine<'a> {
+    event: String,
+    #[serde(borrow, default, deserialize_with = "also_null")]
+    data: Option<&'a RawValue>,
+    base64: Option<Cow<'a, str>>,
+    content_type: Option<String>,
+    channel: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResultLine<'a> {
+    #[serde(borrow)]
+    result: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailureKey {
+    failure: FailureLine,
+}
+
+/// What `{"failure":…}` says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FailureLine {
+    message: String,
+    code: Option<String>,
+    details: Option<Box<RawValue>>,
+    #[serde(default)]
+    retryable: bool,
+    retry_after_ms: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct CallKey<'a> {
+    #[serde(borrow, rename = "call")]
+    _call: Cow<'a, str>,
+}
+
+/// Serde would take `null` for nothing.
+pub(super) fn also_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn read(line: &'a str) -> Self {
+        if !line.starts_with('{') {
+            return Self::Plain;
+        }
+        match serde_json::from_str::<EventLine<'_>>(line) {
+            Ok(event) if event.data.is_some() != event.base64.is_some() => return Self::Event(event),
+            _ => {}
+        }
+        if let Ok(ResultLine { result }) = serde_json::from_str(line) {
+            return Self::Result(Json::trusted(result.get().to_owned()));
+        }
+        if let Ok(FailureKey { failure }) = serde_json::from_str(line) {
+            return Self::Failure(failure);
+        }
+        match serde_json::from_str::<CallKey<'_>>(line) {
+            Ok(_) => Self::Call,
+            Err(_) => Self::Plain,
+        }
+    }
+}
+
+impl EventLine<'_> {
+    /// The event, if it obeys the rules.
+    pub(super) fn check(self, calls: &Calls) -> Result<NewEvent, Refusal> {
+        match (self.data, self.base64) {
+            (Some(data), _) => calls.json_event(self.channel, self.event, data.get().to_owned()),
+            (None, base64) => {
+                let bytes = decode(&base64.unwrap_or_default())?;
+                let content_type = self.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+                calls.bytes_event(self.channel, self.event, content_type, bytes)
+            }
+        }
+    }
+}
+
+/// Bytes from their Base64.
+pub(super) fn decode(base64: &str) -> Result<Vec<u8>, Refusal> {
+    BASE64_STANDARD.decode(base64).map_err(|error| {
+        Refusal::new(RefusalCode::InvalidArgument, format!("`base64` is not Base64: {error}"))
+    })
+}
+
+impl FailureLine {
+    pub(super) fn into_error(self) -> RunError {
+        RunError {
+            code: self.code,
+            details: self.details.map(|details| Json::trusted(details.get().to_owned())),
+            retryable: self.retryable,
+            retry_after_ms: self.retry_after_ms.filter(|_| self.retryable),
+            ..RunError::new(ErrorKind::Failure, self.message)
+        }
+    }
+}
+
+/// What a program printed that is nothing else, as far as it may be the result.
+pub(super) struct PlainOutput {
+    /// All of it; none when it is longer than a result may be.
+    all: Option<String>,
+    limit: usize,
+    last: String,
+}
+
+impl PlainOutput {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { all: Some(String::new()), limit, last: String::new() }
+    }
+
+    pub(super) fn add(&mut self, line: &str) {
+        self.all = self.all.take().filter(|all| all.len() + line.len() < self.limit).map(|mut all| {
+            all.push_str(line);
+            all.push('\n');
+            all
+        });
+        if line.len() <= MAX_LAST_LINE && !line.trim().is_empty() {
+            self.last.clear();
+            self.last.push_str(line);
+        }
+    }
+
+    /// What can be the result: all together, or the last line.
+    pub(super) fn take(&mut self) -> Option<Json> {
+        let all = self.all.take().and_then(|all| Json::parse(all.trim()).ok());
+        all.or_else(|| Json::parse(std::mem::take(&mut self.last)).ok())
+    }
+}
+
+impl Default for PlainOutput {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(line: &str) -> &'static str {
+        match Line::read(line) {
+            Line::Event(_) => "event",
+            Line::Result(_) => "result",
+            Line::Failure(_) => "failure",
+            Line::Call => "call",
+            Line::Plain => "plain",
+        }
+    }
+
+    #[test]
+    fn a_line_is_only_what_it_says_in_full() {
+        for (line, is) in [
+            (r#"{"event":"a","data":null}"#, "event"),
+            (r#"{"event":"a","data":{"b":1},"channel":"c"}"#, "event"),
+            (r#"{"event":"a","base64":"","content_type":"a/b"}"#, "event"),
+            (r#"{"event":"a"}"#, "plain"),
+            (r#"{"event":"a","data":1,"base64":""}"#, "plain"),
+            (r#"{"event":"a","data":1,"level":"info"}"#, "plain"),
+            (r#"{"event":7,"data":1}"#, "plain"),
+            (r#"{"result":null}"#, "result"),
+            (r#"{"result":1,"more":2}"#, "plain"),
+            (r#"{"failure":{"message":"no"}}"#, "failure"),
+            (r#"{"failure":"no"}"#, "plain"),
+            (r#"{"call":"flush"}"#, "call"),
+            (r#"{"call":1}"#, "plain"),
+            ("{", "plain"),
+            ("", "plain"),
+            ("[1]", "plain"),
+        ] {
+            assert_eq!(kind(line), is, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_result_is_all_that_was_printed_or_its_last_line() {
+        let result = |limit: usize, lines: &[&str]| {
+            let mut plain = PlainOutput::new(limit);
+            lines.iter().for_each(|line| plain.add(line));
+            plain.take().map(Json::into_string)
+        };
+        assert_eq!(result(100, &["{", "  \"a\": 1", "}"]).as_deref(), Some("{\n  \"a\": 1\n}"));
+        assert_eq!(result(100, &["working", "42", ""]).as_deref(), Some("42"));
+        assert_eq!(result(3, &["{", "\"a\": 1", "}", "7"]).as_deref(), Some("7"));
+        assert_eq!(result(100, &["working"]), None);
+        assert_eq!(result(100, &[]), None);
+    }
+}

@@ -1,0 +1,256 @@
+//! Ordinary programs: what they read and print, as `docs/commands.md` says.
+//!
+//! Each line that a program prints is an event, a call, its result, or just output.
+//! It reads its input, then the answers to its calls. Knows nothing of the contract.
+
+mod answers;
+mod lines;
+mod streams;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use wasmtime_wasi::WasiCtxBuilder;
+
+use self::answers::Answering;
+use self::lines::{FailureLine, Line, PlainOutput};
+use super::backlog::{self, Backlog};
+use super::calls::Calls;
+use super::guest::Invocation;
+use super::outgoing::Outgoing;
+use super::run::Exit;
+use super::stdio::GuestOutput;
+use crate::model::{Content, ErrorKind, EventType, Json, RunError};
+
+/// Longest line: an event of 1 MiB in Base64, and what is around it.
+const MAX_LINE_BYTES: usize = 3 << 19;
+/// Calls that a program may print before it reads the answers.
+const MAX_CALLS: usize = 64;
+/// Longest input that is also an environment variable. The adapter of preview 1 has
+/// little room for them.
+const MAX_INPUT_VARIABLE: usize = 2 << 10;
+/// What may wait for the host, at least: a program that prints without asking whether
+/// there is room is ended beyond it.
+const MAX_WAITING_BYTES: usize = 4 << 20;
+
+/// What one program has read and printed.
+#[derive(Clone)]
+pub(super) struct Dialogue {
+    state: Arc<Mutex<State>>,
+    answering: Arc<Answering>,
+    output: GuestOutput,
+}
+
+#[derive(Default)]
+struct State {
+    /// What it can read now, from `read` on.
+    input: Vec<u8>,
+    read: usize,
+    /// Calls that have no answer yet, oldest first.
+    calls: VecDeque<String>,
+    /// The answer to the call that was taken last. Kept here, because who reads may look
+    /// away and come back: what the call has taken (a signal, say) must not be lost.
+    answer: Option<Answer>,
+    /// An unfinished line.
+    line: Vec<u8>,
+    waiting: Backlog,
+    plain: PlainOutput,
+    result: Option<Json>,
+    failure: Option<FailureLine>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
+impl Dialogue {
+    pub(super) fn new(input: &Json, calls: Calls, output: GuestOutput, outgoing: Outgoing) -> Self {
+        let state = State {
+            input: format!("{}\n", input.as_str()).into_bytes(),
+            plain: PlainOutput::new(calls.limits.output_bytes),
+            ..State::default()
+        };
+        let answering = Answering { calls, outgoing: Mutex::new(outgoing) };
+        Self { state: Arc::new(Mutex::new(state)), answering: Arc::new(answering), output }
+    }
+
+    /// Gives the program its standard input and output, arguments and variables.
+    pub(super) fn connect(&self, wasi: &mut WasiCtxBuilder, invocation: Invocation<'_>) {
+        let info = self.answering.calls.host.info();
+        wasi.stdin(self.stdin()).stdout(self.stdout());
+        wasi.arg(info.task.task.as_str()).args(invocation.arguments);
+        let input = invocation.input.as_str();
+        if input.len() <= MAX_INPUT_VARIABLE {
+            wasi.env("STREAMTASK_INPUT", input);
+        }
+        wasi.env("STREAMTASK_RUN", &info.id)
+            .env("STREAMTASK_APP", info.task.app.as_str())
+            .env("STREAMTASK_TASK", info.task.task.as_str())
+            .env("STREAMTASK_VERSION", info.version.to_string())
+            .env("STREAMTASK_ATTEMPT", info.attempt.to_string());
+    }
+
+    /// What the program's end means. To be called after [`finish`](Self::finish).
+    pub(super) fn exit(&self, code: i32) -> Exit {
+        let mut state = self.state();
+        if let Some(failure) = state.failure.take() {
+            return Exit::Failed(failure.into_error());
+        }
+        if code != 0 {
+            let last_words = self.output.stderr_tail();
+            let last_words = last_words.lines().next_back().unwrap_or_default();
+            let message = match last_words {
+                "" => format!("it ended with exit code {code}"),
+                words => words.to_owned(),
+            };
+            let details = Json::of(&serde_json::json!({ "exit_code": code }));
+            let error = RunError::new(ErrorKind::Failure, message);
+            return Exit::Failed(RunError { code: Some("exit".to_owned()), details: Some(details), ..error });
+        }
+        match state.result.take().or_else(|| state.plain.take()) {
+            Some(result) => Exit::Output(result),
+            None => Exit::Output(Json::null()),
+        }
+    }
+
+    /// Takes a last line without an end, and sends what waits.
+    pub(super) async fn finish(&self) {
+        {
+            let mut state = self.state();
+            let line = std::mem::take(&mut state.line);
+            if !line.is_empty() {
+                self.take(&mut state, &line);
+            }
+        }
+        // What an ended guest left is little, and no reason to keep its run waiting.
+        while !self.state().waiting.send(self.host(), None) {
+            self.host().room().await;
+        }
+    }
+
+    /// What the program prints. False if it prints without asking whether there is room.
+    fn print(&self, bytes: &[u8]) -> bool {
+        let mut state = self.state();
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            for piece in part.chunks(MAX_LINE_BYTES) {
+                if state.line.len() + piece.len() > MAX_LINE_BYTES {
+                    let line = std::mem::take(&mut state.line);
+                    self.take(&mut state, &line);
+                }
+                state.line.extend_from_slice(piece);
+                if piece.ends_with(b"\n") {
+                    // Kept for its room.
+                    let mut line = std::mem::take(&mut state.line);
+                    self.take(&mut state, &line);
+                    line.clear();
+                    state.line = line;
+                }
+            }
+        }
+        state.waiting.send(self.host(), self.pace());
+        state.waiting.bytes() <= MAX_WAITING_BYTES
+    }
+
+    /// Takes a whole line.
+    fn take(&self, state: &mut State, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = String::from_utf8_lossy(line);
+        let calls = &self.answering.calls;
+        let event = match Line::read(&line) {
+            Line::Event(event) => event.check(calls),
+            Line::Result(result) => {
+                state.result = Some(result);
+                return;
+            }
+            Line::Failure(failure) => {
+                state.failure = Some(failure);
+                return;
+            }
+            Line::Call if state.calls.len() < MAX_CALLS => {
+                state.calls.push_back(line.into_owned());
+                return;
+            }
+            Line::Call => {
+                self.output
+                    .note(&format!("refused: more than {MAX_CALLS} calls whose answers it does not read"));
+                return;
+            }
+            Line::Plain => {
+                state.plain.add(&line);
+                Ok(calls.event(EventType::trusted("output"), None, Content::Json(Json::of(&*line))))
+            }
+        };
+        let event = event.and_then(|event| calls.spend(event.content.len()).map(|()| event));
+        match event {
+            Ok(event) => state.waiting.push(event),
+            Err(refusal) => self.output.note(&format!("refused: {refusal}")),
+        }
+    }
+
+    /// Waits until what was printed is with the host: what follows must not overtake it.
+    async fn sent(&self) {
+        while !self.state().waiting.send(self.host(), self.pace()) {
+            backlog::room(self.host(), self.pace()).await;
+        }
+    }
+
+    /// Waits until there is something to read, or the end.
+    async fn readable(&self) {
+        if self.state().has_input() {
+            return;
+        }
+        self.sent().await;
+        poll_fn(|context| self.state().poll_answer(&self.answering, context)).await;
+    }
+
+    /// Up to `size` bytes of what the program can read now; none at the end.
+    fn read(&self, size: usize) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        if !state.has_input() {
+            return (!state.calls.is_empty() || state.answer.is_some()).then(Vec::new);
+        }
+        let from = state.read;
+        let to = state.input.len().min(from.saturating_add(size));
+        let read = state.input[from..to].to_vec();
+        state.read = to;
+        if to == state.input.len() {
+            state.input.clear();
+            state.read = 0;
+        }
+        Some(read)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    fn host(&self) -> &dyn super::guest::GuestHost {
+        &*self.answering.calls.host
+    }
+
+    fn pace(&self) -> Option<&super::pace::Pace> {
+        self.answering.calls.pace.as_deref()
+    }
+}
+
+impl State {
+    fn has_input(&self) -> bool {
+        self.read < self.input.len()
+    }
+
+    /// Ready when the next call is answered, or there is none.
+    fn poll_answer(&mut self, answering: &Arc<Answering>, context: &mut Context<'_>) -> Poll<()> {
+        if self.answer.is_none() {
+            let Some(call) = self.calls.pop_front() else { return Poll::Ready(()) };
+            let answering = Arc::clone(answering);
+            self.answer = Some(Box::pin(async move { answering.answer(&call).await }));
+        }
+        let Some(answer) = &mut self.answer else { return Poll::Ready(()) };
+        let Poll::Ready(line) = answer.as_mut().poll(context) else { return Poll::Pending };
+        self.answer = None;
+        self.input.extend_from_slice(&line);
+        Poll::Ready(())
+    }
+}
