@@ -92,6 +92,8 @@ def as_failure(error: BaseException) -> Failure:
         return Failure(error.message, code=error.code, retryable=error.code == "unavailable")
     if isinstance(error, ChildFailed):
         return Failure(str(error), code=error.code or "child-failed", details=error.details)
+    if isinstance(error, InvalidInput):
+        return Failure(str(error), code="invalid-input", details={"pointer": error.place})
     if isinstance(error, Cancelled):
         return Failure("the run was cancelled", code="cancelled")
     name = type(error).__name__
@@ -102,7 +104,7 @@ def as_failure(error: BaseException) -> Failure:
 def is_foreseen(error: BaseException) -> bool:
     """Whether the exception is one that a task means to end with, so that its
     traceback tells nothing."""
-    return isinstance(error, (Failure, Cancelled))
+    return isinstance(error, (Failure, InvalidInput, Cancelled))
 
 
 def kebab(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from . import _context, _loop, _types
 from ._context import Context, Done
-from ._errors import Failure, InvalidInput, as_failure, is_foreseen
+from ._errors import InvalidInput, as_failure, is_foreseen
 from ._host import Host
 from ._json import to_json
 from ._types import REQUIRED, Member, Type
@@ -90,12 +90,9 @@ class Task(Generic[F]):
         input = self._description().input
         try:
             value = json.loads(text, parse_float=Decimal if input.exact else None)
-            return input.read(value, "#")
-        except InvalidInput as error:
-            details = {"pointer": error.place}
-            raise Failure(str(error), code="invalid-input", details=details) from None
         except (ValueError, RecursionError) as error:
-            raise Failure(f"the input can't be read: {error}", code="invalid-input") from None
+            raise InvalidInput("#", f"can't be read: {error}") from None
+        return input.read(value, "#")
 
     def _description(self) -> _Described:
         if self._known is None:

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, TypeVar, Union, cast
 from uuid import UUID
 
 from ._errors import InvalidInput
 from ._json import plain
+
+T = TypeVar("T")
 
 Schema = dict[str, Any]
 Read = Callable[[Any, str], Any]
@@ -62,6 +64,18 @@ def _finish(make: Callable[[_Maker], tuple[Schema, Read]]) -> Type:
     if maker.definitions:
         schema = {**schema, "$defs": maker.definitions}
     return Type(schema, read, maker.exact)
+
+
+def parse(type: type[T], value: Any) -> T:
+    """Reads a JSON value as a type, as the input of a task is read: for the payload of a
+    signal, say. Raises `InvalidInput`, which ends a run as a failure of the code
+    `invalid-input`.
+
+    >>> parse(list[int], [1, "2"])
+    Traceback (most recent call last):
+    streamtask._errors.InvalidInput: #/1: expected an integer, got a string
+    """
+    return cast(T, of(type).read(value, "#"))
 
 
 class _Maker:
