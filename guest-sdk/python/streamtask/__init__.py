@@ -18,7 +18,7 @@ from ._context import Context, Level, Signal, Status, current, sleep
 from ._errors import Cancelled, ChildFailed, Error, Failure, InvalidInput
 from ._host import Outcome, RunInfo
 from ._task import StreamTask, Task, task
-from ._types import parse
+from ._types import Schema, parse
 from ._view import View
 from .http import get_client
 
@@ -43,6 +43,7 @@ __all__ = [
     "Level",
     "Outcome",
     "RunInfo",
+    "Schema",
     "Signal",
     "Status",
     "StreamTask",

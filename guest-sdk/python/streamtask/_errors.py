@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 Cancelled = asyncio.CancelledError
 """Someone asked to cancel the run.
@@ -84,6 +84,13 @@ class InvalidInput(ValueError):
         self.place = place
 
 
+@runtime_checkable
+class SaysFailure(Protocol):
+    """An exception that knows the failure that it is. A task's own may be one, too."""
+
+    def as_failure(self) -> Failure: ...
+
+
 def as_failure(error: BaseException) -> Failure:
     """The failure that an exception makes of a run."""
     if isinstance(error, Failure):
@@ -96,6 +103,8 @@ def as_failure(error: BaseException) -> Failure:
         return Failure(str(error), code="invalid-input", details={"pointer": error.place})
     if isinstance(error, Cancelled):
         return Failure("the run was cancelled", code="cancelled")
+    if isinstance(error, SaysFailure):
+        return error.as_failure()
     name = type(error).__name__
     text = str(error)
     return Failure(f"{name}: {text}" if text else name, code=kebab(name))

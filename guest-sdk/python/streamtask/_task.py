@@ -393,8 +393,17 @@ def _remember_source(module: Any) -> None:
 
 
 def _print_traceback(error: BaseException) -> None:
-    trace = error.__traceback__
-    # Of the SDK's own frames the author of a task learns nothing.
-    while trace is not None and trace.tb_frame.f_globals.get("__package__") == __package__:
-        trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace or error.__traceback__)
+    report = traceback.TracebackException.from_exception(error)
+    seen: set[int] = set()
+    part: traceback.TracebackException | None = report
+    while part is not None and id(part) not in seen:
+        seen.add(id(part))
+        # Of the SDK's own frames the author of a task learns nothing.
+        frames = [frame for frame in part.stack if os.path.dirname(frame.filename) != _HERE]
+        if frames:
+            part.stack[:] = frames
+        part = part.__cause__ or part.__context__
+    print("".join(report.format()), end="", file=sys.stderr)
+
+
+_HERE = os.path.dirname(__file__)

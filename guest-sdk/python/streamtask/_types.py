@@ -21,18 +21,30 @@ from ._json import plain
 
 T = TypeVar("T")
 
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 Read = Callable[[Any, str], Any]
 """Makes a value of JSON one of the type; the text is its place, for the error."""
 
 REQUIRED: Any = inspect.Parameter.empty
 
 
+class Schema:
+    """More of JSON Schema than a type says, for the host to check and for people to see:
+    `Annotated[int, "How many.", Schema(minimum=1, maximum=10)]`. A text beside it is the
+    description."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self.keywords = keywords
+
+    def __repr__(self) -> str:
+        return f"Schema({', '.join(f'{name}={value!r}' for name, value in self.keywords.items())})"
+
+
 @dataclass(frozen=True)
 class Type:
     """A type, as it is said in JSON Schema and as it is read from JSON."""
 
-    schema: Schema
+    schema: JsonSchema
     read: Read
     exact: bool = False
     """Whether numbers have to arrive as they are written."""
@@ -58,7 +70,7 @@ def of_members(members: list[Member], description: str | None = None) -> Type:
     return _finish(lambda maker: maker.members(members, lambda **values: values, description))
 
 
-def _finish(make: Callable[[_Maker], tuple[Schema, Read]]) -> Type:
+def _finish(make: Callable[[_Maker], tuple[JsonSchema, Read]]) -> Type:
     maker = _Maker()
     schema, read = make(maker)
     if maker.definitions:
@@ -83,17 +95,17 @@ class _Maker:
 
     def __init__(self) -> None:
         self.exact = False
-        self.definitions: dict[str, Schema] = {}
+        self.definitions: dict[str, JsonSchema] = {}
         self._under_way: dict[Any, list[Read]] = {}
         self._recursive: set[Any] = set()
 
-    def make(self, annotation: Any) -> tuple[Schema, Read]:
-        simple = _SIMPLE.get(annotation) if isinstance(annotation, abc.Hashable) else None
-        if simple is not None:
-            return dict(simple[0]), simple[1]
+    def make(self, annotation: Any) -> tuple[JsonSchema, Read]:
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
             return self._annotated(arguments[0], arguments[1:])
+        simple = _SIMPLE.get(annotation)
+        if simple is not None:
+            return dict(simple[0]), simple[1]
         if origin in (Union, types.UnionType):
             return self._union(arguments)
         if origin is Literal:
@@ -118,16 +130,16 @@ class _Maker:
             return self._class(annotation)
         raise TypeError(f"the type {annotation!r} has no form in JSON")
 
-    def _annotated(self, annotation: Any, notes: tuple[Any, ...]) -> tuple[Schema, Read]:
+    def _annotated(self, annotation: Any, notes: tuple[Any, ...]) -> tuple[JsonSchema, Read]:
         schema, read = self.make(annotation)
         for note in notes:
             if isinstance(note, str):
                 schema = {"description": note, **schema}
-            elif isinstance(note, dict):
-                schema = {**schema, **note}
+            elif isinstance(note, Schema):
+                schema = {**schema, **note.keywords}
         return schema, read
 
-    def _union(self, arguments: tuple[Any, ...]) -> tuple[Schema, Read]:
+    def _union(self, arguments: tuple[Any, ...]) -> tuple[JsonSchema, Read]:
         made = [self.make(argument) for argument in arguments]
         schemas, reads = [schema for schema, _ in made], [read for _, read in made]
 
@@ -148,9 +160,9 @@ class _Maker:
             return {"type": [schema["type"] for schema in schemas]}, read
         return {"anyOf": schemas}, read
 
-    def _list(self, make: Callable[[Any], Any], arguments: tuple[Any, ...]) -> tuple[Schema, Read]:
+    def _list(self, make: Callable[[Any], Any], arguments: tuple[Any, ...]) -> tuple[JsonSchema, Read]:
         item, read_item = self.make(arguments[0] if arguments else Any)
-        schema: Schema = {"type": "array"}
+        schema: JsonSchema = {"type": "array"}
         if item:
             schema["items"] = item
         if make is not list:
@@ -165,11 +177,11 @@ class _Maker:
 
         return schema, read
 
-    def _dict(self, arguments: tuple[Any, ...]) -> tuple[Schema, Read]:
+    def _dict(self, arguments: tuple[Any, ...]) -> tuple[JsonSchema, Read]:
         if arguments and arguments[0] not in (str, Any):
             raise TypeError(f"the keys of an object are of type str, not {arguments[0]!r}")
         item, read_item = self.make(arguments[1] if arguments else Any)
-        schema: Schema = {"type": "object"}
+        schema: JsonSchema = {"type": "object"}
         if item:
             schema["additionalProperties"] = item
 
@@ -179,7 +191,7 @@ class _Maker:
 
         return schema, read
 
-    def _tuple(self, arguments: tuple[Any, ...]) -> tuple[Schema, Read]:
+    def _tuple(self, arguments: tuple[Any, ...]) -> tuple[JsonSchema, Read]:
         if not arguments or arguments[-1] is Ellipsis:
             schema, read_list = self._list(list, arguments[:1])
             return schema, lambda value, place: tuple(read_list(value, place))
@@ -200,7 +212,7 @@ class _Maker:
 
         return schema, read
 
-    def _class(self, cls: type) -> tuple[Schema, Read]:
+    def _class(self, cls: type) -> tuple[JsonSchema, Read]:
         if issubclass(cls, Enum):
             return _choice([member.value for member in cls], {member.value: member for member in cls})
         if cls in self._under_way:
@@ -218,9 +230,9 @@ class _Maker:
 
     def members(
         self, members: list[Member], build: Callable[..., Any], description: str | None
-    ) -> tuple[Schema, Read]:
-        schema: Schema = {"description": description} if description else {}
-        properties: dict[str, Schema] = {}
+    ) -> tuple[JsonSchema, Read]:
+        schema: JsonSchema = {"description": description} if description else {}
+        properties: dict[str, JsonSchema] = {}
         reads: list[tuple[str, Read, bool]] = []
         for member in members:
             said, read_member = self.make(member.type)
@@ -272,7 +284,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return REQUIRED if field.default is dataclasses.MISSING else field.default
 
 
-def _with_default(schema: Schema, member: Member) -> Schema:
+def _with_default(schema: JsonSchema, member: Member) -> JsonSchema:
     if member.default is REQUIRED:
         return schema
     try:
@@ -288,7 +300,7 @@ def _description(cls: type) -> str | None:
     return None if text is None or text.startswith(f"{cls.__name__}(") else text
 
 
-def _choice(values: list[Any], by_value: dict[Any, Any]) -> tuple[Schema, Read]:
+def _choice(values: list[Any], by_value: dict[Any, Any]) -> tuple[JsonSchema, Read]:
     # 1, 1.0 and True are equal to Python.
     members = {(type(value), value): member for value, member in by_value.items()}
 
@@ -362,7 +374,7 @@ def _datetime(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
 
 
-_SIMPLE: dict[Any, tuple[Schema, Read]] = {
+_SIMPLE: dict[Any, tuple[JsonSchema, Read]] = {
     Any: ({}, _anything),
     object: ({}, _anything),
     REQUIRED: ({}, _anything),
@@ -408,7 +420,7 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), type(value).__name__)
 
 
-def _said(schema: Schema) -> str:
+def _said(schema: JsonSchema) -> str:
     kind = schema.get("type", "another value")
     return str(kind if kind == "null" else f"an {kind}" if str(kind)[0] in "aio" else f"a {kind}")
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from . import _context, _loop
-from ._errors import Cancelled
+from ._errors import Cancelled, Failure
 from ._host import Exchange, Host, Request, Steps
 from ._json import to_json
 
@@ -43,6 +43,9 @@ _MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Not for another server than the one that they were meant for.
 _CONFIDENTIAL = {"authorization", "cookie", "proxy-authorization"}
+# What another attempt could mend.
+_TRANSIENT = ("connection-", "dns-", "destination-unavailable", "http-response-")
+_TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class HTTPError(Exception):
@@ -60,6 +63,11 @@ class RequestError(HTTPError, OSError):
     def __str__(self) -> str:
         return str(self.args[0])
 
+    def as_failure(self) -> Failure:
+        """Not caught, it ends the run with its code."""
+        retryable = self.code.startswith(_TRANSIENT)
+        return Failure(str(self), code=self.code, retryable=retryable)
+
 
 class HTTPStatusError(HTTPError):
     """The answer is none that was hoped for: raised by `Response.raise_for_status`."""
@@ -67,6 +75,18 @@ class HTTPStatusError(HTTPError):
     def __init__(self, message: str, *, response: Response) -> None:
         super().__init__(message)
         self.response = response
+
+    def as_failure(self) -> Failure:
+        """Not caught, it ends the run with the code `http-status`."""
+        status = self.response.status_code
+        wait = self.response.headers.get("retry-after", "")
+        return Failure(
+            str(self),
+            code="http-status",
+            details={"status": status},
+            retryable=status in _TRANSIENT_STATUS,
+            retry_after=int(wait) if status in _TRANSIENT_STATUS and wait.isdecimal() else None,
+        )
 
 
 class Headers(Mapping[str, str]):
