@@ -242,7 +242,7 @@ class _Answer:
                     raise _refusal(self._what, code) from None
                 break
             if part:
-                return part
+                return bytes(part)
             with self._stream.subscribe() as ready:
                 yield ready
         return b""

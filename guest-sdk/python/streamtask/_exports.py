@@ -23,7 +23,7 @@ def export(task: Task[Any]) -> None:
     """Makes the task what its component exports."""
     module = sys.modules[task.module]
 
-    class WitWorld(wit_world.WitWorld):
+    class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
         def describe(self) -> str:
             return to_json(task.describe())
 
@@ -78,7 +78,13 @@ def _level(number: int) -> _context.Level:
     return "info" if number >= logging.INFO else "debug"
 
 
-class _Policy(asyncio.events._BaseDefaultEventLoopPolicy if hasattr(asyncio.events, "_BaseDefaultEventLoopPolicy") else asyncio.events.BaseDefaultEventLoopPolicy):  # type: ignore[misc,name-defined]
+# Called so up to Python 3.13, and after that until policies go in 3.16.
+_BasePolicy: Any = getattr(asyncio.events, "_BaseDefaultEventLoopPolicy", None) or getattr(
+    asyncio.events, "BaseDefaultEventLoopPolicy"
+)
+
+
+class _Policy(_BasePolicy):  # type: ignore[misc]
     """Makes `asyncio.run` work in a task without `async`."""
 
     def _loop_factory(self) -> Loop:

@@ -11,7 +11,7 @@ import asyncio
 import math
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ._host import FOREVER, Host, Outcome, Steps
 
@@ -50,7 +50,9 @@ class Loop(BaseEventLoop):
         # There is no other thread that could wait to be heard.
         pass
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         """There are no threads: calls at once. So `asyncio.to_thread` works, but nothing
         else goes on meanwhile."""
         future: asyncio.Future[T] = self.create_future()
@@ -67,17 +69,23 @@ class Loop(BaseEventLoop):
                 pollable = next(steps)
                 await self._selector.wait_for(self._selector.pollables, pollable, self.create_future())
         except StopIteration as end:
-            return end.value
+            return cast(T, end.value)
         finally:
             steps.close()
 
     async def receive_signal(self, name: str | None) -> tuple[str, str]:
         """Waits for a signal."""
-        return await self._selector.wait_for(self._selector.signals, name, self.create_future())
+        signal: tuple[str, str] = await self._selector.wait_for(
+            self._selector.signals, name, self.create_future()
+        )
+        return signal
 
     async def child(self, run: str) -> Outcome:
         """Waits until a child has ended."""
-        return await self._selector.wait_for(self._selector.children, run, self.create_future())
+        outcome: Outcome = await self._selector.wait_for(
+            self._selector.children, run, self.create_future()
+        )
+        return outcome
 
 
 _Waiting = list[tuple[Any, "asyncio.Future[Any]"]]
@@ -197,7 +205,7 @@ def run_async(host: Host, coroutine: Coroutine[Any, Any, T]) -> T:
     outer = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:
-        return loop.run_until_complete(coroutine)
+        return cast(T, loop.run_until_complete(coroutine))
     finally:
         try:
             _end_the_rest(loop)

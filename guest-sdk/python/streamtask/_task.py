@@ -123,7 +123,7 @@ def task(function: F) -> Task[F]:
     """
     if not inspect.isfunction(function):
         raise TypeError("`task` is for a function; a class is made a task by `StreamTask`")
-    made = Task(function, *_of_function(function))
+    made: Task[F] = Task(function, *_of_function(function))
     _publish(made)
     return made
 

@@ -21,7 +21,7 @@ import codecs
 import json as _json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from . import _context, _loop
@@ -522,7 +522,7 @@ def _wait(host: Host, steps: Steps[T]) -> T:
                 if not was_cancelled and host.cancelled():
                     raise Cancelled("the run was cancelled")
     except StopIteration as end:
-        return end.value
+        return cast(T, end.value)
     finally:
         steps.close()
 
