@@ -41,7 +41,7 @@ class Docs(unittest.TestCase):
                 self.addCleanup(sys.modules.pop, module.__name__)
                 exec(compile(block, f"README.md, task {index}", "exec", dont_inherit=True), module.__dict__)
                 host = testing.Recording(http=lambda _: testing.Reply(content="[]"))
-                host.run(module)
+                host.run(module, {"steps": 3} if "steps: int" in block else {})
                 self.assertTrue(host.events)
 
 
