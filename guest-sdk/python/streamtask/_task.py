@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import json
@@ -398,12 +399,12 @@ def _print_traceback(error: BaseException) -> None:
     part: traceback.TracebackException | None = report
     while part is not None and id(part) not in seen:
         seen.add(id(part))
-        # Of the SDK's own frames the author of a task learns nothing.
-        frames = [frame for frame in part.stack if os.path.dirname(frame.filename) != _HERE]
+        # Of the SDK's own frames and the event loop's the author of a task learns nothing.
+        frames = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
         if frames:
             part.stack[:] = frames
         part = part.__cause__ or part.__context__
     print("".join(report.format()), end="", file=sys.stderr)
 
 
-_HERE = os.path.dirname(__file__)
+_OURS = (os.path.dirname(__file__), asyncio.base_events.__file__)
