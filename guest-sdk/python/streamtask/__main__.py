@@ -15,10 +15,8 @@ WORLD = "python-task"
 # which it was installed, and folders are moved at times.
 _COMPILER = "import sys, componentize_py; sys.exit(componentize_py.script())"
 
-_MISSING = (
-    "componentize-py, which makes components of Python, is not installed: "
-    "`python -m pip install componentize-py==0.25.1`"
-)
+COMPILER = "componentize-py==0.25.1"
+_MISSING = f"there is nothing that makes components of Python: `python -m pip install {COMPILER}` brings it"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,13 +65,25 @@ def build(file: Path, output: Path | None = None, path: list[Path] | None = None
             [*command, "-o", str(unfinished)], env=environment, capture_output=True, text=True
         )
         if done.returncode:
-            # The rest is about the compiler.
-            return (done.stderr or done.stdout).partition("Stack backtrace:")[0].strip()
+            return _problem(file, done.stderr or done.stdout)
         os.replace(unfinished, output)
     finally:
         unfinished.unlink(missing_ok=True)
     print(f"{output} ({output.stat().st_size / 1e6:.1f} MB)")
     return None
+
+
+def _problem(file: Path, said: str) -> str:
+    """What is wrong, without what is about the compiler.
+
+    >>> print(_problem(Path("a.py"), "Traceback:\\n  x\\nAssertionError: KeyError: 1\\n\\nCaused by:\\n    KeyError"))
+    a.py can't be built: KeyError: 1
+    """
+    said = said.partition("Stack backtrace:")[0].partition("\nCaused by:")[0]
+    said = said.partition("AssertionError: ")[2].strip() or said.strip()
+    if "has no attribute 'WitWorld'" in said:
+        return f"{file} has no task: a function with `@task`, or a class that extends `StreamTask`"
+    return f"{file} can't be built: {said}"
 
 
 if __name__ == "__main__":
