@@ -28,7 +28,7 @@ except ModuleNotFoundError:
     # Not in a component: in a test, or read by a tool.
     pass
 else:
-    from . import _exports
+    from . import _exports  # noqa: F401 (it registers itself)
 
     del _wit_world
 

@@ -26,7 +26,7 @@ except ImportError:
 from ._errors import Error, Failure, kebab
 from ._host import Exchange, Outcome, Request, RunInfo, Steps
 from ._json import clean, to_json
-from .http import RequestError
+from ._response import RequestError
 
 # Of a body, at once: what the host hands over in one piece.
 _PART = 64 * 1024

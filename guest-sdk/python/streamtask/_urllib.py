@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _context
 from ._host import Request
-from .http import Response, _wait
+from ._response import Response, wait
 
 
 def install(request: ModuleType) -> None:
@@ -38,7 +38,7 @@ def _open(module: ModuleType, asked: Any) -> Any:
     if data is not None and "content-type" not in dict(headers):
         headers.append(("content-type", "application/x-www-form-urlencoded"))
     sent = Request(asked.get_method(), asked.full_url.partition("#")[0], headers, data or b"", timeout)
-    response = Response(sent, _wait(host, host.fetch(sent)), host)
+    response = Response(sent, wait(host, host.fetch(sent)), host)
     fields = module.email.message.Message()
     for name, value in response.headers.multi_items():
         fields[name] = value

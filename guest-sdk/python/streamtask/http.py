@@ -17,271 +17,45 @@ With `async`, others run while a request is under way:
 
 from __future__ import annotations
 
-import codecs
-import json as _json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
-from . import _context, _loop
-from ._errors import Cancelled, Failure
-from ._host import Exchange, Host, Request, Steps
+from . import _context
+from ._host import Request, Steps
 from ._json import to_json
+from ._response import Headers, HTTPError, HTTPStatusError, RequestError, Response, rest, wait, wait_async
+from ._sse import ServerSentEvent
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-T = TypeVar("T")
-
 HeaderTypes = Union[Mapping[str, str], Sequence[tuple[str, str]]]
 ParamTypes = Union[Mapping[str, Any], Sequence[tuple[str, Any]]]
 
-# How soon a run that waits for an answer hears that it is cancelled, in milliseconds.
-_SLICE = 200
 _MAX_REDIRECTS = 10
-_REDIRECTS = (301, 302, 303, 307, 308)
 # Not for another server than the one that they were meant for.
 _CONFIDENTIAL = {"authorization", "cookie", "proxy-authorization"}
-# What another attempt could mend.
-_TRANSIENT = ("connection-", "dns-", "destination-unavailable", "http-response-")
-_TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
-
-class HTTPError(Exception):
-    """What is wrong with a request or its answer."""
-
-
-class RequestError(HTTPError, OSError):
-    """There is no answer. `code` is wasi:http's word for why, such as
-    `http-request-denied`, `connection-refused` or `dns-error`."""
-
-    def __init__(self, message: str, *, code: str = "refused") -> None:
-        super().__init__(message)
-        self.code = code
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-    def as_failure(self) -> Failure:
-        """Not caught, it ends the run with its code."""
-        retryable = self.code.startswith(_TRANSIENT)
-        return Failure(str(self), code=self.code, retryable=retryable)
-
-
-class HTTPStatusError(HTTPError):
-    """The answer is none that was hoped for: raised by `Response.raise_for_status`."""
-
-    def __init__(self, message: str, *, response: Response) -> None:
-        super().__init__(message)
-        self.response = response
-
-    def as_failure(self) -> Failure:
-        """Not caught, it ends the run with the code `http-status`."""
-        status = self.response.status_code
-        wait = self.response.headers.get("retry-after", "")
-        return Failure(
-            str(self),
-            code="http-status",
-            details={"status": status},
-            retryable=status in _TRANSIENT_STATUS,
-            retry_after=int(wait) if status in _TRANSIENT_STATUS and wait.isdecimal() else None,
-        )
-
-
-class Headers(Mapping[str, str]):
-    """Headers, found by their name in any case. One that comes several times is joined
-    with commas."""
-
-    def __init__(self, items: Iterable[tuple[str, str]]) -> None:
-        self._items = [(name.lower(), value) for name, value in items]
-
-    def __getitem__(self, name: str) -> str:
-        values = self.get_list(name)
-        if not values:
-            raise KeyError(name)
-        return ", ".join(values)
-
-    def get_list(self, name: str) -> list[str]:
-        """Each value of a header that comes several times."""
-        return [value for key, value in self._items if key == name.lower()]
-
-    def multi_items(self) -> list[tuple[str, str]]:
-        """All of them, in their order."""
-        return list(self._items)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict(self._items))
-
-    def __len__(self) -> int:
-        return len(dict(self._items))
-
-    def __repr__(self) -> str:
-        return f"Headers({self._items!r})"
-
-
-@dataclass(frozen=True)
-class ServerSentEvent:
-    """One event of a `text/event-stream`."""
-
-    data: str
-    event: str = "message"
-    id: str = ""
-    retry: int | None = None
-
-    def json(self) -> Any:
-        """The data, as JSON."""
-        return _json.loads(self.data)
-
-
-class Response:
-    """The answer to a request."""
-
-    def __init__(self, request: Request, exchange: Exchange, host: Host) -> None:
-        self.request = request
-        self.url = request.url
-        self.status_code = exchange.status
-        self.headers = Headers(exchange.headers)
-        self._exchange = exchange
-        self._host = host
-        self._content: bytes | None = None
-
-    # What was read
-
-    @property
-    def content(self) -> bytes:
-        """The body."""
-        if self._content is None:
-            raise RuntimeError("the answer is still coming in: `read` it, or go through its parts")
-        return self._content
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.content.decode(self._charset(), "replace")
-
-    def json(self, **options: Any) -> Any:
-        """The body, as JSON."""
-        return _json.loads(self.content, **options)
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is 2xx."""
-        return 200 <= self.status_code < 300
-
-    @property
-    def is_redirect(self) -> bool:
-        """Whether it names another address."""
-        return self.status_code in _REDIRECTS and "location" in self.headers
-
-    def raise_for_status(self) -> Response:
-        """Raises `HTTPStatusError` unless the status is 2xx; returns the response."""
-        if not self.is_success:
-            raise HTTPStatusError(
-                f"{self.request.method} {self.url}: status {self.status_code}", response=self
-            )
-        return self
-
-    # Reading
-
-    def read(self) -> bytes:
-        """Waits for the rest of the body and returns it."""
-        if self._content is None:
-            self._content = _wait(self._host, _rest(self._exchange))
-        return self._content
-
-    def iter_bytes(self) -> Iterator[bytes]:
-        """The parts of the body, as they come in."""
-        while part := _wait(self._host, self._exchange.chunk()):
-            yield part
-
-    def iter_text(self) -> Iterator[str]:
-        """The same as text."""
-        decoder = self._decoder()
-        for part in self.iter_bytes():
-            if text := decoder.decode(part):
-                yield text
-        if text := decoder.decode(b"", True):
-            yield text
-
-    def iter_lines(self) -> Iterator[str]:
-        """The lines of the body, without their ends."""
-        lines = _Lines()
-        for text in self.iter_text():
-            yield from lines.feed(text)
-        yield from lines.end()
-
-    def iter_sse(self) -> Iterator[ServerSentEvent]:
-        """The events of a `text/event-stream`."""
-        events = _Events()
-        for line in self.iter_lines():
-            if event := events.feed(line):
-                yield event
-
-    async def aread(self) -> bytes:
-        """`read`, while others run."""
-        if self._content is None:
-            self._content = await _await(_rest(self._exchange))
-        return self._content
-
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """`iter_bytes`, while others run."""
-        while part := await _await(self._exchange.chunk()):
-            yield part
-
-    async def aiter_text(self) -> AsyncIterator[str]:
-        """`iter_text`, while others run."""
-        decoder = self._decoder()
-        async for part in self.aiter_bytes():
-            if text := decoder.decode(part):
-                yield text
-        if text := decoder.decode(b"", True):
-            yield text
-
-    async def aiter_lines(self) -> AsyncIterator[str]:
-        """`iter_lines`, while others run."""
-        lines = _Lines()
-        async for text in self.aiter_text():
-            for line in lines.feed(text):
-                yield line
-        for line in lines.end():
-            yield line
-
-    async def aiter_sse(self) -> AsyncIterator[ServerSentEvent]:
-        """`iter_sse`, while others run."""
-        events = _Events()
-        async for line in self.aiter_lines():
-            if event := events.feed(line):
-                yield event
-
-    def close(self) -> None:
-        """Lets go of what has not been read."""
-        self._exchange.close()
-
-    async def aclose(self) -> None:
-        """The same."""
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Response [{self.status_code}]>"
-
-    def _decoder(self) -> codecs.IncrementalDecoder:
-        return codecs.getincrementaldecoder(self._charset())("replace")
-
-    def _charset(self) -> str:
-        for parameter in self.headers.get("content-type", "").split(";")[1:]:
-            name, _, value = parameter.partition("=")
-            if name.strip().lower() == "charset":
-                # Only what was there when the component was built: others can't be loaded.
-                charset = value.strip().strip("\"'").lower()
-                return charset if charset in _CHARSETS else "utf-8"
-        return "utf-8"
-
-
-_CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1"}
-for _charset in _CHARSETS:
-    # Python loads an encoding when it is first asked for, which a run can't.
-    codecs.getincrementaldecoder(_charset)
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "HTTPError",
+    "HTTPStatusError",
+    "Headers",
+    "RequestError",
+    "Response",
+    "ServerSentEvent",
+    "delete",
+    "get",
+    "get_client",
+    "head",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "stream",
+]
 
 
 def _pairs(headers: HeaderTypes | None) -> Iterable[tuple[str, str]]:
@@ -337,7 +111,7 @@ class _Base:
     def _whole(self, request: Request, follow_redirects: bool | None) -> Steps[Response]:
         response = yield from self._fetch(request, follow_redirects)
         try:
-            response._content = yield from _rest(response._exchange)
+            response._content = yield from rest(response._exchange)
         finally:
             response.close()
         return response
@@ -356,7 +130,7 @@ class Client(_Base):
         seconds each. Redirects are followed only with `follow_redirects`.
         """
         host = _context.current()._host
-        return _wait(host, self._whole(self._request(method, url, **what), follow_redirects))
+        return wait(host, self._whole(self._request(method, url, **what), follow_redirects))
 
     def stream(
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
@@ -396,7 +170,7 @@ class AsyncClient(_Base):
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
     ) -> Response:
         """See `Client.request`."""
-        return await _await(self._whole(self._request(method, url, **what), follow_redirects))
+        return await wait_async(self._whole(self._request(method, url, **what), follow_redirects))
 
     def stream(
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
@@ -437,7 +211,7 @@ class _Streamed:
         self._steps = steps
 
     def __enter__(self) -> Response:
-        self._response = _wait(_context.current()._host, self._steps)
+        self._response = wait(_context.current()._host, self._steps)
         return self._response
 
     def __exit__(
@@ -451,7 +225,7 @@ class _AsyncStreamed:
         self._steps = steps
 
     async def __aenter__(self) -> Response:
-        self._response = await _await(self._steps)
+        self._response = await wait_async(self._steps)
         return self._response
 
     async def __aexit__(
@@ -511,36 +285,6 @@ def delete(url: str, **what: Any) -> Response:
     return _default.delete(url, **what)
 
 
-def _wait(host: Host, steps: Steps[T]) -> T:
-    """Goes through steps, and waits alone."""
-    try:
-        while True:
-            pollable = next(steps)
-            # A run that cleans up after it was cancelled may still make requests.
-            was_cancelled = host.cancelled()
-            while not host.poll([pollable], _SLICE):
-                if not was_cancelled and host.cancelled():
-                    raise Cancelled("the run was cancelled")
-    except StopIteration as end:
-        return cast(T, end.value)
-    finally:
-        steps.close()
-
-
-async def _await(steps: Steps[T]) -> T:
-    loop = _loop.running()
-    if loop is None:
-        raise RuntimeError("an `AsyncClient` is for a task with `async`")
-    return await loop.steps(steps)
-
-
-def _rest(exchange: Exchange) -> Steps[bytes]:
-    parts = []
-    while part := (yield from exchange.chunk()):
-        parts.append(part)
-    return b"".join(parts)
-
-
 def _url(base: str, url: str, params: ParamTypes | None) -> str:
     if base and not urlsplit(url).scheme:
         url = f"{base.rstrip('/')}/{url.lstrip('/')}" if url else base
@@ -584,59 +328,3 @@ def _redirected(request: Request, response: Response) -> Request:
         method, content = "GET", b""
         headers = [(name, value) for name, value in headers if not name.lower().startswith("content-")]
     return Request(method, _url("", url, None), headers, content, request.timeout)
-
-
-class _Lines:
-    """Cuts text into lines: at \\n, \\r\\n and \\r."""
-
-    def __init__(self) -> None:
-        self._rest = ""
-        self._after_return = False
-
-    def feed(self, text: str) -> list[str]:
-        if self._after_return and text.startswith("\n"):
-            # Its other half ended the line already.
-            text = text[1:]
-            self._after_return = False
-        if not text:
-            return []
-        self._after_return = text.endswith("\r")
-        lines = (self._rest + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest = lines.pop()
-        return lines
-
-    def end(self) -> list[str]:
-        rest, self._rest = self._rest, ""
-        return [rest] if rest else []
-
-
-class _Events:
-    """Puts lines together to events, as https://html.spec.whatwg.org says."""
-
-    def __init__(self) -> None:
-        self._data: list[str] = []
-        self._event = ""
-        self._id = ""
-        self._retry: int | None = None
-
-    def feed(self, line: str) -> ServerSentEvent | None:
-        if not line:
-            return self._end()
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._event = value
-        elif name == "id" and "\0" not in value:
-            self._id = value
-        elif name == "retry" and value.isascii() and value.isdigit():
-            self._retry = int(value)
-        return None
-
-    def _end(self) -> ServerSentEvent | None:
-        event = None
-        if self._data:
-            event = ServerSentEvent("\n".join(self._data), self._event or "message", self._id, self._retry)
-        self._data, self._event, self._retry = [], "", None
-        return event
