@@ -43,7 +43,7 @@ Commands:
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
 
-Examples in Python need Python 3.9 or newer with venv, those in JavaScript Node.js 20.19 or newer with npm.
+Examples in Python need Python 3.10 or newer with venv, those in JavaScript Node.js 20.19 or newer with npm.
 Without them, these examples are left out. The compilers for both are fetched into target/ and node_modules/.
 
 Environment:

@@ -1,4 +1,5 @@
-//! Examples in Python: NAME.py, and in requirements.txt the compiler.
+//! Tasks in Python: NAME.py, and in requirements.txt the compiler. The SDK is that of
+//! this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,31 +7,33 @@ use std::process::Command;
 
 use super::{Example, Problem, cache};
 use crate::process::{ask, run_quietly};
+use crate::root;
 use crate::stamp::Stamp;
 
 /// A result depends on what is written here too.
 pub(super) const RECIPE: &str = include_str!("python.rs");
 
-const TOOL: &str = "Python 3.9 or newer with venv: from https://www.python.org, or as the packages \
+const TOOL: &str = "Python 3.10 or newer with venv: from https://www.python.org, or as the packages \
                     `python3` and `python3-venv` of Debian and Ubuntu";
-
-/// What the script `componentize-py` does. The script itself works only in the folder for
-/// which it was installed, and a folder is moved at times.
-const COMPILER: &str = "import sys, componentize_py; sys.exit(componentize_py.script())";
 
 /// Fails if an interpreter is too old, or without the parts that make a virtual
 /// environment, which Debian leaves out.
-const IS_FIT: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))";
+const IS_FIT: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
+
+/// Where the SDK is. What is built depends on it.
+pub(super) fn sdk() -> PathBuf {
+    root().join("guest-sdk/python/streamtask")
+}
 
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
     let tools = tools(example)?;
     eprintln!("{}: compiling", example.name);
-    // As after `source bin/activate`: else it looks for packages wherever `python3` has them.
     let mut compile = Command::new(interpreter(&tools));
-    compile.args(["-c", COMPILER]).env("VIRTUAL_ENV", &tools).current_dir(&example.folder);
-    compile.args(["--wit-path", "../../wit", "--world", "described-task", "componentize"]);
-    compile.arg(example.name.replace('-', "_")).arg("--output").arg(component);
-    Ok(run_quietly(&mut compile)?)
+    compile.args(["-m", "streamtask", "build"]).env("PYTHONPATH", root().join("guest-sdk/python"));
+    // Else there are files of its own among the sources.
+    compile.env("PYTHONDONTWRITEBYTECODE", "1");
+    compile.arg(example.folder.join(format!("{}.py", example.name.replace('-', "_"))));
+    Ok(run_quietly(compile.arg("--output").arg(component))?)
 }
 
 /// A virtual environment with what the example requires; shared by all that

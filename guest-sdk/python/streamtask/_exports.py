@@ -1,0 +1,97 @@
+"""The exports of a component: `WitWorld`, put into the file of the task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import warnings
+from typing import Any
+
+import wit_world
+
+from . import _context, _task
+from ._contract import Contract, as_wit_failure
+from ._errors import Failure
+from ._json import to_json
+from ._loop import Loop
+from ._task import Task
+from ._urllib import install
+
+
+def export(task: Task[Any]) -> None:
+    """Makes the task what its component exports."""
+    module = sys.modules[task.module]
+
+    class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
+        def describe(self) -> str:
+            return to_json(task.describe())
+
+        def process(self, input: str) -> str:
+            _begin()
+            try:
+                return task.run(Contract(), input)
+            except Failure as failure:
+                raised = as_wit_failure(failure)
+            finally:
+                # The instance is gone when this returns.
+                sys.stdout.flush()
+                sys.stderr.flush()
+            raise raised
+
+    module.WitWorld = WitWorld  # type: ignore[attr-defined]
+
+
+def _begin() -> None:
+    """Undoes what the build has left in memory for all runs alike, and sets Python up."""
+    # Each run would draw the same numbers.
+    if (random := sys.modules.get("random")) is not None:
+        random.seed()
+    if (request := sys.modules.get("urllib.request")) is not None:
+        install(request)
+    # Lines are logged when they are printed, not at the end.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # A loop that can't wait counts as running all the time.
+    asyncio._set_running_loop(None)
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(_LogHandler())
+        if root.level == logging.WARNING:
+            root.setLevel(logging.INFO)
+
+
+class _LogHandler(logging.Handler):
+    """Sends what `logging` is told to the run's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _context.current().log(self.format(record), _level(record.levelno))
+        except Exception:
+            self.handleError(record)
+
+
+def _level(number: int) -> _context.Level:
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warn"
+    return "info" if number >= logging.INFO else "debug"
+
+
+# Called so up to Python 3.13, and after that until policies go in 3.16.
+_BasePolicy: Any = getattr(asyncio.events, "_BaseDefaultEventLoopPolicy", None) or getattr(
+    asyncio.events, "BaseDefaultEventLoopPolicy"
+)
+
+
+class _Policy(_BasePolicy):  # type: ignore[misc]
+    """Makes `asyncio.run` work in a task without `async`."""
+
+    def _loop_factory(self) -> Loop:
+        return Loop(Contract())
+
+
+_task.on_new_task = export
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    asyncio.set_event_loop_policy(_Policy())
