@@ -7,7 +7,7 @@ mod javascript;
 mod python;
 mod rust;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,14 +51,14 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
 /// Builds all examples into the folder `to`. Those in other languages than Rust
 /// may be left out or fail without harm to the rest.
 pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
-    fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
     let mut outcome = Outcome::default();
     let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
     rust::build_all()?;
     for example in examples {
         let name = example.name.as_str();
+        let to = example.goes_to.as_deref().unwrap_or(to);
         match example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from)) {
-            Ok(()) => outcome.built += 1,
+            Ok(()) => outcome.built += usize::from(example.goes_to.is_none()),
             Err(Problem::Missing(tool)) => {
                 eprintln!("{name}: left out; it needs {tool}");
                 outcome.left_out.push(format!("example {name}: it needs {tool}"));
@@ -77,6 +77,8 @@ struct Example {
     name: String,
     folder: PathBuf,
     language: Language,
+    /// Where it goes whatever the caller wants; none for what is in example-tasks.
+    goes_to: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy)]
@@ -117,11 +119,22 @@ fn all() -> io::Result<Vec<Example>> {
             () => continue,
         };
         if let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
-            examples.push(Example { name: name.to_owned(), folder, language });
+            examples.push(Example { name: name.to_owned(), folder, language, goes_to: None });
         }
     }
+    examples.extend(["javascript", "typescript"].map(|name| of_the_kit(name, Language::JavaScript)));
     examples.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(examples)
+}
+
+/// A guest of the conformance kit, which is built as examples are.
+fn of_the_kit(name: &str, language: Language) -> Example {
+    Example {
+        name: "conformance".to_owned(),
+        folder: root().join("tests/conformance").join(name),
+        language,
+        goes_to: Some(root().join("target/conformance").join(name)),
+    }
 }
 
 impl Example {
@@ -129,13 +142,16 @@ impl Example {
     fn build(&self) -> Result<PathBuf, Problem> {
         match self.language {
             Language::Rust => Ok(rust::component(&self.name)),
-            Language::Python => self.build_if_changed(python::RECIPE, python::build),
-            Language::JavaScript => self.build_if_changed(javascript::RECIPE, javascript::build),
+            Language::Python => self.build_if_changed(python::RECIPE, &[root().join("wit")], python::build),
+            Language::JavaScript => {
+                self.build_if_changed(javascript::RECIPE, &javascript::shared(), javascript::build)
+            }
         }
     }
 
     /// Puts the component and what is said of it, if anything is, into a tasks folder.
     fn publish(&self, component: &Path, to: &Path) -> Result<(), String> {
+        fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
         let manifest = format!("{}.toml", self.name);
         let said = self.folder.join(&manifest);
         if said.is_file() {
@@ -145,17 +161,26 @@ impl Example {
     }
 
     /// Builds a component, unless the one from the last time is of the same
-    /// sources, contract, pinned tools (which are among the sources) and recipe.
+    /// sources, recipe, and files and folders that it shares with others: the SDK or the
+    /// contract, and pinned tools.
     fn build_if_changed(
         &self,
         recipe: &str,
+        shared: &[PathBuf],
         build: fn(&Example, &Path) -> Result<(), Problem>,
     ) -> Result<PathBuf, Problem> {
-        let folder = cache().join(&self.name);
+        let language = self.goes_to.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+        let folder = cache().join(match language {
+            None => self.name.clone(),
+            Some(language) => format!("{}-in-{language}", self.name),
+        });
         let component = folder.join("component.wasm");
         let built_from = folder.join("built-from");
-        let sources =
-            Stamp::default().text(recipe).folder(&root().join("wit"))?.folder(&self.folder)?.finish();
+        let mut sources = Stamp::default().text(recipe).folder(&self.folder)?;
+        for path in shared {
+            sources = if path.is_dir() { sources.folder(path)? } else { sources.file(path)? };
+        }
+        let sources = sources.finish();
         if component.is_file() && fs::read_to_string(&built_from).is_ok_and(|built| built == sources) {
             return Ok(component);
         }
