@@ -25,9 +25,6 @@ pub(super) fn shared() -> [PathBuf; 2] {
 }
 
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
-    if !node_is_fit() || ask(npm().arg("--version")).is_none() {
-        return Err(Problem::Missing(TOOL));
-    }
     install()?;
     eprintln!("{}: compiling", example.name);
     // Of two `--out` the last one counts.
@@ -36,8 +33,20 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     Ok(run_quietly(&mut compile)?)
 }
 
+/// Checks the SDK's types and runs its own tests, which need no host.
+pub(super) fn test_sdk() -> Result<(), Problem> {
+    install()?;
+    for script in ["types", "test"] {
+        run_quietly(npm().args(["run", script]).current_dir(root().join("guest-sdk/js")))?;
+    }
+    Ok(())
+}
+
 /// Fetches exactly the packages of the lock file, unless they are there.
 fn install() -> Result<(), Problem> {
+    if !node_is_fit() || ask(npm().arg("--version")).is_none() {
+        return Err(Problem::Missing(TOOL));
+    }
     let lock = Stamp::default().file(&root().join("package-lock.json"))?.finish();
     // Goes with the folder that it speaks of. Written last, so half an installation does not count.
     let installed_from = root().join("node_modules/.installed-from");

@@ -72,6 +72,15 @@ pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
+/// Runs the tests of the SDK for JavaScript. Returns what is left out.
+pub(crate) fn test_sdk() -> Result<Vec<String>, String> {
+    match javascript::test_sdk() {
+        Ok(()) => Ok(Vec::new()),
+        Err(Problem::Missing(tool)) => Ok(vec![format!("tests of the SDK for JavaScript: they need {tool}")]),
+        Err(Problem::Failed(why)) => Err(format!("tests of the SDK for JavaScript: {why}")),
+    }
+}
+
 /// One example.
 struct Example {
     name: String,
