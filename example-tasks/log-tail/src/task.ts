@@ -55,7 +55,7 @@ export default task(
       }
       if (news) ctx.checkpoint.save('place', place);
       if (end < size) {
-        ctx.throwIfCancelled();
+        ctx.checkCancelled();
         continue;
       }
       idle = news ? 0 : idle + poll_ms;

@@ -43,7 +43,7 @@ export class Context {
     let ended = false;
     try {
       for (;;) {
-        this.throwIfCancelled();
+        this.checkCancelled();
         const { done, value } = await iterator.next();
         ended = done;
         if (done) return value === undefined ? last : value;
@@ -75,8 +75,8 @@ export class Context {
     return this.#waiting.cancelled;
   }
 
-  throwIfCancelled() {
-    this.#waiting.throwIfCancelled();
+  checkCancelled() {
+    this.#waiting.checkCancelled();
   }
 
   get remaining() {

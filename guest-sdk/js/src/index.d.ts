@@ -105,7 +105,7 @@ export interface Context {
   /** Returns once every event sent so far is durable. */
   flush(): void;
   /** Says how far the run is. */
-  progress(progress: Progress | unknown): void;
+  progress(progress: Progress): void;
   /** Sends a line for the log. */
   log(message: unknown, level?: Level): void;
   /**
@@ -125,7 +125,7 @@ export interface Context {
   /** Whether someone asked to cancel the run. */
   readonly cancelled: boolean;
   /** For tasks that compute and do not wait. */
-  throwIfCancelled(): void;
+  checkCancelled(): void;
   /** The time left until the host ends this attempt; undefined if it has no deadline. */
   readonly remaining: number | undefined;
   /** The facts of this attempt. */

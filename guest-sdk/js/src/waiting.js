@@ -43,7 +43,7 @@ export class Waiting {
     return this.signal.aborted;
   }
 
-  throwIfCancelled() {
+  checkCancelled() {
     if (this.cancelled) throw new Cancelled();
   }
 
@@ -118,7 +118,7 @@ export class Waiting {
   // A promise that is rejected when the run is cancelled. `begin` returns what undoes it.
   #unlessCancelled(begin) {
     return new Promise((resolve, reject) => {
-      this.throwIfCancelled();
+      this.checkCancelled();
       const settle = (how) => (value) => {
         this.signal.removeEventListener('abort', onAbort);
         undo();

@@ -64,6 +64,8 @@ export function types(): void {
 
   task(async (ctx) => {
     ctx.progress({ id: 'a', status: 'running' });
+    // @ts-expect-error no such status
+    ctx.progress({ id: 'a', status: 'begun' });
     // @ts-expect-error no such level
     ctx.log('x', 'loud');
     const ended = await ctx.waitFor(ctx.startChild('other'));
