@@ -51,6 +51,9 @@ export class Recording {
 
   // Moves the clock, at most to the time when the run is cancelled.
   #wait(ms) {
+    if (ms === Infinity && this.#options.cancelAfter === undefined) {
+      throw new Error('the task waits for signals which the test does not send');
+    }
     if (!this.#cancelled) this.elapsed = Math.min(this.elapsed + ms, this.#options.cancelAfter ?? Infinity);
     return !this.#cancelled;
   }
@@ -71,9 +74,6 @@ export class Recording {
       const { name, payload = null } = this.#signals.splice(at, 1)[0];
       return { name, payload: structuredClone(payload) };
     }
-    if (ms === undefined && this.#options.cancelAfter === undefined) {
-      throw new Error(`the task waits for the signal ${name ?? 'that comes next'}, which the test does not send`);
-    }
     this.#wait(ms ?? Infinity);
     return undefined;
   }
@@ -91,6 +91,8 @@ export class Recording {
     const { attempt = 1, labels = {}, deadline, parameters = {}, children = {} } = this.#options;
     return {
       now: () => this.elapsed,
+      // What is to come is there already, so there is no need to look now and then.
+      slice: Infinity,
       send: (channel, type, json) => {
         checkSize(bytesOf(json).length);
         this.#record(channel, type, { data: JSON.parse(json) });

@@ -180,7 +180,8 @@ export class Waiting {
     const kinds = names.size + (this.#children.length > 0 ? 1 : 0);
     if (this.#requests > 0) return Math.min(ms ?? SLICE_MS, SLICE_MS);
     if (kinds > 1) {
-      this.#host.sleep(Math.min(ms ?? SLICE_MS, SLICE_MS));
+      const slice = this.#host.slice ?? SLICE_MS;
+      attempt([...this.#signals, ...this.#children], () => this.#host.sleep(Math.min(ms ?? slice, slice)));
     } else if (names.size === 1) {
       this.#takeSignal(this.#signals[0], ms);
     } else if (this.#children.length > 0) {

@@ -136,12 +136,23 @@ test('whichever of two signals comes first ends the wait for either', async () =
   assert.deepEqual(result, { name: 'go', payload: 7 });
 });
 
+test('a long wait for several things takes a test no time', async () => {
+  const hour = 3600 * 1000;
+  const { recording, result } = await run(async (ctx) => {
+    const signals = ['stop', 'go'].map((name) => ctx.receiveSignal(name, { timeout: 100 * hour }));
+    return (await Promise.race([...signals, ctx.sleep(99 * hour)])) ?? 'over';
+  });
+  assert.deepEqual([result, recording.elapsed], ['over', 99 * hour]);
+});
+
 test('a wait for a signal ends when the run is cancelled', async () => {
   await assert.rejects(run((ctx) => ctx.receiveSignal('go'), { cancelAfter: 50 }), Cancelled);
 });
 
 test('a wait for a signal that nobody sends fails the test instead of hanging', async () => {
-  await assert.rejects(run((ctx) => ctx.receiveSignal('go')), /waits for the signal go/);
+  await assert.rejects(run((ctx) => ctx.receiveSignal('go')), /which the test does not send/);
+  const either = (ctx) => Promise.race([ctx.receiveSignal('stop'), ctx.receiveSignal('go')]);
+  await assert.rejects(run(either), /which the test does not send/);
 });
 
 test('parameters and facts are those of the test', async () => {
