@@ -20,8 +20,11 @@ const TOOL: &str =
 const NODE: (u32, u32) = (20, 19);
 
 /// What all of them are built with: the SDK, which has the contract in it, and the pinned tools.
-pub(super) fn shared() -> [PathBuf; 2] {
-    [root().join("guest-sdk/js"), root().join("package-lock.json")]
+/// Not its tests, of which nothing is made.
+pub(super) fn shared() -> [PathBuf; 5] {
+    let sdk = root().join("guest-sdk/js");
+    let [src, build, wit, package] = ["src", "build", "wit", "package.json"].map(|name| sdk.join(name));
+    [src, build, wit, package, root().join("package-lock.json")]
 }
 
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
