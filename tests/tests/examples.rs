@@ -3,6 +3,7 @@
 
 use std::env;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -140,6 +141,35 @@ async fn async_generator_in_javascript_streams_each_page() {
     let minutes = json!({ "pages": 2, "pause_ms": 600_000 });
     shows_progress_at_once_and_can_be_cancelled(&host, "async-generator", minutes).await;
     fails_with_the_code_of_a_refusal(host, "async-generator").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_tail_in_typescript_follows_a_file_in_a_granted_folder() {
+    let test = "log_tail_in_typescript_follows_a_file_in_a_granted_folder";
+    let Some(host) = host_with(test, "log-tail").await else { return };
+    // Without its folder there is nothing to follow.
+    let run = start_by_readme(&host, "log-tail").await;
+    assert_eq!(host.finished(&run).await["error"]["code"], "no-such-file");
+
+    let mut stopped = host.stop().await;
+    stopped.config.grants = "all".parse().unwrap();
+    let logs = stopped.config.tasks.with_file_name("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("app.log"), "one\ntwo ✓\nERROR three\nhalf").unwrap();
+    let manifest = format!("[[grants.folders]]\npath = '{}'\nmount = '/logs'\n", logs.display());
+    fs::write(stopped.config.tasks.join("demo/log-tail.toml"), manifest).unwrap();
+    let host = stopped.restart().await;
+
+    let run = host.start_run("demo/log-tail", json!({ "poll_ms": 10, "lines": 5 })).await;
+    let mut stream = host.follow(&run).await;
+    let mut events = stream.until("line").await;
+    let mut file = fs::OpenOptions::new().append(true).open(logs.join("app.log")).unwrap();
+    file.write_all(b" and half\nfive\nsix\n").unwrap();
+    events.extend(stream.rest().await);
+    let lines = events.iter().filter(|event| event.name == "line");
+    let lines: Vec<Value> = lines.map(|event| event.json()["data"].clone()).collect();
+    assert_eq!(lines, ["one", "two ✓", "ERROR three", "half and half", "five"]);
+    assert_eq!(host.finished(&run).await["final_value"], json!({ "lines": 5, "bytes": 43 }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

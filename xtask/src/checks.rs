@@ -87,6 +87,10 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]);
     step("test guests", &mut guests, run_program)?;
     let mut left_out = build_examples()?;
+    if filter.is_empty() {
+        announce("tests of the SDK for JavaScript");
+        left_out.extend(examples::test_sdk()?);
+    }
 
     let (tally, skipped) = run_tests(filter)?;
     left_out.extend(skipped);

@@ -1,11 +1,13 @@
-//! Examples in JavaScript: npm packages, whose script `build` makes the component.
+//! Tasks in JavaScript and TypeScript: npm packages, whose script `build` makes the
+//! component. All are workspaces of one package, so one installation is for all of them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Example, Problem};
 use crate::process::{ask, run_quietly};
+use crate::root;
 use crate::stamp::Stamp;
 
 /// A result depends on what is written here too.
@@ -17,11 +19,16 @@ const TOOL: &str =
 /// Oldest version for which the compiler is made.
 const NODE: (u32, u32) = (20, 19);
 
+/// What all of them are built with: the SDK, which has the contract in it, and the pinned tools.
+/// Not its tests, of which nothing is made.
+pub(super) fn shared() -> [PathBuf; 5] {
+    let sdk = root().join("guest-sdk/js");
+    let [src, build, wit, package] = ["src", "build", "wit", "package.json"].map(|name| sdk.join(name));
+    [src, build, wit, package, root().join("package-lock.json")]
+}
+
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
-    if !node_is_fit() || ask(npm().arg("--version")).is_none() {
-        return Err(Problem::Missing(TOOL));
-    }
-    install(example)?;
+    install()?;
     eprintln!("{}: compiling", example.name);
     // Of two `--out` the last one counts.
     let mut compile = npm();
@@ -29,16 +36,28 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     Ok(run_quietly(&mut compile)?)
 }
 
+/// Checks the SDK's types and runs its own tests, which need no host.
+pub(super) fn test_sdk() -> Result<(), Problem> {
+    install()?;
+    for script in ["types", "test"] {
+        run_quietly(npm().args(["run", script]).current_dir(root().join("guest-sdk/js")))?;
+    }
+    Ok(())
+}
+
 /// Fetches exactly the packages of the lock file, unless they are there.
-fn install(example: &Example) -> Result<(), Problem> {
-    let lock = Stamp::default().file(&example.folder.join("package-lock.json"))?.finish();
+fn install() -> Result<(), Problem> {
+    if !node_is_fit() || ask(npm().arg("--version")).is_none() {
+        return Err(Problem::Missing(TOOL));
+    }
+    let lock = Stamp::default().file(&root().join("package-lock.json"))?.finish();
     // Goes with the folder that it speaks of. Written last, so half an installation does not count.
-    let installed_from = example.folder.join("node_modules/.installed-from");
+    let installed_from = root().join("node_modules/.installed-from");
     if fs::read_to_string(&installed_from).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    eprintln!("{}: fetching the compiler into node_modules", example.name);
-    run_quietly(npm().args(["ci", "--no-audit", "--no-fund"]).current_dir(&example.folder))?;
+    eprintln!("fetching the compiler for JavaScript into node_modules");
+    run_quietly(npm().args(["ci", "--no-audit", "--no-fund"]).current_dir(root()))?;
     Ok(fs::write(installed_from, lock)?)
 }
 

@@ -7,7 +7,7 @@ mod javascript;
 mod python;
 mod rust;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,15 @@ pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
+/// Runs the tests of the SDK for JavaScript. Returns what is left out.
+pub(crate) fn test_sdk() -> Result<Vec<String>, String> {
+    match javascript::test_sdk() {
+        Ok(()) => Ok(Vec::new()),
+        Err(Problem::Missing(tool)) => Ok(vec![format!("tests of the SDK for JavaScript: they need {tool}")]),
+        Err(Problem::Failed(why)) => Err(format!("tests of the SDK for JavaScript: {why}")),
+    }
+}
+
 /// One example.
 struct Example {
     name: String,
@@ -122,18 +131,19 @@ fn all() -> io::Result<Vec<Example>> {
             examples.push(Example { name: name.to_owned(), folder, language, goes_to: None });
         }
     }
-    examples.push(python_of_the_kit());
+    examples.extend(["javascript", "typescript"].map(|name| of_the_kit(name, Language::JavaScript)));
+    examples.push(of_the_kit("python", Language::Python));
     examples.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(examples)
 }
 
-/// The guest of the conformance kit, which is built as examples are.
-fn python_of_the_kit() -> Example {
+/// A guest of the conformance kit, which is built as examples are.
+fn of_the_kit(name: &str, language: Language) -> Example {
     Example {
         name: "conformance".to_owned(),
-        folder: root().join("tests/conformance/python"),
-        language: Language::Python,
-        goes_to: Some(root().join("target/conformance/python")),
+        folder: root().join("tests/conformance").join(name),
+        language,
+        goes_to: Some(root().join("target/conformance").join(name)),
     }
 }
 
@@ -142,9 +152,9 @@ impl Example {
     fn build(&self) -> Result<PathBuf, Problem> {
         match self.language {
             Language::Rust => Ok(rust::component(&self.name)),
-            Language::Python => self.build_if_changed(python::RECIPE, &python::sdk(), python::build),
+            Language::Python => self.build_if_changed(python::RECIPE, &[python::sdk()], python::build),
             Language::JavaScript => {
-                self.build_if_changed(javascript::RECIPE, &root().join("wit"), javascript::build)
+                self.build_if_changed(javascript::RECIPE, &javascript::shared(), javascript::build)
             }
         }
     }
@@ -161,21 +171,26 @@ impl Example {
     }
 
     /// Builds a component, unless the one from the last time is of the same
-    /// sources, SDK (which has the contract in it, or is no more than that), pinned tools
-    /// (which are among the sources) and recipe.
+    /// sources, recipe, and files and folders that it shares with others: the SDK or the
+    /// contract, and pinned tools.
     fn build_if_changed(
         &self,
         recipe: &str,
-        sdk: &Path,
+        shared: &[PathBuf],
         build: fn(&Example, &Path) -> Result<(), Problem>,
     ) -> Result<PathBuf, Problem> {
-        let folder = cache().join(match &self.goes_to {
+        let language = self.goes_to.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+        let folder = cache().join(match language {
             None => self.name.clone(),
-            Some(_) => format!("{}-in-{:?}", self.name, self.language).to_lowercase(),
+            Some(language) => format!("{}-in-{language}", self.name),
         });
         let component = folder.join("component.wasm");
         let built_from = folder.join("built-from");
-        let sources = Stamp::default().text(recipe).folder(sdk)?.folder(&self.folder)?.finish();
+        let mut sources = Stamp::default().text(recipe).folder(&self.folder)?;
+        for path in shared {
+            sources = if path.is_dir() { sources.folder(path)? } else { sources.file(path)? };
+        }
+        let sources = sources.finish();
         if component.is_file() && fs::read_to_string(&built_from).is_ok_and(|built| built == sources) {
             return Ok(component);
         }

@@ -1,0 +1,13 @@
+// The environment variables that the operator has granted, secrets among them.
+
+import { getEnvironment } from 'wasi:cli/environment@0.2.0';
+
+/** All of them. They don't change while the task runs. */
+export function variables() {
+  return Object.fromEntries(getEnvironment());
+}
+
+/** The value of one; undefined if it is not granted. */
+export function variable(name) {
+  return getEnvironment().find(([key]) => key === name)?.[1];
+}

@@ -1,0 +1,5 @@
+// Write streamtask tasks in JavaScript and TypeScript.
+
+export { Cancelled, Failure, HostError } from './errors.js';
+export { parse } from './schema.js';
+export { task } from './task.js';

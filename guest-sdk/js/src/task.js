@@ -1,0 +1,74 @@
+// A function as a task.
+
+import { host as guestHost } from '#host';
+import { Context } from './context.js';
+import { isExpected, toFailure } from './errors.js';
+import { installGlobals } from './globals.js';
+import { parseJson, toJson } from './json.js';
+import { parse } from './schema.js';
+import { Waiting } from './waiting.js';
+
+/** Runs the task on a host; the test's way in. */
+export const ATTEMPT = Symbol('attempt');
+
+/**
+ * Makes a function the task of this module. Returns the exports of the contract.
+ */
+export function task(about, work) {
+  if (typeof about === 'function') [about, work] = [{}, about];
+  if (typeof work !== 'function') throw new TypeError('task: a function is missing');
+  const description = describe(about);
+  return {
+    describe: () => description,
+    async process(input) {
+      try {
+        return await attempt(guestHost, about, work, input, installGlobals);
+      } catch (thrown) {
+        // The contract's way to fail. Anything else would be a trap.
+        throw Object.assign(new Error('the task failed'), { payload: toFailure(thrown) });
+      }
+    },
+    [ATTEMPT]: (host, input) => attempt(host, about, work, toJson('the input', input)),
+  };
+}
+
+function describe({ description, input, output }) {
+  return toJson('the description of the task', { description, input_schema: input, output_schema: output });
+}
+
+async function attempt(host, about, work, inputJson, prepare) {
+  const waiting = new Waiting(host);
+  const ctx = new Context(host, waiting);
+  const restore = prepare?.(waiting);
+  try {
+    const input = parseJson(inputJson);
+    const parsed = about.input === undefined ? input : parse(about.input, input);
+    const result = await work(ctx, parsed);
+    const value = isGenerator(result) ? await ctx.stream(result) : result;
+    return toJson('the result', value);
+  } catch (thrown) {
+    if (!isExpected(thrown)) logStack(ctx, thrown);
+    throw thrown;
+  } finally {
+    waiting.end();
+    restore?.();
+  }
+}
+
+// What generator functions return: an array is a result like any other.
+function isGenerator(result) {
+  return typeof result?.next === 'function' &&
+    (typeof result[Symbol.asyncIterator] === 'function' || typeof result[Symbol.iterator] === 'function');
+}
+
+function logStack(ctx, thrown) {
+  const stack = thrown?.stack;
+  if (!stack) return;
+  // Some engines' stacks begin with the message, others' have none.
+  const text = stack.includes(thrown.message) ? stack : `${thrown.name}: ${thrown.message}\n${stack}`;
+  try {
+    ctx.log(text.trimEnd(), 'error');
+  } catch {
+    // The reason itself is not lost for that.
+  }
+}
