@@ -107,7 +107,7 @@ st_status st_log(st_level level, const char *format, ...);
 #else
 #define ST_UNSAID(value)
 #endif
-typedef struct {
+typedef struct st_progress_data {
     const char *id ST_UNSAID(nullptr);     /* of an item; NULL: the run as a whole */
     const char *parent ST_UNSAID(nullptr); /* of the item it is a part of */
     double weight ST_UNSAID(-1);           /* among its siblings */
