@@ -3,9 +3,13 @@
 //! An example is a folder in example-tasks. What lies in it tells its language, and
 //! its name is that of the task, so a new example needs nothing here.
 
+mod c;
+mod go;
 mod javascript;
+mod pip;
 mod python;
 mod rust;
+mod zig;
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,48 +37,100 @@ pub(crate) fn default_folder() -> PathBuf {
     root().join("target/examples")
 }
 
+/// Where the guests of the conformance kit go unless the caller wants them elsewhere.
+pub(crate) fn kit_folder() -> PathBuf {
+    root().join("target/kit")
+}
+
 /// `cargo xtask examples`.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
+    build_as_told("examples", arguments, default_folder(), build)
+}
+
+/// `cargo xtask kit`.
+pub(crate) fn run_kit(arguments: Vec<OsString>) -> Result<(), String> {
+    build_as_told("kit", arguments, kit_folder(), build_kit)
+}
+
+fn build_as_told(
+    what: &str,
+    arguments: Vec<OsString>,
+    usual: PathBuf,
+    build: fn(&Path) -> Result<Outcome, String>,
+) -> Result<(), String> {
     let to = match &arguments[..] {
-        [] => default_folder(),
+        [] => usual,
         [option, to] if option == "--to" => PathBuf::from(to),
-        _ => return Err("usage: cargo xtask examples [--to DIR]".to_owned()),
+        _ => return Err(format!("usage: cargo xtask {what} [--to DIR]")),
     };
     let outcome = build(&to)?;
-    println!("{} examples are in {}", outcome.built, to.display());
+    println!("{} are in {}", outcome.built, to.display());
     match outcome.failed.len() {
         0 => Ok(()),
-        count => Err(format!("{count} examples can't be built")),
+        count => Err(format!("{count} can't be built")),
     }
 }
 
 /// Builds all examples into the folder `to`. Those in other languages than Rust
 /// may be left out or fail without harm to the rest.
 pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
-    fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
-    let mut outcome = Outcome::default();
     let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
     rust::build_all()?;
+    build_each(&examples, to)
+}
+
+/// Builds the guests of the conformance kit into the folder `to`, each as
+/// conformance-LANGUAGE.wasm.
+pub(crate) fn build_kit(to: &Path) -> Result<Outcome, String> {
+    let guests = kit().map_err(|error| format!("can't read the conformance kit: {error}"))?;
+    build_each(&guests, to)
+}
+
+fn build_each(examples: &[Example], to: &Path) -> Result<Outcome, String> {
+    fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
+    let mut outcome = Outcome::default();
     for example in examples {
-        let name = example.name.as_str();
-        match example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from)) {
-            Ok(()) => outcome.built += 1,
-            Err(Problem::Missing(tool)) => {
-                eprintln!("{name}: left out; it needs {tool}");
-                outcome.left_out.push(format!("example {name}: it needs {tool}"));
-            }
-            Err(Problem::Failed(why)) => {
-                eprintln!("{name}: {why}");
-                outcome.failed.push(format!("example {name}: {why}"));
-            }
+        let built = example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from));
+        outcome.add(&example.title, built);
+    }
+    Ok(outcome)
+}
+
+/// The tests that SDKs in other languages than Rust have of their own, and examples with them.
+pub(crate) fn test_sdks() -> Result<Outcome, String> {
+    let mut outcome = Outcome::default();
+    outcome.add("tests of the SDK for C", c::test());
+    outcome.add("tests of the SDK for Go", go::test(&go::sdk()));
+    for example in all().map_err(|error| format!("can't read the examples: {error}"))? {
+        if matches!(example.language, Language::Go) {
+            outcome.add(&format!("tests of {}", example.title), go::test(&example.folder));
         }
     }
     Ok(outcome)
 }
 
-/// One example.
+impl Outcome {
+    fn add(&mut self, what: &str, became: Result<(), Problem>) {
+        match became {
+            Ok(()) => self.built += 1,
+            Err(Problem::Missing(tool)) => {
+                eprintln!("{what}: left out; it needs {tool}");
+                self.left_out.push(format!("{what}: it needs {tool}"));
+            }
+            Err(Problem::Failed(why)) => {
+                eprintln!("{what}: {why}");
+                self.failed.push(format!("{what}: {why}"));
+            }
+        }
+    }
+}
+
+/// One example, or a guest of the conformance kit.
 struct Example {
+    /// That of its main file.
     name: String,
+    /// That of the task; differs only for guests of the kit.
+    title: String,
     folder: PathBuf,
     language: Language,
 }
@@ -84,6 +140,9 @@ enum Language {
     Rust,
     Python,
     JavaScript,
+    Go,
+    C,
+    Zig,
 }
 
 /// Why there is no example.
@@ -107,20 +166,40 @@ impl From<io::Error> for Problem {
 
 /// The examples, by name.
 fn all() -> io::Result<Vec<Example>> {
+    in_folders_of(&root().join("example-tasks"), |folder| (folder.to_owned(), folder.to_owned()))
+}
+
+/// The guests of the conformance kit, by language. Those in Rust are built with the test guests.
+fn kit() -> io::Result<Vec<Example>> {
+    let name = "conformance".to_owned();
+    let mut guests = in_folders_of(&root().join("tests").join(&name), |language| {
+        (name.clone(), format!("{name}-{language}"))
+    })?;
+    guests.retain(|guest| !matches!(guest.language, Language::Rust));
+    Ok(guests)
+}
+
+/// `names` makes an example's name and title of that of its folder.
+fn in_folders_of(parent: &Path, names: impl Fn(&str) -> (String, String)) -> io::Result<Vec<Example>> {
     let mut examples = Vec::new();
-    for entry in fs::read_dir(root().join("example-tasks"))? {
+    for entry in fs::read_dir(parent)? {
         let folder = entry?.path();
+        let Some((name, title)) = folder.file_name().and_then(|name| name.to_str()).map(&names) else {
+            continue;
+        };
+        let has = |file: &str| folder.join(file).is_file();
         let language = match () {
-            () if folder.join("Cargo.toml").is_file() => Language::Rust,
-            () if folder.join("requirements.txt").is_file() => Language::Python,
-            () if folder.join("package.json").is_file() => Language::JavaScript,
+            () if has("Cargo.toml") => Language::Rust,
+            () if has("requirements.txt") => Language::Python,
+            () if has("package.json") => Language::JavaScript,
+            () if has("go.mod") => Language::Go,
+            () if has("Makefile") => Language::C,
+            () if has(&format!("{name}.zig")) => Language::Zig,
             () => continue,
         };
-        if let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
-            examples.push(Example { name: name.to_owned(), folder, language });
-        }
+        examples.push(Example { name, title, folder, language });
     }
-    examples.sort_by(|one, other| one.name.cmp(&other.name));
+    examples.sort_by(|one, other| one.title.cmp(&other.title));
     Ok(examples)
 }
 
@@ -129,8 +208,11 @@ impl Example {
     fn build(&self) -> Result<PathBuf, Problem> {
         match self.language {
             Language::Rust => Ok(rust::component(&self.name)),
-            Language::Python => self.build_if_changed(python::RECIPE, python::build),
-            Language::JavaScript => self.build_if_changed(javascript::RECIPE, javascript::build),
+            Language::Python => self.build_if_changed(python::RECIPE, None, python::build),
+            Language::JavaScript => self.build_if_changed(javascript::RECIPE, None, javascript::build),
+            Language::Go => self.build_if_changed(go::RECIPE, Some(go::sdk()), go::build),
+            Language::C => self.build_if_changed(c::RECIPE, Some(c::sdk()), c::build),
+            Language::Zig => self.build_if_changed(zig::RECIPE, None, zig::build),
         }
     }
 
@@ -141,21 +223,25 @@ impl Example {
         if said.is_file() {
             publish(&said, &manifest, to)?;
         }
-        publish(component, &format!("{}.wasm", self.name), to)
+        publish(component, &format!("{}.wasm", self.title), to)
     }
 
     /// Builds a component, unless the one from the last time is of the same
-    /// sources, contract, pinned tools (which are among the sources) and recipe.
+    /// sources, contract, SDK, pinned tools (which are among the sources) and recipe.
     fn build_if_changed(
         &self,
         recipe: &str,
+        sdk: Option<PathBuf>,
         build: fn(&Example, &Path) -> Result<(), Problem>,
     ) -> Result<PathBuf, Problem> {
-        let folder = cache().join(&self.name);
+        let folder = cache().join(&self.title);
         let component = folder.join("component.wasm");
         let built_from = folder.join("built-from");
-        let sources =
-            Stamp::default().text(recipe).folder(&root().join("wit"))?.folder(&self.folder)?.finish();
+        let mut sources = Stamp::default().text(recipe).folder(&root().join("wit"))?.folder(&self.folder)?;
+        if let Some(sdk) = sdk {
+            sources = sources.folder(&sdk)?;
+        }
+        let sources = sources.finish();
         if component.is_file() && fs::read_to_string(&built_from).is_ok_and(|built| built == sources) {
             return Ok(component);
         }
@@ -163,7 +249,7 @@ impl Example {
         let begun = Instant::now();
         build(self, &component)?;
         fs::write(&built_from, sources)?;
-        eprintln!("{}: built in {:.0} s", self.name, begun.elapsed().as_secs_f64());
+        eprintln!("{}: built in {:.0} s", self.title, begun.elapsed().as_secs_f64());
         Ok(component)
     }
 }
