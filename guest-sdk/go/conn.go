@@ -27,6 +27,9 @@ type conn struct {
 	out io.Writer
 	// Kept from one line to the next, so that sending does not allocate.
 	line []byte
+	// Why nothing can be written, or asked, any more. After half a line, what follows would be
+	// taken for its end; after a call without its answer, that would answer the next one.
+	unwritable, unanswered *Error
 }
 
 func newConn(in io.Reader, out io.Writer) *conn {
@@ -44,18 +47,25 @@ func (c *conn) say(parts ...[]byte) error {
 func (c *conn) ask(parts ...[]byte) (json.RawMessage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.unanswered != nil {
+		return nil, c.unanswered
+	}
 	if err := c.write(parts); err != nil {
 		return nil, err
 	}
 	answer, err := c.readLine()
 	if err != nil {
-		return nil, &Error{Unavailable, fmt.Sprintf("the host does not answer: %v", err)}
+		c.unanswered = &Error{Unavailable, fmt.Sprintf("the host does not answer: %v", err)}
+		return nil, c.unanswered
 	}
 	return parseAnswer(answer)
 }
 
 // write joins the parts, so that a line is one write: nothing can come between.
 func (c *conn) write(parts [][]byte) error {
+	if c.unwritable != nil {
+		return c.unwritable
+	}
 	c.line = c.line[:0]
 	for _, part := range parts {
 		c.line = append(c.line, part...)
@@ -65,7 +75,8 @@ func (c *conn) write(parts [][]byte) error {
 	}
 	c.line = append(c.line, '\n')
 	if _, err := c.out.Write(c.line); err != nil {
-		return &Error{Unavailable, fmt.Sprintf("can't write to the host: %v", err)}
+		c.unwritable = &Error{Unavailable, fmt.Sprintf("can't write to the host: %v", err)}
+		return c.unwritable
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package streamtask_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -79,6 +81,23 @@ func TestWhatIsTooLargeForALineIsNeverWritten(t *testing.T) {
 	must(t, ctx.Send("fine", 1))
 	equal(t, host.Types(), []string{"fine"})
 }
+
+func TestACallWithoutItsAnswerIsTheLast(t *testing.T) {
+	// What comes too late must not answer another call.
+	late := &lateAnswers{}
+	ctx := streamtask.NewContext(late, io.Discard)
+	refusal(t, ctx.Send("a", 1), streamtask.Unavailable)
+	late.answers.WriteString(`{"ok":{"status":200}}` + "\n")
+	_, err := ctx.Fetch(streamtask.Request{})
+	refusal(t, err, streamtask.Unavailable)
+	// What needs no answer still goes: such as why the run fails.
+	must(t, ctx.Post("a", 1))
+}
+
+// lateAnswers is at its end until there is something.
+type lateAnswers struct{ answers bytes.Buffer }
+
+func (l *lateAnswers) Read(to []byte) (int, error) { return l.answers.Read(to) }
 
 func TestProgressSaysOnlyWhatItWasTold(t *testing.T) {
 	host := streamtasktest.New()

@@ -34,9 +34,9 @@ func (ctx *Context) Fetch(request Request) (*Response, error) {
 	if request.Timeout > 0 {
 		call.TimeoutMS = timeLimit(request.Timeout)
 	}
-	response, err := callFor[Response](ctx, "http-request", call)
-	if err != nil {
-		return nil, err
+	response, err := callFor[*Response](ctx, "http-request", call)
+	if err == nil && response == nil {
+		err = &Error{Internal, "the host answers a request with nothing"}
 	}
-	return &response, nil
+	return response, err
 }
