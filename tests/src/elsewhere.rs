@@ -28,7 +28,7 @@ struct Seen {
 impl Elsewhere {
     /// Serves until the test ends:
     ///
-    /// - `/echo`: what it was sent, as text: the method, `authorization`, and the body
+    /// - `/echo`: what it was sent, as text: the method, `authorization` or `x-kit`, and the body
     /// - `/to/LOCATION`: a redirect there
     /// - `/bytes/N`: so many, with a `Content-Length`
     /// - `/endless`: without one, and without an end
@@ -98,7 +98,7 @@ async fn serve(stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = value.parse().unwrap_or(0);
                 }
-                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                Some((name, value)) if ["authorization", "x-kit"].contains(&&*name.to_lowercase()) => {
                     authorization = value.to_owned();
                 }
                 Some((name, _)) => chunked |= name.eq_ignore_ascii_case("transfer-encoding"),

@@ -58,6 +58,11 @@ pub fn program() -> Vec<u8> {
     read(&built("tests/guests", "program"))
 }
 
+/// The conformance kit's guest in Rust.
+pub fn conformance() -> Vec<u8> {
+    read(&built("tests/guests", "conformance"))
+}
+
 /// One of the Rust examples.
 pub fn example(name: &str) -> Vec<u8> {
     read(&built("example-tasks", name))

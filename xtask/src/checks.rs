@@ -4,11 +4,11 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::examples::{self, GUEST_TARGET, add_guest_target};
+use crate::examples::{self, GUEST_TARGET, Outcome, add_guest_target};
 use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed};
 use crate::root;
 use crate::tally::Tally;
@@ -16,6 +16,9 @@ use crate::tally::Tally;
 /// Tells tests where all examples are, as NAME.wasm. One whose compiler is missing
 /// is not there.
 const EXAMPLES: &str = "STREAMTASK_EXAMPLES";
+
+/// Tells tests where the guests of the conformance kit are, as conformance-LANGUAGE.wasm.
+const KIT: &str = "STREAMTASK_KIT";
 
 /// Tells tests the file in which to leave a line when they skip themselves: what is
 /// skipped, what it needs, and how to get that.
@@ -86,10 +89,10 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     let mut guests = Workspace::TestGuests.cargo();
     guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]);
     step("test guests", &mut guests, run_program)?;
-    let mut left_out = build_examples()?;
+    let mut left_out = all_of("examples", build_afresh(examples::build, &examples::default_folder()))?;
+    left_out.extend(all_of("conformance kit", build_afresh(examples::build_kit, &examples::kit_folder()))?);
     if filter.is_empty() {
-        announce("tests of the SDK for JavaScript");
-        left_out.extend(examples::test_sdk()?);
+        left_out.extend(all_of("tests of the SDKs in other languages", examples::test_sdks)?);
     }
 
     let (tally, skipped) = run_tests(filter)?;
@@ -107,7 +110,8 @@ fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     {
         let mut test = workspace.cargo();
         test.args(["test", "--workspace", "--no-fail-fast"]);
-        test.env(EXAMPLES, examples::default_folder()).env(SKIPPED, &note);
+        test.env(EXAMPLES, examples::default_folder());
+        test.env(KIT, examples::kit_folder()).env(SKIPPED, &note);
         if !filter.is_empty() {
             test.arg("--").args(filter);
         }
@@ -143,28 +147,33 @@ fn announce(name: &str) {
     eprintln!("\n=== {name} ===");
 }
 
-/// Returns which are left out. Here, unlike in a demo, none may fail.
-fn build_examples() -> Result<Vec<String>, String> {
-    announce("examples");
-    let folder = examples::default_folder();
-    // What can't be built any more must not be tested as it once was.
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(format!("can't empty {}: {error}", folder.display()));
-        }
-        _ => {}
-    }
-    let outcome = examples::build(&folder)?;
+/// Does something to all examples, guests or SDKs; returns which are left out. Here, unlike
+/// in a demo, none may fail.
+fn all_of(name: &str, work: impl FnOnce() -> Result<Outcome, String>) -> Result<Vec<String>, String> {
+    announce(name);
+    let begun = Instant::now();
+    let outcome = work()?;
     if !outcome.failed.is_empty() {
-        return Err(format!(
-            "examples: failed. To repeat it alone: cargo xtask examples\n{}",
-            outcome.failed.join("\n")
-        ));
+        return Err(format!("{name}: failed.\n{}", outcome.failed.join("\n")));
     }
     if in_ci() && !outcome.left_out.is_empty() {
         return Err(nothing_may_be_missing(&outcome.left_out));
     }
+    eprintln!("({} s)", begun.elapsed().as_secs());
     Ok(outcome.left_out)
+}
+
+/// What can't be built any more must not be tested as it once was.
+fn build_afresh(
+    build: fn(&Path) -> Result<Outcome, String>,
+    folder: &Path,
+) -> impl FnOnce() -> Result<Outcome, String> {
+    move || match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("can't empty {}: {error}", folder.display()))
+        }
+        _ => build(folder),
+    }
 }
 
 /// An absent file in a folder that exists.

@@ -5,7 +5,7 @@
 //!
 //! - `process`: starting other programs
 //! - `stamp`: whether something has to be built again
-//! - `examples`: every example from source, in three languages
+//! - `examples`: every example from source, in whichever language, and the conformance kit
 //! - `tally`: counting tests
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
@@ -39,12 +39,14 @@ Commands:
   test                   Run everything that CI checks: format, lints, docs, guests, examples, tests
   test FILTER...         Run only the tests with one of these words in their names
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
+  kit [--to DIR]         Build the guests of the conformance kit [default: target/kit]
   bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
 
-Examples in Python need Python 3.10 or newer with venv, those in JavaScript Node.js 20.19 or newer with npm.
-Without them, these examples are left out. The compilers for both are fetched into target/ and node_modules/.
+Examples in Python need Python 3.10 or newer with venv, those in JavaScript and AssemblyScript Node.js 20.19 or newer
+with npm; the compilers for them are fetched into target/ and node_modules/. Go and Zig are fetched with Python where
+there is no Go. C and C++ need clang 18 or newer with libraries for WASI. What lacks its compiler is left out.
 
 Environment:
   CI=true                Leave nothing out: `test` fails if a tool is missing
@@ -63,10 +65,11 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(arguments),
         Some("proof") => proof::run(arguments),
         Some("help" | "--help" | "-h") => help(),
-        Some("demo" | "test" | "examples") if asks_for_help => help(),
+        Some("demo" | "test" | "examples" | "kit") if asks_for_help => help(),
         Some("demo") => demo::run(arguments),
         Some("test") => checks::run(&arguments),
         Some("examples") => examples::run(arguments),
+        Some("kit") => examples::run_kit(arguments),
         _ => Err(format!("there is no command {command:?}; `cargo xtask --help` lists them")),
     };
     match outcome {

@@ -37,7 +37,7 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
 }
 
 /// Checks the SDK's types and runs its own tests, which need no host.
-pub(super) fn test_sdk() -> Result<(), Problem> {
+pub(super) fn test() -> Result<(), Problem> {
     install()?;
     for script in ["types", "test"] {
         run_quietly(npm().args(["run", script]).current_dir(root().join("guest-sdk/js")))?;

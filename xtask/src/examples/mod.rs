@@ -3,11 +3,15 @@
 //! An example is a folder in example-tasks. What lies in it tells its language, and
 //! its name is that of the task, so a new example needs nothing here.
 
+mod c;
+mod go;
 mod javascript;
+mod pip;
 mod python;
 mod rust;
+mod zig;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,68 +37,114 @@ pub(crate) fn default_folder() -> PathBuf {
     root().join("target/examples")
 }
 
+/// Where the guests of the conformance kit go unless the caller wants them elsewhere.
+pub(crate) fn kit_folder() -> PathBuf {
+    root().join("target/kit")
+}
+
 /// `cargo xtask examples`.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
+    build_as_told("examples", arguments, default_folder(), build)
+}
+
+/// `cargo xtask kit`.
+pub(crate) fn run_kit(arguments: Vec<OsString>) -> Result<(), String> {
+    build_as_told("kit", arguments, kit_folder(), build_kit)
+}
+
+fn build_as_told(
+    what: &str,
+    arguments: Vec<OsString>,
+    usual: PathBuf,
+    build: fn(&Path) -> Result<Outcome, String>,
+) -> Result<(), String> {
     let to = match &arguments[..] {
-        [] => default_folder(),
+        [] => usual,
         [option, to] if option == "--to" => PathBuf::from(to),
-        _ => return Err("usage: cargo xtask examples [--to DIR]".to_owned()),
+        _ => return Err(format!("usage: cargo xtask {what} [--to DIR]")),
     };
     let outcome = build(&to)?;
-    println!("{} examples are in {}", outcome.built, to.display());
+    println!("{} are in {}", outcome.built, to.display());
     match outcome.failed.len() {
         0 => Ok(()),
-        count => Err(format!("{count} examples can't be built")),
+        count => Err(format!("{count} can't be built")),
     }
 }
 
 /// Builds all examples into the folder `to`. Those in other languages than Rust
 /// may be left out or fail without harm to the rest.
 pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
-    let mut outcome = Outcome::default();
     let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
     rust::build_all()?;
+    build_each(&examples, to)
+}
+
+/// Builds the guests of the conformance kit into the folder `to`, each as
+/// conformance-LANGUAGE.wasm.
+pub(crate) fn build_kit(to: &Path) -> Result<Outcome, String> {
+    let guests = kit().map_err(|error| format!("can't read the conformance kit: {error}"))?;
+    build_each(&guests, to)
+}
+
+fn build_each(examples: &[Example], to: &Path) -> Result<Outcome, String> {
+    fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
+    let mut outcome = Outcome::default();
     for example in examples {
-        let name = example.name.as_str();
-        let to = example.goes_to.as_deref().unwrap_or(to);
-        match example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from)) {
-            Ok(()) => outcome.built += usize::from(example.goes_to.is_none()),
-            Err(Problem::Missing(tool)) => {
-                eprintln!("{name}: left out; it needs {tool}");
-                outcome.left_out.push(format!("example {name}: it needs {tool}"));
-            }
-            Err(Problem::Failed(why)) => {
-                eprintln!("{name}: {why}");
-                outcome.failed.push(format!("example {name}: {why}"));
-            }
+        let built = example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from));
+        outcome.add(&example.title, built);
+    }
+    Ok(outcome)
+}
+
+/// The tests that SDKs in other languages than Rust have of their own, and examples with them.
+pub(crate) fn test_sdks() -> Result<Outcome, String> {
+    let mut outcome = Outcome::default();
+    outcome.add("tests of the SDK for JavaScript", javascript::test());
+    outcome.add("tests of the SDK for Python", python::test());
+    outcome.add("tests of the SDK for C", c::test());
+    outcome.add("tests of the SDK for Go", go::test(&go::sdk()));
+    for example in all().map_err(|error| format!("can't read the examples: {error}"))? {
+        if matches!(example.language, Language::Go) {
+            outcome.add(&format!("tests of {}", example.title), go::test(&example.folder));
         }
     }
     Ok(outcome)
 }
 
-/// Runs the tests of the SDK for JavaScript. Returns what is left out.
-pub(crate) fn test_sdk() -> Result<Vec<String>, String> {
-    match javascript::test_sdk() {
-        Ok(()) => Ok(Vec::new()),
-        Err(Problem::Missing(tool)) => Ok(vec![format!("tests of the SDK for JavaScript: they need {tool}")]),
-        Err(Problem::Failed(why)) => Err(format!("tests of the SDK for JavaScript: {why}")),
+impl Outcome {
+    fn add(&mut self, what: &str, became: Result<(), Problem>) {
+        match became {
+            Ok(()) => self.built += 1,
+            Err(Problem::Missing(tool)) => {
+                eprintln!("{what}: left out; it needs {tool}");
+                self.left_out.push(format!("{what}: it needs {tool}"));
+            }
+            Err(Problem::Failed(why)) => {
+                eprintln!("{what}: {why}");
+                self.failed.push(format!("{what}: {why}"));
+            }
+        }
     }
 }
 
-/// One example.
+/// One example, or a guest of the conformance kit.
 struct Example {
+    /// That of its main file.
     name: String,
+    /// That of the task; differs only for guests of the kit.
+    title: String,
     folder: PathBuf,
     language: Language,
-    /// Where it goes whatever the caller wants; none for what is in example-tasks.
-    goes_to: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Language {
     Rust,
     Python,
     JavaScript,
+    Go,
+    C,
+    Zig,
 }
 
 /// Why there is no example.
@@ -118,33 +168,41 @@ impl From<io::Error> for Problem {
 
 /// The examples, by name.
 fn all() -> io::Result<Vec<Example>> {
-    let mut examples = Vec::new();
-    for entry in fs::read_dir(root().join("example-tasks"))? {
-        let folder = entry?.path();
-        let language = match () {
-            () if folder.join("Cargo.toml").is_file() => Language::Rust,
-            () if folder.join("requirements.txt").is_file() => Language::Python,
-            () if folder.join("package.json").is_file() => Language::JavaScript,
-            () => continue,
-        };
-        if let Some(name) = folder.file_name().and_then(|name| name.to_str()) {
-            examples.push(Example { name: name.to_owned(), folder, language, goes_to: None });
-        }
-    }
-    examples.extend(["javascript", "typescript"].map(|name| of_the_kit(name, Language::JavaScript)));
-    examples.push(of_the_kit("python", Language::Python));
-    examples.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(examples)
+    in_folders_of(&root().join("example-tasks"), |folder| (folder.to_owned(), folder.to_owned()))
 }
 
-/// A guest of the conformance kit, which is built as examples are.
-fn of_the_kit(name: &str, language: Language) -> Example {
-    Example {
-        name: "conformance".to_owned(),
-        folder: root().join("tests/conformance").join(name),
-        language,
-        goes_to: Some(root().join("target/conformance").join(name)),
+/// The guests of the conformance kit, by language. Those in Rust are built with the test guests.
+fn kit() -> io::Result<Vec<Example>> {
+    let name = "conformance".to_owned();
+    let mut guests = in_folders_of(&root().join("tests").join(&name), |language| {
+        (name.clone(), format!("{name}-{language}"))
+    })?;
+    guests.retain(|guest| !matches!(guest.language, Language::Rust));
+    Ok(guests)
+}
+
+/// `names` makes an example's name and title of that of its folder.
+fn in_folders_of(parent: &Path, names: impl Fn(&str) -> (String, String)) -> io::Result<Vec<Example>> {
+    let mut examples = Vec::new();
+    for entry in fs::read_dir(parent)? {
+        let folder = entry?.path();
+        let Some((name, title)) = folder.file_name().and_then(|name| name.to_str()).map(&names) else {
+            continue;
+        };
+        let has = |file: &str| folder.join(file).is_file();
+        let language = match () {
+            () if has("Cargo.toml") => Language::Rust,
+            () if has("requirements.txt") => Language::Python,
+            () if has("package.json") => Language::JavaScript,
+            () if has("go.mod") => Language::Go,
+            () if has("Makefile") => Language::C,
+            () if has(&format!("{name}.zig")) => Language::Zig,
+            () => continue,
+        };
+        examples.push(Example { name, title, folder, language });
     }
+    examples.sort_by(|one, other| one.title.cmp(&other.title));
+    Ok(examples)
 }
 
 impl Example {
@@ -156,37 +214,35 @@ impl Example {
             Language::JavaScript => {
                 self.build_if_changed(javascript::RECIPE, &javascript::shared(), javascript::build)
             }
+            Language::Go => self.build_if_changed(go::RECIPE, &[go::sdk()], go::build),
+            Language::C => self.build_if_changed(c::RECIPE, &[c::sdk()], c::build),
+            Language::Zig => self.build_if_changed(zig::RECIPE, &[], zig::build),
         }
     }
 
     /// Puts the component and what is said of it, if anything is, into a tasks folder.
     fn publish(&self, component: &Path, to: &Path) -> Result<(), String> {
-        fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
         let manifest = format!("{}.toml", self.name);
         let said = self.folder.join(&manifest);
         if said.is_file() {
             publish(&said, &manifest, to)?;
         }
-        publish(component, &format!("{}.wasm", self.name), to)
+        publish(component, &format!("{}.wasm", self.title), to)
     }
 
     /// Builds a component, unless the one from the last time is of the same
-    /// sources, recipe, and files and folders that it shares with others: the SDK or the
-    /// contract, and pinned tools.
+    /// sources, recipe, contract, and files and folders that it shares with others: the
+    /// SDK and pinned tools.
     fn build_if_changed(
         &self,
         recipe: &str,
         shared: &[PathBuf],
         build: fn(&Example, &Path) -> Result<(), Problem>,
     ) -> Result<PathBuf, Problem> {
-        let language = self.goes_to.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
-        let folder = cache().join(match language {
-            None => self.name.clone(),
-            Some(language) => format!("{}-in-{language}", self.name),
-        });
+        let folder = cache().join(&self.title);
         let component = folder.join("component.wasm");
         let built_from = folder.join("built-from");
-        let mut sources = Stamp::default().text(recipe).folder(&self.folder)?;
+        let mut sources = Stamp::default().text(recipe).folder(&root().join("wit"))?.folder(&self.folder)?;
         for path in shared {
             sources = if path.is_dir() { sources.folder(path)? } else { sources.file(path)? };
         }
@@ -198,7 +254,7 @@ impl Example {
         let begun = Instant::now();
         build(self, &component)?;
         fs::write(&built_from, sources)?;
-        eprintln!("{}: built in {:.0} s", self.name, begun.elapsed().as_secs_f64());
+        eprintln!("{}: built in {:.0} s", self.title, begun.elapsed().as_secs_f64());
         Ok(component)
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::pip::{IS_FIT, python};
 use super::{Example, Problem, cache};
 use crate::process::{ask, run_quietly};
 use crate::root;
@@ -15,10 +16,6 @@ pub(super) const RECIPE: &str = include_str!("python.rs");
 
 const TOOL: &str = "Python 3.10 or newer with venv: from https://www.python.org, or as the packages \
                     `python3` and `python3-venv` of Debian and Ubuntu";
-
-/// Fails if an interpreter is too old, or without the parts that make a virtual
-/// environment, which Debian leaves out.
-const IS_FIT: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
 
 /// Where the SDK is. What is built depends on it.
 pub(super) fn sdk() -> PathBuf {
@@ -36,6 +33,13 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     Ok(run_quietly(compile.arg("--output").arg(component))?)
 }
 
+/// The SDK's own tests, which need no host.
+pub(super) fn test() -> Result<(), Problem> {
+    let mut test = Command::new(python(TOOL)?);
+    test.args(["-m", "unittest", "--quiet"]).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(run_quietly(test.current_dir(root().join("guest-sdk/python")))?)
+}
+
 /// A virtual environment with what the example requires; shared by all that
 /// require the same.
 fn tools(example: &Example) -> Result<PathBuf, Problem> {
@@ -46,11 +50,7 @@ fn tools(example: &Example) -> Result<PathBuf, Problem> {
     if complete.is_file() && ask(Command::new(interpreter(&folder)).args(["-c", IS_FIT])).is_some() {
         return Ok(folder);
     }
-    let python = ["python3", "python"].into_iter().find(|python| {
-        let mut question = Command::new(python);
-        ask(question.args(["-c", IS_FIT])).is_some()
-    });
-    let python = python.ok_or(Problem::Missing(TOOL))?;
+    let python = python(TOOL)?;
     eprintln!("{}: fetching the compiler into {}", example.name, folder.display());
     run_quietly(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
     let mut install = Command::new(interpreter(&folder));

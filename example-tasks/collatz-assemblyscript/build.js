@@ -1,0 +1,13 @@
+// What `npm run build` does; of two `--out` the last one counts.
+import asc from 'assemblyscript/asc';
+
+const out = process.argv[process.argv.lastIndexOf('--out') + 1];
+const { error, stderr } = await asc.main([
+  'assembly/collatz.ts', '--outFile', out, '--optimize', '--runtime', 'minimal',
+  // An ordinary program: the host calls `_start`.
+  '--exportStart', '_start', '--use', 'abort=assembly/wasi/abort',
+]);
+if (error) {
+  console.error(stderr.toString() || error.message);
+  process.exit(1);
+}

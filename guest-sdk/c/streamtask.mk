@@ -1,0 +1,28 @@
+# Builds tasks in C and C++. Include it from a Makefile beside your sources:
+#
+#   STREAMTASK := path/to/guest-sdk/c
+#   include $(STREAMTASK)/streamtask.mk
+#
+# Then `make NAME.wasm` makes a component of NAME.c or NAME.cpp.
+
+CLANG ?= $(firstword $(foreach version,-19 -20 -21 -22 -18 ,$(if $(shell command -v clang$(version)),clang$(version))) clang)
+CLANGXX ?= $(subst clang,clang++,$(CLANG))
+# Comes with Rust. The one of https://github.com/bytecodealliance/wasm-component-ld is the same.
+COMPONENT_LD ?= $(firstword $(shell command -v wasm-component-ld) \
+	$(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/bin/wasm-component-ld))
+
+TASK_FLAGS ?= -Os -flto -Wall -Wextra
+TARGET_FLAGS := --target=wasm32-wasi -I$(STREAMTASK) -ffunction-sections
+LINK_FLAGS = -mexec-model=reactor -fuse-ld=$(COMPONENT_LD) -Wl,--gc-sections -Wl,--strip-all
+SDK_SOURCES := $(STREAMTASK)/streamtask.c $(STREAMTASK)/json.c $(STREAMTASK)/bindings/contract.c
+SDK_TYPE := $(STREAMTASK)/bindings/contract_component_type.o
+SDK_FILES := $(SDK_SOURCES) $(SDK_TYPE) $(STREAMTASK)/streamtask.h $(STREAMTASK)/bindings/contract.h
+
+%.wasm: %.c $(SDK_FILES)
+	$(CLANG) $(TARGET_FLAGS) -std=gnu17 $(TASK_FLAGS) $< $(SDK_SOURCES) $(SDK_TYPE) $(LINK_FLAGS) -o $@
+
+# In two steps: the SDK is C, and compiled as C++ it would have other names.
+%.wasm: %.cpp $(SDK_FILES)
+	$(CLANGXX) $(TARGET_FLAGS) -std=c++20 -fno-exceptions -fno-rtti $(TASK_FLAGS) -c $< -o $@.o
+	$(CLANGXX) $(TARGET_FLAGS) $(TASK_FLAGS) $@.o -x c $(SDK_SOURCES) -x none $(SDK_TYPE) $(LINK_FLAGS) -o $@
+	rm $@.o

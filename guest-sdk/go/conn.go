@@ -1,0 +1,205 @@
+package streamtask
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// maxLine is how long a line to the host may be, in bytes. The host takes what is longer
+// for something that was printed, so it must never be written.
+const maxLine = 3 << 19
+
+// maxMilliseconds is the longest time that the contract can say.
+const maxMilliseconds = 1<<32 - 1
+
+// conn is the way to the host and back: a line out, and if it is a call, a line in.
+type conn struct {
+	// Held from a call to its answer: answers come in the order of the calls.
+	mu  sync.Mutex
+	in  *bufio.Reader
+	out io.Writer
+	// Kept from one line to the next, so that sending does not allocate.
+	line []byte
+	// Why nothing can be written, or asked, any more. After half a line, what follows would be
+	// taken for its end; after a call without its answer, that would answer the next one.
+	unwritable, unanswered *Error
+}
+
+func newConn(in io.Reader, out io.Writer) *conn {
+	return &conn{in: bufio.NewReader(in), out: out}
+}
+
+// say writes one line.
+func (c *conn) say(parts ...[]byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.write(parts)
+}
+
+// ask writes a call and returns what the host answers.
+func (c *conn) ask(parts ...[]byte) (json.RawMessage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unanswered != nil {
+		return nil, c.unanswered
+	}
+	if err := c.write(parts); err != nil {
+		return nil, err
+	}
+	answer, err := c.readLine()
+	if err != nil {
+		c.unanswered = &Error{Unavailable, fmt.Sprintf("the host does not answer: %v", err)}
+		return nil, c.unanswered
+	}
+	return parseAnswer(answer)
+}
+
+// write joins the parts, so that a line is one write: nothing can come between.
+func (c *conn) write(parts [][]byte) error {
+	if c.unwritable != nil {
+		return c.unwritable
+	}
+	c.line = c.line[:0]
+	for _, part := range parts {
+		c.line = append(c.line, part...)
+	}
+	if len(c.line) > maxLine {
+		return &Error{TooLarge, fmt.Sprintf("a line to the host of %d bytes is larger than %d bytes", len(c.line), maxLine)}
+	}
+	c.line = append(c.line, '\n')
+	if _, err := c.out.Write(c.line); err != nil {
+		c.unwritable = &Error{Unavailable, fmt.Sprintf("can't write to the host: %v", err)}
+		return c.unwritable
+	}
+	return nil
+}
+
+// readLine returns the next line. Standard input is at its end whenever nothing is to be
+// read, so an end is final only for who waits for an answer.
+func (c *conn) readLine() ([]byte, error) {
+	line, err := c.in.ReadBytes('\n')
+	if err == io.EOF && len(line) > 0 {
+		err = nil
+	}
+	return bytes.TrimSuffix(line, []byte("\n")), err
+}
+
+func parseAnswer(line []byte) (json.RawMessage, error) {
+	// By far the most frequent answer: an event was taken.
+	if string(line) == `{"ok":null}` {
+		return null, nil
+	}
+	var answer struct {
+		OK    json.RawMessage `json:"ok"`
+		Error *Error          `json:"error"`
+	}
+	if err := json.Unmarshal(line, &answer); err != nil {
+		return nil, &Error{Internal, fmt.Sprintf("the host's answer is no JSON: %v", err)}
+	}
+	if answer.Error != nil {
+		return nil, answer.Error
+	}
+	return answer.OK, nil
+}
+
+var null = json.RawMessage("null")
+
+func isNull(value json.RawMessage) bool { return len(value) == 0 || string(value) == "null" }
+
+// call asks for something whose arguments are few and small.
+func (ctx *Context) call(name string, arguments any) (json.RawMessage, error) {
+	begin := `{"call":"` + name + `"`
+	if arguments == nil {
+		return ctx.conn.ask([]byte(begin + "}"))
+	}
+	encoded, err := encode(arguments)
+	if err != nil {
+		return nil, &Error{InvalidArgument, err.Error()}
+	}
+	if string(encoded) == "{}" {
+		return ctx.conn.ask([]byte(begin + "}"))
+	}
+	return ctx.conn.ask([]byte(begin+","), encoded[1:])
+}
+
+// callFor is call with an answer of a certain type.
+func callFor[T any](ctx *Context, name string, arguments any) (T, error) {
+	var value T
+	answer, err := ctx.call(name, arguments)
+	if err == nil && !isNull(answer) {
+		if err = json.Unmarshal(answer, &value); err != nil {
+			err = &Error{Internal, fmt.Sprintf("the answer to %s: %v", name, err)}
+		}
+	}
+	return value, err
+}
+
+// encoder writes JSON into memory that is used again.
+type encoder struct {
+	buffer bytes.Buffer
+	json   *json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.json = json.NewEncoder(&e.buffer)
+	// A text says what it says; whoever puts it into a page escapes it there.
+	e.json.SetEscapeHTML(false)
+	return e
+}}
+
+// withJSON calls use with the JSON of a value, which is valid only meanwhile.
+func withJSON(value any, use func([]byte) error) error {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.buffer.Reset()
+	if err := e.json.Encode(value); err != nil {
+		return err
+	}
+	return use(bytes.TrimSuffix(e.buffer.Bytes(), []byte("\n")))
+}
+
+// encode returns the JSON of a value on one line.
+func encode(value any) (json.RawMessage, error) {
+	var encoded json.RawMessage
+	err := withJSON(value, func(data []byte) error {
+		encoded = bytes.Clone(data)
+		return nil
+	})
+	return encoded, err
+}
+
+// appendString appends a text as JSON.
+func appendString(to []byte, text string) []byte {
+	if isPlain(text) {
+		return strconv.AppendQuote(to, text)
+	}
+	encoded, _ := json.Marshal(text) // a string has a form in JSON
+	return append(to, encoded...)
+}
+
+// isPlain says that Go and JSON quote a text in the same way.
+func isPlain(text string) bool {
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// milliseconds rounds up: who waits for a time waits for all of it.
+func milliseconds(time_ time.Duration) int64 {
+	ms := int64(time_ / time.Millisecond)
+	if time_%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
+}

@@ -1,0 +1,108 @@
+package streamtask
+
+import (
+	"encoding/base64"
+	"strings"
+	"unicode"
+)
+
+// maxName is the longest event type or channel in bytes.
+const maxName = 128
+
+// Send sends one event. It returns when the host has taken it, with an [*Error] if the host
+// refused it; it waits if the task is faster than the disk.
+//
+// The type is the task's own choice: 1 to 128 bytes without control characters, not
+// beginning with "run." and not "gap". Everyone who follows the run gets every event, in
+// order, once it is durable.
+func (ctx *Context) Send(eventType string, data any) error {
+	return ctx.SendOn("", eventType, data)
+}
+
+// SendOn sends one event on a named channel. Clients can follow one channel alone. The
+// empty name is the default channel, that of Send.
+func (ctx *Context) SendOn(channel, eventType string, data any) error {
+	return withData(data, func(data []byte) error {
+		var space [2 * maxName]byte
+		begin := append(space[:0], `{"call":"send-event","type":`...)
+		_, err := ctx.conn.ask(eventHead(begin, channel, eventType), data, closing)
+		return err
+	})
+}
+
+// Post sends one event without waiting for the host's word, which costs a third of Send. It
+// checks the type itself; if the host refuses the event for another reason (its size, the
+// number of events), that is only in the log of the run.
+func (ctx *Context) Post(eventType string, data any) error {
+	if problem := typeProblem(eventType); problem != "" {
+		return &Error{InvalidArgument, problem}
+	}
+	return withData(data, func(data []byte) error {
+		var space [2 * maxName]byte
+		return ctx.conn.say(eventHead(append(space[:0], `{"event":`...), "", eventType), data, closing)
+	})
+}
+
+var closing = []byte{'}'}
+
+// eventHead appends all of an event that comes before its data.
+func eventHead(to []byte, channel, eventType string) []byte {
+	to = appendString(to, eventType)
+	if channel != "" {
+		to = appendString(append(to, `,"channel":`...), channel)
+	}
+	return append(to, `,"data":`...)
+}
+
+// withData tells data without a form in JSON from what the host says.
+func withData(data any, use func([]byte) error) error {
+	var answer error
+	err := withJSON(data, func(encoded []byte) error {
+		answer = use(encoded)
+		return nil
+	})
+	if err != nil {
+		return &Error{InvalidArgument, "the event's data: " + err.Error()}
+	}
+	return answer
+}
+
+// typeProblem says which rule of the contract a type breaks.
+func typeProblem(eventType string) string {
+	switch {
+	case eventType == "" || len(eventType) > maxName:
+		return "an event type has 1 to 128 bytes"
+	case strings.HasPrefix(eventType, "run.") || eventType == "gap":
+		return "the event type " + eventType + " belongs to the host"
+	case strings.ContainsFunc(eventType, func(r rune) bool {
+		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+	}):
+		return "an event type has no control characters and no line breaks"
+	}
+	return ""
+}
+
+// SendBytes sends bytes as one event. The content type is a media type such as "image/png".
+func (ctx *Context) SendBytes(eventType, contentType string, data []byte) error {
+	return ctx.SendBytesOn("", eventType, contentType, data)
+}
+
+// SendBytesOn sends bytes as one event on a named channel.
+func (ctx *Context) SendBytesOn(channel, eventType, contentType string, data []byte) error {
+	head := appendString([]byte(`{"call":"send-bytes","type":`), eventType)
+	if channel != "" {
+		head = appendString(append(head, `,"channel":`...), channel)
+	}
+	head = appendString(append(head, `,"content_type":`...), contentType)
+	head = append(head, `,"base64":"`...)
+	encoded := make([]byte, base64.StdEncoding.EncodedLen(len(data)))
+	base64.StdEncoding.Encode(encoded, data)
+	_, err := ctx.conn.ask(head, encoded, []byte(`"}`))
+	return err
+}
+
+// Flush returns once every event sent so far is durable.
+func (ctx *Context) Flush() error {
+	_, err := ctx.call("flush", nil)
+	return err
+}

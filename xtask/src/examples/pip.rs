@@ -1,0 +1,52 @@
+//! Compilers that PyPI has for every system, each in a virtual environment of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Problem, cache};
+use crate::process::{ask, run_quietly};
+
+/// Fails if an interpreter is too old, or without the parts that make a virtual
+/// environment, which Debian leaves out.
+pub(super) const IS_FIT: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
+
+/// The system's Python. `otherwise` says what to install if there is none.
+pub(super) fn python(otherwise: &'static str) -> Result<&'static str, Problem> {
+    let python = ["python3", "python"].into_iter().find(|python| {
+        let mut question = Command::new(python);
+        ask(question.args(["-c", IS_FIT])).is_some()
+    });
+    python.ok_or(Problem::Missing(otherwise))
+}
+
+/// The folder of packages of an environment with just this one, such as `ziglang==0.15.2`.
+/// `otherwise` says what to install if there is no Python to fetch it with.
+pub(super) fn packages_with(requirement: &str, otherwise: &'static str) -> Result<PathBuf, Problem> {
+    let folder = cache().join(format!("pip-{}", requirement.replace("==", "-")));
+    let complete = folder.join("complete");
+    // Written last, so half an environment does not count. Says where the packages are.
+    if let Some(packages) = read_path(&complete) {
+        return Ok(packages);
+    }
+    let python = python(otherwise)?;
+    eprintln!("fetching {requirement} into {}", folder.display());
+    run_quietly(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let interpreter = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let mut install = Command::new(&interpreter);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]);
+    run_quietly(&mut install)?;
+    let mut question = Command::new(&interpreter);
+    let packages = ask(question.args(["-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]));
+    let packages = packages.ok_or_else(|| "pip says not where it puts packages".to_owned())?;
+    // Within the folder, which is moved at times.
+    let within = Path::new(&packages).strip_prefix(&folder).unwrap_or(Path::new(&packages)).to_owned();
+    fs::write(&complete, within.to_string_lossy().as_bytes())?;
+    Ok(folder.join(within))
+}
+
+/// What `complete` says, if that is there.
+fn read_path(complete: &Path) -> Option<PathBuf> {
+    let packages = complete.parent()?.join(fs::read_to_string(complete).ok()?);
+    packages.is_dir().then_some(packages)
+}
