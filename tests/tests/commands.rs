@@ -204,7 +204,7 @@ async fn messages_from_outside_reach_a_program() {
     let mut stream = host.follow(&run).await;
     stream.until("waiting").await;
     let at = format!("/api/runs/{}", run["id"].as_str().unwrap());
-    let set = host.request(Method::PUT, &format!("{at}/parameters/speed"), &[], "7.50").await;
+    let set = host.request(&Method::PUT, &format!("{at}/parameters/speed"), &[], "7.50").await;
     assert!(set.status.is_success(), "{:?}", set.body);
     host.post(&format!("{at}/signals/go"), r#"{"from":"Ada"}"#).await;
     let answers = data(&stream.until("tired").await, "answer");

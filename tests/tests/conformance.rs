@@ -267,7 +267,7 @@ async fn parameter(kit: &Kit) {
         kit.host.follow(&run).await.until("waiting").await;
         if let Some(value) = &value {
             let path = path(&run, "parameters/speed");
-            kit.host.request(Method::PUT, &path, &[], value.to_string()).await;
+            kit.host.request(&Method::PUT, &path, &[], value.to_string()).await;
         }
         kit.host.post(&path(&run, "signals/go"), "null").await;
         let run = kit.host.finished(&run).await;

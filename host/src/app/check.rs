@@ -34,6 +34,7 @@ pub fn check(path: &Path) -> Result<Checked, String> {
             let is = match outline.kind {
                 Kind::Task => "a task",
                 Kind::Command => "an ordinary program",
+                Kind::Module => "an ordinary program for WASI preview 1",
             };
             Ok(Checked { is, details: details(&outline) })
         }

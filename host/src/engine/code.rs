@@ -12,15 +12,60 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::compile::Compiler;
+use super::core_module;
 use crate::model::Version;
 
 /// Most bytes that are kept; room for some fifty versions of an interpreter with
 /// its libraries, or thousands of a small task. What was not used for the longest
 /// time goes first.
 const MAX_BYTES: u64 = 2 << 30;
+
+/// Compiled code, ready to be linked.
+#[derive(Clone)]
+pub(super) enum Code {
+    Component(Component),
+    /// A program for WASI preview 1.
+    Module(Module),
+}
+
+/// Which of them a file becomes; the same code can't be read as the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Component,
+    Module,
+}
+
+impl Form {
+    pub(super) fn of(wasm: &[u8]) -> Self {
+        if core_module::is_program(wasm) { Self::Module } else { Self::Component }
+    }
+
+    /// # Safety
+    ///
+    /// `code` was made by this very engine, or its like, from a file of this form.
+    pub(super) unsafe fn load(self, engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Code> {
+        match self {
+            Self::Component => unsafe { Component::deserialize(engine, code) }.map(Code::Component),
+            Self::Module => unsafe { Module::deserialize(engine, code) }.map(Code::Module),
+        }
+    }
+
+    /// The same, from a file, which is mapped.
+    ///
+    /// # Safety
+    ///
+    /// As for [`load`](Self::load); and nobody changes the file.
+    unsafe fn map(self, engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Code> {
+        match self {
+            Self::Component => unsafe { Component::deserialize_file(engine, path) }.map(Code::Component),
+            Self::Module => unsafe { Module::deserialize_file(engine, path) }.map(Code::Module),
+        }
+    }
+}
 
 /// The folder of compiled code, for one configuration of the engine.
 pub(super) struct CodeCache {
@@ -39,33 +84,33 @@ impl CodeCache {
         Self { folder, compiler, engine: hasher.finish(), unfinished: AtomicU32::new(0) }
     }
 
-    /// The component that `wasm` is, from the cache or compiled now. Takes
-    /// seconds of computing if it has to compile.
-    pub(super) fn component(
+    /// What `wasm` becomes, from the cache or compiled now. Takes seconds of computing if
+    /// it has to compile.
+    pub(super) fn of(
         &self,
         engine: &wasmtime::Engine,
         wasm: &[u8],
         version: &Version,
-    ) -> wasmtime::Result<Component> {
+    ) -> wasmtime::Result<Code> {
+        let form = Form::of(wasm);
         let path = self.folder.join(format!("{version}-{:016x}.cwasm", self.engine));
-        if let Some(component) = self.read(engine, &path) {
-            return Ok(component);
+        if let Some(code) = self.read(engine, form, &path) {
+            return Ok(code);
         }
         let code = self.compiler.compile(engine, wasm)?;
         if let Err(error) = self.write(&path, &code) {
             // The host works without a cache, only starts slower.
             tracing::warn!(path = %path.display(), %error, "could not keep compiled code");
-        } else if let Some(component) = self.read(engine, &path) {
-            return Ok(component);
+        } else if let Some(code) = self.read(engine, form, &path) {
+            return Ok(code);
         }
-        // SAFETY: these bytes come from `precompile_component` of this very engine, or of its like in a process
-        // of this very program.
-        unsafe { Component::deserialize(engine, code) }
+        // SAFETY: these bytes were compiled by this very engine, or by its like in a process of this very program.
+        unsafe { form.load(engine, &code) }
     }
 
     /// None if there is no such file or it is not what was written: a machine
     /// must not execute what a failing disk made of code.
-    fn read(&self, engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
+    fn read(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
         let expected = fs::read_to_string(digest_path(path)).ok()?;
         let found = Version::of(&fs::read(path).ok()?).to_string();
         if found != expected {
@@ -76,8 +121,8 @@ impl CodeCache {
         let _ = File::open(digest_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
         // SAFETY: the file has the content that this host (or one before it) wrote; the data folder is the
         // host's alone, which is what every file in it rests on.
-        match unsafe { Component::deserialize_file(engine, path) } {
-            Ok(component) => Some(component),
+        match unsafe { form.map(engine, path) } {
+            Ok(code) => Some(code),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled code can't be used; compiling again");
                 None

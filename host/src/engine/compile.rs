@@ -6,7 +6,6 @@
 //! way to everything else. Who embeds the host has no such program at hand; there,
 //! files are compiled in the host itself.
 
-use std::borrow::Cow;
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
+use super::code::Form;
 use super::pool::{self, Addresses};
 use super::{SetupError, core_module};
 
@@ -47,7 +46,7 @@ impl Compiler {
     /// Compiled code for `engine`. Blocks for as long as it takes.
     pub(super) fn compile(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
         match self {
-            Self::Here => engine.precompile_component(&component(wasm)?),
+            Self::Here => compiled(engine, wasm),
             Self::Process(program, addresses) => {
                 in_process(program, *addresses, wasm).map_err(wasmtime::Error::msg)
             }
@@ -120,18 +119,23 @@ pub fn compile_process(scarce: bool, mut input: impl Read, mut output: impl io::
 /// Compiles, and loads the code here first: what a small file becomes may be huge, and
 /// is refused for that only when it is loaded.
 fn checked_code(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    let code = engine.precompile_component(&component(wasm)?)?;
-    // SAFETY: these bytes come from `precompile_component` of this very engine.
-    unsafe { Component::deserialize(engine, &code) }?;
+    let code = compiled(engine, wasm)?;
+    // SAFETY: these bytes come from this very engine.
+    unsafe { Form::of(wasm).load(engine, &code) }?;
     Ok(code)
 }
 
-/// The file itself, or what is made of a core module.
-fn component(wasm: &[u8]) -> wasmtime::Result<Cow<'_, [u8]>> {
+fn compiled(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let reason = wasmtime::Error::msg;
     if !core_module::is_core_module(wasm) {
-        return Ok(Cow::Borrowed(wasm));
+        engine.precompile_component(wasm)
+    } else if let Some(why_not) = core_module::why_not(wasm) {
+        Err(reason(why_not))
+    } else if core_module::is_program(wasm) {
+        engine.precompile_module(wasm)
+    } else {
+        engine.precompile_component(&core_module::component(wasm).map_err(reason)?)
     }
-    core_module::component(wasm).map(Cow::Owned).map_err(wasmtime::Error::msg)
 }
 
 /// Takes from this process what a compiler must not have.

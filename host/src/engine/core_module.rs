@@ -1,11 +1,11 @@
-//! Core modules, as most toolchains make them, into components: with the standard
-//! adapter for WASI preview 1. And for what can't be one, the reason.
+//! Core modules, as most toolchains make them: programs for WASI preview 1, which run as
+//! they are, and modules of our world, which become components. And for any other, the
+//! reason why it is no task.
 
 use std::collections::BTreeSet;
 
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
@@ -18,16 +18,23 @@ pub(super) fn is_core_module(wasm: &[u8]) -> bool {
     wasm.starts_with(b"\0asm\x01\0\0\0")
 }
 
-/// The component that a core module makes. An error is the reason why it makes none.
-pub(super) fn component(wasm: &[u8]) -> Result<Vec<u8>, String> {
-    let outline = Outline::of(wasm).map_err(|error| format!("it is not valid: {error}"))?;
-    if let Some(reason) = outline.why_not() {
-        return Err(reason);
+/// Whether a core module says of no world that it is of it, and so has to be a program.
+pub(super) fn is_program(wasm: &[u8]) -> bool {
+    is_core_module(wasm) && Outline::of(wasm).is_ok_and(|outline| !outline.has_world)
+}
+
+/// Why a core module can be no task, as far as its outline tells.
+pub(super) fn why_not(wasm: &[u8]) -> Option<String> {
+    match Outline::of(wasm) {
+        Ok(outline) => outline.why_not(),
+        Err(error) => Some(format!("it is not valid: {error}")),
     }
-    let adapter = match outline.exports.contains("_start") {
-        true => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-        false => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-    };
+}
+
+/// The component that a core module of a world makes. An error is the reason why it
+/// makes none.
+pub(super) fn component(wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
     let mut encoder = ComponentEncoder::default();
     let encoded = encoder
         .module(wasm)
@@ -123,7 +130,7 @@ mod tests {
     use super::*;
 
     fn reason(text: &str) -> String {
-        component(&wat::parse_str(text).unwrap()).unwrap_err()
+        why_not(&wat::parse_str(text).unwrap()).unwrap()
     }
 
     #[test]
@@ -146,10 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn a_program_becomes_a_component() {
+    fn a_program_is_known_by_its_beginning() {
         let wasm =
             wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).unwrap();
-        assert!(is_core_module(&wasm));
-        assert!(!is_core_module(&component(&wasm).unwrap()));
+        assert!(is_core_module(&wasm) && is_program(&wasm));
+        assert_eq!(why_not(&wasm), None);
+        assert!(!is_program(b"\0asm\x0d\0\x01\0"));
     }
 }

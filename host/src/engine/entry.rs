@@ -1,8 +1,8 @@
 //! How a guest is begun: what kind of file it came from decides.
 
-use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Engine, Module, Store};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
@@ -18,11 +18,13 @@ pub enum Kind {
     Task,
     /// An ordinary program: a component with `wasi:cli/run`.
     Command,
+    /// An ordinary program: a core module for WASI preview 1.
+    Module,
 }
 
 impl Kind {
     /// None if it is neither.
-    pub(super) fn of(component: &Component, engine: &wasmtime::Engine) -> Option<Self> {
+    pub(super) fn of(component: &Component, engine: &Engine) -> Option<Self> {
         let process = component.get_export(None, "process").map(|(item, _)| item);
         if matches!(process, Some(ComponentItem::ComponentFunc(_))) {
             return Some(Self::Task);
@@ -38,6 +40,9 @@ impl Kind {
 pub(super) enum Entry {
     Task(TaskPre<Guest>),
     Command(CommandPre<Guest>),
+    /// Not as a component: the adapter that makes one of it takes its memory from that of the
+    /// program, and Go's runtime believes that nobody else makes that larger.
+    Module(wasmtime::InstancePre<Guest>),
 }
 
 /// What a guest's own code came to, if nothing stopped it.
@@ -49,17 +54,20 @@ pub(super) enum Called {
 }
 
 impl Entry {
-    pub(super) fn new(pre: InstancePre<Guest>, kind: Kind) -> wasmtime::Result<Self> {
+    /// `kind` is that of the component.
+    pub(super) fn of_component(pre: InstancePre<Guest>, kind: Kind) -> wasmtime::Result<Self> {
         match kind {
             Kind::Task => TaskPre::new(pre).map(Self::Task),
-            Kind::Command => CommandPre::new(pre).map(Self::Command),
+            Kind::Command | Kind::Module => CommandPre::new(pre).map(Self::Command),
         }
     }
 
-    pub(super) fn instance_pre(&self) -> &InstancePre<Guest> {
+    /// None if it is a core module.
+    pub(super) fn instance_pre(&self) -> Option<&InstancePre<Guest>> {
         match self {
-            Self::Task(pre) => pre.instance_pre(),
-            Self::Command(pre) => pre.instance_pre(),
+            Self::Task(pre) => Some(pre.instance_pre()),
+            Self::Command(pre) => Some(pre.instance_pre()),
+            Self::Module(_) => None,
         }
     }
 
@@ -67,6 +75,31 @@ impl Entry {
         match self {
             Self::Task(_) => Kind::Task,
             Self::Command(_) => Kind::Command,
+            Self::Module(_) => Kind::Module,
+        }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        match self {
+            Self::Task(pre) => pre.engine(),
+            Self::Command(pre) => pre.engine(),
+            Self::Module(pre) => pre.module().engine(),
+        }
+    }
+
+    /// Names of what it wants and of what it offers.
+    pub(super) fn names(&self) -> (Vec<String>, Vec<String>) {
+        match (self, self.instance_pre()) {
+            (Self::Module(pre), _) => of_module(pre.module()),
+            (_, Some(pre)) => {
+                let (component, engine) = (pre.component(), self.engine());
+                let ty = component.component_type();
+                (
+                    ty.imports(engine).map(|(name, _)| name.to_owned()).collect(),
+                    ty.exports(engine).map(|(name, _)| name.to_owned()).collect(),
+                )
+            }
+            _ => Default::default(),
         }
     }
 
@@ -82,13 +115,29 @@ impl Entry {
                 match command.wasi_cli_run().call_run(store).await {
                     Ok(Ok(())) => Ok(Called::Exited(0)),
                     Ok(Err(())) => Ok(Called::Exited(1)),
-                    // `exit` leaves the program where it stands, which looks like a trap.
-                    Err(error) => match error.downcast::<I32Exit>() {
-                        Ok(I32Exit(code)) => Ok(Called::Exited(code)),
-                        Err(error) => Err(error),
-                    },
+                    Err(error) => exited(error),
+                }
+            }
+            Self::Module(pre) => {
+                let program = pre.instantiate_async(&mut *store).await?;
+                let start = program.get_typed_func::<(), ()>(&mut *store, "_start")?;
+                match start.call_async(store, ()).await {
+                    Ok(()) => Ok(Called::Exited(0)),
+                    Err(error) => exited(error),
                 }
             }
         }
     }
+}
+
+/// `exit` leaves the program where it stands, which looks like a trap.
+fn exited(error: wasmtime::Error) -> wasmtime::Result<Called> {
+    error.downcast::<I32Exit>().map(|I32Exit(code)| Called::Exited(code))
+}
+
+fn of_module(module: &Module) -> (Vec<String>, Vec<String>) {
+    (
+        module.imports().map(|import| format!("{}.{}", import.module(), import.name())).collect(),
+        module.exports().map(|export| export.name().to_owned()).collect(),
+    )
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::FsPerms;
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -26,6 +27,11 @@ use crate::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
 /// Host resources (streams, pollables, …) that a guest may hold at once.
 const MAX_RESOURCES: usize = 10_000;
+
+/// Why there are none for a core module: how much is written is bounded where a component
+/// calls.
+const NO_OUTPUT_FILES: &str = "output files need a component, and this is a core module: build it for \
+                               wasm32-wasip2, or make one of it with `wasm-tools component new`";
 
 /// What a guest can know of its run.
 #[derive(Clone, Debug)]
@@ -132,6 +138,8 @@ pub(super) struct Guest {
     /// What it has open of the folders that it was granted.
     pub(super) files: OpenFiles,
     wasi: WasiCtx,
+    /// In place of `wasi`, for a program for preview 1.
+    pub(super) preview_1: Option<WasiP1Ctx>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     pub(super) table: ResourceTable,
@@ -152,6 +160,8 @@ pub(super) struct Invocation<'a> {
     pub(super) input: &'a Json,
     /// Without the name of the program.
     pub(super) arguments: &'a [String],
+    /// Whether it is one for preview 1.
+    pub(super) is_module: bool,
 }
 
 impl Guest {
@@ -175,12 +185,18 @@ impl Guest {
         if let (Some(dialogue), Some(invocation)) = (&dialogue, invocation) {
             dialogue.connect(&mut wasi, invocation);
         }
+        let is_module = invocation.is_some_and(|invocation| invocation.is_module);
+        if is_module && access.files.is_some() {
+            return Err(NO_OUTPUT_FILES.to_owned());
+        }
+        let preview_1 = is_module.then(|| std::mem::take(&mut wasi).build_p1());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {
             calls,
             memory: MemoryLimit::new(limits.memory_bytes),
             wasi: wasi.build(),
+            preview_1,
             http: outgoing::context(),
             files: OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output),
             outgoing: outgoing(),

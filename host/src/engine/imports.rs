@@ -25,6 +25,13 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     children::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
+/// Adds what a program for WASI preview 1 may import.
+pub(super) fn link_preview_1(linker: &mut wasmtime::Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p1::add_to_linker_async(linker, |guest| {
+        guest.preview_1.as_mut().expect("made for every guest that is linked so")
+    })
+}
+
 /// The outer error ends the guest, the inner one is its answer.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Deserialize;
+use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::Engine;
+use super::code::Code;
 use super::core_module::is_core_module;
 use super::entry::{Entry, Kind};
 use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
@@ -107,14 +109,8 @@ pub struct Outline {
 impl Program {
     /// What it is made of.
     pub fn outline(&self) -> Outline {
-        let component = self.entry.instance_pre().component();
-        let ty = component.component_type();
-        let engine = component.engine();
-        Outline {
-            kind: self.entry.kind(),
-            imports: ty.imports(engine).map(|(name, _)| name.to_owned()).collect(),
-            exports: ty.exports(engine).map(|(name, _)| name.to_owned()).collect(),
-        }
+        let (imports, exports) = self.entry.names();
+        Outline { kind: self.entry.kind(), imports, exports }
     }
 }
 
@@ -123,20 +119,14 @@ impl Engine {
     /// executes `describe`, so it must not be called on an async thread.
     pub fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
         check_header(wasm)?;
-        let component = self.code.component(&self.wasmtime, wasm, &version).map_err(|error| {
+        let code = self.code.of(&self.wasmtime, wasm, &version).map_err(|error| {
             let reason = format!("{error:#}");
             if is_core_module(wasm) { LoadError::CoreModule(reason) } else { LoadError::Invalid(reason) }
         })?;
-        if let Some(found) = self.other_contract(&component) {
-            return Err(LoadError::OtherContract { found, ours: CONTRACT });
-        }
-        let Some(kind) = Kind::of(&component, &self.wasmtime) else {
-            return Err(LoadError::NoProcess(self.what_it_is_instead(&component)));
+        let (entry, described) = match code {
+            Code::Component(component) => self.link_component(&component)?,
+            Code::Module(module) => (self.link_module(&module)?, false),
         };
-        let pre = self.linker.instantiate_pre(&component);
-        let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
-        let entry = Entry::new(pre, kind).map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
-        let described = kind == Kind::Task && component.get_export(None, "describe").is_some();
         let mut program = Program {
             entry,
             vacancies: Arc::clone(&self.vacancies),
@@ -149,6 +139,26 @@ impl Engine {
             program.metadata = Arc::new(self.describe(&program)?);
         }
         Ok(program)
+    }
+
+    /// Says also whether it describes itself.
+    fn link_component(&self, component: &Component) -> Result<(Entry, bool), LoadError> {
+        if let Some(found) = self.other_contract(component) {
+            return Err(LoadError::OtherContract { found, ours: CONTRACT });
+        }
+        let Some(kind) = Kind::of(component, &self.wasmtime) else {
+            return Err(LoadError::NoProcess(self.what_it_is_instead(component)));
+        };
+        let pre = self.linker.instantiate_pre(component);
+        let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
+        let entry = Entry::of_component(pre, kind);
+        let entry = entry.map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
+        Ok((entry, kind == Kind::Task && component.get_export(None, "describe").is_some()))
+    }
+
+    fn link_module(&self, module: &Module) -> Result<Entry, LoadError> {
+        let pre = self.module_linker.instantiate_pre(module);
+        pre.map(Entry::Module).map_err(|error| LoadError::MissingImport(format!("{error:#}")))
     }
 
     fn describe(&self, program: &Program) -> Result<Metadata, LoadError> {

@@ -87,6 +87,8 @@ pub struct SetupError(String);
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<Guest>,
+    /// For core modules.
+    module_linker: wasmtime::Linker<Guest>,
     code: CodeCache,
     allocation: Allocation,
     vacancies: Arc<Vacancies>,
@@ -104,6 +106,8 @@ impl Engine {
         let setup = |error: wasmtime::Error| SetupError(format!("{error:#}"));
         let mut linker = Linker::new(&wasmtime);
         imports::link(&mut linker).map_err(setup)?;
+        let mut module_linker = wasmtime::Linker::new(&wasmtime);
+        imports::link_preview_1(&mut module_linker).map_err(setup)?;
         let compiler = match config.compiler.clone() {
             Some(program) => Compiler::Process(program, allocation.addresses()),
             None => Compiler::Here,
@@ -121,6 +125,7 @@ impl Engine {
         Ok(Self {
             wasmtime,
             linker,
+            module_linker,
             code,
             allocation,
             vacancies: Arc::default(),

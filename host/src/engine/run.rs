@@ -89,8 +89,9 @@ impl Attempt {
     pub async fn run(self) -> Exit {
         let Program { entry, vacancies, turns, network, .. } = &self.program;
         let access = Access { grants: self.grants, files: self.files, network: Arc::clone(network) };
-        let invocation = Invocation { input: &self.input, arguments: &self.arguments };
-        let invocation = (entry.kind() == Kind::Command).then_some(invocation);
+        let is_module = entry.kind() == Kind::Module;
+        let invocation = Invocation { input: &self.input, arguments: &self.arguments, is_module };
+        let invocation = (entry.kind() != Kind::Task).then_some(invocation);
         let (called, guest) = loop {
             let host = Arc::clone(&self.host);
             let gate = Arc::clone(&self.gate);
@@ -159,7 +160,8 @@ pub(super) async fn describe(
         let guest = Guest::new(Arc::clone(&host), limits, Arc::default(), access.clone(), None);
         let mut store = store(entry, guest.map_err(|message| RunError::new(ErrorKind::Internal, message))?);
         let called = within_deadline(&mut store, turns, async |store| {
-            let instance = entry.instance_pre().instantiate_async(&mut *store).await?;
+            let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is no component"))?;
+            let instance = pre.instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
             function.call_async(store, ()).await
         })
@@ -209,7 +211,7 @@ impl Vacancies {
 
 /// A store with every limit armed.
 fn store(entry: &Entry, guest: Guest) -> Store<Guest> {
-    let mut store = Store::new(entry.instance_pre().component().engine(), guest);
+    let mut store = Store::new(entry.engine(), guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(MAX_CALL_BYTES);
     store.set_epoch_deadline(1);
