@@ -21,13 +21,12 @@ const LIBFUZZER: &str = "STREAMTASK_LIBFUZZER";
 const TARGET: &str = "STREAMTASK_FUZZ_TARGET";
 
 /// What makes code count what is reached, and what it compares.
-const COUNTING: [&str; 8] = [
+const COUNTING: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Ccodegen-units=1",
     "-Cdebug-assertions",
     "--cfg=fuzzing",
 ];

@@ -133,7 +133,9 @@ fn not_before(query: &Query) -> Result<Option<Timestamp>, Problem> {
     }
     let delay: Time = text.parse().map_err(|_| invalid("delay", text, what))?;
     let delay = delay.0.ok_or_else(|| invalid("delay", text, what))?;
-    Ok(Some(Timestamp::now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))))
+    let moment = Timestamp::now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+    let never = || invalid("delay", text, "a time that ends before the year 10000");
+    Some(moment).filter(|moment| *moment <= Timestamp::LAST).map(Some).ok_or_else(never)
 }
 
 fn priority(query: &Query) -> Result<Option<i32>, Problem> {
