@@ -11,6 +11,8 @@
 pub mod cli; // the command line
 // Floor 5
 pub mod app; // puts the rooms together, and takes them down in order
+#[doc(hidden)]
+pub mod fuzzing; // what reads foreign bytes, for the fuzzer
 // Floor 4
 pub mod config; // every setting, with its default
 pub mod http; // routes, formats, errors; the only room that names hyper

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("main", 7),
     ("cli", 6),
     ("app", 5),
+    ("fuzzing", 5),
     ("config", 4),
     ("http", 4),
     ("scheduler", 3),

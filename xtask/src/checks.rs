@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::examples::{self, GUEST_TARGET, Outcome, add_guest_target};
+use crate::fuzz;
 use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed};
 use crate::root;
 use crate::tally::Tally;
@@ -97,6 +98,9 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
 
     let (tally, skipped) = run_tests(filter)?;
     left_out.extend(skipped);
+    if filter.is_empty() {
+        left_out.extend(run_fuzzer()?);
+    }
     summarise(&tally, &left_out, begun)
 }
 
@@ -122,6 +126,19 @@ fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     let skipped: Vec<String> = skipped.lines().map(|line| format!("test {line}")).collect();
     tally.skip(u32::try_from(skipped.len()).unwrap_or(u32::MAX));
     Ok((tally, skipped))
+}
+
+/// Each target for a moment. Returns why it is left out, if it is.
+fn run_fuzzer() -> Result<Option<String>, String> {
+    announce("fuzzing");
+    if let Some(lacks) = fuzz::lacks() {
+        return Ok(Some(lacks.to_owned()));
+    }
+    let begun = Instant::now();
+    fuzz::check()
+        .map_err(|problem| format!("fuzzing: failed. To repeat it alone: cargo xtask fuzz\n{problem}"))?;
+    eprintln!("({} s)", begun.elapsed().as_secs());
+    Ok(None)
 }
 
 /// Runs one check, and says how to repeat it alone.

@@ -10,6 +10,7 @@
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
 //! - `bench`: measure the host
+//! - `fuzz`: strange inputs for all that reads foreign bytes
 //! - `proof`: kill the host again and again, and check that nothing is lost
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
@@ -18,6 +19,7 @@ mod bench;
 mod checks;
 mod demo;
 mod examples;
+mod fuzz;
 mod process;
 mod proof;
 mod stamp;
@@ -41,6 +43,8 @@ Commands:
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
   kit [--to DIR]         Build the guests of the conformance kit [default: target/kit]
   bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
+  fuzz [TARGET] [--minutes M | --seconds S]
+                         Look for inputs that break what reads foreign bytes [default: all targets, a minute each]
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
 
@@ -54,6 +58,9 @@ Environment:
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    if fuzz::is_wrapper() {
+        return exit(fuzz::compile(arguments));
+    }
     if arguments.is_empty() {
         eprint!("{HELP}");
         return ExitCode::from(2);
@@ -65,13 +72,18 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(arguments),
         Some("proof") => proof::run(arguments),
         Some("help" | "--help" | "-h") => help(),
-        Some("demo" | "test" | "examples" | "kit") if asks_for_help => help(),
+        Some("demo" | "test" | "examples" | "fuzz" | "kit") if asks_for_help => help(),
         Some("demo") => demo::run(arguments),
         Some("test") => checks::run(&arguments),
         Some("examples") => examples::run(arguments),
         Some("kit") => examples::run_kit(arguments),
+        Some("fuzz") => fuzz::run(&arguments),
         _ => Err(format!("there is no command {command:?}; `cargo xtask --help` lists them")),
     };
+    exit(outcome)
+}
+
+fn exit(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

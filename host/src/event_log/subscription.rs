@@ -102,7 +102,8 @@ impl Subscription {
                 return Ok(delivery);
             }
             if std::mem::take(&mut self.removed) {
-                return Ok(Delivery::Removed { from: self.after + 1 });
+                // A reader may wait for any number there is.
+                return Ok(Delivery::Removed { from: self.after.saturating_add(1) });
             }
             if self.ended {
                 return Ok(Delivery::End);

@@ -8,11 +8,8 @@ pub(super) fn best<'a>(accept: Option<&str>, offers: &[&'a str]) -> Option<&'a s
     };
     let ranges: Vec<Range<'_>> = accept.split(',').filter_map(Range::parse).collect();
     let quality = |offer: &str| {
-        // The most specific range that matches decides, not the one with the highest quality.
-        ranges
-            .iter()
-            .filter_map(|range| range.matches(offer).map(|rank| (rank, range.quality)))
-            .max_by_key(|&(rank, _)| rank)
+        // The most specific range that matches decides, not the one with the highest quality; of those, the best.
+        ranges.iter().filter_map(|range| range.matches(offer).map(|rank| (rank, range.quality))).max()
     };
     let mut best: Option<(u16, &'a str)> = None;
     for &offer in offers {
@@ -80,6 +77,8 @@ mod tests {
             Some("application/x-ndjson")
         );
         assert_eq!(best(Some("text/event-stream;q=0, */*"), &OFFERS), Some("application/x-ndjson"));
+        let twice = "application/json, application/json;q=0.1, application/x-ndjson;q=0.5";
+        assert_eq!(best(Some(twice), &OFFERS), Some("application/json"), "in any order");
         assert_eq!(best(Some("APPLICATION/JSON; charset=utf-8"), &OFFERS), Some("application/json"));
     }
 

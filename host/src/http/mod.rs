@@ -14,6 +14,7 @@ pub mod client;
 mod cors;
 mod files;
 mod format;
+pub(crate) mod fuzzing;
 mod health;
 mod json;
 mod position;

@@ -40,7 +40,7 @@ pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem>
     Ok(json::response(StatusCode::OK, &Pruned { dry_run, in_all, tasks }))
 }
 
-fn wish(query: &Query) -> Result<Wish, Problem> {
+pub(super) fn wish(query: &Query) -> Result<Wish, Problem> {
     let what = "a time with its unit, such as `7d`";
     let max_age = match query.parse::<Time>("older_than", what)? {
         Some(Time(None)) => return Err(invalid("older_than", "none", what)),

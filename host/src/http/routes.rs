@@ -15,7 +15,7 @@ use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
 #[derive(Clone, Copy)]
-enum Resource {
+pub(super) enum Resource {
     Index,
     Health,
     Ready,
@@ -38,7 +38,7 @@ enum Resource {
     Stream,
 }
 
-static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
+pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
     let mut router = Router::new();
     let routes = [
         ("/", Resource::Index),
@@ -168,7 +168,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
 }
 
 /// A name in a path, which may have characters that a path can't.
-fn name(encoded: &str) -> Result<String, Problem> {
+pub(super) fn name(encoded: &str) -> Result<String, Problem> {
     let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8();
     decoded.map(Into::into).map_err(|_| Problem::bad_request("invalid-name", "the name is not UTF-8"))
 }

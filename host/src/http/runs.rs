@@ -49,11 +49,20 @@ pub(super) async fn list(api: &Api, query: &Query) -> Result<Response, Problem> 
         /// Goes into `?cursor=` for the runs that follow; null at the end.
         next: Option<String>,
     }
+    let filter = filter(query)?;
+    let limit = filter.limit;
+    let runs = api.storage.runs(filter).await?;
+    let next = runs.last().filter(|_| runs.len() == limit as usize).map(|run| run.key.no.to_string());
+    Ok(json::response(StatusCode::OK, &Page { runs: runs.iter().map(RunJson::from).collect(), next }))
+}
+
+/// Which runs are asked for.
+pub(super) fn filter(query: &Query) -> Result<RunFilter, Problem> {
     let limit = query.parse("limit", "a number of runs")?.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let status =
         |text| RunStatus::parse(text).ok_or_else(|| invalid("status", text, "a status such as `running`"));
     let task = |text| TaskRef::parse_path(text).map_err(|_| invalid("task", text, "`app/task`"));
-    let filter = RunFilter {
+    Ok(RunFilter {
         task: query.get("task").map(task).transpose()?,
         status: query.get("status").map(status).transpose()?,
         label: query.get("label").map(label).transpose()?,
@@ -63,10 +72,7 @@ pub(super) async fn list(api: &Api, query: &Query) -> Result<Response, Problem> 
             .transpose()?,
         before: query.parse("cursor", "the `next` of an earlier list")?,
         limit,
-    };
-    let runs = api.storage.runs(filter).await?;
-    let next = runs.last().filter(|_| runs.len() == limit as usize).map(|run| run.key.no.to_string());
-    Ok(json::response(StatusCode::OK, &Page { runs: runs.iter().map(RunJson::from).collect(), next }))
+    })
 }
 
 /// `GET /api/runs/{run}`.

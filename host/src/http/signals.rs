@@ -42,7 +42,7 @@ pub(super) async fn parameters(api: &Api, id: &str) -> Result<Response, Problem>
     Ok(json::response(StatusCode::OK, &parameters))
 }
 
-fn parse_name(name: &str) -> Result<SignalName, Problem> {
+pub(super) fn parse_name(name: &str) -> Result<SignalName, Problem> {
     SignalName::parse(name).map_err(|refusal| Problem::bad_request("invalid-name", refusal.message))
 }
 

@@ -44,21 +44,9 @@ pub(super) async fn post(
     let follow = if media == "application/json" {
         None
     } else {
-        Some(stream::Options::of(api, headers, query, media)?)
+        Some(stream::Options::of(&api.config, headers, query, media)?)
     };
-    let request = Request {
-        task,
-        input: input(body)?,
-        id: own_id(query)?,
-        labels: labels(query)?,
-        idempotency_key: idempotency_key(headers)?,
-        not_before: not_before(query)?,
-        priority: priority(query)?,
-        resources: resources(query)?,
-        fail_if_busy: fail_if_busy(query)?,
-        parent: None,
-    };
-    let started = api.scheduler.submit(request).await?;
+    let started = api.scheduler.submit(request(task, headers, query, body)?).await?;
     let mut response = match follow {
         Some(options) => stream::open(api, &started.run, options).await?,
         None => json::response(StatusCode::ACCEPTED, &RunJson::from(&started.run)),
@@ -71,6 +59,27 @@ pub(super) async fn post(
         headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// What is asked for.
+pub(super) fn request(
+    task: TaskRef,
+    headers: &HeaderMap,
+    query: &Query,
+    body: Bytes,
+) -> Result<Request, Problem> {
+    Ok(Request {
+        task,
+        input: input(body)?,
+        id: own_id(query)?,
+        labels: labels(query)?,
+        idempotency_key: idempotency_key(headers)?,
+        not_before: not_before(query)?,
+        priority: priority(query)?,
+        resources: resources(query)?,
+        fail_if_busy: fail_if_busy(query)?,
+        parent: None,
+    })
 }
 
 /// An empty body is an empty object: many tasks need no input.
@@ -124,7 +133,9 @@ fn not_before(query: &Query) -> Result<Option<Timestamp>, Problem> {
     }
     let delay: Time = text.parse().map_err(|_| invalid("delay", text, what))?;
     let delay = delay.0.ok_or_else(|| invalid("delay", text, what))?;
-    Ok(Some(Timestamp::now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))))
+    let moment = Timestamp::now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+    let never = || invalid("delay", text, "a time that ends before the year 10000");
+    Some(moment).filter(|moment| *moment <= Timestamp::LAST).map(Some).ok_or_else(never)
 }
 
 fn priority(query: &Query) -> Result<Option<i32>, Problem> {

@@ -15,7 +15,7 @@ use super::json::RunJson;
 use super::position::Wish;
 use super::problem::Problem;
 use super::request::{Query, header_list, invalid};
-use super::{Api, accept, json};
+use super::{Api, Config, accept, json};
 use crate::event_log::{Delivery, Segment, Subscription};
 use crate::model::{Event, Run, RunId, TaskRef};
 use crate::storage::StorageError;
@@ -64,7 +64,12 @@ impl Filter {
 
 impl Options {
     /// From a request for the media type `media`.
-    pub(super) fn of(api: &Api, headers: &HeaderMap, query: &Query, media: &str) -> Result<Self, Problem> {
+    pub(super) fn of(
+        config: &Config,
+        headers: &HeaderMap,
+        query: &Query,
+        media: &str,
+    ) -> Result<Self, Problem> {
         let envelope = match query.get("envelope") {
             None | Some("full") => Envelope::Full,
             Some("data") => Envelope::Data,
@@ -76,7 +81,7 @@ impl Options {
         let heartbeat = match query.parse::<u64>("heartbeat", "seconds, or 0 for none")? {
             Some(seconds) => Some(Duration::from_secs(seconds.min(MAX_HEARTBEAT_SECS))),
             // Not every reader of lines skips empty ones.
-            None => matches!(format, Format::Sse { .. }).then_some(api.config.heartbeat),
+            None => matches!(format, Format::Sse { .. }).then_some(config.heartbeat),
         };
         // Always due, it would leave no time for events.
         let heartbeat = heartbeat.filter(|time| !time.is_zero());
@@ -101,7 +106,7 @@ pub(super) async fn get(
     if media == "application/json" {
         return Ok(json::response(StatusCode::OK, &RunJson::from(&run)));
     }
-    let options = Options::of(api, headers, query, media)?;
+    let options = Options::of(&api.config, headers, query, media)?;
     open(api, &run, options).await
 }
 

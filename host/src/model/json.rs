@@ -1,16 +1,20 @@
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
 
 /// A JSON value as text: valid, on one line, and readable by every parser.
 ///
 /// One line, so that it can stand in an SSE `data:` field and in an NDJSON line
 /// as it is. Readable by every parser means that strings hold whole Unicode
-/// characters (no lone surrogate escapes), numbers fit a double, and nesting
-/// stays below 128 levels: what one client can read, all can.
+/// characters (no lone surrogate escapes), numbers fit a double, and nesting has at
+/// most [`MAX_NESTING`] levels: what one client can read, all can.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(Box<str>);
+
+/// Levels of arrays and objects. Many parsers read 127, and the host puts a value into
+/// others: in a list of runs it is three levels deep.
+const MAX_NESTING: u8 = 120;
 
 /// Why a text is not JSON, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +32,11 @@ impl Json {
     /// spaces; everything else stays as written.
     pub fn parse(text: impl Into<String>) -> Result<Self, JsonError> {
         let text = text.into();
-        serde_json::from_str::<Checked>(&text).map_err(|error| JsonError::from(&error))?;
+        let mut parser = serde_json::Deserializer::from_str(&text);
+        Checked { levels: MAX_NESTING }
+            .deserialize(&mut parser)
+            .and_then(|()| parser.end())
+            .map_err(|error| JsonError::from(&error))?;
         Ok(Self(on_one_line(text).into_boxed_str()))
     }
 
@@ -106,53 +114,69 @@ impl From<&serde_json::Error> for JsonError {
 
 /// Walks a whole value and keeps nothing. `IgnoredAny` would be faster but lets
 /// lone surrogates and numbers beyond a double pass.
-struct Checked;
+struct Checked {
+    /// That may still be entered.
+    levels: u8,
+}
 
-impl<'de> Deserialize<'de> for Checked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Checked)
+impl Checked {
+    fn enter<E: Error>(self) -> Result<Self, E> {
+        let levels = self.levels.checked_sub(1);
+        let levels =
+            levels.ok_or_else(|| E::custom(format_args!("more than {MAX_NESTING} levels of nesting")))?;
+        Ok(Self { levels })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Checked {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Checked {
-    type Value = Checked;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Checked, A::Error> {
-        while items.next_element::<Checked>()?.is_some() {}
-        Ok(Checked)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let levels = self.enter::<A::Error>()?.levels;
+        while items.next_element_seed(Checked { levels })?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Checked, A::Error> {
-        while entries.next_entry::<Checked, Checked>()?.is_some() {}
-        Ok(Checked)
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let levels = self.enter::<A::Error>()?.levels;
+        while entries.next_entry_seed(Checked { levels }, Checked { levels })?.is_some() {}
+        Ok(())
     }
 }
 
@@ -184,6 +208,9 @@ mod tests {
         assert!(parse("1e999").is_err(), "a number beyond a double");
         assert!(parse(&"[".repeat(200)).is_err(), "unclosed");
         assert!(parse(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_err(), "too deep");
+        let nested = |levels| parse(&format!("{}{}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(nested(120).is_ok());
+        assert!(nested(121).unwrap_err().message.contains("120 levels"));
         assert!(parse("\"a\u{0}b\"").is_err(), "a raw NUL");
         assert!(parse("1 2").is_err(), "two values");
         assert!(parse("").is_err(), "nothing");

@@ -53,7 +53,8 @@ impl Retry {
             return None;
         }
         let times = self.factor.powi(i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX));
-        let pause = (self.backoff.as_secs_f64() * times).min(self.max_backoff.as_secs_f64());
+        // Of no pause, also infinitely many are none.
+        let pause = (self.backoff.as_secs_f64() * times.min(f64::MAX)).min(self.max_backoff.as_secs_f64());
         let pause = Duration::from_secs_f64(pause * (1.0 - self.jitter * chance));
         // What the task asked for is the least, whatever the policy says.
         let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
@@ -91,6 +92,12 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 8].map(|attempt| pause(attempt, 0.0).as_secs()), [1, 2, 4, 5, 5]);
         assert_eq!(pause(2, 1.0), Duration::from_secs(1));
         assert_eq!(retry.pause_after(9, &failure(true), 0.0), None, "nine in all");
+    }
+
+    #[test]
+    fn no_pause_stays_none_after_many_attempts() {
+        let retry = Retry { attempts: 1000, backoff: Duration::ZERO, factor: 100.0, ..Retry::default() };
+        assert_eq!(retry.pause_after(999, &failure(true), 0.0), Some(Duration::ZERO));
     }
 
     #[test]

@@ -20,10 +20,18 @@ impl Timestamp {
         Self(millis)
     }
 
-    /// From RFC 3339, with any offset.
+    /// From RFC 3339, with any offset. None also for what is before the year 0, which
+    /// can't be printed so.
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+        let moment = Self(text.parse::<jiff::Timestamp>().ok()?.as_millisecond());
+        (moment >= Self::FIRST).then_some(moment)
     }
+
+    /// The first moment of the year 0.
+    const FIRST: Self = Self(-62_167_219_200_000);
+    /// The last moment of the calendar, at the end of the year 9999. What is later prints as
+    /// 1970.
+    pub const LAST: Self = Self(253_402_207_200_999);
 
     /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
@@ -108,6 +116,17 @@ mod tests {
     fn prints_as_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_millis(1_736_944_496_789).to_string(), "2025-01-15T12:34:56.789Z");
+    }
+
+    #[test]
+    fn what_is_read_prints_as_the_same_moment() {
+        for text in ["0000-01-01T00:00:00.000Z", "9999-12-30T22:00:00.999Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Timestamp::LAST.to_string(), "9999-12-30T22:00:00.999Z");
+        for text in ["-000001-12-31T23:59:59Z", "-009999-06-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(text), None);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Knows nothing of runs, storage or HTTP.
 
 mod folder;
+pub(crate) mod fuzzing;
 mod manifest;
 mod schema;
 mod watch;

@@ -65,7 +65,7 @@ impl Format {
         segment.encoded(self.encoding(), |events| self.encode(names, events))
     }
 
-    fn encode(self, names: &Names, events: &[Event]) -> Encoded {
+    pub(super) fn encode(self, names: &Names, events: &[Event]) -> Encoded {
         let mut writer =
             EventWriter::new(names, events.iter().map(|event| event.what.content.len() + 256).sum());
         let mut ends = Vec::with_capacity(events.len());

@@ -45,6 +45,20 @@ enum MissedWord {
     All,
 }
 
+/// The JSON value. A date is the text that it was written as, and not what the parser
+/// makes of one.
+fn json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(set) => set.into(),
+        toml::Value::Datetime(date) => date.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(members) => members.into_iter().map(|(name, value)| (name, json(value))).collect(),
+    }
+}
+
 impl ScheduleTable {
     /// All schedules of a task; those of its own manifest stand in place of the app's.
     pub(super) fn apply_all(tables: Vec<Self>, schedules: &mut Vec<Schedule>) -> Result<(), Fault> {
@@ -87,7 +101,7 @@ impl ScheduleTable {
             schedule.name = name.into_inner();
         }
         if let Some(input) = self.input {
-            schedule.input = Json::of(&input);
+            schedule.input = Json::of(&json(input));
         }
         schedule.missed = match self.missed {
             MissedWord::Skip => Missed::Skip,
@@ -95,5 +109,18 @@ impl ScheduleTable {
             MissedWord::All => Missed::All,
         };
         Ok(schedule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_in_an_input_is_its_text() {
+        let text = "at = 2026-01-05T07:30:00Z\nlist = [1, 1.5, true, 'x', 07:30:00]\n";
+        let input = json(toml::from_str(text).unwrap());
+        let list = serde_json::json!([1, 1.5, true, "x", "07:30:00"]);
+        assert_eq!(input, serde_json::json!({ "at": "2026-01-05T07:30:00Z", "list": list }));
     }
 }

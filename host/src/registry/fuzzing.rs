@@ -1,0 +1,150 @@
+//! What stands in the tasks folder, and inputs against schemas, for the fuzzer.
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use jsonschema::PatternOptions;
+use serde_json::{Value, json};
+
+use super::manifest::{Ceilings, GrantPolicy, Settings};
+use super::schema::Schema;
+use crate::engine::Limits;
+use crate::model::{ErrorKind, Json, MAX_NEEDS, Retention, RunError, TaskRef};
+
+/// A host that sets limits, and lets manifests grant what needs no look at its files.
+fn ceilings() -> Ceilings {
+    let limits = Limits {
+        memory_bytes: 64 << 20,
+        deadline: Some(Duration::from_secs(60)),
+        cpu: Some(Duration::from_secs(30)),
+        events: Some(1000),
+        events_bytes: Some(1 << 20),
+        event_rate: Some(100),
+        event_bytes_rate: Some(1 << 20),
+        input_bytes: 1 << 20,
+        output_bytes: 1 << 20,
+        event_bytes: 1 << 20,
+        log_bytes: 1 << 20,
+    };
+    let (data, tasks) = ("/nonexistent/data".into(), "/nonexistent/tasks".into());
+    let kinds = "env,files,http,private".parse().expect("these are kinds");
+    Ceilings { limits, grants: GrantPolicy { kinds, max_files_bytes: 1 << 30, data, tasks } }
+}
+
+/// A manifest. Whatever it says, nothing is above the host's limits, and what follows
+/// from it makes sense.
+pub fn manifests(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let ceilings = ceilings();
+    let host = Settings::of_host(&ceilings, Retention::default());
+    let settings = match host.with("x.toml", text, Path::new("/nonexistent"), &ceilings) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let line = text.split('\n').nth(error.line - 1).expect("the line is one of the text");
+            assert!((1..=line.len() + 1).contains(&error.column), "{error}");
+            assert!(!error.message.is_empty() && !error.message.contains('\n'), "{error}");
+            return;
+        }
+    };
+    within(&settings.limits, &ceilings.limits);
+    pauses(&settings);
+    let task = TaskRef::parse("demo", "x").expect("a name");
+    for schedule in &settings.schedules {
+        checked(schedule.input.as_str());
+        let needs = settings.queueing.needs(&task, &schedule.input, &[]);
+        assert!(needs.len() <= MAX_NEEDS);
+    }
+    // The task's manifest after its app's, which may be the same.
+    let twice = settings.clone().with("x.toml", text, Path::new("/nonexistent"), &ceilings);
+    assert!(twice.is_ok(), "{twice:?}");
+}
+
+fn within(limits: &Limits, ceilings: &Limits) {
+    let of = |limits: &Limits| {
+        [limits.memory_bytes, limits.input_bytes, limits.output_bytes, limits.event_bytes, limits.log_bytes]
+    };
+    assert!(of(limits).iter().zip(of(ceilings)).all(|(own, ceiling)| *own <= ceiling), "{limits:?}");
+    let of = |limits: &Limits| [limits.deadline, limits.cpu];
+    // None is no limit.
+    assert!(of(limits).iter().zip(of(ceilings)).all(|(own, ceiling)| own.is_some() && *own <= ceiling));
+    let of =
+        |limits: &Limits| [limits.events, limits.events_bytes, limits.event_rate, limits.event_bytes_rate];
+    assert!(of(limits).iter().zip(of(ceilings)).all(|(own, ceiling)| own.is_some() && *own <= ceiling));
+}
+
+/// No pause is longer than it may be, and none becomes shorter.
+fn pauses(settings: &Settings) {
+    let retry = &settings.retry;
+    let error = RunError { retryable: true, ..RunError::new(ErrorKind::Failure, "") };
+    let mut before = Duration::ZERO;
+    for attempt in 1..retry.attempts {
+        let Some(pause) = retry.pause_after(attempt, &error, 0.0) else { continue };
+        assert!(pause >= before && pause <= retry.max_backoff.max(before), "{pause:?} after {before:?}");
+        assert!(retry.backoff > Duration::ZERO || pause.is_zero(), "{pause:?} of none");
+        before = pause;
+        let least = retry.pause_after(attempt, &error, 1.0);
+        assert!(least.is_some_and(|least| least <= pause), "{least:?}");
+    }
+}
+
+/// A schema and an input, with a NUL between. Without one, an input for schemas that are
+/// hard to check.
+pub fn inputs(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some((schema, input)) = text.split_once('\0') {
+        let Ok(schema) = serde_json::from_str(schema) else { return };
+        let (Some(built), Some(input)) = (build(&schema), checked(input)) else { return };
+        compare(&built, &input);
+    } else if let Some(input) = checked(text) {
+        HARD.iter().for_each(|built| compare(built, &input));
+    }
+}
+
+/// The text as an input, if it is one: what clients get to see of it is the same value,
+/// on one line, and readable wherever the host puts it.
+fn checked(text: &str) -> Option<Json> {
+    let json = Json::parse(text).ok()?;
+    assert!(!json.as_str().contains(['\n', '\r']));
+    let value: Value = serde_json::from_str(text).expect("it has been parsed");
+    assert!(json.to_value() == value, "{json:?}");
+    assert_eq!(Json::parse(json.as_str()).as_ref(), Ok(&json));
+    // As in a list of runs.
+    let listed = Json::of(&json!({ "runs": [{ "input": value }] }));
+    assert!(serde_json::from_str::<Value>(listed.as_str()).is_ok(), "no client can read it: {json:?}");
+    Some(json)
+}
+
+/// A schema of ours, and the same one without a bound on its work.
+type Built = (Schema, jsonschema::Validator);
+
+fn build(schema: &Value) -> Option<Built> {
+    // What we can't build needs no bound.
+    let ours = Schema::new(schema).ok()?;
+    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+    Some((ours, options.build(schema).expect("with a bound it is a schema")))
+}
+
+/// The bound changes nothing but the time.
+fn compare((ours, plain): &Built, input: &Json) {
+    match ours.check(input) {
+        Ok(()) => assert!(plain.is_valid(&input.to_value()), "{input:?} should not match"),
+        Err(error) => {
+            assert!(!error.violations.is_empty());
+            // Without a bound, what was given up would take for ever.
+            let given_up = error.violations.iter().any(|(_, why)| why.contains("takes too long"));
+            assert!(given_up || !plain.is_valid(&input.to_value()), "{input:?} should match: {error}");
+        }
+    }
+}
+
+static HARD: LazyLock<Vec<Built>> = LazyLock::new(|| {
+    let schemas = [
+        json!({ "items": { "anyOf": [{ "$ref": "#" }, { "$ref": "#" }] }, "type": "array" }),
+        json!({ "additionalProperties": { "oneOf": [{ "$ref": "#" }, { "type": "object" }, { "$ref": "#" }] } }),
+        json!({ "type": ["string", "object"], "pattern": "^(a|a?)+(b*)*$", "uniqueItems": true }),
+        json!({ "unevaluatedProperties": false, "patternProperties": { ".": { "$dynamicRef": "#" } } }),
+        json!({ "type": "array", "uniqueItems": true, "contains": { "multipleOf": 0.1 }, "maxContains": 2 }),
+    ];
+    schemas.iter().map(|schema| build(schema).expect("a schema")).collect()
+});
