@@ -94,8 +94,8 @@ impl Follow {
                 *failures = 0;
             }
             screen.event(&event, &line)?;
-            if event["data"]["_type"] == "completion" && is_terminal(&event) {
-                return Ok(Some(event["data"].clone()));
+            if let Some(end) = end_of(&event) {
+                return Ok(Some(end.clone()));
             }
         }
         Ok(None)
@@ -112,8 +112,10 @@ impl Follow {
     }
 }
 
-fn is_terminal(event: &Value) -> bool {
-    matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"))
+/// How the run ended, if that is what the event says.
+pub(super) fn end_of(event: &Value) -> Option<&Value> {
+    let terminal = matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"));
+    (terminal && event["data"]["_type"] == "completion").then_some(&event["data"])
 }
 
 enum Failed {
@@ -148,8 +150,13 @@ pub(super) enum Screen {
 }
 
 impl Screen {
-    pub(super) fn silent() -> Self {
-        Self::Silent
+    /// As the flags of a command say: the events as JSON, or nothing, or else progress.
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Silent,
+            _ => Self::progress(),
+        }
     }
 
     pub(super) fn json() -> Self {
@@ -165,7 +172,8 @@ impl Screen {
         if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
     }
 
-    fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
+    /// Shows an event, of which `line` is the JSON.
+    pub(super) fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Silent => Ok(()),
             Self::Json => {
@@ -184,7 +192,8 @@ impl Screen {
         }
     }
 
-    fn note(&self, text: &str) {
+    /// Says what is no event, beside them.
+    pub(super) fn note(&self, text: &str) {
         match self {
             Self::Silent => {}
             Self::Bars(bars) => bars.line(text),
@@ -194,7 +203,8 @@ impl Screen {
         }
     }
 
-    fn finish(&self) {
+    /// Leaves what it shows as it is.
+    pub(super) fn finish(&self) {
         if let Self::Bars(bars) = self {
             bars.finish();
         }

@@ -3,9 +3,12 @@
 mod bars;
 mod check;
 mod exit;
+mod folders;
 mod follow;
+mod input;
 mod lists;
 mod pruning;
+mod run;
 mod serve;
 mod signals;
 mod start;
@@ -30,6 +33,9 @@ enum Command {
     /// Start a host: load the tasks folder and serve until interrupted
     #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
     Serve(Box<serve::Serve>),
+    /// Run a task's file in the terminal, without a host
+    #[command(after_help = "Example: streamtask run counter.wasm --input '{\"steps\":5}'")]
+    Run(Box<run::Run>),
     /// List the tasks of a host
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
@@ -108,6 +114,7 @@ pub fn run() -> Exit {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(command) => command.run().await,
+            Command::Run(command) => command.run().await,
             Command::Tasks(command) => command.run().await,
             Command::Start(command) => command.run().await,
             Command::Tail(command) => command.run().await,

@@ -47,8 +47,6 @@ pub(super) async fn post(
         Some(stream::Options::of(api, headers, query, media)?)
     };
     let request = Request {
-        task,
-        input: input(body)?,
         id: own_id(query)?,
         labels: labels(query)?,
         idempotency_key: idempotency_key(headers)?,
@@ -56,7 +54,7 @@ pub(super) async fn post(
         priority: priority(query)?,
         resources: resources(query)?,
         fail_if_busy: fail_if_busy(query)?,
-        parent: None,
+        ..Request::new(task, input(body)?)
     };
     let started = api.scheduler.submit(request).await?;
     let mut response = match follow {
