@@ -9,7 +9,9 @@ pub enum Exit {
     Ok,
     /// The run failed.
     RunFailed(String),
-    /// Arguments or configuration make no sense.
+    /// The project's own tool failed.
+    BuildFailed(String),
+    /// Arguments or configuration make no sense, or a tool is missing.
     Usage(String),
     /// The host refused.
     Refused(String),
@@ -31,7 +33,7 @@ impl Exit {
     const fn code(&self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::RunFailed(_) => 1,
+            Self::RunFailed(_) | Self::BuildFailed(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
@@ -41,11 +43,13 @@ impl Exit {
         }
     }
 
-    fn message(&self) -> Option<&str> {
+    /// What there is to say, without a full stop.
+    pub(super) fn message(&self) -> Option<&str> {
         match self {
             Self::Ok => None,
             Self::RunCancelled => Some("the run was cancelled"),
             Self::RunFailed(message)
+            | Self::BuildFailed(message)
             | Self::Usage(message)
             | Self::Refused(message)
             | Self::Unreachable(message)

@@ -1,6 +1,7 @@
-//! Folders of commands that start a host by themselves.
+//! Where commands that start something by themselves leave what it makes.
 
 use std::fs::{self, DirBuilder};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,11 @@ use super::Exit;
 
 /// Others than the user who may write to a file, in its mode.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Where a program's output goes that is no result.
+pub(super) fn stderr() -> std::io::Result<std::process::Stdio> {
+    Ok(std::io::stderr().as_fd().try_clone_to_owned()?.into())
+}
 
 /// A data folder, removed with this value unless it is to be kept.
 pub(super) struct Data {

@@ -27,6 +27,8 @@ pub(super) struct Follow {
     /// The last event seen; none before the first when beginning at the tail.
     after: Option<u64>,
     tail: Option<u64>,
+    /// Whether Ctrl-C ends it.
+    interruptible: bool,
 }
 
 impl Follow {
@@ -39,21 +41,29 @@ impl Follow {
     ) -> Result<Self, Exit> {
         let text = |name: &str| run[name].as_str().map(str::to_owned);
         match (text("id"), text("stream")) {
-            (Some(id), Some(stream)) => Ok(Self { client, run: id, stream, after, tail }),
+            (Some(id), Some(stream)) => {
+                Ok(Self { client, run: id, stream, after, tail, interruptible: true })
+            }
             _ => Err(Exit::Unreachable("the host's answer describes no run".to_owned())),
         }
+    }
+
+    /// The same for a command that does more than to follow, and hears of Ctrl-C itself.
+    pub(super) fn uninterrupted(self) -> Self {
+        Self { interruptible: false, ..self }
     }
 
     /// Shows every event until the run ends; returns what its last one, or else its
     /// record, says of the end.
     pub(super) async fn until_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
         let mut failures = 0;
+        let interruptible = self.interruptible;
         let interrupt = tokio::signal::ctrl_c();
         tokio::pin!(interrupt);
         loop {
             let read = tokio::select! {
                 read = self.read(&mut screen, &mut failures) => read,
-                _ = &mut interrupt => {
+                _ = &mut interrupt, if interruptible => {
                     screen.finish();
                     let message = format!("the run goes on; end it with `streamtask cancel {}`", self.run);
                     return Err(Exit::Interrupted(message));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::follow::{Screen, end_of};
-use super::start::conclude;
+use super::start::{conclude, is_watched};
 use super::{Exit, folders, input};
 use crate::app::single::{Single, SingleError, SingleRun, Wish};
 use crate::config::{Config, DurabilitySetting, Settings};
@@ -104,7 +104,9 @@ impl Run {
         if let Ok(loaded) = tokio::time::timeout(PATIENCE, &mut loaded).await {
             return Ok(loaded?);
         }
-        screen.note(&format!("compiling {}; the next time it begins at once", self.file.display()));
+        if is_watched() {
+            screen.note(&format!("compiling {}; the next time it begins at once", self.file.display()));
+        }
         Ok(loaded.await?)
     }
 }
