@@ -26,7 +26,7 @@ pub enum Exit {
 }
 
 /// Shown at the end of `--help`.
-pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run failed, 2 wrong arguments or configuration, \
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run or the build failed, 2 wrong arguments or configuration, \
 3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
 
 impl Exit {
