@@ -34,10 +34,16 @@ fn main() -> io::Result<()> {
 
 /// A constant with the path and the content of each file.
 fn list(code: &mut String, name: &str, folder: &Path, is_sdk: bool) -> io::Result<()> {
-    println!("cargo::rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
     if folder.is_dir() {
         walk(folder, folder, is_sdk, &mut files)?;
+    } else if let Some(parent) = folder.parent() {
+        // Cargo takes a path that is not there for one that always changes.
+        println!("cargo::rerun-if-changed={}", parent.display());
+    }
+    if !is_sdk {
+        // Not so the folder of an SDK: it has what its own tools make.
+        println!("cargo::rerun-if-changed={}", folder.display());
     }
     files.sort();
     let _ = writeln!(code, "pub(super) const {name}: Files = &[");
