@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::engine::Limits;
 use crate::model::{Retention, Time};
-use crate::registry::GrantKinds;
+pub use crate::registry::GrantKinds;
 use crate::storage::sqlite::Durability;
 
 /// The configuration file that is read if it is there.
@@ -27,8 +27,14 @@ pub const DEFAULT_FILE: &str = "streamtask.toml";
 pub struct Config {
     /// The tasks folder. Must exist.
     pub tasks: PathBuf,
+    /// The only file of the tasks folder that is a task, loaded once; none: all are, and
+    /// changes are followed.
+    pub only: Option<PathBuf>,
     /// Where everything is kept. Created if it does not exist.
     pub data: PathBuf,
+    /// Where compiled code is kept; none: `cache` in the data folder. Whoever can write
+    /// there can have this machine execute anything.
+    pub cache: Option<PathBuf>,
     /// When a commit counts as durable.
     pub durability: Durability,
     /// Threads that execute guests; by default as many as there are cores.
@@ -72,7 +78,9 @@ impl Config {
     pub fn new(tasks: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
         Self {
             tasks: tasks.into(),
+            only: None,
             data: data.into(),
+            cache: None,
             durability: Durability::Full,
             guest_threads: std::thread::available_parallelism().map_or(2, usize::from),
             max_running: 1_000,

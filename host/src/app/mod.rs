@@ -44,6 +44,7 @@
 
 pub mod check;
 mod handle;
+pub mod single;
 
 use std::fs;
 use std::future::Future;
@@ -124,13 +125,9 @@ impl Host {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, LaunchError> {
         let address = listener.local_addr().map_err(LaunchError::Listener)?;
-        // Blocks on the disk for as long as an older database takes to migrate.
-        let opening = config.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
-        let foundation = opened.expect("opening does not panic")?;
-        let rooms = Rooms::build(config, address, foundation).await?;
+        let rooms = Rooms::build(config, Some(address)).await?;
         let handle = rooms.handle();
-        let serving = tokio::spawn(rooms.serve(listener, shutdown));
+        let serving = tokio::spawn(rooms.serve(Some(listener), shutdown));
         Ok(Self { handle, address, serving })
     }
 
@@ -168,7 +165,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let database = |source| LaunchError::Database { path: config.data.clone(), source };
     let storage = Arc::new(Sqlite::open(&config.data, config.durability).map_err(database)?);
     let engine = Arc::new(Engine::new(&engine::Config {
-        cache: config.data.join("cache"),
+        cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
         max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
@@ -180,7 +177,8 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         tasks: config.tasks.clone(),
     };
     let ceilings = Ceilings { limits: config.limits, grants };
-    let registry = Registry::open(&config.tasks, Arc::clone(&engine), ceilings, config.retention)?;
+    let (only, sharing) = (config.only.as_deref(), Arc::clone(&engine));
+    let registry = Registry::open(&config.tasks, only, sharing, ceilings, config.retention)?;
     let files = Arc::new(Files::new(config.data.join("files")));
     Ok(Foundation { storage, engine, registry, files })
 }
@@ -197,11 +195,12 @@ struct Rooms {
 }
 
 impl Rooms {
-    async fn build(
-        config: Config,
-        address: SocketAddr,
-        Foundation { storage, engine, registry, files }: Foundation,
-    ) -> Result<Self, LaunchError> {
+    /// For a host that listens at `address`, if it does.
+    async fn build(config: Config, address: Option<SocketAddr>) -> Result<Self, LaunchError> {
+        // Blocks on the disk for as long as an older database takes to migrate.
+        let opening = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
+        let Foundation { storage, engine, registry, files } = opened.expect("opening does not panic")?;
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
@@ -237,7 +236,7 @@ impl Rooms {
             files,
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
-            loopback: address.ip().is_loopback(),
+            loopback: address.is_none_or(|address| address.ip().is_loopback()),
         });
         Ok(Self { config, api, registry, scheduler, pruner, storage, log })
     }
@@ -254,12 +253,13 @@ impl Rooms {
     /// Serves until `shutdown`, then takes the rooms down from the top: nothing
     /// new starts, runs end, streams end, connections close, storage closes. Each
     /// step needs the ones below it.
-    async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) {
+    async fn serve(self, listener: Option<TcpListener>, shutdown: impl Future<Output = ()> + Send + 'static) {
         let stop_watching = CancellationToken::new();
         let watching = tokio::spawn(Arc::clone(&self.registry).watch(stop_watching.clone()));
         let stop_serving = CancellationToken::new();
-        let serving =
-            tokio::spawn(http::serve(listener, Arc::clone(&self.api), stop_serving.clone(), CLOSE_GRACE));
+        let serving = listener.map(|listener| {
+            tokio::spawn(http::serve(listener, Arc::clone(&self.api), stop_serving.clone(), CLOSE_GRACE))
+        });
         shutdown.await;
         tracing::info!("stopping");
         self.api.stopping.cancel();
@@ -267,7 +267,9 @@ impl Rooms {
         self.scheduler.drain(self.config.drain_grace).await;
         self.api.end_streams.cancel();
         stop_serving.cancel();
-        let _ = serving.await;
+        if let Some(serving) = serving {
+            let _ = serving.await;
+        }
         stop_watching.cancel();
         let _ = watching.await;
         self.storage.close().await;

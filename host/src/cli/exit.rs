@@ -9,7 +9,9 @@ pub enum Exit {
     Ok,
     /// The run failed.
     RunFailed(String),
-    /// Arguments or configuration make no sense.
+    /// The project's own tool failed.
+    BuildFailed(String),
+    /// Arguments or configuration make no sense, or a tool is missing.
     Usage(String),
     /// The host refused.
     Refused(String),
@@ -24,14 +26,14 @@ pub enum Exit {
 }
 
 /// Shown at the end of `--help`.
-pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run failed, 2 wrong arguments or configuration, \
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run or the build failed, 2 wrong arguments or configuration, \
 3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
 
 impl Exit {
     const fn code(&self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::RunFailed(_) => 1,
+            Self::RunFailed(_) | Self::BuildFailed(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
@@ -41,11 +43,13 @@ impl Exit {
         }
     }
 
-    fn message(&self) -> Option<&str> {
+    /// What there is to say, without a full stop.
+    pub(super) fn message(&self) -> Option<&str> {
         match self {
             Self::Ok => None,
             Self::RunCancelled => Some("the run was cancelled"),
             Self::RunFailed(message)
+            | Self::BuildFailed(message)
             | Self::Usage(message)
             | Self::Refused(message)
             | Self::Unreachable(message)

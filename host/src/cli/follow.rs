@@ -27,6 +27,8 @@ pub(super) struct Follow {
     /// The last event seen; none before the first when beginning at the tail.
     after: Option<u64>,
     tail: Option<u64>,
+    /// Whether Ctrl-C ends it.
+    interruptible: bool,
 }
 
 impl Follow {
@@ -39,21 +41,29 @@ impl Follow {
     ) -> Result<Self, Exit> {
         let text = |name: &str| run[name].as_str().map(str::to_owned);
         match (text("id"), text("stream")) {
-            (Some(id), Some(stream)) => Ok(Self { client, run: id, stream, after, tail }),
+            (Some(id), Some(stream)) => {
+                Ok(Self { client, run: id, stream, after, tail, interruptible: true })
+            }
             _ => Err(Exit::Unreachable("the host's answer describes no run".to_owned())),
         }
+    }
+
+    /// The same for a command that does more than to follow, and hears of Ctrl-C itself.
+    pub(super) fn uninterrupted(self) -> Self {
+        Self { interruptible: false, ..self }
     }
 
     /// Shows every event until the run ends; returns what its last one, or else its
     /// record, says of the end.
     pub(super) async fn until_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
         let mut failures = 0;
+        let interruptible = self.interruptible;
         let interrupt = tokio::signal::ctrl_c();
         tokio::pin!(interrupt);
         loop {
             let read = tokio::select! {
                 read = self.read(&mut screen, &mut failures) => read,
-                _ = &mut interrupt => {
+                _ = &mut interrupt, if interruptible => {
                     screen.finish();
                     let message = format!("the run goes on; end it with `streamtask cancel {}`", self.run);
                     return Err(Exit::Interrupted(message));
@@ -94,8 +104,8 @@ impl Follow {
                 *failures = 0;
             }
             screen.event(&event, &line)?;
-            if event["data"]["_type"] == "completion" && is_terminal(&event) {
-                return Ok(Some(event["data"].clone()));
+            if let Some(end) = end_of(&event) {
+                return Ok(Some(end.clone()));
             }
         }
         Ok(None)
@@ -112,8 +122,10 @@ impl Follow {
     }
 }
 
-fn is_terminal(event: &Value) -> bool {
-    matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"))
+/// How the run ended, if that is what the event says.
+pub(super) fn end_of(event: &Value) -> Option<&Value> {
+    let terminal = matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"));
+    (terminal && event["data"]["_type"] == "completion").then_some(&event["data"])
 }
 
 enum Failed {
@@ -148,8 +160,13 @@ pub(super) enum Screen {
 }
 
 impl Screen {
-    pub(super) fn silent() -> Self {
-        Self::Silent
+    /// As the flags of a command say: the events as JSON, or nothing, or else progress.
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Silent,
+            _ => Self::progress(),
+        }
     }
 
     pub(super) fn json() -> Self {
@@ -165,7 +182,8 @@ impl Screen {
         if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
     }
 
-    fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
+    /// Shows an event, of which `line` is the JSON.
+    pub(super) fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Silent => Ok(()),
             Self::Json => {
@@ -184,7 +202,8 @@ impl Screen {
         }
     }
 
-    fn note(&self, text: &str) {
+    /// Says what is no event, beside them.
+    pub(super) fn note(&self, text: &str) {
         match self {
             Self::Silent => {}
             Self::Bars(bars) => bars.line(text),
@@ -194,7 +213,8 @@ impl Screen {
         }
     }
 
-    fn finish(&self) {
+    /// Leaves what it shows as it is.
+    pub(super) fn finish(&self) {
         if let Self::Bars(bars) = self {
             bars.finish();
         }

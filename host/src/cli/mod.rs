@@ -1,11 +1,18 @@
 //! The command line: `streamtask serve`, and the commands of a client.
 
 mod bars;
+mod build;
 mod check;
+mod dev;
 mod exit;
+mod folders;
 mod follow;
+mod input;
 mod lists;
+mod new;
+mod project;
 mod pruning;
+mod run;
 mod serve;
 mod signals;
 mod start;
@@ -30,6 +37,18 @@ enum Command {
     /// Start a host: load the tasks folder and serve until interrupted
     #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
     Serve(Box<serve::Serve>),
+    /// Make the project of a task, with the SDK of its language
+    #[command(after_help = "Example: streamtask new greet --lang rust")]
+    New(new::New),
+    /// Build a project's task with its language's own tool
+    #[command(after_help = "Example: streamtask build greet")]
+    Build(build::Build),
+    /// Build a project at each change, and run it
+    #[command(after_help = "Example: streamtask dev greet --input '{\"names\":[\"Ada\"]}'")]
+    Dev(dev::Dev),
+    /// Run a task's file in the terminal, without a host
+    #[command(after_help = "Example: streamtask run counter.wasm --input '{\"steps\":5}'")]
+    Run(Box<run::Run>),
     /// List the tasks of a host
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
@@ -108,6 +127,10 @@ pub fn run() -> Exit {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(command) => command.run().await,
+            Command::New(command) => command.run(),
+            Command::Build(command) => command.run().await,
+            Command::Dev(command) => command.run().await,
+            Command::Run(command) => command.run().await,
             Command::Tasks(command) => command.run().await,
             Command::Start(command) => command.run().await,
             Command::Tail(command) => command.run().await,

@@ -1,15 +1,13 @@
 //! Commands that follow a run.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Write as _};
 
-use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
 use super::follow::{Follow, Screen};
 use super::lists::encoded;
-use super::{Exit, Server};
+use super::{Exit, Server, input};
 
 /// Start a run and follow it to its end. The result goes to stdout, what the run
 /// says on its way to stderr.
@@ -76,7 +74,7 @@ pub(super) struct Tail {
 impl Start {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let client = self.server.client()?;
-        let input = self.read_input()?;
+        let input = input::read(&self.input)?;
         let (app, task) = self.task.split_once('/').unwrap_or(("default", &self.task));
         let mut query = form_urlencoded::Serializer::new(String::new());
         if let Some(id) = &self.id {
@@ -104,34 +102,9 @@ impl Start {
             writeln!(std::io::stdout().lock(), "{}", run["id"].as_str().unwrap_or_default())?;
             return Ok(());
         }
-        let screen = match (self.json, self.quiet) {
-            (true, _) => Screen::json(),
-            (_, true) => Screen::silent(),
-            _ => Screen::progress(),
-        };
+        let screen = Screen::new(self.json, self.quiet);
         let end = Follow::new(client, &run, Some(0), None)?.until_end(screen).await?;
-        let value = &end["final_value"];
-        if !self.json && !value.is_null() {
-            writeln!(std::io::stdout().lock(), "{value}")?;
-        }
-        outcome(&end)
-    }
-
-    fn read_input(&self) -> Result<Bytes, Exit> {
-        let unreadable =
-            |what: &str, error| Exit::Usage(format!("can't read the input from {what}: {error}"));
-        if self.input == "-" {
-            let mut input = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut input).map_err(|error| unreadable("stdin", error))?;
-            return Ok(input.into());
-        }
-        match self.input.strip_prefix('@') {
-            Some(path) => {
-                let read = std::fs::read(PathBuf::from(path));
-                read.map(Bytes::from).map_err(|error| unreadable(path, error))
-            }
-            None => Ok(Bytes::from(self.input.clone())),
-        }
+        conclude(&end, self.json)
     }
 }
 
@@ -144,6 +117,16 @@ impl Tail {
         let end = Follow::new(client, &run, after, self.last)?.until_end(screen).await?;
         outcome(&end)
     }
+}
+
+/// Prints the result of a run that ended, unless stdout has its events; returns how the
+/// command ends.
+pub(super) fn conclude(end: &Value, has_events: bool) -> Result<(), Exit> {
+    let value = &end["final_value"];
+    if !has_events && !value.is_null() {
+        writeln!(std::io::stdout().lock(), "{value}")?;
+    }
+    outcome(end)
 }
 
 /// The exit that a run's end stands for.

@@ -41,6 +41,7 @@ use crate::retention::Pruner;
 use crate::scheduler::Scheduler;
 use crate::storage::Storage;
 
+pub use format::EventLines;
 pub use server::serve;
 
 /// How clients are served.

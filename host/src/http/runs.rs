@@ -9,7 +9,7 @@ use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::{Api, json};
-use crate::model::{Json, MAX_LABEL_BYTES, Run, RunId, RunStatus, TaskRef};
+use crate::model::{Json, MAX_LABEL_BYTES, Run, RunId, RunStatus, TaskRef, parse_label};
 use crate::storage::{Cancelled, RunFilter};
 
 /// Runs in a list unless the client says otherwise.
@@ -32,13 +32,8 @@ pub(super) fn body_json(body: Bytes) -> Result<Json, Problem> {
 
 /// A label as it stands in a query.
 pub(super) fn label(text: &str) -> Result<(String, String), Problem> {
-    let fits = |part: &str| part.len() <= MAX_LABEL_BYTES && !part.chars().any(char::is_control);
-    match text.split_once(':') {
-        Some((key, value)) if !key.is_empty() && fits(key) && fits(value) => {
-            Ok((key.to_owned(), value.to_owned()))
-        }
-        _ => Err(invalid("label", text, &format!("key:value, each at most {MAX_LABEL_BYTES} bytes"))),
-    }
+    let rule = || invalid("label", text, &format!("key:value, each at most {MAX_LABEL_BYTES} bytes"));
+    parse_label(text).ok_or_else(rule)
 }
 
 /// `GET /api/runs`: newest first.

@@ -69,8 +69,6 @@ pub(super) fn request(
     body: Bytes,
 ) -> Result<Request, Problem> {
     Ok(Request {
-        task,
-        input: input(body)?,
         id: own_id(query)?,
         labels: labels(query)?,
         idempotency_key: idempotency_key(headers)?,
@@ -78,7 +76,7 @@ pub(super) fn request(
         priority: priority(query)?,
         resources: resources(query)?,
         fail_if_busy: fail_if_busy(query)?,
-        parent: None,
+        ..Request::new(task, input(body)?)
     })
 }
 

@@ -28,7 +28,7 @@ pub use retention::{Amount, EndedRun, Ending, Part, Retention};
 pub use retry::{Retry, RetryOn};
 pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
-    RunKey, RunStatus,
+    RunKey, RunStatus, parse_label,
 };
 pub use schedule::{MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
 pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};

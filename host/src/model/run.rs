@@ -325,6 +325,13 @@ impl Outcome {
 /// What callers attach to a run to find it again.
 pub type Labels = BTreeMap<String, String>;
 
+/// Key and value of a label that is written `key:value`; none if they break the rules.
+pub fn parse_label(text: &str) -> Option<(String, String)> {
+    let fits = |part: &str| part.len() <= MAX_LABEL_BYTES && !part.chars().any(char::is_control);
+    let (key, value) = text.split_once(':')?;
+    (!key.is_empty() && fits(key) && fits(value)).then(|| (key.to_owned(), value.to_owned()))
+}
+
 /// One execution of a task with one input, as it is now.
 #[derive(Clone, Debug)]
 pub struct Run {

@@ -115,6 +115,13 @@ pub(super) fn scan(root: &Path) -> io::Result<Scan> {
     Ok(scan)
 }
 
+/// Looks at one file of the folder and at nothing else in it.
+pub(super) fn scan_one(root: &Path, file: &Path) -> Scan {
+    let (mut scan, path) = (Scan::default(), root.join(file));
+    scan.add(root, None, &path, fs::metadata(&path));
+    scan
+}
+
 impl Scan {
     /// Notes a task file, and what is called so and is none; everything else in
     /// the folder is none of our business.

@@ -134,6 +134,8 @@ pub struct Listed {
 /// The tasks of one folder.
 pub struct Registry {
     folder: PathBuf,
+    /// The only file that counts; none if all do.
+    only: Option<PathBuf>,
     engine: Arc<Engine>,
     /// What no manifest can exceed.
     ceilings: Ceilings,
@@ -168,10 +170,11 @@ pub struct FolderError {
 }
 
 impl Registry {
-    /// For the tasks in `folder`, which must be readable. Nothing is loaded yet:
-    /// that is what [`watch`](Self::watch) does.
+    /// For the tasks in `folder`, which must be readable, or for `only` one of its files.
+    /// Nothing is loaded yet: that is what [`watch`](Self::watch) does.
     pub fn open(
         folder: &Path,
+        only: Option<&Path>,
         engine: Arc<Engine>,
         ceilings: Ceilings,
         retention: Retention,
@@ -179,6 +182,7 @@ impl Registry {
         std::fs::read_dir(folder).map_err(|source| FolderError { path: folder.to_owned(), source })?;
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
+            only: only.map(Path::to_owned),
             engine,
             host: Settings::of_host(&ceilings, retention),
             ceilings,
@@ -187,7 +191,8 @@ impl Registry {
         }))
     }
 
-    /// Loads what is there and follows the folder's changes until `stop`.
+    /// Loads what is there and follows the folder's changes until `stop`. A single file
+    /// is loaded once: who runs it by hand means it as it is now.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         watch::watch(&self, &stop).await;
     }

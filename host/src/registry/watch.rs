@@ -34,7 +34,8 @@ const LOADS: usize = 2;
 /// See [`Registry::watch`].
 pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
     let noticed = Arc::new(Notify::new());
-    let _watcher = notices(&registry.folder, &noticed);
+    // The folder of a single file may be anything, with all of a disk below it.
+    let _watcher = registry.only.is_none().then(|| notices(&registry.folder, &noticed));
     let mut loads = Loads::default();
     let mut first = true;
     loop {
@@ -48,6 +49,9 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
         first = false;
         if loads.is_idle() && !unsettled {
             registry.set_complete();
+            if registry.only.is_some() {
+                break;
+            }
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -60,9 +64,12 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
 
 async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
     let registry = Arc::clone(registry);
-    tokio::task::spawn_blocking(move || folder::scan(&registry.folder))
-        .await
-        .map_err(std::io::Error::other)?
+    tokio::task::spawn_blocking(move || match &registry.only {
+        Some(file) => Ok(folder::scan_one(&registry.folder, file)),
+        None => folder::scan(&registry.folder),
+    })
+    .await
+    .map_err(std::io::Error::other)?
 }
 
 /// Asks the file system for notices. Without them the folder is looked at every

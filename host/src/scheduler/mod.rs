@@ -18,7 +18,7 @@ mod schedules;
 mod signals;
 mod slots;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Engine;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, Json, Labels, Run, RunId, TaskRef, Timestamp};
+use crate::model::{HostId, Json, Labels, Run, RunId, SignalName, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::registry::{InputError, Registry, Task};
 use crate::storage::{
@@ -90,6 +90,8 @@ pub struct Request {
     pub not_before: Option<Timestamp>,
     /// In place of the task's own.
     pub priority: Option<i32>,
+    /// Parameters that it finds set.
+    pub parameters: BTreeMap<SignalName, Json>,
     /// The run that starts it.
     pub parent: Option<Parent>,
     /// What it needs for itself alone, besides what its task says.
@@ -110,6 +112,7 @@ impl Request {
             idempotency_key: None,
             not_before: None,
             priority: None,
+            parameters: BTreeMap::new(),
             parent: None,
             resources: Vec::new(),
             fail_if_busy: None,
@@ -263,6 +266,7 @@ impl Scheduler {
             input: request.input,
             labels: request.labels,
             idempotency_key: request.idempotency_key,
+            parameters: request.parameters.into_iter().collect(),
             parent: request.parent,
             created_at: now,
             max_queued: self.config.max_queued,

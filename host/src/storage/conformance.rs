@@ -57,6 +57,7 @@ fn new_run(name: &str) -> NewRun {
         priority: 0,
         needs: Vec::new(),
         fail_if_busy: false,
+        parameters: Vec::new(),
         parent: None,
         max_queued: 1000,
         max_queued_of_task: 1000,

@@ -91,6 +91,8 @@ pub struct NewRun {
     pub needs: Vec<Need>,
     /// Refuse if it would have to wait for one of them.
     pub fail_if_busy: bool,
+    /// Set before it begins. At most [`MAX_PARAMETERS`], each name once.
+    pub parameters: Vec<(SignalName, Json)>,
     /// The run that starts it. Refused if that has ended, or has too many.
     pub parent: Option<Parent>,
     /// Refuse if so many runs wait already.

@@ -156,6 +156,23 @@ impl Names {
     }
 }
 
+/// The events of one run as lines of JSON, for a reader within this process.
+pub struct EventLines(Names);
+
+impl EventLines {
+    /// Of that run.
+    pub fn of(run: &Run) -> Self {
+        Self(Names::of(run))
+    }
+
+    /// As a stream of `application/x-ndjson` has it, without the end of the line.
+    pub fn line(&self, event: &Event) -> Bytes {
+        let encoded =
+            Format::Ndjson { envelope: Envelope::Full }.encode(&self.0, std::slice::from_ref(event));
+        encoded.bytes.slice(..encoded.bytes.len() - 1)
+    }
+}
+
 /// Writes events one after the other.
 struct EventWriter<'a> {
     out: Vec<u8>,

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{claim, claimed, events, get, new_run, queued, types};
+use super::{claim, claimant, claimed, events, get, new_run, queued, types};
 use crate::model::{
     ErrorKind, HostId, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
 };
-use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, Reached, Storage, StorageError};
+use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, NewRun, Reached, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     a_delayed_run_waits_for_its_time(&*open().await).await;
@@ -119,6 +119,12 @@ async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
     storage.set_parameter(&waits.key.id, name("p"), Json::of(&1)).await.expect("sets");
     storage.set_parameter(&waits.key.id, name("p"), Json::of(&2)).await.expect("sets");
     assert_eq!(storage.parameters(waits.key.no).await.expect("reads"), [(name("p"), Json::of(&2))]);
+    let new = NewRun { parameters: vec![(name("p"), Json::of(&3))], ..new_run("b") };
+    let submitted = storage.submit(new, claimant(&owner)).await.expect("submits");
+    let Submitted::Queued(run) = submitted else { panic!("it would begin without them: {submitted:?}") };
+    assert_eq!(storage.parameters(run.key.no).await.expect("reads"), [(name("p"), Json::of(&3))]);
+    let claimed = claim(storage, &owner, &[("b", 1)], 1).await.remove(0);
+    assert_eq!(claimed.last_seq, 3, "queued, parameter, started");
     for nth in 0..MAX_WAITING_SIGNALS {
         storage.signal(&waits.key.id, signal("a", nth as i32)).await.expect("keeps");
     }

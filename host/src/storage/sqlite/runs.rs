@@ -32,7 +32,9 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         true => waiting.ready > 0,
         false => tx.queued()?.values().any(|queued| queued.ready > 0),
     };
-    let claimant = claimant.filter(|_| !overtakes && busy.is_none() && new.not_before.is_none());
+    // A run claimed at once would begin before anyone has read its parameters.
+    let waits = overtakes || busy.is_some() || new.not_before.is_some() || !new.parameters.is_empty();
+    let claimant = claimant.filter(|_| !waits);
     if claimant.is_none()
         && let Some(full) = queue_full(tx, new, waiting.all())?
     {
@@ -56,7 +58,12 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
             NewEvent::queued(run.waits_for.as_deref())
         }
     };
-    events::insert(tx.db, no, 1, 0, &[event])?;
+    let mut said = vec![event];
+    for (name, value) in &new.parameters {
+        signals::keep_parameter(tx, no, name, value)?;
+        said.push(NewEvent::parameter(name, value));
+    }
+    events::insert(tx.db, no, 1, 0, &said)?;
     Ok(Ok(Submitted::Queued(run)))
 }
 

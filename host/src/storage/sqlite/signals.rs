@@ -102,11 +102,17 @@ pub(super) fn set_parameter(
     if others >= MAX_PARAMETERS {
         return Ok(Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters"))));
     }
-    tx.db
-        .prepare_cached("INSERT OR REPLACE INTO parameters (run, name, value) VALUES (?1, ?2, ?3)")?
-        .execute(params![run.key.no, name.as_str(), value.as_str()])?;
+    keep_parameter(tx, run.key.no, name, value)?;
     let owned = is_owned(tx, &run)?;
     reached(tx, run, owned, &NewEvent::parameter(name, value)).map(Ok)
+}
+
+/// Keeps a parameter of a run, in place of an earlier value.
+pub(super) fn keep_parameter(tx: &Tx<'_>, run: i64, name: &SignalName, value: &Json) -> rusqlite::Result<()> {
+    tx.db
+        .prepare_cached("INSERT OR REPLACE INTO parameters (run, name, value) VALUES (?1, ?2, ?3)")?
+        .execute(params![run, name.as_str(), value.as_str()])?;
+    Ok(())
 }
 
 /// See [`Signals::note`](crate::storage::Signals::note).

@@ -1,0 +1,153 @@
+//! `streamtask dev`: at each change of a project it is built, goes to a host, and is run.
+
+mod host;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use self::host::DevHost;
+use super::follow::{Follow, Screen};
+use super::project::{BuildError, Output, Project};
+use super::run::Interrupts;
+use super::start::conclude;
+use super::{Exit, build, input};
+use crate::model::Version;
+
+/// A project to be worked on.
+#[derive(Args)]
+pub(super) struct Dev {
+    /// The project's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    /// A host to use instead of one that is started here
+    #[arg(long, value_name = "URL", requires = "tasks")]
+    url: Option<String>,
+    /// The tasks folder of that host
+    #[arg(long, value_name = "DIR", requires = "url")]
+    tasks: Option<PathBuf>,
+    /// App that the task goes to
+    #[arg(long, default_value = "default")]
+    app: String,
+    /// Input of the runs: a JSON value, or @FILE [default: @tests/dev-input.json, if it is there, or {}]
+    #[arg(long, short, value_name = "JSON")]
+    input: Option<String>,
+}
+
+/// A run that is shown by a task of its own.
+struct Shown {
+    id: String,
+    showing: JoinHandle<()>,
+}
+
+impl Dev {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let mut interrupts = Interrupts::new()?;
+        let project = Project::find(&self.folder)?;
+        crate::model::AppName::parse(&self.app).map_err(|rule| Exit::Usage(format!("--app: {rule}")))?;
+        let host = match (&self.url, &self.tasks) {
+            (Some(url), Some(tasks)) => DevHost::there(url, tasks, &self.app)?,
+            _ => DevHost::start(project.folder(), &self.app).await?,
+        };
+        note(&format!("{} is on {}; Ctrl-C ends", project.name, host.url()));
+        let mut shown = None;
+        let worked = tokio::select! {
+            worked = self.work(&project, &host, &mut shown) => worked,
+            () = interrupts.next() => Ok(()),
+        };
+        tokio::select! {
+            ended = end(&host, &mut shown) => ended?,
+            () = interrupts.next() => return Err(Exit::Interrupted("interrupted before the run had ended".into())),
+        }
+        host.stop().await;
+        worked
+    }
+
+    /// Builds, runs, and waits for the next change, for ever.
+    async fn work(&self, project: &Project, host: &DevHost, shown: &mut Option<Shown>) -> Result<(), Exit> {
+        let mut sources = project.sources();
+        loop {
+            // Looked at before the build: what changes during it is built again.
+            let known = sources.look();
+            match project.build(Output::Kept).await {
+                Ok(built) => {
+                    end(host, shown).await?;
+                    note(&build::describe(&built));
+                    *shown = self.begin(project, host, &built.path).await?;
+                }
+                Err(BuildError::Missing(what)) => return Err(Exit::Usage(what)),
+                Err(BuildError::Failed(how, said)) => {
+                    note(&format!("{}\n{how}; the last good version stays", said.trim_end()));
+                }
+            }
+            sources.changed_from(&known).await;
+        }
+    }
+
+    /// Puts the task on the host and starts a run. None if the task or the run is refused,
+    /// which is told: the next change may help.
+    async fn begin(
+        &self,
+        project: &Project,
+        host: &DevHost,
+        wasm: &std::path::Path,
+    ) -> Result<Option<Shown>, Exit> {
+        let content =
+            std::fs::read(wasm).map_err(|error| Exit::Usage(format!("{}: {error}", wasm.display())))?;
+        let version = Version::of(&content).to_string();
+        let manifest = project.manifest().and_then(|path| std::fs::read(path).ok());
+        let input = self.input(project);
+        let started = async {
+            host.put(&project.name, &content, manifest.as_deref())?;
+            host.serves(&project.name, &version).await?;
+            host.run(&project.name, input?).await
+        };
+        let run: Value = match started.await {
+            Ok(run) => run,
+            Err(Exit::Usage(why) | Exit::Refused(why)) => {
+                note(&why);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let id = run["id"].as_str().unwrap_or_default().to_owned();
+        let follow = Follow::new(host.client()?, &run, Some(0), None)?.uninterrupted();
+        let showing = tokio::spawn(async move {
+            let ended = follow.until_end(Screen::progress()).await;
+            let ended = ended.and_then(|end| conclude(&end, false));
+            if let Err(exit) = ended
+                && let Some(message) = exit.message()
+            {
+                note(message);
+            }
+        });
+        Ok(Some(Shown { id, showing }))
+    }
+
+    fn input(&self, project: &Project) -> Result<bytes::Bytes, Exit> {
+        match (&self.input, project.input()) {
+            (Some(input), _) => input::read(input),
+            (None, Some(path)) => input::read(&format!("@{}", path.display())),
+            (None, None) => input::read("{}"),
+        }
+    }
+}
+
+/// Cancels the run under way, and waits until it has ended and all of it is shown.
+async fn end(host: &DevHost, shown: &mut Option<Shown>) -> Result<(), Exit> {
+    let Some(run) = shown.as_mut() else { return Ok(()) };
+    if !run.showing.is_finished() {
+        host.cancel(&run.id).await?;
+        let _ = (&mut run.showing).await;
+    }
+    *shown = None;
+    Ok(())
+}
+
+/// A line beside what runs say; nothing if nobody reads stderr any more.
+fn note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

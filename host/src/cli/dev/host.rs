@@ -1,0 +1,153 @@
+//! The host that a project is tried out on: one that is there, or one that is started here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::app::Host;
+use crate::cli::lists::encoded;
+use crate::cli::{Exit, folders};
+use crate::config::{Config, Settings};
+use crate::http::client::{Client, ClientError};
+
+/// How often to ask whether a version serves.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// Longest time until it does: what the host says of a file that it never sees is nothing.
+/// Compiling an interpreter takes some 10 s, on a slow machine a multiple.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) struct DevHost {
+    url: String,
+    app: String,
+    /// The folder of the app.
+    tasks: PathBuf,
+    /// Of a host that was started here.
+    own: Option<(Host, oneshot::Sender<()>)>,
+}
+
+impl DevHost {
+    /// One that is there, with its tasks folder.
+    pub(super) fn there(url: &str, tasks: &Path, app: &str) -> Result<Self, Exit> {
+        Client::new(url)?;
+        if !tasks.is_dir() {
+            return Err(Exit::Usage(format!("{} is no folder", tasks.display())));
+        }
+        Ok(Self { url: url.to_owned(), app: app.to_owned(), tasks: of_app(tasks, app), own: None })
+    }
+
+    /// Starts one on a free port, with all that it keeps in the project.
+    pub(super) async fn start(project: &Path, app: &str) -> Result<Self, Exit> {
+        let folder = project.join(".streamtask");
+        let tasks = folder.join("tasks");
+        std::fs::create_dir_all(&tasks)
+            .map_err(|error| Exit::Start(format!("can't make {}: {error}", tasks.display())))?;
+        let usage = |error: crate::config::ConfigError| Exit::Usage(error.to_string());
+        let file = project.join(crate::config::DEFAULT_FILE);
+        let settings = Settings::read(file.is_file().then_some(&*file)).map_err(usage)?;
+        let config = Config {
+            tasks: tasks.clone(),
+            data: folder.join("data"),
+            cache: folders::cache(),
+            compiler: Some(PathBuf::from("/proc/self/exe")),
+            ..settings.config().map_err(usage)?
+        };
+        let start = |error: &dyn std::fmt::Display| Exit::Start(error.to_string());
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| start(&error))?;
+        let (shutdown, stopping) = oneshot::channel();
+        let stopping = async { drop(stopping.await) };
+        let host = Host::launch(config, listener, stopping).await.map_err(|error| start(&error))?;
+        let url = format!("http://{}", host.address());
+        Ok(Self { url, app: app.to_owned(), tasks: of_app(&tasks, app), own: Some((host, shutdown)) })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn client(&self) -> Result<Client, Exit> {
+        Ok(Client::new(&self.url)?)
+    }
+
+    /// Puts a task and its manifest into the tasks folder, each whole at once.
+    pub(super) fn put(&self, name: &str, wasm: &[u8], manifest: Option<&[u8]>) -> Result<(), Exit> {
+        let cannot = |error: std::io::Error| {
+            Exit::Usage(format!("can't write into {}: {error}", self.tasks.display()))
+        };
+        std::fs::create_dir_all(&self.tasks).map_err(cannot)?;
+        // First: the task is loaded with what is said of it.
+        match manifest {
+            Some(manifest) => self.publish(&format!("{name}.toml"), manifest).map_err(cannot)?,
+            None => drop(std::fs::remove_file(self.tasks.join(format!("{name}.toml")))),
+        }
+        self.publish(&format!("{name}.wasm"), wasm).map_err(cannot)
+    }
+
+    fn publish(&self, name: &str, content: &[u8]) -> std::io::Result<()> {
+        let target = self.tasks.join(name);
+        if std::fs::read(&target).is_ok_and(|present| present == content) {
+            return Ok(());
+        }
+        // Hosts ignore hidden files.
+        let unfinished = self.tasks.join(format!(".{name}.{}.tmp", std::process::id()));
+        std::fs::write(&unfinished, content).and_then(|()| std::fs::rename(&unfinished, &target))
+    }
+
+    /// Waits until new runs of the task use that version.
+    pub(super) async fn serves(&self, name: &str, version: &str) -> Result<(), Exit> {
+        let client = self.client()?;
+        let path = self.path(name);
+        let asking = async {
+            loop {
+                match client.get(&path).await {
+                    Ok(task) if task["problem"]["message"].is_string() => {
+                        let problem = task["problem"]["message"].as_str().unwrap_or_default();
+                        return Err(Exit::Refused(format!("{name} can't be loaded: {problem}")));
+                    }
+                    Ok(task) if task["version"] == version => return Ok(()),
+                    // Not yet.
+                    Ok(_) | Err(ClientError::Refused { .. }) => tokio::time::sleep(ASK_AGAIN).await,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let late =
+            || Exit::Refused(format!("{} does not load {name} from {}", self.url, self.tasks.display()));
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Starts a run.
+    pub(super) async fn run(&self, name: &str, input: Bytes) -> Result<Value, Exit> {
+        let path = format!("{}/runs", self.path(name));
+        Ok(self.client()?.post(&path, &[("content-type", "application/json")], input).await?)
+    }
+
+    /// Asks a run to end. That it has ended meanwhile is no error.
+    pub(super) async fn cancel(&self, run: &str) -> Result<(), Exit> {
+        let path = format!("/api/runs/{}/cancel", encoded(run));
+        match self.client()?.post(&path, &[], Bytes::new()).await {
+            Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stops what was started here.
+    pub(super) async fn stop(self) {
+        if let Some((host, shutdown)) = self.own {
+            let _ = shutdown.send(());
+            host.stopped().await;
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("/api/tasks/{}/{}", encoded(&self.app), encoded(name))
+    }
+}
+
+/// Tasks of the app `default` lie at the top.
+fn of_app(tasks: &Path, app: &str) -> PathBuf {
+    if app == "default" { tasks.to_owned() } else { tasks.join(app) }
+}

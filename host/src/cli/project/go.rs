@@ -1,0 +1,46 @@
+//! Go, built by the usual tool for WASI preview 1.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+use super::template::{SDK_GO, TEMPLATE_GO};
+use super::{Language, Project, Recipe, ask};
+
+/// The first version that knows `GOOS=wasip1`.
+const GO: (u32, u32) = (1, 21);
+
+pub(super) static LANGUAGE: Language = Language {
+    name: "go",
+    marks: &["go.mod"],
+    outputs: &["go.sum"],
+    template: TEMPLATE_GO,
+    sdk: SDK_GO,
+    named,
+    recipe,
+};
+
+/// The last part of the module's path.
+fn named(folder: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join("go.mod")).ok()?;
+    let module = text.lines().find_map(|line| line.strip_prefix("module "))?;
+    module.trim().rsplit('/').next().map(str::to_owned)
+}
+
+fn recipe(project: &Project) -> Result<Recipe, String> {
+    let version = ask("go", &["version"], &project.folder).and_then(|version| major_and_minor(&version));
+    if version.is_none_or(|version| version < GO) {
+        let (major, minor) = GO;
+        return Err(format!("Go {major}.{minor} or newer is missing: https://go.dev/dl"));
+    }
+    let mut command = Command::new("go");
+    command.args(["build", "-o"]).arg(project.component()).arg(".");
+    command.env("GOOS", "wasip1").env("GOARCH", "wasm");
+    Ok(Recipe { command, made: project.component() })
+}
+
+/// Of a line such as `go version go1.23.4 linux/amd64`.
+fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split(' ').nth(2)?.strip_prefix("go")?.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}

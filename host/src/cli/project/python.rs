@@ -1,0 +1,60 @@
+//! Python, built by componentize-py through the SDK.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::template::{SDK_PYTHON, TEMPLATE_PYTHON};
+use super::{Language, Project, Recipe, ask};
+
+pub(super) static LANGUAGE: Language = Language {
+    name: "python",
+    marks: &["pyproject.toml", "requirements.txt"],
+    outputs: &["__pycache__"],
+    template: TEMPLATE_PYTHON,
+    sdk: SDK_PYTHON,
+    named,
+    recipe,
+};
+
+fn named(folder: &Path) -> Option<String> {
+    let project: toml::Table = std::fs::read_to_string(folder.join("pyproject.toml")).ok()?.parse().ok()?;
+    project.get("project")?.get("name")?.as_str().map(str::to_owned)
+}
+
+fn recipe(project: &Project) -> Result<Recipe, String> {
+    let folder = &project.folder;
+    let own = folder.join(".venv/bin/python");
+    let python = if own.is_file() { own } else { PathBuf::from("python3") };
+    if ask(&python, &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder).is_none() {
+        return Err("Python 3.10 or newer is missing: https://www.python.org, or the packages python3 and \
+                    python3-venv of Debian and Ubuntu"
+            .to_owned());
+    }
+    if ask(&python, &["-c", "import componentize_py"], folder).is_none() {
+        return Err("componentize-py is missing: python3 -m venv .venv && .venv/bin/pip install -r \
+                    requirements.txt"
+            .to_owned());
+    }
+    let mut command = Command::new(&python);
+    command.args(["-m", "streamtask", "build"]).arg(source(folder)?).arg("--output").arg(project.component());
+    if folder.join("sdk/streamtask").is_dir() {
+        command.env("PYTHONPATH", folder.join("sdk"));
+    }
+    Ok(Recipe { command, made: project.component() })
+}
+
+/// `task.py`, or else the only file of Python that is no test.
+fn source(folder: &Path) -> Result<PathBuf, String> {
+    let task = PathBuf::from("task.py");
+    if folder.join(&task).is_file() {
+        return Ok(task);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut sources = names.filter(|name| name.ends_with(".py") && !name.starts_with("test_"));
+    match (sources.next(), sources.next()) {
+        (Some(only), None) => Ok(only.into()),
+        _ => Err(format!("which file of {} is the task? Call it task.py", folder.display())),
+    }
+}

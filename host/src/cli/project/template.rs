@@ -1,0 +1,119 @@
+//! A new project: the files of its language's template, and the SDK beside them.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Files, Language};
+use crate::cli::Exit;
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// Stands for the project's name in what a template says.
+const NAME: &str = "{{name}}";
+/// The workspace that the SDK of Rust is a part of, from which it has versions.
+const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
+
+pub(super) fn write(language: &Language, name: &str, folder: &Path) -> Result<(), Exit> {
+    if language.sdk.is_empty() {
+        return Err(Exit::Usage(format!("this program was built without the SDK of {}", language.name)));
+    }
+    let cannot = |error: std::io::Error| Exit::Usage(format!("can't write {}: {error}", folder.display()));
+    let is_taken = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(cannot(error)),
+    };
+    if is_taken {
+        return Err(Exit::Usage(format!("{} is not empty", folder.display())));
+    }
+    for (path, content) in language.template {
+        let text = String::from_utf8_lossy(content).replace(NAME, name);
+        put(&folder.join(place(path, name)), text.as_bytes()).map_err(cannot)?;
+    }
+    for (path, content) in language.sdk {
+        let target = folder.join("sdk").join(path);
+        match *path {
+            "Cargo.toml" | "macros/Cargo.toml" => put(&target, alone(content).as_bytes()).map_err(cannot)?,
+            _ => put(&target, content).map_err(cannot)?,
+        }
+    }
+    Ok(())
+}
+
+fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    fs::write(path, content)
+}
+
+/// Where a file of a template goes. Some have another name there, or tools would take the
+/// template for a project.
+fn place(path: &str, name: &str) -> String {
+    match path {
+        "NAME.toml" => format!("{name}.toml"),
+        "gitignore" => ".gitignore".to_owned(),
+        other => other.trim_end_matches(".in").to_owned(),
+    }
+}
+
+/// A package of this workspace as one of its own: with what it takes from the workspace
+/// written out.
+fn alone(manifest: &[u8]) -> String {
+    let workspace: toml::Table = WORKSPACE.parse().expect("cargo has read it");
+    let mut manifest: toml::Table =
+        std::str::from_utf8(manifest).ok().and_then(|text| text.parse().ok()).expect("cargo has read it");
+    let workspace = &workspace["workspace"];
+    if let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) {
+        for (key, value) in package.iter_mut() {
+            if is_inherited(value) {
+                *value = workspace["package"][key].clone();
+            }
+        }
+    }
+    // They are the workspace's own rules of style.
+    manifest.remove("lints");
+    manifest.remove("dev-dependencies");
+    write_out_dependencies(&mut manifest, &workspace["dependencies"]);
+    manifest.to_string()
+}
+
+/// In the table and in all within it: those of one target stand deeper.
+fn write_out_dependencies(table: &mut toml::Table, workspace: &toml::Value) {
+    for (key, value) in table.iter_mut() {
+        let Some(inner) = value.as_table_mut() else { continue };
+        if key != "dependencies" {
+            write_out_dependencies(inner, workspace);
+            continue;
+        }
+        for (name, dependency) in inner.iter_mut() {
+            if name == "streamtask-sdk-macros" {
+                *dependency =
+                    toml::Value::Table(toml::Table::from_iter([("path".to_owned(), "macros".into())]));
+            } else if is_inherited(dependency) {
+                *dependency = workspace[name].clone();
+            }
+        }
+    }
+}
+
+fn is_inherited(value: &toml::Value) -> bool {
+    value.get("workspace").and_then(toml::Value::as_bool) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sdk_of_rust_builds_outside_of_this_workspace() {
+        for (path, content) in SDK_RUST.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
+            let text = alone(content);
+            assert!(!text.contains("workspace"), "{path}: {text}");
+            assert!(text.contains("version = \"0.1.0\"") && text.contains("[dependencies"), "{path}: {text}");
+        }
+        let paths: Vec<&str> = SDK_RUST.iter().map(|(path, _)| *path).collect();
+        for path in ["Cargo.toml", "src/lib.rs", "macros/Cargo.toml", "macros/src/lib.rs", "wit/task.wit"] {
+            assert!(paths.contains(&path), "{path}: {paths:?}");
+        }
+        assert!(!paths.iter().any(|path| path.starts_with("tests/")), "{paths:?}");
+    }
+}
