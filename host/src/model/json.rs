@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 /// One line, so that it can stand in an SSE `data:` field and in an NDJSON line
 /// as it is. Readable by every parser means that strings hold whole Unicode
 /// characters (no lone surrogate escapes), numbers fit a double, and nesting has at
-/// most [`MAX_NESTING`] levels: what one client can read, all can.
+/// most 120 levels: what one client can read, all can.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(Box<str>);
 
