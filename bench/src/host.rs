@@ -71,6 +71,11 @@ impl BenchHost {
         Self { address: address.expect("an address"), process, folder: Some(folder) }
     }
 
+    /// Where its guests are.
+    pub(crate) fn tasks(&self) -> PathBuf {
+        self.folder.as_ref().expect("present until stopped").path().join("tasks/bench")
+    }
+
     /// The data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.as_ref().expect("present until stopped").path().join("data")

@@ -13,6 +13,7 @@ mod host;
 mod hostile;
 mod idle;
 mod instantiate;
+mod languages;
 mod replay;
 mod report;
 mod sleepers;
@@ -55,6 +56,8 @@ enum What {
     Idle,
     /// What guests that mean harm do to the others
     Hostile,
+    /// Start and memory of a task in each language
+    Languages,
 }
 
 fn main() {
@@ -81,6 +84,7 @@ fn main() {
                 What::Sleepers => sleepers::measure(&mut report, scale).await,
                 What::Idle => idle::measure(&mut report, scale).await,
                 What::Hostile => hostile::measure(&mut report, scale).await,
+                What::Languages => languages::measure(&mut report, scale).await,
             }
         });
     }

@@ -60,6 +60,8 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("wasmtime", "engine/"),
     ("wasmtime_wasi", "engine/"),
     ("wasmtime_wasi_http", "engine/"),
+    ("wasmparser", "engine/"),
+    ("wit_component", "engine/"),
     ("rusqlite", "storage/sqlite/"),
     // Besides serving: what guests ask of other servers.
     ("hyper", "http/ engine/outgoing/"),

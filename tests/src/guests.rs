@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::root;
+use crate::{child, root};
 
 static BUILT: OnceLock<()> = OnceLock::new();
 
@@ -13,7 +12,7 @@ static BUILT: OnceLock<()> = OnceLock::new();
 fn build() {
     BUILT.get_or_init(|| {
         for workspace in ["tests/guests", "example-tasks"] {
-            let status = Command::new(env!("CARGO"))
+            let status = child::cargo()
                 .args(["build", "--quiet", "--release", "--workspace", "--target", "wasm32-wasip2"])
                 .current_dir(root().join(workspace))
                 // What cargo set for the test itself must not reach the build of a guest.

@@ -20,6 +20,7 @@ pub use child::ChildHost;
 pub use elsewhere::Elsewhere;
 pub use host::TestHost;
 pub use http::{Answer, Connection, Http2, Lines, raw};
+pub use optional::fetched_tools;
 pub use said::Said;
 pub use sse::{Event, EventStream, names};
 

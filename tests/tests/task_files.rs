@@ -16,18 +16,22 @@ const FILES: &[(&str, fn(&Path), &str)] = &[
     (
         "module.wasm",
         |path| write(path, &guests::wat("(module)")),
-        "core module, not a component; build it for",
+        "this core module is no task: it has no `_start` to begin with",
     ),
     ("cut.wasm", |path| write(path, &guests::ticker("x")[..600]), "not a valid component"),
     ("future.wasm", |path| write(path, b"\0asm\x0e\0\x01\0"), "of an unknown version"),
-    ("nothing.wasm", |path| write(path, &guests::wat("(component)")), "does not export `process: func(input"),
+    (
+        "nothing.wasm",
+        |path| write(path, &guests::wat("(component)")),
+        "exports neither `process: func(input: string)",
+    ),
     ("world.wasm", |path| write(path, &exporting("greet")), "it exports greet"),
-    ("type.wasm", |path| write(path, &exporting("process")), "does not export `process: func(input: string)"),
+    ("type.wasm", |path| write(path, &exporting("process")), "exports neither `process: func(input: string)"),
     ("import.wasm", |path| write(path, &importing("acme:db/store@1.0.0")), "acme:db/store@1.0.0"),
     (
         "major.wasm",
         |path| write(path, &importing("streamtask:task/control@2.0.0")),
-        "the host does not provide: component imports instance `streamtask:task/control@2.0.0`",
+        "made for streamtask:task@2.0.0, and this host speaks streamtask:task@1.0.0",
     ),
     ("bad name.wasm", |path| write(path, &guests::ticker("x")), "the name \"bad name\" can't be used"),
     ("ümlaut.wasm", |path| write(path, &guests::ticker("x")), "1 to 64 of the characters A-Z a-z 0-9 _ -"),
@@ -138,7 +142,7 @@ async fn a_file_that_cannot_be_loaded_says_so_to_who_starts_it() {
     .await;
     let problem = refused().await.problem(404, "task-not-loaded");
     assert!(
-        problem["detail"].as_str().unwrap().contains("test/module could not be loaded: this is a"),
+        problem["detail"].as_str().unwrap().contains("test/module could not be loaded: this core module is"),
         "{problem}"
     );
 

@@ -209,7 +209,7 @@ mod tests {
             lines.iter().for_each(|line| plain.add(line));
             plain.take().map(Json::into_string)
         };
-        assert_eq!(result(100, &["{", "  \"a\": 1", "}"]).as_deref(), Some("{\n  \"a\": 1\n}"));
+        assert_eq!(result(100, &["{", "  \"a\": 1", "}"]).as_deref(), Some("{   \"a\": 1 }"));
         assert_eq!(result(100, &["working", "42", ""]).as_deref(), Some("42"));
         assert_eq!(result(3, &["{", "\"a\": 1", "}", "7"]).as_deref(), Some("7"));
         assert_eq!(result(100, &["working"]), None);

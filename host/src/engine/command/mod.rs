@@ -130,7 +130,7 @@ impl Dialogue {
     }
 
     /// What the program prints. False if it prints without asking whether there is room.
-    fn print(&self, bytes: &[u8]) -> bool {
+    fn hear(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             for piece in part.chunks(MAX_LINE_BYTES) {

@@ -99,7 +99,7 @@ impl Pollable for Stdout {
 #[wasmtime_wasi::async_trait]
 impl OutputStream for Stdout {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        if self.0.print(&bytes) {
+        if self.0.hear(&bytes) {
             Ok(())
         } else {
             Err(StreamError::trap("the program prints without asking whether there is room"))
@@ -138,7 +138,7 @@ impl AsyncRead for Stdin {
 /// The same.
 impl AsyncWrite for Stdout {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.0.print(bytes);
+        self.0.hear(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
