@@ -148,10 +148,14 @@ async fn case(kit: &Kit, name: &str) {
             assert_eq!(run["error"]["code"], "invalid-input", "{run}");
         }
         "child" => {
-            let child = |case: &str| json!({ "task": "conformance", "input": { "case": case, "value": [1], "message": "no", "code": "c", "retryable": false } });
-            let value = kit.result(name, child("echo")).await;
+            let child = |input: Value| json!({ "task": "conformance", "input": input });
+            let value = kit.result(name, child(json!({ "case": "echo", "value": [1] }))).await;
             assert_eq!(value, json!({ "completed": { "value": [1] } }));
-            let value = kit.result(name, child("failure")).await;
+            let failing = json!({
+                "case": "failure", "message": "no", "code": "c", "details": null,
+                "retryable": false, "retry_after_ms": null,
+            });
+            let value = kit.result(name, child(failing)).await;
             assert_eq!(value, json!({ "failed": { "kind": "failure", "message": "no", "code": "c" } }));
         }
         "http" => {
