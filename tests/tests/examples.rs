@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use streamtask_tests::{Event, TestHost, guests, names, optional, root};
+use streamtask_tests::{Elsewhere, Event, TestHost, guests, names, optional, root};
 
 /// A host with an example as `cargo xtask examples` built it. None, and a note, if it
 /// could not build it.
@@ -170,6 +170,100 @@ async fn log_tail_in_typescript_follows_a_file_in_a_granted_folder() {
     let lines: Vec<Value> = lines.map(|event| event.json()["data"].clone()).collect();
     assert_eq!(lines, ["one", "two ✓", "ERROR three", "half and half", "five"]);
     assert_eq!(host.finished(&run).await["final_value"], json!({ "lines": 5, "bytes": 43 }));
+}
+
+/// Starts an example as its README says; returns its host, its events and what became of it.
+async fn by_readme(test: &str, example: &str) -> Option<(TestHost, Vec<Event>, Value)> {
+    let host = host_with(test, example).await?;
+    let run = start_by_readme(&host, example).await;
+    let events = host.follow(&run).await.rest().await;
+    let run = host.finished(&run).await;
+    Some((host, events, run))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn continue_in_go_waits_for_a_signal_between_steps() {
+    let test = "continue_in_go_waits_for_a_signal_between_steps";
+    let Some(host) = host_with(test, "continue").await else { return };
+    let run = start_by_readme(&host, "continue").await;
+    let mut stream = host.follow(&run).await;
+    let at = format!("/api/runs/{}/signals/continue", run["id"].as_str().unwrap());
+    for nth in 0..3 {
+        stream.until("waiting").await;
+        host.post(&at, format!("\"go on {nth}\"")).await;
+    }
+    stream.rest().await;
+    let ended = host.finished(&run).await;
+    assert_eq!(ended["status"], "completed", "{ended}");
+    assert!(ended["final_value"].to_string().contains(r#"["go on 0","go on 1","go on 2"]"#), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hierarchical_progress_in_c_says_what_is_skipped_and_what_fails() {
+    let test = "hierarchical_progress_in_c_says_what_is_skipped_and_what_fails";
+    let Some((_host, events, run)) = by_readme(test, "hierarchical-progress").await else { return };
+    assert_eq!(run["status"], "failed", "{run}");
+    let last = |id: &str| {
+        let said = progress(&events).into_iter().filter(|item| item["id"] == id && !item["status"].is_null());
+        said.last().map(|item| item["status"].clone())
+    };
+    assert_eq!(last("fetch-index"), Some(json!("skipped")));
+    assert_eq!(last("analyse"), Some(json!("completed")));
+    assert_eq!((last("publish"), last("workflow")), (Some(json!("failed")), Some(json!("failed"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primes_in_cpp_are_counted() {
+    let Some((_host, events, run)) = by_readme("primes_in_cpp_are_counted", "primes-cpp").await else {
+        return;
+    };
+    assert_eq!(run["final_value"], json!({ "limit": 1_000_000, "primes": 78_498 }), "{run}");
+    assert_eq!(progress(&events).len(), 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fibonacci_in_zig_is_an_ordinary_program() {
+    let test = "fibonacci_in_zig_is_an_ordinary_program";
+    let Some((host, events, run)) = by_readme(test, "fibonacci-zig").await else { return };
+    assert_eq!(run["final_value"], json!({ "count": 10 }), "{run}");
+    assert!(events.len() >= 12, "the beginning, ten numbers and the end");
+    let run = host.start_run("demo/fibonacci-zig", json!({ "count": 1000 })).await;
+    assert_eq!(host.finished(&run).await["error"]["code"], "invalid-input");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collatz_in_assemblyscript_asks_the_host_too() {
+    let test = "collatz_in_assemblyscript_asks_the_host_too";
+    let Some((host, events, run)) = by_readme(test, "collatz-assemblyscript").await else { return };
+    assert_eq!(run["final_value"], json!({ "steps": 111, "highest": 9232 }), "{run}");
+    assert_eq!(events.iter().filter(|event| event.name == "number").count(), 111);
+    let run = host.start_run("demo/collatz-assemblyscript", json!(837_799)).await;
+    host.follow(&run).await.until("number").await;
+    host.cancel(&run).await;
+    assert_eq!(host.finished(&run).await["status"], "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_fetch_in_python_goes_on_when_a_page_cannot_be_reached() {
+    let test = "http_fetch_in_python_goes_on_when_a_page_cannot_be_reached";
+    let Some(host) = host_with(test, "http-fetch").await else { return };
+    let elsewhere = Elsewhere::start().await;
+    let mut stopped = host.stop().await;
+    stopped.config.grants = "all".parse().unwrap();
+    let manifest = format!(
+        "[[grants.http]]\nhost = '127.0.0.1'\nschemes = ['http']\nports = [{}]\nprivate = true\n",
+        elsewhere.address.port()
+    );
+    fs::write(stopped.config.tasks.join("demo/http-fetch.toml"), manifest).unwrap();
+    let host = stopped.restart().await;
+    let urls = json!([elsewhere.url("/bytes/10"), "http://other.example/", elsewhere.url("/bytes/3")]);
+    let run = host.start_run("demo/http-fetch", json!({ "urls": urls })).await;
+    let events = host.follow(&run).await.rest().await;
+    assert_eq!(progress(&events).len(), 3);
+    let ended = host.finished(&run).await;
+    let pages = ended["final_value"].as_array().unwrap_or_else(|| panic!("{ended}"));
+    assert_eq!((&pages[0]["status"], &pages[2]["status"]), (&json!(200), &json!(200)), "{ended}");
+    assert!(pages[1]["error"].is_string(), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
