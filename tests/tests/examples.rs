@@ -188,14 +188,14 @@ async fn continue_in_go_waits_for_a_signal_between_steps() {
     let run = start_by_readme(&host, "continue").await;
     let mut stream = host.follow(&run).await;
     let at = format!("/api/runs/{}/signals/continue", run["id"].as_str().unwrap());
-    for nth in 0..3 {
+    for nth in 0..2 {
         stream.until("waiting").await;
         host.post(&at, format!("\"go on {nth}\"")).await;
     }
     stream.rest().await;
     let ended = host.finished(&run).await;
     assert_eq!(ended["status"], "completed", "{ended}");
-    assert!(ended["final_value"].to_string().contains(r#"["go on 0","go on 1","go on 2"]"#), "{ended}");
+    assert!(ended["final_value"].to_string().contains(r#"["go on 0","go on 1"]"#), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
