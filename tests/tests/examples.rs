@@ -204,8 +204,9 @@ async fn hierarchical_progress_in_c_says_what_is_skipped_and_what_fails() {
     let Some((_host, events, run)) = by_readme(test, "hierarchical-progress").await else { return };
     assert_eq!(run["status"], "failed", "{run}");
     let last = |id: &str| {
-        let said = progress(&events).into_iter().filter(|item| item["id"] == id && !item["status"].is_null());
-        said.last().map(|item| item["status"].clone())
+        let mut said =
+            progress(&events).into_iter().filter(|item| item["id"] == id && !item["status"].is_null());
+        said.next_back().map(|item| item["status"].clone())
     };
     assert_eq!(last("fetch-index"), Some(json!("skipped")));
     assert_eq!(last("analyse"), Some(json!("completed")));
