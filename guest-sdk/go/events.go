@@ -30,9 +30,9 @@ func (ctx *Context) SendOn(channel, eventType string, data any) error {
 	})
 }
 
-// Post sends one event without waiting for the host's word, which costs a third of Send. It
-// checks the type itself; if the host refuses the event for another reason (its size, the
-// number of events), that is only in the log of the run.
+// Post sends one event without waiting for the host's word. It checks the type itself; if the
+// host refuses the event for another reason (its size, the number of events), that is only in
+// the log of the run.
 func (ctx *Context) Post(eventType string, data any) error {
 	if problem := typeProblem(eventType); problem != "" {
 		return &Error{InvalidArgument, problem}

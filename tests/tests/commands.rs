@@ -124,6 +124,22 @@ async fn it_is_given_its_input_arguments_and_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn its_manifest_says_which_inputs_it_takes() {
+    let host = host(|_| {}).await;
+    host.manifest(
+        "[input-schema]\nrequired = ['steps']\nproperties.steps = { type = 'array', maxItems = 1 }\n",
+    )
+    .await;
+    let task = host.get("/api/tasks/test/probe").await.json();
+    assert_eq!(task["input_schema"]["properties"]["steps"], json!({ "type": "array", "maxItems": 1 }));
+    let refused = host.post("/api/tasks/test/probe/runs", r#"{"steps":[1,2]}"#).await;
+    assert_eq!(refused.status, 400, "{:?}", refused.body);
+    assert!(refused.json().to_string().contains("/steps"), "{}", refused.json());
+    let (_, run) = all(&host, json!([{ "print": "1" }])).await;
+    assert_eq!(run["status"], "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_answered_in_its_turn() {
     let host = host(|_| {}).await;
     let calls = [
@@ -226,17 +242,47 @@ async fn what_breaks_a_rule_is_not_sent_and_the_log_says_why() {
     let steps = json!([
         { "print": r#"{"event":"run.mine","data":1}"# },
         { "print": r#"{"event":"picture","base64":"?"}"# },
-        { "long": 4000 },
+        { "print": format!(r#"{{"event":"large","data":"{}"}}"#, "x".repeat(2000)) },
         { "repeat": 10 },
     ]);
     let (events, run) = all(&host, steps).await;
     assert_eq!(run["status"], "completed");
     let log = data(&events, "log");
-    for words in ["run.", "Base64", "4 events"] {
+    for words in ["run.", "Base64", "2002 bytes", "4 events"] {
         let told = log.iter().any(|line| line["message"].as_str().unwrap().contains(words));
         assert!(told, "{words}: {log:?}");
     }
-    assert_eq!(data(&events, "n").len() + data(&events, "output").len(), 4);
+    assert_eq!(data(&events, "n").len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_line_arrives_in_pieces_as_large_as_events_may_be() {
+    let host = host(|config| {
+        config.limits.event_bytes = 2000;
+        config.grants = "secrets".parse().unwrap();
+    })
+    .await;
+    std::fs::write(host.tasks().join("test/key"), "swordfish").unwrap();
+    host.manifest("[grants.secrets]\nKEY = { file = 'key' }\n").await;
+    // A secret where it would be cut in halves.
+    let line = format!("{}swordfish{}", "ä".repeat(1000), "\"".repeat(2000));
+    let steps = json!([{ "print": line }, { "long": 4_000_000 }, { "print": "[7]" }]);
+    let (events, run) = all(&host, steps).await;
+    assert_eq!((&run["status"], &run["final_value"]), (&json!("completed"), &json!([7])), "{run}");
+    let output = data(&events, "output");
+    assert!(output.iter().all(|piece| piece.to_string().len() <= 2000));
+    let all: String = output.iter().map(|piece| piece.as_str().unwrap()).collect();
+    assert!(all == line.replace("swordfish", "***") + &"x".repeat(4_000_000) + "[7]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_a_line_that_was_too_long_say_nothing() {
+    let host = host(|_| {}).await;
+    // Where a line of 1.5 MiB is cut, the rest begins.
+    let steps = json!([{ "fill": 3 << 19 }, { "print": r#"{"result":"forged"}"# }]);
+    let (events, run) = all(&host, steps).await;
+    assert_eq!((&run["status"], &run["final_value"]), (&json!("completed"), &Value::Null), "{run}");
+    assert_eq!(data(&events, "output").last(), Some(&json!(r#"{"result":"forged"}"#)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,10 +305,6 @@ async fn a_program_that_means_harm_is_bounded_like_any_guest() {
     assert_eq!(run["error"]["kind"], "cpu-exceeded");
     let (_, run) = all(&host, json!([{ "flood": 0 }])).await;
     assert_eq!(run["error"]["kind"], "cpu-exceeded");
-    let (events, run) = all(&host, json!([{ "long": 5_000_000 }])).await;
-    assert_eq!(run["status"], "completed", "{run}");
-    let length: usize = data(&events, "output").iter().map(|line| line.as_str().unwrap().len()).sum();
-    assert!(length <= 5_000_000, "in pieces, as far as they may be sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,8 +17,9 @@ pub struct Checked {
 }
 
 /// Says what a file is that a host would take. An error is one line: what is wrong,
-/// and where.
-pub fn check(path: &Path) -> Result<Checked, String> {
+/// and where. Compiled code is left in `cache`: what is in there is executed, so nobody
+/// else may write to it.
+pub fn check(path: &Path, cache: &Path) -> Result<Checked, String> {
     let name = path.display().to_string();
     let unreadable = |error: io::Error| format!("can't read {name}: {error}");
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -30,7 +31,7 @@ pub fn check(path: &Path) -> Result<Checked, String> {
         }
         Some("wasm") => {
             let wasm = fs::read(path).map_err(unreadable)?;
-            let outline = outline(&wasm).map_err(|reason| format!("{name}: {reason}"))?;
+            let outline = outline(&wasm, cache).map_err(|reason| format!("{name}: {reason}"))?;
             let is = match outline.kind {
                 Kind::Task => "a task",
                 Kind::Command => "an ordinary program",
@@ -44,20 +45,17 @@ pub fn check(path: &Path) -> Result<Checked, String> {
     }
 }
 
-/// Loads a file as a host does, and keeps nothing.
-fn outline(wasm: &[u8]) -> Result<Outline, String> {
-    let cache = std::env::temp_dir().join(format!("streamtask-check-{}", std::process::id()));
+/// Loads a file as a host does.
+fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
     let config = engine::Config {
-        cache: cache.clone(),
+        cache: cache.to_owned(),
         max_instances: 1,
         threads: 1,
         compiler: std::env::current_exe().ok(),
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
-    let loaded = engine.load(wasm, Version::of(wasm));
-    // There is none if the file was refused before it was compiled.
-    let _ = fs::remove_dir_all(&cache);
-    loaded.map(|program| program.outline()).map_err(|error| error.to_string())
+    let program = engine.load(wasm, Version::of(wasm)).map_err(|error| error.to_string())?;
+    Ok(program.outline())
 }
 
 fn details(outline: &Outline) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Exit;
+use super::{Exit, folders};
 use crate::app::check::{self, Checked};
 
 /// Files to be looked at.
@@ -26,9 +26,10 @@ impl Check {
             write!(out, "{}", check::manifest_schema())?;
             return Ok(());
         }
+        let data = folders::Data::new(None)?;
         let mut faults = Vec::new();
         for path in &self.files {
-            match check::check(path) {
+            match check::check(path, data.path()) {
                 Ok(Checked { is, details }) => {
                     writeln!(out, "{} is {is} that can be used", path.display())?;
                     for detail in details {

@@ -139,12 +139,17 @@ impl Calls {
         Ok(self.event(event_type, channel, Content::Bytes(content_type, data.into_boxed_slice())))
     }
 
-    pub(super) fn event(
-        &self,
-        event_type: EventType,
-        channel: Option<Channel>,
-        content: Content,
-    ) -> NewEvent {
+    /// What an ordinary program printed, as `output` events: several, if one would be too large.
+    pub(super) fn output_events(&self, text: String, mut take: impl FnMut(Result<NewEvent, Refusal>)) {
+        // Before it is cut: half a secret is not found any more.
+        let text = self.masked(text);
+        cut(&text, self.limits.event_bytes, &mut |data| {
+            let checked = self.check_size(data.as_str().len());
+            take(checked.map(|()| self.event(EventType::trusted("output"), None, Content::Json(data))));
+        });
+    }
+
+    fn event(&self, event_type: EventType, channel: Option<Channel>, content: Content) -> NewEvent {
         let content = match &self.mask {
             None => content,
             Some(mask) => mask.content(content),
@@ -264,6 +269,18 @@ impl Calls {
         check_key(&key)?;
         self.host.load_checkpoint(key).await
     }
+}
+
+/// Halves a text until each piece, as JSON, has at most `limit` bytes, or is a single character.
+fn cut(text: &str, limit: usize, take: &mut impl FnMut(Json)) {
+    let json = Json::of(text);
+    let middle = text.floor_char_boundary(text.len() / 2);
+    if json.as_str().len() <= limit || middle == 0 {
+        return take(json);
+    }
+    let (first, second) = text.split_at(middle);
+    cut(first, limit, take);
+    cut(second, limit, take);
 }
 
 fn check_key(key: &str) -> Result<(), Refusal> {

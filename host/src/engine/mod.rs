@@ -24,6 +24,7 @@ mod gate;
 mod grants;
 mod guest;
 mod imports;
+mod line_buffer;
 mod load;
 mod memory;
 mod outgoing;

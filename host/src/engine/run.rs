@@ -111,14 +111,19 @@ impl Attempt {
             dialogue.finish().await;
         }
         guest.output.finish().await;
-        let exit = match (called, &guest.dialogue) {
-            (Ok(Called::Returned(Err(failure))), _) => Exit::Failed(from_failure(failure)),
-            (Ok(Called::Returned(Ok(text))), _) => Exit::Output(Json::trusted(text)),
-            (Ok(Called::Exited(code)), Some(dialogue)) => dialogue.exit(code),
-            (Ok(Called::Exited(_)), None) => Exit::Output(Json::null()),
-            (Err(stop), _) => stop.explain(&guest),
+        let returned = called.map(|called| match (called, &guest.dialogue) {
+            (Called::Exited(code), Some(dialogue)) => dialogue.exit(code),
+            (Called::Exited(_), None) => Ok("null".to_owned()),
+            (Called::Returned(returned), _) => returned,
+        });
+        let exit = match returned {
+            Ok(Ok(output)) => match checked_output(output, self.limits.output_bytes) {
+                Ok(output) => Exit::Output(output),
+                Err(error) => Exit::Failed(error),
+            },
+            Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
+            Err(stop) => stop.explain(&guest),
         };
-        let exit = exit.checked(self.limits.output_bytes);
         match &guest.calls.mask {
             None => exit,
             Some(mask) => exit.masked(mask),
@@ -127,17 +132,6 @@ impl Attempt {
 }
 
 impl Exit {
-    /// An output only if it is JSON of at most so many bytes.
-    fn checked(self, limit: usize) -> Self {
-        match self {
-            Self::Output(json) => match checked_output(json.into_string(), limit) {
-                Ok(json) => Self::Output(json),
-                Err(error) => Self::Failed(error),
-            },
-            other => other,
-        }
-    }
-
     /// Without the secrets that it may quote.
     fn masked(self, mask: &Mask) -> Self {
         match self {

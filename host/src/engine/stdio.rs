@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::backlog::{self, Backlog};
 use super::grants::Mask;
 use super::guest::GuestHost;
+use super::line_buffer::LineBuffer;
 use super::pace::Pace;
 use crate::model::{Content, EventType, Json, NewEvent, Timestamp};
 
@@ -42,8 +43,8 @@ struct Inner {
     budget: Option<usize>,
     /// Lines that the host had no room for.
     waiting: Backlog,
-    /// The unfinished lines of stdout and stderr.
-    lines: [Vec<u8>; 2],
+    /// Of stdout and stderr.
+    lines: [LineBuffer; 2],
     tail: Vec<u8>,
     /// What the host has noted.
     notes: Vec<String>,
@@ -87,10 +88,8 @@ impl GuestOutput {
         {
             let mut inner = self.inner.lock().expect("no panic while held");
             for stream in [Stream::Stdout, Stream::Stderr] {
-                let line = std::mem::take(&mut inner.lines[stream as usize]);
-                if !line.is_empty() {
-                    inner.log(stream.name(), self.masked(&line));
-                }
+                let mut lines = std::mem::take(&mut inner.lines[stream as usize]);
+                lines.finish(|part| inner.log(stream.name(), self.masked(part.text)));
             }
         }
         // What an ended guest left is little, and no reason to keep its run waiting.
@@ -146,21 +145,11 @@ impl GuestOutput {
             let excess = inner.tail.len().saturating_sub(TAIL_BYTES);
             inner.tail.drain(..excess);
         }
-        let mut line = std::mem::take(&mut inner.lines[stream as usize]);
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            for piece in part.chunks(MAX_LINE_BYTES) {
-                line.extend_from_slice(piece);
-                if line.ends_with(b"\n") {
-                    inner.log(stream.name(), self.masked(&line));
-                    line.clear();
-                } else if line.len() >= MAX_LINE_BYTES {
-                    let cut = self.mask.as_ref().map_or(line.len(), |mask| mask.cut(&line));
-                    inner.log(stream.name(), self.masked(&line[..cut]));
-                    line.drain(..cut);
-                }
-            }
-        }
-        inner.lines[stream as usize] = line;
+        let mut lines = std::mem::take(&mut inner.lines[stream as usize]);
+        lines.write(bytes, MAX_LINE_BYTES, self.mask.as_ref(), |part| {
+            inner.log(stream.name(), self.masked(part.text));
+        });
+        inner.lines[stream as usize] = lines;
         drop(inner);
         self.send_waiting(self.pace.as_deref());
     }
@@ -183,14 +172,12 @@ impl Stream {
 
 impl Inner {
     fn log(&mut self, name: &str, line: Cow<'_, [u8]>) {
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(budget) = self.budget else { return };
         // A line costs at least its event, so that empty lines are bounded too.
         let cost = line.len().max(16);
         let data = if cost <= budget {
             self.budget = Some(budget - cost);
-            serde_json::json!({ "stream": name, "message": String::from_utf8_lossy(line) })
+            serde_json::json!({ "stream": name, "message": String::from_utf8_lossy(&line) })
         } else {
             self.budget = None;
             serde_json::json!({ "stream": name, "message": "the log limit is reached; what follows is dropped", "truncated": true })

@@ -19,7 +19,7 @@ use super::{Config, accept, pruning, routes, runs, signals, start};
 use crate::event_log::Position;
 use crate::model::{
     Channel, Content, ContentType, Event, EventType, Json, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, NewEvent,
-    Run, RunId, RunKey, RunStatus, TaskRef, Timestamp,
+    RunId, TaskRef, Timestamp,
 };
 
 /// A request: a line with its target, lines of headers, an empty line, the body.
@@ -266,24 +266,5 @@ fn dispatched(stream: &str) -> Vec<Dispatched> {
 }
 
 fn names() -> Names {
-    Names::of(&Run {
-        key: RunKey { no: 1, id: RunId::parse("r1").expect("an id") },
-        task: TaskRef::parse("demo", "counter").expect("a name"),
-        version: None,
-        status: RunStatus::Running,
-        attempt: 1,
-        input: Json::null(),
-        final_value: None,
-        error: None,
-        created_at: Timestamp::from_millis(0),
-        started_at: None,
-        finished_at: None,
-        cancel_requested_at: None,
-        not_before: None,
-        priority: 0,
-        waits_for: None,
-        parent: None,
-        labels: Default::default(),
-        last_seq: None,
-    })
+    Names::new(&RunId::parse("r1").expect("an id"), &TaskRef::parse("demo", "counter").expect("a name"))
 }

@@ -7,8 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::engine::bindings::streamtask::task::types::Failure;
 use crate::engine::calls::Calls;
-use crate::model::{ErrorKind, Json, NewEvent, Refusal, RefusalCode, RunError};
+use crate::engine::line_buffer::Part;
+use crate::model::{Json, NewEvent, Refusal, RefusalCode};
 
 /// Longest line that can be a result by being the last: what people print as one.
 const MAX_LAST_LINE: usize = 64 << 10;
@@ -16,7 +18,7 @@ const MAX_LAST_LINE: usize = 64 << 10;
 /// One line.
 pub(super) enum Line<'a> {
     Event(EventLine<'a>),
-    Result(Json),
+    Result(String),
     Failure(FailureLine),
     /// To be read again by who answers it.
     Call,
@@ -81,7 +83,7 @@ impl<'a> Line<'a> {
             _ => {}
         }
         if let Ok(ResultLine { result }) = serde_json::from_str(line) {
-            return Self::Result(Json::trusted(result.get().to_owned()));
+            return Self::Result(result.get().to_owned());
         }
         if let Ok(FailureKey { failure }) = serde_json::from_str(line) {
             return Self::Failure(failure);
@@ -114,15 +116,11 @@ pub(super) fn decode(base64: &str) -> Result<Vec<u8>, Refusal> {
     })
 }
 
-impl FailureLine {
-    pub(super) fn into_error(self) -> RunError {
-        RunError {
-            code: self.code,
-            details: self.details.map(|details| Json::trusted(details.get().to_owned())),
-            retryable: self.retryable,
-            retry_after_ms: self.retry_after_ms.filter(|_| self.retryable),
-            ..RunError::new(ErrorKind::Failure, self.message)
-        }
+impl From<FailureLine> for Failure {
+    fn from(line: FailureLine) -> Self {
+        let details = line.details.map(|details| details.get().to_owned());
+        let FailureLine { message, code, retryable, retry_after_ms, .. } = line;
+        Self { message, code, details, retryable, retry_after_ms }
     }
 }
 
@@ -139,22 +137,24 @@ impl PlainOutput {
         Self { all: Some(String::new()), limit, last: String::new() }
     }
 
-    pub(super) fn add(&mut self, line: &str) {
-        self.all = self.all.take().filter(|all| all.len() + line.len() < self.limit).map(|mut all| {
-            all.push_str(line);
-            all.push('\n');
+    pub(super) fn add(&mut self, text: &str, part: Part<'_>) {
+        self.all = self.all.take().filter(|all| all.len() + text.len() < self.limit).map(|mut all| {
+            all.push_str(text);
+            if part.ends {
+                all.push('\n');
+            }
             all
         });
-        if line.len() <= MAX_LAST_LINE && !line.trim().is_empty() {
+        if part.is_whole() && text.len() <= MAX_LAST_LINE && !text.trim().is_empty() {
             self.last.clear();
-            self.last.push_str(line);
+            self.last.push_str(text);
         }
     }
 
     /// What can be the result: all together, or the last line.
-    pub(super) fn take(&mut self) -> Option<Json> {
+    pub(super) fn take(&mut self) -> Option<String> {
         let all = self.all.take().and_then(|all| Json::parse(all.trim()).ok());
-        all.or_else(|| Json::parse(std::mem::take(&mut self.last)).ok())
+        all.or_else(|| Json::parse(std::mem::take(&mut self.last)).ok()).map(Json::into_string)
     }
 }
 
@@ -206,8 +206,10 @@ mod tests {
     fn the_result_is_all_that_was_printed_or_its_last_line() {
         let result = |limit: usize, lines: &[&str]| {
             let mut plain = PlainOutput::new(limit);
-            lines.iter().for_each(|line| plain.add(line));
-            plain.take().map(Json::into_string)
+            for line in lines {
+                plain.add(line, Part { text: line.as_bytes(), begins: true, ends: true });
+            }
+            plain.take()
         };
         assert_eq!(result(100, &["{", "  \"a\": 1", "}"]).as_deref(), Some("{   \"a\": 1 }"));
         assert_eq!(result(100, &["working", "42", ""]).as_deref(), Some("42"));

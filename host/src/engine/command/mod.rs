@@ -18,12 +18,13 @@ use wasmtime_wasi::WasiCtxBuilder;
 use self::answers::Answering;
 use self::lines::{FailureLine, Line, PlainOutput};
 use super::backlog::{self, Backlog};
+use super::bindings::streamtask::task::types::Failure;
 use super::calls::Calls;
 use super::guest::Invocation;
+use super::line_buffer::{LineBuffer, Part};
 use super::outgoing::Outgoing;
-use super::run::Exit;
 use super::stdio::GuestOutput;
-use crate::model::{Content, ErrorKind, EventType, Json, RunError};
+use crate::model::{Json, NewEvent, Refusal};
 
 /// Longest line: an event of 1 MiB in Base64, and what is around it.
 const MAX_LINE_BYTES: usize = 3 << 19;
@@ -54,11 +55,10 @@ struct State {
     /// The answer to the call that was taken last. Kept here, because who reads may look
     /// away and come back: what the call has taken (a signal, say) must not be lost.
     answer: Option<Answer>,
-    /// An unfinished line.
-    line: Vec<u8>,
+    lines: LineBuffer,
     waiting: Backlog,
     plain: PlainOutput,
-    result: Option<Json>,
+    result: Option<String>,
     failure: Option<FailureLine>,
 }
 
@@ -91,37 +91,37 @@ impl Dialogue {
             .env("STREAMTASK_ATTEMPT", info.attempt.to_string());
     }
 
-    /// What the program's end means. To be called after [`finish`](Self::finish).
-    pub(super) fn exit(&self, code: i32) -> Exit {
+    /// What the program's end means, as `process` would say it. To be called after
+    /// [`finish`](Self::finish).
+    pub(super) fn exit(&self, code: i32) -> Result<String, Failure> {
         let mut state = self.state();
         if let Some(failure) = state.failure.take() {
-            return Exit::Failed(failure.into_error());
+            return Err(failure.into());
         }
-        if code != 0 {
-            let last_words = self.output.stderr_tail();
-            let last_words = last_words.lines().next_back().unwrap_or_default();
-            let message = match last_words {
-                "" => format!("it ended with exit code {code}"),
-                words => words.to_owned(),
-            };
-            let details = Json::of(&serde_json::json!({ "exit_code": code }));
-            let error = RunError::new(ErrorKind::Failure, message);
-            return Exit::Failed(RunError { code: Some("exit".to_owned()), details: Some(details), ..error });
+        if code == 0 {
+            let result = state.result.take().or_else(|| state.plain.take());
+            return Ok(result.unwrap_or_else(|| "null".to_owned()));
         }
-        match state.result.take().or_else(|| state.plain.take()) {
-            Some(result) => Exit::Output(result),
-            None => Exit::Output(Json::null()),
-        }
+        let last_words = self.output.stderr_tail();
+        let message = match last_words.lines().next_back() {
+            None => format!("it ended with exit code {code}"),
+            Some(words) => words.to_owned(),
+        };
+        Err(Failure {
+            message,
+            code: Some("exit".to_owned()),
+            details: Some(format!("{{\"exit_code\":{code}}}")),
+            retryable: false,
+            retry_after_ms: None,
+        })
     }
 
     /// Takes a last line without an end, and sends what waits.
     pub(super) async fn finish(&self) {
         {
             let mut state = self.state();
-            let line = std::mem::take(&mut state.line);
-            if !line.is_empty() {
-                self.take(&mut state, &line);
-            }
+            let mut lines = std::mem::take(&mut state.lines);
+            lines.finish(|part| self.take(&mut state, part));
         }
         // What an ended guest left is little, and no reason to keep its run waiting.
         while !self.state().waiting.send(self.host(), None) {
@@ -132,58 +132,38 @@ impl Dialogue {
     /// What the program prints. False if it prints without asking whether there is room.
     fn hear(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            for piece in part.chunks(MAX_LINE_BYTES) {
-                if state.line.len() + piece.len() > MAX_LINE_BYTES {
-                    let line = std::mem::take(&mut state.line);
-                    self.take(&mut state, &line);
-                }
-                state.line.extend_from_slice(piece);
-                if piece.ends_with(b"\n") {
-                    // Kept for its room.
-                    let mut line = std::mem::take(&mut state.line);
-                    self.take(&mut state, &line);
-                    line.clear();
-                    state.line = line;
-                }
-            }
-        }
+        let mut lines = std::mem::take(&mut state.lines);
+        let mask = self.answering.calls.mask.as_ref();
+        lines.write(bytes, MAX_LINE_BYTES, mask, |part| self.take(&mut state, part));
+        state.lines = lines;
         state.waiting.send(self.host(), self.pace());
         state.waiting.bytes() <= MAX_WAITING_BYTES
     }
 
-    /// Takes a whole line.
-    fn take(&self, state: &mut State, line: &[u8]) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = String::from_utf8_lossy(line);
+    fn take(&self, state: &mut State, part: Part<'_>) {
+        let text = String::from_utf8_lossy(part.text);
         let calls = &self.answering.calls;
-        let event = match Line::read(&line) {
-            Line::Event(event) => event.check(calls),
-            Line::Result(result) => {
-                state.result = Some(result);
-                return;
-            }
-            Line::Failure(failure) => {
-                state.failure = Some(failure);
-                return;
-            }
-            Line::Call if state.calls.len() < MAX_CALLS => {
-                state.calls.push_back(line.into_owned());
-                return;
-            }
-            Line::Call => {
-                self.output
-                    .note(&format!("refused: more than {MAX_CALLS} calls whose answers it does not read"));
-                return;
-            }
+        // A part of a line says nothing: who prints what others wrote has no say in where it is cut.
+        let line = if part.is_whole() { Line::read(&text) } else { Line::Plain };
+        match line {
+            Line::Event(event) => self.push(state, event.check(calls)),
+            Line::Result(result) => state.result = Some(result),
+            Line::Failure(failure) => state.failure = Some(failure),
+            Line::Call if state.calls.len() < MAX_CALLS => state.calls.push_back(text.into_owned()),
+            Line::Call => self
+                .output
+                .note(&format!("refused: more than {MAX_CALLS} calls whose answers it does not read")),
             Line::Plain => {
-                state.plain.add(&line);
-                Ok(calls.event(EventType::trusted("output"), None, Content::Json(Json::of(&*line))))
+                state.plain.add(&text, part);
+                calls.output_events(text.into_owned(), |event| self.push(state, event));
             }
-        };
-        let event = event.and_then(|event| calls.spend(event.content.len()).map(|()| event));
-        match event {
+        }
+    }
+
+    /// Sends an event with the next that go, or says why not.
+    fn push(&self, state: &mut State, event: Result<NewEvent, Refusal>) {
+        let calls = &self.answering.calls;
+        match event.and_then(|event| calls.spend(event.content.len()).map(|()| event)) {
             Ok(event) => state.waiting.push(event),
             Err(refusal) => self.output.note(&format!("refused: {refusal}")),
         }

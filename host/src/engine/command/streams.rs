@@ -10,7 +10,6 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 use super::Dialogue;
-use crate::engine::backlog;
 
 /// Bytes that a program may print before it has to ask again.
 const WRITE_BYTES: usize = 64 << 10;
@@ -89,10 +88,7 @@ impl InputStream for Stdin {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Stdout {
     async fn ready(&mut self) {
-        let Dialogue { state, .. } = &self.0;
-        while !state.lock().expect("no panic while held").waiting.send(self.0.host(), self.0.pace()) {
-            backlog::room(self.0.host(), self.0.pace()).await;
-        }
+        self.0.sent().await;
     }
 }
 

@@ -33,7 +33,7 @@ struct Spellings {
 }
 
 impl Mask {
-    pub(super) fn new<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
+    pub(in crate::engine) fn new<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
         let mut patterns: Vec<String> = secrets.flat_map(spellings).collect();
         patterns.sort();
         patterns.dedup();

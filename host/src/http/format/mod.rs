@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
 use crate::event_log::{ENCODINGS, Encoded, Segment};
-use crate::model::{Content, Event, GAP, Json, NewEvent, Run, Timestamp};
+use crate::model::{Content, Event, GAP, Json, NewEvent, Run, RunId, TaskRef, Timestamp};
 
 /// What stands around an event's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +150,11 @@ pub(super) struct Names(Box<str>);
 
 impl Names {
     pub(super) fn of(run: &Run) -> Self {
+        Self::new(&run.key.id, &run.task)
+    }
+
+    pub(super) fn new(id: &RunId, TaskRef { app, task }: &TaskRef) -> Self {
         // Ids and names consist of characters that need no escaping.
-        let (id, app, task) = (&run.key.id, &run.task.app, &run.task.task);
         Self(format!(r#""_task_id":"{id}","_app":"{app}","_model":"{task}"}}"#).into_boxed_str())
     }
 }
@@ -260,30 +263,10 @@ impl<'a> EventWriter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, ContentType, EventType, RunId, RunKey, RunStatus, TaskRef};
+    use crate::model::{Channel, ContentType, EventType};
 
     fn names() -> Names {
-        let run = Run {
-            key: RunKey { no: 1, id: RunId::parse("r1").unwrap() },
-            task: TaskRef::parse("demo", "counter").unwrap(),
-            version: None,
-            status: RunStatus::Running,
-            attempt: 1,
-            input: Json::null(),
-            final_value: None,
-            error: None,
-            created_at: Timestamp::from_millis(0),
-            started_at: None,
-            finished_at: None,
-            cancel_requested_at: None,
-            not_before: None,
-            priority: 0,
-            waits_for: None,
-            parent: None,
-            labels: Default::default(),
-            last_seq: None,
-        };
-        Names::of(&run)
+        Names::new(&RunId::parse("r1").unwrap(), &TaskRef::parse("demo", "counter").unwrap())
     }
 
     fn event(content: Content, channel: Option<&str>) -> Event {

@@ -54,6 +54,7 @@ fn take(step: &str, argument: &Value) {
         "flood" => loop {
             println!("{{\"call\":\"cancelled\"}}");
         },
+        "fill" => print!("{}", "x".repeat(argument.as_u64().expect("a number") as usize)),
         "long" => println!("{}", "x".repeat(argument.as_u64().expect("a number") as usize)),
         "spin" => loop {
             std::hint::spin_loop();
