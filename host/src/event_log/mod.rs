@@ -43,12 +43,12 @@ pub struct EventLog {
     shared: Arc<Shared>,
 }
 
-/// Counted over all runs under way, to bound what they hold in memory.
+/// Counted over all runs under way, to bound what they hold in memory and make others wait.
 #[derive(Default)]
 struct Shared {
     /// Runs under way.
     runs: AtomicUsize,
-    /// Bytes in all outboxes.
+    /// Weight of all outboxes.
     waiting: AtomicUsize,
 }
 

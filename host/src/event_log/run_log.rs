@@ -15,9 +15,14 @@ use crate::storage::{Batch, Claimed, Outbox, Result, Storage, StorageError};
 const OUTBOX_EVENTS: usize = 2048;
 /// The same in bytes.
 const OUTBOX_BYTES: usize = 1 << 20;
-/// Bytes that may wait for the writer in all runs together. Beyond this each
-/// run may have one event waiting.
-const OUTBOX_BYTES_IN_ALL: usize = 128 << 20;
+/// Bytes of data that take as long to write as an event itself, about.
+const EVENT_WEIGHT: usize = 2 << 10;
+/// Weight that may wait for the writer in all runs together: what a cancel, a pause or
+/// a start may have to wait behind, some 10 ms of writing.
+const OUTBOX_WEIGHT_IN_ALL: usize = 8 << 20;
+/// Weight that may wait in each run however much waits in others, besides one event:
+/// a run that says little is not held up by floods.
+const OUTBOX_WEIGHT_OF_EACH: usize = 64 << 10;
 /// Most bytes of events that one run's window keeps.
 const WINDOW_BYTES: usize = 1 << 20;
 /// Bytes that the windows of all runs share. As runs become many, each window
@@ -56,6 +61,34 @@ struct Waiting {
     durable: u64,
     /// Why nothing more can be sent.
     lost: Option<StorageError>,
+}
+
+impl Waiting {
+    /// Whether an event can wait here while so much waits in all runs together. One event always can.
+    fn has_room(&self, cost: usize, weight_in_all: usize) -> bool {
+        let weight = weight(1, cost);
+        self.events.is_empty()
+            || (self.events.len() < OUTBOX_EVENTS
+                && self.bytes + cost <= OUTBOX_BYTES
+                && (self.weight() + weight <= OUTBOX_WEIGHT_OF_EACH
+                    || weight_in_all + weight <= OUTBOX_WEIGHT_IN_ALL))
+    }
+
+    fn weight(&self) -> usize {
+        weight(self.events.len(), self.bytes)
+    }
+
+    /// Gives away what waits, and its weight.
+    fn empty(&mut self) -> (Vec<NewEvent>, usize) {
+        let weight = self.weight();
+        self.bytes = 0;
+        (std::mem::take(&mut self.events), weight)
+    }
+}
+
+/// What events cost the writer.
+fn weight(events: usize, bytes: usize) -> usize {
+    events * EVENT_WEIGHT + bytes
 }
 
 impl RunLog {
@@ -100,7 +133,7 @@ impl RunLog {
         if let Some(lost) = &outbox.lost {
             return Err(lost.clone());
         }
-        if !outbox.events.is_empty() && self.is_full(&outbox, cost) {
+        if !outbox.has_room(cost, self.shared.waiting.load(Ordering::Relaxed)) {
             return Ok(Some(event));
         }
         outbox.events.push(event);
@@ -108,18 +141,12 @@ impl RunLog {
         outbox.sent += 1;
         let announce = !std::mem::replace(&mut outbox.announced, true);
         // Under the lock: whoever takes the event subtracts it, which must come later.
-        self.shared.waiting.fetch_add(cost, Ordering::Relaxed);
+        self.shared.waiting.fetch_add(weight(1, cost), Ordering::Relaxed);
         drop(outbox);
         if announce {
             self.storage.append(Arc::clone(self) as Arc<dyn Outbox>);
         }
         Ok(None)
-    }
-
-    fn is_full(&self, outbox: &Waiting, cost: usize) -> bool {
-        outbox.events.len() >= OUTBOX_EVENTS
-            || outbox.bytes + cost > OUTBOX_BYTES
-            || self.shared.waiting.load(Ordering::Relaxed) + cost > OUTBOX_BYTES_IN_ALL
     }
 
     /// Waits until the writer has taken what waits now.
@@ -208,10 +235,9 @@ impl Outbox for RunLog {
     fn take(&self) -> Option<Batch> {
         let mut outbox = self.outbox.lock().expect("no panic while held");
         outbox.announced = false;
-        let events = std::mem::take(&mut outbox.events);
-        let bytes = std::mem::take(&mut outbox.bytes);
+        let (events, weight) = outbox.empty();
         drop(outbox);
-        self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
         self.taken.notify_waiters();
         if events.is_empty() {
             return None;
@@ -234,8 +260,7 @@ impl Outbox for RunLog {
             outbox.durable += count;
             if let Err(error) = result {
                 outbox.lost = Some(error);
-                outbox.events.clear();
-                self.shared.waiting.fetch_sub(std::mem::take(&mut outbox.bytes), Ordering::Relaxed);
+                self.shared.waiting.fetch_sub(outbox.empty().1, Ordering::Relaxed);
             }
         }
         self.settled.notify_waiters();
@@ -247,7 +272,52 @@ impl Drop for RunLog {
     fn drop(&mut self) {
         self.shared.runs.fetch_sub(1, Ordering::Relaxed);
         if let Ok(outbox) = self.outbox.lock() {
-            self.shared.waiting.fetch_sub(outbox.bytes, Ordering::Relaxed);
+            self.shared.waiting.fetch_sub(outbox.weight(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Content, EventType, Json, Timestamp};
+
+    /// How many events of so many bytes can wait in one run.
+    fn room(bytes: usize, weight_in_others: usize) -> usize {
+        let event = NewEvent {
+            event_type: EventType::trusted("e"),
+            channel: None,
+            content: Content::Json(Json::trusted("1".repeat(bytes))),
+            time: Timestamp::from_millis(0),
+        };
+        let mut waiting = Waiting::default();
+        while waiting.has_room(event.cost(), weight_in_others + waiting.weight()) {
+            waiting.events.push(event.clone());
+            waiting.bytes += event.cost();
+        }
+        waiting.events.len()
+    }
+
+    #[test]
+    fn one_run_may_fill_a_commit_and_no_more() {
+        assert_eq!(room(10, 0), OUTBOX_EVENTS);
+        assert_eq!(room(100_000, 0), OUTBOX_BYTES / 100_128);
+        assert_eq!(room(2 * OUTBOX_BYTES, 0), 1);
+    }
+
+    #[test]
+    fn however_many_flood_the_others_may_speak_and_the_writer_is_not_buried() {
+        // Runs that have filled all that they share.
+        let mut in_all = 0;
+        let mut runs = 0;
+        while in_all < OUTBOX_WEIGHT_IN_ALL {
+            in_all += weight(1, 228) * room(100, in_all);
+            runs += 1;
+        }
+        assert_eq!(runs, 2, "they have filled it");
+        let share = OUTBOX_WEIGHT_OF_EACH / weight(1, 228);
+        assert_eq!((room(100, in_all), room(100, 10 * in_all)), (share, share));
+        assert!(share > 20);
+        assert_eq!(room(OUTBOX_BYTES, in_all), 1);
     }
 }
