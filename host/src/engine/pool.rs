@@ -7,7 +7,7 @@
 
 use std::fs;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::SetupError;
 
@@ -32,8 +32,8 @@ const TABLES_TYPICAL: u32 = 8;
 const TABLE_ELEMENTS: usize = 200_000;
 const INSTANCE_BYTES: usize = 8 << 20;
 /// Memory of a guest that stays mapped when its slot is free, so that the next
-/// one does not fault it in again: a small guest's whole heap.
-const KEEP_RESIDENT: usize = 64 << 10;
+/// one does not fault it in again: all that a small guest writes to.
+const KEEP_RESIDENT: usize = 256 << 10;
 
 /// Addresses of one memory where they are scarce: enough for a small guest.
 const SMALL_RESERVATION: u64 = 10 << 20;
@@ -161,7 +161,9 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .max_core_instance_size(INSTANCE_BYTES)
         .max_component_instance_size(INSTANCE_BYTES)
         .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT);
+        .table_keep_resident(KEEP_RESIDENT)
+        // Kernels from 6.7 on say which pages were written to. Else it is the first ones that stay.
+        .pagemap_scan(Enabled::Auto);
     pool
 }
 
