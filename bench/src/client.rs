@@ -1,6 +1,7 @@
 //! A client that costs as little as possible: it must not be what is measured.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -8,6 +9,9 @@ use tokio::net::TcpStream;
 
 /// Bytes taken from the system at once.
 pub(crate) const READ_BYTES: usize = 256 << 10;
+
+/// How often a run is looked at that has not ended.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A connection that stays open between requests.
 pub(crate) struct Client {
@@ -42,6 +46,19 @@ impl Client {
         let value = serde_json::from_slice(&self.received[head..head + length]).expect("JSON");
         self.received.drain(..head + length);
         value
+    }
+
+    /// Starts a run of one of the benchmark's guests; returns its id.
+    pub(crate) async fn start(&mut self, task: &str, input: &Value) -> String {
+        let run = self.json("POST", &format!("/api/tasks/bench/{task}/runs"), &input.to_string()).await;
+        run["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned()
+    }
+
+    /// Waits for the end of a run.
+    pub(crate) async fn finished(&mut self, run: &str) {
+        while self.json("GET", &format!("/api/runs/{run}"), "").await["finished_at"].is_null() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn more(&mut self) {

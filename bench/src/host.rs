@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 /// A release build of the host, with the benchmark's guests as `bench/counter`,
@@ -42,6 +43,11 @@ pub(crate) fn folder() -> TempDir {
     folder
 }
 
+/// The program that is measured.
+pub(crate) fn binary() -> PathBuf {
+    std::env::current_exe().expect("a running program").with_file_name("streamtask")
+}
+
 impl BenchHost {
     /// Starts a host on fresh folders.
     pub(crate) fn start(arguments: &[&str]) -> Self {
@@ -50,8 +56,7 @@ impl BenchHost {
 
     /// Starts a host on folders made by [`folder`].
     pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let exe = std::env::current_exe().expect("a running program");
-        let binary = exe.with_file_name("streamtask");
+        let binary = binary();
         let mut command = Command::new(&binary);
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "info"]).args(arguments);
         command.arg("--tasks").arg(folder.path().join("tasks")).arg("--data").arg(folder.path().join("data"));
@@ -88,6 +93,21 @@ impl BenchHost {
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a Linux system");
         let kib: f64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
         kib * 1024.0
+    }
+
+    /// What a query with a run's id finds in the database.
+    pub(crate) fn numbers(&self, query: &str, run: &str) -> Vec<f64> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let db = Connection::open_with_flags(database(&self.data()), flags).expect("the host's database");
+        let mut statement = db.prepare(query).expect("the host's schema");
+        let rows = statement.query_map([run], |row| row.get(0)).expect("the host's schema");
+        rows.collect::<rusqlite::Result<_>>().expect("numbers")
+    }
+
+    /// How late each tick of a run of `probe` was, in milliseconds.
+    pub(crate) fn lateness(&self, run: &str) -> Vec<f64> {
+        let query = "SELECT json_extract(data, '$.late_us') / 1000.0 FROM run_events WHERE run = ?1 AND type = 'tick'";
+        self.numbers(query, run)
     }
 
     /// Stops it in order and gives its folders back.

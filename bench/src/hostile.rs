@@ -3,11 +3,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OpenFlags};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::Client;
-use crate::host::{BenchHost, database};
+use crate::host::BenchHost;
 use crate::report::{Report, print, quantile};
 use crate::start::latencies;
 
@@ -30,7 +29,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let mut client = Client::open(host.address).await;
         let mut hostile = Vec::new();
         for _ in 0..HOSTILE {
-            hostile.push(start(&mut client, "hostile", &input).await);
+            hostile.push(client.start("hostile", &input).await);
         }
         // Until all are at it.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -42,11 +41,9 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
 }
 
 async fn lateness(report: &mut Report, host: &BenchHost, client: &mut Client, ticks: u32) {
-    let run = start(client, "probe", &json!({ "do": "ticks", "n": ticks, "ms": 10 })).await;
-    finished(client, &run).await;
-    let late =
-        "SELECT json_extract(data, '$.late_us') / 1000.0 FROM run_events WHERE run = ?1 AND type = 'tick'";
-    let mut late = numbers(host, late, &run);
+    let run = client.start("probe", &json!({ "do": "ticks", "n": ticks, "ms": 10 })).await;
+    client.finished(&run).await;
+    let mut late = host.lateness(&run);
     assert_eq!(late.len(), ticks as usize, "every tick came");
     report.note("a neighbour's timer of 10 ms, late, median", format!("{:.2} ms", quantile(&mut late, 0.5)));
     report.at_most("the same, 99th percentile", quantile(&mut late, 0.99), "ms", 30.0);
@@ -69,7 +66,7 @@ async fn pauses(report: &mut Report, host: &BenchHost, client: &mut Client, coun
 
 /// Milliseconds from the request to hold a computing guest to the last time that it said.
 async fn until_held(client: &mut Client, host: &BenchHost) -> f64 {
-    let run = start(client, "hostile", &json!({ "do": "beat" })).await;
+    let run = client.start("hostile", &json!({ "do": "beat" })).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
     client.json("POST", &format!("/api/runs/{run}/pause"), "").await;
@@ -77,7 +74,7 @@ async fn until_held(client: &mut Client, host: &BenchHost) -> f64 {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let last =
         "SELECT data / 1000.0 FROM run_events WHERE run = ?1 AND type = 'beat' ORDER BY seq DESC LIMIT 1";
-    let last = numbers(host, last, &run);
+    let last = host.numbers(last, &run);
     client.json("POST", &format!("/api/runs/{run}/cancel"), "").await;
     let last = last.first().copied().expect("it has begun");
     (last - now.as_secs_f64() * 1e3).max(0.0)
@@ -88,28 +85,8 @@ async fn ends(report: &mut Report, client: &mut Client, runs: Vec<String>) {
     for run in runs {
         let began = Instant::now();
         client.json("POST", &format!("/api/runs/{run}/cancel"), "").await;
-        finished(client, &run).await;
+        client.finished(&run).await;
         times.push(began.elapsed().saturating_sub(GRACE).as_secs_f64() * 1e3);
     }
     report.at_most("end of the grace to the end by force, at most", quantile(&mut times, 1.0), "ms", 50.0);
-}
-
-/// Starts a run; returns its id.
-async fn start(client: &mut Client, task: &str, input: &Value) -> String {
-    let run = client.json("POST", &format!("/api/tasks/bench/{task}/runs"), &input.to_string()).await;
-    run["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned()
-}
-
-async fn finished(client: &mut Client, run: &str) {
-    while client.json("GET", &format!("/api/runs/{run}"), "").await["finished_at"].is_null() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-fn numbers(host: &BenchHost, query: &str, run: &str) -> Vec<f64> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let db = Connection::open_with_flags(database(&host.data()), flags).expect("the host's database");
-    let mut statement = db.prepare(query).expect("the host's schema");
-    let rows = statement.query_map([run], |row| row.get(0)).expect("the host's schema");
-    rows.collect::<rusqlite::Result<_>>().expect("numbers")
 }

@@ -41,7 +41,8 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     }
 }
 
-fn kit(language: &str) -> Option<Vec<u8>> {
+/// A guest of the conformance kit, if it was made.
+pub(crate) fn kit(language: &str) -> Option<Vec<u8>> {
     if language == "rust" {
         return Some(guest("tests/guests", "conformance"));
     }

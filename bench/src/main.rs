@@ -14,6 +14,7 @@ mod hostile;
 mod idle;
 mod instantiate;
 mod languages;
+mod reload;
 mod replay;
 mod report;
 mod sleepers;
@@ -58,6 +59,8 @@ enum What {
     Hostile,
     /// Start and memory of a task in each language
     Languages,
+    /// How soon a changed file of 12 MB serves
+    Reload,
 }
 
 fn main() {
@@ -85,6 +88,7 @@ fn main() {
                 What::Idle => idle::measure(&mut report, scale).await,
                 What::Hostile => hostile::measure(&mut report, scale).await,
                 What::Languages => languages::measure(&mut report, scale).await,
+                What::Reload => reload::measure(&mut report, scale).await,
             }
         });
     }

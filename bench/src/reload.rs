@@ -1,0 +1,104 @@
+//! How soon a changed file serves, and what that does to the runs of the old one and to
+//! others. The file is that of a JavaScript task, 12 MB, most of it an interpreter.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::client::{Client, open_stream, read_until};
+use crate::host::{BenchHost, binary};
+use crate::languages::kit;
+use crate::report::{Report, print, quantile};
+
+/// Beyond the time that the compiler needs by itself, in milliseconds.
+const WANTED: f64 = 100.0;
+/// How often the file is changed.
+const CHANGES: u32 = 5;
+/// How often it is asked for.
+const LOOK: Duration = Duration::from_millis(2);
+
+pub(crate) async fn measure(report: &mut Report, scale: u32) {
+    let Some(wasm) = kit("javascript") else {
+        print("\nreload: left out; `cargo xtask kit` makes its guest\n");
+        return;
+    };
+    print("\na changed file of 12 MB\n");
+    let host = BenchHost::start(&["--durability", "normal", "--guest-threads", "2"]);
+    let mut client = Client::open(host.address).await;
+    let mut version = install(&host, &mut client, &wasm, "").await;
+    let old = client.start("kit", &json!({ "case": "cancel" })).await;
+    let mut stream = open_stream(host.address, "GET", &format!("/stream/bench/kit/{old}"), "").await;
+    read_until(&mut stream, b"event: waiting\n").await;
+
+    let mut beyond = Vec::new();
+    for nth in 0..CHANGES.div_ceil(scale) {
+        let changed = with_section(&wasm, &nth.to_le_bytes());
+        let alone = compile(&changed);
+        let began = Instant::now();
+        version = install(&host, &mut client, &changed, &version).await;
+        beyond.push((began.elapsed().as_secs_f64() - alone.as_secs_f64()) * 1e3);
+        report.note("the compiler alone", format!("{:.2} s", alone.as_secs_f64()));
+    }
+    report.at_most(
+        "from the change to the new version, beyond that: median",
+        quantile(&mut beyond, 0.5),
+        "ms",
+        WANTED,
+    );
+
+    // A neighbour while the host compiles.
+    let run = client.start("probe", &json!({ "do": "ticks", "n": 100, "ms": 10 })).await;
+    install(&host, &mut client, &with_section(&wasm, b"last"), &version).await;
+    client.finished(&run).await;
+    let mut late = host.lateness(&run);
+    report.at_most(
+        "a neighbour's timer of 10 ms meanwhile, late, at most",
+        quantile(&mut late, 1.0),
+        "ms",
+        30.0,
+    );
+
+    // The run of the first version has noticed nothing.
+    client.json("POST", &format!("/api/runs/{old}/cancel"), "").await;
+    read_until(&mut stream, b"event: run.cancelled\n").await;
+}
+
+/// Replaces the file; returns the new version once it serves.
+async fn install(host: &BenchHost, client: &mut Client, wasm: &[u8], before: &str) -> String {
+    let tasks = host.tasks();
+    fs::write(tasks.join(".kit"), wasm).expect("a writable folder");
+    fs::rename(tasks.join(".kit"), tasks.join("kit.wasm")).expect("a writable folder");
+    loop {
+        let task = client.json("GET", "/api/tasks/bench/kit", "").await;
+        match task["version"].as_str() {
+            Some(version) if version != before => return version.to_owned(),
+            _ => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// The same file for who runs it, and another for who looks at its bytes.
+fn with_section(wasm: &[u8], content: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"bench";
+    let mut wasm = wasm.to_vec();
+    let length = u8::try_from(1 + NAME.len() + content.len()).expect("a short section");
+    wasm.extend_from_slice(&[0, length, NAME.len() as u8]);
+    wasm.extend_from_slice(NAME);
+    wasm.extend_from_slice(content);
+    wasm
+}
+
+/// The time of the host's own compiler for the file.
+fn compile(wasm: &[u8]) -> Duration {
+    let began = Instant::now();
+    let mut command = Command::new(binary());
+    let mut compiler =
+        command.arg("compile").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a program");
+    compiler.stdin.take().expect("piped").write_all(wasm).expect("it reads");
+    let output = compiler.wait_with_output().expect("a child");
+    assert!(output.status.success() && output.stdout.len() > wasm.len(), "it compiles");
+    began.elapsed()
+}
