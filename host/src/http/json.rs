@@ -138,7 +138,7 @@ impl<'a> TaskJson<'a> {
             size: task.map(|task| task.size),
             loaded_at: task.map(|task| task.loaded_at),
             description: task.and_then(|task| task.description()),
-            input_schema: metadata.and_then(|metadata| metadata.input_schema.as_ref()),
+            input_schema: task.and_then(|task| task.input_schema()),
             output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
             schedules: task
                 .iter()

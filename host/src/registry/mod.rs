@@ -50,9 +50,8 @@ pub struct Task {
 
 impl Task {
     fn new(name: TaskRef, program: Program, size: u64, settings: Settings) -> Result<Self, Problem> {
-        let input =
-            program.metadata.input_schema.as_ref().map(Schema::new).transpose().map_err(Problem::Schema)?;
-        let task = Self { name, program, loaded_at: Timestamp::now(), size, settings, input };
+        let mut task = Self { name, program, loaded_at: Timestamp::now(), size, settings, input: None };
+        task.input = task.input_schema().map(Schema::new).transpose().map_err(Problem::Schema)?;
         for schedule in &task.settings.schedules {
             let checked = task.check_input(&schedule.input);
             checked.map_err(|error| Problem::Schedule(schedule.name.clone(), error))?;
@@ -73,6 +72,11 @@ impl Task {
     /// What it is for, in the operator's words or its own.
     pub fn description(&self) -> Option<&str> {
         self.settings.description.as_deref().or(self.program.metadata.description.as_deref())
+    }
+
+    /// JSON Schema that every input matches, by the operator's word or its own.
+    pub fn input_schema(&self) -> Option<&serde_json::Value> {
+        self.settings.input_schema.as_deref().or(self.program.metadata.input_schema.as_ref())
     }
 
     /// Checks an input against the task's limit, and its schema, if it has one.

@@ -17,7 +17,10 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
+use toml::Spanned;
 
+use super::schema::Schema;
 use crate::engine::{Grants, Limits};
 use crate::model::{Breaker, OnInterrupt, Queueing, Retention, Retry, Schedule};
 
@@ -62,6 +65,8 @@ pub struct ManifestError {
 pub struct Settings {
     /// Text for people, in place of the task's own.
     pub description: Option<String>,
+    /// JSON Schema that every input matches, in place of the task's own.
+    pub input_schema: Option<Arc<Value>>,
     /// For each attempt.
     pub limits: Limits,
     /// Arguments for it, if it is an ordinary program.
@@ -92,6 +97,10 @@ struct Manifest {
     /// Text for people, in place of the task's own words.
     #[schemars(with = "String")]
     description: Option<String>,
+    /// JSON Schema that every input matches, in place of the task's own: for one that
+    /// can't describe itself.
+    #[schemars(with = "Map<String, Value>")]
+    input_schema: Option<Spanned<Map<String, Value>>>,
     /// What becomes of a run when the host stops without letting it finish: `resume`
     /// (from its checkpoint, if it has one; the default), `rerun`, or `fail`.
     #[schemars(with = "Interrupted")]
@@ -131,6 +140,7 @@ impl Settings {
     pub fn of_host(ceilings: &Ceilings, retention: Retention) -> Self {
         Self {
             description: None,
+            input_schema: None,
             limits: ceilings.limits,
             arguments: Arc::default(),
             grants: Arc::default(),
@@ -164,6 +174,7 @@ impl Settings {
             .apply(&mut self.limits, &ceilings.limits)
             .and_then(|()| manifest.grants.apply(&mut self.grants, folder, &ceilings.grants))
             .and_then(|()| manifest.command.apply(&mut self.arguments))
+            .and_then(|()| manifest.input_schema.map_or(Ok(()), |schema| self.take_schema(schema)))
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))
@@ -174,6 +185,14 @@ impl Settings {
             })
             .map_err(|(at, message)| error_at(file, text, at, message))?;
         Ok(self)
+    }
+
+    fn take_schema(&mut self, schema: Spanned<Map<String, Value>>) -> Result<(), Fault> {
+        let at = schema.span().start;
+        let schema = Value::Object(schema.into_inner());
+        Schema::new(&schema).map_err(|reason| (at, format!("this is no JSON Schema: {reason}")))?;
+        self.input_schema = Some(Arc::new(schema));
+        Ok(())
     }
 }
 
@@ -323,6 +342,8 @@ mod tests {
             ("[[schedule]]\ncron = '0 3 * * *'\ntime-zone = 'Mars'\n", 3, 13, "time zone"),
             ("[[schedule]]\ncron = '0 3 * * *'\n[[schedule]]\ncron = '0 3 * * *'\n", 4, 8, "`name`"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
+            ("input-schema = 'x.json'\n", 1, 16, "map"),
+            ("\n[input-schema]\ntype = 'text'\n", 2, 1, "no JSON Schema"),
             ("[circuit-breaker]\nfailures = 0\n", 2, 12, "at least one"),
             ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
             ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
