@@ -11,6 +11,7 @@ pub mod http;
 pub mod optional;
 pub mod said;
 pub mod sse;
+pub mod websocket;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use http::{Answer, Connection, Http2, Lines, raw};
 pub use optional::fetched_tools;
 pub use said::Said;
 pub use sse::{Event, EventStream, names};
+pub use websocket::WebSocket;
 
 /// Longest time anything in a test may take before it counts as stuck. Generous:
 /// it is never what a passing test waits for.

@@ -56,6 +56,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::engine::{self, Allocation, Engine};
@@ -237,6 +238,7 @@ impl Rooms {
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.is_none_or(|address| address.ip().is_loopback()),
+            websockets: TaskTracker::new(),
         });
         Ok(Self { config, api, registry, scheduler, pruner, storage, log })
     }

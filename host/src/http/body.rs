@@ -23,6 +23,14 @@ impl Body {
         Self::Whole(None)
     }
 
+    /// The bytes, if they are all there.
+    pub(super) fn into_whole(self) -> Option<Bytes> {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Stream(_) => None,
+        }
+    }
+
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()))
     }

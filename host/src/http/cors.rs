@@ -33,7 +33,9 @@ pub(super) fn check(
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail));
     }
     let Some(origin) = header(headers, header::ORIGIN) else { return Ok(()) };
-    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    // A browser opens a WebSocket for every page, and what comes over it can cancel.
+    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || headers.contains_key(header::UPGRADE);
     if changes && !is_same_origin(origin, host) && !is_allowed(api, origin) {
         let detail =
             format!("pages of {origin} may not do this; add the origin to `cors_origins` if they should");

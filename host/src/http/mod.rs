@@ -28,11 +28,13 @@ mod signals;
 mod start;
 mod stream;
 mod tasks;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
 use crate::files::Files;
@@ -81,4 +83,6 @@ pub struct Api {
     /// Whether only this machine can reach the listener, so that a foreign
     /// `Host` can only come from a page that plays tricks with names.
     pub loopback: bool,
+    /// Connections that are none of HTTP any more.
+    pub websockets: TaskTracker,
 }

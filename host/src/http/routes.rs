@@ -10,7 +10,7 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, children, cors, files, health, pruning, runs, signals, start, stream, tasks};
+use super::{Api, children, cors, files, health, pruning, runs, signals, start, stream, tasks, websocket};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
@@ -161,7 +161,11 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Files => files::list(api, part("run")).await,
         Resource::File => files::get(api, part("run"), part("path")).await,
         Resource::Stream => {
-            let path = [part("app"), part("task"), part("run")];
+            let path = [part("app"), part("task"), part("run")].map(str::to_owned);
+            let path = path.each_ref().map(String::as_str);
+            if websocket::is_wanted(&parts.headers) {
+                return websocket::open(api, parts, &query, path).await;
+            }
             stream::get(api, &parts.headers, &query, path).await
         }
     }

@@ -92,7 +92,12 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
+    api.websockets.close();
+    let all = async {
+        connections.wait().await;
+        api.websockets.wait().await;
+    };
+    if tokio::time::timeout(grace, all).await.is_err() {
         tracing::info!(connections = connections.len(), "closing connections that are still open");
         cut_off.cancel();
         connections.wait().await;
@@ -120,7 +125,7 @@ async fn connection(stream: TcpStream, api: Arc<Api>, end: End) {
     });
     let io = TokioIo::new(stream);
     let served = match protocol {
-        Some(Protocol::Http1) => drive!(http1().serve_connection(io, service), end),
+        Some(Protocol::Http1) => drive!(http1().serve_connection(io, service).with_upgrades(), end),
         Some(Protocol::Http2) => drive!(http2().serve_connection(io, service), end),
         None => return,
     };

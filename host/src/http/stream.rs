@@ -16,7 +16,7 @@ use super::position::Wish;
 use super::problem::Problem;
 use super::request::{Query, header_list, invalid};
 use super::{Api, Config, accept, json};
-use crate::event_log::{Delivery, Segment, Subscription};
+use crate::event_log::{Delivery, Position, Segment, Subscription};
 use crate::model::{Event, Run, RunId, TaskRef};
 use crate::storage::StorageError;
 
@@ -34,6 +34,9 @@ pub(super) struct Options {
     /// None: no signs of life.
     heartbeat: Option<Duration>,
 }
+
+/// In place of a media type: lines of NDJSON, each a message, with signs of life.
+pub(super) const WEBSOCKET: &str = "websocket";
 
 /// Which events a reader wants. The terminal event always passes.
 #[derive(Default)]
@@ -76,12 +79,11 @@ impl Options {
             Some(other) => return Err(invalid("envelope", other, "`full` or `data`")),
         };
         let named = query.parse("named", "`true` or `false`")?.unwrap_or(true);
-        let format =
-            if media == NDJSON { Format::Ndjson { envelope } } else { Format::Sse { envelope, named } };
+        let format = if media == SSE { Format::Sse { envelope, named } } else { Format::Ndjson { envelope } };
         let heartbeat = match query.parse::<u64>("heartbeat", "seconds, or 0 for none")? {
             Some(seconds) => Some(Duration::from_secs(seconds.min(MAX_HEARTBEAT_SECS))),
             // Not every reader of lines skips empty ones.
-            None => matches!(format, Format::Sse { .. }).then_some(config.heartbeat),
+            None => (media != NDJSON).then_some(config.heartbeat),
         };
         // Always due, it would leave no time for events.
         let heartbeat = heartbeat.filter(|time| !time.is_zero());
@@ -96,8 +98,7 @@ pub(super) async fn get(
     query: &Query,
     path: [&str; 3],
 ) -> Result<Response, Problem> {
-    let [app, task, id] = path;
-    let run = find(api, app, task, id).await?;
+    let run = find(api, path).await?;
     let offers = [SSE, NDJSON, "application/json"];
     let Some(media) = accept::best(header_list(headers, header::ACCEPT).as_deref(), &offers) else {
         let detail = format!("this stream can be had as {}", offers.join(", "));
@@ -110,7 +111,7 @@ pub(super) async fn get(
     open(api, &run, options).await
 }
 
-async fn find(api: &Api, app: &str, task: &str, id: &str) -> Result<Run, Problem> {
+pub(super) async fn find(api: &Api, [app, task, id]: [&str; 3]) -> Result<Run, Problem> {
     let unknown =
         || Problem::not_found("unknown-run", format!("there is no run {id:?} of a task {app}/{task}"));
     let (Ok(name), Ok(id)) = (TaskRef::parse(app, task), RunId::parse(id)) else { return Err(unknown()) };
@@ -120,37 +121,19 @@ async fn find(api: &Api, app: &str, task: &str, id: &str) -> Result<Run, Problem
 
 /// A response that follows `run`.
 pub(super) async fn open(api: &Arc<Api>, run: &Run, options: Options) -> Result<Response, Problem> {
-    let head = match run.last_seq {
-        Some(last) => last,
-        None => api.log.head(&run.key).await?,
-    };
-    let (position, notice) = match options.wish.resolve(head) {
-        Ok(position) => (position, None),
-        Err(requested) => (crate::event_log::Position::After(0), Some(Notice::UnknownPosition { requested })),
-    };
-    let subscription = api.log.subscribe(run.key.clone(), position).await?;
-    if run.last_seq.is_some_and(|last| subscription.position() >= last) {
+    let format = options.format;
+    let reader = Reader::open(api, run, options).await?;
+    if run.last_seq.is_some_and(|last| reader.subscription.position() >= last) {
         // An EventSource that is told so does not come back.
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
-    let reader = Reader {
-        subscription,
-        names: Names::of(run),
-        format: options.format,
-        filter: options.filter,
-        heartbeat: options.heartbeat,
-        end: api.end_streams.clone(),
-        opening: Some(notice),
-        spoke: Instant::now(),
-        over: false,
-    };
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
         let next = reader.next().await;
         next.map(|item| (item, reader))
     });
-    Ok(response(options.format, Body::Stream(Box::pin(stream))))
+    Ok(response(format, Body::Stream(Box::pin(stream))))
 }
 
 fn response(format: Format, body: Body) -> Response {
@@ -164,7 +147,7 @@ fn response(format: Format, body: Body) -> Response {
 }
 
 /// One reader's stream. All it owns is a position.
-struct Reader {
+pub(super) struct Reader {
     subscription: Subscription,
     names: Names,
     format: Format,
@@ -177,12 +160,42 @@ struct Reader {
     /// nothing pass is silent.
     spoke: Instant,
     over: bool,
+    cut_short: bool,
 }
 
 impl Reader {
-    /// The next bytes; none when the stream is over.
-    async fn next(&mut self) -> Option<Result<Bytes, StorageError>> {
-        let opening = self.open();
+    pub(super) async fn open(api: &Api, run: &Run, options: Options) -> Result<Self, Problem> {
+        let head = match run.last_seq {
+            Some(last) => last,
+            None => api.log.head(&run.key).await?,
+        };
+        let (position, notice) = match options.wish.resolve(head) {
+            Ok(position) => (position, None),
+            Err(requested) => (Position::After(0), Some(Notice::UnknownPosition { requested })),
+        };
+        Ok(Self {
+            subscription: api.log.subscribe(run.key.clone(), position).await?,
+            names: Names::of(run),
+            format: options.format,
+            filter: options.filter,
+            heartbeat: options.heartbeat,
+            end: api.end_streams.clone(),
+            opening: Some(notice),
+            spoke: Instant::now(),
+            over: false,
+            cut_short: false,
+        })
+    }
+
+    /// Whether the stream is over although the log goes on.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.cut_short
+    }
+
+    /// The next bytes; none when the stream is over. Nothing is lost if it is not awaited to
+    /// the end.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, StorageError>> {
+        let opening = self.begin();
         if !opening.is_empty() {
             return Some(Ok(opening));
         }
@@ -196,6 +209,7 @@ impl Reader {
                 Waited::Silence => Bytes::from_static(self.format.heartbeat().as_bytes()),
                 Waited::Closing => {
                     self.over = true;
+                    self.cut_short = true;
                     self.format.notice(&self.names, &Notice::Closing, self.subscription.position())
                 }
             };
@@ -208,7 +222,7 @@ impl Reader {
     }
 
     /// What comes before all events, the first time.
-    fn open(&mut self) -> Bytes {
+    fn begin(&mut self) -> Bytes {
         let Some(notice) = self.opening.take() else { return Bytes::new() };
         let mut opening = BytesMut::from(self.format.preamble().unwrap_or_default());
         if let Some(notice) = notice {

@@ -1,0 +1,162 @@
+//! A run's log over a WebSocket, and what can be asked for over it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use streamtask_tests::websocket::Message;
+use streamtask_tests::{EventStream, TestHost, WebSocket, eventually, stream_path};
+
+async fn follow(host: &TestHost, run: &Value, query: &str) -> WebSocket {
+    WebSocket::open(host.address, &format!("{}?{query}", stream_path(run)), &[]).await.expect("opens")
+}
+
+/// Sends a request; returns the answer to it.
+async fn ask(socket: &mut WebSocket, request: Value) -> Value {
+    socket.send(request.to_string()).await;
+    let answer = socket.until("run.answer").await;
+    assert_eq!(answer["data"]["id"], request["id"], "{answer}");
+    answer["data"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_comes_first_then_the_log_as_ndjson_has_it_then_the_end() {
+    let host = TestHost::start().await;
+    let run =
+        host.probe(json!({ "do": "flood", "events": 3000, "bytes": 10, "wait_ms": 10, "pause_ms": 1 })).await;
+    let (said, code) = follow(&host, &run, "").await.rest().await;
+    assert_eq!(code, 1000);
+    assert_eq!((&said[0]["type"], &said[0]["data"]["id"]), (&json!("run.state"), &run["id"]));
+    let lines = host.read_stream(&run, "", "application/x-ndjson").await.body;
+    let lines: Vec<Value> = String::from_utf8(lines.to_vec())
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3002);
+    assert!(said[1..] == lines, "each line is a message");
+    // As any reader, one who comes back gets what follows, and one who has all nothing.
+    let (said, _) = follow(&host, &run, "after=3000").await.rest().await;
+    assert_eq!(said[1..], lines[3000..]);
+    let (said, code) = follow(&host, &run, "after=3002").await.rest().await;
+    assert_eq!((said.len(), &said[0]["data"]["status"], code), (1, &json!("completed"), 1000));
+    let (said, _) = follow(&host, &run, "types=run.started").await.rest().await;
+    assert_eq!(
+        said.iter().map(|message| message["type"].clone()).collect::<Vec<_>>(),
+        ["run.state", "run.started", "run.completed"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_held_signalled_and_cancelled_over_it_with_answers() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "signals", "count": 1 })).await;
+    let mut socket = follow(&host, &run, "").await;
+    socket.until("run.started").await;
+    let paused = ask(&mut socket, json!({ "id": 1, "action": "pause" })).await;
+    assert_eq!((&paused["status"], &paused["body"]["status"]), (&json!(200), &json!("paused")), "{paused}");
+    let resumed = ask(&mut socket, json!({ "id": "two", "action": "resume" })).await;
+    assert_eq!(resumed["body"]["status"], "running");
+    let request = json!({ "id": [3], "action": "set-parameter", "name": "speed", "value": null });
+    assert_eq!(ask(&mut socket, request).await["status"], 200);
+    let path = format!("/api/runs/{}/parameters", run["id"].as_str().unwrap());
+    assert_eq!(host.get(&path).await.json(), json!({ "speed": null }));
+    let request = json!({ "action": "signal", "name": "go", "payload": { "from": "Ada" } });
+    assert_eq!(ask(&mut socket, request).await["status"], 202);
+    let (said, code) = socket.rest().await;
+    assert_eq!((&said.last().unwrap()["type"], code), (&json!("run.completed"), 1000));
+    assert_eq!(host.finished(&run).await["final_value"], json!([{ "from": "Ada" }]));
+
+    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    let mut socket = follow(&host, &run, "").await;
+    socket.until("waiting").await;
+    let answer = ask(&mut socket, json!({ "id": null, "action": "cancel" })).await;
+    assert_eq!(answer["status"], 202, "{answer}");
+    let (said, code) = socket.rest().await;
+    assert_eq!((&said.last().unwrap()["type"], code), (&json!("run.cancelled"), 1000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_wrong_is_answered_as_over_http() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    let mut socket = follow(&host, &run, "").await;
+    for (message, words) in [
+        (r#"{"id":7,"action":"explode"}"#, "explode"),
+        (r#"{"id":7,"action":"signal"}"#, "`name`"),
+        (r#"{"id":7,"action":"set-parameter","name":"a"}"#, "`value`"),
+        (r#"{"id":7,"action":"signal","name":""}"#, "name"),
+        (r#"{"id":7,"action":"pause","now":true}"#, "now"),
+    ] {
+        socket.send(message).await;
+        let answer = socket.until("run.answer").await["data"].clone();
+        assert_eq!((&answer["id"], &answer["status"]), (&json!(7), &json!(400)), "{message}: {answer}");
+        assert!(answer["body"]["detail"].as_str().unwrap().contains(words), "{message}: {answer}");
+    }
+    socket.send("nonsense").await;
+    let answer = socket.until("run.answer").await["data"].clone();
+    assert_eq!((&answer["id"], &answer["status"]), (&Value::Null, &json!(400)));
+    // All of that has done the connection no harm.
+    socket.send(Message::Ping("sign".into())).await;
+    while !matches!(socket.next().await.unwrap(), Message::Pong(sign) if sign == "sign") {}
+    host.cancel(&run).await;
+    assert_eq!(socket.rest().await.1, 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_the_rules_of_websockets_closes_it_with_a_code() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    for (message, code) in
+        [(Message::Binary("data".into()), 1003), (Message::Text("x".repeat(100_000).into()), 1009)]
+    {
+        let mut socket = follow(&host, &run, "").await;
+        socket.send(message).await;
+        assert_eq!(socket.rest().await.1, code);
+    }
+    let path = stream_path(&run);
+    let refused = async |path: &str, headers: &[(&'static str, &str)]| {
+        WebSocket::open(host.address, path, headers).await.err().expect("refused")
+    };
+    assert_eq!(refused("/stream/test/probe/nothing", &[]).await, 404);
+    assert_eq!(refused(&format!("{path}?after=x"), &[]).await, 400);
+    assert_eq!(refused(path, &[("sec-websocket-version", "12")]).await, 400);
+    // A page of another origin could cancel over it.
+    assert_eq!(refused(path, &[("origin", "http://evil.example")]).await, 403);
+    let own = format!("http://{}", host.address);
+    assert!(WebSocket::open(host.address, path, &[("origin", own.as_str())]).await.is_ok());
+    assert_eq!(host.read_run(&run).await["status"], "running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_can_still_cancel() {
+    let host = TestHost::with(|config| {
+        config.limits.event_rate = Some(20_000);
+        config.cancel_grace = Duration::from_millis(50);
+    })
+    .await;
+    let run = host
+        .probe(json!({ "do": "flood", "events": 1_000_000, "bytes": 2000, "wait_ms": 0, "pause_ms": 0 }))
+        .await;
+    let mut socket = follow(&host, &run, "").await;
+    socket.until("flood").await;
+    // More than the system takes for a client that sleeps.
+    let path = format!("{}?tail=1", stream_path(&run));
+    eventually("20 MB of events", || async {
+        EventStream::open(host.address, &path, &[]).await.next().await.unwrap().seq() > 10_000
+    })
+    .await;
+    socket.send(r#"{"action":"cancel"}"#).await;
+    eventually("the cancel", || async { !host.read_run(&run).await["cancel_requested_at"].is_null() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_broken_by_pings_and_a_host_that_stops_says_so() {
+    let host = TestHost::with(|config| config.heartbeat = Duration::from_millis(20)).await;
+    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    let mut socket = follow(&host, &run, "").await;
+    while !matches!(socket.next().await.unwrap(), Message::Ping(_)) {}
+    let stopping = tokio::spawn(host.stop());
+    let (said, code) = socket.rest().await;
+    assert_eq!((&said.last().unwrap()["type"], code), (&json!("run.stream-closing"), 1001));
+    stopping.await.unwrap();
+}
