@@ -15,8 +15,13 @@ use crate::report::{Report, print, quantile};
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
     print("\ninstantiation\n");
     let folder = folder();
-    let config =
-        Config { cache: folder.path().join("cache"), max_instances: 1000, threads: 1, compiler: None };
+    let config = Config {
+        cache: folder.path().join("cache"),
+        max_instances: 1000,
+        threads: 1,
+        compiler: None,
+        async_world: false,
+    };
     let engine = Arc::new(Engine::new(&config).expect("an engine"));
     let wasm = guest("tests/guests", "probe");
     let version = Version::of(&wasm);

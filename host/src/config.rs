@@ -71,6 +71,8 @@ pub struct Config {
     pub compiler: Option<PathBuf>,
     /// Names besides `localhost` by which this machine may be called.
     pub allowed_hosts: Vec<String>,
+    /// Whether async tasks are taken, whose contract may still change.
+    pub experimental_async: bool,
 }
 
 impl Config {
@@ -108,6 +110,7 @@ impl Config {
             cors_origins: Vec::new(),
             compiler: None,
             allowed_hosts: Vec::new(),
+            experimental_async: false,
         }
     }
 }
@@ -218,6 +221,16 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub allowed_hosts: Option<Vec<String>>,
+    /// Take tasks with an async `process` too, whose contract (wit/async) may change in any release
+    /// [default: false]
+    #[arg(
+        long,
+        env = "STREAMTASK_EXPERIMENTAL_ASYNC",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub experimental_async: Option<bool>,
     /// How the host logs [default: text]
     #[arg(long, env = "STREAMTASK_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -321,6 +334,7 @@ impl Settings {
             heartbeat: self.heartbeat.or(other.heartbeat),
             cors_origins: self.cors_origins.or(other.cors_origins),
             allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            experimental_async: self.experimental_async.or(other.experimental_async),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
         }
@@ -382,6 +396,7 @@ impl Settings {
             heartbeat: bounded("heartbeat", self.heartbeat, default.heartbeat)?,
             cors_origins: self.cors_origins.clone().unwrap_or_default(),
             allowed_hosts: self.allowed_hosts.clone().unwrap_or_default(),
+            experimental_async: self.experimental_async.unwrap_or(default.experimental_async),
             limits,
             retention: Retention {
                 max_age: self.retention_age.and_then(|time| time.0),
@@ -422,6 +437,8 @@ mod tests {
             (3, 64 << 20, None)
         );
         assert_eq!(config.heartbeat, Duration::from_secs(15));
+        let switches = |text: &str| self::file(text).unwrap().config().unwrap().experimental_async;
+        assert!(switches("experimental-async = true\n") && !switches(""));
     }
 
     #[test]

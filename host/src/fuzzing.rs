@@ -22,7 +22,8 @@ const LAST_MILLIS: i64 = 253_402_300_799_999;
 /// A task's file. What it says of itself is asked for, as for any task.
 pub fn components(wasm: &[u8]) {
     static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-        let config = Config { cache: PathBuf::from(NO_FOLDER), max_instances: 1, threads: 1, compiler: None };
+        let cache = PathBuf::from(NO_FOLDER);
+        let config = Config { cache, max_instances: 1, threads: 1, compiler: None, async_world: true };
         Engine::new(&config).expect("this system can execute guests")
     });
     if let Err(error) = ENGINE.load(wasm, Version::of(wasm)) {

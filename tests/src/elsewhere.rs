@@ -1,6 +1,7 @@
 //! Another server, for guests that send requests: on the loopback interface, and
 //! badly behaved on demand.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,8 @@ struct Seen {
     closed: watch::Sender<usize>,
     /// Requests to `/gather/N` so far.
     gathered: watch::Sender<usize>,
+    /// Names of answers whose second half may go.
+    released: watch::Sender<BTreeSet<String>>,
 }
 
 impl Elsewhere {
@@ -34,6 +37,7 @@ impl Elsewhere {
     /// - `/endless`: without one, and without an end
     /// - `/silence`, `/stall`: nothing at all; nothing after the first byte of the body
     /// - `/gather/N`: answers N requests when all of them are there, and the next N again
+    /// - `/halves/NAME`: `one`, and `other` when the test [releases](Self::release) it
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -42,6 +46,7 @@ impl Elsewhere {
             connections: AtomicUsize::new(0),
             closed: watch::Sender::new(0),
             gathered: watch::Sender::new(0),
+            released: watch::Sender::default(),
         });
         let serving = Arc::clone(&seen);
         tokio::spawn(async move {
@@ -61,6 +66,13 @@ impl Elsewhere {
     /// `http://127.0.0.1:PORT` and the path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Lets the second half of the answer to `/halves/NAME` go.
+    pub fn release(&self, name: &str) {
+        self.seen.released.send_modify(|released| {
+            released.insert(name.to_owned());
+        });
     }
 
     /// Methods and paths, in the order in which they came.
@@ -156,6 +168,12 @@ async fn answer(
             loop {
                 stream.write_all(chunk.as_bytes()).await?;
             }
+        }
+        "halves" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\none").await?;
+            stream.flush().await?;
+            let _ = seen.released.subscribe().wait_for(|released| released.contains(rest)).await;
+            "other".to_owned()
         }
         "stall" => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx".to_owned(),
         // Until the client goes away.

@@ -52,6 +52,11 @@ pub fn reach() -> Vec<u8> {
     read(&built("tests/guests", "reach"))
 }
 
+/// The guest of the async world.
+pub fn awaits() -> Vec<u8> {
+    read(&built("tests/guests", "awaits"))
+}
+
 /// The ordinary program.
 pub fn program() -> Vec<u8> {
     read(&built("tests/guests", "program"))

@@ -9,6 +9,9 @@ use crate::{examples, root};
 /// Where the host listens unless it is told otherwise.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
+/// Has the host take tasks with an async `process` too.
+const EXPERIMENT: &str = "STREAMTASK_EXPERIMENTAL_ASYNC";
+
 pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
     // An example that can't be built is named and left out; the others are worth showing.
     let outcome = examples::build(&root().join("tasks/demo"))?;
@@ -29,6 +32,10 @@ pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
     let mut host_process = cargo(root());
     host_process.args(["run", "--quiet"]).args(host);
     host_process.args(["--", "serve", "--tasks", "tasks", "--data", "data"]).args(serve);
+    // All examples are shown, also the one for the experiment; a flag says otherwise.
+    if env::var_os(EXPERIMENT).is_none() {
+        host_process.env(EXPERIMENT, "true");
+    }
     become_it(host_process)
 }
 

@@ -34,6 +34,7 @@ pub fn check(path: &Path, cache: &Path) -> Result<Checked, String> {
             let outline = outline(&wasm, cache).map_err(|reason| format!("{name}: {reason}"))?;
             let is = match outline.kind {
                 Kind::Task => "a task",
+                Kind::AsyncTask => "an async task (experimental)",
                 Kind::Command => "an ordinary program",
                 Kind::Module => "an ordinary program for WASI preview 1",
             };
@@ -52,6 +53,7 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
         max_instances: 1,
         threads: 1,
         compiler: std::env::current_exe().ok(),
+        async_world: true,
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
     let program = engine.load(wasm, Version::of(wasm)).map_err(|error| error.to_string())?;
@@ -64,6 +66,7 @@ fn details(outline: &Outline) -> Vec<String> {
     let imports = |prefix: &str| outline.imports.iter().any(|name| name.starts_with(prefix));
     for (prefix, need) in [
         ("wasi:http/outgoing-handler@", "[[grants.http]], to send requests"),
+        ("wasi:http/client@", "[[grants.http]], to send requests"),
         ("wasi:filesystem/preopens@", "[[grants.folders]] or output-files, to see files"),
         ("wasi:sockets/tcp-create-socket@", "nothing for sockets: they can't be granted"),
     ] {

@@ -170,6 +170,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
+        async_world: config.experimental_async,
     })?);
     let grants = GrantPolicy {
         kinds: config.grants.clone(),

@@ -86,6 +86,9 @@ enum Command {
         /// For a host that has few addresses
         #[arg(long)]
         scarce: bool,
+        /// For the async world
+        #[arg(long = "async")]
+        async_world: bool,
     },
     /// Remove ended runs and their events, by age or number, and give their space back
     #[command(after_help = "Example: streamtask prune --older-than 7d --dry-run")]
@@ -115,9 +118,10 @@ impl Server {
 /// Runs the command that the process was called with; returns how it went.
 pub fn run() -> Exit {
     let cli = Cli::parse();
-    if let Command::Compile { scarce } = cli.command {
+    if let Command::Compile { scarce, async_world } = cli.command {
         // Before there are any threads: it takes from itself what they would need.
-        let compiled = crate::app::compile_process(scarce, std::io::stdin().lock(), std::io::stdout().lock());
+        let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+        let compiled = crate::app::compile_process(async_world, scarce, input, output);
         return compiled.map_or_else(|error| Exit::Start(error.to_string()), |()| Exit::Ok);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("host").build() {

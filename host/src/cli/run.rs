@@ -87,6 +87,8 @@ impl Run {
             max_queued: u64::from(MAX_RUNNING),
             // By then the run has ended, and children that it let go have nobody to wait for.
             drain_grace: Duration::ZERO,
+            // Whoever runs a file knows what it is.
+            experimental_async: true,
             ..config
         })
     }

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_s
 use wasmtime::Engine;
 
 use super::code::Form;
-use super::pool::{self, Addresses};
+use super::pool::{self, Addresses, World};
 use super::{SetupError, core_module};
 
 /// The command of the `streamtask` program that compiles.
@@ -38,8 +38,8 @@ const REASON: u8 = 1;
 pub(super) enum Compiler {
     /// In this process.
     Here,
-    /// In one of its own, for an engine with so many addresses.
-    Process(PathBuf, Addresses),
+    /// In one of its own, for an engine of that world with so many addresses.
+    Process(PathBuf, World, Addresses),
 }
 
 impl Compiler {
@@ -47,17 +47,18 @@ impl Compiler {
     pub(super) fn compile(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
         match self {
             Self::Here => compiled(engine, wasm),
-            Self::Process(program, addresses) => {
-                in_process(program, *addresses, wasm).map_err(wasmtime::Error::msg)
+            Self::Process(program, world, addresses) => {
+                in_process(program, *world, *addresses, wasm).map_err(wasmtime::Error::msg)
             }
         }
     }
 }
 
-fn in_process(program: &Path, addresses: Addresses, wasm: &[u8]) -> Result<Vec<u8>, String> {
+fn in_process(program: &Path, world: World, addresses: Addresses, wasm: &[u8]) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| format!("can't start the compiler: {error}");
     let mut command = Command::new(program);
-    command.arg(COMMAND).args((addresses == Addresses::Scarce).then_some("--scarce")).env_clear();
+    command.arg(COMMAND).args((addresses == Addresses::Scarce).then_some("--scarce"));
+    command.args((world == World::Async).then_some("--async")).env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = command.spawn().map_err(failed)?;
     let (mut input, output) = (process.stdin.take(), process.stdout.take());
@@ -97,12 +98,18 @@ fn why_it_died(status: ExitStatus) -> String {
 
 /// What a process of a `Compiler` does: compiles what it reads from `input`. The
 /// outer error is that it could not even answer.
-pub fn compile_process(scarce: bool, mut input: impl Read, mut output: impl io::Write) -> io::Result<()> {
+pub fn compile_process(
+    async_world: bool,
+    scarce: bool,
+    mut input: impl Read,
+    mut output: impl io::Write,
+) -> io::Result<()> {
     bound()?;
+    let world = if async_world { World::Async } else { World::Sync };
     let addresses = if scarce { Addresses::Scarce } else { Addresses::Plenty };
     let mut wasm = Vec::new();
     input.read_to_end(&mut wasm)?;
-    let engine = pool::compiling_engine(addresses).map_err(|SetupError(reason)| reason);
+    let engine = pool::compiling_engine(world, addresses).map_err(|SetupError(reason)| reason);
     match engine.and_then(|engine| checked_code(&engine, &wasm).map_err(|error| format!("{error:#}"))) {
         Ok(code) => {
             output.write_all(&[CODE])?;

@@ -6,7 +6,9 @@ use wasmtime::{Engine, Module, Store};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
+use super::async_world;
 use super::bindings::TaskPre;
+use super::bindings::async_world::AsyncTaskPre;
 use super::bindings::streamtask::task::types::Failure;
 use super::guest::Guest;
 use crate::model::Json;
@@ -16,6 +18,8 @@ use crate::model::Json;
 pub enum Kind {
     /// A component of our world.
     Task,
+    /// One of the async world, an experiment.
+    AsyncTask,
     /// An ordinary program: a component with `wasi:cli/run`.
     Command,
     /// An ordinary program: a core module for WASI preview 1.
@@ -26,8 +30,8 @@ impl Kind {
     /// None if it is neither.
     pub(super) fn of(component: &Component, engine: &Engine) -> Option<Self> {
         let process = component.get_export(None, "process").map(|(item, _)| item);
-        if matches!(process, Some(ComponentItem::ComponentFunc(_))) {
-            return Some(Self::Task);
+        if let Some(ComponentItem::ComponentFunc(process)) = process {
+            return Some(if process.async_() { Self::AsyncTask } else { Self::Task });
         }
         let ty = component.component_type();
         let is_command = ty.exports(engine).any(|(name, _)| name.starts_with("wasi:cli/run@0.2."));
@@ -39,6 +43,7 @@ impl Kind {
 #[derive(Clone)]
 pub(super) enum Entry {
     Task(TaskPre<Guest>),
+    AsyncTask(AsyncTaskPre<Guest>),
     Command(CommandPre<Guest>),
     /// Not as a component: the adapter that makes one of it takes its memory from that of the
     /// program, and Go's runtime believes that nobody else makes that larger.
@@ -58,6 +63,7 @@ impl Entry {
     pub(super) fn of_component(pre: InstancePre<Guest>, kind: Kind) -> wasmtime::Result<Self> {
         match kind {
             Kind::Task => TaskPre::new(pre).map(Self::Task),
+            Kind::AsyncTask => AsyncTaskPre::new(pre).map(Self::AsyncTask),
             Kind::Command | Kind::Module => CommandPre::new(pre).map(Self::Command),
         }
     }
@@ -66,6 +72,7 @@ impl Entry {
     pub(super) fn instance_pre(&self) -> Option<&InstancePre<Guest>> {
         match self {
             Self::Task(pre) => Some(pre.instance_pre()),
+            Self::AsyncTask(pre) => Some(pre.instance_pre()),
             Self::Command(pre) => Some(pre.instance_pre()),
             Self::Module(_) => None,
         }
@@ -74,6 +81,7 @@ impl Entry {
     pub(super) const fn kind(&self) -> Kind {
         match self {
             Self::Task(_) => Kind::Task,
+            Self::AsyncTask(_) => Kind::AsyncTask,
             Self::Command(_) => Kind::Command,
             Self::Module(_) => Kind::Module,
         }
@@ -82,6 +90,7 @@ impl Entry {
     pub(super) fn engine(&self) -> &Engine {
         match self {
             Self::Task(pre) => pre.engine(),
+            Self::AsyncTask(pre) => pre.engine(),
             Self::Command(pre) => pre.engine(),
             Self::Module(pre) => pre.module().engine(),
         }
@@ -109,6 +118,9 @@ impl Entry {
             Self::Task(pre) => {
                 let task = pre.instantiate_async(&mut *store).await?;
                 task.call_process(store, input.as_str()).await.map(Called::Returned)
+            }
+            Self::AsyncTask(pre) => {
+                async_world::call(pre, store, input.as_str().to_owned()).await.map(Called::Returned)
             }
             Self::Command(pre) => {
                 let command = pre.instantiate_async(&mut *store).await?;

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
-use super::Engine;
 use super::code::Code;
 use super::core_module::is_core_module;
 use super::entry::{Entry, Kind};
@@ -17,6 +16,7 @@ use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
 use super::run::{self, Limits, Vacancies};
 use super::turns::Turns;
+use super::{Engine, World, async_world};
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Time for `describe`, which returns a constant. It includes starting an
@@ -63,6 +63,18 @@ pub enum LoadError {
         /// What there is.
         ours: &'static str,
     },
+    /// It is for the async world, and the host was not started with it.
+    #[error(
+        "this component has async functions, which are an experiment; \
+         start the host with --experimental-async"
+    )]
+    Experimental,
+    /// It has async functions, and yet another `process` than the async world.
+    #[error(
+        "this component has async functions, but its `process` is not async; \
+         make it an `async func`, or build the component without them"
+    )]
+    SyncProcess,
     /// It imports what the host does not have.
     #[error("this component needs something that the host does not provide: {0}")]
     MissingImport(String),
@@ -119,14 +131,20 @@ impl Engine {
     /// executes `describe`, so it must not be called on an async thread.
     pub fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
         check_header(wasm)?;
-        let code = self.code.of(&self.wasmtime, wasm, &version).map_err(|error| {
+        let is_async = async_world::is_for(wasm);
+        let world =
+            if is_async { self.async_world.as_ref().ok_or(LoadError::Experimental)? } else { &self.world };
+        let code = world.code.of(&world.wasmtime, wasm, &version).map_err(|error| {
             let reason = format!("{error:#}");
             if is_core_module(wasm) { LoadError::CoreModule(reason) } else { LoadError::Invalid(reason) }
         })?;
         let (entry, described) = match code {
-            Code::Component(component) => self.link_component(&component)?,
+            Code::Component(component) => world.link(&component)?,
             Code::Module(module) => (self.link_module(&module)?, false),
         };
+        if is_async && entry.kind() != Kind::AsyncTask {
+            return Err(LoadError::SyncProcess);
+        }
         let mut program = Program {
             entry,
             vacancies: Arc::clone(&self.vacancies),
@@ -139,21 +157,6 @@ impl Engine {
             program.metadata = Arc::new(self.describe(&program)?);
         }
         Ok(program)
-    }
-
-    /// Says also whether it describes itself.
-    fn link_component(&self, component: &Component) -> Result<(Entry, bool), LoadError> {
-        if let Some(found) = self.other_contract(component) {
-            return Err(LoadError::OtherContract { found, ours: CONTRACT });
-        }
-        let Some(kind) = Kind::of(component, &self.wasmtime) else {
-            return Err(LoadError::NoProcess(self.what_it_is_instead(component)));
-        };
-        let pre = self.linker.instantiate_pre(component);
-        let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
-        let entry = Entry::of_component(pre, kind);
-        let entry = entry.map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
-        Ok((entry, kind == Kind::Task && component.get_export(None, "describe").is_some()))
     }
 
     fn link_module(&self, module: &Module) -> Result<Entry, LoadError> {
@@ -183,6 +186,24 @@ impl Engine {
             .map_err(|error| LoadError::Describe(error.message))?;
         serde_json::from_str(&text)
             .map_err(|error| LoadError::Describe(format!("it returned no such JSON: {error}")))
+    }
+}
+
+impl World {
+    /// Says also whether it describes itself.
+    fn link(&self, component: &Component) -> Result<(Entry, bool), LoadError> {
+        if let Some(found) = self.other_contract(component) {
+            return Err(LoadError::OtherContract { found, ours: CONTRACT });
+        }
+        let Some(kind) = Kind::of(component, &self.wasmtime) else {
+            return Err(LoadError::NoProcess(self.what_it_is_instead(component)));
+        };
+        let pre = self.linker.instantiate_pre(component);
+        let pre = pre.map_err(|error| LoadError::MissingImport(format!("{error:#}")))?;
+        let entry = Entry::of_component(pre, kind);
+        let entry = entry.map_err(|error| LoadError::NoProcess(format!(": {error:#}")))?;
+        let is_task = matches!(kind, Kind::Task | Kind::AsyncTask);
+        Ok((entry, is_task && component.get_export(None, "describe").is_some()))
     }
 
     /// The contract that a component names, if it is not ours.

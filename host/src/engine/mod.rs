@@ -10,6 +10,7 @@
 //! The only room that names wasmtime. Knows nothing of storage, of how clients are served, or of
 //! what a run is beyond one call of `process`.
 
+mod async_world;
 mod backlog;
 mod bindings;
 mod calls;
@@ -47,6 +48,7 @@ use self::code::CodeCache;
 use self::compile::Compiler;
 use self::guest::Guest;
 use self::outgoing::Network;
+use self::pool::Addresses;
 use self::run::Vacancies;
 use self::ticker::Ticker;
 use self::turns::{SPARE_THREADS, Turns};
@@ -77,6 +79,8 @@ pub struct Config {
     pub threads: usize,
     /// The `streamtask` program, to compile in a process of its own; none: in this one.
     pub compiler: Option<PathBuf>,
+    /// Whether it takes async tasks too, which are an experiment.
+    pub async_world: bool,
 }
 
 /// Why an engine could not be set up.
@@ -86,11 +90,11 @@ pub struct SetupError(String);
 
 /// Compiles and executes guests.
 pub struct Engine {
-    wasmtime: wasmtime::Engine,
-    linker: Linker<Guest>,
+    world: World,
+    /// For async tasks, if they are taken.
+    async_world: Option<World>,
     /// For core modules.
     module_linker: wasmtime::Linker<Guest>,
-    code: CodeCache,
     allocation: Allocation,
     vacancies: Arc<Vacancies>,
     turns: Turns,
@@ -100,20 +104,49 @@ pub struct Engine {
     guests: Option<Runtime>,
 }
 
+/// What compiles files of one kind, and what they are linked with.
+struct World {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Guest>,
+    code: CodeCache,
+}
+
+impl World {
+    fn new(
+        wasmtime: wasmtime::Engine,
+        which: pool::World,
+        addresses: Addresses,
+        config: &Config,
+    ) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(&wasmtime);
+        match which {
+            pool::World::Sync => imports::link(&mut linker)?,
+            pool::World::Async => async_world::link(&mut linker)?,
+        }
+        let compiler = match config.compiler.clone() {
+            Some(program) => Compiler::Process(program, which, addresses),
+            None => Compiler::Here,
+        };
+        let code = CodeCache::new(config.cache.clone(), &wasmtime, compiler);
+        Ok(Self { wasmtime, linker, code })
+    }
+}
+
 impl Engine {
     /// Sets up memory for guests and the threads that execute them.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
         let (wasmtime, allocation) = pool::engine(config.max_instances)?;
         let setup = |error: wasmtime::Error| SetupError(format!("{error:#}"));
-        let mut linker = Linker::new(&wasmtime);
-        imports::link(&mut linker).map_err(setup)?;
+        let addresses = allocation.addresses();
         let mut module_linker = wasmtime::Linker::new(&wasmtime);
         imports::link_preview_1(&mut module_linker).map_err(setup)?;
-        let compiler = match config.compiler.clone() {
-            Some(program) => Compiler::Process(program, allocation.addresses()),
-            None => Compiler::Here,
+        let world = World::new(wasmtime, pool::World::Sync, addresses, config).map_err(setup)?;
+        let async_world = if config.async_world {
+            let wasmtime = pool::async_engine(addresses)?;
+            Some(World::new(wasmtime, pool::World::Async, addresses, config).map_err(setup)?)
+        } else {
+            None
         };
-        let code = CodeCache::new(config.cache.clone(), &wasmtime, compiler);
         let threads = config.threads.max(1);
         let guests = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads + SPARE_THREADS)
@@ -122,12 +155,12 @@ impl Engine {
             .enable_time()
             .build()
             .map_err(|error| SetupError(format!("can't start threads for guests: {error}")))?;
-        let ticker = Ticker::start(wasmtime.weak());
+        let engines = [Some(&world), async_world.as_ref()].into_iter().flatten();
+        let ticker = Ticker::start(engines.map(|world| world.wasmtime.weak()).collect());
         Ok(Self {
-            wasmtime,
-            linker,
+            world,
+            async_world,
             module_linker,
-            code,
             allocation,
             vacancies: Arc::default(),
             turns: Turns::new(threads),

@@ -86,18 +86,38 @@ pub(super) enum Addresses {
     Scarce,
 }
 
+/// Which tasks an engine is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum World {
+    /// Those of the contract, and ordinary programs.
+    Sync,
+    /// Those of the experiment, whose calls can be under way beside one another.
+    Async,
+}
+
 /// An engine that executes nothing. What it compiles is the same as that of one that
-/// [`engine`] returns, and what it loads has room there.
-pub(super) fn compiling_engine(addresses: Addresses) -> Result<Engine, SetupError> {
-    let engine = match addresses {
-        Addresses::Plenty => {
-            let mut config = config();
-            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1)));
-            Engine::new(&config)
-        }
-        Addresses::Scarce => Engine::new(&frugal()),
+/// [`engine`] or [`async_engine`] returns, and what it loads has room there.
+pub(super) fn compiling_engine(world: World, addresses: Addresses) -> Result<Engine, SetupError> {
+    let mut config = match addresses {
+        Addresses::Plenty => config(),
+        Addresses::Scarce => frugal(),
     };
-    engine.map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))
+    match (world, addresses) {
+        (World::Sync, Addresses::Plenty) => {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1)));
+        }
+        (World::Sync, Addresses::Scarce) => {}
+        (World::Async, _) => {
+            config.concurrency_support(true).wasm_component_model_async(true);
+        }
+    }
+    Engine::new(&config).map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))
+}
+
+/// An engine for async tasks, which get memory one by one: a pool would take address space
+/// for an experiment, and cut what the others have.
+pub(super) fn async_engine(addresses: Addresses) -> Result<Engine, SetupError> {
+    compiling_engine(World::Async, addresses)
 }
 
 /// An engine for `wanted` guests at once, or as many as this system allows.
@@ -115,7 +135,7 @@ pub(super) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
         }
         slots /= 2;
     }
-    Ok((compiling_engine(Addresses::Scarce)?, Allocation::OnDemand { limit: wanted, reason }))
+    Ok((compiling_engine(World::Sync, Addresses::Scarce)?, Allocation::OnDemand { limit: wanted, reason }))
 }
 
 fn config() -> Config {
@@ -187,6 +207,11 @@ mod tests {
             engine.precompile_compatibility_hash().hash(&mut hasher);
             hasher.finish()
         };
-        assert_eq!(hash(&pooled), hash(&compiling_engine(allocation.addresses()).unwrap()));
+        let addresses = allocation.addresses();
+        assert_eq!(hash(&pooled), hash(&compiling_engine(World::Sync, addresses).unwrap()));
+        // The code cache tells them apart by this alone.
+        let concurrent = async_engine(addresses).unwrap();
+        assert_ne!(hash(&pooled), hash(&concurrent));
+        assert_eq!(hash(&concurrent), hash(&compiling_engine(World::Async, addresses).unwrap()));
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
+use super::async_world::{self, TooMuchUnderWay};
 use super::bindings::streamtask::task::types::Failure;
 use super::entry::{Called, Entry, Kind};
 use super::gate::Gate;
@@ -91,7 +92,8 @@ impl Attempt {
         let access = Access { grants: self.grants, files: self.files, network: Arc::clone(network) };
         let is_module = entry.kind() == Kind::Module;
         let invocation = Invocation { input: &self.input, arguments: &self.arguments, is_module };
-        let invocation = (entry.kind() != Kind::Task).then_some(invocation);
+        let is_program = matches!(entry.kind(), Kind::Command | Kind::Module);
+        let invocation = is_program.then_some(invocation);
         let (called, guest) = loop {
             let host = Arc::clone(&self.host);
             let gate = Arc::clone(&self.gate);
@@ -211,6 +213,7 @@ fn store(entry: &Entry, guest: Guest) -> Store<Guest> {
     store.set_epoch_deadline(1);
     // Goes to the back of the queue, behind timers and other guests; a plain yield would come back first.
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    async_world::arm(&mut store);
     store
 }
 
@@ -338,6 +341,8 @@ impl Stop {
             (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory"))
         } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             (ErrorKind::Trap, format!("the guest ended itself with exit code {}", exit.0))
+        } else if let Some(too_much) = error.downcast_ref::<TooMuchUnderWay>() {
+            (ErrorKind::Trap, too_much.to_string())
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             (ErrorKind::Trap, trap.to_string())
         } else {

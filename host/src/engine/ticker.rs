@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(3);
 /// idle host wakes nobody.
 const IDLE_TICKS: u32 = 16;
 
-/// The clock; runs until the engine it belongs to is gone.
+/// The clock; runs until the engines it belongs to are gone.
 pub(super) struct Ticker {
     /// Guests that are on a thread right now.
     executing: AtomicUsize,
@@ -32,7 +32,7 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// Starts the clock's thread.
-    pub(super) fn start(engine: EngineWeak) -> Arc<Self> {
+    pub(super) fn start(engines: Vec<EngineWeak>) -> Arc<Self> {
         let ticker = Arc::new(Self {
             executing: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
@@ -43,11 +43,14 @@ impl Ticker {
             .name("guest-ticker".to_owned())
             .spawn(move || {
                 let mut idle = 0;
-                while let (Some(ticker), Some(engine)) = (weak.upgrade(), engine.upgrade()) {
-                    engine.increment_epoch();
+                while let Some(ticker) = weak.upgrade() {
+                    let alive = engines.iter().filter_map(EngineWeak::upgrade);
+                    if alive.map(|engine| engine.increment_epoch()).count() == 0 {
+                        break;
+                    }
                     idle = if ticker.executing.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
                     if idle < IDLE_TICKS {
-                        drop((ticker, engine));
+                        drop(ticker);
                         thread::sleep(TICK);
                     } else {
                         ticker.wait_for_work();
@@ -64,7 +67,7 @@ impl Ticker {
         // First say so, then look again: who starts in between sees it and wakes us.
         self.stopped.store(true, Ordering::SeqCst);
         if self.executing.load(Ordering::SeqCst) == 0 {
-            // Bounded, to notice when the engine is gone.
+            // Bounded, to notice when the engines are gone.
             thread::park_timeout(Duration::from_secs(1));
         }
         self.stopped.store(false, Ordering::SeqCst);

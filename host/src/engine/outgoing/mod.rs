@@ -1,5 +1,5 @@
-//! Requests that guests send (`wasi:http/outgoing-handler`), as far as they are
-//! granted.
+//! Requests that guests send (`wasi:http/outgoing-handler`, and `client` of 0.3), as far
+//! as they are granted.
 //!
 //! Redirects are not followed: the guest sees them, and what it asks for next is
 //! checked like any other request.
@@ -111,6 +111,10 @@ impl WasiHttpHooks for Outgoing {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_PIECE_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         BODY_PIECE_BYTES
     }
 

@@ -1,0 +1,164 @@
+//! The async world, an experiment: tasks whose `process` is an `async func`.
+//!
+//! They have a wasmtime of their own, because concurrency costs every store that could
+//! use it. What is outside of a guest (deadline, pause, turns) does not know the
+//! difference.
+
+use wasmparser::{Chunk, ComponentExport, ComponentType, Encoding, Parser, Payload};
+use wasmtime::component::{Linker, ResourceTableError};
+use wasmtime::{Error, Store};
+use wasmtime_wasi::p3;
+
+use super::bindings::async_world::AsyncTaskPre;
+use super::bindings::streamtask::task::types::Failure;
+use super::guest::Guest;
+use super::imports;
+
+/// Calls, streams and futures of one guest that may be under way at once. Each holds some
+/// hundred bytes of the host's memory, which no limit of the guest's own counts; and each
+/// request its headers.
+const MAX_UNDER_WAY: usize = 2_000;
+
+/// Adds everything that an async task may import. Of WASI 0.3 neither sockets, which
+/// nobody may have, nor files, of which only those of 0.2 are bounded (`filesystem`).
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    imports::link(linker)?;
+    p3::cli::add_to_linker(linker)?;
+    p3::clocks::add_to_linker(linker)?;
+    p3::random::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)
+}
+
+/// The guest has begun too much.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest has more than {MAX_UNDER_WAY} calls, streams and futures under way")]
+pub(super) struct TooMuchUnderWay;
+
+/// Bounds what a guest can have under way. Does nothing for a guest of the other world.
+pub(super) fn arm(store: &mut Store<Guest>) {
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(MAX_UNDER_WAY);
+    }
+}
+
+/// Calls `process`. Over as soon as there is a result: what else the guest has begun goes
+/// with its store.
+pub(super) async fn call(
+    pre: &AsyncTaskPre<Guest>,
+    store: &mut Store<Guest>,
+    input: String,
+) -> wasmtime::Result<Result<String, Failure>> {
+    let task = pre.instantiate_async(&mut *store).await?;
+    let called = store.run_concurrent(async |store| task.call_process(store, input).await).await;
+    called.flatten().map_err(|error| explain(error, store))
+}
+
+/// wasmtime's own error speaks of a table that a guest knows nothing of.
+fn explain(error: Error, store: &mut Store<Guest>) -> Error {
+    let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        && store.concurrent_resource_table().is_some_and(|table| table.iter_mut().count() >= MAX_UNDER_WAY);
+    if is_full { error.context(TooMuchUnderWay) } else { error }
+}
+
+/// Whether a file is for the async world: a component that exports `process` and has an
+/// async function of its own. Looks at what lies at the top alone, so it takes no time;
+/// what the file really is, the compiler finds out.
+pub(super) fn is_for(wasm: &[u8]) -> bool {
+    let mut parser = Parser::new(0);
+    let mut rest = wasm;
+    let (mut has_async, mut has_process) = (false, false);
+    loop {
+        // What is damaged is refused by who compiles it, with the reason.
+        let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) else { return false };
+        let within = match payload {
+            Payload::ComponentTypeSection(section) => {
+                has_async |= section.into_iter().any(|ty| ty.is_ok_and(|ty| is_async(&ty)));
+                0
+            }
+            Payload::ComponentExportSection(section) => {
+                let names = |export: ComponentExport<'_>| export.name.name == "process";
+                has_process |= section.into_iter().any(|export| export.is_ok_and(names));
+                0
+            }
+            Payload::ModuleSection { unchecked_range, .. }
+            | Payload::ComponentSection { unchecked_range, .. } => {
+                unchecked_range.end - unchecked_range.start
+            }
+            Payload::Version { encoding: Encoding::Module, .. } => return false,
+            Payload::End(_) => return has_async && has_process,
+            _ => 0,
+        };
+        let Some(next) = usize::try_from(within).ok().and_then(|within| rest.get(consumed + within..)) else {
+            return false;
+        };
+        rest = next;
+    }
+}
+
+fn is_async(ty: &ComponentType<'_>) -> bool {
+    matches!(ty, ComponentType::Func(function) if function.async_)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::engine::{Config, Engine, Kind, LoadError};
+    use crate::model::Version;
+
+    fn component(items: &str) -> Vec<u8> {
+        wat::parse_str(format!("(component {items})")).unwrap()
+    }
+
+    const ASYNC: &str = "(type $async (func async))";
+    const PROCESS: &str = "(import \"f\" (func $f)) (export \"process\" (func $f))";
+
+    #[test]
+    fn a_file_is_for_the_async_world_if_it_exports_process_and_has_an_async_function() {
+        for (items, expected) in [
+            (format!("{ASYNC} {PROCESS}"), true),
+            (format!("(core module (func)) (component) {ASYNC} {PROCESS}"), true),
+            (PROCESS.to_owned(), false),
+            (ASYNC.to_owned(), false),
+            (format!("(component {ASYNC}) {PROCESS}"), false),
+            (format!("{ASYNC} (component {PROCESS})"), false),
+            (format!("(core module (func)) (component {ASYNC} (component {PROCESS}))"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_for(&component(&items)), expected, "{items}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_component_or_damaged_is_for_no_async_world() {
+        let whole = component(&format!("(core module (func)) {ASYNC} {PROCESS}"));
+        for at in 0..whole.len() {
+            // Whatever is said of them, nothing panics.
+            let _ = is_for(&whole[..at]);
+            for byte in [0, 0x7f, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = byte;
+                let _ = is_for(&damaged);
+            }
+        }
+        assert!(!is_for(b"\0asm\x0d\0\x01\0") && !is_for(b"\0asm\x01\0\0\0"));
+    }
+
+    #[test]
+    fn a_synchronous_task_stays_in_its_own_world() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().to_owned();
+        let config = Config { cache, max_instances: 1, threads: 1, compiler: None, async_world: true };
+        let engine = Engine::new(&config).unwrap();
+        let text = include_str!("../../../tests/guests/bare.wat");
+        let load = |text: &str| {
+            let wasm = wat::parse_str(text).unwrap();
+            engine.load(&wasm, Version::of(&wasm))
+        };
+        let program = load(text).unwrap();
+        assert_eq!(program.entry.kind(), Kind::Task);
+        assert!(wasmtime::Engine::same(program.entry.engine(), &engine.world.wasmtime));
+        let mixed = load(&text.replace(";; COMPONENT", ASYNC)).err().unwrap();
+        assert_eq!(mixed, LoadError::SyncProcess);
+    }
+}
