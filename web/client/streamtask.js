@@ -1298,7 +1298,8 @@ var Connection = class {
     const after = Number(element.getAttribute("data-stream-after") ?? "0");
     const ended = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     root.addEventListener("click", this.#onClick, { signal: ended });
-    const own = target instanceof Run ? target.host : host;
+    const whole = URL.canParse(String(target)) ? new URL(String(target)).origin : void 0;
+    const own = target instanceof Run ? target.host : host ?? whole;
     this.host = own instanceof Host ? own : new Host(
       /** @type {string | URL | undefined} */
       own
