@@ -44,7 +44,7 @@ function retryAfter(error) {
 // address.js
 var Address = class {
   /** @param {string | URL} [url] @param {HostOptions} [options] */
-  constructor(url = globalThis.location?.origin, options = {}) {
+  constructor(url = ownHost(), options = {}) {
     if (!url || url === "null") throw new TypeError("outside of a page the address of the host is needed");
     this.url = new URL(url, globalThis.location?.href);
     this.options = options;
@@ -79,6 +79,11 @@ var Address = class {
     return text2 ? JSON.parse(text2) : void 0;
   }
 };
+function ownHost() {
+  const script = URL.canParse(import.meta.url ?? "") ? new URL(import.meta.url) : void 0;
+  const isServed = script && /^https?:$/.test(script.protocol) && script.pathname === "/streamtask.js";
+  return isServed ? script.origin : globalThis.location?.origin;
+}
 
 // frames.js
 var MAX_LINE_CHARS = 64 << 20;
