@@ -186,7 +186,7 @@ export class Host {
 
 /** A run of a host. */
 export class Run {
-  private constructor();
+  constructor(host: Host, run: string | RunInfo);
   readonly host: Host;
   readonly id: string;
   /** Path of its stream, if it is known. */
@@ -214,7 +214,7 @@ export class Run {
 
 /** The host refused a request. */
 export class HostError extends Error {
-  private constructor();
+  constructor(status: number, problem: Record<string, any>, retryAfterMs?: number);
   readonly status: number;
   /** A word for programs, such as `unknown-run`; empty if the answer was not the host's. */
   readonly kind: string;
@@ -225,7 +225,7 @@ export class HostError extends Error {
 
 /** A run did not complete. */
 export class RunError extends Error {
-  private constructor();
+  constructor(run: RunInfo);
   readonly run: RunInfo;
   /** `failed` or `cancelled`. */
   readonly status: RunStatus;
@@ -233,4 +233,89 @@ export class RunError extends Error {
   readonly kind?: string;
   /** The task's own word for a failure. */
   readonly code?: string;
+}
+
+// ---- pages
+
+/** The data of a `view` event; docs/events.md has what each does. */
+export type ViewUpdate =
+  | { op: 'text'; target: string; text: string; mode?: 'append' | 'prepend' | 'replace' }
+  | { op: 'html'; target: string; html: string }
+  | { op: 'insert'; target: string; html: string; at?: 'append' | 'prepend' }
+  | { op: 'remove'; target: string; selector: string }
+  | { op: 'prune'; target: string; limit: number; edge?: 'top' | 'bottom' }
+  | { op: 'start'; target: string }
+  | { op: 'done'; target: string }
+  | { op: 'error'; target: string; message: string }
+  | { op: 'state'; state: any };
+
+export interface ViewOptions {
+  /** In place of the client's own: makes of a task's html what may go into the page. */
+  sanitize?: (html: string) => DocumentFragment;
+}
+
+export interface ConnectOptions extends Omit<FollowOptions, 'host'>, ViewOptions {
+  /** Only elements in it are written to. Default: the whole page. */
+  root?: Document | Element;
+  /** What to show. Default: what `data-stream-run` or `data-stream-url` of `root` says. */
+  run?: Run | { id: string; stream: string } | string;
+  /** The same, by the address of its stream. */
+  url?: string | URL;
+  host?: Host | string | URL;
+  /** Hears every event before it is shown. */
+  onEvent?: (event: StreamEvent | Notice) => void;
+}
+
+/** A page that shows a run. */
+export interface Connection {
+  readonly view: View;
+  /** The terminal event, once it is shown; undefined after `close`. Rejected if the host refuses for good. */
+  readonly done: Promise<StreamEvent | undefined>;
+  /** Ends the connection; the run goes on. */
+  close(): void;
+}
+
+/** Shows a run in the elements below `root`. A `root` that shows another one is disconnected from that. */
+export function connect(options?: ConnectOptions): Connection;
+/** Connects every element with `data-stream-run` or `data-stream-url` that is not connected. Done once by itself. */
+export function connectAll(page?: ParentNode): void;
+
+/** Writes updates into the elements below `root`, all that wait at once, in the browser's next frame. */
+export class View {
+  constructor(root?: Document | Element, options?: ViewOptions);
+  /** Takes an update. With `element`, it is for that and not for those which `target` names. */
+  apply(update: ViewUpdate, element?: Element): void;
+  /** How many updates wait. */
+  readonly pending: number;
+  /** Resolves when all that waits now is written. */
+  written(): Promise<void>;
+  /** Writes what waits at once. */
+  flush(): void;
+  /** Every target that is still being written is complete, or has failed with `message`. */
+  finish(message?: string): void;
+}
+
+/** What an allow-list leaves of html: nothing that runs, loads scripts or styles, or sends anything. */
+export function sanitize(html: string, page?: Document): DocumentFragment;
+
+export interface ProgressItem {
+  /** Empty for the run as a whole. */
+  id: string;
+  parent?: string;
+  weight?: number;
+  status: 'waiting' | 'running' | 'completed' | 'failed' | 'skipped';
+  done?: number;
+  total?: number;
+  percent?: number;
+  message?: string;
+}
+
+/** What the `progress` events of a run say together. */
+export class Progress {
+  /** By id, in the order in which they were first heard of. */
+  readonly items: Map<string, ProgressItem>;
+  /** Takes in the data of one event; the item that it speaks of, if it is about progress. */
+  update(data: unknown): ProgressItem | undefined;
+  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. */
+  fraction(id?: string): number | undefined;
 }

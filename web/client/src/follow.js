@@ -1,0 +1,54 @@
+// Following a run to its end.
+
+import { mayPass, retryAfter } from './errors.js';
+import { Line, POLL_MS } from './line.js';
+import { Log } from './log.js';
+import { backoff, pause } from './pauses.js';
+
+/** @import { FollowOptions, Notice, StreamEvent, Target } from '../streamtask.d.ts' */
+
+/** @param {Target} target @param {FollowOptions} [options] */
+export async function* follow(target, options) {
+  for await (const events of followBatches(target, options)) yield* events;
+}
+
+/** @param {Target} target @param {FollowOptions} [options] @returns {AsyncGenerator<(StreamEvent | Notice)[], void, undefined>} */
+export async function* followBatches(target, options = {}) {
+  const { signal, onState = () => {}, giveUpMs = Infinity } = options;
+  const line = new Line(target, options);
+  const log = new Log(options.after, line.isWhole);
+  let failures = 0;
+  let heard = Date.now();
+  for (;;) {
+    signal?.throwIfAborted();
+    const { isPolling } = line;
+    onState({ state: isPolling ? 'polling' : 'connecting', after: log.last });
+    let wait = options.pollMs ?? POLL_MS;
+    try {
+      for await (const frames of line.read(log.last)) {
+        heard = Date.now();
+        if (frames === 'open') {
+          if (!isPolling) onState({ state: 'open', after: log.last });
+          continue;
+        }
+        const events = log.take(frames);
+        if (events.length) {
+          failures = 0;
+          yield events;
+        }
+        if (log.fault) throw log.fault;
+        if (log.ended) break;
+      }
+      if (log.ended || line.ended) return onState({ state: 'ended', after: log.last });
+      if (!isPolling) throw new Error('the stream ended before its run');
+      failures = 0;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
+      wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
+      failures += 1;
+      onState({ state: 'waiting', after: log.last, error, retryInMs: wait });
+    }
+    await pause(wait, signal);
+  }
+}

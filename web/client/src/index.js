@@ -1,0 +1,14 @@
+// A client of a streamtask host, for browsers, Node.js 20, Deno and Bun.
+//
+// `npm run build` makes one module of it, ../streamtask.js. The shapes are in ../streamtask.d.ts.
+// From the bottom up: errors, pauses, frames, log; address; watchdog, line, follow, host; and for
+// pages sanitize, markdown, queue, scrolling, progress, view, page.
+
+export { HostError, RunError } from './errors.js';
+export { follow, followBatches } from './follow.js';
+export { Host, Run } from './host.js';
+export { isEnd } from './log.js';
+export { connect, connectAll } from './page.js';
+export { Progress } from './progress.js';
+export { sanitize } from './sanitize.js';
+export { View } from './view.js';

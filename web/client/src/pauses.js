@@ -1,0 +1,47 @@
+// Pauses, and what cuts them short.
+
+/** First pause after a failure unless the host says another; each further one is twice as long. */
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 30_000;
+
+/**
+ * A pause, at random up to half shorter, so that not all who lost a host come back at once.
+ * @param {number} failures @param {number} [firstMs] @param {number} [leastMs]
+ */
+export function backoff(failures, firstMs = RETRY_MS, leastMs = 0) {
+  const longest = Math.min(firstMs * 2 ** failures, MAX_RETRY_MS);
+  return Math.max(leastMs, longest * (1 - Math.random() / 2));
+}
+
+/** Waits; shorter if the page comes back to life meanwhile. @param {number} ms @param {AbortSignal} [signal] @returns {Promise<void>} */
+export function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const over = () => {
+      clearTimeout(timer);
+      forget();
+      signal?.removeEventListener('abort', over);
+      if (signal?.aborted) reject(signal.reason);
+      else resolve();
+    };
+    const timer = setTimeout(over, ms);
+    const forget = onWake(over);
+    signal?.addEventListener('abort', over);
+    if (signal?.aborted) over();
+  });
+}
+
+/** Calls back when a page may have slept or the network is another one; returns what ends that. @param {(isOnline: boolean) => void} callback */
+export function onWake(callback) {
+  const page = globalThis.document;
+  if (!page) return () => {};
+  const online = () => callback(true);
+  const awake = () => page.visibilityState === 'visible' && callback(false);
+  globalThis.addEventListener('online', online);
+  globalThis.addEventListener('pageshow', awake);
+  page.addEventListener('visibilitychange', awake);
+  return () => {
+    globalThis.removeEventListener('online', online);
+    globalThis.removeEventListener('pageshow', awake);
+    page.removeEventListener('visibilitychange', awake);
+  };
+}

@@ -1,0 +1,283 @@
+// Updates of a page: what tasks say with `view` events, written into the elements that they name.
+
+import { Markdown } from './markdown.js';
+import { Queue } from './queue.js';
+import { sanitize } from './sanitize.js';
+import { Scrolling } from './scrolling.js';
+
+/** @import { Entry, Update } from './queue.js' */
+/** @import { ViewOptions } from '../streamtask.d.ts' */
+
+/** A page in the background has no frames; without another clock, what waits would grow. */
+const NO_FRAME_MS = 1000;
+/** A longer text gets another node: to add to one copies it. */
+const TEXT_NODE_CHARS = 64 << 10;
+/** Lines that are kept of events shown as lines, unless the element says otherwise. */
+const MAX_LINES = 5000;
+/** What the target of `state` is, which has none. No name has this character. */
+const NO_TARGET = '\0';
+
+/** Writes updates into the elements below `root`, all that wait at once, before the browser draws its next frame. */
+export class View {
+  #queue = new Queue();
+  #frame = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {(() => void)[]} */
+  #waiting = [];
+  /** @type {WeakMap<Element, Markdown>} */
+  #markdown = new WeakMap();
+
+  /** @param {Document | Element} [root] @param {ViewOptions} [options] */
+  constructor(root = document, options = {}) {
+    this.root = root;
+    this.sanitize = options.sanitize ?? ((html) => sanitize(html));
+  }
+
+  /** How many updates wait. */
+  get pending() {
+    return this.#queue.size;
+  }
+
+  /** @param {Update} update @param {Element} [element] */
+  apply(update, element) {
+    if (update === null || typeof update !== 'object') return;
+    const target = element ?? (update.op === 'state' ? NO_TARGET : update.target);
+    if (typeof target !== 'string' && !(target instanceof Element)) return;
+    this.#queue.add(update, target);
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => this.flush(), NO_FRAME_MS);
+    this.#frame = requestAnimationFrame(() => this.flush());
+  }
+
+  /** Resolves when all that waits now is written. @returns {Promise<void>} */
+  written() {
+    return this.pending ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
+  }
+
+  /** Writes what waits at once. */
+  flush() {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const entries = this.#queue.take();
+    // Before anything is written: afterwards the end is somewhere else.
+    const scrolling = new Scrolling(entries.flatMap((entry) => this.#elements(entry.target)));
+    for (const entry of entries) {
+      try {
+        this.#write(entry);
+      } catch (error) {
+        // Such as a selector that is none. The others are none the worse for it.
+        console.warn(`streamtask: the update ${entry.op} of ${String(entry.update.target)} could not be done:`, error);
+      }
+    }
+    scrolling.restore();
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** Every target that is still being written is complete, or has failed with `message`. @param {string} [message] */
+  finish(message) {
+    this.flush();
+    for (const element of this.root.querySelectorAll('[data-stream-active]')) {
+      if (message === undefined) this.apply({ op: 'done', target: nameOf(element) }, element);
+      else this.apply({ op: 'error', target: nameOf(element), message }, element);
+    }
+    this.flush();
+  }
+
+  /** @param {string | Element} target @returns {Element[]} */
+  #elements(target) {
+    if (typeof target !== 'string') return [target];
+    if (target === NO_TARGET) return [];
+    const name = CSS.escape(target);
+    const selector = `[data-stream="${name}"], [dj-stream="${name}"]`;
+    const below = [...this.root.querySelectorAll(selector)];
+    return this.root instanceof Element && this.root.matches(selector) ? [this.root, ...below] : below;
+  }
+
+  /** @param {Entry} entry */
+  #write(entry) {
+    const { op, update } = entry;
+    if (op === 'state') return tell(this.root, 'state', { state: update.state });
+    for (const element of this.#elements(entry.target)) {
+      if (op === 'text') this.#text(element, entry);
+      else if (op === 'html') this.#html(element, String(update.html ?? ''));
+      else if (op === 'insert') this.#insert(element, entry);
+      else if (op === 'remove') remove(element, String(update.selector));
+      else if (op === 'prune') prune(element, update);
+      else if (op === 'start') start(element);
+      else if (op === 'done') done(element);
+      else if (op === 'error') fail(element, String(update.message ?? update.error ?? ''));
+      else if (op === 'line') lines(element, entry.pieces);
+      else if (op === 'progress') showProgress(element, update);
+      else console.warn(`streamtask: there is no update ${JSON.stringify(op)}`);
+    }
+  }
+
+  /** @param {Element} element @param {Entry} entry */
+  #text(element, { update, pieces }) {
+    const own = element.getAttribute('data-stream-mode') ?? element.getAttribute('dj-stream-mode');
+    const mode = update.mode ?? own ?? 'append';
+    const text = mode === 'replace' ? pieces.at(-1) : (mode === 'prepend' ? pieces.toReversed() : pieces).join('');
+    clearError(element);
+    if (element.getAttribute('data-stream-format') === 'markdown') this.#writeMarkdown(element, text, mode);
+    else writeText(element, text, mode);
+    activate(element);
+    tell(element, 'text', { text, mode });
+  }
+
+  /** @param {Element} element @param {string} text @param {string} mode */
+  #writeMarkdown(element, text, mode) {
+    const before = this.#markdown.get(element);
+    const markdown = mode === 'append' && before ? before : new Markdown(element);
+    this.#markdown.set(element, markdown);
+    if (mode !== 'append') element.replaceChildren();
+    markdown.append(mode === 'prepend' ? text + (before?.source ?? '') : text);
+  }
+
+  /** @param {Element} element @param {string} html */
+  #html(element, html) {
+    clearError(element);
+    this.#markdown.delete(element);
+    element.replaceChildren(this.sanitize(html));
+    tell(element, 'update', { op: 'replace' });
+  }
+
+  /** @param {Element} element @param {Entry} entry */
+  #insert(element, { update, pieces, prune: pruning }) {
+    const isPrepended = update.at === 'prepend';
+    // Each by itself: what one leaves open must not swallow the next.
+    const fragments = pieces.map((html) => this.sanitize(html));
+    clearError(element);
+    if (isPrepended) element.prepend(...fragments.reverse());
+    else element.append(...fragments);
+    if (pruning) prune(element, pruning);
+    tell(element, 'update', { op: isPrepended ? 'prepend' : 'append' });
+  }
+}
+
+/** @param {Element} element */
+function nameOf(element) {
+  return element.getAttribute('data-stream') ?? element.getAttribute('dj-stream') ?? '';
+}
+
+/** @param {Node} node @param {string} what @param {object} detail */
+function tell(node, what, detail) {
+  const stream = node instanceof Element ? nameOf(node) : '';
+  node.dispatchEvent(new CustomEvent(`stream:${what}`, { bubbles: true, detail: { stream, ...detail } }));
+}
+
+/** @param {Element} element @param {string} text @param {string} mode */
+function writeText(element, text, mode) {
+  if (mode === 'replace') {
+    element.textContent = text;
+  } else if (mode === 'prepend') {
+    element.prepend(text);
+  } else {
+    const last = element.lastChild;
+    if (last instanceof Text && last.length < TEXT_NODE_CHARS) last.appendData(text);
+    else element.append(text);
+  }
+}
+
+/** @param {Element} element @param {string} selector */
+function remove(element, selector) {
+  for (const found of element.querySelectorAll(selector)) {
+    tell(found, 'remove', { stream: nameOf(element) });
+    found.remove();
+  }
+}
+
+/** @param {Element} element @param {any} update */
+function prune(element, { limit, edge }) {
+  const tooMany = element.childElementCount - Math.max(0, Number(limit));
+  for (let count = 0; count < tooMany; count += 1) {
+    if (edge === 'bottom') element.lastElementChild?.remove();
+    else element.firstElementChild?.remove();
+  }
+}
+
+/** @param {Element} element */
+function loadingClasses(element) {
+  return (element.getAttribute('data-loading-class') ?? '').split(/\s+/).filter(Boolean);
+}
+
+/** @param {Element} element */
+function activate(element) {
+  if (element.hasAttribute('data-stream-active')) return;
+  element.setAttribute('data-stream-active', 'true');
+  // A screen reader then speaks the whole, and not each word as it comes.
+  element.setAttribute('aria-busy', 'true');
+  element.classList.add(...loadingClasses(element));
+}
+
+/** @param {Element} element */
+function deactivate(element) {
+  element.removeAttribute('data-stream-active');
+  element.removeAttribute('aria-busy');
+  element.classList.remove(...loadingClasses(element));
+}
+
+/** @param {Element} element */
+function start(element) {
+  clearError(element);
+  activate(element);
+  tell(element, 'start', {});
+}
+
+/** @param {Element} element */
+function done(element) {
+  deactivate(element);
+  tell(element, 'done', {});
+}
+
+/** @param {Element} element @param {string} message */
+function fail(element, message) {
+  deactivate(element);
+  clearError(element);
+  element.setAttribute('data-stream-error', 'true');
+  const note = document.createElement('div');
+  note.className = 'stream-error dj-stream-error';
+  note.setAttribute('role', 'alert');
+  note.textContent = message;
+  element.append(note);
+  tell(element, 'error', { error: message });
+}
+
+/** @param {Element} element */
+function clearError(element) {
+  if (!element.hasAttribute('data-stream-error')) return;
+  element.removeAttribute('data-stream-error');
+  for (const child of [...element.children]) if (child.matches('.stream-error[role=alert]')) child.remove();
+}
+
+/** @param {Element} element @param {{ text: string, level?: string, source?: string }[]} pieces */
+function lines(element, pieces) {
+  const limit = Number(element.getAttribute('data-stream-limit') ?? MAX_LINES);
+  const made = pieces.slice(-limit).map(({ text, level, source }) => {
+    const line = document.createElement('div');
+    line.className = 'stream-line';
+    if (level) line.setAttribute('data-level', level);
+    if (source) line.setAttribute('data-source', source);
+    line.textContent = text;
+    return line;
+  });
+  element.append(...made);
+  prune(element, { limit });
+}
+
+/** @param {Element} element @param {{ progress: import('./progress.js').Progress, id?: string }} update */
+function showProgress(element, { progress, id }) {
+  // Now, and not when it was said: there may have been many in between.
+  const fraction = progress.fraction(id);
+  const message = progress.items.get(id ?? '')?.message ?? '';
+  if (!(element instanceof HTMLProgressElement)) {
+    element.textContent = fraction === undefined ? message : `${Math.floor(fraction * 100)} % ${message}`.trim();
+  } else if (fraction === undefined) {
+    // The browser then shows that it does not know.
+    element.removeAttribute('value');
+  } else {
+    element.max = 1;
+    element.value = fraction;
+  }
+}
