@@ -62,7 +62,7 @@ const ICONS = {
   check: "M3.5 8.5l3 3 6-7",
   alert: "M8 2.5l6 11H2zM8 6.5v3.2M8 11.6h.01",
   skip: "M3.5 4l4 4-4 4M8.5 4l4 4-4 4",
-  dot: "M8 8h.01",
+  ring: "M8 4.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7",
   key: "M6 9.5a2.5 2.5 0 1 1 1.8-.7L9 10h1.5v1.5H12V13h1.5v-1.8L8 6.4",
   sun: "M8 5.2a2.8 2.8 0 1 0 0 5.6 2.8 2.8 0 0 0 0-5.6M8 1.5v1.2M8 13.3v1.2M1.5 8h1.2M13.3 8h1.2M3.4 3.4l.9.9M11.7 11.7l.9.9M12.6 3.4l-.9.9M4.3 11.7l-.9.9",
   moon: "M13 9.6A5.4 5.4 0 0 1 6.4 3 5.4 5.4 0 1 0 13 9.6z",
@@ -76,17 +76,17 @@ export function icon(name) {
     svg.setAttribute(key, value);
   }
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", ICONS[name] ?? ICONS.dot);
+  path.setAttribute("d", ICONS[name] ?? ICONS.ring);
   svg.append(path);
   return svg;
 }
 
 /** A button; `props.icon` names an icon, and without `text` the label is only read out. */
 export function button(text, { icon: name, label, ...props } = {}, onclick) {
-  const title = text ? null : label;
+  const title = props.title ?? (text ? null : label);
   return h(
     "button",
-    { type: "button", title, "aria-label": label, class: text ? null : "icon-only", ...props, on: { click: onclick } },
+    { type: "button", "aria-label": label, class: text ? null : "icon-only", ...props, title, on: { click: onclick } },
     name && icon(name),
     text,
   );

@@ -92,15 +92,15 @@ export class EventPanel {
         },
       },
     });
-    this.pause = button("Pause", { icon: "pause", "aria-pressed": "false", class: "toggle" }, () => this.#pause());
+    this.freeze = button("Freeze", { icon: "pause", title: "Show nothing new for now", "aria-pressed": "false", class: "toggle" }, () => this.#freeze());
     this.end = button("", { icon: "end", class: "icon-only", label: "To the end", hidden: true }, () => {
-      if (this.selection.held !== null) this.#pause();
+      if (this.selection.held !== null) this.#freeze();
       this.list.toEnd();
     });
     this.state = h("span", { class: "muted num events-state", role: "status" });
     this.empty = h("p", { class: "empty", hidden: true });
     const copyAll = button("", { icon: "copy", class: "icon-only", label: "Copy these events" }, () => this.#copy());
-    return h("div", { class: "toolbar", role: "group", "aria-label": `${this.look.label}: filter and view` }, this.types, search, this.pause, copyAll, this.end, this.state);
+    return h("div", { class: "toolbar", role: "group", "aria-label": `${this.look.label}: filter and view` }, this.types, search, this.freeze, copyAll, this.end, this.state);
   }
 
   /** A type that the run has used; it can then be chosen. */
@@ -131,11 +131,11 @@ export class EventPanel {
     this.selection.filter(isAll ? null : (event) => (!base || base(event)) && (!type || event.type === type) && (!words || words(event)));
   }
 
-  #pause() {
+  #freeze() {
     const hold = this.selection.held === null;
     this.selection.hold(hold);
-    setAttribute(this.pause, "aria-pressed", String(hold));
-    fill(this.pause, icon(hold ? "play" : "pause"), hold ? "Continue" : "Pause");
+    setAttribute(this.freeze, "aria-pressed", String(hold));
+    fill(this.freeze, icon(hold ? "play" : "pause"), hold ? "Unfreeze" : "Freeze");
     this.#changed();
   }
 

@@ -84,11 +84,12 @@ function arrayControl(field, pointer) {
   };
   const more = button("Add", { icon: "plus", class: "quiet" }, () => add(undefined).element.querySelector("input, select, textarea")?.focus());
   const element = h("fieldset", { class: "field" }, h("legend", null, label(field), requiredMark(field)), describe(field), list, more, problem);
-  set(field.isExample ? undefined : field.fallback);
+  set((field.isExample ? undefined : field.fallback) ?? (field.required ? [undefined] : []));
   return {
     element,
     get: () => {
-      const values = items.map((item) => item.get() ?? (item.isText ? "" : undefined)).filter((value) => value !== undefined);
+      // A row that was left empty is none.
+      const values = items.map((item) => item.get()).filter((value) => value !== undefined && value !== "");
       return values.length === 0 && !field.required && !Array.isArray(field.fallback) ? undefined : values;
     },
     set,
@@ -123,7 +124,6 @@ function plainControl(field, pointer) {
   input.setAttribute("aria-describedby", `${described ? `${id}-description ` : ""}${id}-problem`);
   const name = field.title || field.name;
   const result = {
-    isText: field.kind === "string",
     element: h("div", { class: "field" }, h("label", { for: id }, name, requiredMark(field)), input, described, problem),
     get: () => read(field, input, pointer),
     set: (value) => write(field, input, value),
@@ -148,7 +148,7 @@ function inputFor(field, id) {
       );
     case "integer":
     case "number":
-      return h("input", { ...rule, type: "text", inputmode: field.kind === "integer" ? "numeric" : "decimal", placeholder: example ?? range(field) });
+      return h("input", { ...rule, type: "text", inputmode: field.kind === "integer" ? "numeric" : "decimal", placeholder: example });
     case "string":
       if (field.long) return h("textarea", { ...rule, rows: 4, placeholder: example });
       return h("input", { ...rule, type: field.type, placeholder: example, maxlength: field.maxLength });
@@ -183,10 +183,8 @@ function read(field, input, pointer) {
       return number;
     }
     case "string":
-      // An empty text is one where there has to be one, or where another would be put in its place.
-      if (text === "" && !(typeof field.fallback === "string" && field.fallback !== "" && !field.isExample)) {
-        return field.required ? (field.nullable ? null : "") : undefined;
-      }
+      // An empty text is one only where there has to be one; the others are for JSON.
+      if (text === "" && !(field.required && !field.nullable)) return absent;
       return text;
     default:
       if (text.trim() === "") return absent;

@@ -42,6 +42,7 @@ function node(value, { key, open, depth }) {
       h("span", { class: "json-mark json-end" }, end),
     ),
     body,
+    h("div", { class: "json-mark" }, end),
   );
   const parts = () => {
     if (body.firstChild) return;

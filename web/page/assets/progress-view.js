@@ -3,9 +3,9 @@
 import { fill, h, icon, setAttribute, setText } from "./dom.js";
 import { count, duration } from "./format.js";
 
-const ICON = { waiting: "dot", running: "play", completed: "check", failed: "alert", skipped: "skip" };
+const ICON = { waiting: "ring", running: "play", completed: "check", failed: "alert", skipped: "skip" };
 
-/** @returns {{ element: HTMLElement, update: (progress: import("./progress.js").Progress, nowMs: number) => void }} */
+/** @returns {{ element: HTMLElement, update: (progress: import("./progress.js").Progress, nowMs: number, isOver: boolean) => void }} */
 export function progressView() {
   const percent = h("span", { class: "num" });
   const left = h("span", { class: "muted num" });
@@ -24,7 +24,8 @@ export function progressView() {
 
   return {
     element,
-    update: (progress, nowMs) => {
+    update: (progress, nowMs, isOver) => {
+      element.classList.toggle("is-over", isOver);
       element.hidden = progress.items.size === 0;
       if (element.hidden) return;
       const { roots, fraction, leftMs } = progress.look(nowMs);

@@ -171,6 +171,7 @@ class RunPage {
     const at = Date.parse(event.timestamp);
     if (this.timeline.isActive) this.progress.begin(at, { anew: event.type === "run.started" });
     else this.progress.hold(at);
+    if (this.timeline.ended) this.output.finish();
     this.isRunOld = true;
   }
 
@@ -186,7 +187,7 @@ class RunPage {
   #draw() {
     const now = this.newest.at + (performance.now() - this.newest.came);
     this.head.tick();
-    this.bars.update(this.progress, now);
+    this.bars.update(this.progress, now, this.timeline.ended);
     this.attempts.update(this.timeline, now);
     this.tabs.setCount("events", this.store.last);
     this.tabs.setCount("log", this.logged);

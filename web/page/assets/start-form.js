@@ -58,8 +58,9 @@ class StartForm {
   }
 
   fill(input, labels) {
-    this.fields?.set(input ?? defaults(this.task.input_schema));
-    this.json.value = JSON.stringify(input ?? this.#formValue() ?? {}, null, 2);
+    const given = input ?? defaults(this.task.input_schema);
+    if (given !== undefined) this.fields?.set(given);
+    this.json.value = JSON.stringify(given ?? this.#formValue() ?? {}, null, 2);
     if (labels) this.more.setLabels(labels);
   }
 

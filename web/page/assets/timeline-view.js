@@ -51,6 +51,7 @@ function attemptRow(attempt, scale, end) {
     ),
     h("div", { class: "track", "aria-hidden": "true" }, spans, marks),
     (others.length > 0 || attempt.version) && h("div", { class: "attempt-more muted" }, others.join(" · "), attempt.version && h("code", { title: attempt.version }, shortVersion(attempt.version))),
-    attempt.error && h("div", { class: "attempt-error" }, h("code", null, attempt.error.kind), ` ${attempt.error.message ?? ""}`),
+    // That of the last attempt is the run's own, which stands above.
+    attempt.outcome === "retried" && attempt.error && h("div", { class: "attempt-error" }, h("code", null, attempt.error.kind), ` ${attempt.error.message ?? ""}`),
   );
 }
