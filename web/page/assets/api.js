@@ -5,6 +5,9 @@ import { Host, followBatches } from "/streamtask.js";
 
 /** A request waits this long for an answer, in milliseconds. */
 const TIMEOUT_MS = 20_000;
+/** A stream is read in pieces of so many bytes. A browser hands over what came meanwhile, which may be megabytes, and no
+ * frame can be drawn while it is parsed. */
+const PIECE_BYTES = 32 << 10;
 /** What proxies say of a host that is down. */
 const DOWN = [502, 504];
 
@@ -31,7 +34,16 @@ async function watchedFetch(url, init = {}) {
   }
   heard(!DOWN.includes(response.status));
   if (DOWN.includes(response.status)) throw new TypeError("the host does not answer");
-  return response;
+  return isStream && response.body ? inPieces(response) : response;
+}
+
+function inPieces(response) {
+  const cut = new TransformStream({
+    transform(bytes, out) {
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) out.enqueue(bytes.subarray(at, at + PIECE_BYTES));
+    },
+  });
+  return new Response(response.body.pipeThrough(cut), response);
 }
 
 const host = new Host(location.origin, { fetch: watchedFetch });

@@ -69,13 +69,20 @@ export class EventPanel {
       this.#open(-1);
       this.list.element.focus();
     });
-    this.selection.addEventListener("change", () => this.#changed());
+    // Events come in many times between two frames.
+    this.selection.addEventListener("change", () => {
+      this.frame ??= requestAnimationFrame(() => {
+        this.frame = null;
+        this.#changed();
+      });
+    });
     if (look.base) this.#filter();
     this.#changed();
   }
 
   close() {
     clearTimeout(this.typing);
+    cancelAnimationFrame(this.frame);
     this.selection.close();
     this.list.close();
   }
@@ -97,7 +104,7 @@ export class EventPanel {
       if (this.selection.held !== null) this.#freeze();
       this.list.toEnd();
     });
-    this.state = h("span", { class: "muted num events-state", role: "status" });
+    this.state = h("span", { class: "muted num events-state" });
     this.empty = h("p", { class: "empty", hidden: true });
     const copyAll = button("", { icon: "copy", class: "icon-only", label: "Copy these events" }, () => this.#copy());
     return h("div", { class: "toolbar", role: "group", "aria-label": `${this.look.label}: filter and view` }, this.types, search, this.freeze, copyAll, this.end, this.state);

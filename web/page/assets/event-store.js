@@ -9,6 +9,8 @@ const MAX_PAGES = 80;
 const MAX_CHARS = 32 << 20;
 /** Pages that are fetched at once. The browser shares six connections among all tabs. */
 const MAX_FETCHES = 2;
+/** Pause before a page that could not be fetched is wanted again, in milliseconds. */
+const RETRY_MS = 2000;
 
 const pageOf = (seq) => Math.floor((seq - 1) / PAGE);
 
@@ -42,9 +44,9 @@ export class EventStore extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Events up to that number are no longer stored. */
-  gap(to) {
-    this.first = Math.max(this.first, to + 1);
+  /** Events of these numbers are no longer stored. The oldest go first; a hole after others stays a place in the list. */
+  gap(from, to) {
+    if (from <= this.first) this.first = Math.max(this.first, to + 1);
     this.last = Math.max(this.last, to);
     this.dispatchEvent(new Event("change"));
   }
@@ -60,7 +62,7 @@ export class EventStore extends EventTarget {
     for (const seq of seqs) {
       const page = pageOf(seq);
       const kept = this.pages.get(page);
-      if (kept?.events[(seq - 1) % PAGE]) this.#touch(page, kept);
+      if (kept?.events[(seq - 1) % PAGE] || kept?.isFetched) this.#touch(page, kept);
       else if (!this.fetching.has(page)) missing.add(page);
     }
     this.wanted = [...missing];
@@ -74,7 +76,9 @@ export class EventStore extends EventTarget {
       this.fetchPage(page * PAGE, PAGE)
         .then(({ events, gapTo }) => {
           for (const event of events) if (pageOf(event.seq) === page) this.#put(event);
-          if (gapTo) this.gap(gapTo);
+          // What is not in it now never will be.
+          if (page !== pageOf(this.last)) this.#page(page).isFetched = true;
+          if (gapTo) this.gap(1, gapTo);
           this.#evict();
           this.fetching.delete(page);
           this.dispatchEvent(new Event("loaded"));
@@ -82,24 +86,29 @@ export class EventStore extends EventTarget {
         .catch((error) => {
           console.warn(error);
           this.fetching.delete(page);
+          setTimeout(() => this.dispatchEvent(new Event("loaded")), RETRY_MS);
         })
         .finally(() => this.#fetch());
     }
   }
 
   #put(event) {
-    const number = pageOf(event.seq);
-    let page = this.pages.get(number);
-    if (!page) {
-      page = { events: [], chars: 0 };
-      this.pages.set(number, page);
-    }
+    const page = this.#page(pageOf(event.seq));
     const place = (event.seq - 1) % PAGE;
     if (page.events[place]) return;
     const chars = dataText(event).length + event.type.length;
     page.events[place] = event;
     page.chars += chars;
     this.chars += chars;
+  }
+
+  #page(number) {
+    let page = this.pages.get(number);
+    if (!page) {
+      page = { events: [], chars: 0, isFetched: false };
+      this.pages.set(number, page);
+    }
+    return page;
   }
 
   #touch(number, page) {
@@ -124,7 +133,11 @@ const texts = new WeakMap();
 export function dataText(event) {
   let text = texts.get(event);
   if (text === undefined) {
-    text = JSON.stringify(event.data) ?? "null";
+    try {
+      text = JSON.stringify(event.data) ?? "null";
+    } catch {
+      text = "(nested too deeply to be shown)";
+    }
     texts.set(event, text);
   }
   return text;

@@ -58,6 +58,11 @@ function showConnection() {
   setText(sign, connection.reachable ? "" : "The host does not answer, trying again…");
 }
 
+// Its address is no view's.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 themeButton(document.getElementById("theme"));
 connection.addEventListener("change", showConnection);
 addEventListener("hashchange", show);

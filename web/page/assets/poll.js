@@ -2,11 +2,11 @@
 // host does not answer. The one place to change when lists of runs can be had as a stream.
 
 /** Longest pause between two attempts, in milliseconds. */
-const MAX_PAUSE_MS = 15_000;
+const MAX_PAUSE_MS = 5000;
 
 /**
  * Calls `look` now and every `everyMs` after it is done. `look` throws if the host did not answer.
- * @param {(signal: AbortSignal) => Promise<void>} look
+ * @param {(signal: AbortSignal) => Promise<number | void>} look gives another pause, if it shall be another, in milliseconds
  * @returns {{ now: () => void, stop: () => void }}
  */
 export function poll(look, everyMs) {
@@ -27,18 +27,19 @@ export function poll(look, everyMs) {
       return;
     }
     busy = true;
+    let pause = everyMs;
     try {
-      await look(stopped.signal);
+      pause = (await look(stopped.signal)) ?? everyMs;
       failures = 0;
     } catch (error) {
       if (stopped.signal.aborted) return;
       failures += 1;
+      pause = Math.min(MAX_PAUSE_MS, everyMs * 1.6 ** failures);
       if (failures === 1) console.warn(error);
     } finally {
       busy = false;
     }
-    const pause = Math.min(MAX_PAUSE_MS, everyMs * 1.6 ** failures);
-    next(again ? 0 : failures > 0 ? pause : everyMs);
+    next(again ? 0 : pause);
     again = false;
   };
   const seen = () => !document.hidden && next(0);

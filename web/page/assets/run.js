@@ -11,7 +11,7 @@ import { Progress } from "./progress.js";
 import { progressView } from "./progress-view.js";
 import { runHead } from "./run-head.js";
 import { runSide } from "./run-side.js";
-import { isEnded } from "./status.js";
+import { isEnded, statusWord } from "./status.js";
 import { tabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
 import { timelineView } from "./timeline-view.js";
@@ -22,6 +22,8 @@ const BUDGET_MS = 8;
 const HIDDEN_MS = 15_000;
 /** The run itself is asked for again after so long, beside each of its lifecycle events. */
 const RUN_EVERY_MS = 5000;
+/** One that has ended does not change, but it can be removed. */
+const ENDED_EVERY_MS = 60_000;
 
 /** @param {string} id */
 export function runView(id) {
@@ -48,7 +50,6 @@ class RunPage {
   }
 
   async #look(signal) {
-    // What has ended does not change, but it can be removed.
     try {
       const run = await api.run(this.id, signal);
       const isFirst = this.run === null;
@@ -57,9 +58,10 @@ class RunPage {
       if (isFirst) this.#build();
       this.#showRun();
       if (hasEnded || !isEnded(run)) this.side.refresh(run);
+      return isEnded(run) ? ENDED_EVERY_MS : RUN_EVERY_MS;
     } catch (error) {
       if (error.status !== 404) throw error;
-      this.#gone();
+      return this.#gone();
     }
   }
 
@@ -155,7 +157,12 @@ class RunPage {
     if (data.reason === "removed") this.#gone();
     // Another log under the same id: the host was given another database, or the id was used again.
     else if (data.reason === "unknown-position") dispatchEvent(new HashChangeEvent("hashchange"));
-    else if (data.to) this.store.gap(data.to);
+    else if (data.to) {
+      this.store.gap(data.from ?? 1, data.to);
+      // Of what the log says no more, the run itself knows at least this.
+      const { attempt, version, started_at: timestamp } = this.run;
+      if (data.from === 1 && timestamp) this.#lifecycle({ type: "run.started", data: { attempt, version }, timestamp });
+    }
   }
 
   #event(event) {
@@ -201,6 +208,7 @@ class RunPage {
   #showRun() {
     this.head.update(this.run);
     this.side.update(this.run);
+    document.title = `${statusWord(this.run)} · ${shortId(this.id)} – streamtask`;
   }
 }
 

@@ -175,7 +175,8 @@ function moreOptions() {
   );
   const element = h("details", { class: "more" }, h("summary", null, "More options"), h("div", { class: "fields fields-wide" }, fields));
   const value = (name) => element.querySelector(`[name="${name}"]`).value.trim();
-  const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+  // A label's value may have a comma; what follows one is another label only if it has a key.
+  const list = (text, rule = ",") => text.split(rule).map((part) => part.trim()).filter(Boolean);
   return {
     element,
     setLabels: (labels) => {
@@ -185,7 +186,7 @@ function moreOptions() {
     },
     options: () => ({
       id: value("id") || undefined,
-      labels: Object.fromEntries(list(value("labels")).map(parseLabel)),
+      labels: Object.fromEntries(list(value("labels"), /,(?=[^,:]+:)/).map(parseLabel)),
       delay: value("delay") || undefined,
       priority: value("priority") || undefined,
       resources: list(value("resources")),

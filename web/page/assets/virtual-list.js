@@ -24,13 +24,22 @@ export class VirtualList {
     this.sticky = true;
     this.rows = [];
     this.frame = 0;
+    this.drawnHeight = 0;
+    this.drawnScroll = 0;
     this.id = uniqueId("list");
     this.spacer = h("div", { class: "list-space", role: "presentation" });
     this.element = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": options.label }, this.spacer);
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.element.addEventListener("keydown", (event) => this.#key(event));
     this.element.addEventListener("click", (event) => this.#click(event));
-    this.resized = new ResizeObserver(() => this.update());
+    /** Height of what is seen, and how far it is scrolled, both as last heard of: asking for them in the middle of a
+     * frame would make the browser lay out the page again. */
+    this.view = 0;
+    this.scroll = 0;
+    this.resized = new ResizeObserver(([entry]) => {
+      this.view = entry.contentRect.height;
+      this.update();
+    });
     this.resized.observe(this.element);
   }
 
@@ -57,7 +66,7 @@ export class VirtualList {
   /** Brings that row into view. */
   reveal(place) {
     const top = this.#top();
-    const seen = Math.max(1, Math.floor(this.element.clientHeight / this.options.rowHeight));
+    const seen = Math.max(1, Math.floor(this.view / this.options.rowHeight));
     if (place < top) this.#scrollTo(place);
     else if (place >= top + seen) this.#scrollTo(place - seen + 1);
     this.#stick(place === this.size - 1 && this.sticky);
@@ -77,24 +86,24 @@ export class VirtualList {
 
   /** Pixels that one row takes of the way that can be scrolled. */
   get #pitch() {
-    const view = this.element.clientHeight;
-    const rows = this.size - view / this.options.rowHeight;
-    return rows > 0 ? (this.#height - view) / rows : this.options.rowHeight;
+    const rows = this.size - this.view / this.options.rowHeight;
+    return rows > 0 ? (this.#height - this.view) / rows : this.options.rowHeight;
   }
 
   /** The first row that is seen, not rounded. */
   #top() {
-    return this.element.scrollTop / this.#pitch;
+    return this.scroll / this.#pitch;
   }
 
   #scrollTo(place) {
-    this.element.scrollTop = Math.max(0, place) * this.#pitch;
+    this.scroll = Math.min(Math.max(0, place) * this.#pitch, Math.max(0, this.#height - this.view));
   }
 
   #scrolled() {
-    const { scrollTop, clientHeight, scrollHeight } = this.element;
-    // What the list scrolled by itself ends at the end.
-    this.#stick(scrollTop + clientHeight >= scrollHeight - this.options.rowHeight);
+    this.scroll = this.element.scrollTop;
+    this.drawnScroll = this.scroll;
+    // What the list scrolled by itself ends at the end of what was drawn; more may have come since.
+    this.#stick(this.scroll + this.view >= this.drawnHeight - this.options.rowHeight);
     this.update();
   }
 
@@ -106,10 +115,10 @@ export class VirtualList {
 
   #draw() {
     const { rowHeight } = this.options;
-    const view = this.element.clientHeight;
+    const { view } = this;
     if (view === 0) return;
-    this.spacer.style.height = `${this.#height}px`;
-    if (this.sticky) this.element.scrollTop = this.#height;
+    const end = Math.max(0, this.#height - view);
+    this.scroll = this.sticky ? end : Math.min(this.scroll, end);
     const top = this.#top();
     const from = Math.max(0, Math.floor(top) - OVERSCAN);
     const to = Math.min(this.size, Math.ceil(top + view / rowHeight) + OVERSCAN);
@@ -117,10 +126,17 @@ export class VirtualList {
     while (this.rows.length < to - from) this.#addRow();
     while (this.rows.length > to - from) this.rows.pop().remove();
     // Rows are where they belong relative to what is seen, however the list is scrolled.
-    const base = this.element.scrollTop - top * rowHeight;
+    const base = this.scroll - top * rowHeight;
     for (let place = from; place < to; place += 1) this.#drawRow(place, base + place * rowHeight);
     const activeSeen = this.active >= from && this.active < to;
     setAttribute(this.element, "aria-activedescendant", activeSeen ? this.#rowOf(this.active).id : null);
+    if (this.drawnHeight !== this.#height) {
+      this.drawnHeight = this.#height;
+      this.spacer.style.height = `${this.drawnHeight}px`;
+    }
+    // Last, for it lays out the list.
+    if (this.scroll !== this.drawnScroll) this.element.scrollTop = this.scroll;
+    this.drawnScroll = this.scroll;
   }
 
   #rowOf(place) {
@@ -157,7 +173,7 @@ export class VirtualList {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor(this.element.clientHeight / this.options.rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.view / this.options.rowHeight) - 1);
     const from = this.active >= 0 ? this.active : Math.ceil(this.#top()) - 1;
     const places = {
       ArrowDown: from + 1,

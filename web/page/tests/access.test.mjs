@@ -90,6 +90,9 @@ test("all can be done by keys alone: start, read events, cancel", async (t) => {
   };
   await page.keyboard.press("Tab");
   assert.match(await focused(), /Skip to the content/);
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+  await page.getByRole("heading", { name: "Runs" }).waitFor();
   await tabTo(/^A .*probe/);
   await page.keyboard.press("Enter");
   await page.locator(".start").waitFor();

@@ -177,10 +177,13 @@ test("large events are bounded by their size, not by their number", () => {
 
 test("an event that comes twice is taken once, and a gap is told", () => {
   const store = new EventStore(async () => ({ events: [], gapTo: 0 }));
-  store.gap(10);
+  store.gap(1, 10);
   store.append(many(11, 20));
   store.append(many(15, 22));
   assert.deepEqual([store.first, store.last], [11, 22]);
+  store.gap(23, 24);
+  store.append(many(25, 26));
+  assert.deepEqual([store.first, store.last], [11, 26], "a hole does not hide what is before it");
 });
 
 test("a search finds what is in memory no longer, and what comes meanwhile, once and in order", async () => {
