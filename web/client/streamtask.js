@@ -689,7 +689,7 @@ function copyElement(from, to, page, depth) {
   to.appendChild(copy);
 }
 function isAllowed(element, name, value, page) {
-  if (name === "id") return value !== "" && !(value in page) && !(value in globalThis);
+  if (name === "id") return value !== "" && !(value in page);
   if (ATTRIBUTES.has(name) || /^aria-[a-z]+$/.test(name)) return true;
   if (!OWN_ATTRIBUTES[element]?.includes(name)) return false;
   if (name === "href") return isLink(value, page);
@@ -733,14 +733,20 @@ var Markdown = class {
     for (const node of this.#built) node.remove();
     const { element } = this;
     const blocks = cut(this.#last + text2);
-    const last = blocks.pop() ?? [];
+    const open = blocks.splice(settled(blocks));
     for (const block of blocks) build(block, element, 0);
     const before = element.childNodes.length;
-    build(last, element, 0);
+    for (const block of open) build(block, element, 0);
     this.#built = [...element.childNodes].slice(before);
-    this.#last = last.join("\n");
+    this.#last = open.flat().join("\n");
   }
 };
+function settled(blocks) {
+  let count = blocks.length - 1;
+  if ((blocks[count]?.length ?? 0) > 1) return count;
+  while (count > 0 && isBlank((blocks[count - 1] ?? []).join(""))) count -= 1;
+  return Math.max(count - 1, 0);
+}
 function cut(source) {
   const blocks = [];
   const lines2 = source.split("\n");
@@ -760,19 +766,24 @@ function endOfBlock(lines2, at) {
     return Math.min(end + 1, lines2.length);
   }
   if (HEADING.test(first) || RULE.test(first) || isBlank(first)) return end;
-  if (ITEM.test(first)) {
-    while (end < lines2.length && isInList(lines2, end)) end += 1;
+  const item = ITEM.exec(first);
+  if (item) {
+    while (end < lines2.length && isInList(lines2, end, item)) end += 1;
     return end;
   }
   const isQuote = QUOTE.test(first);
   while (end < lines2.length && !isBlank(lines2[end] ?? "") && (isQuote || !begins(lines2[end] ?? ""))) end += 1;
   return end;
 }
-function isInList(lines2, at) {
+function isInList(lines2, at, first) {
   const line = lines2[at] ?? "";
-  if (!isBlank(line)) return !begins(line) || ITEM.test(line);
   const next = lines2[at + 1];
-  return next === void 0 || ITEM.test(next) || /^ {2,}\S/.test(next) || isBlank(next);
+  if (isBlank(line)) return next === void 0 || isBlank(next) || isOfList(next, first);
+  return isOfList(line, first) || !begins(line);
+}
+function isOfList(line, first) {
+  const item = ITEM.exec(line);
+  return /^ {2,}\S/.test(line) || item !== null && item[3] === void 0 === (first[3] === void 0);
 }
 function begins(line) {
   return FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line) || ITEM.test(line);
@@ -940,7 +951,7 @@ var Queue = class {
     return this.#pieces;
   }
   take() {
-    const entries = this.#entries.filter((entry) => !entry.isMoot);
+    const entries = this.#entries;
     this.#entries = [];
     this.#open.clear();
     this.#content.clear();
@@ -1104,9 +1115,11 @@ var View = class {
   /** @param {Entry} entry */
   #write(entry) {
     const { op, update } = entry;
+    if (entry.isMoot && op !== "text") return;
     if (op === "state") return tell(this.root, "state", { state: update.state });
     for (const element of this.#elements(entry.target)) {
-      if (op === "text") this.#text(element, entry);
+      if (entry.isMoot) activate(element);
+      else if (op === "text") this.#text(element, entry);
       else if (op === "html") this.#html(element, String(update.html ?? ""));
       else if (op === "insert") this.#insert(element, entry);
       else if (op === "remove") remove(element, String(update.selector));
@@ -1194,12 +1207,12 @@ function activate(element) {
   if (element.hasAttribute("data-stream-active")) return;
   element.setAttribute("data-stream-active", "true");
   element.setAttribute("aria-busy", "true");
-  element.classList.add(...loadingClasses(element));
+  for (const name of loadingClasses(element)) element.classList.add(name);
 }
 function deactivate(element) {
   element.removeAttribute("data-stream-active");
   element.removeAttribute("aria-busy");
-  element.classList.remove(...loadingClasses(element));
+  for (const name of loadingClasses(element)) element.classList.remove(name);
 }
 function start(element) {
   clearError(element);

@@ -40,13 +40,25 @@ export class Markdown {
     for (const node of this.#built) node.remove();
     const { element } = this;
     const blocks = cut(this.#last + text);
-    const last = blocks.pop() ?? [];
+    const open = blocks.splice(settled(blocks));
     for (const block of blocks) build(block, element, 0);
     const before = element.childNodes.length;
-    build(last, element, 0);
+    for (const block of open) build(block, element, 0);
     this.#built = [...element.childNodes].slice(before);
-    this.#last = last.join('\n');
+    this.#last = open.flat().join('\n');
   }
+}
+
+/**
+ * How many of the blocks can't change any more. The last one may grow; and as long as its first line is not complete,
+ * it may yet turn out to be a part of the one before.
+ * @param {string[][]} blocks
+ */
+function settled(blocks) {
+  let count = blocks.length - 1;
+  if ((blocks[count]?.length ?? 0) > 1) return count;
+  while (count > 0 && isBlank((blocks[count - 1] ?? []).join(''))) count -= 1;
+  return Math.max(count - 1, 0);
 }
 
 /** Lines of each block, with the empty ones that follow it. @param {string} source @returns {string[][]} */
@@ -72,9 +84,9 @@ function endOfBlock(lines, at) {
     return Math.min(end + 1, lines.length);
   }
   if (HEADING.test(first) || RULE.test(first) || isBlank(first)) return end;
-  if (ITEM.test(first)) {
-    // Also over an empty line, if what follows it is within the item or another one.
-    while (end < lines.length && isInList(lines, end)) end += 1;
+  const item = ITEM.exec(first);
+  if (item) {
+    while (end < lines.length && isInList(lines, end, item)) end += 1;
     return end;
   }
   const isQuote = QUOTE.test(first);
@@ -82,12 +94,19 @@ function endOfBlock(lines, at) {
   return end;
 }
 
-/** @param {string[]} lines @param {number} at */
-function isInList(lines, at) {
+/** Whether a line belongs to the list that `first` begins. @param {string[]} lines @param {number} at @param {RegExpExecArray} first */
+function isInList(lines, at, first) {
   const line = lines[at] ?? '';
-  if (!isBlank(line)) return !begins(line) || ITEM.test(line);
   const next = lines[at + 1];
-  return next === undefined || ITEM.test(next) || /^ {2,}\S/.test(next) || isBlank(next);
+  // An empty line does, if what comes after it does.
+  if (isBlank(line)) return next === undefined || isBlank(next) || isOfList(next, first);
+  return isOfList(line, first) || !begins(line);
+}
+
+/** Whether a line is an item of the list, or stands within one. @param {string} line @param {RegExpExecArray} first */
+function isOfList(line, first) {
+  const item = ITEM.exec(line);
+  return /^ {2,}\S/.test(line) || (item !== null && (item[3] === undefined) === (first[3] === undefined));
 }
 
 /** Whether a line ends a paragraph by being another block. @param {string} line */

@@ -28,7 +28,7 @@ export class Queue {
   }
 
   take() {
-    const entries = this.#entries.filter((entry) => !entry.isMoot);
+    const entries = this.#entries;
     this.#entries = [];
     this.#open.clear();
     this.#content.clear();

@@ -85,7 +85,7 @@ function copyElement(from, to, page, depth) {
 /** @param {string} element @param {string} name @param {string} value @param {Document} page */
 function isAllowed(element, name, value, page) {
   // An element with such an id would stand in for a property of the document.
-  if (name === 'id') return value !== '' && !(value in page) && !(value in globalThis);
+  if (name === 'id') return value !== '' && !(value in page);
   if (ATTRIBUTES.has(name) || /^aria-[a-z]+$/.test(name)) return true;
   if (!OWN_ATTRIBUTES[element]?.includes(name)) return false;
   if (name === 'href') return isLink(value, page);

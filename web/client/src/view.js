@@ -98,9 +98,12 @@ export class View {
   /** @param {Entry} entry */
   #write(entry) {
     const { op, update } = entry;
+    // Of a text that is replaced in the same frame, only that there was one is seen.
+    if (entry.isMoot && op !== 'text') return;
     if (op === 'state') return tell(this.root, 'state', { state: update.state });
     for (const element of this.#elements(entry.target)) {
-      if (op === 'text') this.#text(element, entry);
+      if (entry.isMoot) activate(element);
+      else if (op === 'text') this.#text(element, entry);
       else if (op === 'html') this.#html(element, String(update.html ?? ''));
       else if (op === 'insert') this.#insert(element, entry);
       else if (op === 'remove') remove(element, String(update.selector));
@@ -208,14 +211,14 @@ function activate(element) {
   element.setAttribute('data-stream-active', 'true');
   // A screen reader then speaks the whole, and not each word as it comes.
   element.setAttribute('aria-busy', 'true');
-  element.classList.add(...loadingClasses(element));
+  for (const name of loadingClasses(element)) element.classList.add(name);
 }
 
 /** @param {Element} element */
 function deactivate(element) {
   element.removeAttribute('data-stream-active');
   element.removeAttribute('aria-busy');
-  element.classList.remove(...loadingClasses(element));
+  for (const name of loadingClasses(element)) element.classList.remove(name);
 }
 
 /** @param {Element} element */

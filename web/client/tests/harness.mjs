@@ -1,0 +1,176 @@
+// Hosts, servers and browsers for tests.
+
+import { spawn } from 'node:child_process';
+import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { basename, delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Host } from '../streamtask.js';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const GUESTS = [
+  ...(process.env.STREAMTASK_KIT ?? '').split(delimiter).filter(Boolean),
+  join(ROOT, 'tests/guests/target/wasm32-wasip2/release'),
+  join(ROOT, 'example-tasks/target/wasm32-wasip2/release'),
+];
+const BINARIES = [process.env.STREAMTASK_BIN, join(ROOT, 'target/release/streamtask'), join(ROOT, 'target/debug/streamtask')];
+const BROWSERS = [process.env.STREAMTASK_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+// Without the network, and without what needs a machine of its own.
+const BROWSER_FLAGS = (
+  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking ' +
+  '--disable-component-update --disable-sync'
+).split(' ');
+
+/** The first of these files that is there. */
+async function find(paths) {
+  for (const path of paths.filter(Boolean)) {
+    if (await access(path).then(() => true, () => false)) return path;
+  }
+  return undefined;
+}
+
+/** Skips the test that lacks something, but never in CI. */
+async function lacks(t, what) {
+  const line = `${t.name}: it needs ${what}`;
+  if (['true', '1'].includes(process.env.CI)) throw new Error(`CI is set, so nothing may be left out: ${line}`);
+  if (process.env.STREAMTASK_SKIPPED) await appendFile(process.env.STREAMTASK_SKIPPED, `${line}\n`);
+  t.skip(`it needs ${what}`);
+}
+
+/** A host with these guests as tasks of the app `demo`; undefined if the test was skipped. */
+export async function startHost(t, guests, flags = []) {
+  const binary = await find(BINARIES);
+  if (!binary) return void (await lacks(t, 'the host, whose path is in STREAMTASK_BIN'));
+  const folder = await mkdtemp(join(tmpdir(), 'streamtask-client-'));
+  await mkdir(join(folder, 'tasks/demo'), { recursive: true });
+  for (const guest of guests) {
+    const path = await find(GUESTS.map((kit) => join(kit, `${guest}.wasm`)));
+    if (!path) return void (await lacks(t, `${guest}.wasm in a folder of STREAMTASK_KIT`));
+    await copyFile(path, join(folder, 'tasks/demo', basename(path)));
+  }
+  const host = new TestHost(binary, folder, flags);
+  t.after(async () => {
+    await host.kill();
+    await rm(folder, { recursive: true, force: true });
+  });
+  await host.start();
+  for (const guest of guests) {
+    while ((await host.client.task(`demo/${guest.replaceAll('_', '-')}`).catch(() => ({}))).version === undefined) await tick();
+  }
+  return host;
+}
+
+class TestHost {
+  port = 0;
+
+  constructor(binary, folder, flags) {
+    this.binary = binary;
+    this.folder = folder;
+    this.flags = flags;
+  }
+
+  /** Again on the same port and data. */
+  async start() {
+    const at = (path) => join(this.folder, path);
+    const fixed = ['serve', '--tasks', at('tasks'), '--data', at('data'), '--durability', 'normal', '--log-format', 'json'];
+    const env = { ...process.env, STREAMTASK_CONFIG: undefined };
+    this.process = spawn(this.binary, [...fixed, '--listen', `127.0.0.1:${this.port}`, ...this.flags], {
+      cwd: this.folder,
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    const port = new Promise((resolve, reject) => {
+      this.process.stderr.on('data', (bytes) => {
+        said += bytes;
+        const found = /127\.0\.0\.1:(\d+)/.exec(said);
+        if (found) resolve(Number(found[1]));
+      });
+      this.process.once('exit', () => reject(new Error(`the host ended: ${said}`)));
+    });
+    this.port = await port;
+    this.client = new Host(`http://127.0.0.1:${this.port}`);
+  }
+
+  /** As `kill -9` does. */
+  async kill() {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    const exited = new Promise((resolve) => this.process.once('exit', resolve));
+    this.process.kill('SIGKILL');
+    await exited;
+  }
+}
+
+/** A server whose answer to each request is up to `answer(request, response, nth)`. */
+export async function serve(t, answer) {
+  const requests = [];
+  const server = createServer((request, response) => {
+    requests.push(request);
+    answer(request, response, requests.length);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${server.address().port}`, requests };
+}
+
+/** A browser; undefined if the test was skipped. */
+export async function startBrowser(t) {
+  const executablePath = await find(BROWSERS);
+  if (!executablePath) return void (await lacks(t, 'Chromium, whose path is in STREAMTASK_CHROMIUM'));
+  const { chromium } = await import('playwright-core');
+  const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });
+  t.after(() => browser.close());
+  return browser;
+}
+
+/** A server of pages by path, and of the client as /streamtask.js. */
+export async function servePages(t, pages) {
+  return serve(t, async (request, response) => {
+    const { pathname } = new URL(request.url, 'http://page');
+    const isClient = pathname === '/streamtask.js';
+    const body = isClient ? await readFile(new URL('../streamtask.js', import.meta.url)) : pages[pathname];
+    response.writeHead(body === undefined ? 404 : 200, {
+      'content-type': isClient ? 'text/javascript' : 'text/html; charset=utf-8',
+      // No inline script and no style: what a strict page allows is enough for the client.
+      'content-security-policy': "default-src 'self'; connect-src *; img-src * data:; script-src 'self' 'nonce-test'",
+    });
+    response.end(body);
+  });
+}
+
+/** Lets others run. */
+export const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+/** Events as the host sends them. */
+export function frame(seq, type, data) {
+  const event = { type, data, timestamp: '2025-01-15T12:34:56.789Z', seq, attempt: 1, _task_id: 'r', _app: 'a', _model: 't' };
+  return `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify(event)}\n\n`;
+}
+
+/** A notice, which has no number. */
+export function notice(position, type, data) {
+  return `id: ${position}\nevent: ${type}\ndata: ${JSON.stringify({ type, data })}\n\n`;
+}
+
+export const PREAMBLE = 'retry: 20\n: open\n\n';
+
+/** Answers with a stream that stays open. */
+export function openStream(response, text = '') {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.write(PREAMBLE + text);
+}
+
+/** What a request says it has seen. */
+export const positionOf = (request) => Number(request.headers['last-event-id'] ?? 0);
+
+/** All that `events` gives until it ends. */
+export async function all(events) {
+  const list = [];
+  for await (const event of events) list.push(event);
+  return list;
+}
