@@ -14,6 +14,18 @@ const DOWN = [502, 504];
 /** Dispatches `change` when the host begins or stops to answer; `reachable` says which. */
 export const connection = Object.assign(new EventTarget(), { reachable: true });
 
+/** How far the host's clock is ahead of this one, in milliseconds. */
+let clockAhead = 0;
+
+/** The time by the host's clock, which all its timestamps are by. */
+export const hostNow = () => Date.now() + clockAhead;
+
+/** An answer says the second in which it was made; clocks that agree that far agree. */
+function compareClocks(response) {
+  const ahead = Date.parse(response.headers.get("date") ?? "") - Date.now();
+  if (!Number.isNaN(ahead)) clockAhead = Math.abs(ahead) > 2500 ? ahead : 0;
+}
+
 function heard(reachable) {
   if (connection.reachable === reachable) return;
   connection.reachable = reachable;
@@ -34,6 +46,7 @@ async function watchedFetch(url, init = {}) {
   }
   heard(!DOWN.includes(response.status));
   if (DOWN.includes(response.status)) throw new TypeError("the host does not answer");
+  compareClocks(response);
   return isStream && response.body ? inPieces(response) : response;
 }
 

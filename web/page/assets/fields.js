@@ -164,7 +164,8 @@ const choiceText = (choice) =>
 
 function range({ min, max }) {
   if (min !== undefined && max !== undefined) return `${min} to ${max}`;
-  if (min !== undefined) return `at least ${min}`;
+  // Of numbers that can't be negative nobody has to be told.
+  if (min !== undefined) return min === 0 ? null : `at least ${min}`;
   return max === undefined ? null : `at most ${max}`;
 }
 

@@ -138,8 +138,8 @@ function runRow(list) {
   const element = h("tr", null, status, h("td", { class: "cell-run" }, link, labels), h("td", { class: "cell-task" }, task), h("td", { class: "cell-created muted" }, created), time, h("td", { class: "cell-actions" }, cancel));
   let drawn = "";
   const tick = () => {
-    setText(created, ago(run.created_at));
-    setText(time, runTime(run));
+    setText(created, ago(run.created_at, api.hostNow()));
+    setText(time, runTime(run, api.hostNow()));
   };
   return {
     element,

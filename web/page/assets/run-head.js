@@ -1,5 +1,6 @@
 // The top of a run's page: what it is, how it stands, what can be done.
 
+import { hostNow } from "./api.js";
 import { cancelRun, holdRun, removeRun, runAgain, sendSignal, setParameter } from "./actions.js";
 import { button, fill, h, icon, setText } from "./dom.js";
 import { ago, moment, runTime, shortId, shortVersion } from "./format.js";
@@ -86,9 +87,9 @@ export function runHead(refresh) {
 
   function tick() {
     if (!run) return;
-    setText(created, ago(run.created_at));
+    setText(created, ago(run.created_at, hostNow()));
     created.title = moment(run.created_at);
-    setText(time, runTime(run) || "–");
+    setText(time, runTime(run, hostNow()) || "–");
   }
 }
 

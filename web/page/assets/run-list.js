@@ -58,7 +58,7 @@ export class RunList {
   /** The host lists by the order of creation, so what is too old is at the end. */
   #recent(runs) {
     if (!this.filter.within) return runs;
-    const since = Date.now() - Number(this.filter.within) * 1000;
+    const since = api.hostNow() - Number(this.filter.within) * 1000;
     return runs.filter((run) => Date.parse(run.created_at) >= since);
   }
 

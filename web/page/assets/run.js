@@ -22,6 +22,8 @@ const BUDGET_MS = 8;
 const HIDDEN_MS = 15_000;
 /** The run itself is asked for again after so long, beside each of its lifecycle events. */
 const RUN_EVERY_MS = 5000;
+/** After so long without an event, all that was said before has been read. */
+const QUIET_MS = 800;
 /** One that has ended does not change, but it can be removed. */
 const ENDED_EVERY_MS = 60_000;
 
@@ -95,8 +97,9 @@ class RunPage {
       h("div", { class: "run-columns" }, h("div", { class: "run-side" }, this.side.outcome, this.bars.element, this.attempts.element, this.side.element), h("div", { class: "run-main" }, this.tabs.element)),
     );
     this.logged = 0;
-    /** The run's clock is the host's: the time of the newest event, and when it came. */
-    this.newest = { at: Date.parse(run.created_at), came: performance.now() };
+    /** When the newest event was said: it is never later than that here, whatever the clocks say. */
+    this.newestMs = Date.parse(run.created_at);
+    this.readAt = performance.now();
     this.ticking = setInterval(() => this.#draw(), 1000);
     this.seen = () => this.#onVisibility();
     document.addEventListener("visibilitychange", this.seen);
@@ -131,7 +134,6 @@ class RunPage {
   }
 
   #onState({ state, error }) {
-    this.isLive = state === "open";
     const texts = { waiting: "Reconnecting…", polling: "No stream comes through; asking now and then", connecting: "" };
     this.head.setStream(texts[state] ?? "", state === "open" ? "live" : state, error?.message);
     // After a restart of the host, the run may have gone on without a word here.
@@ -148,7 +150,8 @@ class RunPage {
       }
     }
     const last = events.at(-1);
-    if (last) this.newest = { at: Date.parse(last.timestamp), came: performance.now() };
+    if (last) this.newestMs = Date.parse(last.timestamp);
+    this.readAt = performance.now();
     this.store.append(events);
     this.#drawSoon();
   }
@@ -191,8 +194,14 @@ class RunPage {
     });
   }
 
+  /** Whether what is read now is said now: it is not far back, or nothing more came. */
+  get #isCaughtUp() {
+    return performance.now() - this.readAt > QUIET_MS || api.hostNow() - this.newestMs < 2 * QUIET_MS;
+  }
+
   #draw() {
-    const now = this.newest.at + (performance.now() - this.newest.came);
+    // While the past is read, its own time counts; then the host's.
+    const now = this.#isCaughtUp ? Math.max(this.newestMs, api.hostNow()) : this.newestMs;
     this.head.tick();
     this.bars.update(this.progress, now, this.timeline.ended);
     this.attempts.update(this.timeline, now);

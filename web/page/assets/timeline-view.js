@@ -18,12 +18,13 @@ export function timelineView() {
       drawn = look;
       const end = timeline.ended ? timeline.attempts.at(-1).to : nowMs;
       const scale = { from: timeline.attempts[0].from, length: Math.max(1, end - timeline.attempts[0].from) };
-      fill(list, timeline.attempts.map((attempt) => attemptRow(attempt, scale, end)));
+      fill(list, timeline.attempts.map((attempt, nth) => attemptRow(attempt, timeline.attempts[nth - 1], scale, end)));
     },
   };
 }
 
-function attemptRow(attempt, scale, end) {
+function attemptRow(attempt, before, scale, end) {
+  const isOther = before?.version && attempt.version && before.version !== attempt.version;
   const place = (from, to) => ({
     left: `${(100 * (from - scale.from)) / scale.length}%`,
     width: `${(100 * Math.max(0, to - from)) / scale.length}%`,
@@ -50,7 +51,7 @@ function attemptRow(attempt, scale, end) {
       h("span", { class: "num muted" }, ran > 0 ? duration(ran) : "–"),
     ),
     h("div", { class: "track", "aria-hidden": "true" }, spans, marks),
-    (others.length > 0 || attempt.version) && h("div", { class: "attempt-more muted" }, others.join(" · "), attempt.version && h("code", { title: attempt.version }, shortVersion(attempt.version))),
+    (others.length > 0 || isOther) && h("div", { class: "attempt-more muted" }, others.join(" · "), isOther && h("code", { title: attempt.version }, `version ${shortVersion(attempt.version)}`)),
     // That of the last attempt is the run's own, which stands above.
     attempt.outcome === "retried" && attempt.error && h("div", { class: "attempt-error" }, h("code", null, attempt.error.kind), ` ${attempt.error.message ?? ""}`),
   );
