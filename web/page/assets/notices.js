@@ -1,0 +1,101 @@
+// Short notices at the edge of the page, and questions before what can't be undone.
+
+import { button, h, icon } from "./dom.js";
+
+/** How long a notice stays, in milliseconds; one that tells of a mistake stays until it is closed. */
+const STAY_MS = 4000;
+/** Most notices at once. */
+const MAX_NOTICES = 4;
+
+/** Tells the reader something. */
+export function notify(message, { kind = "info" } = {}) {
+  const region = document.getElementById("toasts");
+  const notice = h(
+    "div",
+    { class: `toast toast-${kind}` },
+    icon(kind === "error" ? "alert" : "check"),
+    h("span", null, message),
+    button("", { icon: "close", class: "quiet icon-only", label: "Close" }, () => notice.remove()),
+  );
+  region.append(notice);
+  while (region.children.length > MAX_NOTICES) region.firstChild.remove();
+  if (kind !== "error") setTimeout(() => notice.remove(), STAY_MS);
+}
+
+/** Does something for the reader, and tells if it fails. Returns whether it went well. */
+export async function attempt(what, action) {
+  try {
+    await action();
+    return true;
+  } catch (error) {
+    notify(`${what}: ${error.message}`, { kind: "error" });
+    return false;
+  }
+}
+
+/** Puts a text on the clipboard. */
+export async function copy(text, label = "text") {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without TLS, browsers offer the clipboard only on this machine.
+    const area = h("textarea", { class: "offscreen", value: text, "aria-hidden": "true", tabindex: "-1" });
+    const focused = document.activeElement;
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    focused?.focus?.();
+    if (!copied) return notify(`the browser lets this page copy nothing`, { kind: "error" });
+  }
+  notify(`Copied the ${label}`);
+}
+
+/**
+ * Shows a dialog.
+ * @param {{ title: string, body: any[], action: string, danger?: boolean, onsubmit: (form: HTMLFormElement) => Promise<void> }} what
+ *   `onsubmit` throws to keep the dialog open with the message of what it threw.
+ * @returns {Promise<boolean>} whether it was submitted
+ */
+export function dialog({ title, body, action, danger = false, onsubmit }) {
+  const problem = h("p", { class: "problem", role: "alert", hidden: true });
+  const submit = h("button", { type: "submit", class: danger ? "danger" : "primary" }, action);
+  const close = () => element.close();
+  const form = h(
+    "form",
+    { method: "dialog", novalidate: true },
+    h("h2", { id: "dialog-title" }, title),
+    h("div", { class: "dialog-body" }, body),
+    problem,
+    h("div", { class: "dialog-actions" }, h("button", { type: "button", on: { click: close } }, "Back"), submit),
+  );
+  const element = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+  let done = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    try {
+      await onsubmit(form);
+      done = true;
+      element.close();
+    } catch (error) {
+      problem.textContent = error.message;
+      problem.hidden = false;
+    } finally {
+      submit.disabled = false;
+    }
+  });
+  document.body.append(element);
+  element.showModal();
+  return new Promise((resolve) => {
+    element.addEventListener("close", () => {
+      element.remove();
+      resolve(done);
+    });
+  });
+}
+
+/** Asks before something is done that can't be undone. */
+export function confirm({ title, text, action, onsubmit }) {
+  return dialog({ title, body: [h("p", null, text)], action, danger: true, onsubmit });
+}

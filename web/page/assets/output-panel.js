@@ -1,0 +1,72 @@
+// What a run draws with `view` events: a box for each target that it names. The client's view layer writes into them,
+// and its sanitiser decides what of a guest's html there can be.
+
+import { View, sanitize } from "/streamtask.js";
+import { h } from "./dom.js";
+import { jsonView } from "./json-tree.js";
+
+/** Most targets: a guest chooses the names. */
+const MAX_TARGETS = 50;
+/** Characters of a target's name. */
+const MAX_NAME = 100;
+
+export class OutputPanel {
+  constructor() {
+    this.boxes = new Map();
+    this.empty = h("p", { class: "empty" }, "The run has drawn nothing.");
+    this.state = h("section", { class: "drawn", "aria-label": "State", hidden: true });
+    // A box that can be scrolled has to be reached by keys too.
+    this.element = h("div", { class: "output", tabindex: "0", role: "region", "aria-label": "Output" }, this.empty, this.state);
+    this.view = new View(this.element, { sanitize: plainHtml });
+  }
+
+  /** How many things the run draws. */
+  get targets() {
+    return this.boxes.size + (this.state.hidden ? 0 : 1);
+  }
+
+  /** Takes in the data of a `view` event. */
+  take(data) {
+    if (data === null || typeof data !== "object") return;
+    if (data.op === "state") this.#showState(data.state);
+    else if (typeof data.target === "string" && this.#box(data.target)) this.view.apply(data);
+  }
+
+  /** The run is over: nothing is being written any more. */
+  finish() {
+    this.view.finish();
+  }
+
+  close() {}
+
+  #box(name) {
+    if (this.boxes.has(name)) return true;
+    if (this.boxes.size >= MAX_TARGETS || name.length > MAX_NAME) return false;
+    this.empty.hidden = true;
+    const target = h("div", { class: "drawn-content", "data-stream": name, "data-loading-class": "is-written" });
+    const box = h("section", { class: "drawn", "aria-label": name }, h("h3", null, name), target);
+    this.boxes.set(name, box);
+    this.element.insertBefore(box, this.state);
+    return true;
+  }
+
+  /** The newest state, at most once a frame. */
+  #showState(state) {
+    this.newestState = state;
+    this.empty.hidden = true;
+    this.state.hidden = false;
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = null;
+      this.state.replaceChildren(h("h3", null, "state"), jsonView(this.newestState, { label: "state" }));
+    });
+  }
+}
+
+/** Html without what would make it look like a part of this page. */
+function plainHtml(html) {
+  const fragment = sanitize(html);
+  for (const element of fragment.querySelectorAll("[class], [id], [role], [data-loading-class]")) {
+    for (const name of ["class", "id", "role", "data-loading-class"]) element.removeAttribute(name);
+  }
+  return fragment;
+}

@@ -1,0 +1,56 @@
+// Asking the host again and again, gently: only while the page is seen, one request at a time, and slower while the
+// host does not answer. The one place to change when lists of runs can be had as a stream.
+
+/** Longest pause between two attempts, in milliseconds. */
+const MAX_PAUSE_MS = 5000;
+
+/**
+ * Calls `look` now and every `everyMs` after it is done. `look` throws if the host did not answer.
+ * @param {(signal: AbortSignal) => Promise<number | void>} look gives another pause, if it shall be another, in milliseconds
+ * @returns {{ now: () => void, stop: () => void }}
+ */
+export function poll(look, everyMs) {
+  const stopped = new AbortController();
+  let timer = 0;
+  let busy = false;
+  let again = false;
+  let failures = 0;
+  const next = (ms) => {
+    clearTimeout(timer);
+    if (!stopped.signal.aborted) timer = setTimeout(turn, ms);
+  };
+  const turn = async () => {
+    // Seen again, it looks at once.
+    if (document.hidden) return;
+    if (busy) {
+      again = true;
+      return;
+    }
+    busy = true;
+    let pause = everyMs;
+    try {
+      pause = (await look(stopped.signal)) ?? everyMs;
+      failures = 0;
+    } catch (error) {
+      if (stopped.signal.aborted) return;
+      failures += 1;
+      pause = Math.min(MAX_PAUSE_MS, everyMs * 1.6 ** failures);
+      if (failures === 1) console.warn(error);
+    } finally {
+      busy = false;
+    }
+    next(again ? 0 : pause);
+    again = false;
+  };
+  const seen = () => !document.hidden && next(0);
+  document.addEventListener("visibilitychange", seen);
+  turn();
+  return {
+    now: () => next(0),
+    stop: () => {
+      stopped.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+    },
+  };
+}

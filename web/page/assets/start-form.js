@@ -1,0 +1,202 @@
+// The form that starts a run: drawn from the task's schema, or JSON as it is; with what else a start can say.
+
+import * as api from "./api.js";
+import { button, fill, h, icon, uniqueId } from "./dom.js";
+import { Unreadable, control } from "./fields.js";
+import { copy } from "./notices.js";
+import { fieldOf } from "./schema.js";
+
+/**
+ * @param {any} task as the host lists it
+ * @param {{ input?: any, labels?: Record<string, string>, started: (id: string) => void }} options `input` fills the form
+ */
+export function startForm(task, { input, labels, started }) {
+  const form = new StartForm(task, started);
+  form.fill(input, labels);
+  return form.element;
+}
+
+class StartForm {
+  constructor(task, started) {
+    this.task = task;
+    const field = fieldOf(task.input_schema ?? {});
+    /** Of a task without a schema, or with one that is no object, there is only JSON. */
+    this.fields = field.kind === "object" && field.fields.length > 0 ? control(field) : null;
+    this.json = h("textarea", { class: "code", rows: 10, spellcheck: "false", "aria-label": "Input as JSON" });
+    this.mode = this.fields ? "form" : "json";
+    this.place = h("div", { class: "start-input" });
+    this.problem = h("div", { class: "problem", role: "alert", hidden: true });
+    this.more = moreOptions();
+    this.submit = h("button", { type: "submit", class: "primary" }, icon("play"), "Start");
+    this.element = h(
+      "form",
+      { class: "start", novalidate: true, "aria-label": `Start ${task.app}/${task.task}`, on: { submit: (event) => this.#submit(event, started) } },
+      this.#head(),
+      this.place,
+      this.more.element,
+      this.problem,
+      h("div", { class: "actions" }, this.submit, button("Copy as curl", { icon: "copy", class: "quiet" }, () => this.#copyCurl())),
+    );
+    // As in every box of several lines where Enter is a new line.
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.element.requestSubmit();
+    });
+    this.#show();
+  }
+
+  #head() {
+    const name = uniqueId("mode");
+    const choice = (mode, text) =>
+      h(
+        "label",
+        null,
+        h("input", { type: "radio", name, value: mode, checked: this.mode === mode, on: { change: (event) => this.#change(mode, event.target) } }),
+        h("span", null, text),
+      );
+    const choices = this.fields && h("div", { class: "segmented", role: "radiogroup", "aria-label": "How to give the input" }, choice("form", "Form"), choice("json", "JSON"));
+    return h("div", { class: "start-head" }, h("h2", null, "Start a run"), choices);
+  }
+
+  fill(input, labels) {
+    const given = input ?? defaults(this.task.input_schema);
+    if (given !== undefined) this.fields?.set(given);
+    this.json.value = JSON.stringify(given ?? this.#formValue() ?? {}, null, 2);
+    if (labels) this.more.setLabels(labels);
+  }
+
+  #formValue() {
+    try {
+      return this.fields?.get();
+    } catch {
+      return undefined;
+    }
+  }
+
+  #change(mode, radio) {
+    try {
+      const value = this.#value();
+      if (mode === "json") this.json.value = JSON.stringify(value, null, 2);
+      else this.fields.set(value);
+      this.mode = mode;
+      this.#clear();
+      this.#show();
+    } catch (error) {
+      this.#fail(error);
+      const name = radio.name;
+      for (const other of this.element.querySelectorAll(`input[name="${name}"]`)) other.checked = other.value === this.mode;
+    }
+  }
+
+  #show() {
+    fill(this.place, this.mode === "form" ? this.fields.element : this.json);
+  }
+
+  /** The input as it stands in the form. */
+  #value() {
+    if (this.mode === "form") return this.fields.get();
+    if (this.json.value.trim() === "") return {};
+    try {
+      return JSON.parse(this.json.value);
+    } catch (error) {
+      throw new Unreadable("", `This is not JSON: ${error.message}`);
+    }
+  }
+
+  #clear() {
+    this.problem.hidden = true;
+    this.fields?.clear();
+    this.json.removeAttribute("aria-invalid");
+  }
+
+  async #submit(event, started) {
+    event.preventDefault();
+    this.#clear();
+    this.submit.disabled = true;
+    try {
+      started(await api.start(this.task.app, this.task.task, this.#value(), this.more.options()));
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.submit.disabled = false;
+    }
+  }
+
+  #fail(error) {
+    const errors = error.problem?.errors?.map(({ pointer, detail }) => [pointer.replace(/^#/, ""), detail]);
+    const places = errors ?? (error instanceof Unreadable ? [[error.pointer, error.message]] : []);
+    const homeless = places.filter(([pointer, detail]) => !(this.mode === "form" && this.fields.mark(pointer, detail)));
+    const said = homeless.map(([pointer, detail]) => h("li", null, pointer && h("code", null, pointer), pointer && " ", detail));
+    if (this.mode === "json") this.json.setAttribute("aria-invalid", "true");
+    fill(this.problem, h("p", null, places.length > 0 ? "The input can’t be taken:" : error.message), said.length > 0 && h("ul", null, said));
+    this.problem.hidden = places.length > 0 && said.length === 0;
+    const wrong = this.element.querySelector('[aria-invalid="true"]');
+    wrong?.focus();
+  }
+
+  #copyCurl() {
+    let body = "{}";
+    try {
+      body = JSON.stringify(this.#value());
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    const quoted = body.replaceAll("'", `'\\''`);
+    copy(`curl -d '${quoted}' '${location.origin}/api/tasks/${this.task.app}/${this.task.task}/runs'`, "command");
+  }
+}
+
+/** The schema's own example of a whole input, if it has one. */
+function defaults(schema) {
+  return schema?.default ?? schema?.examples?.[0];
+}
+
+/** What a start can say besides the input, folded away. */
+function moreOptions() {
+  const input = (name, text, props) => {
+    const id = uniqueId("option");
+    return h("div", { class: "field" }, h("label", { for: id }, text), h("input", { id, name, type: "text", autocomplete: "off", spellcheck: "false", ...props }));
+  };
+  const fields = [
+    input("id", "Run id", { placeholder: "made up by the host", pattern: "[A-Za-z0-9_-]{1,64}" }),
+    input("labels", "Labels", { placeholder: "key:value, key:value" }),
+    input("delay", "Begin after", { placeholder: "10m" }),
+    input("priority", "Priority", { inputmode: "numeric", placeholder: "0, from -100 to 100" }),
+    input("resources", "Resources for itself alone", { placeholder: "printer, gpu-0" }),
+  ];
+  const busy = uniqueId("option");
+  fields.push(
+    h(
+      "div",
+      { class: "field" },
+      h("label", { for: busy }, "If one is taken"),
+      h("select", { id: busy, name: "if_busy" }, h("option", { value: "" }, "as the task says"), h("option", { value: "wait" }, "wait"), h("option", { value: "fail" }, "refuse the start")),
+    ),
+  );
+  const element = h("details", { class: "more" }, h("summary", null, "More options"), h("div", { class: "fields fields-wide" }, fields));
+  const value = (name) => element.querySelector(`[name="${name}"]`).value.trim();
+  // A label's value may have a comma; what follows one is another label only if it has a key.
+  const list = (text, rule = ",") => text.split(rule).map((part) => part.trim()).filter(Boolean);
+  return {
+    element,
+    setLabels: (labels) => {
+      const text = Object.entries(labels).map(([key, label]) => `${key}:${label}`).join(", ");
+      element.querySelector('[name="labels"]').value = text;
+      element.open = text !== "";
+    },
+    options: () => ({
+      id: value("id") || undefined,
+      labels: Object.fromEntries(list(value("labels"), /,(?=[^,:]+:)/).map(parseLabel)),
+      delay: value("delay") || undefined,
+      priority: value("priority") || undefined,
+      resources: list(value("resources")),
+      ifBusy: value("if_busy") || undefined,
+    }),
+  };
+}
+
+function parseLabel(text) {
+  const at = text.indexOf(":");
+  if (at < 1) throw new Error(`The label “${text}” is not key:value`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}

@@ -1,0 +1,198 @@
+// A list of any length of which only what is seen is in the document. Rows are of one height and are used again.
+
+import { h, setAttribute, uniqueId } from "./dom.js";
+
+/** Rows kept above and below what is seen, so that scrolling finds them there. */
+const OVERSCAN = 8;
+/** Browsers lay out nothing taller than some 16 to 33 million pixels. A longer list is scrolled in larger steps. */
+const MAX_HEIGHT = 8_000_000;
+
+/**
+ * A list box: arrow keys, Page Up and Down, Home and End go through the rows, Enter opens one. It stays at the end as
+ * long as its reader does.
+ */
+export class VirtualList {
+  /**
+   * @param {{ label: string, rowHeight: number, row: () => HTMLElement, draw: (row: HTMLElement, place: number) => void,
+   *   wanted?: (from: number, to: number) => void, opened?: (place: number) => void, atEnd?: (atEnd: boolean) => void }} options
+   */
+  constructor(options) {
+    this.options = options;
+    this.size = 0;
+    this.active = -1;
+    this.chosen = -1;
+    this.sticky = true;
+    this.rows = [];
+    this.frame = 0;
+    this.drawnHeight = 0;
+    this.drawnScroll = 0;
+    this.id = uniqueId("list");
+    this.spacer = h("div", { class: "list-space", role: "presentation" });
+    this.element = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": options.label }, this.spacer);
+    this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+    this.element.addEventListener("click", (event) => this.#click(event));
+    /** Height of what is seen, and how far it is scrolled, both as last heard of: asking for them in the middle of a
+     * frame would make the browser lay out the page again. */
+    this.view = 0;
+    this.scroll = 0;
+    this.resized = new ResizeObserver(([entry]) => {
+      this.view = entry.contentRect.height;
+      this.update();
+    });
+    this.resized.observe(this.element);
+  }
+
+  close() {
+    this.resized.disconnect();
+    cancelAnimationFrame(this.frame);
+  }
+
+  /** The list has so many rows, or rows that look different. Drawn once, in the next frame. */
+  update(size = this.size) {
+    this.size = size;
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.#draw();
+    });
+  }
+
+  /** Goes to the end and stays there. */
+  toEnd() {
+    this.#stick(true);
+    this.update();
+  }
+
+  /** Brings that row into view. */
+  reveal(place) {
+    const top = this.#top();
+    const seen = Math.max(1, Math.floor(this.view / this.options.rowHeight));
+    if (place < top) this.#scrollTo(place);
+    else if (place >= top + seen) this.#scrollTo(place - seen + 1);
+    this.#stick(place === this.size - 1 && this.sticky);
+    this.update();
+  }
+
+  /** Marks a row as the one whose details are shown; -1 for none. */
+  choose(place) {
+    this.chosen = place;
+    if (place >= 0) this.active = place;
+    this.update();
+  }
+
+  get #height() {
+    return Math.min(MAX_HEIGHT, this.size * this.options.rowHeight);
+  }
+
+  /** Pixels that one row takes of the way that can be scrolled. */
+  get #pitch() {
+    const rows = this.size - this.view / this.options.rowHeight;
+    return rows > 0 ? (this.#height - this.view) / rows : this.options.rowHeight;
+  }
+
+  /** The first row that is seen, not rounded. */
+  #top() {
+    return this.scroll / this.#pitch;
+  }
+
+  #scrollTo(place) {
+    this.scroll = Math.min(Math.max(0, place) * this.#pitch, Math.max(0, this.#height - this.view));
+  }
+
+  #scrolled() {
+    this.scroll = this.element.scrollTop;
+    this.drawnScroll = this.scroll;
+    // What the list scrolled by itself ends at the end of what was drawn; more may have come since.
+    this.#stick(this.scroll + this.view >= this.drawnHeight - this.options.rowHeight);
+    this.update();
+  }
+
+  #stick(sticky) {
+    if (this.sticky === sticky) return;
+    this.sticky = sticky;
+    this.options.atEnd?.(sticky);
+  }
+
+  #draw() {
+    const { rowHeight } = this.options;
+    const { view } = this;
+    if (view === 0) return;
+    const end = Math.max(0, this.#height - view);
+    this.scroll = this.sticky ? end : Math.min(this.scroll, end);
+    const top = this.#top();
+    const from = Math.max(0, Math.floor(top) - OVERSCAN);
+    const to = Math.min(this.size, Math.ceil(top + view / rowHeight) + OVERSCAN);
+    this.options.wanted?.(from, to);
+    while (this.rows.length < to - from) this.#addRow();
+    while (this.rows.length > to - from) this.rows.pop().remove();
+    // Rows are where they belong relative to what is seen, however the list is scrolled.
+    const base = this.scroll - top * rowHeight;
+    for (let place = from; place < to; place += 1) this.#drawRow(place, base + place * rowHeight);
+    const activeSeen = this.active >= from && this.active < to;
+    setAttribute(this.element, "aria-activedescendant", activeSeen ? this.#rowOf(this.active).id : null);
+    if (this.drawnHeight !== this.#height) {
+      this.drawnHeight = this.#height;
+      this.spacer.style.height = `${this.drawnHeight}px`;
+    }
+    // Last, for it lays out the list.
+    if (this.scroll !== this.drawnScroll) this.element.scrollTop = this.scroll;
+    this.drawnScroll = this.scroll;
+  }
+
+  #rowOf(place) {
+    return this.rows[place % this.rows.length];
+  }
+
+  #addRow() {
+    const row = this.options.row();
+    row.id = `${this.id}-${this.rows.length}`;
+    row.setAttribute("role", "option");
+    row.classList.add("list-row");
+    this.rows.push(row);
+    this.spacer.append(row);
+  }
+
+  #drawRow(place, y) {
+    const row = this.#rowOf(place);
+    row.style.transform = `translateY(${Math.round(y)}px)`;
+    row.dataset.place = String(place);
+    setAttribute(row, "aria-posinset", place + 1);
+    setAttribute(row, "aria-setsize", this.size);
+    setAttribute(row, "aria-selected", place === this.chosen ? "true" : "false");
+    row.classList.toggle("is-active", place === this.active);
+    this.options.draw(row, place);
+  }
+
+  #click(event) {
+    const row = event.target.closest(".list-row");
+    if (!row || String(document.getSelection()) !== "") return;
+    this.active = Number(row.dataset.place);
+    this.options.opened?.(this.active);
+    this.update();
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const page = Math.max(1, Math.floor(this.view / this.options.rowHeight) - 1);
+    const from = this.active >= 0 ? this.active : Math.ceil(this.#top()) - 1;
+    const places = {
+      ArrowDown: from + 1,
+      ArrowUp: from - 1,
+      PageDown: from + page,
+      PageUp: from - page,
+      Home: 0,
+      End: this.size - 1,
+    };
+    if (event.key in places && this.size > 0) {
+      event.preventDefault();
+      this.active = Math.min(this.size - 1, Math.max(0, places[event.key]));
+      if (event.key === "End") this.toEnd();
+      else this.reveal(this.active);
+      // Who has an event open reads on from one to the next.
+      if (this.chosen >= 0) this.options.opened?.(this.active);
+    } else if ((event.key === "Enter" || event.key === " ") && this.active >= 0) {
+      event.preventDefault();
+      this.options.opened?.(this.active);
+    }
+  }
+}
