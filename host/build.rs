@@ -1,6 +1,6 @@
-//! Lists what `streamtask new` writes into a project: the templates, and the SDK of each
-//! language with which a project builds offline. What is in a folder is embedded, so a new
-//! file of an SDK needs nothing here.
+//! Lists what the program carries: what `streamtask new` writes into a project (the templates,
+//! and the SDK of each language with which a project builds offline), and the page. What is
+//! in a folder is embedded, so a new file needs nothing here.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,10 @@ fn main() -> io::Result<()> {
         list(&mut code, &format!("TEMPLATE_{}", language.to_uppercase()), &folder, false)?;
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    fs::write(out.join("embedded.rs"), code)
+    fs::write(out.join("embedded.rs"), code)?;
+    let mut page = String::new();
+    list(&mut page, "PAGE", &package.join("../web/page/assets"), false)?;
+    fs::write(out.join("page.rs"), page)
 }
 
 /// A constant with the path and the content of each file.

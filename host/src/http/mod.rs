@@ -17,6 +17,7 @@ mod format;
 pub(crate) mod fuzzing;
 mod health;
 mod json;
+mod page;
 mod position;
 mod problem;
 mod pruning;

@@ -10,13 +10,15 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, children, cors, files, health, pruning, runs, signals, start, stream, tasks, websocket};
+use super::{Api, children, cors, files, health, page, pruning, runs, signals, start, stream, tasks, websocket};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.
 #[derive(Clone, Copy)]
 pub(super) enum Resource {
     Index,
+    PageFile,
+    ClientModule,
     Health,
     Ready,
     Tasks,
@@ -42,6 +44,8 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
     let mut router = Router::new();
     let routes = [
         ("/", Resource::Index),
+        ("/page/{file}", Resource::PageFile),
+        ("/streamtask.js", Resource::ClientModule),
         ("/healthz", Resource::Health),
         ("/readyz", Resource::Ready),
         ("/api/tasks", Resource::Tasks),
@@ -131,7 +135,9 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
     let query = Query::of(&parts.uri);
     let part = |name| matched.params.get(name).unwrap_or_default();
     match resource {
-        Resource::Index => Ok(health::index()),
+        Resource::Index => Ok(page::index(&parts.headers)),
+        Resource::PageFile => page::get(part("file"), &parts.headers),
+        Resource::ClientModule => page::client(&parts.headers),
         Resource::Health => Ok(health::healthy()),
         Resource::Ready => Ok(health::ready(api)),
         Resource::Tasks => Ok(tasks::list(api)),

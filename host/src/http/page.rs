@@ -1,0 +1,98 @@
+//! What a browser loads: the page at `/`, and the module for pages of others. Both are files that
+//! the program carries.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::body::{Body, Response};
+use super::problem::Problem;
+use super::request::header_list;
+use super::{accept, health};
+use crate::model::Version;
+
+type Files = &'static [(&'static str, &'static [u8])];
+include!(concat!(env!("OUT_DIR"), "/page.rs"));
+
+const INDEX: &str = "index.html";
+/// The module for pages of others, `web/client`.
+const CLIENT: &str = "streamtask.js";
+static CLIENT_MODULE: &[u8] = include_bytes!("../../../web/client/streamtask.js");
+
+/// All that the page may do. Whatever a guest says and the page shows, none of it is executed, and nothing
+/// is fetched from or told to anyone else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+struct File {
+    content: &'static [u8],
+    media_type: &'static str,
+    /// Changes with the content.
+    tag: HeaderValue,
+}
+
+/// By name.
+static FILES: LazyLock<HashMap<&'static str, File>> = LazyLock::new(|| {
+    let file = |&(name, content): &(&'static str, &'static [u8])| {
+        let digest = Version::of(content).to_string();
+        let tag = HeaderValue::try_from(format!("\"{}\"", &digest[..16])).expect("hexadecimal");
+        (name, File { content, media_type: media_type(name), tag })
+    };
+    PAGE.iter().chain([&(CLIENT, CLIENT_MODULE)]).map(file).collect()
+});
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+/// `GET /`: the page for who asks for HTML, else where to go.
+pub(super) fn index(headers: &HeaderMap) -> Response {
+    let wanted = header_list(headers, header::ACCEPT);
+    let mut response = match accept::best(wanted.as_deref(), &["application/json", "text/html"]) {
+        Some("text/html") => file(INDEX, headers).unwrap_or_else(Problem::response),
+        _ => health::index(),
+    };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// `GET /page/{file}`.
+pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    // Each file has one address.
+    file(Some(name).filter(|&name| name != INDEX && name != CLIENT).unwrap_or_default(), headers)
+}
+
+/// `GET /streamtask.js`.
+pub(super) fn client(headers: &HeaderMap) -> Result<Response, Problem> {
+    file(CLIENT, headers)
+}
+
+fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let Some(File { content, media_type, tag }) = FILES.get(name) else {
+        return Err(Problem::not_found("unknown-path", format!("the page has no file {name:?}")));
+    };
+    let has_it = header_list(headers, header::IF_NONE_MATCH)
+        .is_some_and(|tags| tags.split(',').any(|has| has.trim().trim_start_matches("W/") == tag));
+    let mut response = Response::new(if has_it { Body::empty() } else { Body::whole(*content) });
+    if has_it {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let mut set = |name: HeaderName, value: &'static str| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_TYPE, media_type);
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::REFERRER_POLICY, "no-referrer");
+    // A new version of the host is a new page at once.
+    set(header::CACHE_CONTROL, "no-cache");
+    response.headers_mut().insert(header::ETAG, tag.clone());
+    Ok(response)
+}

@@ -1,0 +1,73 @@
+//! What a browser loads: how the host serves it, and the tests of the browser client and the page, which
+//! run in Node.js and in Chromium, before this host.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use hyper::Method;
+use streamtask_tests::{TestHost, child, optional, root};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_served_to_browsers_and_the_index_to_programs() {
+    let host = TestHost::start().await;
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    let page = host.request(&Method::GET, "/", &browser, "").await;
+    assert_eq!((page.status.as_u16(), &*page.headers["content-type"]), (200, &b"text/html; charset=utf-8"[..]));
+    assert_eq!(host.get("/").await.json()["links"]["tasks"], "/api/tasks");
+    let policy = page.headers["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+    let dev = fs::read_to_string(root().join("web/page/dev.mjs")).unwrap();
+    assert!(policy.split("; ").all(|rule| dev.contains(&format!("\"{rule}\""))), "the same while it is written");
+
+    // Each file that the page names is there.
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    let named = html.split('"').filter(|text| text.starts_with("/page/"));
+    let modules = fs::read_dir(root().join("web/page/assets")).unwrap();
+    let modules = modules.map(|file| format!("/page/{}", file.unwrap().file_name().display()));
+    let all = named.map(str::to_owned).chain(modules).chain(["/streamtask.js".to_owned()]);
+    for path in all.filter(|path| path != "/page/index.html") {
+        let file = host.get(&path).await;
+        assert_eq!(file.status, 200, "{path}");
+        let tag = file.headers["etag"].to_str().unwrap().to_owned();
+        let again = host.request(&Method::GET, &path, &[("if-none-match", &tag)], "").await;
+        assert_eq!((again.status.as_u16(), again.body.len()), (304, 0), "{path}");
+    }
+    for path in ["/page/nothing.js", "/page/index.html", "/page/..%2f..%2fCargo.toml", "/page/"] {
+        assert_eq!(host.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browser_client_passes_its_own_tests() {
+    run_tests("the browser client", "web/client").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_passes_its_own_tests() {
+    run_tests("the page", "web/page").await;
+}
+
+/// Tests within skip themselves, where they lack a browser.
+async fn run_tests(what: &str, folder: &str) {
+    if let Some(missing) = missing(&root()) {
+        return optional::skip(what, missing);
+    }
+    let mut npm = tokio::process::Command::new("npm");
+    npm.args(["test", "--silent"]).current_dir(root().join(folder)).stdin(Stdio::null());
+    npm.env("STREAMTASK_BIN", tokio::task::spawn_blocking(child::binary).await.unwrap());
+    let output = npm.kill_on_drop(true).output().await.expect("npm starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("# pass ") || said.contains("ℹ pass "), "it has run tests: {said}");
+}
+
+/// What it takes besides a browser.
+fn missing(root: &Path) -> Option<&'static str> {
+    let node = std::process::Command::new("node").arg("--version").output();
+    if node.is_err() {
+        return Some("Node.js 20 or newer, as `node`");
+    }
+    let fetched = root.join("node_modules/playwright-core").is_dir();
+    (!fetched).then_some("what `npm ci` fetches once, in the folder of the repository")
+}
