@@ -110,10 +110,16 @@ var Frames = class {
   }
   /** @param {string} line @param {string[]} whole */
   #line(line, whole) {
-    const [, field, value] = /^([^:\r]*):? ?(.*?)\r?$/s.exec(line) ?? [];
-    if (field === "data") this.#data.push(value ?? "");
-    else if (field === "retry" && value && /^\d+$/.test(value)) this.retryMs = Number(value);
-    else if (field === "" && /^\r?$/.test(line) && this.#data.length) whole.push(this.#data.splice(0).join("\n"));
+    const text2 = line.endsWith("\r") ? line.slice(0, -1) : line;
+    if (text2 === "") {
+      if (this.#data.length) whole.push(this.#data.splice(0).join("\n"));
+      return;
+    }
+    const colon = text2.indexOf(":");
+    const field = colon < 0 ? text2 : text2.slice(0, colon);
+    const value = colon < 0 ? "" : text2.slice(text2[colon + 1] === " " ? colon + 2 : colon + 1);
+    if (field === "data") this.#data.push(value);
+    else if (field === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
   }
 };
 
@@ -341,8 +347,8 @@ var Line = class {
   }
   async #locate() {
     if (this.#url) return;
-    const { signal } = this.options;
-    const run = await this.#host.request("GET", `/api/runs/${encodeURIComponent(this.#id)}`, { signal });
+    const path = `/api/runs/${encodeURIComponent(this.#id)}`;
+    const run = await this.#host.request("GET", path, { signal: this.#patience() });
     this.#url = this.#host.at(run.stream);
   }
   /** @param {number | undefined} after @param {Query} more */
@@ -359,15 +365,18 @@ var Line = class {
     }
     return url;
   }
-  async #hasEnded() {
+  /** For an answer that has an end. */
+  #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
-    const { signal } = this.options;
+    return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
+  }
+  async #hasEnded() {
     const url = (
       /** @type {URL} */
       this.#url
     );
-    const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-    const response = await this.#host.fetch(url, { headers: { accept: "application/json" }, signal: either });
+    const init = { headers: { accept: "application/json" }, signal: this.#patience() };
+    const response = await this.#host.fetch(url, init);
     if (!response.ok) throw await HostError.of(response);
     return ENDS.has(`run.${(await response.json()).status}`);
   }
@@ -418,8 +427,8 @@ async function* follow(target, options) {
   for await (const events of followBatches(target, options)) yield* events;
 }
 async function* followBatches(target, options = {}) {
-  const { signal, onState = () => {
-  }, giveUpMs = Infinity } = options;
+  const { signal, giveUpMs = Infinity } = options;
+  const onState = telling(options.onState);
   const line = new Line(target, options);
   const log = new Log(options.after, line.isWhole);
   let failures = 0;
@@ -456,6 +465,17 @@ async function* followBatches(target, options = {}) {
     }
     await pause(wait, signal);
   }
+}
+function telling(listener) {
+  return (state) => {
+    try {
+      listener?.(state);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  };
 }
 
 // host.js
@@ -971,18 +991,18 @@ var Queue = class {
     if (open && !creates && joins(open, update)) return;
     const entry = { op: update.op, update, target, pieces: [piece(update)] };
     this.#entries.push(entry);
+    if (!MARKS2.has(update.op)) this.#note(entry);
     if (creates) this.#open.clear();
-    if (MARKS2.has(update.op)) this.#open.delete(target);
-    else this.#note(entry);
+    else if (MARKS2.has(update.op)) this.#open.delete(target);
+    else this.#open.set(target, entry);
   }
-  /** @param {Entry} entry */
+  /** Makes earlier content needless if this replaces it. @param {Entry} entry */
   #note(entry) {
     const { target } = entry;
     const earlier = this.#content.get(target) ?? [];
     if (replaces(entry.update)) for (const one of earlier.splice(0)) one.isMoot = true;
     earlier.push(entry);
     this.#content.set(target, earlier);
-    this.#open.set(target, entry);
   }
 };
 function replaces({ op, mode }) {
@@ -1006,7 +1026,7 @@ function joinsPrune(open, update) {
   const edge = update.edge ?? "top";
   const isOther = edge === (open.update.at === "prepend" ? "bottom" : "top");
   const isSame = !open.prune || open.prune.limit === update.limit && (open.prune.edge ?? "top") === edge;
-  if (isOther && isSame) open.prune = update;
+  if (isOther && isSame) Object.assign(open, { prune: update, pruned: open.pieces.length });
   return isOther && isSame;
 }
 
@@ -1164,13 +1184,14 @@ var View = class {
     tell(element, "update", { op: "replace" });
   }
   /** @param {Element} element @param {Entry} entry */
-  #insert(element, { update, pieces, prune: pruning }) {
+  #insert(element, { update, pieces, prune: pruning, pruned }) {
     const isPrepended = update.at === "prepend";
     const fragments = pieces.map((html) => this.sanitize(html));
+    const later = fragments.slice(pruned).reduce((count, fragment) => count + fragment.childElementCount, 0);
     clearError(element);
     if (isPrepended) element.prepend(...fragments.reverse());
     else element.append(...fragments);
-    if (pruning) prune(element, pruning);
+    if (pruning) prune(element, { ...pruning, limit: Math.max(0, Number(pruning.limit)) + later });
     tell(element, "update", { op: isPrepended ? "prepend" : "append" });
   }
 };

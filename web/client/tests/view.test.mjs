@@ -76,7 +76,7 @@ test('what is joined comes to the same as one after the other', async (t) => {
       ];
       return kinds[below(kinds.length)];
     };
-    for (let round = 0; round < 400; round += 1) {
+    for (let round = 0; round < 4000; round += 1) {
       const updates = Array.from({ length: 2 + below(12) }, (_, n) => make(n));
       const shown = ['joined', 'single'].map((id) => {
         const root = document.getElementById(id);
