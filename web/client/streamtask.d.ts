@@ -81,7 +81,7 @@ export interface State {
 }
 
 export interface FollowOptions {
-  /** The host, if it is not the page's own: a `Host`, or its address. */
+  /** A `Host`, or its address. Default: that of `target`, or that of `new Host()`. */
   host?: Host | string | URL;
   /** Begin after the event with this number. 0 is the beginning, and the default. */
   after?: number;
@@ -165,7 +165,7 @@ export interface RunFilter {
 
 /** A host. Every method throws a `HostError` if the host refuses. */
 export class Host {
-  /** On a page the default is where the page is from. */
+  /** The default is the host that served `/streamtask.js`, or else whoever served the page. */
   constructor(url?: string | URL, options?: HostOptions);
   readonly url: URL;
   /** Starts a run of the task `app/name`. Repeats the request if no answer comes, which starts no second run. */

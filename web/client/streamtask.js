@@ -44,7 +44,7 @@ function retryAfter(error) {
 // address.js
 var Address = class {
   /** @param {string | URL} [url] @param {HostOptions} [options] */
-  constructor(url = globalThis.location?.origin, options = {}) {
+  constructor(url = ownHost(), options = {}) {
     if (!url || url === "null") throw new TypeError("outside of a page the address of the host is needed");
     this.url = new URL(url, globalThis.location?.href);
     this.options = options;
@@ -79,6 +79,11 @@ var Address = class {
     return text2 ? JSON.parse(text2) : void 0;
   }
 };
+function ownHost() {
+  const script = URL.canParse(import.meta.url ?? "") ? new URL(import.meta.url) : void 0;
+  const isServed = script && /^https?:$/.test(script.protocol) && script.pathname === "/streamtask.js";
+  return isServed ? script.origin : globalThis.location?.origin;
+}
 
 // frames.js
 var MAX_LINE_CHARS = 64 << 20;
@@ -966,18 +971,18 @@ var Queue = class {
     if (open && !creates && joins(open, update)) return;
     const entry = { op: update.op, update, target, pieces: [piece(update)] };
     this.#entries.push(entry);
+    if (!MARKS2.has(update.op)) this.#note(entry);
     if (creates) this.#open.clear();
-    if (MARKS2.has(update.op)) this.#open.delete(target);
-    else this.#note(entry);
+    else if (MARKS2.has(update.op)) this.#open.delete(target);
+    else this.#open.set(target, entry);
   }
-  /** @param {Entry} entry */
+  /** Makes earlier content needless if this replaces it. @param {Entry} entry */
   #note(entry) {
     const { target } = entry;
     const earlier = this.#content.get(target) ?? [];
     if (replaces(entry.update)) for (const one of earlier.splice(0)) one.isMoot = true;
     earlier.push(entry);
     this.#content.set(target, earlier);
-    this.#open.set(target, entry);
   }
 };
 function replaces({ op, mode }) {
@@ -1001,7 +1006,7 @@ function joinsPrune(open, update) {
   const edge = update.edge ?? "top";
   const isOther = edge === (open.update.at === "prepend" ? "bottom" : "top");
   const isSame = !open.prune || open.prune.limit === update.limit && (open.prune.edge ?? "top") === edge;
-  if (isOther && isSame) open.prune = update;
+  if (isOther && isSame) Object.assign(open, { prune: update, pruned: open.pieces.length });
   return isOther && isSame;
 }
 
@@ -1159,13 +1164,14 @@ var View = class {
     tell(element, "update", { op: "replace" });
   }
   /** @param {Element} element @param {Entry} entry */
-  #insert(element, { update, pieces, prune: pruning }) {
+  #insert(element, { update, pieces, prune: pruning, pruned }) {
     const isPrepended = update.at === "prepend";
     const fragments = pieces.map((html) => this.sanitize(html));
+    const later = fragments.slice(pruned).reduce((count, fragment) => count + fragment.childElementCount, 0);
     clearError(element);
     if (isPrepended) element.prepend(...fragments.reverse());
     else element.append(...fragments);
-    if (pruning) prune(element, pruning);
+    if (pruning) prune(element, { ...pruning, limit: Math.max(0, Number(pruning.limit)) + later });
     tell(element, "update", { op: isPrepended ? "prepend" : "append" });
   }
 };
@@ -1298,7 +1304,8 @@ var Connection = class {
     const after = Number(element.getAttribute("data-stream-after") ?? "0");
     const ended = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     root.addEventListener("click", this.#onClick, { signal: ended });
-    const own = target instanceof Run ? target.host : host;
+    const whole = URL.canParse(String(target)) ? new URL(String(target)).origin : void 0;
+    const own = target instanceof Run ? target.host : host ?? whole;
     this.host = own instanceof Host ? own : new Host(
       /** @type {string | URL | undefined} */
       own

@@ -7,7 +7,7 @@ import { HostError } from './errors.js';
 /** Where a host is, and what goes with every request to it. */
 export class Address {
   /** @param {string | URL} [url] @param {HostOptions} [options] */
-  constructor(url = globalThis.location?.origin, options = {}) {
+  constructor(url = ownHost(), options = {}) {
     if (!url || url === 'null') throw new TypeError('outside of a page the address of the host is needed');
     this.url = new URL(url, globalThis.location?.href);
     this.options = options;
@@ -45,4 +45,12 @@ export class Address {
     const text = await response.text();
     return text ? JSON.parse(text) : undefined;
   }
+}
+
+/** The host that served this module, or else whoever served the page. */
+function ownHost() {
+  // Some bundlers leave nothing there.
+  const script = URL.canParse(import.meta.url ?? '') ? new URL(import.meta.url) : undefined;
+  const isServed = script && /^https?:$/.test(script.protocol) && script.pathname === '/streamtask.js';
+  return isServed ? script.origin : globalThis.location?.origin;
 }

@@ -46,7 +46,8 @@ class Connection {
     const after = Number(element.getAttribute('data-stream-after') ?? '0');
     const ended = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     root.addEventListener('click', this.#onClick, { signal: ended });
-    const own = target instanceof Run ? target.host : host;
+    const whole = URL.canParse(String(target)) ? new URL(String(target)).origin : undefined;
+    const own = target instanceof Run ? target.host : (host ?? whole);
     this.host = own instanceof Host ? own : new Host(/** @type {string | URL | undefined} */ (own));
     this.target = target;
     this.done = this.#show({ after, ...following, host: this.host, signal: ended });

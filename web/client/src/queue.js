@@ -5,7 +5,8 @@
 /**
  * An update of the view, or one that a page makes of another event.
  * @typedef {ViewUpdate | { op: 'line' | 'progress', [more: string]: any }} Update
- * @typedef {{ op: string, update: any, target: string | Element, pieces: any[], prune?: any, isMoot?: boolean }} Entry
+ * @typedef {{ op: string, update: any, target: string | Element, pieces: any[], prune?: any, pruned?: number, isMoot?: boolean }} Entry
+ * `prune` is done when the first `pruned` pieces are there.
  */
 
 /** Added to what is there. */
@@ -45,20 +46,20 @@ export class Queue {
     /** @type {Entry} */
     const entry = { op: update.op, update, target, pieces: [piece(update)] };
     this.#entries.push(entry);
+    if (!MARKS.has(update.op)) this.#note(entry);
     // What is said to a target must not be said before it is there.
     if (creates) this.#open.clear();
-    if (MARKS.has(update.op)) this.#open.delete(target);
-    else this.#note(entry);
+    else if (MARKS.has(update.op)) this.#open.delete(target);
+    else this.#open.set(target, entry);
   }
 
-  /** @param {Entry} entry */
+  /** Makes earlier content needless if this replaces it. @param {Entry} entry */
   #note(entry) {
     const { target } = entry;
     const earlier = this.#content.get(target) ?? [];
     if (replaces(entry.update)) for (const one of earlier.splice(0)) one.isMoot = true;
     earlier.push(entry);
     this.#content.set(target, earlier);
-    this.#open.set(target, entry);
   }
 }
 
@@ -88,14 +89,14 @@ function joins(open, update) {
 }
 
 /**
- * A list to which is added at one end and from which is removed at the other comes to the same if all is
- * added first.
+ * Where is added at one end and removed at the other, all can be added first; what comes after the last removal
+ * then counts on top of what it leaves.
  * @param {Entry} open @param {any} update
  */
 function joinsPrune(open, update) {
   const edge = update.edge ?? 'top';
   const isOther = edge === (open.update.at === 'prepend' ? 'bottom' : 'top');
   const isSame = !open.prune || (open.prune.limit === update.limit && (open.prune.edge ?? 'top') === edge);
-  if (isOther && isSame) open.prune = update;
+  if (isOther && isSame) Object.assign(open, { prune: update, pruned: open.pieces.length });
   return isOther && isSame;
 }

@@ -147,14 +147,15 @@ export class View {
   }
 
   /** @param {Element} element @param {Entry} entry */
-  #insert(element, { update, pieces, prune: pruning }) {
+  #insert(element, { update, pieces, prune: pruning, pruned }) {
     const isPrepended = update.at === 'prepend';
     // Each by itself: what one leaves open must not swallow the next.
     const fragments = pieces.map((html) => this.sanitize(html));
+    const later = fragments.slice(pruned).reduce((count, fragment) => count + fragment.childElementCount, 0);
     clearError(element);
     if (isPrepended) element.prepend(...fragments.reverse());
     else element.append(...fragments);
-    if (pruning) prune(element, pruning);
+    if (pruning) prune(element, { ...pruning, limit: Math.max(0, Number(pruning.limit)) + later });
     tell(element, 'update', { op: isPrepended ? 'prepend' : 'append' });
   }
 }

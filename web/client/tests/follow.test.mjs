@@ -106,7 +106,12 @@ test('signs of life keep a silent connection', async (t) => {
 
 test('a reader who takes its time is not taken for a silent connection', async (t) => {
   let stream;
-  const server = await serve(t, (request, response) => openStream((stream = response), LOG.slice(0, 5).join('')));
+  const server = await serve(t, (request, response) => {
+    stream = response;
+    openStream(response);
+    // Not with the first bytes, on which it waits for longer.
+    setTimeout(() => response.write(LOG.slice(0, 5).join('')), 50);
+  });
   const events = follow(`${server.url}/stream/a/t/r`, { heartbeatSeconds: 0.1, ...FAST });
   const read = [(await events.next()).value];
   // For longer than it would wait for a sign of life.

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { basename, delimiter, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { Host } from '../streamtask.js';
@@ -39,16 +39,18 @@ async function lacks(t, what) {
   t.skip(`it needs ${what}`);
 }
 
-/** A host with these guests as tasks of the app `demo`; undefined if the test was skipped. */
+/** A host with these guests as tasks of the app `demo`, `guest:name` under another name; undefined if the test was skipped. */
 export async function startHost(t, guests, flags = []) {
   const binary = await find(BINARIES);
   if (!binary) return void (await lacks(t, 'the host, whose path is in STREAMTASK_BIN'));
   const folder = await mkdtemp(join(tmpdir(), 'streamtask-client-'));
   await mkdir(join(folder, 'tasks/demo'), { recursive: true });
-  for (const guest of guests) {
-    const path = await find(GUESTS.map((kit) => join(kit, `${guest}.wasm`)));
-    if (!path) return void (await lacks(t, `${guest}.wasm in a folder of STREAMTASK_KIT`));
-    await copyFile(path, join(folder, 'tasks/demo', basename(path)));
+  const names = guests.map((guest) => guest.split(':').at(-1));
+  for (const [nth, guest] of guests.entries()) {
+    const file = `${guest.split(':')[0]}.wasm`;
+    const path = await find(GUESTS.map((kit) => join(kit, file)));
+    if (!path) return void (await lacks(t, `${file} in a folder of STREAMTASK_KIT`));
+    await copyFile(path, join(folder, 'tasks/demo', `${names[nth]}.wasm`));
   }
   const host = new TestHost(binary, folder, flags);
   t.after(async () => {
@@ -56,8 +58,8 @@ export async function startHost(t, guests, flags = []) {
     await rm(folder, { recursive: true, force: true });
   });
   await host.start();
-  for (const guest of guests) {
-    while ((await host.client.task(`demo/${guest.replaceAll('_', '-')}`).catch(() => ({}))).version === undefined) await tick();
+  for (const name of names) {
+    while ((await host.client.task(`demo/${name}`).catch(() => ({}))).version === undefined) await tick();
   }
   return host;
 }
@@ -137,14 +139,14 @@ export async function servePages(t, pages) {
     response.writeHead(body === undefined ? 404 : 200, {
       'content-type': isClient ? 'text/javascript' : 'text/html; charset=utf-8',
       // No inline script and no style: what a strict page allows is enough for the client.
-      'content-security-policy': "default-src 'self'; connect-src *; img-src * data:; script-src 'self' 'nonce-test'",
+      'content-security-policy': "default-src 'self'; connect-src *; img-src * data:; script-src 'self' 'nonce-test'; style-src 'self' 'nonce-test'",
     });
     response.end(body);
   });
 }
 
 /** Lets others run. */
-export const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
+const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 /** Events as the host sends them. */
 export function frame(seq, type, data) {
