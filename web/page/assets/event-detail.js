@@ -1,12 +1,14 @@
 // One event in full.
 
 import { button, h } from "./dom.js";
-import { clock, count, moment } from "./format.js";
+import { bytes as sizeText, clock, moment } from "./format.js";
 import { jsonView } from "./json-tree.js";
 import { copy } from "./notices.js";
 
 /** Pictures that a browser draws without running anything. */
 const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"];
+/** Bytes of a text that are shown; the whole can be saved. */
+const TEXT_BYTES = 64 << 10;
 
 export function eventDetail(event, close) {
   const facts = [
@@ -37,6 +39,22 @@ function messageView(event) {
 
 function bytesView(event) {
   const type = String(event.content_type).split(";")[0].trim().toLowerCase();
-  const picture = PICTURES.includes(type) && h("img", { class: "picture", alt: `A picture that event ${event.seq} carries`, src: `data:${type};base64,${event.data}` });
-  return h("div", null, h("p", null, `${event.content_type}, ${count(Math.floor((event.data.length * 3) / 4))} bytes`), picture, !picture && jsonView(event.data, { label: "Base64" }));
+  const bytes = Uint8Array.from(atob(event.data), (char) => char.charCodeAt(0));
+  return h(
+    "div",
+    { class: "bytes" },
+    h("p", null, `${event.content_type}, ${sizeText(bytes.length)} `, button("Save", { icon: "end", class: "quiet" }, () => save(bytes, type, event))),
+    PICTURES.includes(type) && h("img", { class: "picture", alt: `The picture that event ${event.seq} carries`, src: `data:${type};base64,${event.data}` }),
+    isText(type) && h("pre", { class: "message" }, new TextDecoder().decode(bytes.subarray(0, TEXT_BYTES)), bytes.length > TEXT_BYTES && " …"),
+  );
+}
+
+const isText = (type) => type.startsWith("text/") || type === "application/json" || type === "application/x-ndjson";
+
+/** Leaves the bytes with the browser as a file. It is never opened here: it is the guest's. */
+function save(bytes, type, event) {
+  const url = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
+  const end = type.split("/")[1]?.replace(/^x-|^svg\+/, "").replace(/[^a-z0-9]/g, "") || "bin";
+  h("a", { href: url, download: `${event._task_id}-${event.seq}.${end === "plain" ? "txt" : end}` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

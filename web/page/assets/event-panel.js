@@ -3,7 +3,7 @@
 import { button, fill, h, icon, setAttribute, setText } from "./dom.js";
 import { eventDetail } from "./event-detail.js";
 import { dataText } from "./event-store.js";
-import { clock, count } from "./format.js";
+import { base64Size, bytes, clock, count } from "./format.js";
 import { copy } from "./notices.js";
 import { Selection, wordsFilter } from "./selection.js";
 import { VirtualList } from "./virtual-list.js";
@@ -20,7 +20,7 @@ const TYPING_MS = 200;
 /** What a list of all events shows in a row. */
 export const allEvents = {
   label: "Events",
-  text: (event) => (event.content_type ? `${event.content_type}, ${count(Math.floor((event.data.length * 3) / 4))} bytes` : dataText(event).slice(0, ROW_CHARS)),
+  text: (event) => (event.content_type ? `${event.content_type}, ${bytes(base64Size(event.data))}` : dataText(event).slice(0, ROW_CHARS)),
   kind: (event) => event.type,
   tone: (event) => (event.type.startsWith("run.") ? "host" : event.type === "log" ? logTone(event.data) : ""),
 };
@@ -147,7 +147,7 @@ export class EventPanel {
   }
 
   #atEnd(atEnd) {
-    this.end.hidden = atEnd;
+    if (this.end.hidden !== atEnd) this.end.hidden = atEnd;
   }
 
   #changed() {

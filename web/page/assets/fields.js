@@ -202,9 +202,14 @@ function write(field, input, value) {
     const wanted = JSON.stringify(value);
     const place = choices(field).findIndex((choice) => JSON.stringify(choice.value) === wanted);
     input.value = place < 0 ? "" : String(place);
-  } else if (value === undefined || value === null) input.value = "";
-  else if (field.kind === "json") input.value = JSON.stringify(value, null, 2);
-  else input.value = valueText(value);
+  } else if (value === undefined || value === null) {
+    input.value = "";
+  } else if (field.kind === "json") {
+    input.value = JSON.stringify(value, null, 2);
+    input.rows = Math.min(14, Math.max(3, input.value.split("\n").length));
+  } else {
+    input.value = valueText(value);
+  }
 }
 
 const label = (field) => field.title || field.name;

@@ -65,6 +65,12 @@ export function bytes(size) {
   return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
+/** How many bytes a text in Base64 stands for. */
+export function base64Size(text) {
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  return Math.floor((text.length * 3) / 4) - padding;
+}
+
 const grouped = new Intl.NumberFormat("en");
 /** `100,000`. */
 export const count = (number) => grouped.format(number);

@@ -3,6 +3,8 @@
 import { fill, h, icon, setAttribute, setText } from "./dom.js";
 import { count, duration } from "./format.js";
 
+/** Items from which on the list may be scrolled; the style sheet bounds its height. */
+const SCROLLED_FROM = 10;
 const ICON = { waiting: "ring", running: "play", completed: "check", failed: "alert", skipped: "skip" };
 
 /** @returns {{ element: HTMLElement, update: (progress: import("./progress.js").Progress, nowMs: number, isOver: boolean) => void }} */
@@ -11,7 +13,7 @@ export function progressView() {
   const left = h("span", { class: "muted num" });
   const message = h("p", { class: "progress-message" });
   const bar = progressBar("Progress of the run");
-  const list = h("ul", { class: "items" });
+  const list = h("ul", { class: "items", "aria-label": "Parts of the run" });
   const rows = new Map();
   const element = h(
     "section",
@@ -37,6 +39,8 @@ export function progressView() {
       message.hidden = message.textContent === "";
       const order = flat(roots.filter((root) => root.item !== whole || root.parts.length > 0));
       list.hidden = order.length === 0;
+      // What can be scrolled has to be reached by keys.
+      setAttribute(list, "tabindex", order.length > SCROLLED_FROM ? 0 : null);
       draw(list, rows, order);
     },
   };

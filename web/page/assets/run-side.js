@@ -61,7 +61,7 @@ function errorPanel(run) {
     h("p", { class: "error-message" }, message),
     h("p", { class: "tags" }, h("span", { class: "tag" }, kind), code && h("span", { class: "tag" }, code), retryable && h("span", { class: "tag" }, "retryable")),
     details !== undefined && details !== null && jsonView(details, { label: "details" }),
-    trace && h("details", { class: "fold" }, h("summary", null, "Call stack"), h("pre", { class: "trace" }, trace)),
+    trace && h("details", { class: "fold" }, h("summary", null, "Call stack"), h("pre", { class: "trace", tabindex: "0" }, trace)),
   );
 }
 

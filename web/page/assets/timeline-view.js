@@ -1,11 +1,14 @@
 // The attempts of a run as bars on one scale of time.
 
-import { fill, h } from "./dom.js";
+import { fill, h, setAttribute } from "./dom.js";
 import { duration, moment, shortVersion } from "./format.js";
+
+/** Attempts from which on the list may be scrolled; the style sheet bounds its height. */
+const SCROLLED_FROM = 3;
 
 /** @returns {{ element: HTMLElement, update: (timeline: import("./timeline.js").Timeline, nowMs: number) => void }} */
 export function timelineView() {
-  const list = h("ol", { class: "attempts" });
+  const list = h("ol", { class: "attempts", "aria-labelledby": "attempts-title" });
   const element = h("section", { class: "panel", "aria-labelledby": "attempts-title" }, h("h2", { id: "attempts-title" }, "Attempts"), list);
   let drawn = "";
   return {
@@ -18,6 +21,8 @@ export function timelineView() {
       drawn = look;
       const end = timeline.ended ? timeline.attempts.at(-1).to : nowMs;
       const scale = { from: timeline.attempts[0].from, length: Math.max(1, end - timeline.attempts[0].from) };
+      // What can be scrolled has to be reached by keys.
+      setAttribute(list, "tabindex", timeline.attempts.length > SCROLLED_FROM ? 0 : null);
       fill(list, timeline.attempts.map((attempt, nth) => attemptRow(attempt, timeline.attempts[nth - 1], scale, end)));
     },
   };

@@ -59,7 +59,7 @@ export class VirtualList {
 
   /** Goes to the end and stays there. */
   toEnd() {
-    this.#stick(true);
+    this.sticky = true;
     this.update();
   }
 
@@ -69,7 +69,8 @@ export class VirtualList {
     const seen = Math.max(1, Math.floor(this.view / this.options.rowHeight));
     if (place < top) this.#scrollTo(place);
     else if (place >= top + seen) this.#scrollTo(place - seen + 1);
-    this.#stick(place === this.size - 1 && this.sticky);
+    // Who looks at a row keeps it, whatever comes.
+    this.sticky &&= place === this.size - 1;
     this.update();
   }
 
@@ -103,14 +104,8 @@ export class VirtualList {
     this.scroll = this.element.scrollTop;
     this.drawnScroll = this.scroll;
     // What the list scrolled by itself ends at the end of what was drawn; more may have come since.
-    this.#stick(this.scroll + this.view >= this.drawnHeight - this.options.rowHeight);
+    this.sticky = this.scroll + this.view >= this.drawnHeight - this.options.rowHeight;
     this.update();
-  }
-
-  #stick(sticky) {
-    if (this.sticky === sticky) return;
-    this.sticky = sticky;
-    this.options.atEnd?.(sticky);
   }
 
   #draw() {
@@ -137,6 +132,7 @@ export class VirtualList {
     // Last, for it lays out the list.
     if (this.scroll !== this.drawnScroll) this.element.scrollTop = this.scroll;
     this.drawnScroll = this.scroll;
+    this.options.atEnd?.(this.scroll >= end - rowHeight);
   }
 
   #rowOf(place) {

@@ -28,6 +28,7 @@ async function withRuns(t) {
     { type: "progress", data: '{"id":"b","parent":"a","status":"failed"}' },
     { type: "progress", data: '{"id":"c","parent":"a","status":"waiting"}' },
     { type: "progress", data: '{"id":"d","status":"skipped"}' },
+    ...Array.from({ length: 30 }, (_, nth) => ({ type: "progress", data: `{"id":"part ${nth}","parent":"d"}` })),
     { type: "log", data: '{"level":"error","message":"bad"}' },
     { type: "view", data: '{"op":"html","target":"out","html":"<p>Hello</p>"}' },
     { type: "view", data: '{"op":"state","state":{"n":[1,2]}}' },

@@ -261,6 +261,33 @@ test("a long list of runs is shown page by page, and stays in order while new on
   assert.deepEqual(ids, Array.from({ length: 63 }, (_, nth) => `n${63 - nth}`));
 });
 
+test("a run's children are shown with how they stand, and lead back to their parent", async (t) => {
+  const at = await openPage(t, ["conformance-c", "counter"]);
+  if (!at) return;
+  await at.host.client.start("demo/conformance-c", { case: "child", task: "counter", input: { steps: 2, delay_ms: 10 } }, { id: "parent" });
+  const page = await at.open("#/runs/parent");
+  await reaches(page, "completed");
+  const child = page.locator(".children .child");
+  await child.getByText("completed").waitFor();
+  await child.click();
+  await page.getByRole("link", { name: "demo/counter" }).waitFor();
+  await page.getByRole("link", { name: "parent", exact: true }).click();
+  await page.getByRole("heading", { name: "parent" }).waitFor();
+});
+
+test("bytes that a run sends are shown and can be saved as they are", async (t) => {
+  const at = await openPage(t, ["conformance-c"]);
+  if (!at) return;
+  await at.host.client.start("demo/conformance-c", { case: "bytes", size: 1000, content_type: "application/x-own" }, { id: "sender" });
+  const page = await at.open("#/runs/sender");
+  await page.locator(".list-row", { hasText: "application/x-own, 1000 B" }).click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save" }).click()]);
+  assert.equal(download.suggestedFilename(), "sender-2.own");
+  const { readFile } = await import("node:fs/promises");
+  const saved = await readFile(await download.path());
+  assert.deepEqual([...saved], Array.from({ length: 1000 }, (_, nth) => nth % 251));
+});
+
 test("a file that is no task is told, with the reason", async (t) => {
   const at = await openPage(t, ["counter"]);
   if (!at) return;
