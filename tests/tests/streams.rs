@@ -300,3 +300,19 @@ async fn a_start_of_a_run_that_waits_streams_its_wait() {
     host.cancel(&running).await;
     assert_eq!(names(&stream.rest().await), ["run.started", "run.completed"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_polls_gets_what_is_there_and_the_end_of_the_answer() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    host.follow(&run).await.until("waiting").await;
+    let poll = async |query: &str| {
+        let answer = host.read_stream(&run, &format!("live=false&{query}"), "application/x-ndjson").await;
+        String::from_utf8(answer.body.to_vec()).unwrap().lines().count()
+    };
+    assert_eq!((poll("").await, poll("after=1").await, poll("after=2").await), (2, 1, 0));
+    assert_eq!((poll("after=99").await, poll("types=waiting").await, poll("tail=1").await), (0, 1, 1));
+    host.cancel(&run).await;
+    host.finished(&run).await;
+    assert!(poll("").await > 2);
+}

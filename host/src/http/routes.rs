@@ -10,7 +10,9 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{self, Query};
-use super::{Api, children, cors, files, health, page, pruning, runs, signals, start, stream, tasks, websocket};
+use super::{
+    Api, children, cors, files, health, page, pruning, runs, signals, start, stream, tasks, websocket,
+};
 use crate::model::MAX_SIGNAL_BYTES;
 
 /// What a path leads to.

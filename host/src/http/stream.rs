@@ -33,6 +33,8 @@ pub(super) struct Options {
     filter: Filter,
     /// None: no signs of life.
     heartbeat: Option<Duration>,
+    /// Whether to wait for what comes.
+    live: bool,
 }
 
 /// In place of a media type: lines of NDJSON, each a message, with signs of life.
@@ -87,7 +89,8 @@ impl Options {
         };
         // Always due, it would leave no time for events.
         let heartbeat = heartbeat.filter(|time| !time.is_zero());
-        Ok(Self { format, wish: Wish::of(headers, query)?, filter: Filter::of(query), heartbeat })
+        let live = query.parse("live", "`true` or `false`")?.unwrap_or(true);
+        Ok(Self { format, wish: Wish::of(headers, query)?, filter: Filter::of(query), heartbeat, live })
     }
 }
 
@@ -153,6 +156,8 @@ pub(super) struct Reader {
     format: Format,
     filter: Filter,
     heartbeat: Option<Duration>,
+    /// The last event that it wants; none: all that come.
+    until: Option<u64>,
     end: CancellationToken,
     /// Not opened yet; with what to tell first.
     opening: Option<Option<Notice>>,
@@ -179,6 +184,7 @@ impl Reader {
             format: options.format,
             filter: options.filter,
             heartbeat: options.heartbeat,
+            until: (!options.live).then_some(head),
             end: api.end_streams.clone(),
             opening: Some(notice),
             spoke: Instant::now(),
@@ -199,7 +205,7 @@ impl Reader {
         if !opening.is_empty() {
             return Some(Ok(opening));
         }
-        while !self.over {
+        while !self.over && self.until.is_none_or(|until| self.subscription.position() < until) {
             let bytes = match self.wait().await {
                 Waited::Delivery(Ok(delivery)) => self.gather(delivery),
                 Waited::Delivery(Err(error)) => {
