@@ -110,10 +110,16 @@ var Frames = class {
   }
   /** @param {string} line @param {string[]} whole */
   #line(line, whole) {
-    const [, field, value] = /^([^:\r]*):? ?(.*?)\r?$/s.exec(line) ?? [];
-    if (field === "data") this.#data.push(value ?? "");
-    else if (field === "retry" && value && /^\d+$/.test(value)) this.retryMs = Number(value);
-    else if (field === "" && /^\r?$/.test(line) && this.#data.length) whole.push(this.#data.splice(0).join("\n"));
+    const text2 = line.endsWith("\r") ? line.slice(0, -1) : line;
+    if (text2 === "") {
+      if (this.#data.length) whole.push(this.#data.splice(0).join("\n"));
+      return;
+    }
+    const colon = text2.indexOf(":");
+    const field = colon < 0 ? text2 : text2.slice(0, colon);
+    const value = colon < 0 ? "" : text2.slice(text2[colon + 1] === " " ? colon + 2 : colon + 1);
+    if (field === "data") this.#data.push(value);
+    else if (field === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
   }
 };
 
@@ -341,8 +347,8 @@ var Line = class {
   }
   async #locate() {
     if (this.#url) return;
-    const { signal } = this.options;
-    const run = await this.#host.request("GET", `/api/runs/${encodeURIComponent(this.#id)}`, { signal });
+    const path = `/api/runs/${encodeURIComponent(this.#id)}`;
+    const run = await this.#host.request("GET", path, { signal: this.#patience() });
     this.#url = this.#host.at(run.stream);
   }
   /** @param {number | undefined} after @param {Query} more */
@@ -359,15 +365,18 @@ var Line = class {
     }
     return url;
   }
-  async #hasEnded() {
+  /** For an answer that has an end. */
+  #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
-    const { signal } = this.options;
+    return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
+  }
+  async #hasEnded() {
     const url = (
       /** @type {URL} */
       this.#url
     );
-    const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-    const response = await this.#host.fetch(url, { headers: { accept: "application/json" }, signal: either });
+    const init = { headers: { accept: "application/json" }, signal: this.#patience() };
+    const response = await this.#host.fetch(url, init);
     if (!response.ok) throw await HostError.of(response);
     return ENDS.has(`run.${(await response.json()).status}`);
   }
@@ -418,8 +427,8 @@ async function* follow(target, options) {
   for await (const events of followBatches(target, options)) yield* events;
 }
 async function* followBatches(target, options = {}) {
-  const { signal, onState = () => {
-  }, giveUpMs = Infinity } = options;
+  const { signal, giveUpMs = Infinity } = options;
+  const onState = telling(options.onState);
   const line = new Line(target, options);
   const log = new Log(options.after, line.isWhole);
   let failures = 0;
@@ -456,6 +465,17 @@ async function* followBatches(target, options = {}) {
     }
     await pause(wait, signal);
   }
+}
+function telling(listener) {
+  return (state) => {
+    try {
+      listener?.(state);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  };
 }
 
 // host.js

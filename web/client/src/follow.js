@@ -5,7 +5,7 @@ import { Line, POLL_MS } from './line.js';
 import { Log } from './log.js';
 import { backoff, pause } from './pauses.js';
 
-/** @import { FollowOptions, Notice, StreamEvent, Target } from '../streamtask.d.ts' */
+/** @import { FollowOptions, Notice, State, StreamEvent, Target } from '../streamtask.d.ts' */
 
 /** @param {Target} target @param {FollowOptions} [options] */
 export async function* follow(target, options) {
@@ -14,7 +14,8 @@ export async function* follow(target, options) {
 
 /** @param {Target} target @param {FollowOptions} [options] @returns {AsyncGenerator<(StreamEvent | Notice)[], void, undefined>} */
 export async function* followBatches(target, options = {}) {
-  const { signal, onState = () => {}, giveUpMs = Infinity } = options;
+  const { signal, giveUpMs = Infinity } = options;
+  const onState = telling(options.onState);
   const line = new Line(target, options);
   const log = new Log(options.after, line.isWhole);
   let failures = 0;
@@ -51,4 +52,17 @@ export async function* followBatches(target, options = {}) {
     }
     await pause(wait, signal);
   }
+}
+
+/** What a listener throws is its own fault, and not the connection's. @param {FollowOptions['onState']} listener @returns {(state: State) => void} */
+function telling(listener) {
+  return (state) => {
+    try {
+      listener?.(state);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  };
 }

@@ -30,9 +30,15 @@ export class Frames {
 
   /** @param {string} line @param {string[]} whole */
   #line(line, whole) {
-    const [, field, value] = /^([^:\r]*):? ?(.*?)\r?$/s.exec(line) ?? [];
-    if (field === 'data') this.#data.push(value ?? '');
-    else if (field === 'retry' && value && /^\d+$/.test(value)) this.retryMs = Number(value);
-    else if (field === '' && /^\r?$/.test(line) && this.#data.length) whole.push(this.#data.splice(0).join('\n'));
+    const text = line.endsWith('\r') ? line.slice(0, -1) : line;
+    if (text === '') {
+      if (this.#data.length) whole.push(this.#data.splice(0).join('\n'));
+      return;
+    }
+    const colon = text.indexOf(':');
+    const field = colon < 0 ? text : text.slice(0, colon);
+    const value = colon < 0 ? '' : text.slice(text[colon + 1] === ' ' ? colon + 2 : colon + 1);
+    if (field === 'data') this.#data.push(value);
+    else if (field === 'retry' && /^\d+$/.test(value)) this.retryMs = Number(value);
   }
 }

@@ -101,8 +101,8 @@ export class Line {
 
   async #locate() {
     if (this.#url) return;
-    const { signal } = this.options;
-    const run = await this.#host.request('GET', `/api/runs/${encodeURIComponent(this.#id)}`, { signal });
+    const path = `/api/runs/${encodeURIComponent(this.#id)}`;
+    const run = await this.#host.request('GET', path, { signal: this.#patience() });
     this.#url = this.#host.at(run.stream);
   }
 
@@ -119,12 +119,16 @@ export class Line {
     return url;
   }
 
-  async #hasEnded() {
+  /** For an answer that has an end. */
+  #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
-    const { signal } = this.options;
+    return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
+  }
+
+  async #hasEnded() {
     const url = /** @type {URL} */ (this.#url);
-    const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-    const response = await this.#host.fetch(url, { headers: { accept: 'application/json' }, signal: either });
+    const init = { headers: { accept: 'application/json' }, signal: this.#patience() };
+    const response = await this.#host.fetch(url, init);
     if (!response.ok) throw await HostError.of(response);
     return ENDS.has(`run.${(await response.json()).status}`);
   }
