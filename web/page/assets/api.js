@@ -1,7 +1,7 @@
 // The host's HTTP API, as far as the page needs it, over the client that all pages can use. All requests come by here,
 // so it also knows whether the host answers.
 
-import { Host, followBatches } from "/streamtask.js";
+import { Host, followBatches } from "../streamtask.js";
 
 /** A request waits this long for an answer, in milliseconds. */
 const TIMEOUT_MS = 20_000;
@@ -59,7 +59,12 @@ function inPieces(response) {
   return new Response(response.body.pipeThrough(cut), response);
 }
 
-const host = new Host(location.origin, { fetch: watchedFetch });
+/** Where the host is: at the page's origin, or below a path of it if a proxy has it there. */
+const host = new Host(new URL("..", import.meta.url), { fetch: watchedFetch });
+
+/** The whole address of a path of the host. */
+export const address = (path) => host.at(path).href;
+
 const get = (path, signal, query) => host.request("GET", path, { query, signal });
 const part = encodeURIComponent;
 const runPath = (id) => `/api/runs/${part(id)}`;

@@ -49,7 +49,7 @@ export function setAttribute(element, name, value) {
 const ICONS = {
   play: "M5 3.5v9l7.5-4.5z",
   pause: "M5.5 3.5v9M10.5 3.5v9",
-  stop: "M4.5 4.5h7v7h-7z",
+  stop: "M4 4h8v8H4z",
   again: "M12.7 6.2A5.2 5.2 0 1 0 13.2 8.6M12.9 3v3.4H9.5",
   edit: "M3 13l.7-2.9 6.8-6.8 2.2 2.2-6.8 6.8zM9.2 4.6l2.2 2.2",
   send: "M2.5 8l11-5-3.3 10.5-2.6-4.2z",

@@ -1,7 +1,7 @@
 // What a run draws with `view` events: a box for each target that it names. The client's view layer writes into them,
 // and its sanitiser decides what of a guest's html there can be.
 
-import { View, sanitize } from "/streamtask.js";
+import { View, sanitize } from "../streamtask.js";
 import { h } from "./dom.js";
 import { jsonView } from "./json-tree.js";
 

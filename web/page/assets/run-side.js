@@ -84,5 +84,5 @@ function childList(children) {
 }
 
 function fileList(files) {
-  return h("ul", { class: "files" }, files.map((file) => h("li", null, h("a", { href: file.url, download: true }, file.path), h("span", { class: "num muted" }, bytes(file.size)))));
+  return h("ul", { class: "files" }, files.map((file) => h("li", null, h("a", { href: api.address(file.url), download: true }, file.path), h("span", { class: "num muted" }, bytes(file.size)))));
 }

@@ -142,7 +142,7 @@ class StartForm {
       return;
     }
     const quoted = body.replaceAll("'", `'\\''`);
-    copy(`curl -d '${quoted}' '${location.origin}/api/tasks/${this.task.app}/${this.task.task}/runs'`, "command");
+    copy(`curl -d '${quoted}' '${api.address(`/api/tasks/${this.task.app}/${this.task.task}/runs`)}'`, "command");
   }
 }
 
