@@ -25,10 +25,10 @@ async fn the_page_is_served_to_browsers_and_the_index_to_programs() {
 
     // Each file that the page names is there.
     let html = String::from_utf8(page.body.to_vec()).unwrap();
-    let named = html.split('"').filter(|text| text.starts_with("/page/"));
+    let named = html.split('"').filter(|text| text.starts_with("page/")).map(|file| format!("/{file}"));
     let modules = fs::read_dir(root().join("web/page/assets")).unwrap();
     let modules = modules.map(|file| format!("/page/{}", file.unwrap().file_name().display()));
-    let all = named.map(str::to_owned).chain(modules).chain(["/streamtask.js".to_owned()]);
+    let all = named.chain(modules).chain(["/streamtask.js".to_owned()]);
     for path in all.filter(|path| path != "/page/index.html") {
         let file = host.get(&path).await;
         assert_eq!(file.status, 200, "{path}");
