@@ -8,7 +8,8 @@ use std::{env, fs, io};
 
 /// Folders that a user of an SDK does not need (among them `wit/async`, for which there is
 /// no SDK), or that tools made.
-const LEFT_OUT: &[&str] = &["tests", "examples", "node_modules", "target", "build.tmp", "__pycache__", "async"];
+const LEFT_OUT: &[&str] =
+    &["tests", "examples", "node_modules", "target", "build.tmp", "__pycache__", "async"];
 /// Ends of the names of files that a user needs. Whatever else lies there is nobody's.
 const TAKEN: &[&str] = &[
     ".rs", ".toml", ".wit", ".py", "py.typed", ".js", ".ts", ".json", ".go", "go.mod", ".c", ".h", ".mk",
