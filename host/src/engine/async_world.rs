@@ -157,7 +157,7 @@ mod tests {
         };
         let program = load(text).unwrap();
         assert_eq!(program.entry.kind(), Kind::Task);
-        assert!(wasmtime::Engine::same(program.entry.engine(), &engine.world.wasmtime));
+        assert!(wasmtime::Engine::same(program.entry.engine(), &engine.loader.wasmtime));
         let mixed = load(&text.replace(";; COMPONENT", ASYNC)).err().unwrap();
         assert_eq!(mixed, LoadError::SyncProcess);
     }

@@ -16,7 +16,7 @@ use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
 use super::run::{self, Limits, Vacancies};
 use super::turns::Turns;
-use super::{Engine, World, async_world};
+use super::{Engine, Loader, async_world};
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Time for `describe`, which returns a constant. It includes starting an
@@ -69,7 +69,7 @@ pub enum LoadError {
          start the host with --experimental-async"
     )]
     Experimental,
-    /// It has async functions, and yet another `process` than the async world.
+    /// It has async functions, and yet a `process` that is not.
     #[error(
         "this component has async functions, but its `process` is not async; \
          make it an `async func`, or build the component without them"
@@ -132,14 +132,14 @@ impl Engine {
     pub fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
         check_header(wasm)?;
         let is_async = async_world::is_for(wasm);
-        let world =
-            if is_async { self.async_world.as_ref().ok_or(LoadError::Experimental)? } else { &self.world };
-        let code = world.code.of(&world.wasmtime, wasm, &version).map_err(|error| {
+        let loader =
+            if is_async { self.async_loader.as_ref().ok_or(LoadError::Experimental)? } else { &self.loader };
+        let code = loader.code.of(&loader.wasmtime, wasm, &version).map_err(|error| {
             let reason = format!("{error:#}");
             if is_core_module(wasm) { LoadError::CoreModule(reason) } else { LoadError::Invalid(reason) }
         })?;
         let (entry, described) = match code {
-            Code::Component(component) => world.link(&component)?,
+            Code::Component(component) => loader.link(&component)?,
             Code::Module(module) => (self.link_module(&module)?, false),
         };
         if is_async && entry.kind() != Kind::AsyncTask {
@@ -189,7 +189,7 @@ impl Engine {
     }
 }
 
-impl World {
+impl Loader {
     /// Says also whether it describes itself.
     fn link(&self, component: &Component) -> Result<(Entry, bool), LoadError> {
         if let Some(found) = self.other_contract(component) {

@@ -48,7 +48,7 @@ use self::code::CodeCache;
 use self::compile::Compiler;
 use self::guest::Guest;
 use self::outgoing::Network;
-use self::pool::Addresses;
+use self::pool::{Addresses, World};
 use self::run::Vacancies;
 use self::ticker::Ticker;
 use self::turns::{SPARE_THREADS, Turns};
@@ -90,9 +90,9 @@ pub struct SetupError(String);
 
 /// Compiles and executes guests.
 pub struct Engine {
-    world: World,
+    loader: Loader,
     /// For async tasks, if they are taken.
-    async_world: Option<World>,
+    async_loader: Option<Loader>,
     /// For core modules.
     module_linker: wasmtime::Linker<Guest>,
     allocation: Allocation,
@@ -104,27 +104,27 @@ pub struct Engine {
     guests: Option<Runtime>,
 }
 
-/// What compiles files of one kind, and what they are linked with.
-struct World {
+/// What compiles the files of one world, and links them.
+struct Loader {
     wasmtime: wasmtime::Engine,
     linker: Linker<Guest>,
     code: CodeCache,
 }
 
-impl World {
+impl Loader {
     fn new(
+        world: World,
         wasmtime: wasmtime::Engine,
-        which: pool::World,
         addresses: Addresses,
         config: &Config,
     ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&wasmtime);
-        match which {
-            pool::World::Sync => imports::link(&mut linker)?,
-            pool::World::Async => async_world::link(&mut linker)?,
+        match world {
+            World::Sync => imports::link(&mut linker)?,
+            World::Async => async_world::link(&mut linker)?,
         }
         let compiler = match config.compiler.clone() {
-            Some(program) => Compiler::Process(program, which, addresses),
+            Some(program) => Compiler::Process(program, world, addresses),
             None => Compiler::Here,
         };
         let code = CodeCache::new(config.cache.clone(), &wasmtime, compiler);
@@ -140,10 +140,10 @@ impl Engine {
         let addresses = allocation.addresses();
         let mut module_linker = wasmtime::Linker::new(&wasmtime);
         imports::link_preview_1(&mut module_linker).map_err(setup)?;
-        let world = World::new(wasmtime, pool::World::Sync, addresses, config).map_err(setup)?;
-        let async_world = if config.async_world {
+        let loader = Loader::new(World::Sync, wasmtime, addresses, config).map_err(setup)?;
+        let async_loader = if config.async_world {
             let wasmtime = pool::async_engine(addresses)?;
-            Some(World::new(wasmtime, pool::World::Async, addresses, config).map_err(setup)?)
+            Some(Loader::new(World::Async, wasmtime, addresses, config).map_err(setup)?)
         } else {
             None
         };
@@ -155,11 +155,11 @@ impl Engine {
             .enable_time()
             .build()
             .map_err(|error| SetupError(format!("can't start threads for guests: {error}")))?;
-        let engines = [Some(&world), async_world.as_ref()].into_iter().flatten();
-        let ticker = Ticker::start(engines.map(|world| world.wasmtime.weak()).collect());
+        let engines = [Some(&loader), async_loader.as_ref()].into_iter().flatten();
+        let ticker = Ticker::start(engines.map(|loader| loader.wasmtime.weak()).collect());
         Ok(Self {
-            world,
-            async_world,
+            loader,
+            async_loader,
             module_linker,
             allocation,
             vacancies: Arc::default(),
