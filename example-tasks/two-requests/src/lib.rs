@@ -3,6 +3,8 @@
 //!
 //! For the async world, an experiment: a host takes it with `--experimental-async`.
 
+#![allow(missing_docs, reason = "what is made from the contract has none")]
+
 use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 use wasip3::http::client;
