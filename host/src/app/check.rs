@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::engine::{self, Engine, Kind, Outline};
+use crate::engine::{self, Engine, Kind, LoadError, Outline};
 use crate::model::Version;
 use crate::registry;
 
@@ -56,7 +56,9 @@ fn outline(wasm: &[u8]) -> Result<Outline, String> {
         async_world: true,
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
-    let loaded = engine.load(wasm, Version::of(wasm));
+    // On a thread of its own: what a task says of itself is waited for, which no thread that drives others may.
+    let loaded = std::thread::scope(|scope| scope.spawn(|| engine.load(wasm, Version::of(wasm))).join());
+    let loaded = loaded.unwrap_or(Err(LoadError::Failed));
     // There is none if the file was refused before it was compiled.
     let _ = fs::remove_dir_all(&cache);
     loaded.map(|program| program.outline()).map_err(|error| error.to_string())
