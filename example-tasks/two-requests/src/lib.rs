@@ -13,11 +13,15 @@ use wasip3::wit_future;
 
 use streamtask::task::{control, events};
 
-wit_bindgen::generate!({
-    path: ["../../wit", "../../wit/async"],
-    world: "streamtask:task-async/async-task",
-    generate_all,
-});
+// Not public, so that nobody asks for documentation of what is generated.
+mod contract {
+    wit_bindgen::generate!({
+        path: ["../../wit", "../../wit/async"],
+        world: "streamtask:task-async/async-task",
+        generate_all,
+    });
+}
+use contract::{Failure, Guest, streamtask};
 
 /// Most bytes that are taken at once.
 const PIECE_BYTES: usize = 16 << 10;
@@ -124,7 +128,7 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
 }
 
-export!(TwoRequests);
+contract::export!(TwoRequests with_types_in contract);
 
 #[cfg(test)]
 mod tests {

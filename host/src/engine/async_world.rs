@@ -14,9 +14,9 @@ use super::bindings::streamtask::task::types::Failure;
 use super::guest::Guest;
 use super::imports;
 
-/// Calls, streams and futures of one guest that may be under way at once. Each holds some
-/// hundred bytes of the host's memory, which no limit of the guest's own counts; and each
-/// request its headers.
+/// Calls, streams and futures of one guest that may be under way at once. A timer holds less
+/// than a kilobyte of the host's memory, which no limit of the guest's own counts; a request
+/// its headers too.
 const MAX_UNDER_WAY: usize = 2_000;
 
 /// Adds everything that an async task may import. Of WASI 0.3 neither sockets, which

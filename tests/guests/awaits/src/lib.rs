@@ -1,6 +1,6 @@
 //! A guest of the async world, well-behaved or not. Input: `{"do": NAME, …}`.
 
-use futures_util::future::{join, join_all, pending};
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use wasip3::clocks::monotonic_clock::wait_for;
 use wit_bindgen::{spawn_local, yield_async};
@@ -45,8 +45,6 @@ impl Guest for Awaits {
                 wait_for(LONG).await;
                 Ok("null".to_owned())
             }
-            // Waits for what never comes, and has begun nothing that could.
-            "nothing" => pending().await,
             "spin" => {
                 tell("spinning", &json!(null));
                 loop {
