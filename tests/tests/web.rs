@@ -60,8 +60,7 @@ async fn run(what: &str, folder: &str, scripts: &[&str]) {
     for script in scripts {
         let mut npm = tokio::process::Command::new("npm");
         npm.args(["run", "--silent", script]).current_dir(root().join(folder)).stdin(Stdio::null());
-        // Its own idea of where guests are is right.
-        npm.env("STREAMTASK_BIN", binary).env_remove("STREAMTASK_KIT");
+        npm.env("STREAMTASK_BIN", binary);
         let output = npm.kill_on_drop(true).output().await.expect("npm starts");
         let said = String::from_utf8_lossy(&output.stdout);
         let complained = String::from_utf8_lossy(&output.stderr);

@@ -151,8 +151,14 @@ async fn a_client_that_does_not_read_can_still_cancel() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_is_broken_by_pings_and_a_host_that_stops_says_so() {
-    let host = TestHost::with(|config| config.heartbeat = Duration::from_millis(20)).await;
-    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    let host = TestHost::with(|config| {
+        config.heartbeat = Duration::from_millis(20);
+        config.max_running = 1;
+    })
+    .await;
+    host.probe(json!({ "do": "sleep", "ms": 600_000 })).await;
+    // It waits, and goes on after the stop.
+    let run = host.probe(json!({ "do": "echo" })).await;
     let mut socket = follow(&host, &run, "").await;
     while !matches!(socket.next().await.unwrap(), Message::Ping(_)) {}
     let stopping = tokio::spawn(host.stop());
