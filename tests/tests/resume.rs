@@ -128,6 +128,12 @@ async fn a_position_in_the_query_is_taken_at_its_word_and_the_header_wins() {
     assert_eq!(host.follow_with(&run, "from=now", &[]).await.status, 204, "nothing will come");
     assert_eq!(read("from=now", &[("last-event-id", "10")]).await, [11, 12]);
     assert_eq!(read("after=3", &[("last-event-id", "10")]).await, [11, 12]);
+    // Larger than what a database can count to.
+    for beyond in [13, 1 << 63, u64::MAX] {
+        assert_eq!(host.follow_with(&run, &format!("after={beyond}"), &[]).await.status, 204, "{beyond}");
+    }
+    let path = format!("{}?after={}", run["stream"].as_str().unwrap(), u128::from(u64::MAX) + 1);
+    host.get(&path).await.problem(400, "invalid-parameter");
 }
 
 #[tokio::test(flavor = "multi_thread")]

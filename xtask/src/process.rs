@@ -6,9 +6,16 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Cargo for the host's workspace, the same one that runs this.
+/// Cargo for the host's workspace, the same one that runs this. Without the names of this package that cargo
+/// tells those whom it runs: some dependencies are compiled again when these differ, and all above them.
 pub(crate) fn cargo(folder: PathBuf) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
     cargo.current_dir(folder);
     cargo
 }

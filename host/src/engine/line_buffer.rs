@@ -66,7 +66,8 @@ impl LineBuffer {
     pub(super) fn finish(&mut self, take: impl FnOnce(Part<'_>)) {
         let part = std::mem::take(&mut self.part);
         if !part.is_empty() {
-            take(Part { text: &part, begins: !std::mem::take(&mut self.cut), ends: true });
+            let text = part.strip_suffix(b"\r").unwrap_or(&part);
+            take(Part { text, begins: !std::mem::take(&mut self.cut), ends: true });
         }
     }
 }
@@ -109,6 +110,7 @@ mod tests {
         let lines = [whole("one"), whole(""), whole("two"), whole("three")];
         assert_eq!(parts(&[b"one\n\r\ntwo\nthree"], 100, None), lines);
         assert_eq!(parts(&[b"o", b"ne", b"\n\r", b"\ntwo\nth", b"ree\n"], 100, None), lines);
+        assert_eq!(parts(&[b"one\n\r\ntwo\nthree\r"], 100, None), lines);
         assert_eq!(parts(&[], 100, None), []);
     }
 

@@ -66,8 +66,11 @@ pub(super) fn index(headers: &HeaderMap) -> Response {
 
 /// `GET /page/{file}`.
 pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    // Each file has one address.
-    file(Some(name).filter(|&name| name != INDEX && name != CLIENT).unwrap_or_default(), headers)
+    // Each file has one address, and these have theirs elsewhere.
+    match name {
+        INDEX | CLIENT => Err(unknown(name)),
+        _ => file(name, headers),
+    }
 }
 
 /// `GET /streamtask.js`.
@@ -77,7 +80,7 @@ pub(super) fn client(headers: &HeaderMap) -> Result<Response, Problem> {
 
 fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let Some(File { content, media_type, tag }) = FILES.get(name) else {
-        return Err(Problem::not_found("unknown-path", format!("the page has no file {name:?}")));
+        return Err(unknown(name));
     };
     let has_it = header_list(headers, header::IF_NONE_MATCH)
         .is_some_and(|tags| tags.split(',').any(|has| has.trim().trim_start_matches("W/") == tag));
@@ -95,4 +98,8 @@ fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     set(header::CACHE_CONTROL, "no-cache");
     response.headers_mut().insert(header::ETAG, tag.clone());
     Ok(response)
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::not_found("unknown-path", format!("there is nothing at /page/{name}"))
 }

@@ -169,12 +169,13 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Files => files::list(api, part("run")).await,
         Resource::File => files::get(api, part("run"), part("path")).await,
         Resource::Stream => {
-            let path = [part("app"), part("task"), part("run")].map(str::to_owned);
-            let path = path.each_ref().map(String::as_str);
-            if websocket::is_wanted(&parts.headers) {
-                return websocket::open(api, parts, &query, path).await;
+            let path = [part("app"), part("task"), part("run")];
+            if !websocket::is_wanted(&parts.headers) {
+                return stream::get(api, &parts.headers, &query, path).await;
             }
-            stream::get(api, &parts.headers, &query, path).await
+            // The upgrade takes the parts that the path lies in.
+            let path = path.map(str::to_owned);
+            websocket::open(api, parts, &query, path.each_ref().map(String::as_str)).await
         }
     }
 }

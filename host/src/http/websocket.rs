@@ -14,7 +14,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
@@ -30,10 +30,12 @@ use super::problem::Problem;
 use super::request::{Query, header_list};
 use super::stream::{self, Options, Reader, WEBSOCKET};
 use super::{Api, runs, signals};
-use crate::model::{MAX_SIGNAL_BYTES, Run};
+use crate::model::{MAX_SIGNAL_BYTES, Run, also_null};
 
 /// Largest message of a client: a signal's payload and what stands around it.
 const MAX_MESSAGE_BYTES: usize = MAX_SIGNAL_BYTES + (1 << 10);
+/// Clients say little. The library's own measure, 128 KiB, would be most of what a connection costs.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// Bytes that may be written but not sent: about what other streams put together.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Answers that may wait for a client that reads slowly. Beyond it the host reads
@@ -98,7 +100,7 @@ async fn serve(api: &Api, run: &Run, reader: Reader, upgraded: Upgraded) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
-        .read_buffer_size(MAX_MESSAGE_BYTES.min(4 << 10))
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES);
     let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (sink, messages) = socket.split();
@@ -247,11 +249,6 @@ struct Answer<'a> {
     /// As over HTTP.
     status: u16,
     body: Option<&'a RawValue>,
-}
-
-/// Serde would take `null` for nothing.
-fn also_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
 }
 
 async fn answer(api: &Api, run: &Run, text: &str) -> Utf8Bytes {

@@ -1,7 +1,8 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize as _, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// A JSON value as text: valid, on one line, and readable by every parser.
 ///
@@ -15,6 +16,11 @@ pub struct Json(Box<str>);
 /// Levels of arrays and objects. Many parsers read 127, and the host puts a value into
 /// others: in a list of runs it is three levels deep.
 const MAX_NESTING: u8 = 120;
+
+/// For `deserialize_with` of a field that tells `null` from nothing, which serde would not.
+pub fn also_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
 
 /// Why a text is not JSON, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +95,7 @@ impl fmt::Debug for Json {
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &serde_json::value::RawValue =
-            serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
     }
 }

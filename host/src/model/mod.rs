@@ -21,7 +21,7 @@ pub use event::{
     Channel, Content, ContentType, Event, EventType, GAP, HOST_PREFIX, MAX_EVENT_BYTES, MAX_NAME_BYTES,
     NewEvent, Refusal, RefusalCode,
 };
-pub use json::{Json, JsonError};
+pub use json::{Json, JsonError, also_null};
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus};
 pub use queueing::{MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnInterrupt, Queueing, Resource};
 pub use retention::{Amount, EndedRun, Ending, Part, Retention};

@@ -141,6 +141,8 @@ export class EventPanel {
   #freeze() {
     const hold = this.selection.held === null;
     this.selection.hold(hold);
+    // Who lets go wants to see what came meanwhile, and a row that was looked at may have taken the list off its end.
+    if (!hold) this.list.toEnd();
     setAttribute(this.freeze, "aria-pressed", String(hold));
     fill(this.freeze, icon(hold ? "play" : "pause"), hold ? "Unfreeze" : "Freeze");
     this.#changed();

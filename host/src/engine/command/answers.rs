@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::lines::{also_null, decode};
+use super::lines::decode;
 use crate::engine::calls::{Answer, Calls};
 use crate::engine::children::ChildOptions;
 use crate::engine::outgoing::{Outgoing, PlainRequest};
-use crate::model::{Json, Outcome, Refusal, RefusalCode};
+use crate::model::{Json, Outcome, Refusal, RefusalCode, also_null};
 
 #[derive(Serialize)]
 struct SignalAnswer<'a> {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::engine::bindings::streamtask::task::types::Failure;
 use crate::engine::calls::Calls;
 use crate::engine::line_buffer::Part;
-use crate::model::{Json, NewEvent, Refusal, RefusalCode};
+use crate::model::{Json, NewEvent, Refusal, RefusalCode, also_null};
 
 /// Longest line that can be a result by being the last: what people print as one.
 const MAX_LAST_LINE: usize = 64 << 10;
@@ -66,11 +66,6 @@ pub(super) struct FailureLine {
 struct CallKey<'a> {
     #[serde(borrow, rename = "call")]
     _call: Cow<'a, str>,
-}
-
-/// Serde would take `null` for nothing.
-pub(super) fn also_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
 }
 
 impl<'a> Line<'a> {
