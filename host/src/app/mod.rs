@@ -214,7 +214,7 @@ impl Rooms {
         };
         let parts = Parts {
             storage: Arc::clone(&storage),
-            notifier,
+            notifier: Arc::clone(&notifier),
             log: Arc::clone(&log),
             registry: Arc::clone(&registry),
             engine,
@@ -239,6 +239,9 @@ impl Rooms {
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.is_none_or(|address| address.ip().is_loopback()),
+            notifier: Arc::clone(&notifier),
+            presence: Arc::default(),
+            windows: http::Windows::default(),
             websockets: TaskTracker::new(),
         });
         Ok(Self { config, api, registry, scheduler, pruner, storage, log })

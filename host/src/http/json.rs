@@ -8,6 +8,7 @@ use super::Api;
 use super::body::{Body, Response};
 use crate::model::{Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
 use crate::registry::{Grants, Listed};
+use crate::storage::RunFilter;
 
 /// A JSON response that nobody may cache: all of it changes.
 pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
@@ -45,6 +46,13 @@ pub(super) struct RunJson<'a> {
     parent: Option<&'a str>,
     labels: &'a Labels,
     stream: String,
+}
+
+impl<'a> RunJson<'a> {
+    /// As the list of `filter` has it.
+    pub(super) fn of(run: &'a Run, _filter: &RunFilter) -> Self {
+        Self::from(run)
+    }
 }
 
 impl<'a> From<&'a Run> for RunJson<'a> {

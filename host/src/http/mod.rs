@@ -11,14 +11,18 @@ mod accept;
 mod body;
 mod children;
 pub mod client;
+mod coding;
 mod cors;
 mod files;
 mod format;
 pub(crate) mod fuzzing;
 mod health;
 mod json;
+mod live;
+mod many;
 mod page;
 mod position;
+mod presence;
 mod problem;
 mod pruning;
 mod request;
@@ -39,12 +43,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
 use crate::files::Files;
+use crate::notifier::Notifier;
 use crate::registry::Registry;
 use crate::retention::Pruner;
 use crate::scheduler::Scheduler;
 use crate::storage::Storage;
 
+pub use coding::Windows;
 pub use format::EventLines;
+pub use presence::Presence;
 pub use server::serve;
 
 /// How clients are served.
@@ -75,6 +82,10 @@ pub struct Api {
     pub log: Arc<EventLog>,
     /// Where runs are kept.
     pub storage: Arc<dyn Storage>,
+    /// Tells when something moves.
+    pub notifier: Arc<dyn Notifier>,
+    /// Who reads which run.
+    pub presence: Arc<Presence>,
     /// What they leave behind as files.
     pub files: Arc<Files>,
     /// Set when the host begins to stop.
@@ -84,6 +95,8 @@ pub struct Api {
     /// Whether only this machine can reach the listener, so that a foreign
     /// `Host` can only come from a page that plays tricks with names.
     pub loopback: bool,
+    /// For clients whose streams are compressed.
+    pub windows: Windows,
     /// Connections that are none of HTTP any more.
     pub websockets: TaskTracker,
 }

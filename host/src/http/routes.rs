@@ -8,10 +8,12 @@ use hyper::{Method, Request};
 use matchit::Router;
 
 use super::body::{Body, Response};
+use super::coding::{self, Coding};
 use super::problem::Problem;
 use super::request::{self, Query};
 use super::{
-    Api, children, cors, files, health, page, pruning, runs, signals, start, stream, tasks, websocket,
+    Api, children, cors, files, health, many, page, presence, pruning, runs, signals, start, stream, tasks,
+    websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
 
@@ -40,6 +42,10 @@ pub(super) enum Resource {
     Files,
     File,
     Stream,
+    StreamStatus,
+    Streams,
+    Events,
+    Metrics,
 }
 
 pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
@@ -67,6 +73,10 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs/{run}/files", Resource::Files),
         ("/api/runs/{run}/files/{*path}", Resource::File),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
+        ("/stream/{app}/{task}/{run}/status", Resource::StreamStatus),
+        ("/api/streams", Resource::Streams),
+        ("/api/events", Resource::Events),
+        ("/metrics", Resource::Metrics),
     ];
     for (path, resource) in routes {
         router.insert(path, resource).expect("the routes are apart");
@@ -100,7 +110,9 @@ impl Resource {
 pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let is_head = *request.method() == Method::HEAD;
+    let wanted = Coding::wanted(request.headers());
     let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
+    coding::whole(wanted, &mut response);
     cors::allow(api, origin.as_ref(), &mut response);
     // A browser must never take an answer for anything else than it says to be.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -148,7 +160,11 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
             let body = request::body(body, api.config.max_input_bytes).await?;
             start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
         }
-        Resource::Runs => runs::list(api, &query).await,
+        Resource::Runs => runs::list(api, &parts.headers, &query).await,
+        Resource::StreamStatus => presence::status(api, [part("app"), part("task"), part("run")]).await,
+        Resource::Streams => presence::list(api).await,
+        Resource::Events => many::get(api, &parts.headers, &query).await,
+        Resource::Metrics => Ok(presence::metrics(api)),
         Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
         Resource::Run => runs::get(api, part("run")).await,
         Resource::Children => children::get(api, part("run")).await,

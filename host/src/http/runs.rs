@@ -1,14 +1,19 @@
 //! `/api/runs`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use serde::Serialize;
 
 use super::body::Response;
+use super::format::{NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::{Api, json};
+use super::stream::{self, JSON};
+use super::{Api, json, live};
 use crate::model::{Json, MAX_LABEL_BYTES, Run, RunId, RunStatus, TaskRef, parse_label};
 use crate::storage::{Cancelled, RunFilter};
 
@@ -37,7 +42,7 @@ pub(super) fn label(text: &str) -> Result<(String, String), Problem> {
 }
 
 /// `GET /api/runs`: newest first.
-pub(super) async fn list(api: &Api, query: &Query) -> Result<Response, Problem> {
+pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Page<'a> {
         runs: Vec<RunJson<'a>>,
@@ -45,6 +50,10 @@ pub(super) async fn list(api: &Api, query: &Query) -> Result<Response, Problem> 
         next: Option<String>,
     }
     let filter = filter(query)?;
+    let media = stream::media(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
+    if media != JSON {
+        return live::open(api, headers, query, media, filter).await;
+    }
     let limit = filter.limit;
     let runs = api.storage.runs(filter).await?;
     let next = runs.last().filter(|_| runs.len() == limit as usize).map(|run| run.key.no.to_string());
@@ -66,6 +75,8 @@ pub(super) fn filter(query: &Query) -> Result<RunFilter, Problem> {
             .map(|id| RunId::parse(id).map_err(|_| invalid("parent", id, "the id of a run")))
             .transpose()?,
         before: query.parse("cursor", "the `next` of an earlier list")?,
+        since: None,
+        brief: false,
         limit,
     })
 }

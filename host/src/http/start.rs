@@ -7,12 +7,14 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::body::Response;
-use super::format::{NDJSON, SSE};
+use super::coding::Coding;
+use super::format::{BYTES, NDJSON, SSE, TEXT};
 use super::json::RunJson;
 use super::problem::Problem;
-use super::request::{Query, header_list, invalid};
+use super::request::{Query, invalid};
 use super::runs::{body_json, label};
-use super::{Api, accept, json, stream};
+use super::stream::JSON;
+use super::{Api, json, stream};
 use crate::model::{
     Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Resource, RunId, TaskRef, Time,
     Timestamp,
@@ -35,20 +37,13 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let unknown = |_| Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]));
     let task = TaskRef::parse(path[0], path[1]).map_err(unknown)?;
-    let offers = ["application/json", SSE, NDJSON];
-    let Some(media) = accept::best(header_list(headers, header::ACCEPT).as_deref(), &offers) else {
-        let detail = format!("a started run can be had as {}", offers.join(", "));
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail));
-    };
+    let media = stream::media(headers, query, &[JSON, SSE, NDJSON, TEXT, BYTES], "a started run")?;
     // Before the run starts: a request that can't be answered must not start anything.
-    let follow = if media == "application/json" {
-        None
-    } else {
-        Some(stream::Options::of(&api.config, headers, query, media)?)
-    };
+    let follow =
+        if media == JSON { None } else { Some(stream::Options::of(&api.config, headers, query, media)?) };
     let started = api.scheduler.submit(request(task, headers, query, body)?).await?;
     let mut response = match follow {
-        Some(options) => stream::open(api, &started.run, options).await?,
+        Some(options) => stream::open(api, &started.run, options, Coding::wanted(headers)).await?,
         None => json::response(StatusCode::ACCEPTED, &RunJson::from(&started.run)),
     };
     let headers = response.headers_mut();

@@ -202,6 +202,10 @@ pub struct RunFilter {
     pub parent: Option<RunId>,
     /// Only runs with a smaller number.
     pub before: Option<i64>,
+    /// Only runs with a larger number than this, and oldest first.
+    pub since: Option<i64>,
+    /// Leave out what can be large.
+    pub brief: bool,
     /// Most runs to return.
     pub limit: u32,
 }

@@ -142,11 +142,16 @@ pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<
         conditions.push(if filter.label.is_some() { "run_labels.run < ?" } else { "runs.no < ?" });
         values.push(Value::from(before));
     }
+    let no = if filter.label.is_some() { "run_labels.run" } else { "runs.no" };
+    if let Some(since) = filter.since {
+        conditions.push(if filter.label.is_some() { "run_labels.run > ?" } else { "runs.no > ?" });
+        values.push(Value::from(since));
+    }
     if !conditions.is_empty() {
         sql = sql + " WHERE " + &conditions.join(" AND ");
     }
-    sql += if filter.label.is_some() { " ORDER BY run_labels.run DESC" } else { " ORDER BY runs.no DESC" };
-    sql += " LIMIT ?";
+    sql = sql + " ORDER BY " + no;
+    sql += if filter.since.is_some() { " LIMIT ?" } else { " DESC LIMIT ?" };
     values.push(Value::from(filter.limit));
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), run)?;
@@ -163,7 +168,10 @@ fn of_task(db: &Connection, task: &TaskRef, filter: &RunFilter) -> rusqlite::Res
             &RunFilter { status: Some(status), task: Some(task.clone()), ..filter.clone() },
         )?);
     }
-    runs.sort_by_key(|run| std::cmp::Reverse(run.key.no));
+    match filter.since {
+        Some(_) => runs.sort_by_key(|run| run.key.no),
+        None => runs.sort_by_key(|run| std::cmp::Reverse(run.key.no)),
+    }
     runs.truncate(filter.limit as usize);
     Ok(runs)
 }
