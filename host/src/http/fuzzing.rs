@@ -102,6 +102,7 @@ fn position(headers: &HeaderMap, query: &Query) {
         heartbeat: Duration::from_secs(15),
         cors_origins: Vec::new(),
         allowed_hosts: Vec::new(),
+        uploads: false,
     };
     for media in [SSE, NDJSON] {
         fine(Options::of(&config, headers, query, media));

@@ -20,6 +20,7 @@ mod json;
 mod page;
 mod position;
 mod problem;
+mod progress;
 mod pruning;
 mod request;
 mod routes;
@@ -29,6 +30,7 @@ mod signals;
 mod start;
 mod stream;
 mod tasks;
+mod uploads;
 mod websocket;
 
 use std::sync::Arc;
@@ -45,7 +47,9 @@ use crate::scheduler::Scheduler;
 use crate::storage::Storage;
 
 pub use format::EventLines;
+pub use progress::ProgressCache;
 pub use server::serve;
+pub use uploads::Uploads;
 
 /// How clients are served.
 #[derive(Clone, Debug)]
@@ -59,6 +63,8 @@ pub struct Config {
     /// Names besides `localhost` and plain addresses under which a host that
     /// listens on the loopback interface is called.
     pub allowed_hosts: Vec<String>,
+    /// Whether clients may send task files.
+    pub uploads: bool,
 }
 
 /// What the routes work with.
@@ -84,6 +90,10 @@ pub struct Api {
     /// Whether only this machine can reach the listener, so that a foreign
     /// `Host` can only come from a page that plays tricks with names.
     pub loopback: bool,
+    /// How far runs are, as far as that was read.
+    pub progress: ProgressCache,
+    /// Task files on their way.
+    pub uploads: Uploads,
     /// Connections that are none of HTTP any more.
     pub websockets: TaskTracker,
 }
