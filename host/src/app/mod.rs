@@ -229,6 +229,8 @@ impl Rooms {
                 heartbeat: config.heartbeat,
                 cors_origins: config.cors_origins.clone(),
                 allowed_hosts: config.allowed_hosts.clone(),
+                // Of a folder of which one file counts, others would be written and never seen.
+                uploads: config.uploads && config.only.is_none(),
             },
             registry: Arc::clone(&registry),
             scheduler: Arc::clone(&scheduler),
@@ -242,6 +244,8 @@ impl Rooms {
             notifier: Arc::clone(&notifier),
             presence: Arc::default(),
             windows: http::Windows::default(),
+            progress: http::ProgressCache::default(),
+            uploads: http::Uploads::default(),
             websockets: TaskTracker::new(),
         });
         Ok(Self { config, api, registry, scheduler, pruner, storage, log })

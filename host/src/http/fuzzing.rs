@@ -108,6 +108,7 @@ fn position(headers: &HeaderMap, query: &Query) {
         heartbeat: Duration::from_secs(15),
         cors_origins: Vec::new(),
         allowed_hosts: Vec::new(),
+        uploads: false,
     };
     many::positions(headers, query);
     for media in [SSE, NDJSON, TEXT, BYTES, WEBSOCKET] {

@@ -131,7 +131,14 @@ fn response(api: &Api, headers: &HeaderMap, media: &'static str, reader: ManyRea
 async fn selection(api: &Api, query: &Query) -> Result<Selection, Problem> {
     let ids: Vec<&str> = query.all("run").flat_map(|ids| ids.split(',')).collect();
     if ids.is_empty() {
-        return Ok(Selection::Matching(RunFilter { brief: true, ..runs::filter(query)? }));
+        let RunFilter { task, label, parent, .. } = runs::filter(query)?;
+        return Ok(Selection::Matching(RunFilter {
+            task,
+            label,
+            parent,
+            brief: true,
+            ..RunFilter::default()
+        }));
     }
     if ids.len() > MAX_OPEN {
         let detail = format!("{} runs are named; at most {MAX_OPEN} can be read at once", ids.len());

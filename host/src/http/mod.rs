@@ -24,6 +24,7 @@ mod page;
 mod position;
 mod presence;
 mod problem;
+mod progress;
 mod pruning;
 mod request;
 mod routes;
@@ -33,6 +34,7 @@ mod signals;
 mod start;
 mod stream;
 mod tasks;
+mod uploads;
 mod websocket;
 
 use std::sync::Arc;
@@ -52,7 +54,9 @@ use crate::storage::Storage;
 pub use coding::Windows;
 pub use format::EventLines;
 pub use presence::Presence;
+pub use progress::ProgressCache;
 pub use server::serve;
+pub use uploads::Uploads;
 
 /// How clients are served.
 #[derive(Clone, Debug)]
@@ -66,6 +70,8 @@ pub struct Config {
     /// Names besides `localhost` and plain addresses under which a host that
     /// listens on the loopback interface is called.
     pub allowed_hosts: Vec<String>,
+    /// Whether clients may send task files.
+    pub uploads: bool,
 }
 
 /// What the routes work with.
@@ -97,6 +103,10 @@ pub struct Api {
     pub loopback: bool,
     /// For clients whose streams are compressed.
     pub windows: Windows,
+    /// How far runs are, as far as that was read.
+    pub progress: ProgressCache,
+    /// Task files on their way.
+    pub uploads: Uploads,
     /// Connections that are none of HTTP any more.
     pub websockets: TaskTracker,
 }

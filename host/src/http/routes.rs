@@ -12,8 +12,8 @@ use super::coding::{self, Coding};
 use super::problem::Problem;
 use super::request::{self, Query};
 use super::{
-    Api, children, cors, files, health, many, page, presence, pruning, runs, signals, start, stream, tasks,
-    websocket,
+    Api, children, cors, files, health, many, page, presence, progress, pruning, runs, signals, start,
+    stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
 
@@ -31,6 +31,8 @@ pub(super) enum Resource {
     Runs,
     Run,
     Children,
+    Progress,
+    Retry,
     Cancel,
     Pause,
     Resume,
@@ -62,6 +64,8 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs", Resource::Runs),
         ("/api/runs/{run}", Resource::Run),
         ("/api/runs/{run}/children", Resource::Children),
+        ("/api/runs/{run}/progress", Resource::Progress),
+        ("/api/runs/{run}/retry", Resource::Retry),
         ("/api/runs/{run}/cancel", Resource::Cancel),
         ("/api/runs/{run}/pause", Resource::Pause),
         ("/api/runs/{run}/resume", Resource::Resume),
@@ -91,6 +95,8 @@ impl Resource {
             Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal | Self::Prune => {
                 &[Method::POST]
             }
+            Self::Retry => &[Method::POST],
+            Self::Task => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Parameter => &[Method::PUT],
             Self::Run => &[Method::GET, Method::DELETE],
             _ => &[Method::GET],
@@ -155,6 +161,9 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Health => Ok(health::healthy()),
         Resource::Ready => Ok(health::ready(api)),
         Resource::Tasks => Ok(tasks::list(api)),
+        Resource::Task if *method != Method::GET => {
+            uploads::change(api, &parts, [part("app"), part("task")], body).await
+        }
         Resource::Task => tasks::get(api, [part("app"), part("task")]),
         Resource::TaskRuns => {
             let body = request::body(body, api.config.max_input_bytes).await?;
@@ -168,6 +177,11 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
         Resource::Run => runs::get(api, part("run")).await,
         Resource::Children => children::get(api, part("run")).await,
+        Resource::Progress => progress::get(api, part("run")).await,
+        Resource::Retry => {
+            let body = request::body(body, api.config.max_input_bytes).await?;
+            start::retry(api, &parts.headers, &query, part("run"), body).await
+        }
         Resource::Cancel => runs::cancel(api, part("run")).await,
         Resource::Pause => signals::hold(api, part("run"), true).await,
         Resource::Resume => signals::hold(api, part("run"), false).await,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use streamtask::task::types::{Error, ErrorCode};
 use streamtask::task::{checkpoints, children, control, events, run};
 
+mod report;
 mod work;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "streamtask:task/described-task" });
@@ -79,6 +80,7 @@ impl Guest for Probe {
             }
             "steps" => steps(&input),
             "children" => start_children(&input),
+            "report" => report::report(&input),
             "work" => work::work(&input),
             "checkpoints" => checkpoints(&input),
             "flush" => {
