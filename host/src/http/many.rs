@@ -25,7 +25,7 @@ use super::request::{Query, invalid};
 use super::stream::{self, Filter};
 use super::{Api, runs};
 use crate::event_log::{Delivery, Position, Subscription};
-use crate::model::{Event, Run, RunId};
+use crate::model::{Event, Run};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
 
@@ -228,6 +228,14 @@ enum Waited {
     Closing,
 }
 
+async fn numbered(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
+    if let Selection::Named(runs) = selection {
+        return Ok(runs.iter().find(|run| run.key.no == no).cloned());
+    }
+    let filter = RunFilter { since: Some(no - 1), limit: 1, brief: true, ..RunFilter::default() };
+    Ok(api.storage.runs(filter).await?.pop().filter(|run| run.key.no == no))
+}
+
 impl ManyReader {
     /// Whether nothing will come any more.
     fn is_done(&self) -> bool {
@@ -296,7 +304,7 @@ impl ManyReader {
             false => Vec::new(),
         };
         for no in resumed {
-            match self.numbered(no).await? {
+            match numbered(&self.api, &self.selection, no).await? {
                 Some(run) => self.open(run).await?,
                 // It was removed meanwhile.
                 None => drop(self.places.open.remove(&no)),
@@ -321,14 +329,6 @@ impl ManyReader {
             self.open(run).await?;
         }
         Ok(())
-    }
-
-    async fn numbered(&self, no: i64) -> Result<Option<Run>, StorageError> {
-        if let Selection::Named(runs) = &self.selection {
-            return Ok(runs.iter().find(|run| run.key.no == no).cloned());
-        }
-        let filter = RunFilter { since: Some(no - 1), limit: 1, brief: true, ..RunFilter::default() };
-        Ok(self.api.storage.runs(filter).await?.pop().filter(|run| run.key.no == no))
     }
 
     async fn open(&mut self, run: Run) -> Result<(), StorageError> {
