@@ -10,6 +10,8 @@ export interface StreamEvent<T = any> {
   data: T;
   /** Its number: from 1, without gaps. */
   seq: number;
+  /** The number of the first event that it stands for, where several came as one. */
+  first_seq?: number;
   attempt: number;
   /** RFC 3339. */
   timestamp: string;
@@ -94,6 +96,9 @@ export interface FollowOptions {
   types?: string[];
   /** Only these channels, and the end. The empty name is the default channel. */
   channels?: string[];
+  /** `view` events that follow each other within so many milliseconds come as one, with `op: "frame"`. It has the
+   * number of the last, and that of the first as `first_seq`. Default: each by itself. */
+  intervalMs?: number;
   /** Ends it: the iterator throws the signal's reason. */
   signal?: AbortSignal;
   /** Hears how things are with the connection. */
@@ -247,7 +252,8 @@ export type ViewUpdate =
   | { op: 'start'; target: string }
   | { op: 'done'; target: string }
   | { op: 'error'; target: string; message: string }
-  | { op: 'state'; state: any };
+  | { op: 'state'; state: any }
+  | { op: 'frame'; ops: ViewUpdate[] };
 
 export interface ViewOptions {
   /** In place of the client's own: makes of a task's html what may go into the page. */
@@ -297,6 +303,9 @@ export class View {
 
 /** What an allow-list leaves of html: nothing that runs, loads scripts or styles, or sends anything. */
 export function sanitize(html: string, page?: Document): DocumentFragment;
+
+/** The updates that the data of a `view` event says, in order: of a frame those in it, of any other that itself. */
+export function updatesOf(data: any): Generator<ViewUpdate, void, undefined>;
 
 export interface ProgressItem {
   /** Empty for the run as a whole. */

@@ -123,62 +123,6 @@ var Frames = class {
   }
 };
 
-// log.js
-var ENDS = /* @__PURE__ */ new Set(["run.completed", "run.failed", "run.cancelled"]);
-function isEnd(event) {
-  return event.seq !== void 0 && ENDS.has(event.type);
-}
-var Log = class {
-  ended = false;
-  /** @type {Error | undefined} what is wrong with the connection, after the events that were good */
-  fault;
-  /** Where events were missing: a connection may have lost them, a log that has them not will never say more. */
-  #missing = NaN;
-  /** @param {number | undefined} after @param {boolean} isWhole whether each number is expected */
-  constructor(after, isWhole) {
-    this.last = after;
-    this.isWhole = isWhole;
-  }
-  /** @param {string[]} frames */
-  take(frames) {
-    this.fault = void 0;
-    const events = [];
-    for (const frame of frames) {
-      try {
-        this.#takeOne(JSON.parse(frame), events);
-      } catch (error) {
-        this.fault = new Error("the stream is damaged", { cause: error });
-      }
-      if (this.fault || this.ended) break;
-    }
-    return events;
-  }
-  /** @param {StreamEvent | Notice} event @param {(StreamEvent | Notice)[]} events */
-  #takeOne(event, events) {
-    if (event.seq === void 0) {
-      if (event.type !== "gap") return;
-      if (event.data.reason === "unknown-position") this.last = 0;
-      else this.last = Math.max(this.last ?? 0, event.data.to ?? 0);
-      events.push(event);
-      return;
-    }
-    if (!Number.isSafeInteger(event.seq)) throw new TypeError("an event has no number");
-    const last = this.last ?? event.seq - 1;
-    if (event.seq <= last) return;
-    if (this.isWhole && event.seq > last + 1) {
-      if (this.#missing !== last) {
-        this.#missing = last;
-        this.fault = new Error(`events ${last + 1} to ${event.seq - 1} did not come`);
-        return;
-      }
-      events.push({ type: "gap", data: { from: last + 1, to: event.seq - 1, reason: "missing" } });
-    }
-    this.last = event.seq;
-    this.ended = isEnd(event);
-    events.push(event);
-  }
-};
-
 // pauses.js
 var RETRY_MS = 1e3;
 var MAX_RETRY_MS = 3e4;
@@ -275,15 +219,18 @@ var MUTE_CONNECTIONS = 2;
 var POLL_MS = 2e3;
 var POLLS_IN_A_ROW = 150;
 var WHOLE_MS = 3e5;
+var PIECE_BYTES = 32 << 10;
 var Line = class {
   /** Whether the host said that nothing will ever follow. */
   ended = false;
   /** @type {number | undefined} the pause that the host asks for */
   retryMs;
+  /** Whether what comes between two moments may come as one. */
+  joins = true;
   #mute = 0;
   #polls = 0;
-  /** A host of an earlier version does not know how to end a stream at its present end. */
-  #endsPolls = true;
+  /** Polls that were given up for want of a byte. */
+  #mutePolls = 0;
   /** @type {Address} */
   #host;
   /** @type {URL | undefined} known at once, or when the run has been asked for */
@@ -321,17 +268,14 @@ var Line = class {
     if (!this.isPolling) return yield* this.#stream(after);
     this.#polls += 1;
     if (this.#polls >= POLLS_IN_A_ROW) this.#mute = this.#polls = 0;
-    const openMs = this.options.openMs ?? OPEN_MS;
-    if (this.#endsPolls) {
-      try {
-        return yield* this.#connection(after, { live: false }, openMs, openMs);
-      } catch (error) {
-        if (!(error instanceof Silence)) throw error;
-        if (error.heard) this.#mute = 0;
-        else this.#endsPolls = false;
-      }
+    const wholeMs = Math.min((this.options.openMs ?? OPEN_MS) * 2 ** this.#mutePolls, WHOLE_MS);
+    try {
+      yield* this.#connection(after, { live: false }, wholeMs, wholeMs);
+      this.#mutePolls = 0;
+    } catch (error) {
+      if (error instanceof Silence && !error.heard) this.#mutePolls += 1;
+      throw error;
     }
-    if (await this.#hasEnded()) yield* this.#connection(after, {}, WHOLE_MS, WHOLE_MS);
   }
   /** @param {number | undefined} after @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
   async *#stream(after) {
@@ -353,32 +297,23 @@ var Line = class {
   }
   /** @param {number | undefined} after @param {Query} more */
   #address(after, more) {
-    const { types, channels, tail, from } = this.options;
+    const { types, channels, tail, from, intervalMs: interval } = this.options;
     const url = new URL(
       /** @type {URL} */
       this.#url
     );
     url.searchParams.delete("envelope");
     const place = after === void 0 ? { tail, from } : { after };
-    for (const [name, value] of Object.entries({ types, channel: channels, ...place, ...more })) {
+    for (const [name, value] of Object.entries({ types, channel: channels, interval, ...place, ...more })) {
       if (value !== void 0) url.searchParams.set(name, String(value));
     }
+    if (!this.joins) url.searchParams.delete("interval");
     return url;
   }
   /** For an answer that has an end. */
   #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
     return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
-  }
-  async #hasEnded() {
-    const url = (
-      /** @type {URL} */
-      this.#url
-    );
-    const init = { headers: { accept: "application/json" }, signal: this.#patience() };
-    const response = await this.#host.fetch(url, init);
-    if (!response.ok) throw await HostError.of(response);
-    return ENDS.has(`run.${(await response.json()).status}`);
   }
   /**
    * One connection, until it ends or is lost; gives `open` at the first byte.
@@ -412,15 +347,81 @@ var Line = class {
           this.#mute = this.isPolling ? this.#mute : 0;
           yield "open";
         }
-        const whole = frames.take(value);
-        this.retryMs = frames.retryMs;
-        yield whole;
+        for (let at = 0; at < value.length; at += PIECE_BYTES) {
+          const whole = frames.take(value.subarray(at, at + PIECE_BYTES));
+          this.retryMs = frames.retryMs;
+          yield whole;
+        }
       }
     } finally {
       watchdog.close();
     }
   }
 };
+
+// log.js
+var ENDS = /* @__PURE__ */ new Set(["run.completed", "run.failed", "run.cancelled"]);
+function isEnd(event) {
+  return event.seq !== void 0 && ENDS.has(event.type);
+}
+var Overlap = class extends Error {
+};
+var Log = class {
+  ended = false;
+  /** @type {Error | undefined} what is wrong with the connection, after the events that were good */
+  fault;
+  /** Where events were missing: a connection may have lost them, a log that has them not will never say more. */
+  #missing = NaN;
+  /** @param {number | undefined} after @param {boolean} isWhole whether each number is expected */
+  constructor(after, isWhole) {
+    this.last = after;
+    this.isWhole = isWhole;
+  }
+  /** @param {string[]} frames */
+  take(frames) {
+    this.fault = void 0;
+    const events = [];
+    for (const frame of frames) {
+      try {
+        this.#takeOne(JSON.parse(frame), events);
+      } catch (error) {
+        this.fault = error instanceof Overlap ? error : new Error("the stream is damaged", { cause: error });
+      }
+      if (this.fault || this.ended) break;
+    }
+    return events;
+  }
+  /** @param {StreamEvent | Notice} event @param {(StreamEvent | Notice)[]} events */
+  #takeOne(event, events) {
+    if (event.seq === void 0) {
+      if (event.type !== "gap") return;
+      if (event.data.reason === "unknown-position") this.last = 0;
+      else this.last = Math.max(this.last ?? 0, event.data.to ?? 0);
+      events.push(event);
+      return;
+    }
+    const first = firstOf(event);
+    const last = this.last ?? first - 1;
+    if (event.seq <= last) return;
+    if (first <= last) throw new Overlap(`the events ${first} to ${event.seq} came as one, after ${last} had come`);
+    if (this.isWhole && first > last + 1) {
+      if (this.#missing !== last) {
+        this.#missing = last;
+        this.fault = new Error(`events ${last + 1} to ${first - 1} did not come`);
+        return;
+      }
+      events.push({ type: "gap", data: { from: last + 1, to: first - 1, reason: "missing" } });
+    }
+    this.last = event.seq;
+    this.ended = isEnd(event);
+    events.push(event);
+  }
+};
+function firstOf({ seq, first_seq: first = seq }) {
+  const isRange = Number.isSafeInteger(seq) && Number.isSafeInteger(first) && first > 0 && first <= seq;
+  if (!isRange) throw new TypeError("an event has no number");
+  return first;
+}
 
 // follow.js
 async function* follow(target, options) {
@@ -458,6 +459,7 @@ async function* followBatches(target, options = {}) {
       failures = 0;
     } catch (error) {
       signal?.throwIfAborted();
+      if (error instanceof Overlap) line.joins = false;
       if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
       wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
       failures += 1;
@@ -1090,7 +1092,10 @@ var View = class {
   }
   /** @param {Update} update @param {Element} [element] */
   apply(update, element) {
-    if (update === null || typeof update !== "object") return;
+    for (const one of updatesOf(update)) this.#apply(one, element);
+  }
+  /** @param {any} update @param {Element} [element] */
+  #apply(update, element) {
     const target = element ?? (update.op === "state" ? NO_TARGET : update.target);
     if (typeof target !== "string" && !(target instanceof Element)) return;
     this.#queue.add(update, target);
@@ -1195,6 +1200,15 @@ var View = class {
     tell(element, "update", { op: isPrepended ? "prepend" : "append" });
   }
 };
+function* updatesOf(data) {
+  const left = [data];
+  while (left.length > 0) {
+    const one = left.pop();
+    if (one === null || typeof one !== "object") continue;
+    if (one.op !== "frame") yield one;
+    else if (Array.isArray(one.ops)) for (const part of one.ops.toReversed()) left.push(part);
+  }
+}
 function nameOf(element) {
   return element.getAttribute("data-stream") ?? element.getAttribute("dj-stream") ?? "";
 }
@@ -1322,6 +1336,8 @@ var Connection = class {
     this.onEvent = onEvent;
     this.view = new View(root, { sanitize: sanitize2 });
     const after = Number(element.getAttribute("data-stream-after") ?? "0");
+    const interval = element.getAttribute("data-stream-interval");
+    const intervalMs = interval === null ? void 0 : Number(interval);
     const ended = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     root.addEventListener("click", this.#onClick, { signal: ended });
     const whole = URL.canParse(String(target)) ? new URL(String(target)).origin : void 0;
@@ -1331,7 +1347,7 @@ var Connection = class {
       own
     );
     this.target = target;
-    this.done = this.#show({ after, ...following, host: this.host, signal: ended });
+    this.done = this.#show({ after, intervalMs, ...following, host: this.host, signal: ended });
     this.done.catch((error) => console.error("streamtask:", error));
   }
   /** Ends the connection; the run goes on. */
@@ -1430,5 +1446,6 @@ export {
   follow,
   followBatches,
   isEnd,
-  sanitize
+  sanitize,
+  updatesOf
 };

@@ -2,13 +2,14 @@
 
 import { spawn } from 'node:child_process';
 import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, request as send } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { Host } from '../streamtask.js';
 
+const CLIENT = new URL('../streamtask.js', import.meta.url);
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const GUESTS = [
   ...(process.env.STREAMTASK_KIT ?? '').split(delimiter).filter(Boolean),
@@ -120,6 +121,24 @@ export async function serve(t, answer) {
   return { url: `http://127.0.0.1:${server.address().port}`, requests };
 }
 
+/** What a host is to a page of another origin, with the client as it is here. */
+export async function serveFront(t, host) {
+  return serve(t, async (request, response) => {
+    if (request.url === '/streamtask.js') {
+      response.writeHead(200, { 'content-type': 'text/javascript', 'access-control-allow-origin': '*' });
+      return void response.end(await readFile(CLIENT));
+    }
+    const { method, url, headers } = request;
+    const onward = send({ port: host.port, host: '127.0.0.1', method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    response.on('close', () => onward.destroy());
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+}
+
 /** A browser; undefined if the test was skipped. */
 export async function startBrowser(t) {
   const executablePath = await find(BROWSERS);
@@ -135,7 +154,7 @@ export async function servePages(t, pages) {
   return serve(t, async (request, response) => {
     const { pathname } = new URL(request.url, 'http://page');
     const isClient = pathname === '/streamtask.js';
-    const body = isClient ? await readFile(new URL('../streamtask.js', import.meta.url)) : pages[pathname];
+    const body = isClient ? await readFile(CLIENT) : pages[pathname];
     response.writeHead(body === undefined ? 404 : 200, {
       'content-type': isClient ? 'text/javascript' : 'text/html; charset=utf-8',
       // No inline script and no style: what a strict page allows is enough for the client.
@@ -149,8 +168,8 @@ export async function servePages(t, pages) {
 const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 /** Events as the host sends them. */
-export function frame(seq, type, data) {
-  const event = { type, data, timestamp: '2025-01-15T12:34:56.789Z', seq, attempt: 1, _task_id: 'r', _app: 'a', _model: 't' };
+export function frame(seq, type, data, more) {
+  const event = { type, data, timestamp: '2025-01-15T12:34:56.789Z', seq, ...more, attempt: 1, _task_id: 'r', _app: 'a', _model: 't' };
   return `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 

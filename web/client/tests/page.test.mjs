@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { all, servePages, startBrowser, startHost } from './harness.mjs';
+import { all, serveFront, servePages, startBrowser, startHost } from './harness.mjs';
 
 const LONG_MS = 30_000;
 
@@ -14,8 +14,8 @@ async function setUp(t) {
   const host = await startHost(t, ['probe'], ['--cors-origin', server.url]);
   const browser = host && (await startBrowser(t));
   if (!browser) return undefined;
-  const open = async (body) => {
-    pages['/'] = `<!doctype html><meta charset="utf-8">${body}<script type="module" src="/streamtask.js"></script>`;
+  const open = async (body, module = '/streamtask.js') => {
+    pages['/'] = `<!doctype html><meta charset="utf-8">${body}<script type="module" src="${module}" nonce="test"></script>`;
     const page = await browser.newPage();
     page.setDefaultTimeout(LONG_MS);
     page.on('pageerror', (error) => assert.fail(error));
@@ -92,6 +92,16 @@ test('a page goes on where it was when the host is killed and comes back', async
   const said = (await all(run.follow())).filter(({ type }) => type === 'step' || type === 'begin');
   assert.deepEqual(shown, said.map(({ data }) => JSON.stringify(data)));
   assert.equal(said.filter(({ type }) => type === 'begin').length, 3);
+});
+
+test('a page that names nothing but a run asks the host that served the module', async (t) => {
+  const set = await setUp(t);
+  if (!set) return;
+  const front = await serveFront(t, set.host);
+  await set.host.client.start('demo/probe', { do: 'send', events: [view({ op: 'text', target: 'a', text: 'from there' })] }, { id: 'named' });
+  const page = await set.open('<main data-stream-run="named"><p data-stream="a"></p></main>', `${front.url}/streamtask.js`);
+  await ended(page, 'main[data-stream-status=completed]');
+  assert.equal(await page.textContent('p'), 'from there');
 });
 
 test('two runs on one page keep to their own elements', async (t) => {
