@@ -138,6 +138,14 @@ export interface HostOptions {
   fetch?: typeof globalThis.fetch;
 }
 
+export interface RequestOptions {
+  query?: Query;
+  /** Sent as JSON; a `Blob`, an `ArrayBuffer` or a view of one as it is. */
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
 export interface StartOptions {
   /** The run's id, if it shall not be the host's to choose. */
   id?: string;
@@ -181,12 +189,15 @@ export class Host {
   /** What is loaded, and what is not. */
   tasks(): Promise<any>;
   task(name: string): Promise<any>;
+  /** Makes a file the task `app/name`, where the host takes uploads. Whether it is a new task; else new runs take the
+   * new version. */
+  putTask(name: string, file: Blob | ArrayBuffer | ArrayBufferView, options?: { signal?: AbortSignal }): Promise<boolean>;
+  /** The address of a path of the host. */
+  at(path: string, query?: Query): URL;
   /** Any other request; the answer's JSON. */
-  request(
-    method: string,
-    path: string,
-    options?: { query?: Query; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal },
-  ): Promise<any>;
+  request(method: string, path: string, options?: RequestOptions): Promise<any>;
+  /** The same, with the answer as it is. */
+  open(method: string, path: string, options?: RequestOptions): Promise<Response>;
 }
 
 /** A run of a host. */
@@ -202,6 +213,8 @@ export class Run {
   result(options?: { signal?: AbortSignal }): Promise<any>;
   /** Asks it to end. */
   cancel(): Promise<RunInfo>;
+  /** Starts another run like this one, which has ended: with the same input, or with that one. */
+  retry(input?: unknown): Promise<Run>;
   /** Holds it where it is. */
   pause(): Promise<RunInfo>;
   resume(): Promise<RunInfo>;
@@ -319,6 +332,14 @@ export interface ProgressItem {
   message?: string;
 }
 
+export interface ProgressNode {
+  item: ProgressItem;
+  /** What is a part of it. */
+  parts: ProgressNode[];
+  /** From 0 to 1; undefined if nothing is known. What an item does not say of itself, its parts say together, by weight. */
+  fraction: number | undefined;
+}
+
 /** What the `progress` events of a run say together. */
 export class Progress {
   /** By id, in the order in which they were first heard of. */
@@ -327,4 +348,6 @@ export class Progress {
   update(data: unknown): ProgressItem | undefined;
   /** From 0 to 1; undefined if nothing is known. Without an id, of the run. */
   fraction(id?: string): number | undefined;
+  /** The items that are part of no other, with their parts; and how far the run is. */
+  tree(): { roots: ProgressNode[]; fraction: number | undefined };
 }

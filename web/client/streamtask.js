@@ -69,16 +69,27 @@ var Address = class {
     return fetch(url, { cache: "no-store", credentials, ...init, headers: { ...own, ...init.headers } });
   }
   /** @param {string} method @param {string} path @param {{ query?: Query, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
-  async request(method, path, { query, body, headers, signal } = {}) {
-    const json = body === void 0 ? void 0 : JSON.stringify(body);
-    const type = json === void 0 ? void 0 : { "content-type": "application/json" };
-    const init = { method, body: json, headers: { accept: "application/json", ...type, ...headers }, signal };
+  async open(method, path, { query, body, headers, signal } = {}) {
+    const isJson = body !== void 0 && !isBytes(body);
+    const type = isJson ? { "content-type": "application/json" } : void 0;
+    const sent = (
+      /** @type {BodyInit | undefined} */
+      isJson ? JSON.stringify(body) : body
+    );
+    const init = { method, body: sent, headers: { accept: "application/json", ...type, ...headers }, signal };
     const response = await this.fetch(this.at(path, query), init);
     if (!response.ok) throw await HostError.of(response);
-    const text2 = await response.text();
+    return response;
+  }
+  /** @param {string} method @param {string} path @param {{ query?: Query, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
+  async request(method, path, options) {
+    const text2 = await (await this.open(method, path, options)).text();
     return text2 ? JSON.parse(text2) : void 0;
   }
 };
+function isBytes(body) {
+  return body instanceof Blob || body instanceof ArrayBuffer || ArrayBuffer.isView(body);
+}
 function ownHost() {
   const script = URL.canParse(import.meta.url ?? "") ? new URL(import.meta.url) : void 0;
   const isServed = script && /^https?:$/.test(script.protocol) && script.pathname === "/streamtask.js";
@@ -518,8 +529,14 @@ var Host = class extends Address {
   async task(name) {
     return this.request("GET", taskPath(name));
   }
+  /** @param {string} name @param {Blob | ArrayBuffer | ArrayBufferView} file @param {{ signal?: AbortSignal }} [options] */
+  async putTask(name, file, { signal } = {}) {
+    const headers = { "content-type": "application/wasm" };
+    const response = await this.open("PUT", taskPath(name), { body: file, headers, signal });
+    return response.status === 201;
+  }
 };
-var Run = class {
+var Run = class _Run {
   /** @param {Host} host @param {string | RunInfo} run */
   constructor(host, run) {
     this.host = host;
@@ -549,6 +566,10 @@ var Run = class {
   /** @returns {Promise<RunInfo>} */
   cancel() {
     return this.#ask("POST", "/cancel");
+  }
+  /** @param {unknown} [input] */
+  async retry(input) {
+    return new _Run(this.host, await this.#ask("POST", "/retry", { body: input }));
   }
   /** @returns {Promise<RunInfo>} */
   pause() {
@@ -598,6 +619,8 @@ var text = (value) => typeof value === "string" ? value : void 0;
 var Progress = class {
   /** In the order in which they were first heard of. @type {Map<string, ProgressItem>} */
   items = /* @__PURE__ */ new Map();
+  /** Made when it is asked for. @type {ReturnType<typeof treeOf> | undefined} */
+  #tree;
   /** Takes in the data of one event; the item that it speaks of, if it is about progress. @param {any} data */
   update(data) {
     if (data === null || typeof data !== "object") return void 0;
@@ -619,41 +642,69 @@ var Progress = class {
     const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== void 0));
     const item = { ...before, ...said };
     this.items.set(item.id, item);
+    this.#tree = void 0;
     return item;
   }
-  /**
-   * From 0 to 1; undefined if nothing is known. Without an id, of the run: as it says itself, or else as far as all
-   * items are that are part of no other.
-   * @param {string} [id]
-   */
+  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */
   fraction(id) {
-    const parts = /* @__PURE__ */ new Map();
-    for (const item2 of this.items.values()) {
-      if (item2.id === "" || item2.parent === item2.id) continue;
-      const siblings = parts.get(item2.parent);
-      if (siblings) siblings.push(item2);
-      else parts.set(item2.parent, [item2]);
-    }
-    const item = this.items.get(id ?? "");
-    const own = item && saidOf(item);
-    if (own !== void 0) return own;
-    return id === void 0 || item ? ofParts(id || void 0, parts) : void 0;
+    const { nodes, fraction } = this.#added();
+    return id === void 0 ? fraction : nodes.get(id)?.fraction;
+  }
+  /** The items as a tree, added up by weight. */
+  tree() {
+    const { roots, fraction } = this.#added();
+    return { roots, fraction };
+  }
+  #added() {
+    this.#tree ??= treeOf(this.items);
+    return this.#tree;
   }
 };
+function treeOf(items) {
+  const nodes = /* @__PURE__ */ new Map();
+  for (const item of items.values()) nodes.set(item.id, { item, parts: [], fraction: void 0 });
+  const circular = inCircles(items);
+  const roots = [];
+  for (const node of nodes.values()) {
+    const { id, parent } = node.item;
+    const above = parent === void 0 || circular.has(id) ? void 0 : nodes.get(parent);
+    (above?.parts ?? roots).push(node);
+  }
+  const order = [...roots];
+  for (let at = 0; at < order.length; at += 1) order.push(.../** @type {ProgressNode} */
+  order[at].parts);
+  for (const node of order.reverse()) node.fraction = saidOf(node.item) ?? rollUp(node.parts);
+  const whole = nodes.get("");
+  return { nodes, roots, fraction: whole?.fraction ?? rollUp(roots.filter((root) => root !== whole)) };
+}
+function inCircles(items) {
+  const circular = /* @__PURE__ */ new Set();
+  const seen = /* @__PURE__ */ new Map();
+  let walk = 0;
+  for (const start2 of items.values()) {
+    walk += 1;
+    let at = (
+      /** @type {ProgressItem | undefined} */
+      start2
+    );
+    for (; at && !seen.has(at.id); at = at.parent === void 0 ? void 0 : items.get(at.parent)) seen.set(at.id, walk);
+    if (!at || seen.get(at.id) !== walk) continue;
+    for (; at && !circular.has(at.id); at = items.get(at.parent ?? "")) circular.add(at.id);
+  }
+  return circular;
+}
 function saidOf({ status, percent, done: done2, total }) {
   if (status === "completed" || status === "skipped") return 1;
   if (percent !== void 0) return Math.min(Math.max(percent / 100, 0), 1);
   if (done2 !== void 0 && total !== void 0 && total > 0) return Math.min(Math.max(done2 / total, 0), 1);
   return void 0;
 }
-function ofParts(id, parts) {
-  const items = parts.get(id) ?? [];
-  parts.delete(id);
+function rollUp(parts) {
   let sum = 0;
   let weights = 0;
-  for (const item of items) {
+  for (const { item, fraction } of parts) {
     const weight = Math.max(item.weight ?? 1, 0);
-    sum += weight * (saidOf(item) ?? ofParts(item.id, parts) ?? 0);
+    sum += weight * (fraction ?? 0);
     weights += weight;
   }
   return weights > 0 ? sum / weights : void 0;

@@ -5,6 +5,7 @@ import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node
 import { createServer, request as send } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Host } from '../streamtask.js';
@@ -139,14 +140,24 @@ export async function serveFront(t, host) {
   });
 }
 
-/** A browser; undefined if the test was skipped. */
+/** @type {Promise<import('playwright-core').Browser> | undefined} one for all tests of a file: to start it takes longer than most of them */
+let shared;
+after(async () => (await shared)?.close());
+
+/** A browser, where each page is alone with its cookies and its cache; undefined if the test was skipped. */
 export async function startBrowser(t) {
   const executablePath = await find(BROWSERS);
   if (!executablePath) return void (await lacks(t, 'Chromium, whose path is in STREAMTASK_CHROMIUM'));
   const { chromium } = await import('playwright-core');
-  const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });
-  t.after(() => browser.close());
-  return browser;
+  shared ??= chromium.launch({ executablePath, args: BROWSER_FLAGS });
+  const browser = await shared;
+  return {
+    newPage: async (options) => {
+      const context = await browser.newContext(options);
+      t.after(() => context.close());
+      return context.newPage();
+    },
+  };
 }
 
 /** A server of pages by path, and of the client as /streamtask.js. */
