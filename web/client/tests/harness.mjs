@@ -25,6 +25,29 @@ const BROWSER_FLAGS = (
   '--disable-component-update --disable-sync'
 ).split(' ');
 
+/** What is to be undone, by test. @type {WeakMap<object, (() => unknown)[]>} */
+const undone = new WeakMap();
+
+/** Undoes it after the test, before all that was begun earlier: a page goes before the host that it asks. */
+export function afterwards(t, undo) {
+  const steps = undone.get(t) ?? [];
+  if (!undone.has(t)) {
+    undone.set(t, steps);
+    t.after(async () => {
+      const faults = [];
+      while (steps.length > 0) {
+        try {
+          await steps.pop()();
+        } catch (fault) {
+          faults.push(fault);
+        }
+      }
+      if (faults.length > 0) throw faults[0];
+    });
+  }
+  steps.push(undo);
+}
+
 /** The first of these files that is there. */
 async function find(paths) {
   for (const path of paths.filter(Boolean)) {
@@ -55,7 +78,7 @@ export async function startHost(t, guests, flags = []) {
     await copyFile(path, join(folder, 'tasks/demo', `${names[nth]}.wasm`));
   }
   const host = new TestHost(binary, folder, flags);
-  t.after(async () => {
+  afterwards(t, async () => {
     await host.kill();
     await rm(folder, { recursive: true, force: true });
   });
@@ -115,7 +138,7 @@ export async function serve(t, answer) {
     answer(request, response, requests.length);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
+  afterwards(t, () => {
     server.closeAllConnections();
     server.close();
   });
@@ -154,7 +177,11 @@ export async function startBrowser(t) {
   return {
     newPage: async (options) => {
       const context = await browser.newContext(options);
-      t.after(() => context.close());
+      afterwards(t, async () => {
+        // What is answered by a test is answered no more.
+        for (const page of context.pages()) await page.unrouteAll({ behavior: 'ignoreErrors' });
+        await context.close();
+      });
       return context.newPage();
     },
   };
