@@ -1,4 +1,4 @@
-// A filtered list of runs, newest first, kept up to date by the host's stream of them. Where there is none, the newest
+// A filtered list of runs, newest first, kept up to date by the host's stream of the newest. Where there is none, these
 // are asked for again and again.
 
 import * as api from "./api.js";
@@ -16,8 +16,6 @@ const LIMIT = 50;
 const MAX_RUNS = 1000;
 /** Active runs below the newest that are looked at each time. */
 const OLDER_AT_ONCE = 4;
-/** How often runs that have become too old for the filter are left out, in milliseconds. */
-const AGING_MS = 5000;
 
 export class RunList {
   /** @param {() => void} changed called when the list is another, at most once a frame */
@@ -47,7 +45,7 @@ export class RunList {
     this.#reset({ ...filter });
     this.changed();
     this.polling = poll((signal) => this.#update(signal), EVERY_MS);
-    if (filter.within) this.aging = setInterval(() => this.#age(), AGING_MS);
+    this.tending = poll((signal) => this.#tend(signal), EVERY_MS);
   }
 
   close() {
@@ -57,7 +55,7 @@ export class RunList {
 
   #stop() {
     this.polling?.stop();
-    clearInterval(this.aging);
+    this.tending?.stop();
     cancelAnimationFrame(this.frame);
     this.frame = 0;
   }
@@ -84,13 +82,6 @@ export class RunList {
     if (!this.filter.within) return runs;
     const since = api.hostNow() - Number(this.filter.within) * 1000;
     return runs.filter((run) => Date.parse(run.created_at) >= since);
-  }
-
-  #age() {
-    const kept = this.#recent(this.runs);
-    if (kept.length === this.runs.length) return;
-    this.runs = kept;
-    this.#changedSoon();
   }
 
   async #update(signal) {
@@ -157,14 +148,12 @@ export class RunList {
     const generation = this.generation;
     const page = await api.runs(this.#query(), signal);
     if (generation !== this.generation) return;
-    const older = this.#takeNewest(page);
-    await this.#lookAtOlder(older, signal);
-    if (generation !== this.generation) return;
+    this.#takeNewest(page);
     this.isLoaded = true;
     this.changed();
   }
 
-  /** The list begins with these now. Gives the runs that it had before and that are older than these. */
+  /** The list begins with these now. */
   #takeNewest(page) {
     const newest = this.#recent(page.runs);
     const ids = new Set(newest.map((run) => run.id));
@@ -173,24 +162,29 @@ export class RunList {
       // More came since than one page holds: what is between is not known.
       this.runs = newest;
       this.#setCursor(page, newest);
-      return [];
+      return;
     }
     const oldest = page.runs.at(-1);
     const older = page.next === null ? [] : this.runs.filter((run) => !ids.has(run.id) && isBefore(run, oldest));
     this.runs = this.#recent([...newest, ...older]).slice(0, MAX_RUNS);
-    return older;
   }
 
-  /** Active runs that are not among the newest, some each time. */
-  async #lookAtOlder(older, signal) {
-    const active = older.filter((run) => !isEnded(run));
+  /** What nobody tells: that a run has become too old, and how active runs stand that are not among the newest. */
+  async #tend(signal) {
+    const kept = this.#recent(this.runs);
+    if (kept.length < this.runs.length) this.#changedSoon();
+    this.runs = kept;
+    const active = kept.slice(LIMIT).filter((run) => !isEnded(run));
+    if (active.length === 0) return;
     for (let nth = 0; nth < Math.min(OLDER_AT_ONCE, active.length); nth += 1) {
       const run = active[(this.turn + nth) % active.length];
       const now = await api.run(run.id, signal).catch((error) => (error.status === 404 ? null : run));
+      if (signal.aborted) return;
       const fits = now && (!this.filter.status || now.status === this.filter.status);
       this.runs = this.runs.flatMap((one) => (one.id !== run.id ? [one] : fits ? [now] : []));
     }
     this.turn += OLDER_AT_ONCE;
+    this.#changedSoon();
   }
 
   #setCursor(page, kept) {

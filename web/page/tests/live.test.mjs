@@ -140,3 +140,19 @@ test("a thousand changes in a moment are drawn, and the last of each run is what
   }
   await until(page, () => document.querySelectorAll(".runs .status-completed").length === 10);
 });
+
+test("an active run that newer ones have pushed out of what the host tells is looked after", async (t) => {
+  const fake = new FakeRuns();
+  const at = await openPage(t, ["probe"], { answer: fake.answer });
+  if (!at) return;
+  const going = await at.host.client.start("demo/probe", { do: "until-parameter", name: "stop" }, { id: "going" });
+  fake.runs = [await going.info()];
+  const page = await at.open();
+  await shows(page, "going");
+  for (let nth = 0; nth < 50; nth += 1) fake.put(run(`n${nth}`, { created_at: new Date(Date.now() + nth * 1000).toISOString(), status: "completed" }));
+  await until(page, () => document.querySelectorAll(".runs tbody tr").length === 51);
+  await going.setParameter("stop", true);
+  await going.result();
+  // The host said nothing of it in its stream.
+  await page.locator(".runs tbody tr:last-child .status", { hasText: "completed" }).waitFor();
+});
