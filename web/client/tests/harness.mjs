@@ -145,17 +145,20 @@ export async function serve(t, answer) {
   return { url: `http://127.0.0.1:${server.address().port}`, requests };
 }
 
-/** What a host is to a page of another origin, with the client as it is here. */
-export async function serveFront(t, host) {
+/** What a host is to a page of another origin, with the client as it is here; over a line of so many bytes a millisecond. */
+export async function serveFront(t, host, speed = Infinity) {
   return serve(t, async (request, response) => {
     if (request.url === '/streamtask.js') {
       response.writeHead(200, { 'content-type': 'text/javascript', 'access-control-allow-origin': '*' });
       return void response.end(await readFile(CLIENT));
     }
     const { method, url, headers } = request;
+    // Compressed, it would be as quick as ever.
+    if (speed < Infinity) delete headers['accept-encoding'];
     const onward = send({ port: host.port, host: '127.0.0.1', method, path: url, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
+      if (speed < Infinity) trickle(answer, response, speed);
+      else answer.pipe(response);
     });
     response.on('close', () => onward.destroy());
     onward.on('error', () => response.destroy());
@@ -166,6 +169,22 @@ export async function serveFront(t, host) {
 /** @type {Promise<import('playwright-core').Browser> | undefined} one for all tests of a file: to start it takes longer than most of them */
 let shared;
 after(async () => (await shared)?.close());
+
+/** Cuts anywhere, also within characters. */
+async function trickle(answer, response, speed) {
+  const piece = Math.ceil(speed * 10);
+  try {
+    for await (const bytes of answer) {
+      for (let at = 0; at < bytes.length; at += piece) {
+        response.write(bytes.subarray(at, at + piece));
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+    response.end();
+  } catch {
+    response.destroy();
+  }
+}
 
 /** A browser, where each page is alone with its cookies and its cache; undefined if the test was skipped. */
 export async function startBrowser(t) {
