@@ -86,12 +86,14 @@ async fn read(host: &TestHost, run: &Value, query: &str, headers: &[(&str, &str)
     let answer = host.request(&Method::GET, &format!("{}?{query}", stream_path(run)), &all, "").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, SSE), "{query}");
     let text = std::str::from_utf8(&answer.body).expect("UTF-8 and nothing else");
-    assert!(text.starts_with("retry: 2000\n: open\n\n"), "no byte order mark, nor anything before it");
+    assert!(text.starts_with("retry: 2000\n: open\nid: "), "no byte order mark, nor anything before it");
     assert!(!text.contains(['\r', '\0']), "no carriage return, and no null character");
     let fields = ["id: ", "event: ", "data: ", "retry: ", ": "];
     for line in text.split('\n').filter(|line| !line.is_empty()) {
         assert!(fields.iter().any(|field| line.starts_with(field)), "{line:.80}");
     }
+    // Some readers make an event of every blank line.
+    assert!(text.split("\n\n").all(|block| block.is_empty() || block.contains("\ndata: ")), "{query}");
     let read = interpret(&answer.body);
     assert!(read.is_complete && read.retry == Some(2000), "{query}");
     assert_eq!(read.last_event_id, read.events.last().map_or("", |event| &event.id));
@@ -182,7 +184,8 @@ async fn a_sign_of_life_is_no_event_and_changes_no_id() {
     let run = host.probe(json!({ "do": "ticks", "n": 1, "ms": 2500 })).await;
     let alive = host.request(&Method::GET, &format!("{}?heartbeat=1", stream_path(&run)), &[], "").await;
     let text = String::from_utf8(alive.body.to_vec()).unwrap();
-    assert!(text.contains("\n: alive\n\n"), "{text}");
+    assert!(text.contains("\n\n: alive\n"), "{text}");
+    assert_eq!(text.matches("\n\n").count(), 3, "no blank line but at the end of an event: {text}");
     assert_eq!(interpret(text.as_bytes()), read(&host, &run, "", &[]).await);
 }
 
