@@ -69,7 +69,7 @@ impl Drop for Nginx {
 /// In one process and in its own folder, which takes no root. All else is as nginx has it.
 fn configuration(address: SocketAddr, location: &str) -> String {
     format!(
-        "daemon off; master_process off; pid nginx.pid; error_log stderr;
+        "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
         events {{}}
         http {{
             access_log off;
