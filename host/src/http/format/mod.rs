@@ -13,6 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
+pub(super) use sse::{HEARTBEAT, PREAMBLE};
+
 use crate::event_log::{ENCODINGS, Encoded, Segment};
 use crate::model::{Content, Event, GAP, Json, NewEvent, Run, RunId, TaskRef, Timestamp};
 
