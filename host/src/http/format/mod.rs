@@ -125,7 +125,7 @@ impl Format {
     /// What a stream begins with.
     pub(super) fn preamble(self) -> Option<&'static str> {
         match self {
-            Self::Sse { .. } => Some(sse::PREAMBLE),
+            Self::Sse { .. } => Some(PREAMBLE),
             Self::Ndjson { .. } | Self::Text | Self::Bytes => None,
         }
     }
@@ -133,7 +133,7 @@ impl Format {
     /// A sign of life that is no event.
     pub(super) fn heartbeat(self) -> &'static str {
         match self {
-            Self::Sse { .. } => sse::HEARTBEAT,
+            Self::Sse { .. } => HEARTBEAT,
             Self::Ndjson { .. } => ndjson::HEARTBEAT,
             Self::Text | Self::Bytes => "",
         }
