@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -37,7 +36,7 @@ const READ_TIME: Duration = Duration::from_secs(2);
 const MAX_LEVELS: usize = 40;
 
 /// What is known of the runs that were asked for lately, by their numbers.
-pub struct ProgressCache(Cache<i64, Arc<Known>, Weight>);
+pub struct ProgressCache(Cache<i64, Known, Weight>);
 
 impl Default for ProgressCache {
     fn default() -> Self {
@@ -46,19 +45,19 @@ impl Default for ProgressCache {
 }
 
 /// What is known of one run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known {
-    read: Mutex<Read>,
-    /// What it costs to keep.
-    cost: AtomicU64,
+    read: Arc<Mutex<Read>>,
+    /// What it cost to keep when it was put into the cache, which relies on this to stay.
+    cost: u64,
 }
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<i64, Arc<Known>> for Weight {
-    fn weight(&self, _: &i64, known: &Arc<Known>) -> u64 {
-        known.cost.load(Ordering::Relaxed).max(1)
+impl Weighter<i64, Known> for Weight {
+    fn weight(&self, _: &i64, known: &Known) -> u64 {
+        known.cost.max(1)
     }
 }
 
@@ -77,17 +76,16 @@ struct Read {
 /// `GET /api/runs/{run}/progress`.
 pub(super) async fn get(api: &Api, id: &str) -> Result<Response, Problem> {
     let run = runs::find(api, id).await?;
-    let fresh = || Ok::<_, Infallible>(Arc::default());
-    let Ok(known) = api.progress.0.get_or_insert_with(&run.key.no, fresh);
+    let fresh = || Ok::<_, Infallible>(Known::default());
+    let Ok(Known { read: shared, cost: before }) = api.progress.0.get_or_insert_with(&run.key.no, fresh);
     // Of two who ask for the same run at once, one reads and the other finds it read.
-    let mut read = known.read.lock().await;
+    let mut read = shared.lock().await;
     let behind = read.read_on(api, &run).await?;
     let response = json::response(StatusCode::OK, &Answer::of(&run, &read, behind));
     let cost = read.log.cost();
     drop(read);
-    if known.cost.swap(cost, Ordering::Relaxed) != cost {
-        // The cache asks for the cost only of what comes in.
-        api.progress.0.insert(run.key.no, known);
+    if cost != before {
+        api.progress.0.insert(run.key.no, Known { read: shared, cost });
     }
     Ok(response)
 }

@@ -60,6 +60,8 @@ impl Registry {
     /// the folder then takes it as any other. Blocks on the compiler and the disk.
     pub fn install(&self, task: &TaskRef, wasm: &[u8]) -> Result<Installed, InstallError> {
         let version = Version::of(wasm);
+        // What is in the way is told before it is taken for a manifest that can't be read.
+        self.app_folder(task, false)?;
         let settings = watch::settings(self, &folder::path(task))?;
         // What is compiled here is kept, so that it is not compiled again when it is found.
         let program = self.engine.load(wasm, version).map_err(Problem::from)?;
