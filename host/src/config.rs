@@ -71,6 +71,9 @@ pub struct Config {
     pub compiler: Option<PathBuf>,
     /// Names besides `localhost` by which this machine may be called.
     pub allowed_hosts: Vec<String>,
+    /// Whether clients may put task files into the tasks folder, and take them out: then
+    /// whoever reaches the host has their code executed.
+    pub uploads: bool,
     /// Whether async tasks are taken, whose contract may still change.
     pub experimental_async: bool,
 }
@@ -110,6 +113,7 @@ impl Config {
             cors_origins: Vec::new(),
             compiler: None,
             allowed_hosts: Vec::new(),
+            uploads: false,
             experimental_async: false,
         }
     }
@@ -221,6 +225,9 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub allowed_hosts: Option<Vec<String>>,
+    /// Let clients put task files into the tasks folder, and take them out [default: false]
+    #[arg(long, env = "STREAMTASK_UPLOADS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub uploads: Option<bool>,
     /// Take tasks with an async `process` too, whose contract (wit/async) may change in any release
     /// [default: false]
     #[arg(
@@ -334,6 +341,7 @@ impl Settings {
             heartbeat: self.heartbeat.or(other.heartbeat),
             cors_origins: self.cors_origins.or(other.cors_origins),
             allowed_hosts: self.allowed_hosts.or(other.allowed_hosts),
+            uploads: self.uploads.or(other.uploads),
             experimental_async: self.experimental_async.or(other.experimental_async),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
@@ -396,6 +404,7 @@ impl Settings {
             heartbeat: bounded("heartbeat", self.heartbeat, default.heartbeat)?,
             cors_origins: self.cors_origins.clone().unwrap_or_default(),
             allowed_hosts: self.allowed_hosts.clone().unwrap_or_default(),
+            uploads: self.uploads.unwrap_or(default.uploads),
             experimental_async: self.experimental_async.unwrap_or(default.experimental_async),
             limits,
             retention: Retention {
@@ -437,8 +446,9 @@ mod tests {
             (3, 64 << 20, None)
         );
         assert_eq!(config.heartbeat, Duration::from_secs(15));
-        let switches = |text: &str| self::file(text).unwrap().config().unwrap().experimental_async;
-        assert!(switches("experimental-async = true\n") && !switches(""));
+        let config = |text: &str| self::file(text).unwrap().config().unwrap();
+        assert!(config("experimental-async = true\n").experimental_async && !config("").experimental_async);
+        assert!(config("uploads = true\n").uploads && !config("").uploads);
     }
 
     #[test]

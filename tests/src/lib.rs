@@ -3,14 +3,17 @@
 
 pub mod api;
 pub mod child;
+pub mod clients;
 pub mod elsewhere;
 pub mod guests;
 pub mod host;
 pub mod hostile;
 pub mod http;
+pub mod nginx;
 pub mod optional;
 pub mod said;
 pub mod sse;
+pub mod standard;
 pub mod websocket;
 
 use std::path::PathBuf;

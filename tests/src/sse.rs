@@ -57,6 +57,9 @@ pub struct EventStream {
     body: Incoming,
     received: BytesMut,
     id: String,
+    /// Of an event of which the end has not come.
+    name: String,
+    data: Vec<String>,
     // Keeps the connection open.
     _connection: Option<Connection>,
 }
@@ -73,6 +76,8 @@ impl EventStream {
             body,
             received: BytesMut::new(),
             id: String::new(),
+            name: String::new(),
+            data: Vec::new(),
             _connection: None,
         }
     }
@@ -146,48 +151,44 @@ impl EventStream {
         events
     }
 
-    /// One event out of what was received, if it is whole. A block ends with an
-    /// empty line; lines end with CR, LF or both.
+    /// One event out of what was received, if it is whole. Lines end with CR, LF or both; an
+    /// empty one ends an event.
     fn parse(&mut self) -> Option<Event> {
-        loop {
-            let (mut name, mut data, mut at, mut end) = (String::new(), Vec::new(), 0, None);
-            while let Some((line, next)) = line(&self.received, at) {
-                at = next;
-                if line.is_empty() {
-                    end = Some(next);
-                    break;
-                }
-                let line = std::str::from_utf8(line).expect("UTF-8");
-                let (field, value) = line.split_once(':').unwrap_or((line, ""));
-                let value = value.strip_prefix(' ').unwrap_or(value);
-                match field {
-                    "" => self.comments.push(value.to_owned()),
-                    "event" => value.clone_into(&mut name),
-                    "data" => data.push(value.to_owned()),
-                    "id" if !value.contains('\0') => value.clone_into(&mut self.id),
-                    "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                        self.retry = value.parse().ok();
+        while let Some((line, next)) = line(&self.received) {
+            let text = std::str::from_utf8(line).expect("UTF-8").to_owned();
+            let _ = self.received.split_to(next);
+            let (field, value) = text.split_once(':').unwrap_or((&text, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                _ if text.is_empty() => {
+                    let name = std::mem::take(&mut self.name);
+                    let data = std::mem::take(&mut self.data);
+                    if !data.is_empty() {
+                        let name = if name.is_empty() { "message".to_owned() } else { name };
+                        return Some(Event { id: self.id.clone(), name, data: data.join("\n") });
                     }
-                    _ => {}
                 }
-            }
-            let _ = self.received.split_to(end?);
-            if !data.is_empty() {
-                let name = if name.is_empty() { "message".to_owned() } else { name };
-                return Some(Event { id: self.id.clone(), name, data: data.join("\n") });
+                "" => self.comments.push(value.to_owned()),
+                "event" => value.clone_into(&mut self.name),
+                "data" => self.data.push(value.to_owned()),
+                "id" if !value.contains('\0') => value.clone_into(&mut self.id),
+                "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    self.retry = value.parse().ok();
+                }
+                _ => {}
             }
         }
+        None
     }
 }
 
-/// The line that begins at `at`, and where the next one begins.
-fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let rest = &bytes[at..];
-    let end = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r')?;
-    if rest[end] == b'\r' && rest.len() == end + 1 {
+/// The first line, and where the next one begins.
+fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let end = bytes.iter().position(|&byte| byte == b'\n' || byte == b'\r')?;
+    if bytes[end] == b'\r' && bytes.len() == end + 1 {
         // A line feed may follow.
         return None;
     }
-    let length = if rest[end] == b'\r' && rest[end + 1] == b'\n' { 2 } else { 1 };
-    Some((&rest[..end], at + end + length))
+    let length = if bytes[end] == b'\r' && bytes[end + 1] == b'\n' { 2 } else { 1 };
+    Some((&bytes[..end], end + length))
 }

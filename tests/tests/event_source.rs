@@ -2,56 +2,14 @@
 //! Node.js, in a process of its own.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use streamtask_tests::{Event, TestHost, hostile, optional, root, soon, stream_path};
+use streamtask_tests::{Event, TestHost, clients, hostile, optional, soon, stream_path};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout};
-
-/// Where the client and its packages are; fetches those that are not there. An error
-/// is what is missing.
-fn clients() -> &'static Result<PathBuf, String> {
-    static CLIENTS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    CLIENTS.get_or_init(|| {
-        let folder = root().join("tests/clients");
-        let output = Command::new("node").arg("--version").output();
-        let version = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        let major =
-            |version: String| version.trim().strip_prefix('v')?.split('.').next()?.parse::<u32>().ok();
-        if version.ok().and_then(major).is_none_or(|major| major < 20) {
-            return Err("Node.js 20 or newer, as `node`".to_owned());
-        }
-        if is_installed(&folder) {
-            return Ok(folder);
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder).stdin(Stdio::null());
-        match npm.output() {
-            Err(error) => Err(format!("npm ({error})")),
-            Ok(output) if output.status.success() => Ok(folder),
-            Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                Err(format!("what `npm ci` in tests/clients fetches once; now it says: {}", said.trim()))
-            }
-        }
-    })
-}
-
-/// Whether the packages are those that the lock file names.
-fn is_installed(folder: &Path) -> bool {
-    let changed = |file: &str| -> Option<SystemTime> { folder.join(file).metadata().ok()?.modified().ok() };
-    // Written last by npm.
-    changed("node_modules/.package-lock.json").is_some_and(|installed| {
-        ["package.json", "package-lock.json"]
-            .iter()
-            .all(|file| changed(file).is_some_and(|at| at <= installed))
-    })
-}
 
 /// An `EventSource` in a process of its own.
 struct Client {
@@ -62,7 +20,7 @@ struct Client {
 impl Client {
     /// Listens to `types` besides `onmessage`. None if it can't be had here.
     fn start(what: &str, address: SocketAddr, path: &str, types: &[&str]) -> Option<Self> {
-        let folder = match clients() {
+        let folder = match clients::node() {
             Ok(folder) => folder,
             Err(missing) => {
                 optional::skip(what, missing);
@@ -241,7 +199,7 @@ async fn a_restart_of_the_host_is_survived_without_a_gap() {
     let host = TestHost::start().await;
     let proxy = Proxy::start(host.address, &[]).await;
     // Fetched now if they are not there: the run must outlast the start of the client.
-    let _ = clients();
+    let _ = clients::node();
     let run = host.probe(json!({ "do": "steps", "n": 400, "ms": 20 })).await;
     let types = [
         "run.started",

@@ -105,7 +105,7 @@ async fn a_wrong_method_is_refused_with_the_right_ones() {
         ("/healthz", "POST", read),
         ("/readyz", "PUT", read),
         ("/api/tasks", "POST", read),
-        ("/api/tasks/test/probe", "PATCH", read),
+        ("/api/tasks/test/probe", "PATCH", "GET, HEAD, PUT, DELETE, OPTIONS"),
         (START, "GET", "POST, OPTIONS"),
         (START, "PUT", "POST, OPTIONS"),
         ("/api/runs", "POST", read),

@@ -57,7 +57,7 @@ async fn a_stream_opens_before_anything_happens() {
     assert_eq!(stream.next().await.unwrap().name, "run.cancelled");
     assert_eq!((stream.comments.as_slice(), stream.retry), (["open".to_owned()].as_slice(), Some(2000)));
     let whole = host.read_stream(&run, "", SSE).await;
-    assert!(whole.body.starts_with(b"retry: 2000\n: open\n\nid: 1\nevent: run.started\ndata: {"));
+    assert!(whole.body.starts_with(b"retry: 2000\n: open\nid: 1\nevent: run.started\ndata: {"));
     assert!(whole.body.ends_with(b"}\n\n"));
 }
 

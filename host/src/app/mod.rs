@@ -214,7 +214,7 @@ impl Rooms {
         };
         let parts = Parts {
             storage: Arc::clone(&storage),
-            notifier,
+            notifier: Arc::clone(&notifier),
             log: Arc::clone(&log),
             registry: Arc::clone(&registry),
             engine,
@@ -229,6 +229,8 @@ impl Rooms {
                 heartbeat: config.heartbeat,
                 cors_origins: config.cors_origins.clone(),
                 allowed_hosts: config.allowed_hosts.clone(),
+                // Of a folder of which one file counts, others would be written and never seen.
+                uploads: config.uploads && config.only.is_none(),
             },
             registry: Arc::clone(&registry),
             scheduler: Arc::clone(&scheduler),
@@ -239,6 +241,11 @@ impl Rooms {
             stopping: CancellationToken::new(),
             end_streams: CancellationToken::new(),
             loopback: address.is_none_or(|address| address.ip().is_loopback()),
+            notifier: Arc::clone(&notifier),
+            presence: Arc::default(),
+            windows: http::Windows::default(),
+            progress: http::ProgressCache::default(),
+            uploads: http::Uploads::default(),
             websockets: TaskTracker::new(),
         });
         Ok(Self { config, api, registry, scheduler, pruner, storage, log })

@@ -32,6 +32,12 @@ pub(super) struct Runs {
     /// Only runs with this label
     #[arg(long, value_name = "KEY:VALUE")]
     label: Option<String>,
+    /// Only runs submitted after this moment, such as 2030-01-31T08:00:00Z, or so long ago, such as 15m
+    #[arg(long, value_name = "MOMENT")]
+    created_after: Option<String>,
+    /// Only runs submitted before this moment; the same
+    #[arg(long, value_name = "MOMENT")]
+    created_before: Option<String>,
     /// Most runs to list
     #[arg(long, default_value_t = 20)]
     limit: u32,
@@ -78,10 +84,19 @@ impl Runs {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("limit", &self.limit.to_string());
-        for (name, value) in [("task", &self.task), ("status", &self.status), ("label", &self.label)] {
+        for (name, value) in [
+            ("task", &self.task),
+            ("status", &self.status),
+            ("label", &self.label),
+            ("created_after", &self.created_after),
+            ("created_before", &self.created_before),
+        ] {
             if let Some(value) = value {
                 query.append_pair(name, value);
             }
+        }
+        if !self.json {
+            query.append_pair("fields", "brief");
         }
         let answer = self.server.client()?.get(&format!("/api/runs?{}", query.finish())).await?;
         let mut out = std::io::stdout().lock();

@@ -10,6 +10,7 @@ mod follow;
 mod input;
 mod lists;
 mod new;
+mod progress;
 mod project;
 mod pruning;
 mod run;
@@ -57,6 +58,12 @@ enum Command {
         after_help = "Example: streamtask start demo/counter --input '{\"steps\":5}' --label team:blue"
     )]
     Start(start::Start),
+    /// Start a run that has ended once more, as a new one
+    #[command(after_help = "Example: streamtask retry 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Retry(start::Retry),
+    /// Show how far a run is
+    #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Progress(progress::Progress),
     /// Follow a run: what it has said so far, then live
     #[command(after_help = "Example: streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10")]
     Tail(start::Tail),
@@ -137,6 +144,8 @@ pub fn run() -> Exit {
             Command::Run(command) => command.run().await,
             Command::Tasks(command) => command.run().await,
             Command::Start(command) => command.run().await,
+            Command::Retry(command) => command.run().await,
+            Command::Progress(command) => command.run().await,
             Command::Tail(command) => command.run().await,
             Command::Runs(command) => command.run().await,
             Command::Cancel(command) => command.run().await,

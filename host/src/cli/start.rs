@@ -2,12 +2,17 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
 use super::follow::{Follow, Screen};
 use super::lists::encoded;
 use super::{Exit, Server, input};
+use crate::http::client::Client;
+
+/// Goes with an input.
+const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Start a run and follow it to its end. The result goes to stdout, what the run
 /// says on its way to stderr.
@@ -42,6 +47,30 @@ pub(super) struct Start {
     /// What to do if another run has it: wait or fail
     #[arg(long, value_name = "WHAT")]
     if_busy: Option<String>,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+/// Start a run that has ended once more, as a new one, and follow it to its end.
+#[derive(Args)]
+pub(super) struct Retry {
+    /// The id of the run that has ended
+    run: String,
+    #[command(flatten)]
+    server: Server,
+    /// Another input: a JSON value, @FILE, or - for stdin [default: that of the run]
+    #[arg(long, short, value_name = "JSON")]
+    input: Option<String>,
+    /// Own id for the new run
+    #[arg(long)]
+    id: Option<String>,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+/// What is shown of a run that was started.
+#[derive(Args)]
+struct Watch {
     /// Print the run's id and leave
     #[arg(long, short)]
     detach: bool,
@@ -97,13 +126,37 @@ impl Start {
             }
         }
         let path = format!("/api/tasks/{}/{}/runs?{}", encoded(app), encoded(task), query.finish());
-        let run = client.post(&path, &[("content-type", "application/json")], input).await?;
+        let run = client.post(&path, &[JSON], input).await?;
+        self.watch.follow(client, &run).await
+    }
+}
+
+impl Retry {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let client = self.server.client()?;
+        let input = self.input.as_deref().map(input::read).transpose()?;
+        if input.as_ref().is_some_and(Bytes::is_empty) {
+            // To the host it would be no other input at all.
+            return Err(Exit::Usage("the input is empty; it must be a JSON value".to_owned()));
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if let Some(id) = &self.id {
+            query.append_pair("id", id);
+        }
+        let path = format!("/api/runs/{}/retry?{}", encoded(&self.run), query.finish());
+        let run = client.post(&path, &[JSON], input.unwrap_or_default()).await?;
+        self.watch.follow(client, &run).await
+    }
+}
+
+impl Watch {
+    async fn follow(self, client: Client, run: &Value) -> Result<(), Exit> {
         if self.detach {
             writeln!(std::io::stdout().lock(), "{}", run["id"].as_str().unwrap_or_default())?;
             return Ok(());
         }
         let screen = Screen::new(self.json, self.quiet);
-        let end = Follow::new(client, &run, Some(0), None)?.until_end(screen).await?;
+        let end = Follow::new(client, run, Some(0), None)?.until_end(screen).await?;
         conclude(&end, self.json)
     }
 }

@@ -65,6 +65,7 @@ impl EventLog {
         self.live.lock().expect("no panic while held").insert(claimed.run.key.id.clone(), Arc::clone(&log));
         // Those who waited for the run while it was queued now find it here.
         self.notifier.notify(&Topic::Run(claimed.run.key.id.clone()));
+        self.notifier.notify(&Topic::Runs);
         log
     }
 
@@ -101,6 +102,7 @@ impl EventLog {
         drop(live);
         log.detach();
         self.notifier.notify(&Topic::Run(id.clone()));
+        self.notifier.notify(&Topic::Runs);
     }
 
     /// Follows a run from a position. `run` must exist.
@@ -112,6 +114,7 @@ impl EventLog {
     /// finds a gap.
     pub fn forget(&self, runs: &[i64]) {
         self.pages.forget(runs);
+        self.notifier.notify(&Topic::Runs);
     }
 
     /// The number of a run's newest durable event; 0 if there is none.

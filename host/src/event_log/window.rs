@@ -10,7 +10,7 @@ use crate::model::Event;
 
 /// Forms that a segment can be kept in; each format that wants its bytes shared
 /// takes one number below this.
-pub const ENCODINGS: usize = 6;
+pub const ENCODINGS: usize = 8;
 /// Data in one segment in bytes. A subscriber that stalls in the middle of one
 /// keeps it alive, so it bounds what a stalled client costs; much smaller ones
 /// would cost fast clients a system call for too few events.
@@ -29,6 +29,20 @@ pub struct Encoded {
     pub bytes: Bytes,
     /// Where each event ends in `bytes`.
     pub ends: Box<[u32]>,
+    /// `bytes`, compressed.
+    compressed: OnceLock<Bytes>,
+}
+
+impl Encoded {
+    /// With the place where each event ends.
+    pub fn new(bytes: Bytes, ends: Box<[u32]>) -> Self {
+        Self { bytes, ends, compressed: OnceLock::new() }
+    }
+
+    /// All events, compressed by `compress` if this is the first to ask.
+    pub fn compressed(&self, compress: impl FnOnce(&[u8]) -> Bytes) -> &Bytes {
+        self.compressed.get_or_init(|| compress(&self.bytes))
+    }
 }
 
 impl Segment {

@@ -7,6 +7,18 @@ use hyper::body::{Body as HyperBody, Frame, SizeHint};
 
 use crate::storage::StorageError;
 
+/// Why a body breaks off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// It holds nothing but what a run wrote, and that is not whole.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    #[error("can't compress: {0}")]
+    Coding(#[from] std::io::Error),
+}
+
 /// A response.
 pub(super) type Response = hyper::Response<Body>;
 
@@ -15,7 +27,7 @@ pub(super) enum Body {
     Whole(Option<Bytes>),
     /// An error ends the connection without the mark of a complete body, so that
     /// the client knows to come back.
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StorageError>> + Send>>),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>),
 }
 
 impl Body {
@@ -38,12 +50,12 @@ impl Body {
 
 impl HyperBody for Body {
     type Data = Bytes;
-    type Error = StorageError;
+    type Error = Broken;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StorageError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => {

@@ -5,6 +5,7 @@
 //! something are refused here unless their page is the host's own or allowed.
 
 use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::Api;
@@ -42,6 +43,20 @@ pub(super) fn check(
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
     }
     Ok(())
+}
+
+/// Refuses pages of origins that were not named: that all pages may start tasks does not
+/// mean that all may bring their own.
+pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
+    let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let host = authority.or_else(|| header(&parts.headers, header::HOST));
+    if is_same_origin(origin, host) || api.config.cors_origins.iter().any(|named| named == origin) {
+        return Ok(());
+    }
+    let detail =
+        format!("pages of {origin} may not do this; name the origin in `cors_origins` if they should");
+    Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail))
 }
 
 /// Answers a preflight.

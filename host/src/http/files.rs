@@ -8,14 +8,14 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{TryStreamExt as _, stream};
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::body::{Body, Response};
+use super::body::{Body, Broken, Response};
 use super::problem::Problem;
 use super::{Api, json, runs};
 use crate::files::{FileEntry, Files};
@@ -113,7 +113,7 @@ pub(super) async fn get(api: &Api, id: &str, path: &str) -> Result<Response, Pro
 fn response(file: File, entry: &FileEntry) -> Response {
     let name = entry.path.rsplit('/').next().unwrap_or_default();
     let disposition = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name, NAME));
-    let mut response = Response::new(Body::Stream(Box::pin(content(file, entry.size))));
+    let mut response = Response::new(Body::Stream(Box::pin(content(file, entry.size).map_err(Broken::from))));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(entry.size));

@@ -1,5 +1,6 @@
 //! What clients send and what they are sent, for the fuzzer.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,12 +11,13 @@ use hyper::Uri;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::format::{Envelope, Format, NDJSON, Names, Notice, SSE};
+use super::coding::{self, Coding};
+use super::format::{BYTES, Envelope, Format, NDJSON, Names, Notice, SSE, TEXT};
 use super::position::Wish;
 use super::problem::Problem;
 use super::request::{Query, header_list};
-use super::stream::Options;
-use super::{Config, accept, pruning, routes, runs, signals, start};
+use super::stream::{self, JSON, Options, WEBSOCKET};
+use super::{Config, accept, many, pruning, routes, runs, signals, start};
 use crate::event_log::Position;
 use crate::model::{
     Channel, Content, ContentType, Event, EventType, Json, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, NewEvent,
@@ -37,7 +39,7 @@ pub fn requests(data: &[u8]) {
     }
     let query = Query::of(&uri);
     route(uri.path());
-    media(&headers);
+    media(&headers, &query);
     position(&headers, &query);
     started(&headers, &query, Bytes::copy_from_slice(body));
     if let Some(filter) = fine(runs::filter(&query)) {
@@ -84,9 +86,13 @@ fn route(path: &str) {
     }
 }
 
-fn media(headers: &HeaderMap) {
+fn media(headers: &HeaderMap, query: &Query) {
+    Coding::wanted(headers);
     let accept = header_list(headers, header::ACCEPT);
-    let offers = [SSE, NDJSON, "application/json"];
+    let offers = [SSE, NDJSON, JSON, TEXT, BYTES];
+    if let Some(media) = fine(stream::media(headers, query, &offers, "it")) {
+        assert!(offers.contains(&media));
+    }
     let best = accept::best(accept.as_deref(), &offers);
     assert!(best.is_none_or(|best| offers.contains(&best)));
     // In which order a client names what it likes equally does not matter.
@@ -102,8 +108,10 @@ fn position(headers: &HeaderMap, query: &Query) {
         heartbeat: Duration::from_secs(15),
         cors_origins: Vec::new(),
         allowed_hosts: Vec::new(),
+        uploads: false,
     };
-    for media in [SSE, NDJSON] {
+    many::positions(headers, query);
+    for media in [SSE, NDJSON, TEXT, BYTES, WEBSOCKET] {
         fine(Options::of(&config, headers, query, media));
     }
     let Some(wish) = fine(Wish::of(headers, query)) else { return };
@@ -163,6 +171,25 @@ pub fn streams(data: &[u8]) {
             is_whole(text.strip_suffix('\n').expect("a line has an end"), event, envelope);
         }
     }
+    raw(&names, &events);
+    // As if all of it were updates of a page.
+    let joined = stream::joined(events.iter());
+    assert!(serde_json::from_str::<Value>(joined.as_str()).is_ok(), "{joined:?}");
+}
+
+/// What the run wrote, and the same packed and unpacked.
+fn raw(names: &Names, events: &[Event]) {
+    Format::Text.encode(names, events);
+    let sent = events.iter().filter_map(|event| match &event.what.content {
+        Content::Bytes(_, bytes) => Some(&**bytes),
+        Content::Json(_) => None,
+    });
+    let bytes = Format::Bytes.encode(names, events).bytes;
+    assert_eq!(bytes, sent.collect::<Vec<_>>().concat());
+    let mut unpacked = Vec::new();
+    let packed = coding::gzip(&bytes);
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("it is whole");
+    assert_eq!(bytes, unpacked);
 }
 
 /// The event, if a guest can send it.

@@ -8,6 +8,7 @@ use super::Api;
 use super::body::{Body, Response};
 use crate::model::{Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
 use crate::registry::{Grants, Listed};
+use crate::storage::RunFilter;
 
 /// A JSON response that nobody may cache: all of it changes.
 pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
@@ -32,8 +33,11 @@ pub(super) struct RunJson<'a> {
     version: Option<Version>,
     status: RunStatus,
     attempt: u32,
-    input: &'a Json,
-    final_value: Option<&'a Json>,
+    /// With the final value left out of a brief one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    final_value: Option<Option<&'a Json>>,
     error: Option<&'a RunError>,
     created_at: Timestamp,
     started_at: Option<Timestamp>,
@@ -47,6 +51,13 @@ pub(super) struct RunJson<'a> {
     stream: String,
 }
 
+impl<'a> RunJson<'a> {
+    /// As the list of `filter` has it.
+    pub(super) fn of(run: &'a Run, filter: &RunFilter) -> Self {
+        if filter.brief { Self::brief(run) } else { Self::from(run) }
+    }
+}
+
 impl<'a> From<&'a Run> for RunJson<'a> {
     fn from(run: &'a Run) -> Self {
         Self {
@@ -56,8 +67,8 @@ impl<'a> From<&'a Run> for RunJson<'a> {
             version: run.version,
             status: run.status,
             attempt: run.attempt,
-            input: &run.input,
-            final_value: run.final_value.as_ref(),
+            input: Some(&run.input),
+            final_value: Some(run.final_value.as_ref()),
             error: run.error.as_ref(),
             created_at: run.created_at,
             started_at: run.started_at,
@@ -70,6 +81,13 @@ impl<'a> From<&'a Run> for RunJson<'a> {
             labels: &run.labels,
             stream: stream_path(run),
         }
+    }
+}
+
+impl<'a> RunJson<'a> {
+    /// Of a run whose input and final value were not read.
+    pub(super) fn brief(run: &'a Run) -> Self {
+        Self { input: None, final_value: None, ..Self::from(run) }
     }
 }
 

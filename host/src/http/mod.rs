@@ -11,15 +11,20 @@ mod accept;
 mod body;
 mod children;
 pub mod client;
+mod coding;
 mod cors;
 mod files;
 mod format;
 pub(crate) mod fuzzing;
 mod health;
 mod json;
+mod live;
+mod many;
 mod page;
 mod position;
+mod presence;
 mod problem;
+mod progress;
 mod pruning;
 mod request;
 mod routes;
@@ -29,6 +34,7 @@ mod signals;
 mod start;
 mod stream;
 mod tasks;
+mod uploads;
 mod websocket;
 
 use std::sync::Arc;
@@ -39,13 +45,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
 use crate::files::Files;
+use crate::notifier::Notifier;
 use crate::registry::Registry;
 use crate::retention::Pruner;
 use crate::scheduler::Scheduler;
 use crate::storage::Storage;
 
+pub use coding::Windows;
 pub use format::EventLines;
+pub use presence::Presence;
+pub use progress::ProgressCache;
 pub use server::serve;
+pub use uploads::Uploads;
 
 /// How clients are served.
 #[derive(Clone, Debug)]
@@ -59,6 +70,8 @@ pub struct Config {
     /// Names besides `localhost` and plain addresses under which a host that
     /// listens on the loopback interface is called.
     pub allowed_hosts: Vec<String>,
+    /// Whether clients may send task files.
+    pub uploads: bool,
 }
 
 /// What the routes work with.
@@ -75,6 +88,10 @@ pub struct Api {
     pub log: Arc<EventLog>,
     /// Where runs are kept.
     pub storage: Arc<dyn Storage>,
+    /// Tells when something moves.
+    pub notifier: Arc<dyn Notifier>,
+    /// Who reads which run.
+    pub presence: Arc<Presence>,
     /// What they leave behind as files.
     pub files: Arc<Files>,
     /// Set when the host begins to stop.
@@ -84,6 +101,12 @@ pub struct Api {
     /// Whether only this machine can reach the listener, so that a foreign
     /// `Host` can only come from a page that plays tricks with names.
     pub loopback: bool,
+    /// For clients whose streams are compressed.
+    pub windows: Windows,
+    /// How far runs are, as far as that was read.
+    pub progress: ProgressCache,
+    /// Task files on their way.
+    pub uploads: Uploads,
     /// Connections that are none of HTTP any more.
     pub websockets: TaskTracker,
 }

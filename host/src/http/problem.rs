@@ -47,7 +47,7 @@ impl Problem {
         self
     }
 
-    fn unavailable(kind: &'static str, detail: impl Into<String>, retry_after_secs: u32) -> Self {
+    pub(super) fn unavailable(kind: &'static str, detail: impl Into<String>, retry_after_secs: u32) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
         Self { retry_after_secs: Some(retry_after_secs), ..problem }
     }

@@ -59,14 +59,7 @@ pub(super) fn wish(query: &Query) -> Result<Wish, Problem> {
 pub(super) async fn remove(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.pruner.remove(&runs::parse_id(id)?).await? {
         Removal::NotFound => Err(runs::unknown(id)),
-        Removal::NotEnded(status) => {
-            let detail = format!(
-                "the run is {}, and only one that has ended can be removed; cancel it first",
-                status.as_str()
-            );
-            let problem = Problem::new(StatusCode::CONFLICT, "not-ended", detail);
-            Err(problem.with("status_of_run", status.as_str()))
-        }
+        Removal::NotEnded(status) => Err(runs::not_ended(status, "removed")),
         Removal::Removed(amount) => Ok(json::response(StatusCode::OK, &amount)),
     }
 }

@@ -61,7 +61,12 @@ pub(super) fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<Strin
 }
 
 /// The whole body, at most `limit` bytes.
-pub(super) async fn body(mut body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+pub(super) async fn body(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+    body_within(body, limit, BODY_TIME).await
+}
+
+/// The same, in another time.
+pub(super) async fn body_within(mut body: Incoming, limit: usize, time: Duration) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("the body is larger than {limit} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
@@ -83,7 +88,7 @@ pub(super) async fn body(mut body: Incoming, limit: usize) -> Result<Bytes, Prob
         }
         Ok(whole.freeze())
     };
-    let detail = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
+    let detail = format!("the body did not arrive within {} s", time.as_secs());
     let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail);
-    tokio::time::timeout(BODY_TIME, reading).await.unwrap_or_else(|_| Err(late()))
+    tokio::time::timeout(time, reading).await.unwrap_or_else(|_| Err(late()))
 }

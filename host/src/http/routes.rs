@@ -8,10 +8,12 @@ use hyper::{Method, Request};
 use matchit::Router;
 
 use super::body::{Body, Response};
+use super::coding::{self, Coding};
 use super::problem::Problem;
 use super::request::{self, Query};
 use super::{
-    Api, children, cors, files, health, page, pruning, runs, signals, start, stream, tasks, websocket,
+    Api, children, cors, files, health, many, page, presence, progress, pruning, runs, signals, start,
+    stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
 
@@ -29,6 +31,8 @@ pub(super) enum Resource {
     Runs,
     Run,
     Children,
+    Progress,
+    Retry,
     Cancel,
     Pause,
     Resume,
@@ -40,6 +44,10 @@ pub(super) enum Resource {
     Files,
     File,
     Stream,
+    StreamStatus,
+    Streams,
+    Events,
+    Metrics,
 }
 
 pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
@@ -56,6 +64,8 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs", Resource::Runs),
         ("/api/runs/{run}", Resource::Run),
         ("/api/runs/{run}/children", Resource::Children),
+        ("/api/runs/{run}/progress", Resource::Progress),
+        ("/api/runs/{run}/retry", Resource::Retry),
         ("/api/runs/{run}/cancel", Resource::Cancel),
         ("/api/runs/{run}/pause", Resource::Pause),
         ("/api/runs/{run}/resume", Resource::Resume),
@@ -67,6 +77,10 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/api/runs/{run}/files", Resource::Files),
         ("/api/runs/{run}/files/{*path}", Resource::File),
         ("/stream/{app}/{task}/{run}", Resource::Stream),
+        ("/stream/{app}/{task}/{run}/status", Resource::StreamStatus),
+        ("/api/streams", Resource::Streams),
+        ("/api/events", Resource::Events),
+        ("/metrics", Resource::Metrics),
     ];
     for (path, resource) in routes {
         router.insert(path, resource).expect("the routes are apart");
@@ -81,6 +95,8 @@ impl Resource {
             Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal | Self::Prune => {
                 &[Method::POST]
             }
+            Self::Retry => &[Method::POST],
+            Self::Task => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Parameter => &[Method::PUT],
             Self::Run => &[Method::GET, Method::DELETE],
             _ => &[Method::GET],
@@ -100,7 +116,9 @@ impl Resource {
 pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let is_head = *request.method() == Method::HEAD;
+    let wanted = Coding::wanted(request.headers());
     let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
+    coding::whole(wanted, &mut response);
     cors::allow(api, origin.as_ref(), &mut response);
     // A browser must never take an answer for anything else than it says to be.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -143,15 +161,27 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Health => Ok(health::healthy()),
         Resource::Ready => Ok(health::ready(api)),
         Resource::Tasks => Ok(tasks::list(api)),
+        Resource::Task if *method != Method::GET => {
+            uploads::change(api, &parts, [part("app"), part("task")], body).await
+        }
         Resource::Task => tasks::get(api, [part("app"), part("task")]),
         Resource::TaskRuns => {
             let body = request::body(body, api.config.max_input_bytes).await?;
             start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
         }
-        Resource::Runs => runs::list(api, &query).await,
+        Resource::Runs => runs::list(api, &parts.headers, &query).await,
+        Resource::StreamStatus => presence::status(api, [part("app"), part("task"), part("run")]).await,
+        Resource::Streams => presence::list(api).await,
+        Resource::Events => many::get(api, &parts.headers, &query).await,
+        Resource::Metrics => Ok(presence::metrics(api)),
         Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
         Resource::Run => runs::get(api, part("run")).await,
         Resource::Children => children::get(api, part("run")).await,
+        Resource::Progress => progress::get(api, part("run")).await,
+        Resource::Retry => {
+            let body = request::body(body, api.config.max_input_bytes).await?;
+            start::retry(api, &parts.headers, &query, part("run"), body).await
+        }
         Resource::Cancel => runs::cancel(api, part("run")).await,
         Resource::Pause => signals::hold(api, part("run"), true).await,
         Resource::Resume => signals::hold(api, part("run"), false).await,

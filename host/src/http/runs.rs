@@ -1,16 +1,21 @@
 //! `/api/runs`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use serde::Serialize;
 
 use super::body::Response;
+use super::format::{NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::{Api, json};
-use crate::model::{Json, MAX_LABEL_BYTES, Run, RunId, RunStatus, TaskRef, parse_label};
-use crate::storage::{Cancelled, RunFilter};
+use super::stream::{self, JSON};
+use super::{Api, json, live};
+use crate::model::{Json, MAX_LABEL_BYTES, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label};
+use crate::storage::{Cancelled, RunFilter, RunPlace};
 
 /// Runs in a list unless the client says otherwise.
 const DEFAULT_LIMIT: u32 = 50;
@@ -37,18 +42,55 @@ pub(super) fn label(text: &str) -> Result<(String, String), Problem> {
 }
 
 /// `GET /api/runs`: newest first.
-pub(super) async fn list(api: &Api, query: &Query) -> Result<Response, Problem> {
+pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Page<'a> {
         runs: Vec<RunJson<'a>>,
-        /// Goes into `?cursor=` for the runs that follow; null at the end.
+        /// Goes into `?cursor=` for the runs that follow, with the same query; null at the end.
         next: Option<String>,
     }
     let filter = filter(query)?;
-    let limit = filter.limit;
+    let media = stream::media(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
+    if media != JSON {
+        return live::open(api, headers, query, media, filter).await;
+    }
+    let (limit, brief) = (filter.limit, filter.brief);
     let runs = api.storage.runs(filter).await?;
-    let next = runs.last().filter(|_| runs.len() == limit as usize).map(|run| run.key.no.to_string());
-    Ok(json::response(StatusCode::OK, &Page { runs: runs.iter().map(RunJson::from).collect(), next }))
+    let next = runs.last().filter(|_| runs.len() == limit as usize).map(|run| cursor(&run.into()));
+    let runs = runs.iter().map(if brief { RunJson::brief } else { RunJson::from }).collect();
+    Ok(json::response(StatusCode::OK, &Page { runs, next }))
+}
+
+/// A place in a list, for people who don't read it.
+fn cursor(place: &RunPlace) -> String {
+    format!("{}.{}", place.no, place.created_at.as_millis())
+}
+
+fn parse_cursor(text: &str) -> Option<RunPlace> {
+    let (no, millis) = text.split_once('.')?;
+    let created_at = Timestamp::from_millis(millis.parse().ok()?);
+    Some(RunPlace { no: no.parse().ok()?, created_at })
+}
+
+/// A moment, or how long ago it was.
+fn moment(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    let ago = |text: &str| {
+        let ago = text.parse::<Time>().ok()?.0?.as_millis();
+        Some(Timestamp::now().plus_millis(-i64::try_from(ago).ok()?))
+    };
+    let moment = Timestamp::parse(text).or_else(|| ago(text));
+    let what = "a time as in RFC 3339, or how long ago it was, such as `15m`";
+    moment.map(Some).ok_or_else(|| invalid(name, text, what))
+}
+
+/// `?fields=brief`.
+fn is_brief(query: &Query) -> Result<bool, Problem> {
+    match query.get("fields") {
+        None | Some("all") => Ok(false),
+        Some("brief") => Ok(true),
+        Some(other) => Err(invalid("fields", other, "`all` or `brief`")),
+    }
 }
 
 /// Which runs are asked for.
@@ -65,7 +107,16 @@ pub(super) fn filter(query: &Query) -> Result<RunFilter, Problem> {
             .get("parent")
             .map(|id| RunId::parse(id).map_err(|_| invalid("parent", id, "the id of a run")))
             .transpose()?,
-        before: query.parse("cursor", "the `next` of an earlier list")?,
+        created_after: moment(query, "created_after")?,
+        created_before: moment(query, "created_before")?,
+        after: query
+            .get("cursor")
+            .map(|text| {
+                parse_cursor(text).ok_or_else(|| invalid("cursor", text, "the `next` of an earlier list"))
+            })
+            .transpose()?,
+        brief: is_brief(query)?,
+        since: None,
         limit,
     })
 }
@@ -100,6 +151,12 @@ pub(super) async fn cancel(api: &Api, id: &str) -> Result<Response, Problem> {
         }
         Cancelled::AlreadyEnded(run) => Err(already_ended(&run)),
     }
+}
+
+pub(super) fn not_ended(status: RunStatus, what: &str) -> Problem {
+    let detail =
+        format!("the run is {}, and only one that has ended can be {what}; cancel it first", status.as_str());
+    Problem::new(StatusCode::CONFLICT, "not-ended", detail).with("status_of_run", status.as_str())
 }
 
 pub(super) fn already_ended(run: &Run) -> Problem {

@@ -7,15 +7,17 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::body::Response;
-use super::format::{NDJSON, SSE};
+use super::coding::Coding;
+use super::format::{BYTES, NDJSON, SSE, TEXT};
 use super::json::RunJson;
 use super::problem::Problem;
-use super::request::{Query, header_list, invalid};
+use super::request::{Query, invalid};
 use super::runs::{body_json, label};
-use super::{Api, accept, json, stream};
+use super::stream::JSON;
+use super::{Api, json, runs, stream};
 use crate::model::{
-    Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Resource, RunId, TaskRef, Time,
-    Timestamp,
+    Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Resource, Run, RunId, TaskRef,
+    Time, Timestamp,
 };
 use crate::scheduler::Request;
 
@@ -24,6 +26,8 @@ const MAX_KEY_BYTES: usize = 255;
 /// Most resources that one request can name; with the task's own they are as many as a
 /// run can need.
 const MAX_RESOURCES: usize = MAX_NEEDS;
+/// The key of the label by which a run is found that repeats another.
+const RETRY_OF: &str = "retry-of";
 
 /// `POST /api/tasks/{app}/{task}/runs`: the body is the input.
 pub(super) async fn post(
@@ -35,20 +39,55 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let unknown = |_| Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]));
     let task = TaskRef::parse(path[0], path[1]).map_err(unknown)?;
-    let offers = ["application/json", SSE, NDJSON];
-    let Some(media) = accept::best(header_list(headers, header::ACCEPT).as_deref(), &offers) else {
-        let detail = format!("a started run can be had as {}", offers.join(", "));
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail));
-    };
+    start(api, headers, query, || request(task, headers, query, body)).await
+}
+
+/// `POST /api/runs/{run}/retry`: the same task with the same input as an ended run, or with the
+/// body as another one, as a new run with its labels and priority. The old one stays as it is.
+pub(super) async fn retry(
+    api: &Arc<Api>,
+    headers: &HeaderMap,
+    query: &Query,
+    id: &str,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let old = runs::find(api, id).await?;
+    if !old.status.is_terminal() {
+        return Err(runs::not_ended(old.status, "retried"));
+    }
+    start(api, headers, query, || again(old, headers, query, body)).await
+}
+
+/// The request that repeats a run.
+fn again(old: Run, headers: &HeaderMap, query: &Query, body: Bytes) -> Result<Request, Problem> {
+    let keeps_input = body.is_empty();
+    let mut request = request(old.task, headers, query, body)?;
+    if keeps_input {
+        request.input = old.input;
+    }
+    let mut labels = old.labels;
+    labels.remove(RETRY_OF);
+    labels.append(&mut request.labels);
+    check_count(&labels)?;
+    // The host's own, and one more than the caller may have.
+    labels.insert(RETRY_OF.to_owned(), old.key.id.to_string());
+    Ok(Request { labels, priority: request.priority.or(Some(old.priority)), ..request })
+}
+
+/// Starts a run, and answers with it or its stream.
+async fn start(
+    api: &Arc<Api>,
+    headers: &HeaderMap,
+    query: &Query,
+    request: impl FnOnce() -> Result<Request, Problem>,
+) -> Result<Response, Problem> {
+    let media = stream::media(headers, query, &[JSON, SSE, NDJSON, TEXT, BYTES], "a started run")?;
     // Before the run starts: a request that can't be answered must not start anything.
-    let follow = if media == "application/json" {
-        None
-    } else {
-        Some(stream::Options::of(&api.config, headers, query, media)?)
-    };
-    let started = api.scheduler.submit(request(task, headers, query, body)?).await?;
+    let follow =
+        if media == JSON { None } else { Some(stream::Options::of(&api.config, headers, query, media)?) };
+    let started = api.scheduler.submit(request()?).await?;
     let mut response = match follow {
-        Some(options) => stream::open(api, &started.run, options).await?,
+        Some(options) => stream::open(api, &started.run, options, Coding::wanted(headers)).await?,
         None => json::response(StatusCode::ACCEPTED, &RunJson::from(&started.run)),
     };
     let headers = response.headers_mut();
@@ -97,12 +136,16 @@ fn labels(query: &Query) -> Result<Labels, Problem> {
         let (key, value) = label(text)?;
         labels.insert(key, value);
     }
-    if labels.len() > MAX_LABELS {
-        let detail =
-            format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");
-        return Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "label"));
-    }
+    check_count(&labels)?;
     Ok(labels)
+}
+
+fn check_count(labels: &Labels) -> Result<(), Problem> {
+    if labels.len() <= MAX_LABELS {
+        return Ok(());
+    }
+    let detail = format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");
+    Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "label"))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -17,11 +17,14 @@ pub(super) fn list(api: &Api) -> Response {
         tasks: Vec<TaskJson<'a>>,
         /// Whether all that was there at the start has been tried.
         complete: bool,
+        /// Whether task files can be sent here.
+        uploads: bool,
     }
     let listed = api.registry.list();
     let list = List {
         tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
         complete: api.registry.is_complete(),
+        uploads: api.config.uploads,
     };
     json::response(StatusCode::OK, &list)
 }

@@ -118,6 +118,11 @@ impl EventType {
         &self.0
     }
 
+    /// Whether an event of this type ends a run with `status`.
+    pub fn is_end_of(&self, status: RunStatus) -> bool {
+        self.0.strip_prefix(HOST_PREFIX) == Some(status.as_str())
+    }
+
     /// Whether an event of this type is the last of its run.
     pub fn is_terminal(&self) -> bool {
         self.0.strip_prefix(HOST_PREFIX).and_then(RunStatus::parse).is_some_and(RunStatus::is_terminal)

@@ -7,6 +7,7 @@ mod breaker;
 mod event;
 mod json;
 mod progress;
+mod progress_log;
 mod queueing;
 mod retention;
 mod retry;
@@ -22,7 +23,8 @@ pub use event::{
     NewEvent, Refusal, RefusalCode,
 };
 pub use json::{Json, JsonError, also_null};
-pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus};
+pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, ProgressTree};
+pub use progress_log::ProgressLog;
 pub use queueing::{MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnInterrupt, Queueing, Resource};
 pub use retention::{Amount, EndedRun, Ending, Part, Retention};
 pub use retry::{Retry, RetryOn};

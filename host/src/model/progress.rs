@@ -6,6 +6,12 @@ use serde_json::Value;
 /// guest chooses the ids, so without a bound it could fill the memory of whoever
 /// watches.
 pub const MAX_PROGRESS_ITEMS: usize = 1_000;
+/// Longest id of an item in bytes; an event about a longer one is ignored.
+const MAX_ID_BYTES: usize = 256;
+/// Most of a message that is kept, in bytes: it is one line for people.
+const MAX_MESSAGE_BYTES: usize = 1 << 10;
+/// Greatest weight, so that the weights of all items have a sum.
+const MAX_WEIGHT: f64 = 1e12;
 
 /// Where an item stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,11 +59,25 @@ pub struct Progress {
     by_id: HashMap<String, usize>,
 }
 
+/// The items of a [`Progress`], by their places, as a tree that is added up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProgressTree {
+    /// Items that are part of no other, in the order in which they were first heard of.
+    pub roots: Vec<usize>,
+    /// The parts of each item, in the same order.
+    pub parts: Vec<Vec<usize>>,
+    /// How far each item is, from 0 to 1; none if nothing is known. What says nothing of
+    /// itself is as far as its parts are, by weight.
+    pub fractions: Vec<Option<f64>>,
+    /// How far the run as a whole is, by its own word or by its roots.
+    pub fraction: Option<f64>,
+}
+
 impl Progress {
     /// Takes in the data of one event. Returns the place of its item; none for data
     /// that says nothing of progress.
     pub fn update(&mut self, data: &Value) -> Option<usize> {
-        let text = |name: &str| data[name].as_str().map(str::to_owned);
+        let text = |name: &str| data[name].as_str();
         let number = |name: &str| data[name].as_u64();
         let (done, total) = (number("done").or_else(|| number("step")), number("total"));
         let id = text("id");
@@ -68,26 +88,31 @@ impl Progress {
         let place = self.place_of(id.unwrap_or_default())?;
         let item = &mut self.items[place];
         // What an event leaves out stays as it was.
-        item.parent = text("parent").or(item.parent.take());
-        item.weight = data["weight"].as_f64().filter(|weight| *weight >= 0.0).or(item.weight);
+        if let Some(parent) = text("parent").filter(|id| id.len() <= MAX_ID_BYTES) {
+            item.parent = Some(parent.to_owned());
+        }
+        let weight = data["weight"].as_f64().filter(|weight| *weight >= 0.0);
+        item.weight = weight.map(|weight| weight.min(MAX_WEIGHT)).or(item.weight);
         item.status = data["status"].as_str().and_then(ProgressStatus::parse).unwrap_or(item.status);
         item.done = done.or(item.done);
         item.total = total.or(item.total);
         item.percent = percent.or(item.percent);
-        item.message = text("message").unwrap_or(std::mem::take(&mut item.message));
+        if let Some(message) = text("message") {
+            message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)].clone_into(&mut item.message);
+        }
         Some(place)
     }
 
-    fn place_of(&mut self, id: String) -> Option<usize> {
-        if let Some(&place) = self.by_id.get(&id) {
+    fn place_of(&mut self, id: &str) -> Option<usize> {
+        if let Some(&place) = self.by_id.get(id) {
             return Some(place);
         }
         let place = self.items.len();
-        if place == MAX_PROGRESS_ITEMS {
+        if place == MAX_PROGRESS_ITEMS || id.len() > MAX_ID_BYTES {
             return None;
         }
-        self.items.push(ProgressItem { id: id.clone(), ..ProgressItem::default() });
-        self.by_id.insert(id, place);
+        self.items.push(ProgressItem { id: id.to_owned(), ..ProgressItem::default() });
+        self.by_id.insert(id.to_owned(), place);
         Some(place)
     }
 
@@ -111,47 +136,115 @@ impl Progress {
         ancestors
     }
 
-    /// How far the item at `place` is, from 0 to 1; none if nothing is known. What
-    /// says nothing of itself is as far as its parts are, by weight.
+    /// How far the item at `place` is, from 0 to 1; none if nothing is known.
     pub fn fraction(&self, place: usize) -> Option<f64> {
-        self.fraction_within(place, self.items.len())
+        self.tree().fractions[place]
     }
 
-    /// `depth` bounds the way down, should the items form a circle.
-    fn fraction_within(&self, place: usize, depth: usize) -> Option<f64> {
+    /// The item that stands for the run as a whole, if it ever spoke of itself so.
+    pub fn whole(&self) -> Option<usize> {
+        self.by_id.get("").copied()
+    }
+
+    /// All items as a tree. One step for each of them, whatever tree a guest has made.
+    pub fn tree(&self) -> ProgressTree {
+        let mut tree = ProgressTree {
+            parts: vec![Vec::new(); self.items.len()],
+            fractions: vec![None; self.items.len()],
+            ..ProgressTree::default()
+        };
+        for place in 0..self.items.len() {
+            match self.parent(place) {
+                Some(parent) => tree.parts[parent].push(place),
+                None => tree.roots.push(place),
+            }
+        }
+        let order = tree.untangle();
+        // Each item comes after the one that it is a part of.
+        for &place in order.iter().rev() {
+            tree.fractions[place] =
+                self.items[place].own_fraction().or_else(|| self.roll_up(&tree.parts[place], &tree));
+        }
+        let whole = self.whole();
+        let roots: Vec<usize> = tree.roots.iter().copied().filter(|root| Some(*root) != whole).collect();
+        let own = whole.and_then(|whole| tree.fractions[whole]);
+        tree.fraction = own.or_else(|| self.roll_up(&roots, &tree));
+        tree
+    }
+
+    /// The item that this one is a part of. The run as a whole is no item's part, and has none.
+    fn parent(&self, place: usize) -> Option<usize> {
         let item = &self.items[place];
-        if matches!(item.status, ProgressStatus::Completed | ProgressStatus::Skipped) {
-            return Some(1.0);
-        }
-        if let Some(percent) = item.percent {
-            return Some((percent / 100.0).clamp(0.0, 1.0));
-        }
-        if let (Some(done), Some(total @ 1..)) = (item.done, item.total) {
-            return Some((done as f64 / total as f64).clamp(0.0, 1.0));
-        }
+        let parent = item.parent.as_ref().filter(|parent| !parent.is_empty() && !item.id.is_empty())?;
+        self.by_id.get(parent).copied().filter(|parent| *parent != place)
+    }
+
+    fn roll_up(&self, parts: &[usize], tree: &ProgressTree) -> Option<f64> {
         let (mut sum, mut weights) = (0.0, 0.0);
-        let depth = depth.checked_sub(1)?;
-        for (part, _) in self.items.iter().enumerate().filter(|(part, other)| {
-            *part != place && other.parent.as_deref() == Some(item.id.as_str()) && !item.id.is_empty()
-        }) {
+        for &part in parts {
             let weight = self.items[part].weight.unwrap_or(1.0);
-            sum += weight * self.fraction_within(part, depth).unwrap_or(0.0);
+            sum += weight * tree.fractions[part].unwrap_or(0.0);
             weights += weight;
         }
         (weights > 0.0).then(|| sum / weights)
     }
 }
 
-impl ProgressStatus {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "waiting" => Some(Self::Waiting),
-            "running" => Some(Self::Running),
-            "completed" => Some(Self::Completed),
-            "skipped" => Some(Self::Skipped),
-            "failed" => Some(Self::Failed),
+impl ProgressTree {
+    /// Takes circles apart, which a guest may have closed: what is in one or hangs on one
+    /// becomes a root. Returns all items, each after the one that it is a part of.
+    fn untangle(&mut self) -> Vec<usize> {
+        let mut order = self.roots.clone();
+        let mut reached = vec![false; self.parts.len()];
+        let mut at = 0;
+        while let Some(&place) = order.get(at) {
+            reached[place] = true;
+            order.extend_from_slice(&self.parts[place]);
+            at += 1;
+        }
+        for place in (0..reached.len()).filter(|place| !reached[*place]) {
+            self.parts[place].clear();
+            self.roots.push(place);
+            order.push(place);
+        }
+        self.roots.sort_unstable();
+        order
+    }
+}
+
+impl ProgressItem {
+    /// How far it is by its own word.
+    fn own_fraction(&self) -> Option<f64> {
+        if matches!(self.status, ProgressStatus::Completed | ProgressStatus::Skipped) {
+            return Some(1.0);
+        }
+        if let Some(percent) = self.percent {
+            return Some((percent / 100.0).clamp(0.0, 1.0));
+        }
+        match (self.done, self.total) {
+            (Some(done), Some(total @ 1..)) => Some((done as f64 / total as f64).clamp(0.0, 1.0)),
             _ => None,
         }
+    }
+}
+
+impl ProgressStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Completed, Self::Skipped, Self::Failed];
+
+    /// The word used in events and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 }
 
@@ -194,17 +287,52 @@ mod tests {
     #[test]
     fn a_circle_of_parents_and_a_flood_of_items_do_no_harm() {
         let mut circle = progress(&[
-            json!({"id":"a","parent":"b"}),
+            json!({"id":"a","parent":"b","done":1,"total":2}),
             json!({"id":"b","parent":"a"}),
             json!({"id":"c","parent":"c"}),
+            json!({"id":"d","parent":"b"}),
         ]);
         assert_eq!(circle.ancestors(0), [1]);
-        assert_eq!(circle.fraction(0), Some(0.0));
-        assert_eq!(circle.fraction(2), None);
+        let tree = circle.tree();
+        assert_eq!((tree.roots, tree.parts), (vec![0, 1, 2, 3], vec![vec![]; 4]));
+        assert_eq!(tree.fractions, [Some(0.5), None, None, None]);
+        assert_eq!(tree.fraction, Some(0.125));
         for nth in 0..2 * MAX_PROGRESS_ITEMS {
             circle.update(&json!({"id":nth.to_string()}));
         }
         assert_eq!(circle.items().len(), MAX_PROGRESS_ITEMS);
+    }
+
+    #[test]
+    fn the_whole_is_what_it_says_of_itself_or_else_what_its_roots_add_up_to() {
+        let mut both = progress(&[
+            json!({"id":"a","weight":3,"status":"skipped"}),
+            json!({"id":"b","status":"failed","percent":50}),
+        ]);
+        assert_eq!(both.tree().fraction, Some(0.875));
+        both.update(&json!({"step":1,"total":10}));
+        let tree = both.tree();
+        assert_eq!((tree.fraction, tree.roots), (Some(0.1), vec![0, 1, 2]));
+        assert_eq!(Progress::default().tree(), ProgressTree::default());
+    }
+
+    #[test]
+    fn a_chain_as_long_as_can_be_is_added_up() {
+        let mut chain = progress(&[json!({"id":"0"})]);
+        for nth in 1..MAX_PROGRESS_ITEMS {
+            chain.update(&json!({"id":nth.to_string(),"parent":(nth - 1).to_string()}));
+        }
+        chain.update(&json!({"id":(MAX_PROGRESS_ITEMS - 1).to_string(),"percent":25,"weight":1e308}));
+        assert_eq!(chain.fraction(0), Some(0.25));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_text_is_bounded() {
+        let long = "ü".repeat(MAX_MESSAGE_BYTES);
+        let mut progress = progress(&[json!({"id":"a","message":long,"parent":long})]);
+        assert_eq!(progress.items()[0].message.len(), MAX_MESSAGE_BYTES);
+        assert_eq!(progress.items()[0].parent, None);
+        assert_eq!(progress.update(&json!({"id":long})), None);
     }
 
     #[test]

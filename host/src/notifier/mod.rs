@@ -24,6 +24,8 @@ pub enum Topic {
     Queue,
     /// Someone asked to cancel a run.
     Cancel,
+    /// A run was made or removed, or its status changed.
+    Runs,
     /// A run that this process does not write moved on: it got events, an owner
     /// or an end.
     Run(RunId),

@@ -160,6 +160,12 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
 }
 
+/// Where the file of a task lies, relative to the folder: the other way round.
+pub(super) fn path(task: &TaskRef) -> PathBuf {
+    let file = format!("{}.wasm", task.task);
+    if task.app == AppName::default_app() { file.into() } else { Path::new(task.app.as_str()).join(file) }
+}
+
 fn name(app: Option<&str>, path: &Path) -> Result<TaskRef, Problem> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let task = TaskName::parse(&stem).map_err(|_| Problem::Name(stem.into_owned()))?;
@@ -186,10 +192,10 @@ pub(super) fn read(root: &Path, found: &Found) -> Result<(Vec<u8>, bool), Proble
     Ok((content, FileState::of(&after) == found.state.wasm))
 }
 
-/// What is said of a task: the names and texts of its app's manifest and its own,
+/// What is said of the task of that file: the names and texts of its app's manifest and its own,
 /// as far as they are there.
-pub(super) fn manifests(root: &Path, found: &Found) -> Result<Vec<(String, String)>, Problem> {
-    let wasm = root.join(&found.path);
+pub(super) fn manifests(root: &Path, task: &Path) -> Result<Vec<(String, String)>, Problem> {
+    let wasm = root.join(task);
     let own = wasm.with_extension("toml");
     let app = wasm.with_file_name(APP_MANIFEST);
     let mut paths = vec![app];
@@ -264,6 +270,9 @@ mod tests {
         assert!(of(None, "g h.wasm").is_err());
         assert!(of(Some("bad app"), "a.wasm").is_err());
         assert_eq!(of(Some("default"), "a.wasm"), Err(Problem::DefaultFolder));
+        for (name, file) in [("default/a", "a.wasm"), ("demo/b", "demo/b.wasm")] {
+            assert_eq!(path(&TaskRef::parse_path(name).unwrap()), Path::new(file));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod folder;
 pub(crate) mod fuzzing;
+mod install;
 mod manifest;
 mod schema;
 mod watch;
@@ -27,6 +28,7 @@ use self::folder::{Found, TaskState};
 use self::schema::Schema;
 
 pub use crate::engine::Grants;
+pub use install::{InstallError, Installed};
 pub use manifest::{
     Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, check as check_manifest,
     manifest_schema,

@@ -199,7 +199,7 @@ fn load(registry: &Registry, found: &Found) -> Option<Result<Arc<Task>, Problem>
     if !unchanged {
         return None;
     }
-    let settings = match settings(registry, found) {
+    let settings = match settings(registry, &found.path) {
         Ok(settings) => settings,
         Err(problem) => return Some(Err(problem)),
     };
@@ -217,9 +217,9 @@ fn load(registry: &Registry, found: &Found) -> Option<Result<Arc<Task>, Problem>
 
 /// What the operator says of a task: the host's own settings, then those of its app,
 /// then its own.
-fn settings(registry: &Registry, found: &Found) -> Result<Settings, Problem> {
+pub(super) fn settings(registry: &Registry, task: &Path) -> Result<Settings, Problem> {
     let mut settings = registry.host.clone();
-    for (name, text) in folder::manifests(&registry.folder, found)? {
+    for (name, text) in folder::manifests(&registry.folder, task)? {
         let path = registry.folder.join(&name);
         let folder = path.parent().unwrap_or(&registry.folder);
         settings = settings.with(&name, &text, folder, &registry.ceilings)?;

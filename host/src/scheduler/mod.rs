@@ -276,6 +276,7 @@ impl Scheduler {
             Submitted::Queued(run) => {
                 drop(slot);
                 self.notifier.notify(&Topic::Queue);
+                self.notifier.notify(&Topic::Runs);
                 Ok(Started { run, existing: false })
             }
             Submitted::Claimed(claimed) => {
@@ -325,8 +326,12 @@ impl Scheduler {
                 self.tell_cancelled(&run.key.id);
                 // It may be another host's.
                 self.notifier.notify(&Topic::Cancel);
+                self.notifier.notify(&Topic::Runs);
             }
-            Cancelled::Ended(run) => self.notifier.notify(&Topic::Run(run.key.id.clone())),
+            Cancelled::Ended(run) => {
+                self.notifier.notify(&Topic::Run(run.key.id.clone()));
+                self.notifier.notify(&Topic::Runs);
+            }
             Cancelled::NotFound | Cancelled::AlreadyEnded(_) => {}
         }
         Ok(cancelled)

@@ -33,6 +33,7 @@ impl Scheduler {
                 } else if let Some(control) = self.tell(id, NewEvent::resumed(), |_| {}).await? {
                     control.gate.open();
                 }
+                self.notifier.notify(&Topic::Runs);
             }
             Reached::Kept(_) => self.hint(id),
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
@@ -132,6 +133,7 @@ impl Scheduler {
     fn hint(&self, id: &RunId) {
         self.notifier.notify(&Topic::Run(id.clone()));
         self.notifier.notify(&Topic::Queue);
+        self.notifier.notify(&Topic::Runs);
     }
 }
 

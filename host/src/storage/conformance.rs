@@ -1,6 +1,7 @@
 //! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
 //! open an empty database.
 
+mod listing;
 mod messages;
 pub(super) mod pruning;
 mod queueing;
@@ -12,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use super::{
-    Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Offer, Outbox, Result, RunFilter, Storage,
-    StorageError, Submitted,
+    Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Offer, Outbox, Result, Storage, StorageError,
+    Submitted,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
@@ -24,12 +25,13 @@ use crate::model::{
 pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     submitting::run(&open).await;
     events_are_numbered_without_gaps(open().await).await;
+    events_of_some_types_are_found(open().await).await;
     many_runs_append_at_once(open().await).await;
     an_ended_run_never_changes(open().await).await;
     cancelling_ends_what_waits_and_asks_what_runs(&*open().await).await;
     an_owner_that_lost_its_run_can_not_write(open().await).await;
     checkpoints_survive_the_attempt(&*open().await).await;
-    lists_are_filtered_and_paged(&*open().await).await;
+    listing::run(&open).await;
     messages::run(&open).await;
     queueing::run(&open).await;
     pruning::run(&open).await;
@@ -198,6 +200,29 @@ async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
     assert_eq!(page.len(), 2, "a page is bounded in bytes");
 }
 
+async fn events_of_some_types_are_found(storage: Arc<dyn Storage>) {
+    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let other = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let (no, fence) = (run.run.key.no, run.fence);
+    for run in [&run, &other] {
+        let sent = (0..9).map(|n| event(["a", "b", "c"][n as usize % 3], n)).collect();
+        append(&storage, run.run.key.no, run.fence, sent).await.expect("appends");
+    }
+    let find = async |after, to| {
+        let found = storage.events_of_types(no, after, to, &["b", "c", "run.started"]).await;
+        let (events, to) = found.expect("reads");
+        (events.iter().map(|event| event.seq).collect::<Vec<_>>(), to)
+    };
+    assert_eq!(find(0, 100).await, (vec![1, 3, 4, 6, 7, 9, 10], 100));
+    assert_eq!(find(1, 6).await, (vec![3, 4, 6], 6));
+    assert_eq!(find(7, 8).await, (vec![], 8));
+    assert_eq!(find(9, 9).await, (vec![], 9));
+    let large = NewEvent { content: Content::Json(Json::of(&"x".repeat(600 << 10))), ..event("b", 1) };
+    append(&storage, no, fence, vec![large; 3]).await.expect("appends");
+    assert_eq!(find(9, 100).await, (vec![10, 11, 12], 12), "a page is bounded in bytes");
+    assert_eq!(find(12, 100).await, (vec![13], 100));
+}
+
 async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
     let mut outboxes = Vec::new();
     for _ in 0..20 {
@@ -348,58 +373,6 @@ async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
     assert_eq!(load("k").await, Some(vec![2, 0, 3]));
     storage.finish(&key, again[0].fence, Outcome::Completed(Json::null())).await.expect("finishes");
     assert_eq!(load("k").await, None, "an ended run has no next attempt");
-}
-
-async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
-    let owner = HostId::new();
-    let mut ids = Vec::new();
-    for n in 0..10 {
-        let mut new = new_run(if n % 2 == 0 { "even" } else { "odd" });
-        new.labels.insert("third".to_owned(), (n % 3).to_string());
-        let run = claimed(storage, new, &owner).await;
-        if n < 5 {
-            storage
-                .finish(&run.run.key, run.fence, Outcome::Completed(Json::null()))
-                .await
-                .expect("finishes");
-        }
-        ids.push(run.run.key.id);
-    }
-    let list = async |filter: RunFilter| {
-        let runs = storage.runs(filter).await.expect("reads");
-        let at = |run: &Run| ids.iter().position(|id| *id == run.key.id).expect("one of ours");
-        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(|run| run.key.no))
-    };
-    let base = RunFilter { limit: 100, ..RunFilter::default() };
-    let even = || Some(task("even"));
-    let running = Some(RunStatus::Running);
-    let third = || Some(("third".to_owned(), "0".to_owned()));
-    assert_eq!(list(base.clone()).await.0, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
-    assert_eq!(list(RunFilter { task: even(), ..base.clone() }).await.0, [8, 6, 4, 2, 0]);
-    assert_eq!(list(RunFilter { status: running, ..base.clone() }).await.0, [9, 8, 7, 6, 5]);
-    assert_eq!(list(RunFilter { task: even(), status: running, ..base.clone() }).await.0, [8, 6]);
-    assert_eq!(list(RunFilter { label: third(), ..base.clone() }).await.0, [9, 6, 3, 0]);
-    assert_eq!(
-        list(RunFilter { label: third(), task: even(), status: running, ..base.clone() }).await.0,
-        [6]
-    );
-    assert_eq!(list(RunFilter { task: Some(task("none")), ..base.clone() }).await.0, [0; 0]);
-
-    for filter in
-        [base.clone(), RunFilter { task: even(), ..base.clone() }, RunFilter { label: third(), ..base }]
-    {
-        let (all, _) = list(filter.clone()).await;
-        let (mut pages, mut before) = (Vec::new(), None);
-        loop {
-            let (page, last) = list(RunFilter { limit: 3, before, ..filter.clone() }).await;
-            pages.extend(page);
-            before = last;
-            if before.is_none() {
-                break;
-            }
-        }
-        assert_eq!(pages, all, "pages are the list");
-    }
 }
 
 async fn a_closed_storage_refuses(storage: Arc<dyn Storage>) {

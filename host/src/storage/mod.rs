@@ -200,10 +200,42 @@ pub struct RunFilter {
     pub label: Option<(String, String)>,
     /// Started by this run.
     pub parent: Option<RunId>,
-    /// Only runs with a smaller number.
-    pub before: Option<i64>,
+    /// Submitted after this moment. With this or the next, the list is in order of these
+    /// times, and not of the runs' numbers; they differ where the clock was set back.
+    pub created_after: Option<Timestamp>,
+    /// Submitted before this moment.
+    pub created_before: Option<Timestamp>,
+    /// Only runs that follow this one in the list.
+    pub after: Option<RunPlace>,
+    /// Only runs with a larger number than this, and oldest first; not together with times.
+    pub since: Option<i64>,
+    /// Leave out what can be large: the input is `null` then, and there is no final value
+    /// and no trace or details of an error.
+    pub brief: bool,
     /// Most runs to return.
     pub limit: u32,
+}
+
+/// A run's place in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunPlace {
+    /// Its number.
+    pub no: i64,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+}
+
+impl RunFilter {
+    /// Whether the list is in order of the times at which the runs were submitted.
+    pub const fn is_by_time(&self) -> bool {
+        self.created_after.is_some() || self.created_before.is_some()
+    }
+}
+
+impl From<&Run> for RunPlace {
+    fn from(run: &Run) -> Self {
+        Self { no: run.key.no, created_at: run.created_at }
+    }
 }
 
 /// Most bytes that one run's checkpoints have together. They are written whole
@@ -343,6 +375,17 @@ pub trait Log: Send + Sync + 'static {
     /// Events of a run after `after`, oldest first, at most `limit`, and no
     /// more than about 1 MiB of data, but at least one if there is one.
     async fn events(&self, run: i64, after: u64, limit: u32) -> Result<Vec<Event>>;
+
+    /// Those events of a run after `after` and up to number `to` that are of one of `types`,
+    /// oldest first, and the number up to which it looked: that of the last one if they are
+    /// more than about 1 MiB of data, else `to`. Costs much less than to read them all.
+    async fn events_of_types(
+        &self,
+        run: i64,
+        after: u64,
+        to: u64,
+        types: &'static [&'static str],
+    ) -> Result<(Vec<Event>, u64)>;
 
     /// The number of the newest event; 0 if there is none.
     async fn last_seq(&self, run: i64) -> Result<u64>;

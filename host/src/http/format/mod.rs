@@ -4,6 +4,7 @@
 //! that form, so nothing here may depend on the reader.
 
 mod ndjson;
+mod raw;
 mod sse;
 
 use std::fmt::Write as _;
@@ -11,6 +12,8 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+
+pub(super) use sse::{HEARTBEAT, PREAMBLE};
 
 use crate::event_log::{ENCODINGS, Encoded, Segment};
 use crate::model::{Content, Event, GAP, Json, NewEvent, Run, RunId, TaskRef, Timestamp};
@@ -31,19 +34,35 @@ pub(super) enum Format {
     Sse { envelope: Envelope, named: bool },
     /// `application/x-ndjson`.
     Ndjson { envelope: Envelope },
+    /// `text/plain`: the run's own text.
+    Text,
+    /// The run's own bytes.
+    Bytes,
 }
 
 /// Media type of server-sent events.
 pub(super) const SSE: &str = "text/event-stream";
 /// Media type of newline-delimited JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
+/// Media type of text that a client can ask for.
+pub(super) const TEXT: &str = "text/plain";
+/// Media type of bytes of any kind.
+pub(super) const BYTES: &str = "application/octet-stream";
 
 impl Format {
     pub(super) const fn media_type(self) -> &'static str {
         match self {
             Self::Sse { .. } => SSE,
             Self::Ndjson { .. } => NDJSON,
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Bytes => BYTES,
         }
+    }
+
+    /// Whether a body holds what the run wrote and nothing of the host. Only its end can then say whether it is
+    /// whole.
+    pub(super) const fn is_raw(self) -> bool {
+        matches!(self, Self::Text | Self::Bytes)
     }
 
     /// Which of a segment's encodings this is.
@@ -55,6 +74,8 @@ impl Format {
             Self::Sse { envelope: Envelope::Data, named: false } => 3,
             Self::Ndjson { envelope: Envelope::Full } => 4,
             Self::Ndjson { envelope: Envelope::Data } => 5,
+            Self::Text => 6,
+            Self::Bytes => 7,
         };
         assert!(nth < ENCODINGS);
         nth
@@ -73,25 +94,48 @@ impl Format {
             match self {
                 Self::Sse { envelope, named } => sse::event(&mut writer, event, envelope, named),
                 Self::Ndjson { envelope } => ndjson::event(&mut writer, event, envelope),
+                Self::Text => raw::text(&mut writer, event),
+                Self::Bytes => raw::bytes(&mut writer, event),
             }
             ends.push(writer.out.len() as u32);
         }
-        Encoded { bytes: Bytes::from(writer.out), ends: ends.into_boxed_slice() }
+        Encoded::new(Bytes::from(writer.out), ends.into_boxed_slice())
+    }
+
+    /// Events `first` to `last.seq` as one, with the data that they come to. Of a reader that has asked for events
+    /// to be gathered.
+    pub(super) fn joined(self, names: &Names, first: u64, last: &Event, data: Json) -> Bytes {
+        let NewEvent { event_type, channel, time, .. } = &last.what;
+        let what = NewEvent {
+            event_type: event_type.clone(),
+            channel: channel.clone(),
+            content: Content::Json(data),
+            time: *time,
+        };
+        let mut writer = EventWriter::new(names, what.content.len() + 256);
+        let place = Place { seq: last.seq, attempt: last.attempt, first: Some(first) };
+        match self {
+            Self::Sse { envelope, named } => sse::placed(&mut writer, &what, place, envelope, named),
+            Self::Ndjson { envelope } => ndjson::placed(&mut writer, &what, place, envelope),
+            Self::Text | Self::Bytes => {}
+        }
+        Bytes::from(writer.out)
     }
 
     /// What a stream begins with.
     pub(super) fn preamble(self) -> Option<&'static str> {
         match self {
-            Self::Sse { .. } => Some(sse::PREAMBLE),
-            Self::Ndjson { .. } => None,
+            Self::Sse { .. } => Some(PREAMBLE),
+            Self::Ndjson { .. } | Self::Text | Self::Bytes => None,
         }
     }
 
     /// A sign of life that is no event.
     pub(super) fn heartbeat(self) -> &'static str {
         match self {
-            Self::Sse { .. } => sse::HEARTBEAT,
+            Self::Sse { .. } => HEARTBEAT,
             Self::Ndjson { .. } => ndjson::HEARTBEAT,
+            Self::Text | Self::Bytes => "",
         }
     }
 
@@ -103,6 +147,7 @@ impl Format {
         match self {
             Self::Sse { envelope, named } => sse::notice(&mut writer, &what, position, envelope, named),
             Self::Ndjson { envelope } => ndjson::notice(&mut writer, &what, envelope),
+            Self::Text | Self::Bytes => {}
         }
         Bytes::from(writer.out)
     }
@@ -124,6 +169,14 @@ pub(super) enum Notice {
 }
 
 impl Notice {
+    /// Its type.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Gap { .. } | Self::Removed { .. } | Self::UnknownPosition { .. } => GAP,
+            Self::Closing => "run.stream-closing",
+        }
+    }
+
     fn event(&self) -> NewEvent {
         let gap = |data: serde_json::Value| NewEvent {
             event_type: crate::model::EventType::trusted(GAP),
@@ -153,6 +206,11 @@ impl Names {
         Self::new(&run.key.id, &run.task)
     }
 
+    /// Of no run.
+    pub(super) fn none() -> Self {
+        Self(r#""_task_id":null,"_app":null,"_model":null}"#.into())
+    }
+
     pub(super) fn new(id: &RunId, TaskRef { app, task }: &TaskRef) -> Self {
         // Ids and names consist of characters that need no escaping.
         Self(format!(r#""_task_id":"{id}","_app":"{app}","_model":"{task}"}}"#).into_boxed_str())
@@ -173,6 +231,21 @@ impl EventLines {
         let encoded =
             Format::Ndjson { envelope: Envelope::Full }.encode(&self.0, std::slice::from_ref(event));
         encoded.bytes.slice(..encoded.bytes.len() - 1)
+    }
+}
+
+/// Where an event stands in the log.
+#[derive(Clone, Copy)]
+struct Place {
+    seq: u64,
+    attempt: u32,
+    /// The first of those that it stands for, if it stands for several.
+    first: Option<u64>,
+}
+
+impl Place {
+    fn of(event: &Event) -> Self {
+        Self { seq: event.seq, attempt: event.attempt, first: None }
     }
 }
 
@@ -226,7 +299,7 @@ impl<'a> EventWriter<'a> {
     }
 
     /// The data in its envelope. Notices have no number.
-    fn enveloped(&mut self, what: &NewEvent, place: Option<(u64, u32)>) {
+    fn enveloped(&mut self, what: &NewEvent, place: Option<Place>) {
         self.text(r#"{"type":"#);
         self.quoted(what.event_type.as_str());
         self.text(r#","data":"#);
@@ -242,9 +315,13 @@ impl<'a> EventWriter<'a> {
         self.text(r#","timestamp":""#);
         self.time(what.time);
         self.text("\",");
-        if let Some((seq, attempt)) = place {
+        if let Some(Place { seq, attempt, first }) = place {
             self.text(r#""seq":"#);
             self.number(seq);
+            if let Some(first) = first {
+                self.text(r#","first_seq":"#);
+                self.number(first);
+            }
             self.text(r#","attempt":"#);
             self.number(attempt.into());
             self.text(",");
@@ -252,7 +329,7 @@ impl<'a> EventWriter<'a> {
         self.text(&self.names.0);
     }
 
-    fn body(&mut self, what: &NewEvent, place: Option<(u64, u32)>, envelope: Envelope) {
+    fn body(&mut self, what: &NewEvent, place: Option<Place>, envelope: Envelope) {
         match envelope {
             Envelope::Full => self.enveloped(what, place),
             Envelope::Data => self.data(&what.content),

@@ -3,18 +3,27 @@
 //! Data is one line of JSON and types have no control characters, so nothing a
 //! guest sends can end a line or begin a field.
 
-use super::{Envelope, EventWriter};
+use super::{Envelope, EventWriter, Place};
 use crate::model::{Event, NewEvent};
 
 /// Time after which a client that lost the stream comes back, and a comment so
-/// that proxies and clients see the stream open at once.
-pub(super) const PREAMBLE: &str = "retry: 2000\n: open\n\n";
-pub(super) const HEARTBEAT: &str = ": alive\n\n";
+/// that proxies and clients see the stream open at once. No blank line ends it, nor a
+/// sign of life: some readers (httpx-sse) make an empty event of one.
+pub(in crate::http) const PREAMBLE: &str = "retry: 2000\n: open\n";
+pub(in crate::http) const HEARTBEAT: &str = ": alive\n";
 
 pub(super) fn event(writer: &mut EventWriter<'_>, event: &Event, envelope: Envelope, named: bool) {
-    frame(writer, &event.what, event.seq, named, |writer| {
-        writer.body(&event.what, Some((event.seq, event.attempt)), envelope);
-    });
+    placed(writer, &event.what, Place::of(event), envelope, named);
+}
+
+pub(super) fn placed(
+    writer: &mut EventWriter<'_>,
+    what: &NewEvent,
+    place: Place,
+    envelope: Envelope,
+    named: bool,
+) {
+    frame(writer, what, place.seq, named, |writer| writer.body(what, Some(place), envelope));
 }
 
 pub(super) fn notice(

@@ -1,7 +1,7 @@
 //! Appending events and reading them back.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::schema::{MAX_SEQ, event_id, events_of};
 use super::state::Tx;
@@ -82,6 +82,40 @@ pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlit
         }
     }
     Ok(events)
+}
+
+/// See [`Log::events_of_types`](crate::storage::Log::events_of_types). Of events of other
+/// types their data is not even read.
+pub(super) fn of_types(
+    db: &Connection,
+    run: i64,
+    after: u64,
+    to: u64,
+    types: &[&str],
+) -> rusqlite::Result<(Vec<Event>, u64)> {
+    let (mut events, to) = (Vec::new(), to.min(MAX_SEQ));
+    if after >= to {
+        return Ok((events, to));
+    }
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT id, attempt, time, type, channel, content_type, data FROM events \
+         WHERE id > ? AND id <= ? AND type IN ({}) ORDER BY id",
+        vec!["?"; types.len()].join(", ")
+    ))?;
+    let range = [event_id(run, after), event_id(run, to)].map(Value::from);
+    let values = range.into_iter().chain(types.iter().map(|name| Value::from((*name).to_owned())));
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let event = event(row)?;
+        bytes += event.what.content.len();
+        let seq = event.seq;
+        events.push(event);
+        if bytes >= PAGE_BYTES {
+            return Ok((events, seq));
+        }
+    }
+    Ok((events, to))
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {

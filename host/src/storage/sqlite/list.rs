@@ -8,12 +8,34 @@ use crate::model::{
 };
 use crate::storage::{RunFilter, Waiting};
 
-/// The columns that [`run`] reads, in its order.
-const SELECT: &str = "SELECT runs.no, runs.id, tasks.app, tasks.task, versions.sha256, runs.status, runs.attempt, \
-     runs.input, runs.final_value, runs.error, runs.created_at, runs.started_at, runs.finished_at, \
-     runs.cancel_requested_at, runs.labels, runs.last_seq, runs.not_before, runs.priority, runs.waits_for, \
-     parents.id FROM runs JOIN tasks ON tasks.no = runs.task \
-     LEFT JOIN versions ON versions.no = runs.version LEFT JOIN runs AS parents ON parents.no = runs.parent";
+/// The columns that [`run`] reads, in its order, but for those that can be large.
+macro_rules! select {
+    ($input:literal, $final_value:literal, $error:literal, $runs:literal) => {
+        concat!(
+            "SELECT runs.no, runs.id, tasks.app, tasks.task, versions.sha256, runs.status, runs.attempt, ",
+            $input,
+            ", ",
+            $final_value,
+            ", ",
+            $error,
+            ", runs.created_at, runs.started_at, runs.finished_at, runs.cancel_requested_at, runs.labels, \
+             runs.last_seq, runs.not_before, runs.priority, runs.waits_for, parents.id FROM ",
+            $runs,
+            " JOIN tasks ON tasks.no = runs.task LEFT JOIN versions ON versions.no = runs.version \
+             LEFT JOIN runs AS parents ON parents.no = runs.parent"
+        )
+    };
+}
+const SELECT: &str = select!("runs.input", "runs.final_value", "runs.error", "runs");
+const SELECT_BY_TIME: &str =
+    select!("runs.input", "runs.final_value", "runs.error", "runs INDEXED BY runs_by_creation");
+const BRIEF: &str = select!("'null'", "NULL", "json_remove(runs.error, '$.trace', '$.details')", "runs");
+const BRIEF_BY_TIME: &str = select!(
+    "'null'",
+    "NULL",
+    "json_remove(runs.error, '$.trace', '$.details')",
+    "runs INDEXED BY runs_by_creation"
+);
 
 fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let time =
@@ -113,44 +135,78 @@ pub(super) fn cancel_requests(db: &Connection, owner: &HostId) -> rusqlite::Resu
 ///
 /// Every combination walks an index backwards and stops at the limit, so the
 /// cost does not grow with the number of runs; only a label together with a
-/// task or status reads the runs of that label.
+/// task, status or time reads the runs of that label, and a time together with a
+/// task or status the runs of that time.
 pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
-    if let (Some(task), None, None, None) = (&filter.task, filter.status, &filter.label, &filter.parent) {
+    if let (Some(task), None, None, None, false) =
+        (&filter.task, filter.status, &filter.label, &filter.parent, filter.is_by_time())
+    {
         return of_task(db, task, filter);
     }
-    let mut sql = String::from(SELECT);
-    let mut values: Vec<Value> = Vec::new();
+    let (sql, values) = query(filter);
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), run)?;
+    rows.collect()
+}
+
+fn query(filter: &RunFilter) -> (String, Vec<Value>) {
     let mut conditions: Vec<&str> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    // By what the rows of its index are ordered.
+    let no = if filter.label.is_some() { "run_labels.run" } else { "runs.no" };
+    let in_time = filter.is_by_time() && filter.label.is_none() && filter.parent.is_none();
+    let mut sql = String::from(match (filter.brief, in_time) {
+        (false, false) => SELECT,
+        (false, true) => SELECT_BY_TIME,
+        (true, false) => BRIEF,
+        (true, true) => BRIEF_BY_TIME,
+    });
+    let mut limit_to = |condition: &'static str, with: Vec<Value>| {
+        conditions.push(condition);
+        values.extend(with);
+    };
     if let Some((key, value)) = &filter.label {
         sql += " JOIN run_labels ON run_labels.run = runs.no";
-        conditions.push("run_labels.key = ? AND run_labels.value = ?");
-        values.extend([Value::from(key.clone()), Value::from(value.clone())]);
+        let label = vec![Value::from(key.clone()), Value::from(value.clone())];
+        limit_to("run_labels.key = ? AND run_labels.value = ?", label);
     }
     if let Some(task) = &filter.task {
-        conditions.push("runs.task = (SELECT no FROM tasks WHERE app = ? AND task = ?)");
-        values.extend([Value::from(task.app.to_string()), Value::from(task.task.to_string())]);
+        let task = vec![Value::from(task.app.to_string()), Value::from(task.task.to_string())];
+        limit_to("runs.task = (SELECT no FROM tasks WHERE app = ? AND task = ?)", task);
     }
     if let Some(status) = filter.status {
-        conditions.push("runs.status = ?");
-        values.push(Value::from(status.as_str().to_owned()));
+        limit_to("runs.status = ?", vec![Value::from(status.as_str().to_owned())]);
     }
     if let Some(parent) = &filter.parent {
-        conditions.push("runs.parent = (SELECT no FROM runs WHERE id = ?)");
-        values.push(Value::from(parent.to_string()));
+        limit_to("runs.parent = (SELECT no FROM runs WHERE id = ?)", vec![Value::from(parent.to_string())]);
     }
-    if let Some(before) = filter.before {
-        conditions.push(if filter.label.is_some() { "run_labels.run < ?" } else { "runs.no < ?" });
-        values.push(Value::from(before));
+    if let Some(after) = filter.created_after {
+        limit_to("runs.created_at > ?", vec![Value::from(after.as_millis())]);
+    }
+    if let Some(before) = filter.created_before {
+        limit_to("runs.created_at < ?", vec![Value::from(before.as_millis())]);
+    }
+    match filter.after {
+        Some(last) if filter.is_by_time() => {
+            let place = vec![Value::from(last.created_at.as_millis()), Value::from(last.no)];
+            limit_to("(runs.created_at, runs.no) < (?, ?)", place);
+        }
+        Some(last) if filter.label.is_some() => limit_to("run_labels.run < ?", vec![Value::from(last.no)]),
+        Some(last) => limit_to("runs.no < ?", vec![Value::from(last.no)]),
+        None => {}
+    }
+    if let Some(since) = filter.since {
+        let condition = if filter.label.is_some() { "run_labels.run > ?" } else { "runs.no > ?" };
+        limit_to(condition, vec![Value::from(since)]);
     }
     if !conditions.is_empty() {
         sql = sql + " WHERE " + &conditions.join(" AND ");
     }
-    sql += if filter.label.is_some() { " ORDER BY run_labels.run DESC" } else { " ORDER BY runs.no DESC" };
-    sql += " LIMIT ?";
+    sql += " ORDER BY ";
+    sql += if filter.is_by_time() { "runs.created_at DESC, runs.no" } else { no };
+    sql += if filter.since.is_some() { " LIMIT ?" } else { " DESC LIMIT ?" };
     values.push(Value::from(filter.limit));
-    let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), run)?;
-    rows.collect()
+    (sql, values)
 }
 
 /// The index orders the runs of a task by status first, so the newest of each
@@ -163,7 +219,10 @@ fn of_task(db: &Connection, task: &TaskRef, filter: &RunFilter) -> rusqlite::Res
             &RunFilter { status: Some(status), task: Some(task.clone()), ..filter.clone() },
         )?);
     }
-    runs.sort_by_key(|run| std::cmp::Reverse(run.key.no));
+    match filter.since {
+        Some(_) => runs.sort_by_key(|run| run.key.no),
+        None => runs.sort_by_key(|run| std::cmp::Reverse(run.key.no)),
+    }
     runs.truncate(filter.limit as usize);
     Ok(runs)
 }
@@ -177,5 +236,38 @@ impl ToSql for LabelsColumn<'_> {
             true => Value::Null,
             false => Value::Text(Json::of(self.0).into_string()),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a list costs is bounded by what it is about, whatever the planner knows of the tables.
+    #[test]
+    fn a_list_by_time_walks_the_index_of_times_and_sorts_nothing() {
+        let mut db = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut db).unwrap();
+        let moment = Some(Timestamp::from_millis(1));
+        let after = Some(crate::storage::RunPlace { no: 1, created_at: Timestamp::from_millis(1) });
+        let base = RunFilter { created_after: moment, limit: 1, ..RunFilter::default() };
+        let task = TaskRef::parse("a", "b").ok();
+        let filters = [
+            base.clone(),
+            RunFilter { created_before: moment, after, brief: true, ..base.clone() },
+            RunFilter { task, status: Some(RunStatus::Failed), ..base },
+        ];
+        for filter in filters {
+            let (sql, values) = query(&filter);
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let plan: Vec<String> = statement
+                .query_map(params_from_iter(values), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            let by_time = "SEARCH runs USING INDEX runs_by_creation (created_at";
+            assert!(plan.iter().any(|step| step.starts_with(by_time)), "{plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+        }
     }
 }

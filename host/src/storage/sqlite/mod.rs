@@ -35,12 +35,11 @@ use rusqlite::Connection;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Families, Log, NewRun, Outbox, Pruned, Pruning, Reached,
-    Result, RunFilter, Runs, Schedules, Signals, Submitted, Waiting,
+    Cancelled, ClaimRequest, Claimant, Claimed, Families, Log, NewRun, Outbox, Reached, Result, RunFilter,
+    Runs, Schedules, Signals, Submitted, Waiting,
 };
 use crate::model::{
-    Amount, EndedRun, Ending, Event, Fence, HostId, Json, NewEvent, Outcome, Part, Run, RunId, RunKey,
-    Signal, SignalName, TaskRef, Timestamp,
+    Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
 };
 
 /// Name of the database within the data folder.
@@ -276,6 +275,16 @@ impl Log for Sqlite {
         self.readers.read(move |db| events::page(db, run, after, limit)).await
     }
 
+    async fn events_of_types(
+        &self,
+        run: i64,
+        after: u64,
+        to: u64,
+        types: &'static [&'static str],
+    ) -> Result<(Vec<Event>, u64)> {
+        self.readers.read(move |db| events::of_types(db, run, after, to, types)).await
+    }
+
     async fn last_seq(&self, run: i64) -> Result<u64> {
         self.readers.read(move |db| events::last_seq(db, run)).await
     }
@@ -307,49 +316,10 @@ impl Log for Sqlite {
     }
 }
 
-#[async_trait]
-impl Pruning for Sqlite {
-    async fn tasks(&self) -> Result<Vec<TaskRef>> {
-        self.readers.read(pruning::tasks).await
-    }
-
-    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>> {
-        let task = task.clone();
-        self.readers.read(move |db| pruning::ended_beyond(db, &task, newest)).await
-    }
-
-    async fn ended(&self, task: &TaskRef, from: Ending, to: Ending, limit: u32) -> Result<Vec<EndedRun>> {
-        let task = task.clone();
-        self.readers.read(move |db| pruning::ended(db, &task, from, to, limit)).await
-    }
-
-    async fn measure(&self, runs: Vec<i64>, part: Part) -> Result<Amount> {
-        self.readers.read(move |db| pruning::measure(db, &runs, part)).await
-    }
-
-    async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
-        self.writer.call(move |tx| pruning::prune(tx, &runs, part)).await
-    }
-
-    async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
-        let task = task.clone();
-        self.readers.read(move |db| pruning::without_events(db, &task)).await
-    }
-
-    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
-        let task = task.clone();
-        self.writer.call(move |tx| pruning::set_without_events(tx, &task, to)).await
-    }
-
-    async fn shrink(&self) -> Result<bool> {
-        self.writer.call(pruning::shrink).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Need, OnInterrupt, TaskRef, Version};
+    use crate::model::{Need, OnInterrupt, Part, TaskRef, Version};
     use crate::storage::{Offer, Storage, conformance};
 
     #[tokio::test]

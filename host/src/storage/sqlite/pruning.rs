@@ -1,13 +1,14 @@
 //! Removing what ended runs leave behind, in steps that are small beside a group of
 //! events.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::schema::{event_id, events_of};
 use super::state::{Applied, Tx};
-use super::{checkpoints, list, signals};
+use super::{Sqlite, checkpoints, list, signals};
 use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp};
-use crate::storage::Pruned;
+use crate::storage::{Pruned, Pruning, Result};
 
 /// Events that one step removes. Measured at 1 to 2 ms, which is less than a group of
 /// events takes, behind which everybody waits as well.
@@ -22,7 +23,46 @@ const STEP_PAGES: u32 = 128;
 /// Free pages that are kept (4 MiB): the next events would only ask for them again.
 const SPARE_PAGES: u32 = 1024;
 
-/// See [`Pruning::tasks`](crate::storage::Pruning::tasks).
+#[async_trait]
+impl Pruning for Sqlite {
+    async fn tasks(&self) -> Result<Vec<TaskRef>> {
+        self.readers.read(tasks).await
+    }
+
+    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>> {
+        let task = task.clone();
+        self.readers.read(move |db| ended_beyond(db, &task, newest)).await
+    }
+
+    async fn ended(&self, task: &TaskRef, from: Ending, to: Ending, limit: u32) -> Result<Vec<EndedRun>> {
+        let task = task.clone();
+        self.readers.read(move |db| ended(db, &task, from, to, limit)).await
+    }
+
+    async fn measure(&self, runs: Vec<i64>, part: Part) -> Result<Amount> {
+        self.readers.read(move |db| measure(db, &runs, part)).await
+    }
+
+    async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
+        self.writer.call(move |tx| prune(tx, &runs, part)).await
+    }
+
+    async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
+        let task = task.clone();
+        self.readers.read(move |db| without_events(db, &task)).await
+    }
+
+    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
+        let task = task.clone();
+        self.writer.call(move |tx| set_without_events(tx, &task, to)).await
+    }
+
+    async fn shrink(&self) -> Result<bool> {
+        self.writer.call(shrink).await
+    }
+}
+
+/// See [`Pruning::tasks`](Pruning::tasks).
 pub(super) fn tasks(db: &Connection) -> rusqlite::Result<Vec<TaskRef>> {
     let mut statement = db.prepare_cached("SELECT app, task FROM tasks ORDER BY app, task")?;
     let rows = statement.query_and_then([], |row| {
@@ -35,7 +75,7 @@ pub(super) fn tasks(db: &Connection) -> rusqlite::Result<Vec<TaskRef>> {
 const ENDED: &str = "FROM runs WHERE task = (SELECT no FROM tasks WHERE app = ?1 AND task = ?2) \
                      AND finished_at IS NOT NULL";
 
-/// See [`Pruning::ended_beyond`](crate::storage::Pruning::ended_beyond).
+/// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
 pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusqlite::Result<Option<Ending>> {
     let newest = i64::try_from(newest).unwrap_or(i64::MAX);
     let sql = format!("SELECT finished_at, no {ENDED} ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET ?3");
@@ -46,7 +86,7 @@ pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusq
         .optional()
 }
 
-/// See [`Pruning::ended`](crate::storage::Pruning::ended).
+/// See [`Pruning::ended`](Pruning::ended).
 pub(super) fn ended(
     db: &Connection,
     task: &TaskRef,
@@ -71,7 +111,7 @@ pub(super) fn ended(
     rows.collect()
 }
 
-/// See [`Pruning::measure`](crate::storage::Pruning::measure).
+/// See [`Pruning::measure`](Pruning::measure).
 pub(super) fn measure(db: &Connection, runs: &[i64], part: Part) -> rusqlite::Result<Amount> {
     let mut amount = Amount::default();
     for &run in runs {
@@ -90,7 +130,7 @@ pub(super) fn measure(db: &Connection, runs: &[i64], part: Part) -> rusqlite::Re
     Ok(amount)
 }
 
-/// See [`Pruning::prune`](crate::storage::Pruning::prune).
+/// See [`Pruning::prune`](Pruning::prune).
 pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned> {
     let mut pruned = Pruned::default();
     let mut room = STEP_EVENTS;
@@ -198,7 +238,7 @@ fn bytes_of_row(db: &Connection, run: i64) -> rusqlite::Result<u64> {
     .query_row([run], |row| row.get(0))
 }
 
-/// See [`Pruning::without_events`](crate::storage::Pruning::without_events).
+/// See [`Pruning::without_events`](Pruning::without_events).
 pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Result<Ending> {
     let to: Option<Option<i64>> = db
         .prepare_cached("SELECT without_events_to FROM tasks WHERE app = ?1 AND task = ?2")?
@@ -207,7 +247,7 @@ pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Resul
     Ok(to.flatten().map_or(Ending::FIRST, |to| Ending::from(Timestamp::from_millis(to))))
 }
 
-/// See [`Pruning::set_without_events`](crate::storage::Pruning::set_without_events).
+/// See [`Pruning::set_without_events`](Pruning::set_without_events).
 pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: Ending) -> Applied<()> {
     let no = tx.task_no(task)?;
     tx.db
@@ -216,7 +256,7 @@ pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: Ending) ->
     Ok(Ok(()))
 }
 
-/// See [`Pruning::shrink`](crate::storage::Pruning::shrink).
+/// See [`Pruning::shrink`](Pruning::shrink).
 pub(super) fn shrink(tx: &mut Tx<'_>) -> Applied<bool> {
     let incremental: i64 = tx.db.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
     let free: u32 = tx.db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;

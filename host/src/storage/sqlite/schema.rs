@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -191,6 +191,11 @@ CREATE TABLE numbers (
     next_run INTEGER NOT NULL                 -- at least
 ) STRICT;
 INSERT INTO numbers (next_run) VALUES (1);
+";
+
+/// Lists by time.
+const V6: &str = "
+CREATE INDEX runs_by_creation ON runs (created_at);
 ";
 
 /// Lets the file shrink when something is removed. To be called first of all: in a

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use streamtask::task::types::{Error, ErrorCode};
 use streamtask::task::{checkpoints, children, control, events, run};
 
+mod report;
 mod work;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "streamtask:task/described-task" });
@@ -49,7 +50,10 @@ impl Guest for Probe {
                 flood(number("events"), number("bytes") as usize, number("pause_ms"))
             }
             "ticks" => ticks(number("n") as u32, number("ms") as u32),
-            "send" => Ok(send_all(&input["events"])),
+            "send" => {
+                let answers = send_all(&input["events"]);
+                if input["fail"] == true { Err(failure("as asked")) } else { Ok(answers) }
+            }
             "bytes" => send_bytes(&input),
             "print" => print(&input),
             "info" => Ok(info()),
@@ -76,6 +80,7 @@ impl Guest for Probe {
             }
             "steps" => steps(&input),
             "children" => start_children(&input),
+            "report" => report::report(&input),
             "work" => work::work(&input),
             "checkpoints" => checkpoints(&input),
             "flush" => {
@@ -187,19 +192,35 @@ fn code(code: ErrorCode) -> &'static str {
     }
 }
 
-/// Sends `[{"type", "data" (raw text), "channel"?, "repeat"?}]`; returns what the
-/// host answered to each.
+/// Sends `[{"type", "data" (raw text), "channel"?, "repeat"?, "times"?}]`; returns what the
+/// host answered to each. In the data, `#` stands for how many times it was sent before. With `bytes` and
+/// `content_type` in place of data it is bytes; with `wait` in place of all, a signal is waited for.
 fn send_all(list: &Value) -> String {
     let answers = list.as_array().into_iter().flatten().map(|event| {
-        let event_type = event["type"].as_str().unwrap_or_default();
-        let data =
-            event["data"].as_str().unwrap_or("null").repeat(event["repeat"].as_u64().unwrap_or(1) as usize);
-        answer(match event["channel"].as_str() {
-            Some(channel) => events::send_event_on(channel, event_type, &data),
-            None => events::send_event(event_type, &data),
-        })
+        if let Some(name) = event["wait"].as_str() {
+            return json!(control::receive_signal(Some(name), None).is_some());
+        }
+        let (times, repeat) = (event["times"].as_u64().unwrap_or(1), event["repeat"].as_u64().unwrap_or(1));
+        let data = event["data"].as_str().unwrap_or("null").repeat(repeat as usize);
+        let all = (0..times).map(|nth| match event["bytes"].as_array() {
+            Some(bytes) => {
+                let bytes: Vec<u8> = bytes.iter().filter_map(Value::as_u64).map(|byte| byte as u8).collect();
+                let text = |name: &str| event[name].as_str().unwrap_or_default();
+                events::send_bytes(text("channel"), text("type"), text("content_type"), &bytes)
+            }
+            None => send_one(event, &if times > 1 { data.replace('#', &nth.to_string()) } else { data.clone() }),
+        });
+        answer(all.collect())
     });
     Value::Array(answers.collect()).to_string()
+}
+
+fn send_one(event: &Value, data: &str) -> Result<(), Error> {
+    let event_type = event["type"].as_str().unwrap_or_default();
+    match event["channel"].as_str() {
+        Some(channel) => events::send_event_on(channel, event_type, data),
+        None => events::send_event(event_type, data),
+    }
 }
 
 fn send_bytes(input: &Value) -> Result<String, Failure> {

@@ -1,0 +1,456 @@
+//! Content codings: how bodies are compressed for clients that ask for it.
+//!
+//! A stream is flushed after each write, so nothing waits in a compressor. With gzip, each piece that readers share
+//! is compressed once for all of them: as deflate blocks that refer to nothing before, so that they stand in any
+//! reader's stream as they are. The others keep a window for each connection, which costs memory and is bounded.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use brotli::CompressorWriter;
+use bytes::Bytes;
+use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use futures_util::StreamExt as _;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::body::{Body, Broken, Response};
+use super::request::header_list;
+
+/// Compressors with a window of their own at once; beyond it bodies are sent as they are. One costs up to a
+/// megabyte.
+const MAX_WINDOWS: usize = 256;
+/// Bits of such a window: 128 KiB, a few batches of events.
+const WINDOW_BITS: u32 = 17;
+/// Brotli's quality, of 11: the fastest that still finds repetitions of words.
+const BROTLI_QUALITY: u32 = 2;
+/// Zstandard's level, of 22.
+const ZSTD_LEVEL: i32 = 1;
+/// Below this, compression gains less than its own marks take.
+const MIN_BYTES: usize = 200;
+/// Largest body that is compressed whole. Larger ones would keep a thread of the runtime from other clients.
+const MAX_WHOLE_BYTES: usize = 1 << 20;
+/// What a gzip stream begins with (RFC 1952): deflate, no name, no time, system unknown.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// A last, empty block (RFC 1951).
+const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
+
+/// Windows that compressors may have, over all connections.
+pub struct Windows(Arc<Semaphore>);
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_WINDOWS)))
+    }
+}
+
+/// A content coding of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Zstd,
+    Brotli,
+    Deflate,
+}
+
+/// In the order of preference: the first costs least where many read the same.
+const CODINGS: [(Coding, &str); 4] =
+    [(Coding::Gzip, "gzip"), (Coding::Zstd, "zstd"), (Coding::Brotli, "br"), (Coding::Deflate, "deflate")];
+
+impl Coding {
+    /// What a client wants most; none: the body as it is.
+    pub(super) fn wanted(headers: &HeaderMap) -> Option<Self> {
+        Self::best(&header_list(headers, header::ACCEPT_ENCODING)?)
+    }
+
+    fn best(accepted: &str) -> Option<Self> {
+        let items: Vec<(&str, u16)> = accepted.split(',').filter_map(item).collect();
+        let quality = |name: &str| {
+            let named = items.iter().find(|(item, _)| item.eq_ignore_ascii_case(name));
+            named.or_else(|| items.iter().find(|(item, _)| *item == "*")).map(|(_, quality)| *quality)
+        };
+        // As it is, it is accepted unless a client says otherwise, but only a client that names it wants it so.
+        let plain = items.iter().find(|(item, _)| item.eq_ignore_ascii_case("identity"));
+        let mut best = (plain.map_or(0, |(_, quality)| *quality), None);
+        for (coding, name) in CODINGS {
+            if let Some(quality) = quality(name)
+                && (quality > best.0 || quality == best.0 && quality > 0 && best.1.is_none())
+            {
+                best = (quality, Some(coding));
+            }
+        }
+        best.1
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+            Self::Deflate => "deflate",
+        }
+    }
+}
+
+/// One entry of the header, such as `br;q=0.5`, with its quality in thousandths.
+fn item(text: &str) -> Option<(&str, u16)> {
+    let (name, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let quality = parameters.split(';').find_map(|part| part.trim().strip_prefix("q="));
+    let quality = quality.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok())?;
+    Some((name.trim(), (quality.clamp(0.0, 1.0) * 1000.0) as u16))
+}
+
+/// Marks a response as one that is compressed, or might be.
+pub(super) fn mark(headers: &mut HeaderMap, coding: Option<Coding>) {
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+}
+
+/// Compresses a body that is there as a whole, if its client wants that and it is worth it.
+pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
+    let Body::Whole(Some(bytes)) = response.body() else { return };
+    let textual =
+        response.headers().get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).is_some_and(
+            |media| {
+                media.starts_with("text/")
+                    || media.contains("json")
+                    || media.contains("javascript")
+                    || media.contains("svg")
+            },
+        );
+    let worth = (MIN_BYTES * 4..=MAX_WHOLE_BYTES).contains(&bytes.len());
+    if !textual || !worth || response.headers().contains_key(header::CONTENT_ENCODING) {
+        return;
+    }
+    let bytes = bytes.clone();
+    // One for all: whoever wants another of them takes this too, or takes it as it is.
+    let coding = wanted.filter(|coding| *coding == Coding::Gzip);
+    mark(response.headers_mut(), coding);
+    if coding.is_some() {
+        *response.body_mut() = Body::whole(gzip(&bytes));
+    }
+}
+
+/// A whole gzip stream.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = Frame::new();
+    let mut packed = GZIP_HEADER.to_vec();
+    packed.extend_from_slice(&frame.pass(bytes, &deflated(bytes)));
+    packed.extend_from_slice(&frame.end());
+    packed
+}
+
+/// The coding of one stream.
+pub(super) enum Stream {
+    Plain,
+    /// Pieces that are compressed already.
+    Shared(Frame),
+    Own(Own),
+}
+
+impl Stream {
+    /// Of that coding, if there is a window left for it.
+    pub(super) fn new(coding: Option<Coding>, windows: &Windows) -> (Self, Option<Coding>) {
+        let plain = (Self::Plain, None);
+        match coding {
+            None => plain,
+            Some(Coding::Gzip) => (Self::Shared(Frame::new()), coding),
+            Some(own) => match Arc::clone(&windows.0).try_acquire_owned() {
+                Ok(permit) => match Own::new(own, permit) {
+                    Ok(encoder) => (Self::Own(encoder), coding),
+                    Err(_) => plain,
+                },
+                Err(_) => plain,
+            },
+        }
+    }
+
+    fn pass(&mut self, bytes: &Bytes) -> Result<Bytes, Broken> {
+        match self {
+            Self::Plain => Ok(bytes.clone()),
+            Self::Shared(frame) => {
+                let mut packed = if frame.crc.amount() == 0 { GZIP_HEADER.to_vec() } else { Vec::new() };
+                packed.extend_from_slice(&frame.pass(bytes, &deflated(bytes)));
+                Ok(packed.into())
+            }
+            Self::Own(own) => Ok(own.pass(bytes)?),
+        }
+    }
+
+    /// What marks the end; none if nothing does.
+    pub(super) fn end(&mut self) -> Option<Result<Bytes, Broken>> {
+        match std::mem::replace(self, Self::Plain) {
+            Self::Plain => None,
+            Self::Shared(mut frame) => Some(Ok(frame.end())),
+            Self::Own(mut own) => Some(own.end().map_err(Broken::from)),
+        }
+    }
+}
+
+/// A stream of bytes, each piece compressed as it comes.
+pub(super) fn pack<S: futures_core::Stream<Item = Result<Bytes, Broken>>>(
+    stream: S,
+    coded: Stream,
+) -> impl futures_core::Stream<Item = Result<Bytes, Broken>> {
+    let state = (Box::pin(stream), coded, false);
+    futures_util::stream::unfold(state, async |(mut stream, mut coded, over)| {
+        if over {
+            return None;
+        }
+        let (bytes, over) = match stream.next().await {
+            Some(Ok(bytes)) => (coded.pass(&bytes), false),
+            Some(Err(error)) => (Err(error), true),
+            None => (coded.end()?, true),
+        };
+        Some((bytes, (stream, coded, over)))
+    })
+}
+
+/// A compressor for one connection.
+pub(super) struct Own {
+    encoder: Encoder,
+    _window: OwnedSemaphorePermit,
+}
+
+enum Encoder {
+    Deflate(ZlibEncoder<Vec<u8>>),
+    Brotli(Box<CompressorWriter<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Ended,
+}
+
+impl Own {
+    fn new(coding: Coding, window: OwnedSemaphorePermit) -> io::Result<Self> {
+        let encoder = match coding {
+            Coding::Gzip | Coding::Deflate => {
+                Encoder::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast()))
+            }
+            Coding::Brotli => Encoder::Brotli(Box::new(CompressorWriter::new(
+                Vec::new(),
+                4096,
+                BROTLI_QUALITY,
+                WINDOW_BITS,
+            ))),
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.window_log(WINDOW_BITS)?;
+                Encoder::Zstd(encoder)
+            }
+        };
+        Ok(Self { encoder, _window: window })
+    }
+
+    /// These bytes, compressed, with nothing held back.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> io::Result<Bytes> {
+        fn all(encoder: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+            encoder.write_all(bytes)?;
+            encoder.flush()
+        }
+        let packed = match &mut self.encoder {
+            Encoder::Deflate(encoder) => {
+                all(encoder, bytes)?;
+                std::mem::take(encoder.get_mut())
+            }
+            Encoder::Brotli(encoder) => {
+                all(encoder, bytes)?;
+                std::mem::take(encoder.get_mut())
+            }
+            Encoder::Zstd(encoder) => {
+                all(encoder, bytes)?;
+                std::mem::take(encoder.get_mut())
+            }
+            Encoder::Ended => Vec::new(),
+        };
+        Ok(packed.into())
+    }
+
+    /// What marks the end.
+    pub(super) fn end(&mut self) -> io::Result<Bytes> {
+        let packed = match std::mem::replace(&mut self.encoder, Encoder::Ended) {
+            Encoder::Deflate(encoder) => encoder.finish()?,
+            Encoder::Brotli(encoder) => encoder.into_inner(),
+            Encoder::Zstd(encoder) => encoder.finish()?,
+            Encoder::Ended => Vec::new(),
+        };
+        Ok(packed.into())
+    }
+}
+
+/// A gzip stream around deflate blocks that were made elsewhere.
+pub(super) struct Frame {
+    crc: Crc,
+}
+
+impl Frame {
+    fn new() -> Self {
+        Self { crc: Crc::new() }
+    }
+
+    /// What it begins with.
+    pub(super) fn begin() -> Bytes {
+        Bytes::from_static(&GZIP_HEADER)
+    }
+
+    /// Takes note of bytes that are sent as `blocks`.
+    pub(super) fn pass(&mut self, plain: &[u8], blocks: &Bytes) -> Bytes {
+        self.crc.update(plain);
+        blocks.clone()
+    }
+
+    /// What marks the end.
+    pub(super) fn end(&mut self) -> Bytes {
+        let mut end = LAST_BLOCK.to_vec();
+        end.extend_from_slice(&self.crc.sum().to_le_bytes());
+        end.extend_from_slice(&self.crc.amount().to_le_bytes());
+        end.into()
+    }
+}
+
+thread_local! {
+    /// Making one costs more than compressing a small piece.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+}
+
+/// Deflate blocks that refer to nothing before and end at a whole byte.
+pub(super) fn deflated(bytes: &[u8]) -> Bytes {
+    if bytes.len() < MIN_BYTES {
+        return stored(bytes);
+    }
+    let packed = COMPRESS.with_borrow_mut(|compress| {
+        compress.reset();
+        let mut packed = Vec::with_capacity(bytes.len() / 4 + 64);
+        loop {
+            let from = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
+            let status = compress.compress_vec(bytes.get(from..)?, &mut packed, FlushCompress::Full).ok()?;
+            let taken = compress.total_in() == bytes.len() as u64;
+            if taken && packed.len() < packed.capacity() {
+                return Some(packed);
+            }
+            if status == Status::StreamEnd {
+                return None;
+            }
+            packed.reserve(packed.capacity().max(64));
+        }
+    });
+    // Whatever a compressor can't do, this can.
+    packed.map_or_else(|| stored(bytes), Bytes::from)
+}
+
+/// The bytes as they are, in blocks.
+fn stored(bytes: &[u8]) -> Bytes {
+    let mut packed = Vec::with_capacity(bytes.len() + 16);
+    for block in bytes.chunks(usize::from(u16::MAX)) {
+        let len = block.len() as u16;
+        packed.push(0);
+        packed.extend_from_slice(&len.to_le_bytes());
+        packed.extend_from_slice(&(!len).to_le_bytes());
+        packed.extend_from_slice(block);
+    }
+    packed.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn best(accepted: &str) -> Option<Coding> {
+        Coding::best(accepted)
+    }
+
+    #[test]
+    fn a_client_gets_what_it_wants_most_and_gzip_where_it_wants_all_alike() {
+        assert_eq!(best("gzip, deflate, br, zstd"), Some(Coding::Gzip));
+        assert_eq!(best("br, zstd"), Some(Coding::Zstd));
+        assert_eq!(best("gzip;q=0.5, br;q=1.0"), Some(Coding::Brotli));
+        assert_eq!(best("deflate"), Some(Coding::Deflate));
+        assert_eq!(best("GZIP"), Some(Coding::Gzip));
+        assert_eq!(best("*"), Some(Coding::Gzip));
+        assert_eq!(best("*;q=0.1, zstd;q=0.2"), Some(Coding::Zstd));
+        assert_eq!(best("gzip;q=0, *"), Some(Coding::Zstd));
+    }
+
+    #[test]
+    fn a_client_that_wants_nothing_gets_the_bytes_as_they_are() {
+        for accepted in
+            ["", "identity", "gzip;q=0", "compress", "gzip;q=0.2, identity;q=0.8", "*;q=0", "gzip;q=x"]
+        {
+            assert_eq!(best(accepted), None, "{accepted}");
+        }
+    }
+
+    fn pieces() -> Vec<Vec<u8>> {
+        let line =
+            |nth: usize| format!("{{\"type\":\"progress\",\"data\":{{\"step\":{nth}}}}}\n").repeat(nth);
+        let mut noise = vec![0; 70_000];
+        fastrand::Rng::with_seed(1).fill(&mut noise);
+        vec![line(1).into(), Vec::new(), line(1000).into(), noise, line(7).into()]
+    }
+
+    /// What is there of a gzip or zlib stream that goes on.
+    fn read(mut decoder: impl io::Read) -> Vec<u8> {
+        let mut read = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = decoder.read(&mut buffer) {
+            read.extend_from_slice(&buffer[..count]);
+        }
+        read
+    }
+
+    /// What is in it, if it is whole.
+    fn whole(coding: Coding, sent: &[u8]) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        match coding {
+            Coding::Gzip => flate2::read::GzDecoder::new(sent).read_to_end(&mut read),
+            Coding::Deflate => flate2::read::ZlibDecoder::new(sent).read_to_end(&mut read),
+            Coding::Brotli => brotli::Decompressor::new(sent, 4096).read_to_end(&mut read),
+            Coding::Zstd => zstd::stream::read::Decoder::new(sent)?.read_to_end(&mut read),
+        }?;
+        Ok(read)
+    }
+
+    #[test]
+    fn shared_pieces_make_a_gzip_stream_of_which_each_is_there_at_once() {
+        let (mut frame, mut sent, mut expected) = (Frame::new(), Frame::begin().to_vec(), Vec::new());
+        for piece in pieces() {
+            sent.extend_from_slice(&frame.pass(&piece, &deflated(&piece)));
+            expected.extend_from_slice(&piece);
+            assert!(read(flate2::read::GzDecoder::new(&sent[..])) == expected);
+        }
+        sent.extend_from_slice(&frame.end());
+        assert!(whole(Coding::Gzip, &sent).unwrap() == expected, "with a checksum that is right");
+        assert!(sent.len() < expected.len());
+    }
+
+    #[test]
+    fn with_a_window_of_its_own_each_piece_is_there_at_once_too() {
+        let windows = Windows(Arc::new(Semaphore::new(1)));
+        for coding in [Coding::Deflate, Coding::Brotli, Coding::Zstd] {
+            let (Stream::Own(mut own), Some(marked)) = Stream::new(Some(coding), &windows) else { panic!() };
+            assert_eq!(marked, coding);
+            assert!(
+                matches!(Stream::new(Some(coding), &windows), (Stream::Plain, None)),
+                "no window is left"
+            );
+            let (mut sent, mut expected) = (Vec::new(), Vec::new());
+            let decoded = |sent: &[u8]| match coding {
+                Coding::Deflate | Coding::Gzip => read(flate2::read::ZlibDecoder::new(sent)),
+                Coding::Brotli => read(brotli::Decompressor::new(sent, 4096)),
+                Coding::Zstd => read(zstd::stream::read::Decoder::new(sent).unwrap()),
+            };
+            for piece in pieces() {
+                sent.extend_from_slice(&own.pass(&piece).unwrap());
+                expected.extend_from_slice(&piece);
+                assert!(decoded(&sent) == expected, "{coding:?}");
+            }
+            assert!(whole(coding, &sent).is_err(), "{coding:?} that has not ended");
+            sent.extend_from_slice(&own.end().unwrap());
+            assert!(whole(coding, &sent).unwrap() == expected && sent.len() < expected.len(), "{coding:?}");
+        }
+    }
+}

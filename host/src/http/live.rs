@@ -1,0 +1,205 @@
+//! `GET /api/runs` as a stream: the list as it is, then each change of a run that is in it.
+//!
+//! For dashboards. It has no positions: who comes back gets the list as it is then, and that is all that counts. The
+//! list is read again when something moves, so what it costs does not grow with what the runs say.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::Api;
+use super::body::{Body, Broken, Response};
+use super::coding::{self, Coding};
+use super::format::{HEARTBEAT, PREAMBLE, SSE};
+use super::json::RunJson;
+use super::problem::Problem;
+use super::request::Query;
+use super::stream::heartbeat;
+use crate::model::{Run, RunId, RunStatus, Timestamp};
+use crate::notifier::{Listener, Topic};
+use crate::storage::RunFilter;
+
+/// The list is not read more often, however much moves: people can't read faster.
+const PACE: Duration = Duration::from_millis(200);
+/// How often it is read when nothing seems to move, in case a hint was lost.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Answers with the list of `filter`, live.
+pub(super) async fn open(
+    api: &Arc<Api>,
+    headers: &HeaderMap,
+    query: &Query,
+    media: &'static str,
+    filter: RunFilter,
+) -> Result<Response, Problem> {
+    let heartbeat = heartbeat(&api.config, query, media)?;
+    let listener = api.notifier.listen(Topic::Runs);
+    let mut list = List {
+        api: Arc::clone(api),
+        filter,
+        known: HashMap::new(),
+        out: Out { bytes: BytesMut::new(), is_sse: media == SSE },
+        listener,
+        heartbeat,
+        spoke: Instant::now(),
+        over: false,
+    };
+    // Before the answer: a list that can't be read is an error of the request.
+    list.begin().await?;
+    let (packed, coding) = coding::Stream::new(Coding::wanted(headers), &api.windows);
+    let stream = futures_util::stream::unfold(list, |mut list| async {
+        let next = list.next().await;
+        next.map(|bytes| (bytes, list))
+    });
+    let mut response = Response::new(Body::Stream(Box::pin(coding::pack(stream, packed))));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    coding::mark(headers, coding);
+    Ok(response)
+}
+
+/// What a change of a run changes.
+#[derive(PartialEq)]
+struct Mark {
+    id: RunId,
+    status: RunStatus,
+    attempt: u32,
+    times: [Option<Timestamp>; 4],
+    waits_for: Option<String>,
+}
+
+impl Mark {
+    fn of(run: &Run) -> Self {
+        Self {
+            id: run.key.id.clone(),
+            status: run.status,
+            attempt: run.attempt,
+            times: [run.started_at, run.finished_at, run.cancel_requested_at, run.not_before],
+            waits_for: run.waits_for.clone(),
+        }
+    }
+}
+
+struct List {
+    api: Arc<Api>,
+    filter: RunFilter,
+    /// Runs that the client has in its list, by number.
+    known: HashMap<i64, Mark>,
+    out: Out,
+    listener: Listener,
+    heartbeat: Option<Duration>,
+    spoke: Instant,
+    over: bool,
+}
+
+impl List {
+    async fn begin(&mut self) -> Result<(), Problem> {
+        let runs = self.api.storage.runs(self.filter.clone()).await?;
+        if self.out.is_sse {
+            self.out.bytes.extend_from_slice(PREAMBLE.as_bytes());
+        }
+        for run in &runs {
+            self.out.put("run.state", &RunJson::of(run, &self.filter));
+            self.known.insert(run.key.no, Mark::of(run));
+        }
+        self.out.put("run.list-complete", &json!({ "runs": runs.len() }));
+        Ok(())
+    }
+
+    /// The next bytes; none when the host stops.
+    async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        while self.out.bytes.is_empty() {
+            if self.over {
+                return None;
+            }
+            if let Err(error) = self.wait().await {
+                self.over = true;
+                return Some(Err(error));
+            }
+        }
+        self.spoke = Instant::now();
+        Some(Ok(self.out.bytes.split().freeze()))
+    }
+
+    async fn wait(&mut self) -> Result<(), Broken> {
+        let end = self.api.end_streams.clone();
+        let silence = self.heartbeat.map(|time| self.spoke + time);
+        let silent = async {
+            match silence {
+                Some(silence) => tokio::time::sleep_until(silence).await,
+                None => std::future::pending().await,
+            }
+        };
+        let moved = async {
+            // What moves meanwhile is seen together.
+            tokio::time::sleep_until(self.spoke + PACE).await;
+            let _ = tokio::time::timeout(POLL, self.listener.heard()).await;
+        };
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {
+                self.over = true;
+                self.out.put("run.stream-closing", &json!({ "reason": "the host is stopping" }));
+                Ok(())
+            }
+            () = silent => {
+                let sign = if self.out.is_sse { HEARTBEAT } else { "\n" };
+                self.out.bytes.extend_from_slice(sign.as_bytes());
+                Ok(())
+            }
+            () = moved => self.look().await,
+        }
+    }
+
+    /// Reads the list again and tells what is different.
+    async fn look(&mut self) -> Result<(), Broken> {
+        let runs = self.api.storage.runs(self.filter.clone()).await?;
+        let oldest = runs.last().filter(|_| runs.len() == self.filter.limit as usize).map(|run| run.key.no);
+        let mut gone = std::mem::take(&mut self.known);
+        for run in runs.iter().rev() {
+            let mark = Mark::of(run);
+            if gone.remove(&run.key.no).as_ref() != Some(&mark) {
+                self.out.put("run.state", &RunJson::of(run, &self.filter));
+            }
+            self.known.insert(run.key.no, mark);
+        }
+        for (no, mark) in gone {
+            // Those that newer ones have pushed out of the list are where they were.
+            if oldest.is_none_or(|oldest| no >= oldest) {
+                self.out.put("run.removed", &json!({ "id": mark.id.as_str() }));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Out {
+    bytes: BytesMut,
+    is_sse: bool,
+}
+
+impl Out {
+    fn put<T: Serialize + ?Sized>(&mut self, kind: &'static str, data: &T) {
+        #[derive(Serialize)]
+        struct Line<'a, T: ?Sized> {
+            r#type: &'static str,
+            data: &'a T,
+        }
+        if self.is_sse {
+            self.bytes.extend_from_slice(b"event: ");
+            self.bytes.extend_from_slice(kind.as_bytes());
+            self.bytes.extend_from_slice(b"\ndata: ");
+        }
+        let line = Line { r#type: kind, data };
+        serde_json::to_writer((&mut self.bytes).writer(), &line).expect("the host's own values are JSON");
+        self.bytes.extend_from_slice(if self.is_sse { b"\n\n" } else { b"\n" });
+    }
+}

@@ -1,0 +1,241 @@
+//! Who reads which run: for the operator, and for runs that shall not go on alone.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use serde::Serialize;
+
+use super::body::{Body, Response};
+use super::problem::Problem;
+use super::request::{Query, invalid};
+use super::{Api, json, stream};
+use crate::model::{Run, RunKey, TaskRef, Timestamp};
+
+/// Longest name that a client gives itself, in bytes.
+const MAX_CLIENT_BYTES: usize = 64;
+
+/// All readers of all runs.
+#[derive(Default)]
+pub struct Presence {
+    /// By the number of the run.
+    seats: Mutex<HashMap<i64, OfRun>>,
+    opened: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+/// A run that is read, and its readers.
+struct OfRun {
+    run: RunKey,
+    task: TaskRef,
+    seats: Vec<Arc<Seat>>,
+}
+
+/// One reader.
+struct Seat {
+    client: Option<Box<str>>,
+    form: &'static str,
+    since: Timestamp,
+    /// The last event that it was given.
+    position: AtomicU64,
+}
+
+/// A reader's place, which it leaves when this is dropped.
+pub(super) struct Seated {
+    presence: Arc<Presence>,
+    run: i64,
+    seat: Arc<Seat>,
+}
+
+/// `?client_id=`.
+pub(super) fn client(query: &Query) -> Result<Option<Box<str>>, Problem> {
+    let Some(name) = query.get("client_id") else { return Ok(None) };
+    let plain = |c: char| c.is_ascii_graphic() && !"\"\\<>&".contains(c);
+    if (1..=MAX_CLIENT_BYTES).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(Some(name.into()));
+    }
+    let what = format!("1 to {MAX_CLIENT_BYTES} visible ASCII characters, none of \" \\ < > &");
+    Err(invalid("client_id", name, &what))
+}
+
+impl Presence {
+    pub(super) fn sit(
+        self: &Arc<Self>,
+        run: &Run,
+        client: Option<Box<str>>,
+        form: &'static str,
+        position: u64,
+    ) -> Seated {
+        let position = AtomicU64::new(position);
+        let seat = Arc::new(Seat { client, form, since: Timestamp::now(), position });
+        let mut seats = self.seats.lock().expect("no panic while held");
+        let of_run = seats.entry(run.key.no).or_insert_with(|| OfRun {
+            run: run.key.clone(),
+            task: run.task.clone(),
+            seats: Vec::new(),
+        });
+        of_run.seats.push(Arc::clone(&seat));
+        self.opened.fetch_add(1, Relaxed);
+        Seated { presence: Arc::clone(self), run: run.key.no, seat }
+    }
+
+    fn of(&self, run: i64) -> Vec<Arc<Seat>> {
+        let seats = self.seats.lock().expect("no panic while held");
+        seats.get(&run).map(|of_run| of_run.seats.clone()).unwrap_or_default()
+    }
+}
+
+impl Seated {
+    /// It was given so many bytes, up to that event.
+    pub(super) fn gave(&self, bytes: usize, position: u64) {
+        self.seat.position.store(position, Relaxed);
+        self.presence.sent_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let Ok(mut seats) = self.presence.seats.lock() else { return };
+        if let Some(of_run) = seats.get_mut(&self.run) {
+            of_run.seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
+            if of_run.seats.is_empty() {
+                seats.remove(&self.run);
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ClientJson {
+    client_id: Option<Box<str>>,
+    format: &'static str,
+    connected_at: Timestamp,
+    /// The last event that it was given.
+    position: u64,
+    /// How many events it has still to be given.
+    lag: u64,
+}
+
+impl ClientJson {
+    fn of(seat: &Seat, head: u64) -> Self {
+        let position = seat.position.load(Relaxed);
+        Self {
+            client_id: seat.client.clone(),
+            format: seat.form,
+            connected_at: seat.since,
+            position,
+            lag: head.saturating_sub(position),
+        }
+    }
+}
+
+/// `GET /stream/{app}/{task}/{run}/status`.
+pub(super) async fn status(api: &Arc<Api>, path: [&str; 3]) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Status<'a> {
+        run: &'a str,
+        status: &'static str,
+        is_complete: bool,
+        created_at: Timestamp,
+        /// The number of the newest event.
+        last_seq: u64,
+        clients: Vec<ClientJson>,
+    }
+    let run = stream::find(api, path).await?;
+    let last_seq = match run.last_seq {
+        Some(last) => last,
+        None => api.log.head(&run.key).await?,
+    };
+    let clients = api.presence.of(run.key.no).iter().map(|seat| ClientJson::of(seat, last_seq)).collect();
+    let status = Status {
+        run: run.key.id.as_str(),
+        status: run.status.as_str(),
+        is_complete: run.status.is_terminal(),
+        created_at: run.created_at,
+        last_seq,
+        clients,
+    };
+    Ok(json::response(StatusCode::OK, &status))
+}
+
+/// `GET /api/streams`: the runs that are read, and by how many.
+pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Streamed {
+        run: String,
+        app: String,
+        task: String,
+        last_seq: u64,
+        clients: Vec<ClientJson>,
+    }
+    let mut read: Vec<(RunKey, TaskRef, Vec<Arc<Seat>>)> = {
+        let seats = api.presence.seats.lock().expect("no panic while held");
+        let runs =
+            seats.values().map(|of_run| (of_run.run.clone(), of_run.task.clone(), of_run.seats.clone()));
+        runs.collect()
+    };
+    read.sort_by_key(|(run, ..)| run.no);
+    let mut streams = Vec::with_capacity(read.len());
+    for (run, task, seats) in read {
+        let last_seq = api.log.head(&run).await?;
+        streams.push(Streamed {
+            run: run.id.to_string(),
+            app: task.app.to_string(),
+            task: task.task.to_string(),
+            last_seq,
+            clients: seats.iter().map(|seat| ClientJson::of(seat, last_seq)).collect(),
+        });
+    }
+    Ok(json::response(StatusCode::OK, &serde_json::json!({ "streams": streams })))
+}
+
+/// `GET /metrics`, in the text format of Prometheus.
+pub(super) fn metrics(api: &Api) -> Response {
+    let mut forms: HashMap<&'static str, usize> = HashMap::new();
+    let runs = {
+        let seats = api.presence.seats.lock().expect("no panic while held");
+        for seat in seats.values().flat_map(|of_run| &of_run.seats) {
+            *forms.entry(seat.form).or_default() += 1;
+        }
+        seats.len()
+    };
+    let mut text = String::new();
+    let mut put = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
+        let _ = writeln!(text, "# HELP streamtask_{name} {help}\n# TYPE streamtask_{name} {kind}");
+        for (labels, value) in values {
+            let _ = writeln!(text, "streamtask_{name}{labels} {value}");
+        }
+    };
+    let one = |value: u64| vec![(String::new(), value)];
+    let mut by_form: Vec<(String, u64)> =
+        forms.into_iter().map(|(form, count)| (format!("{{format=\"{form}\"}}"), count as u64)).collect();
+    by_form.sort();
+    put("streams", "gauge", "Streams of runs that clients read now.", &by_form);
+    put("streamed_runs", "gauge", "Runs that are read by at least one client now.", &one(runs as u64));
+    put(
+        "streams_opened_total",
+        "counter",
+        "Streams opened since the start.",
+        &one(api.presence.opened.load(Relaxed)),
+    );
+    put(
+        "stream_sent_bytes_total",
+        "counter",
+        "Bytes given to clients of streams since the start.",
+        &one(api.presence.sent_bytes.load(Relaxed)),
+    );
+    put(
+        "running_runs",
+        "gauge",
+        "Runs under way on this host now.",
+        &one(u64::from(api.scheduler.running())),
+    );
+    let mut response = Response::new(Body::whole(text));
+    let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,276 @@
+//! Events gathered for a while, for a reader that draws: `?interval=`.
+//!
+//! What comes in between two frames of a screen is seen together anyway. So updates of a page that follow one another
+//! become one event: text that is added to a target is joined, of what replaces a target or the state only the last
+//! stays, all in an order that comes to the same. It takes the number of its last event, so whoever comes back after
+//! it, or before it, misses nothing and gets nothing twice.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::model::{Content, Event, Json};
+
+/// The type of an update of a page.
+const VIEW: &str = "view";
+
+/// Whether events can be joined at all.
+pub(super) fn is_update(event: &Event) -> bool {
+    event.what.event_type.as_str() == VIEW && matches!(event.what.content, Content::Json(_))
+}
+
+/// Whether an update can be joined with the one before it.
+pub(super) fn follows(before: &Event, event: &Event) -> bool {
+    is_update(event) && event.attempt == before.attempt && event.what.channel == before.what.channel
+}
+
+/// What updates that follow one another come to: one of them, or `{"op":"frame","ops":[…]}`.
+pub(in crate::http) fn joined<'a>(updates: impl Iterator<Item = &'a Event>) -> Json {
+    let mut frame = Frame::default();
+    for event in updates {
+        if let Content::Json(json) = &event.what.content {
+            frame.add(json.as_str());
+        }
+    }
+    frame.into_json()
+}
+
+/// Text for a target. With other members than these an update stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextUpdate<'a> {
+    #[serde(rename = "op")]
+    _op: &'a str,
+    #[serde(borrow)]
+    target: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+    #[serde(default)]
+    mode: Mode,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Append,
+    Prepend,
+    Replace,
+}
+
+impl Mode {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Prepend => "prepend",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// What is looked at of an update that stays as it is.
+#[derive(Deserialize)]
+struct AnyUpdate<'a> {
+    #[serde(borrow)]
+    op: Cow<'a, str>,
+    #[serde(borrow, default)]
+    target: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    html: Option<&'a RawValue>,
+}
+
+enum Op<'a> {
+    Text {
+        target: Cow<'a, str>,
+        mode: Mode,
+        text: String,
+    },
+    AsItIs(&'a str),
+    /// A later one makes it needless.
+    Moot,
+}
+
+#[derive(Default)]
+struct Frame<'a> {
+    ops: Vec<Op<'a>>,
+    /// Text that can still be added to, by target.
+    open: HashMap<Cow<'a, str>, usize>,
+    /// What a replacement makes needless, by target.
+    content: HashMap<Cow<'a, str>, Vec<usize>>,
+    state: Option<usize>,
+}
+
+impl<'a> Frame<'a> {
+    fn add(&mut self, data: &'a str) {
+        let Ok(update) = serde_json::from_str::<AnyUpdate<'a>>(data) else {
+            // Whatever it is, nothing moves past it.
+            self.open.clear();
+            self.ops.push(Op::AsItIs(data));
+            return;
+        };
+        match &*update.op {
+            "text" => match serde_json::from_str::<TextUpdate<'a>>(data) {
+                Ok(update) => self.text(update),
+                Err(_) => self.other(update, data),
+            },
+            "state" => {
+                if let Some(earlier) = self.state.replace(self.ops.len()) {
+                    self.ops[earlier] = Op::Moot;
+                }
+                self.ops.push(Op::AsItIs(data));
+            }
+            _ => self.other(update, data),
+        }
+    }
+
+    fn text(&mut self, TextUpdate { target, text, mode, .. }: TextUpdate<'a>) {
+        if mode == Mode::Replace {
+            self.make_moot(&target);
+        } else if let Some(&at) = self.open.get(&target)
+            && let Op::Text { mode: present, text: there, .. } = &mut self.ops[at]
+        {
+            match (*present, mode) {
+                (Mode::Append | Mode::Replace, Mode::Append) => return there.push_str(&text),
+                (Mode::Prepend | Mode::Replace, Mode::Prepend) => return there.insert_str(0, &text),
+                _ => {}
+            }
+        }
+        let at = self.ops.len();
+        self.open.insert(target.clone(), at);
+        self.content.entry(target.clone()).or_default().push(at);
+        self.ops.push(Op::Text { target, mode, text: text.into_owned() });
+    }
+
+    /// Nothing for the same target moves past it.
+    fn other(&mut self, update: AnyUpdate<'a>, data: &'a str) {
+        let at = self.ops.len();
+        self.ops.push(Op::AsItIs(data));
+        // What comes for a target that this makes must not be done before it is there.
+        if update.html.is_some_and(|html| html.get().contains("-stream")) {
+            self.open.clear();
+        }
+        let Some(target) = update.target else {
+            self.open.clear();
+            return;
+        };
+        self.open.remove(&target);
+        match &*update.op {
+            "html" => {
+                self.make_moot(&target);
+                self.content.entry(target).or_default().push(at);
+            }
+            "insert" | "remove" | "prune" => self.content.entry(target).or_default().push(at),
+            _ => {}
+        }
+    }
+
+    fn make_moot(&mut self, target: &str) {
+        for at in self.content.remove(target).unwrap_or_default() {
+            self.ops[at] = Op::Moot;
+        }
+        self.open.remove(target);
+    }
+
+    fn into_json(self) -> Json {
+        let mut ops: Vec<String> = self.ops.into_iter().filter_map(Op::into_text).collect();
+        if ops.len() == 1 {
+            return Json::trusted(ops.remove(0));
+        }
+        let mut text = String::from(r#"{"op":"frame","ops":["#);
+        for (nth, op) in ops.iter().enumerate() {
+            text.push_str(if nth == 0 { "" } else { "," });
+            text.push_str(op);
+        }
+        text.push_str("]}");
+        Json::trusted(text)
+    }
+}
+
+impl Op<'_> {
+    fn into_text(self) -> Option<String> {
+        match self {
+            Self::Moot => None,
+            Self::AsItIs(data) => Some(data.to_owned()),
+            Self::Text { target, mode, text } => {
+                let mut op = String::with_capacity(text.len() + target.len() + 64);
+                let (target, text) = (Json::of(&*target), Json::of(text.as_str()));
+                write!(op, r#"{{"op":"text","target":{},"text":{}"#, target.as_str(), text.as_str())
+                    .expect("writing to memory can't fail");
+                if mode != Mode::Append {
+                    write!(op, r#","mode":"{}""#, mode.as_str()).expect("writing to memory can't fail");
+                }
+                op.push('}');
+                Some(op)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn of(updates: &[Value]) -> Value {
+        let texts: Vec<String> = updates.iter().map(Value::to_string).collect();
+        let mut frame = Frame::default();
+        for text in &texts {
+            frame.add(text);
+        }
+        serde_json::from_str(frame.into_json().as_str()).unwrap()
+    }
+
+    fn text(target: &str, text: &str) -> Value {
+        json!({ "op": "text", "target": target, "text": text })
+    }
+
+    #[test]
+    fn text_that_is_added_to_a_target_is_joined() {
+        assert_eq!(of(&[text("a", "x"), text("a", "\"y\n"), text("a", "ü")]), text("a", "x\"y\nü"));
+        let prepended = |text: &str| json!({ "op": "text", "target": "a", "text": text, "mode": "prepend" });
+        assert_eq!(of(&[prepended("2"), prepended("1")]), prepended("12"));
+    }
+
+    #[test]
+    fn targets_are_written_to_side_by_side() {
+        let frame = of(&[text("a", "1"), text("b", "x"), text("a", "2"), text("b", "y")]);
+        assert_eq!(frame, json!({ "op": "frame", "ops": [text("a", "12"), text("b", "xy")] }));
+    }
+
+    #[test]
+    fn of_what_replaces_only_the_last_stays() {
+        let html = |html: &str| json!({ "op": "html", "target": "a", "html": html });
+        let state = |n: u32| json!({ "op": "state", "state": n });
+        assert_eq!(
+            of(&[html("1"), text("a", "x"), html("2"), state(1), state(2)]),
+            json!({ "op": "frame", "ops": [html("2"), state(2)] })
+        );
+        let replaced = json!({ "op": "text", "target": "a", "text": "new", "mode": "replace" });
+        let more = json!({ "op": "text", "target": "a", "text": "new!", "mode": "replace" });
+        assert_eq!(of(&[text("a", "old"), replaced, text("a", "!")]), more);
+    }
+
+    #[test]
+    fn nothing_moves_past_a_mark_or_what_makes_its_target() {
+        let done = json!({ "op": "done", "target": "a" });
+        let ops = [text("a", "x"), done.clone(), text("a", "late")];
+        assert_eq!(of(&ops), json!({ "op": "frame", "ops": ops }));
+        let nested = json!({ "op": "insert", "target": "b", "html": "<p data-stream=\"a\"></p>" });
+        let ops = [text("a", "x"), nested, text("a", "y")];
+        assert_eq!(of(&ops), json!({ "op": "frame", "ops": ops }));
+        let odd = json!(["no", "update"]);
+        let ops = [text("a", "x"), odd, text("a", "y")];
+        assert_eq!(of(&ops), json!({ "op": "frame", "ops": ops }));
+    }
+
+    #[test]
+    fn an_update_with_more_members_stays_as_it_is() {
+        let own = json!({ "op": "text", "target": "a", "text": "y", "colour": "red" });
+        let ops = [text("a", "x"), own, text("a", "z")];
+        assert_eq!(of(&ops), json!({ "op": "frame", "ops": ops }));
+    }
+}

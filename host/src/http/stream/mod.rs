@@ -1,0 +1,123 @@
+//! `GET /stream/{app}/{task}/{run}`: a run's log, from some position on, live.
+
+mod frames;
+mod options;
+mod reader;
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap, HeaderValue};
+
+use super::body::{Body, Response};
+use super::coding::{self, Coding};
+use super::format::{BYTES, NDJSON, SSE, TEXT};
+use super::json::RunJson;
+use super::problem::Problem;
+use super::request::{Query, header_list, invalid};
+use super::{Api, accept, json};
+use crate::model::{Run, RunId, TaskRef};
+
+pub(super) use frames::joined;
+pub(super) use options::{Filter, Options, WEBSOCKET, envelope, heartbeat};
+pub(super) use reader::Reader;
+
+/// What `?format=` can say, and the media types that it stands for.
+const FORMATS: [(&str, &str); 5] =
+    [("sse", SSE), ("ndjson", NDJSON), ("json", JSON), ("text", TEXT), ("bytes", BYTES)];
+/// The run as it is now.
+pub(super) const JSON: &str = "application/json";
+
+/// Which of `offers` (in the host's order of preference) a request is for: by `?format=`, or by `Accept`. `what` is
+/// offered, for the error.
+pub(super) fn media(
+    headers: &HeaderMap,
+    query: &Query,
+    offers: &[&'static str],
+    what: &str,
+) -> Result<&'static str, Problem> {
+    if let Some(name) = query.get("format") {
+        let found = FORMATS.iter().find(|(format, media)| *format == name && offers.contains(media));
+        return found.map(|(_, media)| *media).ok_or_else(|| {
+            let names: Vec<String> = FORMATS
+                .iter()
+                .filter(|(_, media)| offers.contains(media))
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            invalid("format", name, &format!("one of {}", names.join(", ")))
+        });
+    }
+    let accepted = header_list(headers, header::ACCEPT);
+    let best = accept::best(accepted.as_deref(), offers);
+    best.and_then(|best| offers.iter().find(|offer| **offer == best)).copied().ok_or_else(|| {
+        let detail = format!("{what} can be had as {}", offers.join(", "));
+        Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail)
+    })
+}
+
+/// `GET /stream/{app}/{task}/{run}`.
+pub(super) async fn get(
+    api: &Arc<Api>,
+    headers: &HeaderMap,
+    query: &Query,
+    path: [&str; 3],
+) -> Result<Response, Problem> {
+    let run = find(api, path).await?;
+    let media = media(headers, query, &[SSE, NDJSON, JSON, TEXT, BYTES], "this stream")?;
+    if media == JSON {
+        return Ok(json::response(StatusCode::OK, &RunJson::from(&run)));
+    }
+    let options = Options::of(&api.config, headers, query, media)?;
+    open(api, &run, options, Coding::wanted(headers)).await
+}
+
+pub(super) async fn find(api: &Api, [app, task, id]: [&str; 3]) -> Result<Run, Problem> {
+    let unknown =
+        || Problem::not_found("unknown-run", format!("there is no run {id:?} of a task {app}/{task}"));
+    let (Ok(name), Ok(id)) = (TaskRef::parse(app, task), RunId::parse(id)) else { return Err(unknown()) };
+    let run = api.storage.run(&id).await?;
+    run.filter(|run| run.task == name).ok_or_else(unknown)
+}
+
+/// A response that follows `run`.
+pub(super) async fn open(
+    api: &Arc<Api>,
+    run: &Run,
+    options: Options,
+    coding: Option<Coding>,
+) -> Result<Response, Problem> {
+    let mut response = Response::new(Body::empty());
+    describe(response.headers_mut(), &options);
+    // Pictures, sound and films are packed already.
+    let coding = coding.filter(|_| !options.has_own_media());
+    let reader = Reader::open(api, run, options).await?;
+    if run.last_seq.is_some_and(|last| reader.position() >= last) {
+        // An EventSource that is told so does not come back.
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
+    }
+    let (stream, coding) = coding::Stream::new(coding, &api.windows);
+    coding::mark(response.headers_mut(), coding);
+    let reader = reader.coded(stream);
+    let stream = futures_util::stream::unfold(reader, |mut reader| async {
+        let next = reader.next().await;
+        next.map(|item| (item, reader))
+    });
+    *response.body_mut() = Body::Stream(Box::pin(stream));
+    Ok(response)
+}
+
+fn describe(headers: &mut HeaderMap, options: &Options) {
+    let media = HeaderValue::try_from(options.media_type());
+    headers.insert(header::CONTENT_TYPE, media.unwrap_or(HeaderValue::from_static(BYTES)));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+    // nginx would hold events back until its buffer is full.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if options.is_raw() {
+        // For a browser that shows it: without scripts, and as nobody's page.
+        let policy = HeaderValue::from_static("sandbox; default-src 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+}

@@ -1,0 +1,377 @@
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::frames;
+use super::options::{Filter, Options};
+use crate::event_log::{Delivery, Position, Segment, Subscription};
+use crate::http::Api;
+use crate::http::body::Broken;
+use crate::http::coding::{self, Stream as Coded};
+use crate::http::format::{Format, Names, Notice};
+use crate::http::presence::Seated;
+use crate::http::problem::Problem;
+use crate::model::{Event, Run, RunStatus};
+use crate::storage::StorageError;
+
+/// Small pieces that are there at once are put together up to this size, so that
+/// one system call carries many of them.
+const GATHER_BYTES: usize = 32 << 10;
+/// Segments, of some 32 KiB each, that are gathered for one frame.
+const MAX_HELD: usize = 8;
+
+/// One reader's stream. All it owns is a position.
+pub(in crate::http) struct Reader {
+    subscription: Subscription,
+    names: Names,
+    format: Format,
+    filter: Filter,
+    heartbeat: Option<Duration>,
+    /// The last event that it wants; none: all that come.
+    until: Option<u64>,
+    end: CancellationToken,
+    /// Not opened yet; with what to tell first.
+    opening: Option<Option<Notice>>,
+    /// When the last bytes were given out: a stream of which the filter lets
+    /// nothing pass is silent.
+    spoke: Instant,
+    /// How long to gather, and what was.
+    interval: Option<Duration>,
+    held: Vec<Delivery>,
+    coded: Coded,
+    over: bool,
+    cut_short: bool,
+    /// Why a body that can't say so itself is not whole.
+    missing: Option<&'static str>,
+    seat: Seated,
+}
+
+impl Reader {
+    pub(in crate::http) async fn open(api: &Api, run: &Run, options: Options) -> Result<Self, Problem> {
+        let head = match run.last_seq {
+            Some(last) => last,
+            None => api.log.head(&run.key).await?,
+        };
+        let (position, notice) = match options.wish.resolve(head) {
+            Ok(position) => (position, None),
+            Err(requested) => (Position::After(0), Some(Notice::UnknownPosition { requested })),
+        };
+        let subscription = api.log.subscribe(run.key.clone(), position).await?;
+        let start = subscription.position();
+        Ok(Self {
+            subscription,
+            names: Names::of(run),
+            format: options.format,
+            filter: options.filter,
+            heartbeat: options.heartbeat,
+            until: (!options.live).then_some(head),
+            end: api.end_streams.clone(),
+            opening: Some(notice),
+            spoke: Instant::now(),
+            interval: options.interval,
+            held: Vec::new(),
+            coded: Coded::Plain,
+            over: false,
+            cut_short: false,
+            missing: None,
+            seat: api.presence.sit(run, options.client, options.form, start),
+        })
+    }
+
+    /// The same, compressed.
+    pub(in crate::http) fn coded(self, coded: Coded) -> Self {
+        Self { coded, ..self }
+    }
+
+    /// The last event that was delivered.
+    pub(in crate::http) fn position(&self) -> u64 {
+        self.subscription.position()
+    }
+
+    /// Whether the stream is over although the log goes on.
+    pub(in crate::http) fn is_cut_short(&self) -> bool {
+        self.cut_short
+    }
+
+    /// The next bytes; none when the stream is over. Nothing is lost if it is not awaited to
+    /// the end.
+    pub(in crate::http) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        let mut opening = Gathered::default();
+        self.begin(&mut opening);
+        if !opening.is_empty() {
+            return Some(self.give(opening));
+        }
+        while !self.over && (!self.held.is_empty() || self.wants_more()) {
+            let mut gathered = Gathered::default();
+            match self.wait().await {
+                Waited::Delivery(Ok(delivery)) if self.interval.is_some() => self.held.push(delivery),
+                Waited::Delivery(Ok(delivery)) => self.gather(delivery, &mut gathered),
+                Waited::Delivery(Err(error)) => {
+                    self.over = true;
+                    self.coded = Coded::Plain;
+                    return Some(Err(error.into()));
+                }
+                Waited::Frame => self.frame(&mut gathered),
+                Waited::Silence => self.put_own(self.format.heartbeat().into(), &mut gathered),
+                Waited::Closing => {
+                    self.over = true;
+                    self.cut_short = true;
+                    self.notice(&Notice::Closing, self.position(), &mut gathered);
+                }
+            }
+            if !gathered.is_empty() {
+                self.spoke = Instant::now();
+                return Some(self.give(gathered));
+            }
+        }
+        self.finish().await
+    }
+
+    fn wants_more(&self) -> bool {
+        self.until.is_none_or(|until| self.position() < until)
+    }
+
+    /// What comes before all events, the first time.
+    fn begin(&mut self, out: &mut Gathered) {
+        let Some(notice) = self.opening.take() else { return };
+        if matches!(self.coded, Coded::Shared(_)) {
+            out.add(coding::Frame::begin());
+        }
+        self.put_own(self.format.preamble().unwrap_or_default().into(), out);
+        if let Some(notice) = notice {
+            self.notice(&notice, 0, out);
+        }
+    }
+
+    /// What comes after all events, once.
+    async fn finish(&mut self) -> Option<Result<Bytes, Broken>> {
+        if let Some(missing) = self.missing.take() {
+            self.coded = Coded::Plain;
+            // hyper sends what it has before it hears why there is no more.
+            tokio::task::yield_now().await;
+            return Some(Err(Broken::Incomplete(missing)));
+        }
+        self.coded.end()
+    }
+
+    async fn wait(&mut self) -> Waited {
+        if let (Some(interval), false) = (self.interval, self.held.is_empty()) {
+            // Until then nothing is read: the log keeps what comes.
+            tokio::select! {
+                biased;
+                () = self.end.cancelled() => {}
+                () = tokio::time::sleep_until(self.spoke + interval) => {}
+            }
+            return Waited::Frame;
+        }
+        let silence = self.heartbeat.map(|time| self.spoke + time);
+        if silence.is_some_and(|silence| silence <= Instant::now()) {
+            return Waited::Silence;
+        }
+        let silent = async {
+            match silence {
+                Some(silence) => tokio::time::sleep_until(silence).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            delivery = self.subscription.next() => Waited::Delivery(delivery),
+            () = self.end.cancelled() => Waited::Closing,
+            () = silent => Waited::Silence,
+        }
+    }
+
+    /// The bytes of a delivery and of all that is there already, up to a size.
+    fn gather(&mut self, first: Delivery, out: &mut Gathered) {
+        self.deliver(first, out);
+        while out.len() < GATHER_BYTES
+            && let Some(delivery) = self.subscription.next_ready()
+        {
+            self.deliver(delivery, out);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery, out: &mut Gathered) {
+        match delivery {
+            Delivery::Events(segment, from) => self.events(&segment, from, out),
+            notice => self.tell(&notice, out),
+        }
+    }
+
+    /// What is no event.
+    fn tell(&mut self, delivery: &Delivery, out: &mut Gathered) {
+        match *delivery {
+            Delivery::Events(..) => {}
+            Delivery::Gap { from, to } => self.notice(&Notice::Gap { from, to }, to, out),
+            Delivery::Removed { from } => {
+                self.notice(&Notice::Removed { from }, self.position(), out);
+            }
+            Delivery::End => self.over = true,
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice, position: u64, out: &mut Gathered) {
+        if self.format.is_raw() {
+            self.missing = Some("not all of what the run wrote is here");
+        } else {
+            let bytes = self.format.notice(&self.names, notice, position);
+            self.put_own(bytes, out);
+        }
+    }
+
+    fn events(&mut self, segment: &Segment, from: usize, out: &mut Gathered) {
+        self.look_at_end(segment);
+        let encoded = self.format.segment(&self.names, segment);
+        let start = |nth: usize| if nth == 0 { 0 } else { encoded.ends[nth - 1] as usize };
+        if self.filter.is_empty() {
+            if from == 0
+                && let Coded::Shared(frame) = &mut self.coded
+            {
+                return out.add(frame.pass(&encoded.bytes, encoded.compressed(coding::deflated)));
+            }
+            return self.put_own(encoded.bytes.slice(start(from)..), out);
+        }
+        let mut passed = BytesMut::new();
+        for (nth, event) in segment.events().iter().enumerate().skip(from) {
+            if self.filter.passes(event) {
+                passed.extend_from_slice(&encoded.bytes[start(nth)..encoded.ends[nth] as usize]);
+            }
+        }
+        self.put_own(passed.freeze(), out);
+    }
+
+    /// Whoever gets only what the run wrote can't see otherwise that it has failed.
+    fn look_at_end(&mut self, segment: &Segment) {
+        if self.format.is_raw()
+            && let Some(last) = segment.events().last()
+            && last.is_terminal()
+            && !last.what.event_type.is_end_of(RunStatus::Completed)
+        {
+            self.missing = Some("the run has not completed");
+        }
+    }
+
+    /// All that was gathered, and what is there by now.
+    fn frame(&mut self, out: &mut Gathered) {
+        while self.held.len() < MAX_HELD && self.wants_more() {
+            // Ends at what would have to be waited for.
+            match self.subscription.next().now_or_never() {
+                Some(Ok(delivery)) => self.held.push(delivery),
+                // An error comes again, for who waits for it.
+                Some(Err(_)) | None => break,
+            }
+            if matches!(self.held.last(), Some(Delivery::End)) {
+                break;
+            }
+        }
+        let held = std::mem::take(&mut self.held);
+        let filter = std::mem::take(&mut self.filter);
+        let passes = |event: &&Event| filter.passes(event);
+        let mut updates: Vec<&Event> = Vec::new();
+        for delivery in &held {
+            let Delivery::Events(segment, from) = delivery else {
+                self.put_updates(&mut updates, out);
+                self.tell(delivery, out);
+                continue;
+            };
+            self.look_at_end(segment);
+            for event in segment.events()[*from..].iter().filter(|event| passes(event)) {
+                if updates.last().is_some_and(|last| !frames::follows(last, event)) {
+                    self.put_updates(&mut updates, out);
+                }
+                if frames::is_update(event) {
+                    updates.push(event);
+                } else {
+                    self.put_event(event, out);
+                }
+            }
+        }
+        self.put_updates(&mut updates, out);
+        self.filter = filter;
+    }
+
+    fn put_updates(&mut self, updates: &mut Vec<&Event>, out: &mut Gathered) {
+        match updates[..] {
+            [] => {}
+            [one] => self.put_event(one, out),
+            [first, .., last] if !self.format.is_raw() => {
+                let data = frames::joined(updates.iter().copied());
+                let bytes = self.format.joined(&self.names, first.seq, last, data);
+                self.put_own(bytes, out);
+            }
+            _ => updates.iter().for_each(|event| self.put_event(event, out)),
+        }
+        updates.clear();
+    }
+
+    fn put_event(&mut self, event: &Event, out: &mut Gathered) {
+        let encoded = self.format.encode(&self.names, std::slice::from_ref(event));
+        self.put_own(encoded.bytes, out);
+    }
+
+    /// Adds what is for this reader alone.
+    fn put_own(&mut self, bytes: Bytes, out: &mut Gathered) {
+        match &mut self.coded {
+            Coded::Shared(frame) if !bytes.is_empty() => {
+                out.add(frame.pass(&bytes, &coding::deflated(&bytes)))
+            }
+            _ => out.add(bytes),
+        }
+    }
+
+    fn give(&mut self, gathered: Gathered) -> Result<Bytes, Broken> {
+        let bytes = gathered.into_bytes();
+        let bytes = match &mut self.coded {
+            Coded::Own(own) => own.pass(&bytes)?,
+            Coded::Plain | Coded::Shared(_) => bytes,
+        };
+        self.seat.gave(bytes.len(), self.subscription.position());
+        Ok(bytes)
+    }
+}
+
+/// Bytes for one write. A single piece is shared, not copied.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn add(&mut self, piece: Bytes) {
+        if self.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.reserve(GATHER_BYTES + piece.len());
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn len(&self) -> usize {
+        self.all.len().max(self.first.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
+}
+
+/// What a reader waited for.
+enum Waited {
+    Delivery(Result<Delivery, StorageError>),
+    /// It is time to send what was gathered.
+    Frame,
+    Silence,
+    Closing,
+}

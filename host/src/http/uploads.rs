@@ -1,0 +1,155 @@
+//! `PUT` and `DELETE` of `/api/tasks/{app}/{task}`: task files that come over HTTP, where the
+//! operator allows it.
+//!
+//! Only the file itself: what the operator says of a task stands beside it, and is not
+//! to be changed by who may upload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use tokio::sync::{Mutex, Semaphore};
+
+use super::body::{Body, Response};
+use super::json::TaskJson;
+use super::problem::Problem;
+use super::{Api, cors, json, request};
+use crate::model::TaskRef;
+use crate::registry::{InstallError, Installed, Listed};
+
+/// Largest file that can be uploaded. It is in memory as a whole; a larger one can be put
+/// into the folder.
+pub(super) const MAX_UPLOAD_BYTES: usize = 64 << 20;
+/// Time for a client to send it; some 200 kB a second for the largest.
+const UPLOAD_TIME: Duration = Duration::from_secs(300);
+/// Uploads at once, to bound the memory that they take together.
+const MAX_UPLOADS: usize = 4;
+/// Longest wait until the watched folder shows what was changed in it. It is seen within
+/// some 100 ms; a file system without notices and a compile may take seconds.
+const SHOW_TIME: Duration = Duration::from_secs(15);
+
+/// What uploads share.
+pub struct Uploads {
+    places: Semaphore,
+    /// Held while the folder is changed and until that shows, so that of two uploads of a
+    /// task each is served for a moment and answered with its own version.
+    changing: Mutex<()>,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { places: Semaphore::new(MAX_UPLOADS), changing: Mutex::default() }
+    }
+}
+
+/// Either method.
+pub(super) async fn change(
+    api: &Arc<Api>,
+    parts: &Parts,
+    path: [&str; 2],
+    body: Incoming,
+) -> Result<Response, Problem> {
+    if !api.config.uploads {
+        let detail = "this host takes no task files over HTTP; start it with --uploads if it should";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "uploads-disabled", detail));
+    }
+    cors::check_named(api, parts)?;
+    if parts.method == Method::DELETE {
+        let unknown = Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]));
+        return match TaskRef::parse(path[0], path[1]) {
+            Ok(task) => delete(api, task).await?.ok_or(unknown),
+            Err(_) => Err(unknown),
+        };
+    }
+    let faulty = |error: crate::model::NameError| {
+        let detail = format!("a task can't be called {}/{}: {error}", path[0], path[1]);
+        Problem::bad_request("invalid-name", detail)
+    };
+    put(api, TaskRef::parse(path[0], path[1]).map_err(faulty)?, body).await
+}
+
+async fn put(api: &Arc<Api>, task: TaskRef, body: Incoming) -> Result<Response, Problem> {
+    let Ok(_place) = api.uploads.places.try_acquire() else {
+        let detail = format!("{MAX_UPLOADS} uploads are under way, which is as many as may be");
+        return Err(Problem::unavailable("too-many-uploads", detail, 5));
+    };
+    let wasm = request::body_within(body, MAX_UPLOAD_BYTES, UPLOAD_TIME).await?;
+    let _changing = api.uploads.changing.lock().await;
+    let (registry, name) = (Arc::clone(&api.registry), task.clone());
+    let Installed { version, is_new } = blocking(move || registry.install(&name, &wasm)).await?;
+    let serves = |listed: Option<&Listed>| {
+        let task = listed.filter(|listed| listed.problem.is_none()).and_then(|listed| listed.task.as_ref());
+        task.is_some_and(|task| task.version() == version)
+    };
+    let listed = shows(api, &task, serves).await;
+    tracing::info!(%task, %version, "task uploaded");
+    match listed {
+        Some(listed) => {
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+            Ok(json::response(status, &TaskJson::of(api, &listed)))
+        }
+        // In the folder it is; somebody else may have changed something there meanwhile.
+        None => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::ACCEPTED;
+            Ok(response)
+        }
+    }
+}
+
+/// None if there is no such file.
+async fn delete(api: &Arc<Api>, task: TaskRef) -> Result<Option<Response>, Problem> {
+    let _changing = api.uploads.changing.lock().await;
+    let (registry, name) = (Arc::clone(&api.registry), task.clone());
+    if !blocking(move || registry.remove(&name)).await? {
+        return Ok(None);
+    }
+    shows(api, &task, |listed| listed.is_none()).await;
+    tracing::info!(%task, "task removed");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(Some(response))
+}
+
+/// Waits until what the registry has of a task is as `wanted`; returns it. None if it has
+/// nothing, or is not so in time.
+async fn shows(api: &Api, task: &TaskRef, wanted: impl Fn(Option<&Listed>) -> bool) -> Option<Listed> {
+    let mut changes = api.registry.changes();
+    let shown = async {
+        loop {
+            changes.borrow_and_update();
+            let listed = api.registry.list().into_iter().find(|listed| listed.name.as_ref() == Some(task));
+            if wanted(listed.as_ref()) {
+                return listed;
+            }
+            if changes.changed().await.is_err() {
+                return None;
+            }
+        }
+    };
+    tokio::time::timeout(SHOW_TIME, shown).await.unwrap_or(None)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
+) -> Result<T, Problem> {
+    let worked = tokio::task::spawn_blocking(work).await.map_err(|_| {
+        // Of a library, over a strange file.
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", "loading this file failed")
+    })?;
+    worked.map_err(|error| {
+        let detail = error.to_string();
+        match error {
+            InstallError::Invalid(_) => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", detail)
+            }
+            InstallError::InTheWay(..) => Problem::new(StatusCode::CONFLICT, "in-the-way", detail),
+            InstallError::NotWritable(_) => Problem::new(StatusCode::CONFLICT, "not-writable", detail),
+            InstallError::Failed(_) => {
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "tasks-folder", detail)
+            }
+        }
+    })
+}

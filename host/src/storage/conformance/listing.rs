@@ -1,0 +1,136 @@
+//! Lists of runs.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::{claimed, new_run, task};
+use crate::model::{ErrorKind, HostId, Json, Outcome, Run, RunError, RunStatus, Timestamp};
+use crate::storage::{RunFilter, RunPlace, Storage};
+
+pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
+    lists_are_filtered_and_paged(&*open().await).await;
+    lists_by_time_are_in_order_of_time(&*open().await).await;
+    a_brief_list_leaves_out_what_can_be_large(&*open().await).await;
+}
+
+async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
+    let owner = HostId::new();
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        let mut new = new_run(if n % 2 == 0 { "even" } else { "odd" });
+        new.labels.insert("third".to_owned(), (n % 3).to_string());
+        let run = claimed(storage, new, &owner).await;
+        if n < 5 {
+            storage
+                .finish(&run.run.key, run.fence, Outcome::Completed(Json::null()))
+                .await
+                .expect("finishes");
+        }
+        ids.push(run.run.key.id);
+    }
+    let list = async |filter: RunFilter| {
+        let runs = storage.runs(filter).await.expect("reads");
+        let at = |run: &Run| ids.iter().position(|id| *id == run.key.id).expect("one of ours");
+        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(RunPlace::from))
+    };
+    let base = RunFilter { limit: 100, ..RunFilter::default() };
+    let even = || Some(task("even"));
+    let running = Some(RunStatus::Running);
+    let third = || Some(("third".to_owned(), "0".to_owned()));
+    assert_eq!(list(base.clone()).await.0, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(list(RunFilter { task: even(), ..base.clone() }).await.0, [8, 6, 4, 2, 0]);
+    assert_eq!(list(RunFilter { status: running, ..base.clone() }).await.0, [9, 8, 7, 6, 5]);
+    assert_eq!(list(RunFilter { task: even(), status: running, ..base.clone() }).await.0, [8, 6]);
+    assert_eq!(list(RunFilter { label: third(), ..base.clone() }).await.0, [9, 6, 3, 0]);
+    assert_eq!(
+        list(RunFilter { label: third(), task: even(), status: running, ..base.clone() }).await.0,
+        [6]
+    );
+    assert_eq!(list(RunFilter { task: Some(task("none")), ..base.clone() }).await.0, [0; 0]);
+
+    for filter in
+        [base.clone(), RunFilter { task: even(), ..base.clone() }, RunFilter { label: third(), ..base }]
+    {
+        let (all, _) = list(filter.clone()).await;
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let (page, last) = list(RunFilter { limit: 3, after, ..filter.clone() }).await;
+            pages.extend(page);
+            after = last;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, all, "pages are the list");
+    }
+}
+
+/// The clock was set back after the third run.
+async fn lists_by_time_are_in_order_of_time(storage: &dyn Storage) {
+    let mut ids = Vec::new();
+    for (nth, millis) in [1_000, 2_000, 3_000, 1_500, 2_000, 2_500].into_iter().enumerate() {
+        let mut new = new_run(if nth == 4 { "other" } else { "a" });
+        new.created_at = Timestamp::from_millis(millis);
+        new.labels.insert("odd".to_owned(), (nth % 2).to_string());
+        ids.push(new.id.clone());
+        claimed(storage, new, &HostId::new()).await;
+    }
+    let list = async |filter: RunFilter| {
+        let runs = storage.runs(filter).await.expect("reads");
+        let at = |run: &Run| ids.iter().position(|id| *id == run.key.id).expect("one of ours");
+        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(RunPlace::from))
+    };
+    let after = |millis| Some(Timestamp::from_millis(millis));
+    let base = RunFilter { created_after: after(0), limit: 100, ..RunFilter::default() };
+    assert_eq!(list(base.clone()).await.0, [2, 5, 4, 1, 3, 0]);
+    assert_eq!(list(RunFilter { created_after: after(2_000), ..base.clone() }).await.0, [2, 5]);
+    let between = RunFilter { created_before: after(2_500), created_after: after(1_000), ..base.clone() };
+    assert_eq!(list(between.clone()).await.0, [4, 1, 3]);
+    assert_eq!(list(RunFilter { task: Some(task("a")), ..between.clone() }).await.0, [1, 3]);
+    let status = Some(RunStatus::Running);
+    assert_eq!(list(RunFilter { status, brief: true, ..between.clone() }).await.0, [4, 1, 3]);
+    let label = Some(("odd".to_owned(), "1".to_owned()));
+    assert_eq!(list(RunFilter { label: label.clone(), ..between }).await.0, [1, 3]);
+    for filter in [base.clone(), RunFilter { label, ..base }] {
+        let (all, _) = list(filter.clone()).await;
+        let (mut pages, mut last) = (Vec::new(), None);
+        loop {
+            let (page, place) = list(RunFilter { limit: 2, after: last, ..filter.clone() }).await;
+            pages.extend(page);
+            last = place;
+            if last.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, all, "pages are the list");
+    }
+}
+
+async fn a_brief_list_leaves_out_what_can_be_large(storage: &dyn Storage) {
+    let error = RunError {
+        code: Some("code".to_owned()),
+        details: Some(Json::of("large")),
+        trace: Some("large".to_owned()),
+        ..RunError::new(ErrorKind::Trap, "why")
+    };
+    for outcome in [Outcome::Completed(Json::of("large")), Outcome::Failed(error.clone())] {
+        let run = claimed(storage, new_run("a"), &HostId::new()).await;
+        storage.finish(&run.run.key, run.fence, outcome).await.expect("finishes");
+    }
+    for filter in [
+        RunFilter::default(),
+        RunFilter { task: Some(task("a")), ..RunFilter::default() },
+        RunFilter { created_after: Some(Timestamp::from_millis(0)), ..RunFilter::default() },
+    ] {
+        let filter = RunFilter { limit: 9, ..filter };
+        let whole = storage.runs(filter.clone()).await.expect("reads");
+        assert_eq!((whole[1].input.as_str(), whole[1].final_value.is_some()), (r#"{"n":1}"#, true));
+        assert_eq!(whole[0].error.as_ref(), Some(&error));
+        let brief = storage.runs(RunFilter { brief: true, ..filter }).await.expect("reads");
+        assert_eq!(brief.len(), 2);
+        assert_eq!((&brief[1].input, &brief[1].final_value), (&Json::null(), &None));
+        let left = RunError { details: None, trace: None, ..error.clone() };
+        assert_eq!(brief[0].error.as_ref(), Some(&left));
+        assert_eq!(brief[0].labels, whole[0].labels);
+    }
+}

@@ -1,0 +1,1 @@
+curl http://localhost:8000/sessions/session-id/streaming-status

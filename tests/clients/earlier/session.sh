@@ -1,0 +1,2 @@
+curl -N -H "Accept: text/event-stream" \
+  "http://localhost:8000/sessions/session-id/stream?client_id=curl-client"
