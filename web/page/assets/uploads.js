@@ -102,10 +102,10 @@ async function addTask(file) {
     onsubmit: async (form, signal) => {
       for (const field of [app, name]) field.check();
       target = `${app.value}/${name.value}`;
-      const isNew = await api.putTask(app.value, name.value, file, signal).catch((error) => {
+      const outcome = await api.putTask(app.value, name.value, file, signal).catch((error) => {
         throw error.kind === "invalid-task" ? new Error(`This file is no task: ${error.message}`) : error;
       });
-      notify(isNew ? `Added ${target}` : `${target} has a new version`);
+      notify({ created: `Added ${target}`, replaced: `${target} has a new version`, accepted: `${target} is in the host’s folder, and is being loaded` }[outcome]);
     },
   });
   if (done) location.hash = `#/tasks/${target}`;
