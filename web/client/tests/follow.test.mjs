@@ -158,7 +158,7 @@ test('a poll has what is there, and goes on from there', async (t) => {
     openStream(response, LOG.slice(positionOf(request), positionOf(request) + 20).join(''));
     response.end();
   });
-  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 100, pollMs: 1 })));
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 500, pollMs: 1 })));
   const polls = server.requests.filter(({ url }) => /live=false/.test(url));
   assert.deepEqual(polls.map(positionOf), [0, 20, 40]);
 });
