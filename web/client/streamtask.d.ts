@@ -96,8 +96,8 @@ export interface FollowOptions {
   types?: string[];
   /** Only these channels, and the end. The empty name is the default channel. */
   channels?: string[];
-  /** `view` events that follow each other within so many milliseconds come as one, with `op: "frame"`. It has the
-   * number of the last, and that of the first as `first_seq`. Default: each by itself. */
+  /** The host sends at most once in so many milliseconds, and `view` events that follow each other come as one, with the
+   * number of the last as `seq` and that of the first as `first_seq`. Default: each by itself, at once. */
   intervalMs?: number;
   /** Ends it: the iterator throws the signal's reason. */
   signal?: AbortSignal;
