@@ -96,8 +96,8 @@ export interface FollowOptions {
   types?: string[];
   /** Only these channels, and the end. The empty name is the default channel. */
   channels?: string[];
-  /** `view` events that follow each other within so many milliseconds come as one, with `op: "frame"`. It has the
-   * number of the last, and that of the first as `first_seq`. Default: each by itself. */
+  /** The host sends at most once in so many milliseconds, and `view` events that follow each other come as one, with the
+   * number of the last as `seq` and that of the first as `first_seq`. Default: each by itself, at once. */
   intervalMs?: number;
   /** Ends it: the iterator throws the signal's reason. */
   signal?: AbortSignal;
@@ -189,9 +189,13 @@ export class Host {
   /** What is loaded, and what is not. */
   tasks(): Promise<any>;
   task(name: string): Promise<any>;
-  /** Makes a file the task `app/name`, where the host takes uploads. Whether it is a new task; else new runs take the
-   * new version. */
-  putTask(name: string, file: Blob | ArrayBuffer | ArrayBufferView, options?: { signal?: AbortSignal }): Promise<boolean>;
+  /** Makes a file the task `app/name`, where the host takes uploads. `created`: it is a new task. `replaced`: new runs take
+   * this version. `accepted`: it is in the host's folder, and not loaded yet. */
+  putTask(
+    name: string,
+    file: Blob | ArrayBuffer | ArrayBufferView,
+    options?: { signal?: AbortSignal },
+  ): Promise<'created' | 'replaced' | 'accepted'>;
   /** The address of a path of the host. */
   at(path: string, query?: Query): URL;
   /** Any other request; the answer's JSON. */
@@ -213,8 +217,9 @@ export class Run {
   result(options?: { signal?: AbortSignal }): Promise<any>;
   /** Asks it to end. */
   cancel(): Promise<RunInfo>;
-  /** Starts another run like this one, which has ended: with the same input, or with that one. */
-  retry(input?: unknown): Promise<Run>;
+  /** Starts another run like this one, which has ended: with the same input, or with that one. Repeats the request if no
+   * answer comes, which starts no second run. */
+  retry(input?: unknown, options?: StartOptions): Promise<Run>;
   /** Holds it where it is. */
   pause(): Promise<RunInfo>;
   resume(): Promise<RunInfo>;

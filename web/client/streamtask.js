@@ -495,23 +495,8 @@ function telling(listener) {
 var START_RETRIES = 4;
 var Host = class extends Address {
   /** @param {string} task @param {unknown} [input] @param {StartOptions} [options] */
-  async start(task, input, options = {}) {
-    const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, signal } = options;
-    const key = idempotencyKey ?? (id ? void 0 : randomName());
-    const headers = key ? { "idempotency-key": key } : void 0;
-    const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);
-    const moment = notBefore instanceof Date ? notBefore.toISOString() : notBefore;
-    const query = { id, label, not_before: moment, delay, priority, resource: resources, if_busy: ifBusy };
-    for (let tries = 0; ; tries += 1) {
-      try {
-        const path = `${taskPath(task)}/runs`;
-        return new Run(this, await this.request("POST", path, { query, body: input, headers, signal }));
-      } catch (error) {
-        signal?.throwIfAborted();
-        if (tries >= START_RETRIES || !mayPass(error)) throw error;
-        await pause(backoff(tries, void 0, retryAfter(error)), signal);
-      }
-    }
+  start(task, input, options) {
+    return launch(this, `${taskPath(task)}/runs`, input, options);
   }
   /** @param {string} id */
   run(id) {
@@ -532,11 +517,11 @@ var Host = class extends Address {
   /** @param {string} name @param {Blob | ArrayBuffer | ArrayBufferView} file @param {{ signal?: AbortSignal }} [options] */
   async putTask(name, file, { signal } = {}) {
     const headers = { "content-type": "application/wasm" };
-    const response = await this.open("PUT", taskPath(name), { body: file, headers, signal });
-    return response.status === 201;
+    const { status } = await this.open("PUT", taskPath(name), { body: file, headers, signal });
+    return status === 201 ? "created" : status === 202 ? "accepted" : "replaced";
   }
 };
-var Run = class _Run {
+var Run = class {
   /** @param {Host} host @param {string | RunInfo} run */
   constructor(host, run) {
     this.host = host;
@@ -567,9 +552,9 @@ var Run = class _Run {
   cancel() {
     return this.#ask("POST", "/cancel");
   }
-  /** @param {unknown} [input] */
-  async retry(input) {
-    return new _Run(this.host, await this.#ask("POST", "/retry", { body: input }));
+  /** @param {unknown} [input] @param {StartOptions} [options] */
+  retry(input, options) {
+    return launch(this.host, `/api/runs/${encodeURIComponent(this.id)}/retry`, input, options);
   }
   /** @returns {Promise<RunInfo>} */
   pause() {
@@ -602,6 +587,23 @@ var Run = class _Run {
     return this.#ask("DELETE");
   }
 };
+async function launch(host, path, input, options = {}) {
+  const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, signal } = options;
+  const key = idempotencyKey ?? (id ? void 0 : randomName());
+  const headers = key ? { "idempotency-key": key } : void 0;
+  const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);
+  const moment = notBefore instanceof Date ? notBefore.toISOString() : notBefore;
+  const query = { id, label, not_before: moment, delay, priority, resource: resources, if_busy: ifBusy };
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return new Run(host, await host.request("POST", path, { query, body: input, headers, signal }));
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (tries >= START_RETRIES || !mayPass(error)) throw error;
+      await pause(backoff(tries, void 0, retryAfter(error)), signal);
+    }
+  }
+}
 function taskPath(name) {
   const parts = name.includes("/") ? name.split("/") : ["default", name];
   return `/api/tasks/${parts.map(encodeURIComponent).join("/")}`;

@@ -14,24 +14,8 @@ const START_RETRIES = 4;
 /** A host, by its address. */
 export class Host extends Address {
   /** @param {string} task @param {unknown} [input] @param {StartOptions} [options] */
-  async start(task, input, options = {}) {
-    const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, signal } = options;
-    // Without a name of its own, a start whose answer was lost could not be repeated.
-    const key = idempotencyKey ?? (id ? undefined : randomName());
-    const headers = key ? { 'idempotency-key': key } : undefined;
-    const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);
-    const moment = notBefore instanceof Date ? notBefore.toISOString() : notBefore;
-    const query = { id, label, not_before: moment, delay, priority, resource: resources, if_busy: ifBusy };
-    for (let tries = 0; ; tries += 1) {
-      try {
-        const path = `${taskPath(task)}/runs`;
-        return new Run(this, await this.request('POST', path, { query, body: input, headers, signal }));
-      } catch (error) {
-        signal?.throwIfAborted();
-        if (tries >= START_RETRIES || !mayPass(error)) throw error;
-        await pause(backoff(tries, undefined, retryAfter(error)), signal);
-      }
-    }
+  start(task, input, options) {
+    return launch(this, `${taskPath(task)}/runs`, input, options);
   }
 
   /** @param {string} id */
@@ -57,8 +41,8 @@ export class Host extends Address {
   /** @param {string} name @param {Blob | ArrayBuffer | ArrayBufferView} file @param {{ signal?: AbortSignal }} [options] */
   async putTask(name, file, { signal } = {}) {
     const headers = { 'content-type': 'application/wasm' };
-    const response = await this.open('PUT', taskPath(name), { body: file, headers, signal });
-    return response.status === 201;
+    const { status } = await this.open('PUT', taskPath(name), { body: file, headers, signal });
+    return status === 201 ? 'created' : status === 202 ? 'accepted' : 'replaced';
   }
 }
 
@@ -102,9 +86,9 @@ export class Run {
     return this.#ask('POST', '/cancel');
   }
 
-  /** @param {unknown} [input] */
-  async retry(input) {
-    return new Run(this.host, await this.#ask('POST', '/retry', { body: input }));
+  /** @param {unknown} [input] @param {StartOptions} [options] */
+  retry(input, options) {
+    return launch(this.host, `/api/runs/${encodeURIComponent(this.id)}/retry`, input, options);
   }
 
   /** @returns {Promise<RunInfo>} */
@@ -143,6 +127,26 @@ export class Run {
   /** @returns {Promise<void>} */
   delete() {
     return this.#ask('DELETE');
+  }
+}
+
+/** @param {Host} host @param {string} path @param {unknown} input @param {StartOptions} [options] */
+async function launch(host, path, input, options = {}) {
+  const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, signal } = options;
+  // Without a name of its own, a start whose answer was lost could not be repeated.
+  const key = idempotencyKey ?? (id ? undefined : randomName());
+  const headers = key ? { 'idempotency-key': key } : undefined;
+  const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);
+  const moment = notBefore instanceof Date ? notBefore.toISOString() : notBefore;
+  const query = { id, label, not_before: moment, delay, priority, resource: resources, if_busy: ifBusy };
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return new Run(host, await host.request('POST', path, { query, body: input, headers, signal }));
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (tries >= START_RETRIES || !mayPass(error)) throw error;
+      await pause(backoff(tries, undefined, retryAfter(error)), signal);
+    }
   }
 }
 

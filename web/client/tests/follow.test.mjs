@@ -158,7 +158,7 @@ test('a poll has what is there, and goes on from there', async (t) => {
     openStream(response, LOG.slice(positionOf(request), positionOf(request) + 20).join(''));
     response.end();
   });
-  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 100, pollMs: 1 })));
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 500, pollMs: 1 })));
   const polls = server.requests.filter(({ url }) => /live=false/.test(url));
   assert.deepEqual(polls.map(positionOf), [0, 20, 40]);
 });
@@ -428,6 +428,43 @@ test('a start without an answer is repeated under its key', async (t) => {
   assert.equal(keys.size, 1);
   assert.match([...keys][0], /^[0-9a-f]{32}$/);
   assert.equal(server.requests[2].url, '/api/tasks/a/t/runs?label=by%3Ame&resource=p&resource=q');
+});
+
+test('a run is tried again once, also where the answer is lost', async (t) => {
+  const bodies = [];
+  const server = await serve(t, async (request, response, nth) => {
+    const chunks = await all(request);
+    bodies.push(Buffer.concat(chunks).toString());
+    if (nth === 1) request.socket.destroy();
+    else response.writeHead(202).end(JSON.stringify({ id: `r${nth}`, stream: '/stream/a/t/r2' }));
+  });
+  const run = new Host(server.url).run('r/1');
+  assert.equal((await run.retry()).id, 'r2');
+  await run.retry({ other: 1 }, { labels: { by: 'me' } });
+  assert.deepEqual(server.requests.map(({ method, url }) => `${method} ${url}`), ['POST /api/runs/r%2F1/retry', 'POST /api/runs/r%2F1/retry', 'POST /api/runs/r%2F1/retry?label=by%3Ame']);
+  const [first, second, third] = server.requests.map(({ headers }) => headers['idempotency-key']);
+  assert(first === second && second !== third);
+  assert.deepEqual(bodies, ['', '', '{"other":1}']);
+});
+
+test('a file is put as it is, and what became of it is told', async (t) => {
+  const statuses = [201, 200, 202, 422];
+  const bodies = [];
+  const server = await serve(t, async (request, response, nth) => {
+    bodies.push([...Buffer.concat(await all(request))]);
+    response.writeHead(statuses[nth - 1]).end(nth === 4 ? '{"type":"urn:streamtask:problem:invalid-task","detail":"no"}' : '');
+  });
+  const host = new Host(server.url);
+  const bytes = Uint8Array.of(0, 97, 255);
+  assert.equal(await host.putTask('a/t', bytes), 'created');
+  assert.equal(await host.putTask('t', new Blob([bytes])), 'replaced');
+  assert.equal(await host.putTask('a/t', bytes.buffer), 'accepted');
+  await assert.rejects(host.putTask('a/t', bytes), { kind: 'invalid-task' });
+  assert.deepEqual(bodies, Array(4).fill([...bytes]));
+  assert.deepEqual(server.requests.slice(0, 2).map(({ method, url, headers }) => [method, url, headers['content-type']]), [
+    ['PUT', '/api/tasks/a/t', 'application/wasm'],
+    ['PUT', '/api/tasks/default/t', 'application/wasm'],
+  ]);
 });
 
 test('a start that is refused is not repeated', async (t) => {

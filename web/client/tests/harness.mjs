@@ -25,6 +25,9 @@ const BROWSER_FLAGS = (
   '--disable-component-update --disable-sync'
 ).split(' ');
 
+/** What a browser may take for one step on a machine that does much else. */
+const PATIENCE_MS = 60_000;
+
 /** What is to be undone, by test. @type {WeakMap<object, (() => unknown)[]>} */
 const undone = new WeakMap();
 
@@ -201,7 +204,9 @@ export async function startBrowser(t) {
         for (const page of context.pages()) await page.unrouteAll({ behavior: 'ignoreErrors' });
         await context.close();
       });
-      return context.newPage();
+      const page = await context.newPage();
+      page.setDefaultTimeout(PATIENCE_MS);
+      return page;
     },
   };
 }

@@ -5,8 +5,6 @@ import { test } from 'node:test';
 
 import { all, serveFront, servePages, startBrowser, startHost } from './harness.mjs';
 
-const LONG_MS = 30_000;
-
 /** A host with the guest that does what it is told, and a browser that may call it; undefined if the test was skipped. */
 async function setUp(t) {
   const pages = {};
@@ -17,7 +15,6 @@ async function setUp(t) {
   const open = async (body, module = '/streamtask.js') => {
     pages['/'] = `<!doctype html><meta charset="utf-8">${body}<script type="module" src="${module}" nonce="test"></script>`;
     const page = await browser.newPage();
-    page.setDefaultTimeout(LONG_MS);
     page.on('pageerror', (error) => assert.fail(error));
     await page.goto(server.url);
     return page;

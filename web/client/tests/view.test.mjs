@@ -390,25 +390,3 @@ test('the end stays in sight only for who is there', async (t) => {
   });
   assert.deepEqual(places, [[true, false], [true, false], [false, false], true, [true, false]]);
 });
-
-test('progress is rolled up by weight, and a circle does no harm', async (t) => {
-  const page = await open(t, '');
-  if (!page) return;
-  const fractions = await page.evaluate(() => {
-    const of = (events, id) => {
-      const progress = new client.Progress();
-      for (const event of events) progress.update(event);
-      return progress.fraction(id);
-    };
-    const tree = [
-      { id: 'all', message: 'All' },
-      { id: 'read', parent: 'all', weight: 1, done: 0, total: 10 },
-      { id: 'write', parent: 'all', weight: 3, status: 'waiting' },
-      { id: 'read', done: 5 },
-    ];
-    const circle = [{ id: 'a', parent: 'b' }, { id: 'b', parent: 'a' }, { id: 'c', parent: 'c' }, ...Array.from({ length: 2000 }, (_, n) => ({ id: `${n}`, parent: 'a' }))];
-    return [of([{ step: 3, total: 4 }]), of(tree), of(tree, 'read'), of(tree, 'write'), of(tree, 'none'), of(circle), of(circle, 'a'), of([null, 1, {}, { id: 'x', percent: 250 }], 'x')]
-      .map((value) => value ?? 'unknown');
-  });
-  assert.deepEqual(fractions, [0.75, 0.125, 0.5, 'unknown', 'unknown', 'unknown', 0, 1]);
-});

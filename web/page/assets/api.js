@@ -82,7 +82,7 @@ export async function start(app, name, input, options) {
 /** Starts a run like one that has ended, with the same input. Returns its id. */
 export const retry = async (id) => (await host.run(id).retry()).id;
 
-/** Puts a task's file where the host loads it from. Returns whether it is a new task. */
+/** Puts a task's file where the host loads it from. Returns `created`, `replaced` or `accepted`: it is not loaded yet. */
 export const putTask = (app, name, file, signal) => host.putTask(`${app}/${name}`, file, { signal });
 
 /**

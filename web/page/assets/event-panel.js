@@ -53,6 +53,9 @@ export class EventPanel {
     this.selection = new Selection(store, read);
     this.type = "";
     this.words = null;
+    /** Place of the event that is shown in full, and whether it is. */
+    this.opened = -1;
+    this.isDetailed = false;
     this.list = new VirtualList({
       label: look.label,
       rowHeight: ROW_HEIGHT,
@@ -78,6 +81,11 @@ export class EventPanel {
     });
     if (look.base) this.#filter();
     this.#changed();
+  }
+
+  /** It is seen again. */
+  shown() {
+    this.list.shown();
   }
 
   close() {
@@ -155,6 +163,7 @@ export class EventPanel {
   #changed() {
     const { size, unseen, searching } = this.selection;
     this.list.update(size);
+    if (this.opened >= 0 && !this.isDetailed && this.selection.at(this.opened)) this.#showDetail();
     const isFiltered = this.selection.accepts && (this.type || this.words);
     const of = isFiltered ? ` of ${count(this.store.last)}` : "";
     const gone = !this.look.base && !isFiltered && this.store.first > 1 ? ` · the first ${count(this.store.first - 1)} are no longer kept` : "";
@@ -182,15 +191,23 @@ export class EventPanel {
   #open(place) {
     this.list.choose(place);
     this.detail.hidden = place < 0;
+    this.opened = place;
+    this.isDetailed = false;
     if (place < 0) return;
-    const event = this.selection.at(place);
-    if (!event) return;
+    this.#showDetail();
+    this.list.reveal(place);
+  }
+
+  /** An event that is not in memory is shown when it is there again. */
+  #showDetail() {
+    const event = this.selection.at(this.opened);
+    this.isDetailed = event !== undefined;
+    if (!event) return fill(this.detail, h("p", { class: "muted" }, "Loading…"));
     fill(this.detail, eventDetail(event, () => {
       this.#open(-1);
       this.list.element.focus();
     }));
     this.detail.scrollTop = 0;
-    this.list.reveal(place);
   }
 
   /** The newest of those shown that are in memory, as lines of JSON. */

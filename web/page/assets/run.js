@@ -89,8 +89,8 @@ class RunPage {
     this.log = new EventPanel(this.store, logLines, read);
     this.output = new OutputPanel();
     this.tabs = tabs("What the run says", [
-      { id: "events", title: "Events", element: this.events.element },
-      { id: "log", title: "Log", element: this.log.element },
+      { id: "events", title: "Events", element: this.events.element, shown: () => this.events.shown() },
+      { id: "log", title: "Log", element: this.log.element, shown: () => this.log.shown() },
       { id: "output", title: "Output", element: this.output.element },
     ]);
     fill(

@@ -3,11 +3,11 @@
 import { h, setAttribute, setText, uniqueId } from "./dom.js";
 import { count } from "./format.js";
 
-/** @param {string} label @param {{ id: string, title: string, element: HTMLElement }[]} list */
+/** @param {string} label @param {{ id: string, title: string, element: HTMLElement, shown?: () => void }[]} list `shown` is called when it is seen again */
 export function tabs(label, list) {
   const prefix = uniqueId("tabs");
   let chosenByReader = false;
-  const made = list.map(({ id, title, element }) => {
+  const made = list.map(({ id, title, element, shown }) => {
     const number = h("span", { class: "tab-count num" });
     const tab = h("button", { type: "button", role: "tab", id: `${prefix}-${id}`, "aria-controls": `${prefix}-${id}-panel` }, title, number);
     const panel = h("div", { role: "tabpanel", id: `${prefix}-${id}-panel`, "aria-labelledby": tab.id, class: "tab-panel" }, element);
@@ -15,7 +15,7 @@ export function tabs(label, list) {
       chosenByReader = true;
       choose(id);
     });
-    return { id, tab, panel, number };
+    return { id, tab, panel, number, shown };
   });
   const bar = h("div", { role: "tablist", class: "tabs", "aria-label": label }, made.map((one) => one.tab));
   bar.addEventListener("keydown", (event) => {
@@ -33,7 +33,9 @@ export function tabs(label, list) {
       const isChosen = one.id === id;
       setAttribute(one.tab, "aria-selected", String(isChosen));
       one.tab.tabIndex = isChosen ? 0 : -1;
+      const isShown = isChosen && one.panel.hidden;
       one.panel.hidden = !isChosen;
+      if (isShown) one.shown?.();
     }
   }
 

@@ -88,7 +88,7 @@ async function addTask(file) {
   await attempt("The host’s tasks can’t be read", async () => noteTasks(await api.tasks()));
   const app = nameField("App", DEFAULT_APP, [...new Set([DEFAULT_APP, ...(listed?.tasks ?? []).map((task) => task.app).filter(Boolean)])]);
   const name = nameField("Task", nameOf(file));
-  const hint = h("p", { class: "muted", role: "status" });
+  const hint = h("p", { class: "upload-hint muted", role: "status" });
   const isThere = () => listed?.tasks.some((task) => task.app === app.value && task.task === name.value && task.version !== null);
   const look = () => (hint.textContent = isThere() ? `${app.value}/${name.value} is there. New runs will take this version; runs under way finish on theirs.` : "");
   for (const field of [app, name]) field.input.addEventListener("input", look);
@@ -102,10 +102,10 @@ async function addTask(file) {
     onsubmit: async (form, signal) => {
       for (const field of [app, name]) field.check();
       target = `${app.value}/${name.value}`;
-      const isNew = await api.putTask(app.value, name.value, file, signal).catch((error) => {
+      const outcome = await api.putTask(app.value, name.value, file, signal).catch((error) => {
         throw error.kind === "invalid-task" ? new Error(`This file is no task: ${error.message}`) : error;
       });
-      notify(isNew ? `Added ${target}` : `${target} has a new version`);
+      notify({ created: `Added ${target}`, replaced: `${target} has a new version`, accepted: `${target} is in the host’s folder, and is being loaded` }[outcome]);
     },
   });
   if (done) location.hash = `#/tasks/${target}`;

@@ -37,6 +37,8 @@ export class VirtualList {
     this.view = 0;
     this.scroll = 0;
     this.resized = new ResizeObserver(([entry]) => {
+      // Where the browser has put a list that is seen again is not where its reader was.
+      if (this.view === 0) this.drawnScroll = this.element.scrollTop;
       this.view = entry.contentRect.height;
       this.update();
     });
@@ -55,6 +57,13 @@ export class VirtualList {
       this.frame = 0;
       this.#draw();
     });
+  }
+
+  /** It is seen again after it was hidden: the browser may have forgotten where it was. */
+  shown() {
+    this.element.scrollTop = this.scroll;
+    this.drawnScroll = this.element.scrollTop;
+    this.update();
   }
 
   /** Goes to the end and stays there. */
@@ -101,9 +110,12 @@ export class VirtualList {
   }
 
   #scrolled() {
-    this.scroll = this.element.scrollTop;
+    const { scrollTop, clientHeight } = this.element;
+    // Told when it is hidden, it is of before; and told of where the list went by itself, what was wished since counts.
+    if (clientHeight === 0 || Math.abs(scrollTop - this.drawnScroll) < 1) return;
+    this.scroll = scrollTop;
     this.drawnScroll = this.scroll;
-    // What the list scrolled by itself ends at the end of what was drawn; more may have come since.
+    // The end is that of what was drawn; more may have come since.
     this.sticky = this.scroll + this.view >= this.drawnHeight - this.options.rowHeight;
     this.update();
   }

@@ -22,7 +22,6 @@ export async function openPage(t, guests, options = {}) {
   afterwards(t, () => assert.deepEqual(faults, [], "the page has faults"));
   const open = async (path = "", { theme = "light", width = 1280, height = 800, ...more } = {}) => {
     const page = await browser.newPage({ viewport: { width, height }, colorScheme: theme, ...more });
-    page.setDefaultTimeout(20_000);
     page.on("pageerror", (error) => faults.push(String(error.stack)));
     page.on("console", (message) => {
       const isExpected = OF_THE_NETWORK.test(message.text()) || options.expected?.test(message.text());

@@ -195,6 +195,43 @@ test("events are filtered, frozen, copied and opened", async (t) => {
   await until(page, (last) => [...document.querySelectorAll(".list-row")].some((row) => Number(row.firstChild.textContent) > last), frozen.at(-1));
 });
 
+test("a list that was sent to its end follows it, whatever it did before and wherever it was", async (t) => {
+  const at = await openPage(t, ["probe"]);
+  if (!at) return;
+  await at.host.client.start("demo/probe", { do: "ticks", n: 100_000, ms: 10 }, { id: "ticks" });
+  const page = await at.open("#/runs/ticks");
+  await until(page, () => document.querySelectorAll(".list-row").length > 20);
+  const follows = async () => {
+    const newest = (await rows(page)).at(-1);
+    await until(page, (newest) => [...document.querySelectorAll(".list-row")].some((row) => Number(row.firstChild.textContent) > newest + 50), newest);
+  };
+  await follows();
+  // The browser tells of the way to the beginning after the wish for the end.
+  await page.evaluate(async () => {
+    const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+    document.querySelector(".list").dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true }));
+    await frame();
+    document.querySelector('[aria-label="To the end"]').click();
+    await frame();
+    await frame();
+  });
+  await follows();
+  for (const wait of [0, 500]) {
+    await page.evaluate(async (wait) => {
+      const [events, log] = document.querySelectorAll("[role=tab]");
+      log.click();
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      events.click();
+    }, wait);
+    await follows();
+  }
+  // Who has gone back is left there, also by a look elsewhere.
+  await page.locator(".list").first().press("Home");
+  await page.getByRole("tab", { name: "Log" }).click();
+  await page.getByRole("tab", { name: "Events" }).click();
+  await until(page, () => [...document.querySelectorAll(".list-row")].some((row) => row.firstChild.textContent === "1"));
+});
+
 test("the log and what a run draws are shown, and hostile html does nothing", async (t) => {
   // The sanitiser parses the html into a document that runs nothing. Chromium tells of the handler that does not run.
   const at = await openPage(t, ["probe"], { expected: /inline event handler/ });

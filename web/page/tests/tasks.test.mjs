@@ -70,6 +70,7 @@ test("what the host does not take is told with its reason, and can be mended", a
   if (!at) return;
   const page = await at.open("#/nowhere");
   const answers = [
+    { status: 202 },
     { status: 422, problem: ["invalid-task", "it exports no `process`"] },
     { status: 413, problem: ["too-large", "the file has more than 64 MiB"] },
     { status: 403, problem: ["uploads-disabled", "this host takes no uploads"] },
@@ -77,9 +78,12 @@ test("what the host does not take is told with its reason, and can be mended", a
   ];
   await takeUploads(page, () => answers.shift());
   await page.goto(`${at.url}/#/`);
-  await page.locator("input[type=file]").setInputFiles([file("notes.txt"), file("one.wasm")]);
-  await page.getByText("notes.txt is not a .wasm file").waitFor();
   const dialog = page.getByRole("dialog");
+  await page.locator("input[type=file]").setInputFiles([file("large.wasm"), file("notes.txt"), file("one.wasm")]);
+  await dialog.getByText("large.wasm").waitFor();
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await page.getByText("default/large is in the host’s folder, and is being loaded").waitFor();
+  await page.getByText("notes.txt is not a .wasm file").waitFor();
   for (const text of ["This file is no task: it exports no `process`", "the file has more than 64 MiB", "this host takes no uploads"]) {
     await dialog.getByRole("button", { name: "Add" }).click();
     await dialog.getByRole("alert").getByText(text, { exact: true }).waitFor();
