@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::body::{Body, Broken, Response};
 use super::coding::{self, Coding};
-use super::format::SSE;
+use super::format::{SSE, sse};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
@@ -29,8 +29,6 @@ use crate::storage::RunFilter;
 const PACE: Duration = Duration::from_millis(200);
 /// How often it is read when nothing seems to move, in case a hint was lost.
 const POLL: Duration = Duration::from_secs(5);
-/// Time after which an `EventSource` that lost the stream comes back.
-const PREAMBLE: &str = "retry: 2000\n: open\n\n";
 
 /// Answers with the list of `filter`, live.
 pub(super) async fn open(
@@ -106,7 +104,7 @@ impl List {
     async fn begin(&mut self) -> Result<(), Problem> {
         let runs = self.api.storage.runs(self.filter.clone()).await?;
         if self.out.is_sse {
-            self.out.bytes.extend_from_slice(PREAMBLE.as_bytes());
+            self.out.bytes.extend_from_slice(sse::PREAMBLE.as_bytes());
         }
         for run in &runs {
             self.out.put("run.state", &RunJson::of(run, &self.filter));
@@ -153,7 +151,8 @@ impl List {
                 Ok(())
             }
             () = silent => {
-                self.out.bytes.extend_from_slice(if self.out.is_sse { b": alive\n\n" } else { b"\n" });
+                let sign = if self.out.is_sse { sse::HEARTBEAT } else { "\n" };
+                self.out.bytes.extend_from_slice(sign.as_bytes());
                 Ok(())
             }
             () = moved => self.look().await,

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::body::{Body, Broken, Response};
 use super::coding::{self, Coding};
-use super::format::{Envelope, Format, NDJSON, Names, Notice, SSE};
+use super::format::{Envelope, Format, NDJSON, Names, Notice, SSE, sse};
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::stream::{self, Filter};
@@ -237,7 +237,7 @@ impl ManyReader {
     async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         let mut out = BytesMut::new();
         if std::mem::take(&mut self.opening) && self.is_sse {
-            out.extend_from_slice(b"retry: 2000\n: open\n\n");
+            out.extend_from_slice(sse::PREAMBLE.as_bytes());
             return Some(Ok(out.freeze()));
         }
         while !self.over && out.is_empty() {
@@ -245,7 +245,8 @@ impl ManyReader {
                 Waited::Delivery(member, delivery) => self.deliver(member, delivery, &mut out).await,
                 Waited::Runs => self.take_up().await,
                 Waited::Silence => {
-                    out.extend_from_slice(if self.is_sse { b": alive\n\n" } else { b"\n" });
+                    let sign = if self.is_sse { sse::HEARTBEAT } else { "\n" };
+                    out.extend_from_slice(sign.as_bytes());
                     Ok(())
                 }
                 Waited::Closing => {

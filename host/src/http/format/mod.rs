@@ -5,7 +5,7 @@
 
 mod ndjson;
 mod raw;
-mod sse;
+pub(super) mod sse;
 
 use std::fmt::Write as _;
 

@@ -9,8 +9,8 @@ use crate::model::{Event, NewEvent};
 /// Time after which a client that lost the stream comes back, and a comment so
 /// that proxies and clients see the stream open at once. No blank line ends it, nor a
 /// sign of life: some readers (httpx-sse) make an empty event of one.
-pub(super) const PREAMBLE: &str = "retry: 2000\n: open\n";
-pub(super) const HEARTBEAT: &str = ": alive\n";
+pub(in crate::http) const PREAMBLE: &str = "retry: 2000\n: open\n";
+pub(in crate::http) const HEARTBEAT: &str = ": alive\n";
 
 pub(super) fn event(writer: &mut EventWriter<'_>, event: &Event, envelope: Envelope, named: bool) {
     placed(writer, &event.what, Place::of(event), envelope, named);
