@@ -10,6 +10,8 @@ export interface StreamEvent<T = any> {
   data: T;
   /** Its number: from 1, without gaps. */
   seq: number;
+  /** The number of the first event that it stands for, where several came as one. */
+  first_seq?: number;
   attempt: number;
   /** RFC 3339. */
   timestamp: string;
@@ -94,6 +96,9 @@ export interface FollowOptions {
   types?: string[];
   /** Only these channels, and the end. The empty name is the default channel. */
   channels?: string[];
+  /** `view` events that follow each other within so many milliseconds come as one, with `op: "frame"`. It has the
+   * number of the last, and that of the first as `first_seq`. Default: each by itself. */
+  intervalMs?: number;
   /** Ends it: the iterator throws the signal's reason. */
   signal?: AbortSignal;
   /** Hears how things are with the connection. */
@@ -131,6 +136,14 @@ export interface HostOptions {
   credentials?: RequestCredentials;
   /** In place of the platform's own. */
   fetch?: typeof globalThis.fetch;
+}
+
+export interface RequestOptions {
+  query?: Query;
+  /** Sent as JSON; a `Blob`, an `ArrayBuffer` or a view of one as it is. */
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
 }
 
 export interface StartOptions {
@@ -176,12 +189,15 @@ export class Host {
   /** What is loaded, and what is not. */
   tasks(): Promise<any>;
   task(name: string): Promise<any>;
+  /** Makes a file the task `app/name`, where the host takes uploads. Whether it is a new task; else new runs take the
+   * new version. */
+  putTask(name: string, file: Blob | ArrayBuffer | ArrayBufferView, options?: { signal?: AbortSignal }): Promise<boolean>;
+  /** The address of a path of the host. */
+  at(path: string, query?: Query): URL;
   /** Any other request; the answer's JSON. */
-  request(
-    method: string,
-    path: string,
-    options?: { query?: Query; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal },
-  ): Promise<any>;
+  request(method: string, path: string, options?: RequestOptions): Promise<any>;
+  /** The same, with the answer as it is. */
+  open(method: string, path: string, options?: RequestOptions): Promise<Response>;
 }
 
 /** A run of a host. */
@@ -197,6 +213,8 @@ export class Run {
   result(options?: { signal?: AbortSignal }): Promise<any>;
   /** Asks it to end. */
   cancel(): Promise<RunInfo>;
+  /** Starts another run like this one, which has ended: with the same input, or with that one. */
+  retry(input?: unknown): Promise<Run>;
   /** Holds it where it is. */
   pause(): Promise<RunInfo>;
   resume(): Promise<RunInfo>;
@@ -247,7 +265,8 @@ export type ViewUpdate =
   | { op: 'start'; target: string }
   | { op: 'done'; target: string }
   | { op: 'error'; target: string; message: string }
-  | { op: 'state'; state: any };
+  | { op: 'state'; state: any }
+  | { op: 'frame'; ops: ViewUpdate[] };
 
 export interface ViewOptions {
   /** In place of the client's own: makes of a task's html what may go into the page. */
@@ -298,6 +317,9 @@ export class View {
 /** What an allow-list leaves of html: nothing that runs, loads scripts or styles, or sends anything. */
 export function sanitize(html: string, page?: Document): DocumentFragment;
 
+/** The updates that the data of a `view` event says, in order: of a frame those in it, of any other that itself. */
+export function updatesOf(data: any): Generator<ViewUpdate, void, undefined>;
+
 export interface ProgressItem {
   /** Empty for the run as a whole. */
   id: string;
@@ -310,6 +332,14 @@ export interface ProgressItem {
   message?: string;
 }
 
+export interface ProgressNode {
+  item: ProgressItem;
+  /** What is a part of it. */
+  parts: ProgressNode[];
+  /** From 0 to 1; undefined if nothing is known. What an item does not say of itself, its parts say together, by weight. */
+  fraction: number | undefined;
+}
+
 /** What the `progress` events of a run say together. */
 export class Progress {
   /** By id, in the order in which they were first heard of. */
@@ -318,4 +348,6 @@ export class Progress {
   update(data: unknown): ProgressItem | undefined;
   /** From 0 to 1; undefined if nothing is known. Without an id, of the run. */
   fraction(id?: string): number | undefined;
+  /** The items that are part of no other, with their parts; and how far the run is. */
+  tree(): { roots: ProgressNode[]; fraction: number | undefined };
 }

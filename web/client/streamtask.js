@@ -69,16 +69,27 @@ var Address = class {
     return fetch(url, { cache: "no-store", credentials, ...init, headers: { ...own, ...init.headers } });
   }
   /** @param {string} method @param {string} path @param {{ query?: Query, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
-  async request(method, path, { query, body, headers, signal } = {}) {
-    const json = body === void 0 ? void 0 : JSON.stringify(body);
-    const type = json === void 0 ? void 0 : { "content-type": "application/json" };
-    const init = { method, body: json, headers: { accept: "application/json", ...type, ...headers }, signal };
+  async open(method, path, { query, body, headers, signal } = {}) {
+    const isJson = body !== void 0 && !isBytes(body);
+    const type = isJson ? { "content-type": "application/json" } : void 0;
+    const sent = (
+      /** @type {BodyInit | undefined} */
+      isJson ? JSON.stringify(body) : body
+    );
+    const init = { method, body: sent, headers: { accept: "application/json", ...type, ...headers }, signal };
     const response = await this.fetch(this.at(path, query), init);
     if (!response.ok) throw await HostError.of(response);
-    const text2 = await response.text();
+    return response;
+  }
+  /** @param {string} method @param {string} path @param {{ query?: Query, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
+  async request(method, path, options) {
+    const text2 = await (await this.open(method, path, options)).text();
     return text2 ? JSON.parse(text2) : void 0;
   }
 };
+function isBytes(body) {
+  return body instanceof Blob || body instanceof ArrayBuffer || ArrayBuffer.isView(body);
+}
 function ownHost() {
   const script = URL.canParse(import.meta.url ?? "") ? new URL(import.meta.url) : void 0;
   const isServed = script && /^https?:$/.test(script.protocol) && script.pathname === "/streamtask.js";
@@ -120,62 +131,6 @@ var Frames = class {
     const value = colon < 0 ? "" : text2.slice(text2[colon + 1] === " " ? colon + 2 : colon + 1);
     if (field === "data") this.#data.push(value);
     else if (field === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
-  }
-};
-
-// log.js
-var ENDS = /* @__PURE__ */ new Set(["run.completed", "run.failed", "run.cancelled"]);
-function isEnd(event) {
-  return event.seq !== void 0 && ENDS.has(event.type);
-}
-var Log = class {
-  ended = false;
-  /** @type {Error | undefined} what is wrong with the connection, after the events that were good */
-  fault;
-  /** Where events were missing: a connection may have lost them, a log that has them not will never say more. */
-  #missing = NaN;
-  /** @param {number | undefined} after @param {boolean} isWhole whether each number is expected */
-  constructor(after, isWhole) {
-    this.last = after;
-    this.isWhole = isWhole;
-  }
-  /** @param {string[]} frames */
-  take(frames) {
-    this.fault = void 0;
-    const events = [];
-    for (const frame of frames) {
-      try {
-        this.#takeOne(JSON.parse(frame), events);
-      } catch (error) {
-        this.fault = new Error("the stream is damaged", { cause: error });
-      }
-      if (this.fault || this.ended) break;
-    }
-    return events;
-  }
-  /** @param {StreamEvent | Notice} event @param {(StreamEvent | Notice)[]} events */
-  #takeOne(event, events) {
-    if (event.seq === void 0) {
-      if (event.type !== "gap") return;
-      if (event.data.reason === "unknown-position") this.last = 0;
-      else this.last = Math.max(this.last ?? 0, event.data.to ?? 0);
-      events.push(event);
-      return;
-    }
-    if (!Number.isSafeInteger(event.seq)) throw new TypeError("an event has no number");
-    const last = this.last ?? event.seq - 1;
-    if (event.seq <= last) return;
-    if (this.isWhole && event.seq > last + 1) {
-      if (this.#missing !== last) {
-        this.#missing = last;
-        this.fault = new Error(`events ${last + 1} to ${event.seq - 1} did not come`);
-        return;
-      }
-      events.push({ type: "gap", data: { from: last + 1, to: event.seq - 1, reason: "missing" } });
-    }
-    this.last = event.seq;
-    this.ended = isEnd(event);
-    events.push(event);
   }
 };
 
@@ -275,15 +230,18 @@ var MUTE_CONNECTIONS = 2;
 var POLL_MS = 2e3;
 var POLLS_IN_A_ROW = 150;
 var WHOLE_MS = 3e5;
+var PIECE_BYTES = 32 << 10;
 var Line = class {
   /** Whether the host said that nothing will ever follow. */
   ended = false;
   /** @type {number | undefined} the pause that the host asks for */
   retryMs;
+  /** Whether what comes between two moments may come as one. */
+  joins = true;
   #mute = 0;
   #polls = 0;
-  /** A host of an earlier version does not know how to end a stream at its present end. */
-  #endsPolls = true;
+  /** Polls that were given up for want of a byte. */
+  #mutePolls = 0;
   /** @type {Address} */
   #host;
   /** @type {URL | undefined} known at once, or when the run has been asked for */
@@ -321,17 +279,14 @@ var Line = class {
     if (!this.isPolling) return yield* this.#stream(after);
     this.#polls += 1;
     if (this.#polls >= POLLS_IN_A_ROW) this.#mute = this.#polls = 0;
-    const openMs = this.options.openMs ?? OPEN_MS;
-    if (this.#endsPolls) {
-      try {
-        return yield* this.#connection(after, { live: false }, openMs, openMs);
-      } catch (error) {
-        if (!(error instanceof Silence)) throw error;
-        if (error.heard) this.#mute = 0;
-        else this.#endsPolls = false;
-      }
+    const wholeMs = Math.min((this.options.openMs ?? OPEN_MS) * 2 ** this.#mutePolls, WHOLE_MS);
+    try {
+      yield* this.#connection(after, { live: false }, wholeMs, wholeMs);
+      this.#mutePolls = 0;
+    } catch (error) {
+      if (error instanceof Silence && !error.heard) this.#mutePolls += 1;
+      throw error;
     }
-    if (await this.#hasEnded()) yield* this.#connection(after, {}, WHOLE_MS, WHOLE_MS);
   }
   /** @param {number | undefined} after @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
   async *#stream(after) {
@@ -353,32 +308,23 @@ var Line = class {
   }
   /** @param {number | undefined} after @param {Query} more */
   #address(after, more) {
-    const { types, channels, tail, from } = this.options;
+    const { types, channels, tail, from, intervalMs: interval } = this.options;
     const url = new URL(
       /** @type {URL} */
       this.#url
     );
     url.searchParams.delete("envelope");
     const place = after === void 0 ? { tail, from } : { after };
-    for (const [name, value] of Object.entries({ types, channel: channels, ...place, ...more })) {
+    for (const [name, value] of Object.entries({ types, channel: channels, interval, ...place, ...more })) {
       if (value !== void 0) url.searchParams.set(name, String(value));
     }
+    if (!this.joins) url.searchParams.delete("interval");
     return url;
   }
   /** For an answer that has an end. */
   #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
     return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
-  }
-  async #hasEnded() {
-    const url = (
-      /** @type {URL} */
-      this.#url
-    );
-    const init = { headers: { accept: "application/json" }, signal: this.#patience() };
-    const response = await this.#host.fetch(url, init);
-    if (!response.ok) throw await HostError.of(response);
-    return ENDS.has(`run.${(await response.json()).status}`);
   }
   /**
    * One connection, until it ends or is lost; gives `open` at the first byte.
@@ -412,15 +358,81 @@ var Line = class {
           this.#mute = this.isPolling ? this.#mute : 0;
           yield "open";
         }
-        const whole = frames.take(value);
-        this.retryMs = frames.retryMs;
-        yield whole;
+        for (let at = 0; at < value.length; at += PIECE_BYTES) {
+          const whole = frames.take(value.subarray(at, at + PIECE_BYTES));
+          this.retryMs = frames.retryMs;
+          yield whole;
+        }
       }
     } finally {
       watchdog.close();
     }
   }
 };
+
+// log.js
+var ENDS = /* @__PURE__ */ new Set(["run.completed", "run.failed", "run.cancelled"]);
+function isEnd(event) {
+  return event.seq !== void 0 && ENDS.has(event.type);
+}
+var Overlap = class extends Error {
+};
+var Log = class {
+  ended = false;
+  /** @type {Error | undefined} what is wrong with the connection, after the events that were good */
+  fault;
+  /** Where events were missing: a connection may have lost them, a log that has them not will never say more. */
+  #missing = NaN;
+  /** @param {number | undefined} after @param {boolean} isWhole whether each number is expected */
+  constructor(after, isWhole) {
+    this.last = after;
+    this.isWhole = isWhole;
+  }
+  /** @param {string[]} frames */
+  take(frames) {
+    this.fault = void 0;
+    const events = [];
+    for (const frame of frames) {
+      try {
+        this.#takeOne(JSON.parse(frame), events);
+      } catch (error) {
+        this.fault = error instanceof Overlap ? error : new Error("the stream is damaged", { cause: error });
+      }
+      if (this.fault || this.ended) break;
+    }
+    return events;
+  }
+  /** @param {StreamEvent | Notice} event @param {(StreamEvent | Notice)[]} events */
+  #takeOne(event, events) {
+    if (event.seq === void 0) {
+      if (event.type !== "gap") return;
+      if (event.data.reason === "unknown-position") this.last = 0;
+      else this.last = Math.max(this.last ?? 0, event.data.to ?? 0);
+      events.push(event);
+      return;
+    }
+    const first = firstOf(event);
+    const last = this.last ?? first - 1;
+    if (event.seq <= last) return;
+    if (first <= last) throw new Overlap(`the events ${first} to ${event.seq} came as one, after ${last} had come`);
+    if (this.isWhole && first > last + 1) {
+      if (this.#missing !== last) {
+        this.#missing = last;
+        this.fault = new Error(`events ${last + 1} to ${first - 1} did not come`);
+        return;
+      }
+      events.push({ type: "gap", data: { from: last + 1, to: first - 1, reason: "missing" } });
+    }
+    this.last = event.seq;
+    this.ended = isEnd(event);
+    events.push(event);
+  }
+};
+function firstOf({ seq, first_seq: first = seq }) {
+  const isRange = Number.isSafeInteger(seq) && Number.isSafeInteger(first) && first > 0 && first <= seq;
+  if (!isRange) throw new TypeError("an event has no number");
+  return first;
+}
 
 // follow.js
 async function* follow(target, options) {
@@ -458,6 +470,7 @@ async function* followBatches(target, options = {}) {
       failures = 0;
     } catch (error) {
       signal?.throwIfAborted();
+      if (error instanceof Overlap) line.joins = false;
       if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
       wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
       failures += 1;
@@ -516,8 +529,14 @@ var Host = class extends Address {
   async task(name) {
     return this.request("GET", taskPath(name));
   }
+  /** @param {string} name @param {Blob | ArrayBuffer | ArrayBufferView} file @param {{ signal?: AbortSignal }} [options] */
+  async putTask(name, file, { signal } = {}) {
+    const headers = { "content-type": "application/wasm" };
+    const response = await this.open("PUT", taskPath(name), { body: file, headers, signal });
+    return response.status === 201;
+  }
 };
-var Run = class {
+var Run = class _Run {
   /** @param {Host} host @param {string | RunInfo} run */
   constructor(host, run) {
     this.host = host;
@@ -547,6 +566,10 @@ var Run = class {
   /** @returns {Promise<RunInfo>} */
   cancel() {
     return this.#ask("POST", "/cancel");
+  }
+  /** @param {unknown} [input] */
+  async retry(input) {
+    return new _Run(this.host, await this.#ask("POST", "/retry", { body: input }));
   }
   /** @returns {Promise<RunInfo>} */
   pause() {
@@ -596,6 +619,8 @@ var text = (value) => typeof value === "string" ? value : void 0;
 var Progress = class {
   /** In the order in which they were first heard of. @type {Map<string, ProgressItem>} */
   items = /* @__PURE__ */ new Map();
+  /** Made when it is asked for. @type {ReturnType<typeof treeOf> | undefined} */
+  #tree;
   /** Takes in the data of one event; the item that it speaks of, if it is about progress. @param {any} data */
   update(data) {
     if (data === null || typeof data !== "object") return void 0;
@@ -617,41 +642,69 @@ var Progress = class {
     const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== void 0));
     const item = { ...before, ...said };
     this.items.set(item.id, item);
+    this.#tree = void 0;
     return item;
   }
-  /**
-   * From 0 to 1; undefined if nothing is known. Without an id, of the run: as it says itself, or else as far as all
-   * items are that are part of no other.
-   * @param {string} [id]
-   */
+  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */
   fraction(id) {
-    const parts = /* @__PURE__ */ new Map();
-    for (const item2 of this.items.values()) {
-      if (item2.id === "" || item2.parent === item2.id) continue;
-      const siblings = parts.get(item2.parent);
-      if (siblings) siblings.push(item2);
-      else parts.set(item2.parent, [item2]);
-    }
-    const item = this.items.get(id ?? "");
-    const own = item && saidOf(item);
-    if (own !== void 0) return own;
-    return id === void 0 || item ? ofParts(id || void 0, parts) : void 0;
+    const { nodes, fraction } = this.#added();
+    return id === void 0 ? fraction : nodes.get(id)?.fraction;
+  }
+  /** The items as a tree, added up by weight. */
+  tree() {
+    const { roots, fraction } = this.#added();
+    return { roots, fraction };
+  }
+  #added() {
+    this.#tree ??= treeOf(this.items);
+    return this.#tree;
   }
 };
+function treeOf(items) {
+  const nodes = /* @__PURE__ */ new Map();
+  for (const item of items.values()) nodes.set(item.id, { item, parts: [], fraction: void 0 });
+  const circular = inCircles(items);
+  const roots = [];
+  for (const node of nodes.values()) {
+    const { id, parent } = node.item;
+    const above = parent === void 0 || circular.has(id) ? void 0 : nodes.get(parent);
+    (above?.parts ?? roots).push(node);
+  }
+  const order = [...roots];
+  for (let at = 0; at < order.length; at += 1) order.push(.../** @type {ProgressNode} */
+  order[at].parts);
+  for (const node of order.reverse()) node.fraction = saidOf(node.item) ?? rollUp(node.parts);
+  const whole = nodes.get("");
+  return { nodes, roots, fraction: whole?.fraction ?? rollUp(roots.filter((root) => root !== whole)) };
+}
+function inCircles(items) {
+  const circular = /* @__PURE__ */ new Set();
+  const seen = /* @__PURE__ */ new Map();
+  let walk = 0;
+  for (const start2 of items.values()) {
+    walk += 1;
+    let at = (
+      /** @type {ProgressItem | undefined} */
+      start2
+    );
+    for (; at && !seen.has(at.id); at = at.parent === void 0 ? void 0 : items.get(at.parent)) seen.set(at.id, walk);
+    if (!at || seen.get(at.id) !== walk) continue;
+    for (; at && !circular.has(at.id); at = items.get(at.parent ?? "")) circular.add(at.id);
+  }
+  return circular;
+}
 function saidOf({ status, percent, done: done2, total }) {
   if (status === "completed" || status === "skipped") return 1;
   if (percent !== void 0) return Math.min(Math.max(percent / 100, 0), 1);
   if (done2 !== void 0 && total !== void 0 && total > 0) return Math.min(Math.max(done2 / total, 0), 1);
   return void 0;
 }
-function ofParts(id, parts) {
-  const items = parts.get(id) ?? [];
-  parts.delete(id);
+function rollUp(parts) {
   let sum = 0;
   let weights = 0;
-  for (const item of items) {
+  for (const { item, fraction } of parts) {
     const weight = Math.max(item.weight ?? 1, 0);
-    sum += weight * (saidOf(item) ?? ofParts(item.id, parts) ?? 0);
+    sum += weight * (fraction ?? 0);
     weights += weight;
   }
   return weights > 0 ? sum / weights : void 0;
@@ -1090,7 +1143,10 @@ var View = class {
   }
   /** @param {Update} update @param {Element} [element] */
   apply(update, element) {
-    if (update === null || typeof update !== "object") return;
+    for (const one of updatesOf(update)) this.#apply(one, element);
+  }
+  /** @param {any} update @param {Element} [element] */
+  #apply(update, element) {
     const target = element ?? (update.op === "state" ? NO_TARGET : update.target);
     if (typeof target !== "string" && !(target instanceof Element)) return;
     this.#queue.add(update, target);
@@ -1195,6 +1251,15 @@ var View = class {
     tell(element, "update", { op: isPrepended ? "prepend" : "append" });
   }
 };
+function* updatesOf(data) {
+  const left = [data];
+  while (left.length > 0) {
+    const one = left.pop();
+    if (one === null || typeof one !== "object") continue;
+    if (one.op !== "frame") yield one;
+    else if (Array.isArray(one.ops)) for (const part of one.ops.toReversed()) left.push(part);
+  }
+}
 function nameOf(element) {
   return element.getAttribute("data-stream") ?? element.getAttribute("dj-stream") ?? "";
 }
@@ -1322,6 +1387,8 @@ var Connection = class {
     this.onEvent = onEvent;
     this.view = new View(root, { sanitize: sanitize2 });
     const after = Number(element.getAttribute("data-stream-after") ?? "0");
+    const interval = element.getAttribute("data-stream-interval");
+    const intervalMs = interval === null ? void 0 : Number(interval);
     const ended = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     root.addEventListener("click", this.#onClick, { signal: ended });
     const whole = URL.canParse(String(target)) ? new URL(String(target)).origin : void 0;
@@ -1331,7 +1398,7 @@ var Connection = class {
       own
     );
     this.target = target;
-    this.done = this.#show({ after, ...following, host: this.host, signal: ended });
+    this.done = this.#show({ after, intervalMs, ...following, host: this.host, signal: ended });
     this.done.catch((error) => console.error("streamtask:", error));
   }
   /** Ends the connection; the run goes on. */
@@ -1430,5 +1497,6 @@ export {
   follow,
   followBatches,
   isEnd,
-  sanitize
+  sanitize,
+  updatesOf
 };

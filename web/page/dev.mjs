@@ -34,10 +34,11 @@ function fileOf(path) {
 
 /**
  * Begins to serve.
- * @param {{ port?: number, host: string | (() => string) }} options the host's address, also one that changes
+ * @param {{ port?: number, host: string | (() => string), answer?: (request: http.IncomingMessage, response: http.ServerResponse) => boolean }} options
+ *   the host's address, also one that changes; `answer` may answer in place of the host, and says whether it did
  * @returns {Promise<{ url: string, close: () => Promise<void> }>}
  */
-export function serve({ port = 0, host }) {
+export function serve({ port = 0, host, answer }) {
   const server = http.createServer((request, response) => {
     const file = fileOf(new URL(request.url, "http://page").pathname);
     if (file && existsSync(file)) {
@@ -49,7 +50,7 @@ export function serve({ port = 0, host }) {
         "cache-control": "no-cache",
       });
       createReadStream(file).pipe(response);
-    } else pass(request, response, typeof host === "function" ? host() : host);
+    } else if (!answer?.(request, response)) pass(request, response, typeof host === "function" ? host() : host);
   });
   return new Promise((resolve) => {
     server.listen(port, "127.0.0.1", () => {

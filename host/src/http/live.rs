@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::body::{Body, Broken, Response};
 use super::coding::{self, Coding};
-use super::format::{SSE, sse};
+use super::format::{HEARTBEAT, PREAMBLE, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
@@ -104,7 +104,7 @@ impl List {
     async fn begin(&mut self) -> Result<(), Problem> {
         let runs = self.api.storage.runs(self.filter.clone()).await?;
         if self.out.is_sse {
-            self.out.bytes.extend_from_slice(sse::PREAMBLE.as_bytes());
+            self.out.bytes.extend_from_slice(PREAMBLE.as_bytes());
         }
         for run in &runs {
             self.out.put("run.state", &RunJson::of(run, &self.filter));
@@ -151,7 +151,7 @@ impl List {
                 Ok(())
             }
             () = silent => {
-                let sign = if self.out.is_sse { sse::HEARTBEAT } else { "\n" };
+                let sign = if self.out.is_sse { HEARTBEAT } else { "\n" };
                 self.out.bytes.extend_from_slice(sign.as_bytes());
                 Ok(())
             }

@@ -19,13 +19,13 @@ use tokio::time::Instant;
 
 use super::body::{Body, Broken, Response};
 use super::coding::{self, Coding};
-use super::format::{Envelope, Format, NDJSON, Names, Notice, SSE, sse};
+use super::format::{Envelope, Format, HEARTBEAT, NDJSON, Names, Notice, PREAMBLE, SSE};
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::stream::{self, Filter};
 use super::{Api, runs};
 use crate::event_log::{Delivery, Position, Subscription};
-use crate::model::{Event, Run, RunId};
+use crate::model::{Event, Run};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
 
@@ -228,6 +228,14 @@ enum Waited {
     Closing,
 }
 
+async fn numbered(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
+    if let Selection::Named(runs) = selection {
+        return Ok(runs.iter().find(|run| run.key.no == no).cloned());
+    }
+    let filter = RunFilter { since: Some(no - 1), limit: 1, brief: true, ..RunFilter::default() };
+    Ok(api.storage.runs(filter).await?.pop().filter(|run| run.key.no == no))
+}
+
 impl ManyReader {
     /// Whether nothing will come any more.
     fn is_done(&self) -> bool {
@@ -237,7 +245,7 @@ impl ManyReader {
     async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         let mut out = BytesMut::new();
         if std::mem::take(&mut self.opening) && self.is_sse {
-            out.extend_from_slice(sse::PREAMBLE.as_bytes());
+            out.extend_from_slice(PREAMBLE.as_bytes());
             return Some(Ok(out.freeze()));
         }
         while !self.over && out.is_empty() {
@@ -245,8 +253,7 @@ impl ManyReader {
                 Waited::Delivery(member, delivery) => self.deliver(member, delivery, &mut out).await,
                 Waited::Runs => self.take_up().await,
                 Waited::Silence => {
-                    let sign = if self.is_sse { sse::HEARTBEAT } else { "\n" };
-                    out.extend_from_slice(sign.as_bytes());
+                    out.extend_from_slice(if self.is_sse { HEARTBEAT } else { "\n" }.as_bytes());
                     Ok(())
                 }
                 Waited::Closing => {
@@ -297,7 +304,7 @@ impl ManyReader {
             false => Vec::new(),
         };
         for no in resumed {
-            match self.numbered(no).await? {
+            match numbered(&self.api, &self.selection, no).await? {
                 Some(run) => self.open(run).await?,
                 // It was removed meanwhile.
                 None => drop(self.places.open.remove(&no)),
@@ -322,14 +329,6 @@ impl ManyReader {
             self.open(run).await?;
         }
         Ok(())
-    }
-
-    async fn numbered(&self, no: i64) -> Result<Option<Run>, StorageError> {
-        if let Selection::Named(runs) = &self.selection {
-            return Ok(runs.iter().find(|run| run.key.no == no).cloned());
-        }
-        let filter = RunFilter { since: Some(no - 1), limit: 1, brief: true, ..RunFilter::default() };
-        Ok(self.api.storage.runs(filter).await?.pop().filter(|run| run.key.no == no))
     }
 
     async fn open(&mut self, run: Run) -> Result<(), StorageError> {

@@ -36,15 +36,26 @@ export class Address {
   }
 
   /** @param {string} method @param {string} path @param {{ query?: Query, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
-  async request(method, path, { query, body, headers, signal } = {}) {
-    const json = body === undefined ? undefined : JSON.stringify(body);
-    const type = json === undefined ? undefined : { 'content-type': 'application/json' };
-    const init = { method, body: json, headers: { accept: 'application/json', ...type, ...headers }, signal };
+  async open(method, path, { query, body, headers, signal } = {}) {
+    const isJson = body !== undefined && !isBytes(body);
+    const type = isJson ? { 'content-type': 'application/json' } : undefined;
+    const sent = /** @type {BodyInit | undefined} */ (isJson ? JSON.stringify(body) : body);
+    const init = { method, body: sent, headers: { accept: 'application/json', ...type, ...headers }, signal };
     const response = await this.fetch(this.at(path, query), init);
     if (!response.ok) throw await HostError.of(response);
-    const text = await response.text();
+    return response;
+  }
+
+  /** @param {string} method @param {string} path @param {{ query?: Query, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [options] */
+  async request(method, path, options) {
+    const text = await (await this.open(method, path, options)).text();
     return text ? JSON.parse(text) : undefined;
   }
+}
+
+/** @param {unknown} body */
+function isBytes(body) {
+  return body instanceof Blob || body instanceof ArrayBuffer || ArrayBuffer.isView(body);
 }
 
 /** The host that served this module, or else whoever served the page. */

@@ -2,7 +2,7 @@
 
 import { mayPass, retryAfter } from './errors.js';
 import { Line, POLL_MS } from './line.js';
-import { Log } from './log.js';
+import { Log, Overlap } from './log.js';
 import { backoff, pause } from './pauses.js';
 
 /** @import { FollowOptions, Notice, State, StreamEvent, Target } from '../streamtask.d.ts' */
@@ -45,6 +45,8 @@ export async function* followBatches(target, options = {}) {
       failures = 0;
     } catch (error) {
       signal?.throwIfAborted();
+      // One by one, they can be told apart. Who sends again what was sent does so more than once.
+      if (error instanceof Overlap) line.joins = false;
       if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
       wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
       failures += 1;

@@ -53,6 +53,13 @@ export class Host extends Address {
   async task(name) {
     return this.request('GET', taskPath(name));
   }
+
+  /** @param {string} name @param {Blob | ArrayBuffer | ArrayBufferView} file @param {{ signal?: AbortSignal }} [options] */
+  async putTask(name, file, { signal } = {}) {
+    const headers = { 'content-type': 'application/wasm' };
+    const response = await this.open('PUT', taskPath(name), { body: file, headers, signal });
+    return response.status === 201;
+  }
 }
 
 /** A run of a host. */
@@ -93,6 +100,11 @@ export class Run {
   /** @returns {Promise<RunInfo>} */
   cancel() {
     return this.#ask('POST', '/cancel');
+  }
+
+  /** @param {unknown} [input] */
+  async retry(input) {
+    return new Run(this.host, await this.#ask('POST', '/retry', { body: input }));
   }
 
   /** @returns {Promise<RunInfo>} */

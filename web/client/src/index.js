@@ -11,4 +11,4 @@ export { isEnd } from './log.js';
 export { connect, connectAll } from './page.js';
 export { Progress } from './progress.js';
 export { sanitize } from './sanitize.js';
-export { View } from './view.js';
+export { View, updatesOf } from './view.js';

@@ -3,7 +3,6 @@
 import { Address } from './address.js';
 import { HostError } from './errors.js';
 import { Frames } from './frames.js';
-import { ENDS } from './log.js';
 import { Silence, Watchdog } from './watchdog.js';
 
 /** @import { FollowOptions, Query, Target } from '../streamtask.d.ts' */
@@ -20,8 +19,11 @@ const MUTE_CONNECTIONS = 2;
 export const POLL_MS = 2000;
 /** Polls before a stream is tried again, for whatever muted it may be gone: five minutes. */
 const POLLS_IN_A_ROW = 150;
-/** A stream that has an end, and that a proxy keeps until it is whole, may take so long. */
+/** A poll has an end, but who holds back keeps it until it is whole: one of a long history may take so long. */
 const WHOLE_MS = 300_000;
+/** Streams are taken in pieces of so many bytes. A browser hands over what came meanwhile, which may be megabytes, and
+ * draws no frame while they are parsed. */
+const PIECE_BYTES = 32 << 10;
 
 /** The way to a run's stream: connections one after the other, or polls where no stream comes through. */
 export class Line {
@@ -29,10 +31,12 @@ export class Line {
   ended = false;
   /** @type {number | undefined} the pause that the host asks for */
   retryMs;
+  /** Whether what comes between two moments may come as one. */
+  joins = true;
   #mute = 0;
   #polls = 0;
-  /** A host of an earlier version does not know how to end a stream at its present end. */
-  #endsPolls = true;
+  /** Polls that were given up for want of a byte. */
+  #mutePolls = 0;
   /** @type {Address} */
   #host;
   /** @type {URL | undefined} known at once, or when the run has been asked for */
@@ -70,19 +74,15 @@ export class Line {
     if (!this.isPolling) return yield* this.#stream(after);
     this.#polls += 1;
     if (this.#polls >= POLLS_IN_A_ROW) this.#mute = this.#polls = 0;
-    const openMs = this.options.openMs ?? OPEN_MS;
-    if (this.#endsPolls) {
-      try {
-        return yield* this.#connection(after, { live: false }, openMs, openMs);
-      } catch (error) {
-        if (!(error instanceof Silence)) throw error;
-        // It did not end, but something came: whatever muted streams is gone.
-        if (error.heard) this.#mute = 0;
-        else this.#endsPolls = false;
-      }
+    // It may be much that has to be gathered.
+    const wholeMs = Math.min((this.options.openMs ?? OPEN_MS) * 2 ** this.#mutePolls, WHOLE_MS);
+    try {
+      yield* this.#connection(after, { live: false }, wholeMs, wholeMs);
+      this.#mutePolls = 0;
+    } catch (error) {
+      if (error instanceof Silence && !error.heard) this.#mutePolls += 1;
+      throw error;
     }
-    // The run itself can always be read; and when it has ended, its stream has an end too.
-    if (await this.#hasEnded()) yield* this.#connection(after, {}, WHOLE_MS, WHOLE_MS);
   }
 
   /** @param {number | undefined} after @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
@@ -108,14 +108,15 @@ export class Line {
 
   /** @param {number | undefined} after @param {Query} more */
   #address(after, more) {
-    const { types, channels, tail, from } = this.options;
+    const { types, channels, tail, from, intervalMs: interval } = this.options;
     const url = new URL(/** @type {URL} */ (this.#url));
     // The number is in the envelope.
     url.searchParams.delete('envelope');
     const place = after === undefined ? { tail, from } : { after };
-    for (const [name, value] of Object.entries({ types, channel: channels, ...place, ...more })) {
+    for (const [name, value] of Object.entries({ types, channel: channels, interval, ...place, ...more })) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
+    if (!this.joins) url.searchParams.delete('interval');
     return url;
   }
 
@@ -123,14 +124,6 @@ export class Line {
   #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
     return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
-  }
-
-  async #hasEnded() {
-    const url = /** @type {URL} */ (this.#url);
-    const init = { headers: { accept: 'application/json' }, signal: this.#patience() };
-    const response = await this.#host.fetch(url, init);
-    if (!response.ok) throw await HostError.of(response);
-    return ENDS.has(`run.${(await response.json()).status}`);
   }
 
   /**
@@ -167,9 +160,11 @@ export class Line {
           this.#mute = this.isPolling ? this.#mute : 0;
           yield 'open';
         }
-        const whole = frames.take(value);
-        this.retryMs = frames.retryMs;
-        yield whole;
+        for (let at = 0; at < value.length; at += PIECE_BYTES) {
+          const whole = frames.take(value.subarray(at, at + PIECE_BYTES));
+          this.retryMs = frames.retryMs;
+          yield whole;
+        }
       }
     } finally {
       watchdog.close();

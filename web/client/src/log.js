@@ -9,6 +9,9 @@ export function isEnd(event) {
   return event.seq !== undefined && ENDS.has(event.type);
 }
 
+/** An event that stands for several, of which some were delivered before: it can't be taken in parts. */
+export class Overlap extends Error {}
+
 /** What has been delivered of a log, so that nothing is twice and nothing is left out in silence. */
 export class Log {
   ended = false;
@@ -33,7 +36,7 @@ export class Log {
       try {
         this.#takeOne(JSON.parse(frame), events);
       } catch (error) {
-        this.fault = new Error('the stream is damaged', { cause: error });
+        this.fault = error instanceof Overlap ? error : new Error('the stream is damaged', { cause: error });
       }
       if (this.fault || this.ended) break;
     }
@@ -50,19 +53,27 @@ export class Log {
       events.push(event);
       return;
     }
-    if (!Number.isSafeInteger(event.seq)) throw new TypeError('an event has no number');
-    const last = this.last ?? event.seq - 1;
+    const first = firstOf(event);
+    const last = this.last ?? first - 1;
     if (event.seq <= last) return;
-    if (this.isWhole && event.seq > last + 1) {
+    if (first <= last) throw new Overlap(`the events ${first} to ${event.seq} came as one, after ${last} had come`);
+    if (this.isWhole && first > last + 1) {
       if (this.#missing !== last) {
         this.#missing = last;
-        this.fault = new Error(`events ${last + 1} to ${event.seq - 1} did not come`);
+        this.fault = new Error(`events ${last + 1} to ${first - 1} did not come`);
         return;
       }
-      events.push({ type: 'gap', data: { from: last + 1, to: event.seq - 1, reason: 'missing' } });
+      events.push({ type: 'gap', data: { from: last + 1, to: first - 1, reason: 'missing' } });
     }
     this.last = event.seq;
     this.ended = isEnd(event);
     events.push(event);
   }
+}
+
+/** The number of the first event that this one stands for. @param {StreamEvent} event */
+function firstOf({ seq, first_seq: first = seq }) {
+  const isRange = Number.isSafeInteger(seq) && Number.isSafeInteger(first) && first > 0 && first <= seq;
+  if (!isRange) throw new TypeError('an event has no number');
+  return first;
 }

@@ -44,13 +44,15 @@ class Connection {
     this.onEvent = onEvent;
     this.view = new View(root, { sanitize });
     const after = Number(element.getAttribute('data-stream-after') ?? '0');
+    const interval = element.getAttribute('data-stream-interval');
+    const intervalMs = interval === null ? undefined : Number(interval);
     const ended = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
     root.addEventListener('click', this.#onClick, { signal: ended });
     const whole = URL.canParse(String(target)) ? new URL(String(target)).origin : undefined;
     const own = target instanceof Run ? target.host : (host ?? whole);
     this.host = own instanceof Host ? own : new Host(/** @type {string | URL | undefined} */ (own));
     this.target = target;
-    this.done = this.#show({ after, ...following, host: this.host, signal: ended });
+    this.done = this.#show({ after, intervalMs, ...following, host: this.host, signal: ended });
     // Who does not ask how it ended reads it in the console.
     this.done.catch((error) => console.error('streamtask:', error));
   }

@@ -1,6 +1,6 @@
 // What the `progress` events of a run say together: a tree of items, as docs/events.md has it.
 
-/** @import { ProgressItem } from '../streamtask.d.ts' */
+/** @import { ProgressItem, ProgressNode } from '../streamtask.d.ts' */
 
 /** Items beyond so many are left out: a guest chooses the ids. */
 const MAX_ITEMS = 1000;
@@ -14,6 +14,8 @@ const text = (value) => (typeof value === 'string' ? value : undefined);
 export class Progress {
   /** In the order in which they were first heard of. @type {Map<string, ProgressItem>} */
   items = new Map();
+  /** Made when it is asked for. @type {ReturnType<typeof treeOf> | undefined} */
+  #tree;
 
   /** Takes in the data of one event; the item that it speaks of, if it is about progress. @param {any} data */
   update(data) {
@@ -37,28 +39,66 @@ export class Progress {
     const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
     const item = { ...before, ...said };
     this.items.set(item.id, item);
+    this.#tree = undefined;
     return item;
   }
 
-  /**
-   * From 0 to 1; undefined if nothing is known. Without an id, of the run: as it says itself, or else as far as all
-   * items are that are part of no other.
-   * @param {string} [id]
-   */
+  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */
   fraction(id) {
-    /** @type {Map<string | undefined, ProgressItem[]>} */
-    const parts = new Map();
-    for (const item of this.items.values()) {
-      if (item.id === '' || item.parent === item.id) continue;
-      const siblings = parts.get(item.parent);
-      if (siblings) siblings.push(item);
-      else parts.set(item.parent, [item]);
-    }
-    const item = this.items.get(id ?? '');
-    const own = item && saidOf(item);
-    if (own !== undefined) return own;
-    return id === undefined || item ? ofParts(id || undefined, parts) : undefined;
+    const { nodes, fraction } = this.#added();
+    return id === undefined ? fraction : nodes.get(id)?.fraction;
   }
+
+  /** The items as a tree, added up by weight. */
+  tree() {
+    const { roots, fraction } = this.#added();
+    return { roots, fraction };
+  }
+
+  #added() {
+    this.#tree ??= treeOf(this.items);
+    return this.#tree;
+  }
+}
+
+/** @param {Map<string, ProgressItem>} items */
+function treeOf(items) {
+  /** @type {Map<string, ProgressNode>} */
+  const nodes = new Map();
+  for (const item of items.values()) nodes.set(item.id, { item, parts: [], fraction: undefined });
+  const circular = inCircles(items);
+  /** @type {ProgressNode[]} */
+  const roots = [];
+  for (const node of nodes.values()) {
+    const { id, parent } = node.item;
+    // What names a part of itself as its parent, or one that is not there yet, is a root.
+    const above = parent === undefined || circular.has(id) ? undefined : nodes.get(parent);
+    (above?.parts ?? roots).push(node);
+  }
+  // From the leaves up, without recursion: depth is the guest's choice.
+  const order = [...roots];
+  for (let at = 0; at < order.length; at += 1) order.push(.../** @type {ProgressNode} */ (order[at]).parts);
+  for (const node of order.reverse()) node.fraction = saidOf(node.item) ?? rollUp(node.parts);
+  // Of the run as it says itself, or else as far as all are that are part of no other.
+  const whole = nodes.get('');
+  return { nodes, roots, fraction: whole?.fraction ?? rollUp(roots.filter((root) => root !== whole)) };
+}
+
+/** Items that are parts of themselves. @param {Map<string, ProgressItem>} items */
+function inCircles(items) {
+  /** @type {Set<string>} */
+  const circular = new Set();
+  /** By which walk up it was seen first. @type {Map<string, number>} */
+  const seen = new Map();
+  let walk = 0;
+  for (const start of items.values()) {
+    walk += 1;
+    let at = /** @type {ProgressItem | undefined} */ (start);
+    for (; at && !seen.has(at.id); at = at.parent === undefined ? undefined : items.get(at.parent)) seen.set(at.id, walk);
+    if (!at || seen.get(at.id) !== walk) continue;
+    for (; at && !circular.has(at.id); at = items.get(at.parent ?? '')) circular.add(at.id);
+  }
+  return circular;
 }
 
 /** What an item says of itself. @param {ProgressItem} item */
@@ -69,16 +109,13 @@ function saidOf({ status, percent, done, total }) {
   return undefined;
 }
 
-/** As far as the parts are, by weight. @param {string | undefined} id @param {Map<string | undefined, ProgressItem[]>} parts @returns {number | undefined} */
-function ofParts(id, parts) {
-  const items = parts.get(id) ?? [];
-  // Each is asked for once: a guest may have closed a circle.
-  parts.delete(id);
+/** As far as the parts are, by weight. @param {ProgressNode[]} parts */
+function rollUp(parts) {
   let sum = 0;
   let weights = 0;
-  for (const item of items) {
+  for (const { item, fraction } of parts) {
     const weight = Math.max(item.weight ?? 1, 0);
-    sum += weight * (saidOf(item) ?? ofParts(item.id, parts) ?? 0);
+    sum += weight * (fraction ?? 0);
     weights += weight;
   }
   return weights > 0 ? sum / weights : undefined;

@@ -41,7 +41,11 @@ export class View {
 
   /** @param {Update} update @param {Element} [element] */
   apply(update, element) {
-    if (update === null || typeof update !== 'object') return;
+    for (const one of updatesOf(update)) this.#apply(one, element);
+  }
+
+  /** @param {any} update @param {Element} [element] */
+  #apply(update, element) {
     const target = element ?? (update.op === 'state' ? NO_TARGET : update.target);
     if (typeof target !== 'string' && !(target instanceof Element)) return;
     this.#queue.add(update, target);
@@ -157,6 +161,21 @@ export class View {
     else element.append(...fragments);
     if (pruning) prune(element, { ...pruning, limit: Math.max(0, Number(pruning.limit)) + later });
     tell(element, 'update', { op: isPrepended ? 'prepend' : 'append' });
+  }
+}
+
+/**
+ * The updates that the data of a `view` event says, in order: of a frame those in it, of any other that itself.
+ * @param {any} data @returns {Generator<any, void, undefined>}
+ */
+export function* updatesOf(data) {
+  // Without recursion: how deep frames are in each other is a guest's choice.
+  const left = [data];
+  while (left.length > 0) {
+    const one = left.pop();
+    if (one === null || typeof one !== 'object') continue;
+    if (one.op !== 'frame') yield one;
+    else if (Array.isArray(one.ops)) for (const part of one.ops.toReversed()) left.push(part);
   }
 }
 

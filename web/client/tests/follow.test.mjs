@@ -136,18 +136,31 @@ test('where no stream comes through, it polls', async (t) => {
   assert.deepEqual(states, ['connecting', 'waiting', 'connecting', 'waiting', 'polling', 'polling', 'polling', 'ended']);
 });
 
-test('where not even a poll ends, it waits for the run and then reads it whole', async (t) => {
-  let asked = 0;
+test('a poll that takes long to gather is waited for, longer each time', async (t) => {
+  const asked = [];
   const server = await serve(t, (request, response) => {
-    if (request.headers.accept === 'application/json') {
-      asked += 1;
-      response.end(JSON.stringify({ status: asked < 3 ? 'running' : 'completed' }));
-    } else if (asked === 3) {
+    if (!/live=false/.test(request.url)) return;
+    asked.push(performance.now());
+    // Whole, and not before that.
+    const timer = setTimeout(() => {
       openStream(response, after(positionOf(request)));
       response.end();
-    }
+    }, 700);
+    response.on('close', () => clearTimeout(timer));
   });
-  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 300, pollMs: 1 })));
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 200, pollMs: 1 })));
+  assert(asked.length > 1, `${asked}`);
+});
+
+test('a poll has what is there, and goes on from there', async (t) => {
+  const server = await serve(t, (request, response) => {
+    if (!/live=false/.test(request.url)) return;
+    openStream(response, LOG.slice(positionOf(request), positionOf(request) + 20).join(''));
+    response.end();
+  });
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, openMs: 100, pollMs: 1 })));
+  const polls = server.requests.filter(({ url }) => /live=false/.test(url));
+  assert.deepEqual(polls.map(positionOf), [0, 20, 40]);
 });
 
 test('a host that can\'t be reached is no reason to poll', async (t) => {
@@ -267,6 +280,91 @@ test('with a filter, numbers that are left out are none that are missing', async
   assert.deepEqual(events.map((event) => event.seq), [5, 10, LOG.length]);
   const { searchParams } = new URL(server.requests[0].url, server.url);
   assert.deepEqual([searchParams.get('types'), searchParams.get('channel')], ['word,other', ',c']);
+});
+
+/** Events of which some came as one: 3 to 6, and 7 to 9. */
+const joined = (from, to) => frame(to, 'view', { op: 'frame', ops: DATA.slice(from - 1, to).map((text) => ({ op: 'text', target: 'a', text })) }, { first_seq: from });
+const JOINED = [LOG[0], LOG[1], joined(3, 6), joined(7, 9), ...LOG.slice(9)];
+
+test('an event that stands for several leaves nothing out', async (t) => {
+  const server = await serve(t, (request, response) => openStream(response, JOINED.join('')));
+  const events = await all(follow(`${server.url}/stream/a/t/r`, { intervalMs: 16 }));
+  assert.deepEqual(events.map(({ seq }) => seq).slice(0, 6), [1, 2, 6, 9, 10, 11]);
+  assert.deepEqual(events.map(({ first_seq: first }) => first).slice(0, 5), [undefined, undefined, 3, 7, undefined]);
+  assert.equal(server.requests.length, 1);
+  assert.match(server.requests[0].url, /[?&]interval=16(&|$)/);
+});
+
+test('after an event that stands for several, it comes back with the number of the last', async (t) => {
+  const server = await serve(t, (request, response, nth) => {
+    openStream(response, nth === 1 ? JOINED.slice(0, 3).join('') : after(positionOf(request)));
+    response.end();
+  });
+  const events = await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, intervalMs: 16 }));
+  assert.deepEqual(events.map(({ seq }) => seq).slice(0, 5), [1, 2, 6, 7, 8]);
+  assert.deepEqual(server.requests.map(positionOf), [0, 6]);
+});
+
+test('one that was lost before it is asked for again', async (t) => {
+  const server = await serve(t, (request, response, nth) => {
+    openStream(response, nth === 1 ? LOG[0] + joined(3, 6) : after(positionOf(request)));
+  });
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, intervalMs: 16 })));
+  assert.deepEqual(server.requests.map(positionOf), [0, 1]);
+});
+
+test('of one that stands for what came before too, nothing is taken twice', async (t) => {
+  const server = await serve(t, (request, response) => {
+    // Whatever is asked for, this connection begins two events before it.
+    const from = Math.max(0, positionOf(request) - 2);
+    const isJoined = new URL(request.url, 'http://x').searchParams.has('interval');
+    if (isJoined) openStream(response, from === 0 ? LOG.slice(0, 5).join('') + joined(4, 9) : joined(from + 1, from + 9));
+    else openStream(response, after(from));
+  });
+  const states = [];
+  const onState = ({ state, error }) => states.push([state, error?.message]);
+  // Whole means once and in order. By the address too, which may be anybody's.
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r?interval=16`, { ...FAST, onState })));
+  assert.deepEqual(server.requests.map(positionOf), [0, 5]);
+  assert.deepEqual(states.find(([state]) => state === 'waiting')[1], 'the events 4 to 9 came as one, after 5 had come');
+});
+
+test('with a filter too, nothing is taken twice', async (t) => {
+  const server = await serve(t, (request, response, nth) => {
+    openStream(response, nth === 1 ? LOG[4] + joined(3, 7) : LOG[5] + LOG.at(-1));
+  });
+  const events = await all(follow(`${server.url}/stream/a/t/r`, { ...FAST, types: ['view'], intervalMs: 16 }));
+  assert.deepEqual(events.map(({ seq }) => seq), [5, 6, LOG.length]);
+});
+
+test('one that stands for nothing that can be is damaged', async (t) => {
+  for (const first of [0, -1, 1.5, '1', null, 3]) {
+    const server = await serve(t, (request, response, nth) => {
+      openStream(response, nth === 1 ? frame(2, 'view', {}, { first_seq: first }) : after(0));
+    });
+    assertWhole(await all(follow(`${server.url}/stream/a/t/r`, FAST)));
+    assert.equal(server.requests.length, 2, `${first}`);
+  }
+});
+
+test('what comes in one piece of megabytes is given in parts', async (t) => {
+  const count = 20_000;
+  const text = Array.from({ length: count }, (_, n) => frame(n + 1, 'word', 'x'.repeat(100))).join('');
+  const server = await serve(t, (request, response) => {
+    openStream(response, text + frame(count + 1, 'run.completed', {}));
+    response.end();
+  });
+  // A platform that hands over all that came.
+  const whole = async (url, init) => {
+    const answer = await fetch(url, init);
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    return new Response(new Blob([bytes]).stream().pipeThrough(new TransformStream({ start() {}, transform() {}, flush: (out) => out.enqueue(bytes) })), answer);
+  };
+  const host = new Host(server.url, { fetch: whole });
+  const lengths = [];
+  for await (const batch of followBatches(`${server.url}/stream/a/t/r`, { host })) lengths.push(batch.length);
+  assert.equal(lengths.reduce((sum, length) => sum + length), count + 1);
+  assert(Math.max(...lengths) < 300, `${Math.max(...lengths)}`);
 });
 
 test('a host that stops is come back to', async (t) => {

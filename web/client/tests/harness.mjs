@@ -2,13 +2,15 @@
 
 import { spawn } from 'node:child_process';
 import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, request as send } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Host } from '../streamtask.js';
 
+const CLIENT = new URL('../streamtask.js', import.meta.url);
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const GUESTS = [
   ...(process.env.STREAMTASK_KIT ?? '').split(delimiter).filter(Boolean),
@@ -22,6 +24,29 @@ const BROWSER_FLAGS = (
   '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking ' +
   '--disable-component-update --disable-sync'
 ).split(' ');
+
+/** What is to be undone, by test. @type {WeakMap<object, (() => unknown)[]>} */
+const undone = new WeakMap();
+
+/** Undoes it after the test, before all that was begun earlier: a page goes before the host that it asks. */
+export function afterwards(t, undo) {
+  const steps = undone.get(t) ?? [];
+  if (!undone.has(t)) {
+    undone.set(t, steps);
+    t.after(async () => {
+      const faults = [];
+      while (steps.length > 0) {
+        try {
+          await steps.pop()();
+        } catch (fault) {
+          faults.push(fault);
+        }
+      }
+      if (faults.length > 0) throw faults[0];
+    });
+  }
+  steps.push(undo);
+}
 
 /** The first of these files that is there. */
 async function find(paths) {
@@ -53,7 +78,7 @@ export async function startHost(t, guests, flags = []) {
     await copyFile(path, join(folder, 'tasks/demo', `${names[nth]}.wasm`));
   }
   const host = new TestHost(binary, folder, flags);
-  t.after(async () => {
+  afterwards(t, async () => {
     await host.kill();
     await rm(folder, { recursive: true, force: true });
   });
@@ -113,21 +138,72 @@ export async function serve(t, answer) {
     answer(request, response, requests.length);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
+  afterwards(t, () => {
     server.closeAllConnections();
     server.close();
   });
   return { url: `http://127.0.0.1:${server.address().port}`, requests };
 }
 
-/** A browser; undefined if the test was skipped. */
+/** What a host is to a page of another origin, with the client as it is here; over a line of so many bytes a millisecond. */
+export async function serveFront(t, host, speed = Infinity) {
+  return serve(t, async (request, response) => {
+    if (request.url === '/streamtask.js') {
+      response.writeHead(200, { 'content-type': 'text/javascript', 'access-control-allow-origin': '*' });
+      return void response.end(await readFile(CLIENT));
+    }
+    const { method, url, headers } = request;
+    // Compressed, it would be as quick as ever.
+    if (speed < Infinity) delete headers['accept-encoding'];
+    const onward = send({ port: host.port, host: '127.0.0.1', method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      if (speed < Infinity) trickle(answer, response, speed);
+      else answer.pipe(response);
+    });
+    response.on('close', () => onward.destroy());
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+}
+
+/** @type {Promise<import('playwright-core').Browser> | undefined} one for all tests of a file: to start it takes longer than most of them */
+let shared;
+after(async () => (await shared)?.close());
+
+/** Cuts anywhere, also within characters. */
+async function trickle(answer, response, speed) {
+  const piece = Math.ceil(speed * 10);
+  try {
+    for await (const bytes of answer) {
+      for (let at = 0; at < bytes.length; at += piece) {
+        response.write(bytes.subarray(at, at + piece));
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+    response.end();
+  } catch {
+    response.destroy();
+  }
+}
+
+/** A browser, where each page is alone with its cookies and its cache; undefined if the test was skipped. */
 export async function startBrowser(t) {
   const executablePath = await find(BROWSERS);
   if (!executablePath) return void (await lacks(t, 'Chromium, whose path is in STREAMTASK_CHROMIUM'));
   const { chromium } = await import('playwright-core');
-  const browser = await chromium.launch({ executablePath, args: BROWSER_FLAGS });
-  t.after(() => browser.close());
-  return browser;
+  shared ??= chromium.launch({ executablePath, args: BROWSER_FLAGS });
+  const browser = await shared;
+  return {
+    newPage: async (options) => {
+      const context = await browser.newContext(options);
+      afterwards(t, async () => {
+        // What is answered by a test is answered no more.
+        for (const page of context.pages()) await page.unrouteAll({ behavior: 'ignoreErrors' });
+        await context.close();
+      });
+      return context.newPage();
+    },
+  };
 }
 
 /** A server of pages by path, and of the client as /streamtask.js. */
@@ -135,7 +211,7 @@ export async function servePages(t, pages) {
   return serve(t, async (request, response) => {
     const { pathname } = new URL(request.url, 'http://page');
     const isClient = pathname === '/streamtask.js';
-    const body = isClient ? await readFile(new URL('../streamtask.js', import.meta.url)) : pages[pathname];
+    const body = isClient ? await readFile(CLIENT) : pages[pathname];
     response.writeHead(body === undefined ? 404 : 200, {
       'content-type': isClient ? 'text/javascript' : 'text/html; charset=utf-8',
       // No inline script and no style: what a strict page allows is enough for the client.
@@ -149,8 +225,8 @@ export async function servePages(t, pages) {
 const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 /** Events as the host sends them. */
-export function frame(seq, type, data) {
-  const event = { type, data, timestamp: '2025-01-15T12:34:56.789Z', seq, attempt: 1, _task_id: 'r', _app: 'a', _model: 't' };
+export function frame(seq, type, data, more) {
+  const event = { type, data, timestamp: '2025-01-15T12:34:56.789Z', seq, ...more, attempt: 1, _task_id: 'r', _app: 'a', _model: 't' };
   return `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { all, servePages, startBrowser, startHost } from './harness.mjs';
+import { all, serveFront, servePages, startBrowser, startHost } from './harness.mjs';
 
 const LONG_MS = 30_000;
 
@@ -14,8 +14,8 @@ async function setUp(t) {
   const host = await startHost(t, ['probe'], ['--cors-origin', server.url]);
   const browser = host && (await startBrowser(t));
   if (!browser) return undefined;
-  const open = async (body) => {
-    pages['/'] = `<!doctype html><meta charset="utf-8">${body}<script type="module" src="/streamtask.js"></script>`;
+  const open = async (body, module = '/streamtask.js') => {
+    pages['/'] = `<!doctype html><meta charset="utf-8">${body}<script type="module" src="${module}" nonce="test"></script>`;
     const page = await browser.newPage();
     page.setDefaultTimeout(LONG_MS);
     page.on('pageerror', (error) => assert.fail(error));
@@ -28,42 +28,64 @@ async function setUp(t) {
 const view = (update) => ({ type: 'view', data: JSON.stringify(update) });
 const ended = (page, selector = '[data-stream-status]') => page.waitForSelector(selector, { state: 'attached' });
 
-for (const speed of ['as fast as they can', 'as slowly as a phone gets them']) {
-  test(`5,000 tokens come as they are, ${speed}, with one write a frame`, async (t) => {
+const KINDS = ['word ', '<b>', '&amp;', '\n', '日本', '👩‍👩‍👧', '  ', '\u0301'];
+const TOKENS = Array.from({ length: 5000 }, (_, n) => `${n}${KINDS[n % KINDS.length]}`);
+/** Bytes a millisecond. */
+const PHONE = 500;
+const WAYS = {
+  'as fast as they can': {},
+  'as slowly as a phone gets them': { isSlow: true },
+  'gathered by the host for 16 ms': { intervalMs: 16 },
+};
+
+for (const [way, { isSlow, intervalMs }] of Object.entries(WAYS)) {
+  test(`5,000 tokens come as they are, ${way}, with one write a frame`, async (t) => {
     const set = await setUp(t);
     if (!set) return;
-    const kinds = ['word ', '<b>', '&amp;', '\n', '日本', '👩‍👩‍👧', '  ', '\u0301'];
-    const tokens = Array.from({ length: 5000 }, (_, n) => `${n}${kinds[n % kinds.length]}`);
-    const events = [{ op: 'start', target: 'a' }, ...tokens.map((text) => ({ op: 'text', target: 'a', text })), { op: 'done', target: 'a' }];
-    const run = await set.host.client.start('demo/probe', { do: 'send', events: events.map(view) });
+    const events = [{ op: 'start', target: 'a' }, ...TOKENS.map((text) => ({ op: 'text', target: 'a', text })), { op: 'done', target: 'a' }];
     const page = await set.open('<main><pre data-stream="a"></pre></main>');
-    const isSlow = speed.includes('slowly');
-    if (isSlow) {
-      const devtools = await page.context().newCDPSession(page);
-      const conditions = { offline: false, latency: 20, downloadThroughput: 500_000, uploadThroughput: 500_000 };
-      await devtools.send('Network.emulateNetworkConditions', conditions);
-    }
-    await page.evaluate(async (url) => {
-      const { connect } = await import('/streamtask.js');
+    const front = isSlow && (await serveFront(t, set.host, PHONE));
+    await page.evaluate(() => {
       let frame = 0;
       const count = () => requestAnimationFrame(count, (frame += 1));
       count();
       window.writes = {};
-      const note = (list) => (window.writes[frame] = (window.writes[frame] ?? 0) + list.length);
+      window.events = [];
+      const note = (list) => {
+        window.writes[frame] = (window.writes[frame] ?? 0) + list.length;
+        window.since ??= [frame, performance.now()];
+        window.until = [frame, performance.now()];
+      };
       new MutationObserver(note).observe(document.querySelector('pre'), { childList: true, characterData: true, subtree: true });
-      connect({ root: document.querySelector('main'), url });
-    }, set.address(run));
-    await ended(page);
-    const { html, text, writes } = await page.evaluate(() => {
-      const text = document.querySelector('pre').textContent;
-      return { text, writes: Object.values(window.writes), html: document.querySelector('main').outerHTML.slice(0, 200) };
     });
-    assert.equal(text, tokens.join(''));
-    t.diagnostic(`${writes.length} frames with a write`);
+    const run = await set.host.client.start('demo/probe', { do: 'send', events: events.map(view) });
+    await page.evaluate(
+      async ({ url, intervalMs }) => {
+        const { connect } = await import('/streamtask.js');
+        const onEvent = ({ type, seq, first_seq: first }) => type === 'view' && events.push([first ?? seq, seq]);
+        connect({ root: document.querySelector('main'), url, intervalMs, onEvent });
+      },
+      { url: new URL(run.stream, front ? front.url : set.host.client.url).href, intervalMs },
+    );
+    await ended(page);
+    const { html, text, writes, came, frames } = await page.evaluate(() => ({
+      text: document.querySelector('pre').textContent,
+      writes: Object.values(window.writes),
+      html: document.querySelector('main').outerHTML.slice(0, 200),
+      came: window.events,
+      frames: { count: window.until[0] - window.since[0], ms: window.until[1] - window.since[1] },
+    }));
+    assert.equal(text, TOKENS.join(''));
+    const rate = frames.count > 0 ? `, at ${Math.round((1000 * frames.count) / frames.ms)} frames a second` : '';
+    t.diagnostic(`${came.length} events, ${writes.length} frames with a write of ${frames.count}${rate}`);
     assert(!isSlow || writes.length > 10, `${writes}`);
     // What came last is written when the run ends, and not in a frame of its own.
     assert(writes.slice(0, -1).every((count) => count === 1) && writes.at(-1) <= 2, `${writes}`);
     assert.match(html, /^<main data-stream-connection="ended" data-stream-status="completed"><pre data-stream="a">0/);
+    // Each event once, whether by itself or with others.
+    assert.deepEqual(came.slice(1).filter(([first], nth) => first !== came[nth][1] + 1), []);
+    assert.equal(came.at(-1)[1] - came[0][0] + 1, events.length);
+    assert(intervalMs ? came.length < events.length / 2 : came.length === events.length, `${came.length}`);
   });
 }
 
@@ -92,6 +114,16 @@ test('a page goes on where it was when the host is killed and comes back', async
   const said = (await all(run.follow())).filter(({ type }) => type === 'step' || type === 'begin');
   assert.deepEqual(shown, said.map(({ data }) => JSON.stringify(data)));
   assert.equal(said.filter(({ type }) => type === 'begin').length, 3);
+});
+
+test('a page that names nothing but a run asks the host that served the module', async (t) => {
+  const set = await setUp(t);
+  if (!set) return;
+  const front = await serveFront(t, set.host);
+  await set.host.client.start('demo/probe', { do: 'send', events: [view({ op: 'text', target: 'a', text: 'from there' })] }, { id: 'named' });
+  const page = await set.open('<main data-stream-run="named"><p data-stream="a"></p></main>', `${front.url}/streamtask.js`);
+  await ended(page, 'main[data-stream-status=completed]');
+  assert.equal(await page.textContent('p'), 'from there');
 });
 
 test('two runs on one page keep to their own elements', async (t) => {

@@ -52,6 +52,25 @@ test('the chat page streams an answer', async (t) => {
   assert.deepEqual(asked[1].messages.map(({ role }) => role), ['user', 'assistant', 'user']);
 });
 
+test('the chat page streams 5,000 tokens, and not one is lost', async (t) => {
+  const set = await open(t, 'Chat', ['probe:chat']);
+  if (!set) return;
+  const { page, load } = set;
+  // Of markdown only what is text in it is compared: words, and marks that the text may have.
+  const kinds = ['word ', '*bold* ', 'naïve ', '日本 ', '<b>tag</b> ', '👩‍👩‍👧 ', '2 < 3 & 4 > 1 ', 'snake_case_name '];
+  const tokens = Array.from({ length: 5000 }, (_, n) => `${n}${n % 100 === 99 ? '\n\n' : ` ${kinds[n % kinds.length]}`}`);
+  const view = (op, more) => event('view', { op, target: 'answer', ...more });
+  const events = [view('start'), ...tokens.map((text) => view('text', { text })), view('done')];
+  await page.route('**/api/tasks/demo/chat/runs', (route) => route.continue({ postData: JSON.stringify({ do: 'send', events }) }));
+  await load();
+  await page.fill('input', 'Hi');
+  await page.click('text=Send');
+  await page.waitForSelector('section[data-stream-status=completed]', { state: 'attached' });
+  const shown = await page.$$eval('[data-stream=answer] p', (list) => list.map((one) => one.textContent));
+  const said = tokens.join('').replaceAll('*bold*', 'bold').split('\n\n').filter(Boolean);
+  assert.deepEqual(shown, said.map((paragraph) => paragraph.trim()));
+});
+
 test('the log page shows lines', async (t) => {
   const lines = Array.from({ length: 500 }, (_, n) => event('line', `line ${n}`));
   const events = [...lines, event('log', { message: 'bad', level: 'error' }), event('output', 'out')];

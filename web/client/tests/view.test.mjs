@@ -54,6 +54,31 @@ test('each update does what it is for', async (t) => {
   assert.match(body, /<p dj-stream="b"[^>]*>B<\/p><i data-stream="b"[^>]*>B<\/i>/);
 });
 
+test('a frame does what is in it, in order', async (t) => {
+  const page = await open(t, '<p data-stream="a"></p><p data-stream="b"></p>');
+  if (!page) return;
+  const text = (target, text, mode) => ({ op: 'text', target, text, mode });
+  const frame = (...ops) => ({ op: 'frame', ops });
+  const updates = [
+    text('a', '1'),
+    frame(text('a', '2'), { op: 'html', target: 'b', html: '<b>x</b>' }, text('a', '3'), null, 'x', frame(text('a', '4'), frame()), text('b', 'y'), { op: 'done', target: 'a' }),
+    frame(text('a', '5', 'prepend')),
+    { op: 'frame' },
+    { op: 'frame', ops: 'x' },
+  ];
+  const body = await show(page, updates);
+  assert.match(body, /^<p data-stream="a"[^>]*>51234<\/p><p data-stream="b"[^>]*><b>x<\/b>y<\/p>$/);
+  // Frames in frames, as deep as a task likes.
+  const depth = await page.evaluate(() => {
+    let update = { op: 'text', target: 'a', text: 'deep' };
+    for (let level = 0; level < 100_000; level += 1) update = { op: 'frame', ops: [update] };
+    view.apply(update);
+    view.flush();
+    return document.querySelector('p').textContent;
+  });
+  assert.equal(depth, '51234deep');
+});
+
 test('what is joined comes to the same as one after the other', async (t) => {
   const page = await open(t, '<div id="joined"></div><div id="single"></div>');
   if (!page) return;

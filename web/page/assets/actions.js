@@ -20,10 +20,10 @@ export function holdRun(run, hold) {
   return attempt(hold ? "Not paused" : "Not resumed", () => (hold ? api.pause(run.id) : api.resume(run.id)));
 }
 
-/** Starts another run of the task with the same input and labels. Goes to it. */
-export function runAgain(run) {
+/** Starts a run like one that has ended. Goes to it. */
+export function retryRun(run) {
   return attempt("Not started", async () => {
-    const id = await api.start(run.app, run.task, run.input, { labels: run.labels, priority: run.priority || undefined });
+    const id = await api.retry(run.id);
     notify(`Started ${shortId(id)}`);
     location.hash = `#/runs/${encodeURIComponent(id)}`;
   });

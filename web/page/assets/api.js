@@ -5,9 +5,6 @@ import { Host, followBatches } from "../streamtask.js";
 
 /** A request waits this long for an answer, in milliseconds. */
 const TIMEOUT_MS = 20_000;
-/** A stream is read in pieces of so many bytes. A browser hands over what came meanwhile, which may be megabytes, and no
- * frame can be drawn while it is parsed. */
-const PIECE_BYTES = 32 << 10;
 /** What proxies say of a host that is down. */
 const DOWN = [502, 504];
 
@@ -33,8 +30,9 @@ function heard(reachable) {
 }
 
 async function watchedFetch(url, init = {}) {
-  const isStream = init.headers?.accept !== "application/json";
-  const limit = isStream ? [] : [AbortSignal.timeout(TIMEOUT_MS)];
+  // A stream has no end, and a file takes its time.
+  const isShort = init.headers?.accept === "application/json" && !(init.body instanceof Blob);
+  const limit = isShort ? [AbortSignal.timeout(TIMEOUT_MS)] : [];
   const signal = AbortSignal.any([init.signal, ...limit].filter(Boolean));
   let response;
   try {
@@ -47,16 +45,7 @@ async function watchedFetch(url, init = {}) {
   heard(!DOWN.includes(response.status));
   if (DOWN.includes(response.status)) throw new TypeError("the host does not answer");
   compareClocks(response);
-  return isStream && response.body ? inPieces(response) : response;
-}
-
-function inPieces(response) {
-  const cut = new TransformStream({
-    transform(bytes, out) {
-      for (let at = 0; at < bytes.length; at += PIECE_BYTES) out.enqueue(bytes.subarray(at, at + PIECE_BYTES));
-    },
-  });
-  return new Response(response.body.pipeThrough(cut), response);
+  return response;
 }
 
 /** Where the host is: at the page's origin, or below a path of it if a proxy has it there. */
@@ -72,6 +61,8 @@ const runPath = (id) => `/api/runs/${part(id)}`;
 export const tasks = (signal) => get("/api/tasks", signal);
 export const task = (app, name, signal) => get(`/api/tasks/${part(app)}/${part(name)}`, signal);
 export const runs = (query, signal) => get("/api/runs", signal, query);
+/** The answer that tells of runs as they change, if the host knows how to. */
+export const runStream = (query, signal) => host.open("GET", "/api/runs", { query, headers: { accept: "application/x-ndjson" }, signal });
 export const run = (id, signal) => get(runPath(id), signal);
 export const children = (id, signal) => get(`${runPath(id)}/children`, signal);
 export const files = (id, signal) => get(`${runPath(id)}/files`, signal);
@@ -87,6 +78,12 @@ export const setParameter = (id, name, body) => host.request("PUT", `${runPath(i
 export async function start(app, name, input, options) {
   return (await host.start(`${app}/${name}`, input, options)).id;
 }
+
+/** Starts a run like one that has ended, with the same input. Returns its id. */
+export const retry = async (id) => (await host.run(id).retry()).id;
+
+/** Puts a task's file where the host loads it from. Returns whether it is a new task. */
+export const putTask = (app, name, file, signal) => host.putTask(`${app}/${name}`, file, { signal });
 
 /**
  * What a run says after that event, in lists of what came together, over lost connections, until its end. Who does not

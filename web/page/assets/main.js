@@ -7,6 +7,7 @@ import { runView } from "./run.js";
 import { taskView } from "./task.js";
 import { tasksView } from "./tasks.js";
 import { themeButton } from "./theme.js";
+import { takeDrops } from "./uploads.js";
 
 const main = document.getElementById("main");
 let current = null;
@@ -64,6 +65,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 themeButton(document.getElementById("theme"));
+takeDrops();
 connection.addEventListener("change", showConnection);
 addEventListener("hashchange", show);
 showConnection();

@@ -53,11 +53,12 @@ export async function copy(text, label = "text") {
 
 /**
  * Shows a dialog.
- * @param {{ title: string, body: any[], action: string, danger?: boolean, onsubmit: (form: HTMLFormElement) => Promise<void> }} what
- *   `onsubmit` throws to keep the dialog open with the message of what it threw.
+ * @param {{ title: string, body: any[], action: string, danger?: boolean, busy?: string,
+ *   onsubmit: (form: HTMLFormElement, closed: AbortSignal) => Promise<void> }} what
+ *   `onsubmit` throws to keep the dialog open with the message of what it threw; `busy` is said meanwhile.
  * @returns {Promise<boolean>} whether it was submitted
  */
-export function dialog({ title, body, action, danger = false, onsubmit }) {
+export function dialog({ title, body, action, danger = false, busy = action, onsubmit }) {
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const submit = h("button", { type: "submit", class: danger ? "danger" : "primary" }, action);
   const close = () => element.close();
@@ -70,12 +71,15 @@ export function dialog({ title, body, action, danger = false, onsubmit }) {
     h("div", { class: "dialog-actions" }, h("button", { type: "button", on: { click: close } }, "Back"), submit),
   );
   const element = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+  const closed = new AbortController();
   let done = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;
+    submit.textContent = busy;
+    problem.hidden = true;
     try {
-      await onsubmit(form);
+      await onsubmit(form, closed.signal);
       done = true;
       element.close();
     } catch (error) {
@@ -83,6 +87,7 @@ export function dialog({ title, body, action, danger = false, onsubmit }) {
       problem.hidden = false;
     } finally {
       submit.disabled = false;
+      submit.textContent = action;
     }
   });
   document.body.append(element);
@@ -90,6 +95,7 @@ export function dialog({ title, body, action, danger = false, onsubmit }) {
   return new Promise((resolve) => {
     element.addEventListener("close", () => {
       element.remove();
+      closed.abort();
       resolve(done);
     });
   });

@@ -1,7 +1,7 @@
 // What a run draws with `view` events: a box for each target that it names. The client's view layer writes into them,
 // and its sanitiser decides what of a guest's html there can be.
 
-import { View, sanitize } from "../streamtask.js";
+import { View, sanitize, updatesOf } from "../streamtask.js";
 import { h } from "./dom.js";
 import { jsonView } from "./json-tree.js";
 
@@ -27,9 +27,10 @@ export class OutputPanel {
 
   /** Takes in the data of a `view` event. */
   take(data) {
-    if (data === null || typeof data !== "object") return;
-    if (data.op === "state") this.#showState(data.state);
-    else if (typeof data.target === "string" && this.#box(data.target)) this.view.apply(data);
+    for (const update of updatesOf(data)) {
+      if (update.op === "state") this.#showState(update.state);
+      else if (typeof update.target === "string" && this.#box(update.target)) this.view.apply(update);
+    }
   }
 
   /** The run is over: nothing is being written any more. */

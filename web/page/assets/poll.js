@@ -1,5 +1,5 @@
 // Asking the host again and again, gently: only while the page is seen, one request at a time, and slower while the
-// host does not answer. The one place to change when lists of runs can be had as a stream.
+// host does not answer.
 
 /** Longest pause between two attempts, in milliseconds. */
 const MAX_PAUSE_MS = 5000;

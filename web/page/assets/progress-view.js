@@ -7,7 +7,7 @@ import { count, duration } from "./format.js";
 const SCROLLED_FROM = 10;
 const ICON = { waiting: "ring", running: "play", completed: "check", failed: "alert", skipped: "skip" };
 
-/** @returns {{ element: HTMLElement, update: (progress: import("./progress.js").Progress, nowMs: number, isOver: boolean) => void }} */
+/** @returns {{ element: HTMLElement, update: (progress: import("../streamtask.js").Progress, pace: import("./pace.js").Pace, nowMs: number, isOver: boolean) => void }} */
 export function progressView() {
   const percent = h("span", { class: "num" });
   const left = h("span", { class: "muted num" });
@@ -26,13 +26,14 @@ export function progressView() {
 
   return {
     element,
-    update: (progress, nowMs, isOver) => {
+    update: (progress, pace, nowMs, isOver) => {
       element.classList.toggle("is-over", isOver);
       element.hidden = progress.items.size === 0;
       if (element.hidden) return;
-      const { roots, fraction, leftMs } = progress.look(nowMs);
-      setText(percent, fraction === null ? "" : `${Math.floor(fraction * 100)} %`);
-      setText(left, leftMs === null ? "" : `about ${duration(leftMs)} left`);
+      const { roots, fraction } = progress.tree();
+      const leftMs = pace.look(fraction, nowMs);
+      setText(percent, fraction === undefined ? "" : `${Math.floor(fraction * 100)} %`);
+      setText(left, leftMs === undefined ? "" : `about ${duration(leftMs)} left`);
       bar.update(fraction, "running");
       const whole = progress.items.get("");
       setText(message, whole ? itemText(whole) : "");
@@ -80,15 +81,15 @@ function itemRow(item) {
   return {
     element,
     update: ({ item: { status, message: text, ...item }, fraction, depth }) => {
-      const known = status === "waiting" ? fraction || null : fraction;
+      const known = status === "waiting" ? fraction || undefined : fraction;
       const look = [status, text, item.done, item.total, known, depth].join("\u0000");
       if (look === drawn) return;
       drawn = look;
       element.className = `item item-${status}`;
       element.style.setProperty("--depth", String(Math.min(depth, 8)));
       fill(sign, icon(ICON[status]));
-      setText(message, text);
-      const percent = known === null ? "" : `${Math.floor(known * 100)} %`;
+      setText(message, text ?? "");
+      const percent = known === undefined ? "" : `${Math.floor(known * 100)} %`;
       setText(state, status === "running" || status === "completed" ? [steps(item), percent].filter(Boolean).join(" · ") : status);
       bar.update(known, status);
       setAttribute(element, "title", text || null);
@@ -105,8 +106,8 @@ function progressBar(label) {
   return {
     element,
     update: (fraction, status) => {
-      setAttribute(element, "aria-valuenow", fraction === null ? null : Math.floor(fraction * 100));
-      element.classList.toggle("is-unknown", fraction === null && status === "running");
+      setAttribute(element, "aria-valuenow", fraction === undefined ? null : Math.floor(fraction * 100));
+      element.classList.toggle("is-unknown", fraction === undefined && status === "running");
       inner.style.setProperty("width", `${100 * (fraction ?? 0)}%`);
     },
   };

@@ -1,7 +1,7 @@
 // The top of a run's page: what it is, how it stands, what can be done.
 
 import { hostNow } from "./api.js";
-import { cancelRun, holdRun, removeRun, runAgain, sendSignal, setParameter } from "./actions.js";
+import { cancelRun, holdRun, removeRun, retryRun, sendSignal, setParameter } from "./actions.js";
 import { button, fill, h, icon, setText } from "./dom.js";
 import { ago, moment, runTime, shortId, shortVersion } from "./format.js";
 import { copy } from "./notices.js";
@@ -26,8 +26,8 @@ export function runHead(refresh) {
     resume: button("Resume", { icon: "play" }, then((run) => holdRun(run, false))),
     signal: button("Signal", { icon: "send" }, then(sendSignal)),
     parameter: button("Parameter", { icon: "key" }, then(setParameter)),
-    again: button("Run again", { icon: "again" }, then(runAgain)),
-    edit: h("a", { class: "button" }, icon("edit"), "Edit and run"),
+    retry: button("Retry", { icon: "again", title: "Start a run like this one, with the same input" }, then(retryRun)),
+    edit: h("a", { class: "button" }, icon("edit"), "Edit and run again"),
     remove: button("Delete", { icon: "trash" }, then(removeRun)),
     cancel: button("Cancel", { icon: "stop", class: "danger-quiet" }, then(cancelRun)),
   };
@@ -55,7 +55,7 @@ export function runHead(refresh) {
     buttons.parameter.hidden = over;
     buttons.cancel.hidden = over;
     buttons.cancel.disabled = asked;
-    buttons.again.hidden = !over;
+    buttons.retry.hidden = !over;
     buttons.edit.hidden = !over;
     buttons.edit.href = `#/tasks/${run.app}/${run.task}?from=${encodeURIComponent(run.id)}`;
     buttons.remove.hidden = !over;

@@ -1,13 +1,14 @@
 // A run's page. One connection reads all that the run says, and everything on the page is made of that.
 
+import { Progress } from "../streamtask.js";
 import * as api from "./api.js";
 import { fill, h } from "./dom.js";
 import { EventPanel, allEvents, logLines } from "./event-panel.js";
 import { EventStore } from "./event-store.js";
 import { shortId } from "./format.js";
 import { OutputPanel } from "./output-panel.js";
+import { Pace } from "./pace.js";
 import { poll } from "./poll.js";
-import { Progress } from "./progress.js";
 import { progressView } from "./progress-view.js";
 import { runHead } from "./run-head.js";
 import { runSide } from "./run-side.js";
@@ -76,6 +77,7 @@ class RunPage {
   #build() {
     const { run } = this;
     this.progress = new Progress();
+    this.pace = new Pace();
     this.timeline = new Timeline(Date.parse(run.created_at));
     this.store = new EventStore((after, count) => api.page(run.stream, after, count, this.closed.signal));
     const read = (signal) => api.batches(run.stream, 0, { signal: AbortSignal.any([signal, this.closed.signal]) });
@@ -179,8 +181,8 @@ class RunPage {
   #lifecycle(event) {
     if (!this.timeline.update(event)) return;
     const at = Date.parse(event.timestamp);
-    if (this.timeline.isActive) this.progress.begin(at, { anew: event.type === "run.started" });
-    else this.progress.hold(at);
+    if (this.timeline.isActive) this.pace.begin(at, { anew: event.type === "run.started" });
+    else this.pace.hold(at);
     if (this.timeline.ended) this.output.finish();
     this.isRunOld = true;
   }
@@ -203,7 +205,7 @@ class RunPage {
     // While the past is read, its own time counts; then the host's.
     const now = this.#isCaughtUp ? Math.max(this.newestMs, api.hostNow()) : this.newestMs;
     this.head.tick();
-    this.bars.update(this.progress, now, this.timeline.ended);
+    this.bars.update(this.progress, this.pace, now, this.timeline.ended);
     this.attempts.update(this.timeline, now);
     this.tabs.setCount("events", this.store.last);
     this.tabs.setCount("log", this.logged);

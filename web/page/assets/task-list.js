@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { poll } from "./poll.js";
+import { noteTasks } from "./uploads.js";
 
 /** Pause between two looks, in milliseconds. Tasks change when someone copies a file, which is seldom. */
 const EVERY_MS = 5000;
@@ -14,6 +15,7 @@ export function watchTasks(update) {
     const now = JSON.stringify(listed);
     if (now === last) return;
     last = now;
+    noteTasks(listed);
     update(listed);
   }, EVERY_MS);
   return polling.stop;

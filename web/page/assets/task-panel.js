@@ -2,6 +2,7 @@
 
 import { fill, h, icon } from "./dom.js";
 import { shortVersion } from "./format.js";
+import { addTaskButton } from "./uploads.js";
 
 /** Tasks from which on a search is worth its place. */
 const SEARCH_FROM = 8;
@@ -10,6 +11,7 @@ const SEARCH_FROM = 8;
 export function taskPanel({ compact = false } = {}) {
   const search = h("input", { type: "search", placeholder: "Search tasks", "aria-label": "Search tasks", hidden: true, spellcheck: "false", on: { input: () => draw() } });
   const list = h("div", { class: "task-groups" }, h("p", { class: "empty" }, "Loading…"));
+  const add = addTaskButton();
   const title = h(compact ? "h2" : "h1", null, "Tasks");
   let listed = null;
 
@@ -28,14 +30,15 @@ export function taskPanel({ compact = false } = {}) {
     }
     const groups = [...apps].map(([app, tasks]) => h("section", { class: "task-group" }, h(compact ? "h3" : "h2", null, app), h("ul", null, tasks.map((task) => taskItem(task)))));
     const loading = listed.complete ? null : h("p", { class: "muted loading" }, "The host is still loading files…");
-    const none = words.length > 0 ? "No task matches." : "There are no tasks. Put a .wasm file into the host’s tasks folder.";
+    const none = words.length > 0 ? "No task matches." : listed.uploads === true ? "There are no tasks. Drop a .wasm file here." : "There are no tasks. Put a .wasm file into the host’s tasks folder.";
     fill(list, loading, groups.length > 0 ? groups : h("p", { class: "empty" }, none));
   }
 
   return {
-    element: h("div", { class: compact ? "task-panel compact" : "task-panel" }, h("div", { class: "head" }, title), search, list),
+    element: h("div", { class: compact ? "task-panel compact" : "task-panel" }, h("div", { class: "head" }, title, add.element), search, list),
     update: (next) => {
       listed = next;
+      add.update(next);
       draw();
     },
   };

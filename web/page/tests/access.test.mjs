@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 
 import { openPage, reaches, until } from "./browser.mjs";
+import { takeUploads } from "./fakes.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -39,42 +40,60 @@ async function withRuns(t) {
   return at;
 }
 
-for (const theme of ["light", "dark"]) {
-  for (const width of [1280, 390]) {
-    test(`axe finds nothing serious: ${theme}, ${width} pixels wide`, async (t) => {
-      const at = await withRuns(t);
-      if (!at) return;
-      const views = {
-        "": ".runs tbody tr",
-        "#/tasks": ".task-item",
-        "#/tasks/demo/counter": ".start",
-        "#/tasks/demo/probe": ".start",
-        "#/runs/sent": ".drawn-content p",
-        "#/runs/failing": ".error-panel",
-        "#/runs/going": ".list-row",
-        "#/runs/nothing": ".empty h1",
-      };
-      for (const [path, shown] of Object.entries(views)) {
-        const page = await at.open(path, { theme, width, height: 844, reducedMotion: "reduce" });
-        await page.locator(shown).first().waitFor();
-        assert.deepEqual(await findings(page), [], path);
-        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${path} is not wider than the screen`);
-        if (path === "#/runs/sent") {
-          for (const tab of ["Events", "Log"]) {
-            await page.getByRole("tab", { name: tab }).click();
-            await page.locator(".list-row:visible").first().click();
-            assert.deepEqual(await findings(page), [], `${path} ${tab}`);
+const VIEWS = {
+  "": ".runs tbody tr",
+  "#/tasks": ".task-item",
+  "#/tasks/demo/counter": ".start",
+  "#/tasks/demo/probe": ".start",
+  "#/runs/sent": ".drawn-content p",
+  "#/runs/failing": ".error-panel",
+  "#/runs/going": ".list-row",
+  "#/runs/nothing": ".empty h1",
+};
+
+/** What is on a view besides what is there at once, by name: what shows it. */
+const MORE = {
+  "": {
+    "the dialog of a file": (page) => page.locator("input[type=file]").setInputFiles({ name: "a.wasm", mimeType: "application/wasm", buffer: Buffer.from("x") }),
+  },
+  "#/runs/sent": Object.fromEntries(
+    ["Events", "Log"].map((tab) => [
+      tab,
+      async (page) => {
+        await page.getByRole("tab", { name: tab }).click();
+        await page.locator(".list-row:visible").first().click();
+      },
+    ]),
+  ),
+  "#/runs/going": {
+    "the dialog of a signal": (page) => page.getByRole("group", { name: "Actions" }).getByRole("button", { name: "Signal" }).click(),
+  },
+};
+
+test("axe finds nothing serious", async (t) => {
+  const at = await withRuns(t);
+  if (!at) return;
+  for (const theme of ["light", "dark"]) {
+    for (const width of [1280, 390]) {
+      await t.test(`${theme}, ${width} pixels wide`, async () => {
+        const page = await at.open("#/nothing", { theme, width, height: 844, reducedMotion: "reduce" });
+        await takeUploads(page, () => ({ status: 201 }));
+        for (const [path, shown] of Object.entries(VIEWS)) {
+          await page.goto(`${at.url}/${path}`);
+          await page.locator(shown).first().waitFor();
+          assert.deepEqual(await findings(page), [], path);
+          assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${path} is not wider than the screen`);
+          for (const [name, show] of Object.entries(MORE[path] ?? {})) {
+            await show(page);
+            assert.deepEqual(await findings(page), [], `${path} ${name}`);
+            await page.keyboard.press("Escape");
           }
         }
-        if (path === "#/runs/going") {
-          await page.getByRole("group", { name: "Actions" }).getByRole("button", { name: "Signal" }).click();
-          assert.deepEqual(await findings(page), [], "the dialog");
-        }
         await page.close();
-      }
-    });
+      });
+    }
   }
-}
+});
 
 test("all can be done by keys alone: start, read events, cancel", async (t) => {
   const at = await openPage(t, ["probe"]);

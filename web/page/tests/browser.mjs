@@ -3,23 +3,23 @@
 import assert from "node:assert/strict";
 
 import { serve } from "../dev.mjs";
-import { startBrowser, startHost } from "../../client/tests/harness.mjs";
+import { afterwards, startBrowser, startHost } from "../../client/tests/harness.mjs";
 
 /** What a browser says by itself of a connection that was lost. */
 const OF_THE_NETWORK = /Failed to load resource|ERR_|net::/;
 
 /**
  * A host with these guests, the page before it, and a browser; undefined if the test was skipped. The test fails if the
- * page throws or breaks its Content-Security-Policy, but for what is `expected`.
+ * page throws or breaks its Content-Security-Policy, but for what is `expected`. `answer` may answer in place of the host.
  */
 export async function openPage(t, guests, options = {}) {
   const host = await startHost(t, guests, options.flags);
   const browser = host && (await startBrowser(t));
   if (!browser) return undefined;
-  const { url, close } = await serve({ host: () => `http://127.0.0.1:${host.port}` });
-  t.after(close);
+  const { url, close } = await serve({ host: () => `http://127.0.0.1:${host.port}`, answer: options.answer });
+  afterwards(t, close);
   const faults = [];
-  t.after(() => assert.deepEqual(faults, [], "the page has faults"));
+  afterwards(t, () => assert.deepEqual(faults, [], "the page has faults"));
   const open = async (path = "", { theme = "light", width = 1280, height = 800, ...more } = {}) => {
     const page = await browser.newPage({ viewport: { width, height }, colorScheme: theme, ...more });
     page.setDefaultTimeout(20_000);

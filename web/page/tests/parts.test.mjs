@@ -5,79 +5,24 @@ import { test } from "node:test";
 
 import { EventStore, PAGE } from "../assets/event-store.js";
 import { ago, bytes, duration, shortId } from "../assets/format.js";
-import { MAX_ITEMS, Progress } from "../assets/progress.js";
+import { Pace } from "../assets/pace.js";
 import { fieldOf } from "../assets/schema.js";
 import { Selection, wordsFilter } from "../assets/selection.js";
 import { Timeline } from "../assets/timeline.js";
 
-const progressOf = (events) => {
-  const progress = new Progress();
-  for (const event of events) progress.update(event);
-  return progress;
-};
-const nodes = (tree) => {
-  const all = new Map();
-  const left = [...tree.roots];
-  for (const node of left) {
-    all.set(node.item.id, node.fraction);
-    left.push(...node.parts);
-  }
-  return all;
-};
-
-test("plain steps are the progress of the run as a whole", () => {
-  const progress = progressOf([{ step: 1, total: 4, message: "a" }, { step: 3, total: 4 }]);
-  assert.equal(progress.tree().fraction, 0.75);
-  assert.equal(progress.items.get("").message, "a");
-});
-
-test("what an event leaves out stays, and parents are as far as their parts by weight", () => {
-  const progress = progressOf([
-    { id: "all", message: "All" },
-    { id: "read", parent: "all", weight: 1, done: 0, total: 10 },
-    { id: "write", parent: "all", weight: 3, status: "waiting" },
-    { id: "read", done: 5 },
-  ]);
-  const tree = progress.tree();
-  assert.equal(nodes(tree).get("read"), 0.5);
-  assert.equal(nodes(tree).get("write"), null);
-  assert.equal(tree.fraction, 0.125);
-});
-
-test("what was skipped counts as done, and what failed as far as it came", () => {
-  const progress = progressOf([
-    { id: "a", status: "skipped" },
-    { id: "b", status: "failed", percent: 50 },
-  ]);
-  assert.equal(progress.tree().fraction, 0.75);
-});
-
-test("a circle of parents, a flood of items and a deep tree do no harm", () => {
-  const circle = progressOf([{ id: "a", parent: "b" }, { id: "b", parent: "a" }, { id: "c", parent: "c" }]);
-  assert.equal(circle.tree().roots.length, 3);
-  const flood = new Progress();
-  for (let nth = 0; nth < 2 * MAX_ITEMS; nth += 1) flood.update({ id: `i${nth}`, parent: `i${nth - 1}` });
-  assert.equal(flood.items.size, MAX_ITEMS);
-  assert.equal(nodes(flood.tree()).size, MAX_ITEMS);
-  assert.equal(progressOf([{ id: "__proto__", done: 1, total: 2 }]).tree().fraction, 0.5);
-});
-
-test("data that says nothing of progress is none", () => {
-  for (const data of [null, "half", [1], { message: "x" }, { done: "1" }]) assert.equal(new Progress().update(data), false);
-});
-
 test("the time left follows the rate, and a pause does not count", () => {
-  const progress = new Progress();
-  progress.begin(0);
-  for (let step = 0; step <= 10; step += 1) {
-    progress.update({ step, total: 100 });
-    progress.look(step * 1000);
-  }
-  assert.equal(Math.round(progress.look(10_000).leftMs), 90_000);
-  progress.hold(10_000);
-  assert.equal(progress.look(500_000).leftMs, null);
-  progress.begin(1_000_000);
-  assert.equal(Math.round(progress.look(1_000_000).leftMs), 90_000);
+  const pace = new Pace();
+  assert.equal(pace.look(undefined, 0), undefined);
+  pace.begin(0);
+  for (let step = 0; step <= 10; step += 1) pace.look(step / 100, step * 1000);
+  assert.equal(Math.round(pace.look(0.1, 10_000)), 90_000);
+  pace.hold(10_000);
+  assert.equal(pace.look(0.1, 500_000), undefined);
+  pace.begin(1_000_000);
+  assert.equal(Math.round(pace.look(0.1, 1_000_000)), 90_000);
+  assert.equal(pace.look(1, 1_000_000), undefined);
+  pace.begin(1_001_000, { anew: true });
+  assert.equal(pace.look(0.2, 1_001_000), undefined, "an attempt begins anew");
 });
 
 test("a schema becomes fields: references, choices, what may be null, lists", () => {

@@ -5,13 +5,15 @@
 
 mod ndjson;
 mod raw;
-pub(super) mod sse;
+mod sse;
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+
+pub(super) use sse::{HEARTBEAT, PREAMBLE};
 
 use crate::event_log::{ENCODINGS, Encoded, Segment};
 use crate::model::{Content, Event, GAP, Json, NewEvent, Run, RunId, TaskRef, Timestamp};
@@ -123,7 +125,7 @@ impl Format {
     /// What a stream begins with.
     pub(super) fn preamble(self) -> Option<&'static str> {
         match self {
-            Self::Sse { .. } => Some(sse::PREAMBLE),
+            Self::Sse { .. } => Some(PREAMBLE),
             Self::Ndjson { .. } | Self::Text | Self::Bytes => None,
         }
     }
@@ -131,7 +133,7 @@ impl Format {
     /// A sign of life that is no event.
     pub(super) fn heartbeat(self) -> &'static str {
         match self {
-            Self::Sse { .. } => sse::HEARTBEAT,
+            Self::Sse { .. } => HEARTBEAT,
             Self::Ndjson { .. } => ndjson::HEARTBEAT,
             Self::Text | Self::Bytes => "",
         }

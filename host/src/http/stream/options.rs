@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::header::HeaderMap;
 
 use crate::http::Config;
-use crate::http::format::{BYTES, Envelope, Format, NDJSON, SSE, TEXT};
+use crate::http::format::{BYTES, Envelope, Format, SSE, TEXT};
 use crate::http::position::Wish;
 use crate::http::presence;
 use crate::http::problem::Problem;

@@ -1,0 +1,99 @@
+// Tasks that are added from the page.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { openPage } from "./browser.mjs";
+import { takeUploads } from "./fakes.mjs";
+
+const file = (name, text = "\0asm") => ({ name, mimeType: "application/wasm", buffer: Buffer.from(text) });
+
+/** Drops files onto the page as a browser does. */
+function drop(page, files) {
+  return page.evaluate(async (files) => {
+    const carried = new DataTransfer();
+    for (const { name, text } of files) carried.items.add(new File([text], name));
+    for (const type of ["dragenter", "dragover", "drop"]) {
+      document.body.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer: carried }));
+      if (type === "dragover") window.overlay = document.querySelector(".drop").hidden === false;
+    }
+    return window.overlay;
+  }, files);
+}
+
+test("a file that is dropped is added, under the name that it has", async (t) => {
+  const at = await openPage(t, ["counter"]);
+  if (!at) return;
+  const page = await at.open("#/nowhere");
+  const taken = [];
+  await takeUploads(page, (bytes, app, task) => {
+    taken.push([app, task, bytes.toString()]);
+    return { status: 201 };
+  });
+  await page.goto(`${at.url}/#/tasks`);
+  await page.getByRole("button", { name: "Add a task" }).waitFor();
+  assert.equal(await drop(page, [{ name: "My words (2).wasm", text: "\0asm1" }]), true);
+  const dialog = page.getByRole("dialog", { name: "Add a task" });
+  assert.deepEqual([await dialog.getByLabel("App").inputValue(), await dialog.getByLabel("Task").inputValue()], ["default", "My-words-2"]);
+  await dialog.getByLabel("App").fill("de mo");
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await dialog.getByRole("alert").getByText("App: 1 to 64 letters").waitFor();
+  await dialog.getByLabel("App").fill("demo");
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await page.getByText("Added demo/My-words-2").waitFor();
+  await page.waitForURL(/#\/tasks\/demo\/My-words-2$/);
+  assert.deepEqual(taken, [["demo", "My-words-2", "\0asm1"]]);
+});
+
+test("a file can be chosen without a mouse, and what is there gets a new version", async (t) => {
+  const at = await openPage(t, ["counter"]);
+  if (!at) return;
+  const page = await at.open("#/nowhere");
+  await takeUploads(page, () => ({ status: 200 }));
+  // Before anything can open one: from here on the browser asks the test for the file.
+  const asked = page.waitForEvent("filechooser");
+  await page.goto(`${at.url}/#/tasks`);
+  const button = page.getByRole("button", { name: "Add a task" });
+  await button.waitFor();
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await (await asked).setFiles(file("counter.wasm"));
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("App").fill("demo");
+  await dialog.getByText("demo/counter is there").waitFor();
+  await page.keyboard.press("Enter");
+  await page.getByText("demo/counter has a new version").waitFor();
+});
+
+test("what the host does not take is told with its reason, and can be mended", async (t) => {
+  const at = await openPage(t, ["counter"]);
+  if (!at) return;
+  const page = await at.open("#/nowhere");
+  const answers = [
+    { status: 422, problem: ["invalid-task", "it exports no `process`"] },
+    { status: 413, problem: ["too-large", "the file has more than 64 MiB"] },
+    { status: 403, problem: ["uploads-disabled", "this host takes no uploads"] },
+    { status: 201 },
+  ];
+  await takeUploads(page, () => answers.shift());
+  await page.goto(`${at.url}/#/`);
+  await page.locator("input[type=file]").setInputFiles([file("notes.txt"), file("one.wasm")]);
+  await page.getByText("notes.txt is not a .wasm file").waitFor();
+  const dialog = page.getByRole("dialog");
+  for (const text of ["This file is no task: it exports no `process`", "the file has more than 64 MiB", "this host takes no uploads"]) {
+    await dialog.getByRole("button", { name: "Add" }).click();
+    await dialog.getByRole("alert").getByText(text, { exact: true }).waitFor();
+  }
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await page.getByText("Added default/one").waitFor();
+});
+
+test("where the host takes no uploads, there is nothing to add with", async (t) => {
+  const at = await openPage(t, ["counter"]);
+  if (!at) return;
+  const page = await at.open("#/tasks");
+  await page.locator(".task-item").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Add a task" }).isVisible(), false);
+  assert.equal(await drop(page, [{ name: "a.wasm", text: "\0asm" }]), false);
+  assert.equal(await page.getByRole("dialog").count(), 0);
+});
