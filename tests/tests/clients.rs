@@ -20,7 +20,7 @@ const CLIENTS: [(&str, &[&str]); 4] = [
     ("Django Streaming Coordinator", &["django.js", "django.py"]),
     ("Session content streaming", &["session.js", "session.py", "session.sh", "session-status.sh"]),
     ("LabDaemon", &["labdaemon.js"]),
-    ("WrenchAI", &["wrenchai.js", "wrenchai.py", "wrenchai.sh"]),
+    ("WrenchAI", &["wrenchai.js", "wrenchai.py", "wrenchai.sh", "wrenchai-text.sh"]),
 ];
 
 /// What a section of the page says was, and is now; the longest first.
@@ -256,12 +256,21 @@ async fn the_sessions_curl_sees_each_event_as_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sessions_status_is_that_of_the_run() {
+async fn the_sessions_status_says_who_reads_and_whether_it_goes_on() {
     let host = TestHost::start().await;
-    let run = sends(&host, "chem/session", &[]).await;
-    let run = host.finished(&run).await;
+    host.install("chem/session.wasm", &guests::probe()).await;
+    let run = host.start_run("chem/session", json!({ "do": "until-cancelled" })).await;
+    let _reading = host.follow_with(&run, "client_id=client-1", &[]).await;
     let Some(client) = Client::start("session-status.sh", &host, &run) else { return };
-    assert_eq!(client.values().await, [run]);
+    let status = &client.values().await[0];
+    assert_eq!((&status["status"], &status["is_complete"]), (&json!("running"), &json!(false)));
+    assert_eq!(status["clients"][0]["client_id"], "client-1", "{status}");
+    assert!(status["created_at"].is_string());
+
+    host.cancel(&run).await;
+    host.finished(&run).await;
+    let status = &Client::start("session-status.sh", &host, &run).expect("it was there").values().await[0];
+    assert_eq!((&status["status"], &status["is_complete"]), (&json!("cancelled"), &json!(true)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,6 +310,15 @@ async fn wrenchais_event_source_and_its_lines_of_json_get_its_items() {
     let items: Vec<Value> = items().into_iter().map(|(_, item)| item).collect();
     assert_eq!(lines[1..4], items);
     assert_eq!((lines.len(), &lines[4]["_type"]), (5, &json!("completion")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrenchais_text_is_what_the_task_wrote_and_no_more() {
+    let host = TestHost::start().await;
+    let chunks: Vec<_> = (0..3).map(|n| ("chunk", json!(format!("Chunk {n}\n")))).collect();
+    let run = sends(&host, "demo/items", &chunks).await;
+    let Some(client) = Client::start("wrenchai-text.sh", &host, &run) else { return };
+    assert_eq!(client.rest().await, ["Chunk 0", "Chunk 1", "Chunk 2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

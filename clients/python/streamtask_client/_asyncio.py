@@ -79,6 +79,7 @@ class AsyncRun(_Wrapped[Run]):
 
     follow = _followed(Run.follow)
     info = _awaited(Run.info)
+    progress = _awaited(Run.progress)
     cancel = _awaited(Run.cancel)
     pause = _awaited(Run.pause)
     resume = _awaited(Run.resume)
@@ -89,6 +90,10 @@ class AsyncRun(_Wrapped[Run]):
     files = _awaited(Run.files)
     file = _awaited(Run.file)
     delete = _awaited(Run.delete)
+
+    async def retry(self) -> AsyncRun:
+        """Starts it again, as another run, once it has ended."""
+        return AsyncRun(await asyncio.to_thread(self._blocking.retry))
 
     async def result(self, *, timeout: float | None = None) -> Any:
         """Waits for the end, as `Run.result` does."""

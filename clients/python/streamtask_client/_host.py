@@ -79,14 +79,25 @@ class Host(Address):
         status: RunStatus | None = None,
         label: str | None = None,
         parent: str | None = None,
+        created_after: str | None = None,
+        created_before: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> RunPage:
-        """Runs, the newest first: of a task, with a status, with a label `key:value`, started by another.
+        """Runs, the newest first: of a task, with a status, with a label `key:value`, started by another, of a time.
 
-        `cursor` is the `next` of the page before.
+        A time is RFC 3339, or how long ago, such as `15m`. `cursor` is the `next` of the page before.
         """
-        query = {"task": task, "status": status, "label": label, "parent": parent, "limit": limit, "cursor": cursor}
+        query = {
+            "task": task,
+            "status": status,
+            "label": label,
+            "parent": parent,
+            "created_after": created_after,
+            "created_before": created_before,
+            "limit": limit,
+            "cursor": cursor,
+        }
         return cast(RunPage, self.request("GET", "/api/runs", query=query))
 
     def tasks(self) -> list[dict[str, Any]]:
@@ -161,6 +172,14 @@ class Run:
     def info(self) -> RunInfo:
         """The run as it is now."""
         return cast(RunInfo, self._ask("GET"))
+
+    def progress(self) -> dict[str, Any]:
+        """How far it is: fraction, time left, and the tree of its items."""
+        return cast("dict[str, Any]", self._ask("GET", "/progress"))
+
+    def retry(self) -> Run:
+        """Starts it again, as another run, once it has ended."""
+        return Run(self.host, self._ask("POST", "/retry"))
 
     def cancel(self) -> RunInfo:
         """Asks it to end."""

@@ -37,6 +37,9 @@ class RealHost(unittest.TestCase):
         self.assertEqual([task["task"] for task in host.tasks()], ["counter"])
         self.assertIn("steps", host.task("demo/counter")["input_schema"]["properties"])
         self.assertEqual((run.files(), run.children()), ([], []))
+        self.assertEqual(run.progress()["fraction"], 1)
+        self.assertEqual(run.retry().result(), {"steps": 3})
+        self.assertEqual(host.runs(created_before="1h")["runs"], [])
         run.delete()
         with self.assertRaises(HostError) as raised:
             run.info()
