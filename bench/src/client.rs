@@ -79,24 +79,35 @@ impl Client {
 /// Opens a stream and returns the socket behind the request; the answer has not
 /// been read. The server closes the connection at the end of the stream.
 pub(crate) async fn open_stream(address: SocketAddr, method: &str, path: &str, body: &str) -> TcpStream {
+    open_stream_with(address, method, path, "accept: text/event-stream\r\nconnection: close\r\n", body).await
+}
+
+/// The same, with other headers.
+pub(crate) async fn open_stream_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("connects");
     stream.set_nodelay(true).expect("a socket");
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).await.expect("a living connection");
     stream
 }
 
-/// Reads to the end of the connection; `seen` gets every piece.
-pub(crate) async fn read_to_end(stream: &mut TcpStream, mut seen: impl FnMut(&[u8])) {
+/// Reads to the end of the connection, or as long as `seen`, which gets every piece, wants more.
+pub(crate) async fn read_to_end(stream: &mut TcpStream, mut seen: impl FnMut(&[u8]) -> bool) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match stream.read(&mut buffer).await.expect("a living connection") {
             0 => return,
-            read => seen(&buffer[..read]),
+            read if seen(&buffer[..read]) => {}
+            _ => return,
         }
     }
 }

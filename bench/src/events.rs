@@ -28,6 +28,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
             frames += memchr::memmem::find_iter(bytes, b"\nid: ").count();
             tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
             tail.drain(..tail.len().saturating_sub(TAIL));
+            true
         })
         .await;
         let rate = f64::from(count) / began.elapsed().as_secs_f64();

@@ -8,10 +8,17 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::client::{Client, open_stream, read_to_end};
+use crate::client::{Client, open_stream_with, read_to_end};
 use crate::host::BenchHost;
 use crate::report::{Report, print};
 
+/// How a stream is asked for.
+const PLAIN: &str = "accept: text/event-stream\r\nconnection: close\r\n";
+const GZIP: &str = "accept: text/event-stream\r\naccept-encoding: gzip\r\nconnection: close\r\n";
+const WEBSOCKET: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+/// What a WebSocket's last message is about. It is closed by the client.
+const END: &[u8] = b"\"run.completed\"";
 /// Bytes of the answer's head and of the events before the flood; the clock starts
 /// when a client has more.
 const OPENING_BYTES: usize = 2048;
@@ -26,8 +33,20 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let body = format!("{{\"do\":\"flood\",\"events\":{events},\"bytes\":60,\"wait_ms\":{wait}}}");
         let run = api.json("POST", "/api/tasks/bench/probe/runs", &body).await;
         let path = run["stream"].as_str().expect("a run").to_owned();
-        let (seconds, bytes) = read_all(host.address, &path, clients).await;
-        let rate = f64::from(clients as u32) * f64::from(events) / seconds;
+        let (seconds, bytes) = read_all(host.address, &path, clients, PLAIN).await;
+        let delivered = f64::from(clients as u32) * f64::from(events);
+        let rate = delivered / seconds;
+        for (form, headers) in [("gzip", GZIP), ("WebSocket", WEBSOCKET)] {
+            let run = api.json("POST", "/api/tasks/bench/probe/runs", &body).await;
+            let path = run["stream"].as_str().expect("a run");
+            let (seconds, _) = read_all(host.address, path, clients, headers).await;
+            report.ratio(
+                &format!("the same with {form}"),
+                delivered / seconds,
+                ("the plain stream's", rate),
+                0.5,
+            );
+        }
 
         let file = host.data().join("stream.txt");
         std::fs::write(&file, dechunked(&bytes)).expect("a writable folder");
@@ -36,7 +55,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
             Command::new(exe).arg("--serve-bare").arg(&file).stdout(Stdio::piped()).spawn().expect("starts");
         let mut line = String::new();
         BufReader::new(bare.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
-        let (seconds, _) = read_all(line.trim().parse().expect("an address"), "/", clients).await;
+        let (seconds, _) = read_all(line.trim().parse().expect("an address"), "/", clients, PLAIN).await;
         let _ = bare.kill();
         let _ = bare.wait();
         let limit = f64::from(clients as u32) * f64::from(events) / seconds;
@@ -46,11 +65,11 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
 
 /// Reads a stream with many clients; seconds from the first event to the last
 /// client's end, and what one of them got.
-async fn read_all(address: SocketAddr, path: &str, clients: usize) -> (f64, Vec<u8>) {
+async fn read_all(address: SocketAddr, path: &str, clients: usize, headers: &'static str) -> (f64, Vec<u8>) {
     let first: Arc<Mutex<Option<Instant>>> = Arc::default();
     let mut readers = JoinSet::new();
     for nth in 0..clients {
-        let mut stream = open_stream(address, "GET", path, "").await;
+        let mut stream = open_stream_with(address, "GET", path, headers, "").await;
         let first = Arc::clone(&first);
         readers.spawn(async move {
             let (mut total, mut kept) = (0, Vec::new());
@@ -59,9 +78,10 @@ async fn read_all(address: SocketAddr, path: &str, clients: usize) -> (f64, Vec<
                     first.lock().expect("no panic while held").get_or_insert_with(Instant::now);
                 }
                 total += bytes.len();
-                if nth == 0 {
+                if nth == 0 && headers == PLAIN {
                     kept.extend_from_slice(bytes);
                 }
+                headers != WEBSOCKET || memchr::memmem::find(bytes, END).is_none()
             })
             .await;
             (total, kept)

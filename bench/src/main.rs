@@ -6,6 +6,7 @@
 
 mod bare;
 mod client;
+mod delivery;
 mod events;
 mod fanout;
 mod growth;
@@ -43,6 +44,8 @@ enum What {
     Events,
     /// One run to 100 and to 1,000 clients
     Fanout,
+    /// How long an event is on its way to 1,000 clients
+    Delivery,
     /// A million stored events to one client
     Replay,
     /// From the request to the first event, and starts a second
@@ -80,6 +83,7 @@ fn main() {
             match what {
                 What::Events => events::measure(&mut report, scale).await,
                 What::Fanout => fanout::measure(&mut report, scale).await,
+                What::Delivery => delivery::measure(&mut report, scale).await,
                 What::Replay => replay::measure(&mut report, scale).await,
                 What::Start => start::measure(&mut report, scale).await,
                 What::Instantiate => instantiate::measure(&mut report, scale).await,

@@ -42,13 +42,11 @@ async fn the_page_is_served_to_browsers_and_the_index_to_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes Chromium and minutes, and a test of the page is not reliable yet"]
 async fn the_browser_client_passes_its_own_tests() {
     run("the browser client", "web/client", &["types", "test"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes Chromium and minutes, and a test of the page is not reliable yet"]
 async fn the_page_passes_its_own_tests() {
     run("the page", "web/page", &["test"]).await;
 }

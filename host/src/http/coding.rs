@@ -149,7 +149,7 @@ pub(super) enum Stream {
     Plain,
     /// Pieces that are compressed already.
     Shared(Frame),
-    Own(Own),
+    Own(Box<Own>),
 }
 
 impl Stream {
@@ -161,7 +161,7 @@ impl Stream {
             Some(Coding::Gzip) => (Self::Shared(Frame::new()), coding),
             Some(own) => match Arc::clone(&windows.0).try_acquire_owned() {
                 Ok(permit) => match Own::new(own, permit) {
-                    Ok(encoder) => (Self::Own(encoder), coding),
+                    Ok(encoder) => (Self::Own(Box::new(encoder)), coding),
                     Err(_) => plain,
                 },
                 Err(_) => plain,

@@ -6,15 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::body::{Body, Broken, Response};
@@ -98,7 +96,7 @@ pub(super) async fn get(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> R
         api: Arc::clone(api),
         selection,
         places,
-        reading: FuturesUnordered::new(),
+        reading: JoinSet::new(),
         spoke: Instant::now(),
         opening: true,
         over: false,
@@ -188,8 +186,6 @@ async fn now(api: &Api, selection: &Selection) -> Result<Places, Problem> {
     Ok(places)
 }
 
-type Reading = Pin<Box<dyn Future<Output = (Member, Result<Delivery, StorageError>)> + Send>>;
-
 /// One of the runs.
 struct Member {
     no: i64,
@@ -197,18 +193,18 @@ struct Member {
     subscription: Subscription,
 }
 
-fn read(mut member: Member) -> Reading {
-    Box::pin(async move {
-        let delivery = member.subscription.next().await;
-        (member, delivery)
-    })
+/// What comes next of it.
+async fn read(mut member: Member) -> (Member, Result<Delivery, StorageError>) {
+    let delivery = member.subscription.next().await;
+    (member, delivery)
 }
 
 struct ManyReader {
     api: Arc<Api>,
     selection: Selection,
     places: Places,
-    reading: FuturesUnordered<Reading>,
+    /// Tasks, for each must go on while this waits for something else: it may hold what that needs.
+    reading: JoinSet<(Member, Result<Delivery, StorageError>)>,
     listener: Listener,
     envelope: Envelope,
     filter: Filter,
@@ -226,6 +222,8 @@ enum Waited {
     Runs,
     Silence,
     Closing,
+    /// A run can't be read, by a fault of the host.
+    Lost,
 }
 
 async fn numbered(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
@@ -255,6 +253,10 @@ impl ManyReader {
                 Waited::Silence => {
                     out.extend_from_slice(if self.is_sse { HEARTBEAT } else { "\n" }.as_bytes());
                     Ok(())
+                }
+                Waited::Lost => {
+                    self.over = true;
+                    return Some(Err(Broken::Incomplete("a run can't be read")));
                 }
                 Waited::Closing => {
                     self.over = true;
@@ -290,7 +292,10 @@ impl ManyReader {
         };
         tokio::select! {
             biased;
-            Some((member, delivery)) = self.reading.next() => Waited::Delivery(member, delivery),
+            Some(read) = self.reading.join_next() => match read {
+                Ok((member, delivery)) => Waited::Delivery(member, delivery),
+                Err(_) => Waited::Lost,
+            },
             () = end.cancelled() => Waited::Closing,
             () = silent => Waited::Silence,
             () = more => Waited::Runs,
@@ -336,7 +341,7 @@ impl ManyReader {
         let names = Names::of(&run);
         let no = run.key.no;
         let subscription = self.api.log.subscribe(run.key, Position::After(after)).await?;
-        self.reading.push(read(Member { no, names, subscription }));
+        self.reading.spawn(read(Member { no, names, subscription }));
         Ok(())
     }
 
@@ -373,7 +378,7 @@ impl ManyReader {
             }
             delivery = if out.len() < GATHER_BYTES { member.subscription.next_ready() } else { None };
         }
-        self.reading.push(read(member));
+        self.reading.spawn(read(member));
         Ok(())
     }
 

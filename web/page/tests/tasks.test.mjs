@@ -1,6 +1,7 @@
 // Tasks that are added from the page.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import { openPage } from "./browser.mjs";
@@ -100,4 +101,29 @@ test("where the host takes no uploads, there is nothing to add with", async (t) 
   assert.equal(await page.getByRole("button", { name: "Add a task" }).isVisible(), false);
   assert.equal(await drop(page, [{ name: "a.wasm", text: "\0asm" }]), false);
   assert.equal(await page.getByRole("dialog").count(), 0);
+});
+
+test("the host takes what is added, serves it, and says why it does not take what is no task", async (t) => {
+  const at = await openPage(t, ["counter"], { flags: ["--uploads"], expected: /422/ });
+  if (!at) return;
+  const page = await at.open("#/tasks");
+  const add = async (name, bytes, task) => {
+    const asked = page.waitForEvent("filechooser");
+    await page.getByRole("button", { name: "Add a task" }).click();
+    await (await asked).setFiles({ name, mimeType: "application/wasm", buffer: bytes });
+    const dialog = page.getByRole("dialog", { name: "Add a task" });
+    await dialog.getByLabel("App").fill("demo");
+    await dialog.getByLabel("Task").fill(task);
+    await dialog.getByRole("button", { name: "Add" }).click();
+    return dialog;
+  };
+  const counter = await readFile(`${at.host.folder}/tasks/demo/counter.wasm`);
+  await add("anything.wasm", counter, "added");
+  await page.getByText("Added demo/added").waitFor();
+  await page.waitForURL(/#\/tasks\/demo\/added$/);
+  const run = await at.host.client.start("demo/added", { steps: 1, delay_ms: 0 });
+  assert.deepEqual(await run.result(), { steps: 1 });
+  await page.goto(`${at.url}/#/tasks`);
+  const dialog = await add("broken.wasm", Buffer.from("no task"), "broken");
+  await dialog.getByRole("alert").getByText(/not|wasm/i).waitFor();
 });

@@ -60,7 +60,9 @@ pub(super) fn text(writer: &mut EventWriter<'_>, event: &Event) {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn appended(json: &Json) -> Option<Cow<'_, str>> {
-    let Appended { op, mode, text } = serde_json::from_str(json.as_str()).ok()?;
+    // An array would do for a struct, too.
+    let json = Some(json.as_str()).filter(|json| json.trim_start().starts_with('{'))?;
+    let Appended { op, mode, text } = serde_json::from_str(json).ok()?;
     (op == "text" && mode.is_none_or(|mode| mode == "append")).then_some(text)
 }
 

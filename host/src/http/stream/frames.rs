@@ -105,7 +105,9 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn add(&mut self, data: &'a str) {
-        let Ok(update) = serde_json::from_str::<AnyUpdate<'a>>(data) else {
+        // An array would do for a struct, too.
+        let update = data.trim_start().starts_with('{').then(|| serde_json::from_str::<AnyUpdate<'a>>(data));
+        let Some(Ok(update)) = update else {
             // Whatever it is, nothing moves past it.
             self.open.clear();
             self.ops.push(Op::AsItIs(data));

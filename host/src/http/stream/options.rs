@@ -56,10 +56,8 @@ impl Options {
         // What is not the run's own stands in no raw body.
         let heartbeat = heartbeat(config, query, media)?.filter(|_| !format.is_raw());
         let live = query.parse("live", "`true` or `false`")?.unwrap_or(true);
-        let interval = match query.parse::<u64>("interval", "milliseconds, or 0 to send at once")? {
-            Some(millis) => Some(Duration::from_millis(millis.min(MAX_INTERVAL_MS))),
-            None => None,
-        };
+        let interval = query.parse::<u64>("interval", "milliseconds, or 0 to send at once")?;
+        let interval = interval.map(|millis| Duration::from_millis(millis.min(MAX_INTERVAL_MS)));
         Ok(Self {
             format,
             wish: Wish::of(headers, query)?,

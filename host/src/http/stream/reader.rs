@@ -268,49 +268,62 @@ impl Reader {
                 break;
             }
         }
-        let held = std::mem::take(&mut self.held);
-        let filter = std::mem::take(&mut self.filter);
-        let passes = |event: &&Event| filter.passes(event);
-        let mut updates: Vec<&Event> = Vec::new();
+        // Compressed as a whole: what is joined is this reader's own.
+        let coded = std::mem::replace(&mut self.coded, Coded::Plain);
+        let (held, mut plain) = (std::mem::take(&mut self.held), Gathered::default());
+        let mut updates = Vec::new();
         for delivery in &held {
-            let Delivery::Events(segment, from) = delivery else {
-                self.put_updates(&mut updates, out);
-                self.tell(delivery, out);
-                continue;
-            };
-            self.look_at_end(segment);
-            for event in segment.events()[*from..].iter().filter(|event| passes(event)) {
-                if updates.last().is_some_and(|last| !frames::follows(last, event)) {
-                    self.put_updates(&mut updates, out);
-                }
-                if frames::is_update(event) {
-                    updates.push(event);
-                } else {
-                    self.put_event(event, out);
+            match delivery {
+                Delivery::Events(segment, from) => self.draw(segment, *from, &mut updates, &mut plain),
+                notice => {
+                    self.put_updates(&mut updates, &mut plain);
+                    self.tell(notice, &mut plain);
                 }
             }
         }
-        self.put_updates(&mut updates, out);
-        self.filter = filter;
+        self.put_updates(&mut updates, &mut plain);
+        self.coded = coded;
+        self.put_own(plain.into_bytes(), out);
     }
 
-    fn put_updates(&mut self, updates: &mut Vec<&Event>, out: &mut Gathered) {
-        match updates[..] {
-            [] => {}
-            [one] => self.put_event(one, out),
-            [first, .., last] if !self.format.is_raw() => {
-                let data = frames::joined(updates.iter().copied());
-                let bytes = self.format.joined(&self.names, first.seq, last, data);
-                self.put_own(bytes, out);
+    /// Events of a segment, of which updates that follow one another wait in `updates`.
+    fn draw<'a>(
+        &mut self,
+        segment: &'a Segment,
+        from: usize,
+        updates: &mut Vec<(&'a Event, Bytes)>,
+        out: &mut Gathered,
+    ) {
+        self.look_at_end(segment);
+        let encoded = self.format.segment(&self.names, segment);
+        let mut start = from.checked_sub(1).map_or(0, |before| encoded.ends[before] as usize);
+        for (event, &end) in segment.events().iter().zip(&encoded.ends).skip(from) {
+            let bytes = encoded.bytes.slice(start..end as usize);
+            start = end as usize;
+            if !self.filter.passes(event) {
+                continue;
             }
-            _ => updates.iter().for_each(|event| self.put_event(event, out)),
+            if updates.last().is_some_and(|(last, _)| !frames::follows(last, event)) {
+                self.put_updates(updates, out);
+            }
+            if frames::is_update(event) && !self.format.is_raw() {
+                updates.push((event, bytes));
+            } else {
+                out.add(bytes);
+            }
+        }
+    }
+
+    fn put_updates(&self, updates: &mut Vec<(&Event, Bytes)>, out: &mut Gathered) {
+        match &updates[..] {
+            [] => {}
+            [(_, bytes)] => out.add(bytes.clone()),
+            [(first, _), .., (last, _)] => {
+                let data = frames::joined(updates.iter().map(|(event, _)| *event));
+                out.add(self.format.joined(&self.names, first.seq, last, data));
+            }
         }
         updates.clear();
-    }
-
-    fn put_event(&mut self, event: &Event, out: &mut Gathered) {
-        let encoded = self.format.encode(&self.names, std::slice::from_ref(event));
-        self.put_own(encoded.bytes, out);
     }
 
     /// Adds what is for this reader alone.

@@ -49,7 +49,11 @@ impl Guest for Probe {
                 control::sleep_ms(number("wait_ms") as u32);
                 flood(number("events"), number("bytes") as usize, number("pause_ms"))
             }
-            "ticks" => ticks(number("n") as u32, number("ms") as u32),
+            "ticks" => {
+                flood(number("before"), 100, 0)?;
+                control::sleep_ms(number("wait_ms") as u32);
+                ticks(number("n") as u32, number("ms") as u32)
+            }
             "send" => {
                 let answers = send_all(&input["events"]);
                 if input["fail"] == true { Err(failure("as asked")) } else { Ok(answers) }

@@ -1,0 +1,105 @@
+//! How long an event is on its way to 1,000 clients, and what it changes if some of them read nothing.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::client::{Client, READ_BYTES, open_stream};
+use crate::host::BenchHost;
+use crate::report::{Report, print, quantile};
+
+const CLIENTS: usize = 1000;
+const STALLED: usize = 100;
+/// Events before the clock starts, which fill the buffers of whoever does not read: some 40 MB.
+const BEFORE: u32 = 200_000;
+/// From guest to client, 99 of 100, in milliseconds.
+const WANTED: f64 = 10.0;
+/// More than without clients that read nothing, in percent.
+const WANTED_MORE: f64 = 20.0;
+
+pub(crate) async fn measure(report: &mut Report, scale: u32) {
+    print(&format!("\n100 events a second to {CLIENTS} clients\n"));
+    let ticks = 1000 / scale;
+    let mut all = latencies(ticks, 0).await;
+    report.at_most("from guest to client: 99 %", quantile(&mut all, 0.99), "ms", WANTED);
+    let mean = average(&all);
+    report.note("the same, on average", format!("{mean:.2} ms"));
+    let mut others = latencies(ticks, STALLED).await;
+    let with = average(&others);
+    report.at_most(
+        &format!("more, on average, with {STALLED} clients that read nothing"),
+        (with / mean - 1.0) * 100.0,
+        "%",
+        WANTED_MORE,
+    );
+    report.note("99 %, with these", format!("{:.2} ms", quantile(&mut others, 0.99)));
+}
+
+fn average(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Of each event to each client that reads, in milliseconds.
+async fn latencies(ticks: u32, stalled: usize) -> Vec<f64> {
+    let host = BenchHost::start(&["--durability", "normal"]);
+    let mut api = Client::open(host.address).await;
+    let input = json!({ "do": "ticks", "n": ticks, "ms": 10, "before": BEFORE, "wait_ms": 4000 });
+    let run = api.json("POST", "/api/tasks/bench/probe/runs", &input.to_string()).await;
+    let path = run["stream"].as_str().expect("a run").to_owned();
+    while api.json("GET", &format!("{path}/status"), "").await["last_seq"].as_u64() < Some(u64::from(BEFORE))
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut held = Vec::new();
+    for _ in 0..stalled {
+        held.push(open_stream(host.address, "GET", &path, "").await);
+    }
+    let seen: Arc<Mutex<Vec<f64>>> = Arc::default();
+    let mut readers = JoinSet::new();
+    for _ in stalled..CLIENTS {
+        readers.spawn(read(host.address, format!("{path}?from=now&types=tick"), Arc::clone(&seen)));
+    }
+    while let Some(read) = readers.join_next().await {
+        read.expect("a reader");
+    }
+    let seen = std::mem::take(&mut *seen.lock().expect("no panic while held"));
+    assert!(
+        seen.len() >= (CLIENTS - stalled) * ticks as usize * 9 / 10,
+        "everyone got everything: {}",
+        seen.len()
+    );
+    seen
+}
+
+async fn read(address: SocketAddr, path: String, seen: Arc<Mutex<Vec<f64>>>) {
+    let mut stream: TcpStream = open_stream(address, "GET", &path, "").await;
+    let (mut own, mut buffer) = (Vec::new(), vec![0; READ_BYTES >> 4]);
+    loop {
+        let count = stream.read(&mut buffer).await.expect("a living connection");
+        if count == 0 {
+            break;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1e3;
+        for at in memchr::memmem::find_iter(&buffer[..count], b"\"timestamp\":\"") {
+            // Half a millisecond more, for the timestamp was rounded down.
+            own.extend(
+                milliseconds(&buffer[at..count])
+                    .map(|sent| (now % 60_000.0 - sent - 0.5).rem_euclid(60_000.0)),
+            );
+        }
+    }
+    // The clock of both is the same, and a negative time is its rounding.
+    let own = own.into_iter().map(|time| if time > 30_000.0 { 0.0 } else { time });
+    seen.lock().expect("no panic while held").extend(own);
+}
+
+/// Seconds and milliseconds of `"timestamp":"2025-01-15T12:34:56.789Z"`, in milliseconds.
+fn milliseconds(text: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(text.get(30..36)?).ok()?;
+    text.parse::<f64>().ok().map(|seconds| seconds * 1e3)
+}
