@@ -212,7 +212,9 @@ fn send_all(list: &Value) -> String {
                 let text = |name: &str| event[name].as_str().unwrap_or_default();
                 events::send_bytes(text("channel"), text("type"), text("content_type"), &bytes)
             }
-            None => send_one(event, &if times > 1 { data.replace('#', &nth.to_string()) } else { data.clone() }),
+            None => {
+                send_one(event, &if times > 1 { data.replace('#', &nth.to_string()) } else { data.clone() })
+            }
         });
         answer(all.collect())
     });
