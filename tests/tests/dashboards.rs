@@ -207,6 +207,20 @@ async fn more_runs_than_can_be_read_at_once_are_read_one_after_the_other() {
         events.push(stream.next().await.expect("it goes on"));
     }
     assert_eq!(by_run(&events).len(), 150);
+    // Runs under way are not lost among many that were started later and have ended.
+    start(&host, "old", "&label=many:yes", json!({ "do": "signals", "count": 1 })).await;
+    for nth in 150..230 {
+        start(&host, &format!("n{nth}"), "&label=many:yes", json!({ "do": "echo" })).await;
+    }
+    host.finished(&json!({ "id": "n229" })).await;
+    let mut now = follow(&host, "label=many:yes&from=now", None).await;
+    host.post("/api/runs/old/signals/go", "1").await;
+    loop {
+        let event = now.next().await.expect("it goes on");
+        if event.is_terminal() && event.json()["_task_id"] == "old" {
+            break;
+        }
+    }
     let ids: Vec<String> = (0..65).map(|nth| format!("run=n{nth}")).collect();
     host.get(&format!("/api/events?{}", ids.join("&"))).await.problem(400, "invalid-parameter");
     host.get("/api/events?run=nobody").await.problem(404, "unknown-run");

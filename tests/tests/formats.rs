@@ -204,6 +204,9 @@ async fn pages_and_long_lists_are_compressed_too() {
     assert_eq!((packed.header("content-encoding"), plain.header("content-encoding")), ("gzip", ""));
     assert!(decoded("gzip", &packed.body) == plain.body);
     assert!(plain.header("vary").contains("Accept-Encoding"));
+    assert_eq!(packed.header("etag"), format!("W/{}", plain.header("etag")));
+    let tag = [("if-none-match", packed.header("etag")), ("accept-encoding", "gzip")];
+    assert_eq!(host.request(&Method::GET, "/streamtask.js", &tag, "").await.status, 304);
 }
 
 /// The numbers that an event stands for.

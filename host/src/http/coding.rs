@@ -131,6 +131,12 @@ pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
     let coding = wanted.filter(|coding| *coding == Coding::Gzip);
     mark(response.headers_mut(), coding);
     if coding.is_some() {
+        // The same content in other bytes.
+        if let Some(tag) = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok())
+            && let Ok(weak) = HeaderValue::try_from(format!("W/{tag}"))
+        {
+            response.headers_mut().insert(header::ETAG, weak);
+        }
         *response.body_mut() = Body::whole(gzip(&bytes));
     }
 }

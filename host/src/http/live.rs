@@ -48,6 +48,7 @@ pub(super) async fn open(
         listener,
         heartbeat,
         spoke: Instant::now(),
+        looked: Instant::now(),
         over: false,
     };
     // Before the answer: a list that can't be read is an error of the request.
@@ -97,6 +98,8 @@ struct List {
     listener: Listener,
     heartbeat: Option<Duration>,
     spoke: Instant,
+    /// When the list was read last.
+    looked: Instant,
     over: bool,
 }
 
@@ -139,8 +142,8 @@ impl List {
             }
         };
         let moved = async {
-            // What moves meanwhile is seen together.
-            tokio::time::sleep_until(self.spoke + PACE).await;
+            // What moves meanwhile is seen together, and what moves elsewhere costs no more than this.
+            tokio::time::sleep_until(self.looked + PACE).await;
             let _ = tokio::time::timeout(POLL, self.listener.heard()).await;
         };
         tokio::select! {
@@ -162,6 +165,7 @@ impl List {
     /// Reads the list again and tells what is different.
     async fn look(&mut self) -> Result<(), Broken> {
         let runs = self.api.storage.runs(self.filter.clone()).await?;
+        self.looked = Instant::now();
         let oldest = runs.last().filter(|_| runs.len() == self.filter.limit as usize).map(|run| run.key.no);
         let mut gone = std::mem::take(&mut self.known);
         for run in runs.iter().rev() {

@@ -23,7 +23,7 @@ use super::request::{Query, invalid};
 use super::stream::{self, Filter};
 use super::{Api, runs};
 use crate::event_log::{Delivery, Position, Subscription};
-use crate::model::{Event, Run};
+use crate::model::{Event, Run, RunStatus};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
 
@@ -169,18 +169,33 @@ async fn begin(
     }
 }
 
-/// After all that there is: runs under way from their newest event on.
+/// After all that there is: runs that have not ended from their newest event on. If these are more than can be read at
+/// once, those that were started last are read from their beginning, so that nothing is missed.
 async fn now(api: &Api, selection: &Selection) -> Result<Places, Problem> {
     let newest = RunFilter { limit: 1, ..RunFilter::default() };
     let newest = api.storage.runs(newest).await?;
     let mut places = Places { taken: newest.first().map_or(0, |run| run.key.no), ..Places::default() };
-    let found = match selection {
+    let mut active = match selection {
         Selection::Named(runs) => runs.clone(),
         Selection::Matching(filter) => {
-            api.storage.runs(RunFilter { limit: MAX_OPEN as u32, ..filter.clone() }).await?
+            let mut active = Vec::new();
+            for status in RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()) {
+                let limit = MAX_OPEN as u32 + 1;
+                let filter = RunFilter { status: Some(status), since: Some(0), limit, ..filter.clone() };
+                active.extend(api.storage.runs(filter).await?);
+            }
+            active
         }
     };
-    for run in found.into_iter().filter(|run| !run.status.is_terminal() && run.key.no <= places.taken) {
+    active.retain(|run| !run.status.is_terminal() && run.key.no <= places.taken);
+    // One that moved on meanwhile may have been found in two states.
+    active.sort_by_key(|run| run.key.no);
+    active.dedup_by_key(|run| run.key.no);
+    if active.len() > MAX_OPEN {
+        active.truncate(MAX_OPEN);
+        places.taken = active[MAX_OPEN - 1].key.no;
+    }
+    for run in active {
         places.open.insert(run.key.no, api.log.head(&run.key).await?);
     }
     Ok(places)
