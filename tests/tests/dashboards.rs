@@ -230,6 +230,30 @@ async fn more_runs_than_can_be_read_at_once_are_read_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_shall_not_go_on_alone_is_cancelled_when_its_last_client_is_gone_for_long() {
+    let host = TestHost::start().await;
+    let input = json!({ "do": "ticks", "n": 100_000, "ms": 20 });
+    let run = start(&host, "watched", "&on_disconnect=cancel", input.clone()).await;
+    let other = start(&host, "alone", "", input).await;
+    assert_eq!((&run["on_disconnect"], &other["on_disconnect"]), (&json!("cancel"), &json!("continue")));
+    // Of two, one may go, and who comes back in time changes nothing.
+    let mut first = host.follow(&run).await;
+    let mut second = host.follow(&run).await;
+    first.until("tick").await;
+    second.until("tick").await;
+    drop(first);
+    second.until("tick").await;
+    drop(second);
+    let mut back = host.follow_with(&run, "from=now", &[]).await;
+    back.until("tick").await;
+    drop((back, host.follow(&other).await));
+    let ended = host.finished(&run).await;
+    assert_eq!(ended["status"], "cancelled");
+    assert_eq!(host.read_run(&other).await["status"], "running");
+    host.post("/api/tasks/test/probe/runs?on_disconnect=maybe", "{}").await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     let host = TestHost::start().await;
     let run = start(&host, "read", "", json!({ "do": "signals", "count": 1 })).await;

@@ -59,6 +59,7 @@ export interface RunInfo {
   not_before: string | null;
   priority: number;
   waits_for: string | null;
+  on_disconnect: 'continue' | 'cancel';
   parent: string | null;
   labels: Record<string, string>;
   /** Path of its stream. */

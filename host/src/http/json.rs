@@ -47,6 +47,7 @@ pub(super) struct RunJson<'a> {
     priority: i32,
     waits_for: Option<&'a str>,
     parent: Option<&'a str>,
+    on_disconnect: &'static str,
     labels: &'a Labels,
     stream: String,
 }
@@ -78,6 +79,7 @@ impl<'a> From<&'a Run> for RunJson<'a> {
             priority: run.priority,
             waits_for: run.waits_for.as_deref(),
             parent: run.parent.as_ref().map(RunId::as_str),
+            on_disconnect: run.on_disconnect.as_str(),
             labels: &run.labels,
             stream: stream_path(run),
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
@@ -13,8 +14,12 @@ use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::{Api, json, stream};
-use crate::model::{Run, RunKey, TaskRef, Timestamp};
+use crate::model::{OnDisconnect, Run, RunId, RunKey, TaskRef, Timestamp};
 
+/// Time for the last client of a run to come back, over a lost connection or a page that is loaded again.
+const RETURN_TIME: Duration = Duration::from_secs(10);
+/// How often those are looked for who have not.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest name that a client gives itself, in bytes.
 const MAX_CLIENT_BYTES: usize = 64;
 
@@ -23,6 +28,8 @@ const MAX_CLIENT_BYTES: usize = 64;
 pub struct Presence {
     /// By the number of the run.
     seats: Mutex<HashMap<i64, OfRun>>,
+    /// Runs that their last client left, of those that shall not go on alone.
+    left: Mutex<HashMap<i64, (RunId, Instant)>>,
     opened: AtomicU64,
     sent_bytes: AtomicU64,
 }
@@ -31,6 +38,7 @@ pub struct Presence {
 struct OfRun {
     run: RunKey,
     task: TaskRef,
+    on_disconnect: OnDisconnect,
     seats: Vec<Arc<Seat>>,
 }
 
@@ -75,16 +83,38 @@ impl Presence {
         let of_run = seats.entry(run.key.no).or_insert_with(|| OfRun {
             run: run.key.clone(),
             task: run.task.clone(),
+            on_disconnect: run.on_disconnect,
             seats: Vec::new(),
         });
+        if run.on_disconnect == OnDisconnect::Cancel {
+            self.left.lock().expect("no panic while held").remove(&run.key.no);
+        }
         of_run.seats.push(Arc::clone(&seat));
         self.opened.fetch_add(1, Relaxed);
         Seated { presence: Arc::clone(self), run: run.key.no, seat }
     }
 
+    /// Those to whom nobody came back in time; each once.
+    fn abandoned(&self) -> Vec<RunId> {
+        let mut left = self.left.lock().expect("no panic while held");
+        left.extract_if(|_, (_, since)| since.elapsed() >= RETURN_TIME).map(|(_, (id, _))| id).collect()
+    }
+
     fn of(&self, run: i64) -> Vec<Arc<Seat>> {
         let seats = self.seats.lock().expect("no panic while held");
         seats.get(&run).map(|of_run| of_run.seats.clone()).unwrap_or_default()
+    }
+}
+
+/// Cancels runs that shall not go on without a client, until the host stops: then it is not the client who went.
+pub(super) async fn cancel_abandoned(api: Arc<Api>) {
+    while tokio::time::timeout(LOOK, api.stopping.cancelled()).await.is_err() {
+        for id in api.presence.abandoned() {
+            tracing::info!(run = %id, "cancelling a run whose last client went away");
+            if let Err(error) = api.scheduler.cancel(&id).await {
+                tracing::warn!(run = %id, %error, "could not cancel a run whose last client went away");
+            }
+        }
     }
 }
 
@@ -101,8 +131,12 @@ impl Drop for Seated {
         let Ok(mut seats) = self.presence.seats.lock() else { return };
         if let Some(of_run) = seats.get_mut(&self.run) {
             of_run.seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
-            if of_run.seats.is_empty() {
-                seats.remove(&self.run);
+            if of_run.seats.is_empty()
+                && let Some(of_run) = seats.remove(&self.run)
+                && of_run.on_disconnect == OnDisconnect::Cancel
+                && let Ok(mut left) = self.presence.left.lock()
+            {
+                left.insert(self.run, (of_run.run.id, Instant::now()));
             }
         }
     }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::body::Response;
-use super::{Api, routes};
+use super::{Api, presence, routes};
 
 /// Time for a client to send a request's head, also on a connection that is
 /// kept for the next request.
@@ -66,6 +66,7 @@ macro_rules! drive {
 /// when all are closed, at the latest `grace` later.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken, grace: Duration) {
     let connections = TaskTracker::new();
+    tokio::spawn(presence::cancel_abandoned(Arc::clone(&api)));
     let cut_off = CancellationToken::new();
     // Told once, not at each try.
     let mut refused = false;

@@ -16,8 +16,8 @@ use super::runs::{body_json, label};
 use super::stream::JSON;
 use super::{Api, json, runs, stream};
 use crate::model::{
-    Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Resource, Run, RunId, TaskRef,
-    Time, Timestamp,
+    Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run,
+    RunId, TaskRef, Time, Timestamp,
 };
 use crate::scheduler::Request;
 
@@ -115,6 +115,7 @@ pub(super) fn request(
         priority: priority(query)?,
         resources: resources(query)?,
         fail_if_busy: fail_if_busy(query)?,
+        on_disconnect: on_disconnect(query)?,
         ..Request::new(task, input(body)?)
     })
 }
@@ -217,4 +218,9 @@ fn fail_if_busy(query: &Query) -> Result<Option<bool>, Problem> {
         Some("fail") => Ok(Some(true)),
         Some(other) => Err(invalid("if_busy", other, "`wait` or `fail`")),
     }
+}
+
+fn on_disconnect(query: &Query) -> Result<OnDisconnect, Problem> {
+    let Some(word) = query.get("on_disconnect") else { return Ok(OnDisconnect::default()) };
+    OnDisconnect::parse(word).ok_or_else(|| invalid("on_disconnect", word, "`continue` or `cancel`"))
 }

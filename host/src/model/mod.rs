@@ -25,7 +25,9 @@ pub use event::{
 pub use json::{Json, JsonError, also_null};
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, ProgressTree};
 pub use progress_log::ProgressLog;
-pub use queueing::{MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnInterrupt, Queueing, Resource};
+pub use queueing::{
+    MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnDisconnect, OnInterrupt, Queueing, Resource,
+};
 pub use retention::{Amount, EndedRun, Ending, Part, Retention};
 pub use retry::{Retry, RetryOn};
 pub use run::{

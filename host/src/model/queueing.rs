@@ -82,6 +82,33 @@ impl OnInterrupt {
     }
 }
 
+/// What becomes of a run when its last client goes away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// It goes on: runs need no client.
+    #[default]
+    Continue,
+    /// It is cancelled, if nobody comes back soon.
+    Cancel,
+}
+
+impl OnDisconnect {
+    const ALL: [Self; 2] = [Self::Continue, Self::Cancel];
+
+    /// The word used in queries and SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// The policy of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == word)
+    }
+}
+
 /// How the runs of a task wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queueing {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Content, EventType, Json, NewEvent, TaskRef, Timestamp, Version};
+use super::{Content, EventType, Json, NewEvent, OnDisconnect, TaskRef, Timestamp, Version};
 
 /// Most labels a run can have. Each is an index row that is written with the run.
 pub const MAX_LABELS: usize = 16;
@@ -367,6 +367,8 @@ pub struct Run {
     pub waits_for: Option<String>,
     /// The run that started it.
     pub parent: Option<RunId>,
+    /// What becomes of it when its last client goes away.
+    pub on_disconnect: OnDisconnect,
     /// The caller's labels.
     pub labels: Labels,
     /// The `seq` of its terminal event; none while it has not ended.

@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Engine;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, Json, Labels, Run, RunId, SignalName, TaskRef, Timestamp};
+use crate::model::{HostId, Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::registry::{InputError, Registry, Task};
 use crate::storage::{
@@ -99,6 +99,8 @@ pub struct Request {
     /// Whether it is refused if it would have to wait for one, in place of what the
     /// task says.
     pub fail_if_busy: Option<bool>,
+    /// What becomes of it when its last client goes away.
+    pub on_disconnect: OnDisconnect,
 }
 
 impl Request {
@@ -116,6 +118,7 @@ impl Request {
             parent: None,
             resources: Vec::new(),
             fail_if_busy: None,
+            on_disconnect: OnDisconnect::default(),
         }
     }
 }
@@ -268,6 +271,7 @@ impl Scheduler {
             idempotency_key: request.idempotency_key,
             parameters: request.parameters.into_iter().collect(),
             parent: request.parent,
+            on_disconnect: request.on_disconnect,
             created_at: now,
             max_queued: self.config.max_queued,
         };

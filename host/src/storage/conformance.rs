@@ -18,7 +18,7 @@ use super::{
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
-    OnInterrupt, Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
+    OnDisconnect, OnInterrupt, Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 
 /// Panics at the first rule that is broken. `open` gives an empty database.
@@ -57,6 +57,7 @@ fn new_run(name: &str) -> NewRun {
         created_at: Timestamp::now(),
         not_before: None,
         priority: 0,
+        on_disconnect: OnDisconnect::Continue,
         needs: Vec::new(),
         fail_if_busy: false,
         parameters: Vec::new(),

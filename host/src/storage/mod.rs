@@ -16,8 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{
-    Amount, EndedRun, Ending, Event, Fence, HostId, Json, Labels, Need, NewEvent, OnInterrupt, Outcome, Part,
-    Run, RunId, RunKey, RunStatus, Signal, SignalName, TaskRef, Timestamp, Version,
+    Amount, EndedRun, Ending, Event, Fence, HostId, Json, Labels, Need, NewEvent, OnDisconnect, OnInterrupt,
+    Outcome, Part, Run, RunId, RunKey, RunStatus, Signal, SignalName, TaskRef, Timestamp, Version,
 };
 
 /// Why storage did not do what it was asked.
@@ -95,6 +95,8 @@ pub struct NewRun {
     pub parameters: Vec<(SignalName, Json)>,
     /// The run that starts it. Refused if that has ended, or has too many.
     pub parent: Option<Parent>,
+    /// What becomes of it when its last client goes away.
+    pub on_disconnect: OnDisconnect,
     /// Refuse if so many runs wait already.
     pub max_queued: u64,
     /// Refuse if so many runs of the task wait already.

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{claim, claimed, events, get, new_run, queued, task, types, version};
-use crate::model::{HostId, Json, Need, NewEvent, OnInterrupt, Outcome, Run, RunStatus, Timestamp};
+use crate::model::{
+    HostId, Json, Need, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunStatus, Timestamp,
+};
 use crate::storage::{Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -46,6 +48,9 @@ async fn higher_priority_goes_first_also_before_other_tasks(storage: &dyn Storag
     let other = queued(storage, with("b", 0)).await;
     let high = queued(storage, with("b", 7)).await;
     assert_eq!(get(storage, &high.key.id).await.priority, 7);
+    let alone = queued(storage, NewRun { on_disconnect: OnDisconnect::Cancel, ..with("c", 0) }).await;
+    assert_eq!(get(storage, &alone.key.id).await.on_disconnect, OnDisconnect::Cancel);
+    assert_eq!(get(storage, &low.key.id).await.on_disconnect, OnDisconnect::Continue);
     let rooms = [("a", 9), ("b", 9)];
     let first = claim(storage, &HostId::new(), &rooms, 3).await;
     assert_eq!(ids(&first), [id(&high), id(&normal), id(&other)]);

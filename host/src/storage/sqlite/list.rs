@@ -4,7 +4,8 @@ use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
 use crate::model::{
-    ErrorKind, HostId, Json, Labels, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
+    ErrorKind, HostId, Json, Labels, OnDisconnect, Run, RunError, RunId, RunKey, RunStatus, TaskRef,
+    Timestamp, Version,
 };
 use crate::storage::{RunFilter, Waiting};
 
@@ -19,7 +20,8 @@ macro_rules! select {
             ", ",
             $error,
             ", runs.created_at, runs.started_at, runs.finished_at, runs.cancel_requested_at, runs.labels, \
-             runs.last_seq, runs.not_before, runs.priority, runs.waits_for, parents.id FROM ",
+             runs.last_seq, runs.not_before, runs.priority, runs.waits_for, parents.id, \
+             runs.on_disconnect FROM ",
             $runs,
             " JOIN tasks ON tasks.no = runs.task LEFT JOIN versions ON versions.no = runs.version \
              LEFT JOIN runs AS parents ON parents.no = runs.parent"
@@ -60,6 +62,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         not_before: time(16)?,
         priority: row.get(17)?,
         waits_for: row.get(18)?,
+        on_disconnect: row.get_ref(20)?.as_str_or_null()?.and_then(OnDisconnect::parse).unwrap_or_default(),
         parent: row.get_ref(19)?.as_str_or_null()?.and_then(|id| RunId::parse(id).ok()),
     })
 }

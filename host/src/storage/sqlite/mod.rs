@@ -319,7 +319,7 @@ impl Log for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Need, OnInterrupt, Part, TaskRef, Version};
+    use crate::model::{Need, OnDisconnect, OnInterrupt, Part, TaskRef, Version};
     use crate::storage::{Offer, Storage, conformance};
 
     #[tokio::test]
@@ -363,6 +363,7 @@ mod tests {
             created_at: Timestamp::now(),
             not_before: None,
             priority: 0,
+            on_disconnect: OnDisconnect::Continue,
             needs: Vec::new(),
             fail_if_busy: false,
             parameters: Vec::new(),
@@ -416,6 +417,7 @@ mod tests {
             created_at: Timestamp::now(),
             not_before: None,
             priority: 0,
+            on_disconnect: OnDisconnect::Continue,
             needs: vec![Need { name: "x".to_owned(), capacity: 2 }],
             fail_if_busy: false,
             parameters: Vec::new(),

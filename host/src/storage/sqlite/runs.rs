@@ -6,7 +6,7 @@ use super::claims::Begun;
 use super::list::LabelsColumn;
 use super::state::{Applied, Tx};
 use super::{checkpoints, claims, events, families, list, needs, signals};
-use crate::model::{Event, Fence, NewEvent, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
+use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
 /// See [`Runs::submit`](crate::storage::Runs::submit).
@@ -97,8 +97,8 @@ fn insert(
         .prepare_cached(
             "INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, created_at, started_at, \
              labels, idempotency_key, input, not_before, priority, needs, waits_for, on_interrupt, \
-             parent, detached) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+             parent, detached, on_disconnect) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         )?
         .execute(params![
             run.key.no,
@@ -121,6 +121,7 @@ fn insert(
             claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
             new.parent.map(|parent| parent.run),
             new.parent.filter(|parent| parent.detached).map(|_| 1),
+            Some(run.on_disconnect).filter(|policy| *policy != OnDisconnect::default()).map(OnDisconnect::as_str),
         ])?;
     for (key, value) in &run.labels {
         tx.db
@@ -151,6 +152,7 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
         waits_for: waits_for.filter(|_| new.not_before.is_none()),
         // Read with the row; nobody needs it before.
         parent: None,
+        on_disconnect: new.on_disconnect,
         labels: new.labels.clone(),
         last_seq: None,
     }

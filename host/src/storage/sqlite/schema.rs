@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -196,6 +196,11 @@ INSERT INTO numbers (next_run) VALUES (1);
 /// Lists by time.
 const V6: &str = "
 CREATE INDEX runs_by_creation ON runs (created_at);
+";
+
+/// Runs that don't go on alone.
+const V7: &str = "
+ALTER TABLE runs ADD COLUMN on_disconnect TEXT; -- NULL: continue
 ";
 
 /// Lets the file shrink when something is removed. To be called first of all: in a
