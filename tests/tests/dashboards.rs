@@ -163,8 +163,8 @@ async fn several_runs_are_read_on_one_connection_and_resumed_at_every_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_that_begin_later_belong_to_a_stream_by_label_or_task() {
     let host = TestHost::start().await;
-    start(&host, "before", "&label=team:a", json!({ "do": "echo" })).await;
-    host.finished(&json!({ "id": "before" })).await;
+    let before = start(&host, "before", "&label=team:a", json!({ "do": "echo" })).await;
+    host.finished(&before).await;
     start(&host, "under-way", "&label=team:a", json!({ "do": "signals", "count": 1 })).await;
     let mut all = follow(&host, "label=team:a", None).await;
     let first = all.next().await.unwrap().json();
@@ -210,9 +210,9 @@ async fn more_runs_than_can_be_read_at_once_are_read_one_after_the_other() {
     // Runs under way are not lost among many that were started later and have ended.
     start(&host, "old", "&label=many:yes", json!({ "do": "signals", "count": 1 })).await;
     for nth in 150..230 {
-        start(&host, &format!("n{nth}"), "&label=many:yes", json!({ "do": "echo" })).await;
+        let run = start(&host, &format!("n{nth}"), "&label=many:yes", json!({ "do": "echo" })).await;
+        host.finished(&run).await;
     }
-    host.finished(&json!({ "id": "n229" })).await;
     let mut now = follow(&host, "label=many:yes&from=now", None).await;
     host.post("/api/runs/old/signals/go", "1").await;
     loop {
