@@ -76,6 +76,21 @@ async fn a_run_is_held_signalled_and_cancelled_over_it_with_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_lets_the_run_end_is_answered_before_the_connection_ends() {
+    let host = TestHost::start().await;
+    // The answer and the end race.
+    for nth in 0..40 {
+        let run = host.probe(json!({ "do": "signals", "count": 1 })).await;
+        let mut socket = follow(&host, &run, "").await;
+        socket.until("run.started").await;
+        let answer =
+            ask(&mut socket, json!({ "id": nth, "action": "signal", "name": "go", "payload": 1 })).await;
+        assert_eq!(answer["status"], 202);
+        assert_eq!(socket.rest().await.1, 1000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_wrong_is_answered_as_over_http() {
     let host = TestHost::start().await;
     let run = host.probe(json!({ "do": "until-cancelled" })).await;

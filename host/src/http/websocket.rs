@@ -16,7 +16,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -105,8 +105,9 @@ async fn serve(api: &Api, run: &Run, reader: Reader, upgraded: Upgraded) {
     let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (sink, messages) = socket.split();
     let (answers, answered) = mpsc::channel(MAX_ANSWERS);
-    let listening = listen(api, run, messages, answers);
-    let speaking = speak(run, reader, sink, answered);
+    let answering = Mutex::new(());
+    let listening = listen(api, run, messages, answers, &answering);
+    let speaking = speak(run, reader, sink, answered, &answering);
     tokio::pin!(listening, speaking);
     tokio::select! {
         // It has closed, or the connection is lost.
@@ -144,6 +145,7 @@ async fn speak(
     mut reader: Reader,
     mut sink: SplitSink<Socket, Message>,
     mut answered: mpsc::Receiver<Said>,
+    answering: &Mutex<()>,
 ) -> Result<(), Error> {
     let state = Notice { r#type: "run.state", data: &RunJson::from(run) };
     sink.send(Message::Text(state.text())).await?;
@@ -162,7 +164,14 @@ async fn speak(
             },
         }
     };
-    // What was asked before the end has its answer before the end.
+    // What was asked before the end has its answer before the end, also what ended the run.
+    loop {
+        tokio::select! {
+            biased;
+            Some(Said::Answer(text)) = answered.recv() => sink.feed(Message::Text(text)).await?,
+            _ = answering.lock() => break,
+        }
+    }
     while let Ok(Said::Answer(text)) = answered.try_recv() {
         sink.feed(Message::Text(text)).await?;
     }
@@ -183,8 +192,16 @@ async fn send_lines(sink: &mut SplitSink<Socket, Message>, lines: &Bytes) -> Res
 }
 
 /// Takes the client's requests until it closes or is lost, or breaks a rule.
-async fn listen(api: &Api, run: &Run, mut messages: SplitStream<Socket>, answers: mpsc::Sender<Said>) {
+/// A request holds `answering` until its answer is on its way.
+async fn listen(
+    api: &Api,
+    run: &Run,
+    mut messages: SplitStream<Socket>,
+    answers: mpsc::Sender<Said>,
+    answering: &Mutex<()>,
+) {
     while let Some(message) = messages.next().await {
+        let answering = answering.lock().await;
         let said = match message {
             Ok(Message::Text(text)) => Said::Answer(answer(api, run, &text).await),
             Ok(Message::Binary(_)) => Said::Close(CloseCode::Unsupported, "a request is text"),
@@ -199,7 +216,9 @@ async fn listen(api: &Api, run: &Run, mut messages: SplitStream<Socket>, answers
             Err(_) => return,
         };
         let over = matches!(said, Said::Close(..));
-        if answers.send(said).await.is_err() {
+        let sent = answers.send(said).await;
+        drop(answering);
+        if sent.is_err() {
             // The other way has ended, so this waits only for the client to agree.
             continue;
         }
