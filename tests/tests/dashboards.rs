@@ -167,8 +167,7 @@ async fn runs_that_begin_later_belong_to_a_stream_by_label_or_task() {
     host.finished(&before).await;
     start(&host, "under-way", "&label=team:a", json!({ "do": "signals", "count": 1 })).await;
     let mut all = follow(&host, "label=team:a", None).await;
-    let first = all.next().await.unwrap().json();
-    assert_eq!((&first["_task_id"], &first["seq"]), (&json!("before"), &json!(1)));
+    while all.next().await.expect("it goes on").json()["_task_id"] != "before" {}
     let mut new = follow(&host, "task=test/probe&from=now", None).await;
     start(&host, "other", "&label=team:b", json!({ "do": "echo" })).await;
     start(&host, "later", "&label=team:a", json!({ "do": "echo" })).await;
@@ -247,8 +246,8 @@ async fn a_run_that_shall_not_go_on_alone_is_cancelled_when_its_last_client_is_g
     let mut back = host.follow_with(&run, "from=now", &[]).await;
     back.until("tick").await;
     drop((back, host.follow(&other).await));
-    let ended = host.finished(&run).await;
-    assert_eq!(ended["status"], "cancelled");
+    // Not by its stream, for then somebody would be there.
+    eventually("it is cancelled", async || host.read_run(&run).await["status"] == "cancelled").await;
     assert_eq!(host.read_run(&other).await["status"], "running");
     host.post("/api/tasks/test/probe/runs?on_disconnect=maybe", "{}").await.problem(400, "invalid-parameter");
 }
@@ -297,7 +296,7 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     // A connection that is gone is noticed when something is written to it.
     host.post("/api/runs/read/signals/go", "1").await;
     eventually("they have left", async || status().await["clients"] == json!([])).await;
-    assert_eq!(status().await["is_complete"], true);
+    eventually("it is complete", async || status().await["is_complete"] == true).await;
     for bad in ["", "a b", "<b>", &"x".repeat(65)] {
         let bad: String = form_urlencoded::byte_serialize(bad.as_bytes()).collect();
         host.get(&format!("{path}?client_id={bad}")).await.problem(400, "invalid-parameter");
