@@ -61,6 +61,9 @@ async fn run(what: &str, folder: &str, scripts: &[&str]) {
         let mut npm = tokio::process::Command::new("npm");
         npm.args(["run", "--silent", script]).current_dir(root().join(folder)).stdin(Stdio::null());
         npm.env("STREAMTASK_BIN", binary);
+        if std::env::var_os("STREAMTASK_KIT").is_none() {
+            npm.env("STREAMTASK_KIT", root().join("target/kit"));
+        }
         let output = npm.kill_on_drop(true).output().await.expect("npm starts");
         let said = String::from_utf8_lossy(&output.stdout);
         let complained = String::from_utf8_lossy(&output.stderr);
