@@ -205,6 +205,12 @@ async fn pages_and_long_lists_are_compressed_too() {
     assert!(decoded("gzip", &packed.body) == plain.body);
     assert!(plain.header("vary").contains("Accept-Encoding"));
     assert_eq!(packed.header("etag"), format!("W/{}", plain.header("etag")));
+    for _ in 0..5 {
+        host.run(json!({ "do": "echo" })).await;
+    }
+    let packed_list = host.request(&Method::GET, "/api/runs", &[("accept-encoding", "gzip")], "").await;
+    assert_eq!(packed_list.header("content-encoding"), "gzip");
+    assert!(decoded("gzip", &packed_list.body) == host.get("/api/runs").await.body);
     let tag = [("if-none-match", packed.header("etag")), ("accept-encoding", "gzip")];
     assert_eq!(host.request(&Method::GET, "/streamtask.js", &tag, "").await.status, 304);
 }

@@ -16,6 +16,7 @@ use futures_util::StreamExt as _;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Api;
 use super::body::{Body, Broken, Response};
 use super::request::header_list;
 
@@ -30,6 +31,8 @@ const BROTLI_QUALITY: u32 = 2;
 const ZSTD_LEVEL: i32 = 1;
 /// Below this, compression gains less than its own marks take.
 const MIN_BYTES: usize = 200;
+/// Smallest body that is compressed whole; smaller ones fit into a packet or so.
+const MIN_WHOLE_BYTES: usize = 800;
 /// Largest body that is compressed whole. Larger ones would keep a thread of the runtime from other clients.
 const MAX_WHOLE_BYTES: usize = 1 << 20;
 /// What a gzip stream begins with (RFC 1952): deflate, no name, no time, system unknown.
@@ -122,7 +125,7 @@ pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
                     || media.contains("svg")
             },
         );
-    let worth = (MIN_BYTES * 4..=MAX_WHOLE_BYTES).contains(&bytes.len());
+    let worth = (MIN_WHOLE_BYTES..=MAX_WHOLE_BYTES).contains(&bytes.len());
     if !textual || !worth || response.headers().contains_key(header::CONTENT_ENCODING) {
         return;
     }
@@ -197,8 +200,31 @@ impl Stream {
     }
 }
 
+/// A response of that media type whose bytes come in time, compressed as the client wants it.
+pub(super) fn streamed(
+    api: &Api,
+    wanted: &HeaderMap,
+    media: &'static str,
+    stream: impl futures_core::Stream<Item = Result<Bytes, Broken>> + Send + 'static,
+) -> Response {
+    let (packed, coding) = Stream::new(Coding::wanted(wanted), &api.windows);
+    let mut response = Response::new(Body::Stream(Box::pin(pack(stream, packed))));
+    mark_live(response.headers_mut());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    mark(response.headers_mut(), coding);
+    response
+}
+
+/// Marks a response as one whose bytes come in time.
+pub(super) fn mark_live(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+    // nginx would hold events back until its buffer is full.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+}
+
 /// A stream of bytes, each piece compressed as it comes.
-pub(super) fn pack<S: futures_core::Stream<Item = Result<Bytes, Broken>>>(
+fn pack<S: futures_core::Stream<Item = Result<Bytes, Broken>>>(
     stream: S,
     coded: Stream,
 ) -> impl futures_core::Stream<Item = Result<Bytes, Broken>> {

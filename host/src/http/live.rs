@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::Api;
-use super::body::{Body, Broken, Response};
-use super::coding::{self, Coding};
+use super::body::{Broken, Response};
+use super::coding;
 use super::format::{HEARTBEAT, PREAMBLE, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
@@ -53,18 +53,11 @@ pub(super) async fn open(
     };
     // Before the answer: a list that can't be read is an error of the request.
     list.begin().await?;
-    let (packed, coding) = coding::Stream::new(Coding::wanted(headers), &api.windows);
     let stream = futures_util::stream::unfold(list, |mut list| async {
         let next = list.next().await;
         next.map(|bytes| (bytes, list))
     });
-    let mut response = Response::new(Body::Stream(Box::pin(coding::pack(stream, packed))));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    coding::mark(headers, coding);
-    Ok(response)
+    Ok(coding::streamed(api, headers, media, stream))
 }
 
 /// What a change of a run changes.

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::body::{Body, Broken, Response};
-use super::coding::{self, Coding};
+use super::coding;
 use super::format::{Envelope, Format, HEARTBEAT, NDJSON, Names, Notice, PREAMBLE, SSE};
 use super::problem::Problem;
 use super::request::{Query, invalid};
@@ -108,22 +108,11 @@ pub(super) async fn get(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> R
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     }
-    Ok(response(api, headers, media, reader))
-}
-
-fn response(api: &Api, headers: &HeaderMap, media: &'static str, reader: ManyReader) -> Response {
-    let (packed, coding) = coding::Stream::new(Coding::wanted(headers), &api.windows);
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
         let next = reader.next().await;
         next.map(|bytes| (bytes, reader))
     });
-    let mut response = Response::new(Body::Stream(Box::pin(coding::pack(stream, packed))));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    coding::mark(headers, coding);
-    response
+    Ok(coding::streamed(api, headers, media, stream))
 }
 
 async fn selection(api: &Api, query: &Query) -> Result<Selection, Problem> {

@@ -95,9 +95,11 @@ impl Presence {
     }
 
     /// Those to whom nobody came back in time; each once.
-    fn abandoned(&self) -> Vec<RunId> {
+    fn abandoned(&self, now: Instant) -> Vec<RunId> {
         let mut left = self.left.lock().expect("no panic while held");
-        left.extract_if(|_, (_, since)| since.elapsed() >= RETURN_TIME).map(|(_, (id, _))| id).collect()
+        left.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RETURN_TIME)
+            .map(|(_, (id, _))| id)
+            .collect()
     }
 
     fn of(&self, run: i64) -> Vec<Arc<Seat>> {
@@ -109,7 +111,7 @@ impl Presence {
 /// Cancels runs that shall not go on without a client, until the host stops: then it is not the client who went.
 pub(super) async fn cancel_abandoned(api: Arc<Api>) {
     while tokio::time::timeout(LOOK, api.stopping.cancelled()).await.is_err() {
-        for id in api.presence.abandoned() {
+        for id in api.presence.abandoned(Instant::now()) {
             tracing::info!(run = %id, "cancelling a run whose last client went away");
             if let Err(error) = api.scheduler.cancel(&id).await {
                 tracing::warn!(run = %id, %error, "could not cancel a run whose last client went away");
@@ -272,4 +274,53 @@ pub(super) fn metrics(api: &Api) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, media);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Json, Labels, RunStatus};
+
+    fn run(no: i64, on_disconnect: OnDisconnect) -> Run {
+        Run {
+            key: RunKey { no, id: RunId::parse(&format!("r{no}")).unwrap() },
+            task: TaskRef::parse("demo", "counter").unwrap(),
+            version: None,
+            status: RunStatus::Running,
+            attempt: 1,
+            input: Json::null(),
+            final_value: None,
+            error: None,
+            created_at: Timestamp::from_millis(0),
+            started_at: None,
+            finished_at: None,
+            cancel_requested_at: None,
+            not_before: None,
+            priority: 0,
+            waits_for: None,
+            parent: None,
+            on_disconnect,
+            labels: Labels::new(),
+            last_seq: None,
+        }
+    }
+
+    #[test]
+    fn a_run_is_abandoned_when_its_last_client_has_been_away_for_long_and_only_then() {
+        let presence: Arc<Presence> = Arc::default();
+        let (watched, other) = (run(1, OnDisconnect::Cancel), run(2, OnDisconnect::Continue));
+        let sit = |run: &Run| presence.sit(run, None, "sse", 0);
+        let much_later = || Instant::now() + 2 * RETURN_TIME;
+        drop(sit(&other));
+        let (first, second) = (sit(&watched), sit(&watched));
+        drop(first);
+        assert_eq!(presence.abandoned(much_later()), [], "one is still there");
+        drop(second);
+        assert_eq!(presence.abandoned(Instant::now()), [], "it may come back");
+        let back = sit(&watched);
+        assert_eq!(presence.abandoned(much_later()), [], "it has come back");
+        drop(back);
+        assert_eq!(presence.abandoned(much_later()), [watched.key.id.clone()]);
+        assert_eq!(presence.abandoned(much_later()), [], "told once");
+    }
 }

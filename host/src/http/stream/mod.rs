@@ -111,10 +111,7 @@ pub(super) async fn open(
 fn describe(headers: &mut HeaderMap, options: &Options) {
     let media = HeaderValue::try_from(options.media_type());
     headers.insert(header::CONTENT_TYPE, media.unwrap_or(HeaderValue::from_static(BYTES)));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.append(header::VARY, HeaderValue::from_static("Accept"));
-    // nginx would hold events back until its buffer is full.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    coding::mark_live(headers);
     if options.is_raw() {
         // For a browser that shows it: without scripts, and as nobody's page.
         let policy = HeaderValue::from_static("sandbox; default-src 'none'");

@@ -48,9 +48,21 @@ async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
     );
     assert_eq!(list(RunFilter { task: Some(task("none")), ..base.clone() }).await.0, [0; 0]);
 
-    for filter in
-        [base.clone(), RunFilter { task: even(), ..base.clone() }, RunFilter { label: third(), ..base }]
-    {
+    let filters =
+        [base.clone(), RunFilter { task: even(), ..base.clone() }, RunFilter { label: third(), ..base }];
+    for filter in filters.clone() {
+        let (mut all, _) = list(filter.clone()).await;
+        all.reverse();
+        let (mut found, mut since) = (Vec::new(), 0);
+        while let (page, Some(last)) =
+            list(RunFilter { limit: 2, since: Some(since), brief: true, ..filter.clone() }).await
+        {
+            found.extend(page);
+            since = last.no;
+        }
+        assert_eq!(found, all, "the oldest first");
+    }
+    for filter in filters {
         let (all, _) = list(filter.clone()).await;
         let (mut pages, mut after) = (Vec::new(), None);
         loop {
