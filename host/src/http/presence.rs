@@ -320,7 +320,7 @@ mod tests {
         let back = sit(&watched);
         assert_eq!(presence.abandoned(much_later()), [], "it has come back");
         drop(back);
-        assert_eq!(presence.abandoned(much_later()), [watched.key.id.clone()]);
+        assert_eq!(presence.abandoned(much_later()), std::slice::from_ref(&watched.key.id));
         assert_eq!(presence.abandoned(much_later()), [], "told once");
     }
 }
