@@ -222,23 +222,22 @@ impl Lines {
 
     /// The same, for bodies that may break.
     pub async fn try_next(&mut self) -> hyper::Result<Option<String>> {
-        loop {
-            if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
-                let line = self.received.split_to(end + 1);
-                return Ok(Some(std::str::from_utf8(&line[..end]).expect("UTF-8").to_owned()));
-            }
-            match soon("waiting for a line", self.body.frame()).await {
-                None => {
+        soon("waiting for a line", async {
+            loop {
+                if let Some(end) = self.received.iter().position(|&byte| byte == b'\n') {
+                    let line = self.received.split_to(end + 1);
+                    return Ok(Some(std::str::from_utf8(&line[..end]).expect("UTF-8").to_owned()));
+                }
+                let Some(frame) = self.body.frame().await else {
                     assert!(self.received.is_empty(), "the body ends within a line");
                     return Ok(None);
-                }
-                Some(frame) => {
-                    if let Ok(data) = frame?.into_data() {
-                        self.received.extend_from_slice(&data);
-                    }
+                };
+                if let Ok(data) = frame?.into_data() {
+                    self.received.extend_from_slice(&data);
                 }
             }
-        }
+        })
+        .await
     }
 
     /// All lines up to the end of the body.

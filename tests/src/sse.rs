@@ -109,19 +109,19 @@ impl EventStream {
 
     /// The same, for streams that may break.
     pub async fn try_next(&mut self) -> Result<Option<Event>, hyper::Error> {
-        loop {
-            if let Some(event) = self.parse() {
-                return Ok(Some(event));
-            }
-            match soon("waiting for an event", self.body.frame()).await {
-                None => return Ok(None),
-                Some(frame) => {
-                    if let Ok(data) = frame?.into_data() {
-                        self.received.extend_from_slice(&data);
-                    }
+        // In all: signs of life alone are none of what a test waits for.
+        soon("waiting for an event", async {
+            loop {
+                if let Some(event) = self.parse() {
+                    return Ok(Some(event));
+                }
+                let Some(frame) = self.body.frame().await else { return Ok(None) };
+                if let Ok(data) = frame?.into_data() {
+                    self.received.extend_from_slice(&data);
                 }
             }
-        }
+        })
+        .await
     }
 
     /// All events up to the end of the stream.

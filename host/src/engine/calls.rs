@@ -204,7 +204,7 @@ impl Calls {
             return Ok(Err(refusal));
         }
         if let Some(pace) = &self.pace {
-            pace.turn(&*self.host).await;
+            pace.turn(|| self.host.cancelled()).await;
             pace.sent(event.content.len());
             event.time = Timestamp::now();
         }

@@ -1,9 +1,8 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-
-use super::guest::GuestHost;
 
 /// What a guest may send at once after it has been silent: as much as in this time.
 const BURST: Duration = Duration::from_secs(1);
@@ -20,6 +19,8 @@ pub(super) struct Pace {
     byte_secs: f64,
     /// Where the clocks of events and bytes are.
     clocks: Mutex<[Instant; 2]>,
+    /// Once it did not have to wait, because the run was asked to end.
+    hurried: AtomicBool,
 }
 
 impl Pace {
@@ -33,6 +34,7 @@ impl Pace {
             event_secs: worth(event_rate),
             byte_secs: worth(byte_rate),
             clocks: Mutex::new([Instant::now(); 2]),
+            hurried: AtomicBool::new(false),
         })
     }
 
@@ -47,16 +49,24 @@ impl Pace {
         ahead.checked_sub(BURST).filter(|next| *next > now)
     }
 
-    /// Waits until the next event may be sent. If the run is asked to end meanwhile, it
-    /// waits no longer, once: the guest must hear of it.
-    pub(super) async fn turn(&self, host: &dyn GuestHost) {
-        let told = host.is_cancelled();
-        while let Some(next) = self.next() {
-            tokio::select! {
-                biased;
-                () = host.cancelled(), if !told => return,
-                () = sleep_until(next) => {}
+    /// Waits until the next event may be sent, but for one time in which the run is asked to end, by `cancelled`, or
+    /// has been: the guest must hear of it, and who waits here can't look.
+    pub(super) async fn turn<F: Future<Output = ()>>(&self, cancelled: impl FnOnce() -> F) {
+        if self.next().is_none() {
+            return;
+        }
+        let may_go = async {
+            while let Some(next) = self.next() {
+                sleep_until(next).await;
             }
+        };
+        if self.hurried.load(Ordering::Relaxed) {
+            return may_go.await;
+        }
+        tokio::select! {
+            biased;
+            () = cancelled() => self.hurried.store(true, Ordering::Relaxed),
+            () = may_go => {}
         }
     }
 
@@ -77,6 +87,10 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     /// Sends as fast as it may from that moment on; how long it took, in seconds.
@@ -107,5 +121,15 @@ mod tests {
         let took = send(&both, Instant::now() + Duration::from_secs(1), 5, 3000);
         assert!((10.9..11.1).contains(&took), "each but the first waits for the one before: {took}");
         assert!(Pace::new(None, None).is_none());
+    }
+
+    #[test]
+    fn who_is_asked_to_end_waits_once_no_longer_also_if_it_was_asked_before() {
+        let pace = Pace::new(None, Some(1)).unwrap();
+        assert_eq!(pace.turn(pending).now_or_never(), Some(()), "the first one is free");
+        pace.sent(3600);
+        assert_eq!(pace.turn(pending).now_or_never(), None, "an hour");
+        assert_eq!(pace.turn(|| ready(())).now_or_never(), Some(()));
+        assert_eq!(pace.turn(|| ready(())).now_or_never(), None, "it had its chance to hear of it");
     }
 }
