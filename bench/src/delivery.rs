@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::bare::Bare;
 use crate::client::{Client, READ_BYTES, open_stream};
 use crate::host::BenchHost;
 use crate::report::{Report, print, quantile};
@@ -17,6 +18,8 @@ const CLIENTS: usize = 1000;
 const STALLED: usize = 100;
 /// Events before the clock starts, which fill the buffers of whoever does not read: some 40 MB.
 const BEFORE: u32 = 200_000;
+/// Time for all clients to come before the first event that is measured.
+pub(crate) const WAIT: Duration = Duration::from_secs(4);
 /// From guest to client, 99 of 100, in milliseconds.
 const WANTED: f64 = 10.0;
 /// More than without clients that read nothing, in percent.
@@ -29,6 +32,13 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     report.at_most("from guest to client: 99 %", quantile(&mut all, 0.99), "ms", WANTED);
     let mean = average(&all);
     report.note("the same, on average", format!("{mean:.2} ms"));
+    let bare = Bare::start(&["--tick-bare".into(), ticks.to_string().into()]);
+    let mut limit = read_all(bare.address, "/".to_owned(), CLIENTS, ticks).await;
+    drop(bare);
+    report.note(
+        "a bare hyper server's, that stores nothing: 99 %",
+        format!("{:.2} ms, on average {:.2} ms", quantile(&mut limit, 0.99), average(&limit)),
+    );
     let mut others = latencies(ticks, STALLED).await;
     let with = average(&others);
     report.at_most(
@@ -48,7 +58,8 @@ fn average(values: &[f64]) -> f64 {
 async fn latencies(ticks: u32, stalled: usize) -> Vec<f64> {
     let host = BenchHost::start(&["--durability", "normal"]);
     let mut api = Client::open(host.address).await;
-    let input = json!({ "do": "ticks", "n": ticks, "ms": 10, "before": BEFORE, "wait_ms": 4000 });
+    let input =
+        json!({ "do": "ticks", "n": ticks, "ms": 10, "before": BEFORE, "wait_ms": WAIT.as_millis() as u64 });
     let run = api.json("POST", "/api/tasks/bench/probe/runs", &input.to_string()).await;
     let path = run["stream"].as_str().expect("a run").to_owned();
     while api.json("GET", &format!("{path}/status"), "").await["last_seq"].as_u64() < Some(u64::from(BEFORE))
@@ -59,20 +70,21 @@ async fn latencies(ticks: u32, stalled: usize) -> Vec<f64> {
     for _ in 0..stalled {
         held.push(open_stream(host.address, "GET", &path, "").await);
     }
+    read_all(host.address, format!("{path}?from=now"), CLIENTS - stalled, ticks).await
+}
+
+/// Reads a stream with many clients to its end.
+async fn read_all(address: SocketAddr, path: String, clients: usize, ticks: u32) -> Vec<f64> {
     let seen: Arc<Mutex<Vec<f64>>> = Arc::default();
     let mut readers = JoinSet::new();
-    for _ in stalled..CLIENTS {
-        readers.spawn(read(host.address, format!("{path}?from=now&types=tick"), Arc::clone(&seen)));
+    for _ in 0..clients {
+        readers.spawn(read(address, path.clone(), Arc::clone(&seen)));
     }
     while let Some(read) = readers.join_next().await {
         read.expect("a reader");
     }
     let seen = std::mem::take(&mut *seen.lock().expect("no panic while held"));
-    assert!(
-        seen.len() >= (CLIENTS - stalled) * ticks as usize * 9 / 10,
-        "everyone got everything: {}",
-        seen.len()
-    );
+    assert!(seen.len() >= clients * ticks as usize * 9 / 10, "everyone got everything: {}", seen.len());
     seen
 }
 

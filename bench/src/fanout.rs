@@ -1,13 +1,12 @@
 //! One run to many clients, beside a bare server that writes the same bytes.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::bare::Bare;
 use crate::client::{Client, open_stream_with, read_to_end};
 use crate::host::BenchHost;
 use crate::report::{Report, print};
@@ -50,14 +49,9 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
 
         let file = host.data().join("stream.txt");
         std::fs::write(&file, dechunked(&bytes)).expect("a writable folder");
-        let exe = std::env::current_exe().expect("a running program");
-        let mut bare =
-            Command::new(exe).arg("--serve-bare").arg(&file).stdout(Stdio::piped()).spawn().expect("starts");
-        let mut line = String::new();
-        BufReader::new(bare.stdout.take().expect("piped")).read_line(&mut line).expect("an address");
-        let (seconds, _) = read_all(line.trim().parse().expect("an address"), "/", clients, PLAIN).await;
-        let _ = bare.kill();
-        let _ = bare.wait();
+        let bare = Bare::start(&["--serve-bare".into(), file.into()]);
+        let (seconds, _) = read_all(bare.address, "/", clients, PLAIN).await;
+        drop(bare);
         let limit = f64::from(clients as u32) * f64::from(events) / seconds;
         report.ratio(&format!("fan-out to {clients} clients"), rate, ("a bare hyper server's", limit), 0.5);
     }

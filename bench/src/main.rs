@@ -36,6 +36,9 @@ struct Cli {
     /// Serve a file from memory, as the bare server of `fanout`
     #[arg(long, hide = true)]
     serve_bare: Option<std::path::PathBuf>,
+    /// Send so many events, one each 10 ms, as the bare server of `delivery`
+    #[arg(long, hide = true)]
+    tick_bare: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,6 +78,10 @@ fn main() {
         return;
     }
     host::raise_file_limit();
+    if let Some(ticks) = cli.tick_bare {
+        runtime.block_on(bare::tick(ticks, delivery::WAIT));
+        return;
+    }
     let scale = if cli.quick { 10 } else { 1 };
     let what = if cli.what.is_empty() { What::value_variants() } else { &cli.what };
     let mut report = Report::default();
