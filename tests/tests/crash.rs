@@ -2,41 +2,14 @@
 //! client has seen is there, what was under way is settled, what waited runs.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_tests::{Api, ChildHost, Connection, Event, child, eventually, guests};
-use tempfile::TempDir;
+use streamtask_tests::{Api, ChildHost, Connection, Event, Folders, child, eventually, guests};
 use tokio::task::JoinHandle;
-
-/// The folders of a host that is started more than once.
-struct Folders {
-    folder: TempDir,
-}
-
-impl Folders {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        guests::install(&folder.path().join("tasks"), "test/probe.wasm", &guests::probe());
-        Self { folder }
-    }
-
-    fn tasks(&self) -> PathBuf {
-        self.folder.path().join("tasks")
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn start(&self, arguments: &[&str]) -> ChildHost {
-        ChildHost::start(&self.tasks(), &self.data(), arguments)
-    }
-}
 
 /// Reads a run's events until the connection breaks.
 async fn watch(api: &Api, run: &Value) -> JoinHandle<Vec<Event>> {

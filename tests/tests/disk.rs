@@ -4,49 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rusqlite::Connection;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
-use streamtask_tests::{Api, ChildHost, Event, Said, child, eventually, guests, soon};
-use tempfile::TempDir;
+use streamtask_tests::{Api, ChildHost, Event, Folders, Said, child, eventually, soon};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// The folders of a host that is started more than once.
-struct Folders {
-    folder: TempDir,
+const SETTINGS: [&str; 4] = ["--durability", "normal", "--drain-grace", "100ms"];
+
+fn database(folders: &Folders) -> Connection {
+    Connection::open(folders.data().join("streamtask.db")).unwrap()
 }
 
-impl Folders {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        guests::install(&folder.path().join("tasks"), "test/probe.wasm", &guests::probe());
-        Self { folder }
-    }
-
-    fn tasks(&self) -> PathBuf {
-        self.folder.path().join("tasks")
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn database(&self) -> Connection {
-        Connection::open(self.data().join("streamtask.db")).unwrap()
-    }
-
-    fn serve(&self) -> Command {
-        let arguments = ["--durability", "normal", "--drain-grace", "100ms"];
-        child::serve(&self.tasks(), &self.data(), &arguments)
-    }
-
-    fn start(&self) -> ChildHost {
-        start(self.serve())
-    }
+fn serve(folders: &Folders) -> Command {
+    child::serve(&folders.tasks(), &folders.data(), &SETTINGS)
 }
 
 fn start(command: Command) -> ChildHost {
@@ -120,7 +95,7 @@ fn saving(steps: u32) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     let folders = Folders::new();
-    let host = start(told_of_full_files(&folders.serve()));
+    let host = start(told_of_full_files(&serve(&folders)));
     let saving = host.probe(saving(300)).await;
     let flooding = host.probe(json!({ "do": "flood", "events": 60_000, "pause_ms": 1 })).await;
     let seen = [watch(&host, &saving).await, watch(&host, &flooding).await];
@@ -161,7 +136,7 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_stops_although_the_disk_is_full_and_the_next_one_goes_on() {
     let folders = Folders::new();
-    let host = start(told_of_full_files(&folders.serve()));
+    let host = start(told_of_full_files(&serve(&folders)));
     let saving = host.probe(saving(200)).await;
     let sleeping = host.probe(json!({ "do": "sleep", "ms": 600_000 })).await;
     let seen = watch(&host, &saving).await;
@@ -174,7 +149,7 @@ async fn a_host_stops_although_the_disk_is_full_and_the_next_one_goes_on() {
     assert!(said.iter().any(|line| line.contains("the next start settles them")), "{said:?}");
 
     let seen = seen.await.unwrap();
-    let host = folders.start();
+    let host = folders.start(&SETTINGS);
     let events = host.follow(&saving).await.rest().await;
     assert!(is_whole(&events) && events.last().unwrap().name == "run.completed", "{:?}", events.last());
     let seen: Vec<Event> = seen.into_iter().filter(|event| event.name != "run.stream-closing").collect();
@@ -223,7 +198,7 @@ fn with_wal(folders: &Folders, wal: &[u8]) -> Folders {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_write_ahead_log_loses_only_what_is_behind_the_tear() {
     let folders = Folders::new();
-    let host = folders.start();
+    let host = folders.start(&SETTINGS);
     for n in 0..20 {
         host.run(json!({ "do": "echo", "n": n })).await;
     }
@@ -252,7 +227,7 @@ async fn a_torn_write_ahead_log_loses_only_what_is_behind_the_tear() {
         let before = events_of(&with_wal(&folders, &wal[..whole]).data().join("streamtask.db"));
 
         let copy = with_wal(&folders, &torn);
-        let host = copy.start();
+        let host = copy.start(&SETTINGS);
         let runs = host.get("/api/runs?limit=1000").await.json();
         for run in runs["runs"].as_array().unwrap() {
             if run["input"]["do"] == "work" && run["finished_at"].is_null() {
@@ -278,7 +253,7 @@ async fn a_clock_that_was_set_back_leaves_no_run_behind() {
     let policy = "[retry]\nattempts = 2\nbackoff = \"1s\"\n";
     fs::write(folders.tasks().join("test/probe.toml"), policy).unwrap();
     let host = start({
-        let mut serve = folders.serve();
+        let mut serve = serve(&folders);
         serve.args(["--max-running", "2"]);
         serve
     });
@@ -295,7 +270,7 @@ async fn a_clock_that_was_set_back_leaves_no_run_behind() {
     host.kill();
 
     // As if the clock had been an hour ahead until now.
-    let db = folders.database();
+    let db = database(&folders);
     db.execute("UPDATE hosts SET lease_until = lease_until + ?1", [HOUR_MS]).unwrap();
     db.execute("UPDATE events SET time = time + ?1", [HOUR_MS]).unwrap();
     let columns =
@@ -311,7 +286,7 @@ async fn a_clock_that_was_set_back_leaves_no_run_behind() {
     assert_eq!(status, ["delayed", "paused"]);
     drop(db);
 
-    let host = folders.start();
+    let host = folders.start(&SETTINGS);
     soon("every run ends", async {
         assert_eq!(host.finished(&sleeping).await["error"]["kind"], "interrupted");
         assert_eq!(host.finished(&saving).await["status"], "completed");
@@ -329,11 +304,11 @@ async fn a_clock_that_was_set_back_leaves_no_run_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_another_program_locks_is_waited_for() {
     let folders = Folders::new();
-    let host = folders.start();
+    let host = folders.start(&SETTINGS);
     let run = host.probe(saving(300)).await;
     let seen = watch(&host, &run).await;
     until_saved(&host, &run).await;
-    let other = folders.database();
+    let other = database(&folders);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     eventually("the host says so", || async { readiness(&host).await.0 == 503 }).await;
     let (_, reason) = readiness(&host).await;
@@ -345,17 +320,17 @@ async fn a_database_that_another_program_locks_is_waited_for() {
     assert_eq!((count(&seen, "step"), host.read_run(&run).await["attempt"].as_u64()), (900, Some(1)));
     host.terminate();
 
-    let other = folders.database();
+    let other = database(&folders);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    Said::of(&mut folders.serve()).refused(6, "database is locked");
+    Said::of(&mut serve(&folders)).refused(6, "database is locked");
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(folders.start().run(json!({ "do": "echo" })).await["status"], "completed");
+    assert_eq!(folders.start(&SETTINGS).run(json!({ "do": "echo" })).await["status"], "completed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_files_to_open_goes_on_and_recovers() {
     let folders = Folders::new();
-    let host = folders.start();
+    let host = folders.start(&SETTINGS);
     let run = host.probe(json!({ "do": "work", "steps": 400, "ms": 5, "burst": 1, "save": true })).await;
     let mut stream = host.follow(&run).await;
     let mut seen = stream.until("saved").await;
