@@ -161,6 +161,48 @@ async fn several_runs_are_read_on_one_connection_and_resumed_at_every_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn updates_of_several_runs_are_gathered_for_each_run_and_resumed_exactly() {
+    let host = TestHost::start().await;
+    let tokens = |target: &str| json!({ "type": "view", "data": format!(r##"{{"op":"text","target":"{target}","text":"#,"}}"##), "times": 2000 });
+    let progress = json!({ "type": "progress", "data": "{\"step\":1,\"total\":2}" });
+    for run in ["a", "b"] {
+        let events = json!([tokens("x"), progress, tokens("y")]);
+        start(&host, run, "", json!({ "do": "send", "events": events })).await;
+    }
+    let events = follow(&host, "run=a&run=b&interval=16", None).await.rest().await;
+    assert!(events.len() < 2000, "{} events", events.len());
+    let whole: String = (0..2000).map(|nth| format!("{nth},")).collect();
+    for run in ["a", "b"] {
+        let own: Vec<Value> =
+            events.iter().map(Event::json).filter(|event| event["_task_id"] == run).collect();
+        let mut next = 1;
+        let mut written = HashMap::<String, String>::new();
+        for event in &own {
+            let seq = event["seq"].as_u64().unwrap();
+            assert_eq!(event["first_seq"].as_u64().unwrap_or(seq), next, "{run}: each number once, in order");
+            next = seq + 1;
+            let data = &event["data"];
+            for op in data["ops"].as_array().unwrap_or(&vec![data.clone()]) {
+                if let (Some(target), Some(text)) = (op["target"].as_str(), op["text"].as_str()) {
+                    written.entry(target.to_owned()).or_default().push_str(text);
+                }
+            }
+        }
+        assert_eq!(next, 4004, "{run}");
+        assert!(written["x"] == whole && written["y"] == whole, "{run}");
+    }
+    for at in [1, events.len() / 2, events.len() - 2] {
+        let rest = follow(&host, "run=a&run=b", Some(&events[at].id)).await.rest().await;
+        let (had, rest) = (by_run(&events[..=at]), by_run(&rest));
+        for run in ["a", "b"] {
+            let last = had.get(run).map_or(0, |seqs| *seqs.last().unwrap());
+            assert!(rest.get(run).map_or(&[][..], Vec::as_slice).iter().copied().eq(last + 1..4004), "{run}");
+        }
+    }
+    host.get("/api/events?interval=soon").await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_that_begin_later_belong_to_a_stream_by_label_or_task() {
     let host = TestHost::start().await;
     let before = start(&host, "before", "&label=team:a", json!({ "do": "echo" })).await;
@@ -292,7 +334,16 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }
-    drop((stream, socket));
+    // Who reads it beside others reads it, too.
+    let mut both = follow(&host, "run=read&client_id=board", None).await;
+    both.until("run.started").await;
+    eventually("it is there as well", async || {
+        let told = status().await;
+        let board = &told["clients"][2];
+        board["client_id"] == "board" && board["position"] == told["last_seq"]
+    })
+    .await;
+    drop((stream, socket, both));
     // A connection that is gone is noticed when something is written to it.
     host.post("/api/runs/read/signals/go", "1").await;
     eventually("they have left", async || status().await["clients"] == json!([])).await;

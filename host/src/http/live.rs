@@ -20,7 +20,7 @@ use super::format::{HEARTBEAT, PREAMBLE, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
-use super::stream::heartbeat;
+use super::stream::{heartbeat, silence};
 use crate::model::{Run, RunId, RunStatus, Timestamp};
 use crate::notifier::{Listener, Topic};
 use crate::storage::RunFilter;
@@ -127,13 +127,6 @@ impl List {
 
     async fn wait(&mut self) -> Result<(), Broken> {
         let end = self.api.end_streams.clone();
-        let silence = self.heartbeat.map(|time| self.spoke + time);
-        let silent = async {
-            match silence {
-                Some(silence) => tokio::time::sleep_until(silence).await,
-                None => std::future::pending().await,
-            }
-        };
         let moved = async {
             // What moves meanwhile is seen together, and what moves elsewhere costs no more than this.
             tokio::time::sleep_until(self.looked + PACE).await;
@@ -146,7 +139,7 @@ impl List {
                 self.out.put("run.stream-closing", &json!({ "reason": "the host is stopping" }));
                 Ok(())
             }
-            () = silent => {
+            () = silence(self.heartbeat, self.spoke) => {
                 let sign = if self.out.is_sse { HEARTBEAT } else { "\n" };
                 self.out.bytes.extend_from_slice(sign.as_bytes());
                 Ok(())

@@ -86,6 +86,22 @@ impl Format {
         segment.encoded(self.encoding(), |events| self.encode(names, events))
     }
 
+    /// The events of a segment from the one at `from` on, each with its bytes in this form.
+    pub(super) fn events<'a>(
+        self,
+        names: &Names,
+        segment: &'a Segment,
+        from: usize,
+    ) -> impl Iterator<Item = (&'a Event, Bytes)> {
+        let encoded = self.segment(names, segment);
+        let mut start = from.checked_sub(1).map_or(0, |before| encoded.ends[before] as usize);
+        segment.events().iter().zip(&encoded.ends).skip(from).map(move |(event, &end)| {
+            let bytes = encoded.bytes.slice(start..end as usize);
+            start = end as usize;
+            (event, bytes)
+        })
+    }
+
     pub(super) fn encode(self, names: &Names, events: &[Event]) -> Encoded {
         let mut writer =
             EventWriter::new(names, events.iter().map(|event| event.what.content.len() + 256).sum());

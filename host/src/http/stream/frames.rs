@@ -9,21 +9,43 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::http::format::{Format, Names};
 use crate::model::{Content, Event, Json};
 
 /// The type of an update of a page.
 const VIEW: &str = "view";
 
-/// Whether events can be joined at all.
-pub(super) fn is_update(event: &Event) -> bool {
+/// Events of a run with their bytes, of which updates that follow one another are made one, under the last of them.
+pub(in crate::http) fn gathered<'a>(
+    events: Vec<(&'a Event, Bytes)>,
+    names: &Names,
+    format: Format,
+) -> Vec<(&'a Event, Bytes)> {
+    if format.is_raw() {
+        return events;
+    }
+    let one = |updates: &[(&'a Event, Bytes)]| match updates {
+        [(first, _), .., (last, _)] => {
+            let data = joined(updates.iter().map(|(event, _)| *event));
+            Some((*last, format.joined(names, first.seq, last, data)))
+        }
+        single => single.first().cloned(),
+    };
+    events
+        .chunk_by(|(before, _), (event, _)| is_update(before) && follows(before, event))
+        .filter_map(one)
+        .collect()
+}
+
+fn is_update(event: &Event) -> bool {
     event.what.event_type.as_str() == VIEW && matches!(event.what.content, Content::Json(_))
 }
 
-/// Whether an update can be joined with the one before it.
-pub(super) fn follows(before: &Event, event: &Event) -> bool {
+fn follows(before: &Event, event: &Event) -> bool {
     is_update(event) && event.attempt == before.attempt && event.what.channel == before.what.channel
 }
 

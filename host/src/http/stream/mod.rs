@@ -5,9 +5,11 @@ mod options;
 mod reader;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::time::Instant;
 
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
@@ -18,8 +20,8 @@ use super::request::{Query, header_list, invalid};
 use super::{Api, accept, json};
 use crate::model::{Run, RunId, TaskRef};
 
-pub(super) use frames::joined;
-pub(super) use options::{Filter, Options, WEBSOCKET, envelope, heartbeat};
+pub(super) use frames::{gathered, joined};
+pub(super) use options::{Filter, Options, WEBSOCKET, envelope, heartbeat, interval};
 pub(super) use reader::Reader;
 
 /// What `?format=` can say, and the media types that it stands for.
@@ -27,6 +29,9 @@ const FORMATS: [(&str, &str); 5] =
     [("sse", SSE), ("ndjson", NDJSON), ("json", JSON), ("text", TEXT), ("bytes", BYTES)];
 /// The run as it is now.
 pub(super) const JSON: &str = "application/json";
+
+/// Segments, of some 32 KiB each, that are gathered for one frame of a run.
+pub(super) const MAX_HELD: usize = 8;
 
 /// Which of `offers` (in the host's order of preference) a request is for: by `?format=`, or by `Accept`. `what` is
 /// offered, for the error.
@@ -106,6 +111,14 @@ pub(super) async fn open(
     });
     *response.body_mut() = Body::Stream(Box::pin(stream));
     Ok(response)
+}
+
+/// Returns when a sign of life is due to a reader that was given something at `spoke`.
+pub(super) async fn silence(heartbeat: Option<Duration>, spoke: Instant) {
+    match heartbeat {
+        Some(time) => tokio::time::sleep_until(spoke + time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn describe(headers: &mut HeaderMap, options: &Options) {

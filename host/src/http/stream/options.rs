@@ -56,15 +56,13 @@ impl Options {
         // What is not the run's own stands in no raw body.
         let heartbeat = heartbeat(config, query, media)?.filter(|_| !format.is_raw());
         let live = query.parse("live", "`true` or `false`")?.unwrap_or(true);
-        let interval = query.parse::<u64>("interval", "milliseconds, or 0 to send at once")?;
-        let interval = interval.map(|millis| Duration::from_millis(millis.min(MAX_INTERVAL_MS)));
         Ok(Self {
             format,
             wish: Wish::of(headers, query)?,
             filter: Filter::of(query, format)?,
             heartbeat,
             live,
-            interval: interval.filter(|time| !time.is_zero()),
+            interval: interval(query)?,
             client: presence::client(query)?,
             form: match media {
                 SSE => "sse",
@@ -113,6 +111,13 @@ pub(in crate::http) fn heartbeat(
     };
     // Always due, it would leave no time for events.
     Ok(heartbeat.filter(|time| !time.is_zero()))
+}
+
+/// `?interval=`: how long what comes is gathered; none: it is sent at once.
+pub(in crate::http) fn interval(query: &Query) -> Result<Option<Duration>, Problem> {
+    let interval = query.parse::<u64>("interval", "milliseconds, or 0 to send at once")?;
+    let interval = interval.map(|millis| Duration::from_millis(millis.min(MAX_INTERVAL_MS)));
+    Ok(interval.filter(|time| !time.is_zero()))
 }
 
 /// Which events a reader wants. The terminal event always passes.

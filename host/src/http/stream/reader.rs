@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frames;
 use super::options::{Filter, Options};
+use super::{MAX_HELD, silence};
 use crate::event_log::{Delivery, Position, Segment, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
@@ -20,8 +21,6 @@ use crate::storage::StorageError;
 /// Small pieces that are there at once are put together up to this size, so that
 /// one system call carries many of them.
 const GATHER_BYTES: usize = 32 << 10;
-/// Segments, of some 32 KiB each, that are gathered for one frame.
-const MAX_HELD: usize = 8;
 
 /// One reader's stream. All it owns is a position.
 pub(in crate::http) struct Reader {
@@ -167,21 +166,15 @@ impl Reader {
             }
             return Waited::Frame;
         }
-        let silence = self.heartbeat.map(|time| self.spoke + time);
-        if silence.is_some_and(|silence| silence <= Instant::now()) {
+        // Events that a filter holds back would put it off for ever.
+        if self.heartbeat.is_some_and(|time| self.spoke + time <= Instant::now()) {
             return Waited::Silence;
         }
-        let silent = async {
-            match silence {
-                Some(silence) => tokio::time::sleep_until(silence).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             delivery = self.subscription.next() => Waited::Delivery(delivery),
             () = self.end.cancelled() => Waited::Closing,
-            () = silent => Waited::Silence,
+            () = silence(self.heartbeat, self.spoke) => Waited::Silence,
         }
     }
 
@@ -225,20 +218,20 @@ impl Reader {
 
     fn events(&mut self, segment: &Segment, from: usize, out: &mut Gathered) {
         self.look_at_end(segment);
-        let encoded = self.format.segment(&self.names, segment);
-        let start = |nth: usize| if nth == 0 { 0 } else { encoded.ends[nth - 1] as usize };
         if self.filter.is_empty() {
+            let encoded = self.format.segment(&self.names, segment);
             if from == 0
                 && let Coded::Shared(frame) = &mut self.coded
             {
                 return out.add(frame.pass(&encoded.bytes, encoded.compressed(coding::deflated)));
             }
-            return self.put_own(encoded.bytes.slice(start(from)..), out);
+            let start = from.checked_sub(1).map_or(0, |before| encoded.ends[before] as usize);
+            return self.put_own(encoded.bytes.slice(start..), out);
         }
         let mut passed = BytesMut::new();
-        for (nth, event) in segment.events().iter().enumerate().skip(from) {
+        for (event, bytes) in self.format.events(&self.names, segment, from) {
             if self.filter.passes(event) {
-                passed.extend_from_slice(&encoded.bytes[start(nth)..encoded.ends[nth] as usize]);
+                passed.extend_from_slice(&bytes);
             }
         }
         self.put_own(passed.freeze(), out);
@@ -271,59 +264,29 @@ impl Reader {
         // Compressed as a whole: what is joined is this reader's own.
         let coded = std::mem::replace(&mut self.coded, Coded::Plain);
         let (held, mut plain) = (std::mem::take(&mut self.held), Gathered::default());
-        let mut updates = Vec::new();
+        let mut events = Vec::new();
         for delivery in &held {
             match delivery {
-                Delivery::Events(segment, from) => self.draw(segment, *from, &mut updates, &mut plain),
+                Delivery::Events(segment, from) => {
+                    self.look_at_end(segment);
+                    let all = self.format.events(&self.names, segment, *from);
+                    events.extend(all.filter(|(event, _)| self.filter.passes(event)));
+                }
                 notice => {
-                    self.put_updates(&mut updates, &mut plain);
+                    self.draw(std::mem::take(&mut events), &mut plain);
                     self.tell(notice, &mut plain);
                 }
             }
         }
-        self.put_updates(&mut updates, &mut plain);
+        self.draw(events, &mut plain);
         self.coded = coded;
         self.put_own(plain.into_bytes(), out);
     }
 
-    /// Events of a segment, of which updates that follow one another wait in `updates`.
-    fn draw<'a>(
-        &mut self,
-        segment: &'a Segment,
-        from: usize,
-        updates: &mut Vec<(&'a Event, Bytes)>,
-        out: &mut Gathered,
-    ) {
-        self.look_at_end(segment);
-        let encoded = self.format.segment(&self.names, segment);
-        let mut start = from.checked_sub(1).map_or(0, |before| encoded.ends[before] as usize);
-        for (event, &end) in segment.events().iter().zip(&encoded.ends).skip(from) {
-            let bytes = encoded.bytes.slice(start..end as usize);
-            start = end as usize;
-            if !self.filter.passes(event) {
-                continue;
-            }
-            if updates.last().is_some_and(|(last, _)| !frames::follows(last, event)) {
-                self.put_updates(updates, out);
-            }
-            if frames::is_update(event) && !self.format.is_raw() {
-                updates.push((event, bytes));
-            } else {
-                out.add(bytes);
-            }
+    fn draw(&self, events: Vec<(&Event, Bytes)>, out: &mut Gathered) {
+        for (_, bytes) in frames::gathered(events, &self.names, self.format) {
+            out.add(bytes);
         }
-    }
-
-    fn put_updates(&self, updates: &mut Vec<(&Event, Bytes)>, out: &mut Gathered) {
-        match &updates[..] {
-            [] => {}
-            [(_, bytes)] => out.add(bytes.clone()),
-            [(first, _), .., (last, _)] => {
-                let data = frames::joined(updates.iter().map(|(event, _)| *event));
-                out.add(self.format.joined(&self.names, first.seq, last, data));
-            }
-        }
-        updates.clear();
     }
 
     /// Adds what is for this reader alone.

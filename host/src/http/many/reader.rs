@@ -1,0 +1,364 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::MAX_OPEN;
+use super::places::Places;
+use crate::event_log::{Delivery, Position, Subscription};
+use crate::http::Api;
+use crate::http::body::Broken;
+use crate::http::format::{Envelope, Format, HEARTBEAT, Names, Notice, PREAMBLE};
+use crate::http::presence::Seated;
+use crate::http::stream::{Filter, MAX_HELD, gathered, silence};
+use crate::model::{Event, Run};
+use crate::notifier::{Listener, Topic};
+use crate::storage::{RunFilter, StorageError};
+
+/// How often new runs are looked for, in case a hint was lost.
+const POLL: Duration = Duration::from_secs(1);
+/// Bytes put together for one write.
+const GATHER_BYTES: usize = 32 << 10;
+
+/// Which runs.
+pub(super) enum Selection {
+    /// These, oldest first.
+    Named(Vec<Run>),
+    /// Those that match, also later.
+    Matching(RunFilter),
+}
+
+/// How a client wants to read.
+pub(super) struct Wanted {
+    pub(super) envelope: Envelope,
+    pub(super) filter: Filter,
+    pub(super) heartbeat: Option<Duration>,
+    /// For how long to gather; none: not at all.
+    pub(super) interval: Option<Duration>,
+    /// What the client calls itself.
+    pub(super) client: Option<Box<str>>,
+    pub(super) is_sse: bool,
+    pub(super) named: bool,
+}
+
+/// One of the runs.
+struct Member {
+    no: i64,
+    names: Names,
+    subscription: Subscription,
+    seat: Seated,
+}
+
+/// What comes next of a run.
+struct Read {
+    member: Member,
+    next: Result<Delivery, StorageError>,
+}
+
+async fn read(mut member: Member) -> Read {
+    let next = member.subscription.next().await;
+    Read { member, next }
+}
+
+/// One client's stream of several runs.
+pub(super) struct Reader {
+    api: Arc<Api>,
+    selection: Selection,
+    places: Places,
+    wanted: Wanted,
+    /// Tasks, for each must go on while this waits for something else: it may hold what that needs.
+    reading: JoinSet<Read>,
+    /// Read, and gathered for a frame. No more of these runs is read meanwhile: the log keeps what comes.
+    held: Vec<Read>,
+    listener: Listener,
+    spoke: Instant,
+    opening: bool,
+    over: bool,
+}
+
+enum Waited {
+    Read(Read),
+    /// It is time to send what was gathered.
+    Frame,
+    /// There may be more runs.
+    Runs,
+    Silence,
+    Closing,
+    /// A run can't be read, by a fault of the host.
+    Lost,
+}
+
+async fn numbered(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
+    if let Selection::Named(runs) = selection {
+        return Ok(runs.iter().find(|run| run.key.no == no).cloned());
+    }
+    let filter = RunFilter { since: Some(no - 1), limit: 1, brief: true, ..RunFilter::default() };
+    Ok(api.storage.runs(filter).await?.pop().filter(|run| run.key.no == no))
+}
+
+impl Reader {
+    /// Goes on from `places`.
+    pub(super) async fn open(
+        api: &Arc<Api>,
+        selection: Selection,
+        places: Places,
+        wanted: Wanted,
+    ) -> Result<Self, StorageError> {
+        let mut reader = Self {
+            listener: api.notifier.listen(Topic::Runs),
+            api: Arc::clone(api),
+            selection,
+            places,
+            wanted,
+            reading: JoinSet::new(),
+            held: Vec::new(),
+            spoke: Instant::now(),
+            opening: true,
+            over: false,
+        };
+        let resumed: Vec<i64> = reader.places.open.keys().copied().collect();
+        for no in resumed {
+            match numbered(&reader.api, &reader.selection, no).await? {
+                Some(run) => reader.join(&run).await?,
+                // It was removed meanwhile.
+                None => drop(reader.places.open.remove(&no)),
+            }
+        }
+        reader.take_up().await?;
+        Ok(reader)
+    }
+
+    /// Whether nothing will come any more.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.selection, Selection::Named(_)) && self.reading.is_empty() && self.held.is_empty()
+    }
+
+    /// The next bytes; none when the stream is over.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        let mut out = BytesMut::new();
+        if std::mem::take(&mut self.opening) && self.wanted.is_sse {
+            out.extend_from_slice(PREAMBLE.as_bytes());
+            return Some(Ok(out.freeze()));
+        }
+        while !self.over && out.is_empty() {
+            let told = match self.wait().await {
+                Waited::Read(read) if self.wanted.interval.is_some() => {
+                    self.held.push(read);
+                    Ok(())
+                }
+                Waited::Read(read) => self.deliver(read, &mut out).await,
+                Waited::Frame => self.frame(&mut out).await,
+                Waited::Runs => self.take_up().await,
+                Waited::Silence => {
+                    let sign = if self.wanted.is_sse { HEARTBEAT } else { "\n" };
+                    out.extend_from_slice(sign.as_bytes());
+                    Ok(())
+                }
+                Waited::Lost => {
+                    self.over = true;
+                    return Some(Err(Broken::Incomplete("a run can't be read")));
+                }
+                Waited::Closing => {
+                    self.over = true;
+                    self.notice(&Names::none(), &Notice::Closing, &mut out);
+                    Ok(())
+                }
+            };
+            if let Err(error) = told {
+                self.over = true;
+                return Some(Err(error.into()));
+            }
+            self.over |= self.is_done();
+        }
+        self.spoke = Instant::now();
+        (!out.is_empty()).then(|| Ok(out.freeze()))
+    }
+
+    async fn wait(&mut self) -> Waited {
+        let has_room = matches!(self.selection, Selection::Matching(_)) && self.places.open.len() < MAX_OPEN;
+        let frame = self.wanted.interval.filter(|_| !self.held.is_empty()).map(|time| self.spoke + time);
+        // What is gathered is a sign of life itself, and soon.
+        let heartbeat = self.wanted.heartbeat.filter(|_| frame.is_none());
+        let (listener, end) = (&self.listener, self.api.end_streams.clone());
+        let more = async {
+            match has_room {
+                true => drop(tokio::time::timeout(POLL, listener.heard()).await),
+                false => std::future::pending().await,
+            }
+        };
+        let frame_is_due = async {
+            match frame {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = frame_is_due => Waited::Frame,
+            Some(read) = self.reading.join_next() => read.map_or(Waited::Lost, Waited::Read),
+            () = end.cancelled() => if frame.is_some() { Waited::Frame } else { Waited::Closing },
+            () = silence(heartbeat, self.spoke) => Waited::Silence,
+            () = more => Waited::Runs,
+        }
+    }
+
+    /// Begins to read the runs that are not read yet, as many as can be.
+    async fn take_up(&mut self) -> Result<(), StorageError> {
+        let room = MAX_OPEN.saturating_sub(self.places.open.len());
+        let taken = self.places.taken;
+        let more: Vec<Run> = match &self.selection {
+            Selection::Named(runs) => {
+                runs.iter().filter(|run| run.key.no > taken).take(room).cloned().collect()
+            }
+            Selection::Matching(_) if room == 0 => Vec::new(),
+            Selection::Matching(filter) => {
+                let limit = u32::try_from(room).unwrap_or(u32::MAX);
+                let filter = RunFilter { since: Some(taken), limit, ..filter.clone() };
+                self.api.storage.runs(filter).await?
+            }
+        };
+        for run in more {
+            self.places.taken = run.key.no;
+            self.places.open.insert(run.key.no, 0);
+            self.join(&run).await?;
+        }
+        Ok(())
+    }
+
+    async fn join(&mut self, run: &Run) -> Result<(), StorageError> {
+        let no = run.key.no;
+        let after = self.places.open.get(&no).copied().unwrap_or(0);
+        let subscription = self.api.log.subscribe(run.key.clone(), Position::After(after)).await?;
+        let form = if self.wanted.is_sse { "sse" } else { "ndjson" };
+        let seat = self.api.presence.sit(run, self.wanted.client.clone(), form, after);
+        self.reading.spawn(read(Member { no, names: Names::of(run), subscription, seat }));
+        Ok(())
+    }
+
+    /// What was gathered, and what is there of these runs by now.
+    async fn frame(&mut self, out: &mut BytesMut) -> Result<(), StorageError> {
+        for Read { mut member, next } in std::mem::take(&mut self.held) {
+            let mut deliveries = vec![next?];
+            while deliveries.len() < MAX_HELD && !matches!(deliveries.last(), Some(Delivery::End)) {
+                // Ends at what would have to be waited for. An error comes again, for who waits for it.
+                let Some(Ok(next)) = member.subscription.next().now_or_never() else { break };
+                deliveries.push(next);
+            }
+            if self.put_all(&member, &deliveries, out) {
+                self.take_up().await?;
+            } else {
+                self.reading.spawn(read(member));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was read of a run, and what is there of it already, up to a size.
+    async fn deliver(
+        &mut self,
+        Read { mut member, next }: Read,
+        out: &mut BytesMut,
+    ) -> Result<(), StorageError> {
+        let mut delivery = Some(next?);
+        while let Some(next) = delivery {
+            if self.put_all(&member, std::slice::from_ref(&next), out) {
+                return self.take_up().await;
+            }
+            delivery = if out.len() < GATHER_BYTES { member.subscription.next_ready() } else { None };
+        }
+        self.reading.spawn(read(member));
+        Ok(())
+    }
+
+    /// Puts deliveries of a run; says whether that was all of it.
+    fn put_all(&mut self, member: &Member, deliveries: &[Delivery], out: &mut BytesMut) -> bool {
+        let form = Format::Ndjson { envelope: self.wanted.envelope };
+        let (before, mut events, mut ended) = (out.len(), Vec::new(), false);
+        for delivery in deliveries {
+            let notice = match delivery {
+                Delivery::Events(segment, from) => {
+                    events.extend(form.events(&member.names, segment, *from));
+                    continue;
+                }
+                Delivery::Gap { from, to } => Some((Notice::Gap { from: *from, to: *to }, Some(*to))),
+                Delivery::Removed { from } => Some((Notice::Removed { from: *from }, None)),
+                Delivery::End => None,
+            };
+            self.put_events(member, std::mem::take(&mut events), out);
+            match notice {
+                Some((notice, place)) => {
+                    self.move_to(member.no, place);
+                    self.notice(&member.names, &notice, out);
+                }
+                None => {
+                    self.move_to(member.no, None);
+                    ended = true;
+                }
+            }
+        }
+        self.put_events(member, events, out);
+        member.seat.gave(out.len() - before, member.subscription.position());
+        ended
+    }
+
+    fn put_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>, out: &mut BytesMut) {
+        let place_after = |event: &Event| (!event.is_terminal()).then_some(event.seq);
+        let last = events.last().map(|(event, _)| place_after(event));
+        events.retain(|(event, _)| self.wanted.filter.passes(event));
+        if self.wanted.interval.is_some() {
+            events = gathered(events, &member.names, Format::Ndjson { envelope: self.wanted.envelope });
+        }
+        for (event, line) in events {
+            self.move_to(member.no, place_after(event));
+            self.put(event.what.event_type.as_str(), &line, out);
+        }
+        if let Some(place) = last {
+            self.move_to(member.no, place);
+        }
+    }
+
+    /// The run is read up to there; none: to its end.
+    fn move_to(&mut self, no: i64, place: Option<u64>) {
+        match place {
+            Some(seq) => drop(self.places.open.insert(no, seq)),
+            None => drop(self.places.open.remove(&no)),
+        }
+    }
+
+    fn notice(&self, names: &Names, notice: &Notice, out: &mut BytesMut) {
+        let line = Format::Ndjson { envelope: self.wanted.envelope }.notice(names, notice, 0);
+        self.put(notice.kind(), &line, out);
+    }
+
+    /// A line of NDJSON, with its position.
+    fn put(&self, kind: &str, line: &[u8], out: &mut BytesMut) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let position = self.places.text();
+        let mut text = |text: &str| out.extend_from_slice(text.as_bytes());
+        if self.wanted.is_sse {
+            text("id: ");
+            text(&position);
+            if self.wanted.named {
+                text("\nevent: ");
+                text(kind);
+            }
+            text("\ndata: ");
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\n\n");
+            return;
+        }
+        match line.strip_suffix(b"}").filter(|_| self.wanted.envelope == Envelope::Full) {
+            Some(members) => {
+                out.extend_from_slice(members);
+                out.extend_from_slice(format!(",\"position\":\"{position}\"}}\n").as_bytes());
+            }
+            None => {
+                out.extend_from_slice(line);
+                out.extend_from_slice(b"\n");
+            }
+        }
+    }
+}
