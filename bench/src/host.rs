@@ -86,6 +86,11 @@ impl BenchHost {
         self.folder.as_ref().expect("present until stopped").path().join("data")
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Memory that is the host's own and not a file's, in bytes.
     pub(crate) fn anonymous_memory(&self) -> f64 {
         let status =

@@ -83,8 +83,9 @@ async fn until_held(client: &mut Client, host: &BenchHost) -> f64 {
 async fn ends(report: &mut Report, client: &mut Client, runs: Vec<String>) {
     let mut times = Vec::new();
     for run in runs {
-        let began = Instant::now();
         client.json("POST", &format!("/api/runs/{run}/cancel"), "").await;
+        // The grace begins when the run hears of it, just before the answer.
+        let began = Instant::now();
         client.finished(&run).await;
         times.push(began.elapsed().saturating_sub(GRACE).as_secs_f64() * 1e3);
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::{Api, guests, soon};
+use crate::{Api, COMPILE_PATIENCE, guests, root, soon};
 
 /// A host, its folders and its address.
 pub struct TestHost {
@@ -40,6 +40,15 @@ impl TestHost {
         config.drain_grace = Duration::from_millis(100);
         configure(&mut config);
         Self::launch(config, folder).await.expect("launches")
+    }
+
+    /// For tasks that take long to compile: with compiled code that is kept from one pass of the tests to the next.
+    pub async fn with_kept_code(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::with(|config| {
+            config.cache = Some(root().join("target/tmp/compiled"));
+            configure(config);
+        })
+        .await
     }
 
     async fn launch(config: Config, folder: TempDir) -> Result<Self, LaunchError> {
@@ -76,7 +85,7 @@ impl TestHost {
     pub async fn install(&self, path: &str, wasm: &[u8]) {
         guests::install(&self.tasks(), path, wasm);
         let version = streamtask_host::model::Version::of(wasm);
-        crate::eventually("loading a task", || async {
+        crate::eventually_within(COMPILE_PATIENCE, "loading a task", || async {
             let tasks = self.handle.tasks();
             tasks.iter().any(|listed| {
                 listed.path == Path::new(path)

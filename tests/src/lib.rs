@@ -35,6 +35,10 @@ pub use websocket::WebSocket;
 /// it is never what a passing test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same for the compiler: an interpreter of 18 MB is half a minute's work for both cores of a small machine, and
+/// tests run beside one another.
+pub const COMPILE_PATIENCE: Duration = Duration::from_secs(300);
+
 /// The repository.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -42,15 +46,28 @@ pub fn root() -> PathBuf {
 
 /// Awaits `future`; panics with `what` if it takes longer than [`PATIENCE`].
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(PATIENCE, future).await {
+    within(PATIENCE, what, future).await
+}
+
+async fn within<F: Future>(patience: Duration, what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(patience, future).await {
         Ok(output) => output,
         Err(_) => panic!("stuck: {what}"),
     }
 }
 
 /// Awaits until `condition` holds. For what gives no notice; polls.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    soon(what, async {
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    eventually_within(PATIENCE, what, condition).await;
+}
+
+/// The same, with a patience of its own.
+pub async fn eventually_within<F: Future<Output = bool>>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
+    within(patience, what, async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

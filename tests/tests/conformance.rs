@@ -32,7 +32,7 @@ struct Kit {
 
 impl Kit {
     async fn of(wasm: &[u8]) -> Self {
-        let host = TestHost::with(|config| config.grants = "all".parse().unwrap()).await;
+        let host = TestHost::with_kept_code(|config| config.grants = "all".parse().unwrap()).await;
         let elsewhere = Elsewhere::start().await;
         let port = elsewhere.address.port().to_string();
         let manifest = include_str!("../conformance/conformance.toml").replace("PORT", &port);

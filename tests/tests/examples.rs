@@ -19,7 +19,7 @@ async fn host_with(test: &str, example: &str) -> Option<TestHost> {
         optional::skip(test, &needs);
         return None;
     };
-    let host = TestHost::start().await;
+    let host = TestHost::with_kept_code(|_| {}).await;
     host.install(&format!("demo/{example}.wasm"), &wasm).await;
     Some(host)
 }
@@ -270,7 +270,7 @@ async fn http_fetch_in_python_goes_on_when_a_page_cannot_be_reached() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_readme_has_a_command_that_starts_its_example() {
     let overview = fs::read_to_string(root().join("example-tasks/README.md")).unwrap();
-    let host = TestHost::with(|config| config.experimental_async = true).await;
+    let host = TestHost::with_kept_code(|config| config.experimental_async = true).await;
     let mut in_rust = 0;
     for entry in fs::read_dir(root().join("example-tasks")).unwrap() {
         let folder = entry.unwrap().path();

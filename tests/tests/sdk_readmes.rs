@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
-use streamtask_tests::{ChildHost, eventually, fetched_tools, optional, root};
+use streamtask_tests::{COMPILE_PATIENCE, ChildHost, eventually_within, fetched_tools, optional, root};
 
 /// What a page tells its reader to do before its second heading: commands, and files.
 struct Page {
@@ -98,7 +98,10 @@ async fn leads_to(language: &str, task: &str, replace: &[(&str, &str)], result: 
     };
     run(&script);
     let at = format!("/api/tasks/demo/{task}");
-    eventually("the task is loaded", || async { host.get(&at).await.json()["version"].is_string() }).await;
+    eventually_within(COMPILE_PATIENCE, "the task is loaded", || async {
+        host.get(&at).await.json()["version"].is_string()
+    })
+    .await;
     let started = match &start {
         Some(start) => run(&format!("export SDK TASKS HOST\n{start}")),
         None => host.post(&format!("{at}/runs"), r#"{"steps":3}"#).await.json().to_string(),

@@ -101,7 +101,8 @@ impl CodeCache {
         if let Err(error) = self.write(&path, &code) {
             // The host works without a cache, only starts slower.
             tracing::warn!(path = %path.display(), %error, "could not keep compiled code");
-        } else if let Some(code) = self.read(engine, form, &path) {
+        } else if let Some(code) = self.map(engine, form, &path) {
+            // Not compared with its digest: it was written just now.
             return Ok(code);
         }
         // SAFETY: these bytes were compiled by this very engine, or by its like in a process of this very program.
@@ -119,6 +120,10 @@ impl CodeCache {
         }
         // When it was used last, for `make_room`.
         let _ = File::open(digest_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
+        self.map(engine, form, path)
+    }
+
+    fn map(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
         // SAFETY: the file has the content that this host (or one before it) wrote; the data folder is the
         // host's alone, which is what every file in it rests on.
         match unsafe { form.map(engine, path) } {

@@ -49,6 +49,11 @@ impl Gate {
         }
     }
 
+    /// Whether it holds the guest.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Whether the guest must not go on now. If so, its task is woken when it may.
     pub(super) fn holds(&self, context: &Context<'_>) -> bool {
         if !self.closed.load(Ordering::SeqCst) {

@@ -123,8 +123,8 @@ mod tests {
         assert!(Pace::new(None, None).is_none());
     }
 
-    #[test]
-    fn who_is_asked_to_end_waits_once_no_longer_also_if_it_was_asked_before() {
+    #[tokio::test]
+    async fn who_is_asked_to_end_waits_once_no_longer_also_if_it_was_asked_before() {
         let pace = Pace::new(None, Some(1)).unwrap();
         assert_eq!(pace.turn(pending).now_or_never(), Some(()), "the first one is free");
         pace.sent(3600);

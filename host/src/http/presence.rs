@@ -31,6 +31,7 @@ pub struct Presence {
     /// Runs that their last client left, of those that shall not go on alone.
     left: Mutex<HashMap<i64, (RunId, Instant)>>,
     opened: AtomicU64,
+    /// Given to readers that have left.
     sent_bytes: AtomicU64,
 }
 
@@ -49,6 +50,8 @@ struct Seat {
     since: Timestamp,
     /// The last event that it was given.
     position: AtomicU64,
+    /// Counted here and not for all readers together: they would wait for one another at each event.
+    sent_bytes: AtomicU64,
 }
 
 /// A reader's place, which it leaves when this is dropped.
@@ -78,7 +81,8 @@ impl Presence {
         position: u64,
     ) -> Seated {
         let position = AtomicU64::new(position);
-        let seat = Arc::new(Seat { client, form, since: Timestamp::now(), position });
+        let seat =
+            Arc::new(Seat { client, form, since: Timestamp::now(), position, sent_bytes: AtomicU64::new(0) });
         let mut seats = self.seats.lock().expect("no panic while held");
         let of_run = seats.entry(run.key.no).or_insert_with(|| OfRun {
             run: run.key.clone(),
@@ -124,7 +128,7 @@ impl Seated {
     /// It was given so many bytes, up to that event.
     pub(super) fn gave(&self, bytes: usize, position: u64) {
         self.seat.position.store(position, Relaxed);
-        self.presence.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        self.seat.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 }
 
@@ -133,6 +137,7 @@ impl Drop for Seated {
         let Ok(mut seats) = self.presence.seats.lock() else { return };
         if let Some(of_run) = seats.get_mut(&self.run) {
             of_run.seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
+            self.presence.sent_bytes.fetch_add(self.seat.sent_bytes.load(Relaxed), Relaxed);
             if of_run.seats.is_empty()
                 && let Some(of_run) = seats.remove(&self.run)
                 && of_run.on_disconnect == OnDisconnect::Cancel
@@ -231,12 +236,14 @@ pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
 /// `GET /metrics`, in the text format of Prometheus.
 pub(super) fn metrics(api: &Api) -> Response {
     let mut forms: HashMap<&'static str, usize> = HashMap::new();
-    let runs = {
+    let (runs, sent_bytes) = {
         let seats = api.presence.seats.lock().expect("no panic while held");
+        let mut sent_bytes = api.presence.sent_bytes.load(Relaxed);
         for seat in seats.values().flat_map(|of_run| &of_run.seats) {
             *forms.entry(seat.form).or_default() += 1;
+            sent_bytes += seat.sent_bytes.load(Relaxed);
         }
-        seats.len()
+        (seats.len(), sent_bytes)
     };
     let mut text = String::new();
     let mut put = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
@@ -261,7 +268,7 @@ pub(super) fn metrics(api: &Api) -> Response {
         "stream_sent_bytes_total",
         "counter",
         "Bytes given to clients of streams since the start.",
-        &one(api.presence.sent_bytes.load(Relaxed)),
+        &one(sent_bytes),
     );
     put(
         "running_runs",

@@ -24,7 +24,13 @@ impl Scheduler {
 
     async fn hold_now(&self, id: &RunId, hold: bool) -> Result<Reached> {
         let _one_at_a_time = self.holding.lock().await;
-        let reached = self.storage.hold(id, hold).await?;
+        // At once, for the note may have to wait behind what others write.
+        let early = if hold { self.held_early(id) } else { None };
+        let reached = self.storage.hold(id, hold).await;
+        if let Some(control) = early.filter(|_| !matches!(reached, Ok(Reached::Owner(_)))) {
+            control.gate.open();
+        }
+        let reached = reached?;
         match &reached {
             Reached::Owner(_) => {
                 // Nothing that the run says comes between the two notes.
@@ -39,6 +45,14 @@ impl Scheduler {
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
         }
         Ok(reached)
+    }
+
+    /// Holds a run that executes here and is not held.
+    fn held_early(&self, id: &RunId) -> Option<Arc<Control>> {
+        let control = self.controls.lock().expect("no panic while held").get(id).cloned();
+        let control = control.filter(|control| !control.gate.is_closed())?;
+        control.hold();
+        Some(control)
     }
 
     /// Sends a signal. When this returns, it is durable and waits for the run.

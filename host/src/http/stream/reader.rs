@@ -1,13 +1,15 @@
+use std::future::pending;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::MAX_HELD;
 use super::frames;
 use super::options::{Filter, Options};
-use super::{MAX_HELD, silence};
 use crate::event_log::{Delivery, Position, Segment, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
@@ -28,10 +30,12 @@ pub(in crate::http) struct Reader {
     names: Names,
     format: Format,
     filter: Filter,
-    heartbeat: Option<Duration>,
+    /// How long it may be silent, and the clock of that. The clock and `end` are kept from one wait to the next: thousands
+    /// of readers that entered and left a queue for each event would wait for one another.
+    heartbeat: Option<(Duration, Pin<Box<Sleep>>)>,
     /// The last event that it wants; none: all that come.
     until: Option<u64>,
-    end: CancellationToken,
+    end: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Not opened yet; with what to tell first.
     opening: Option<Option<Notice>>,
     /// When the last bytes were given out: a stream of which the filter lets
@@ -65,9 +69,9 @@ impl Reader {
             names: Names::of(run),
             format: options.format,
             filter: options.filter,
-            heartbeat: options.heartbeat,
+            heartbeat: options.heartbeat.map(|time| (time, Box::pin(sleep(time)))),
             until: (!options.live).then_some(head),
-            end: api.end_streams.clone(),
+            end: Box::pin(api.end_streams.clone().cancelled_owned()),
             opening: Some(notice),
             spoke: Instant::now(),
             interval: options.interval,
@@ -123,6 +127,9 @@ impl Reader {
             }
             if !gathered.is_empty() {
                 self.spoke = Instant::now();
+                if let Some((time, silence)) = &mut self.heartbeat {
+                    silence.as_mut().reset(self.spoke + *time);
+                }
                 return Some(self.give(gathered));
             }
         }
@@ -161,20 +168,27 @@ impl Reader {
             // Until then nothing is read: the log keeps what comes.
             tokio::select! {
                 biased;
-                () = self.end.cancelled() => {}
+                () = self.end.as_mut() => {}
                 () = tokio::time::sleep_until(self.spoke + interval) => {}
             }
             return Waited::Frame;
         }
+        let Self { subscription, heartbeat, end, spoke, .. } = self;
         // Events that a filter holds back would put it off for ever.
-        if self.heartbeat.is_some_and(|time| self.spoke + time <= Instant::now()) {
+        if heartbeat.as_ref().is_some_and(|(time, _)| *spoke + *time <= Instant::now()) {
             return Waited::Silence;
         }
+        let silence = async {
+            match heartbeat {
+                Some((_, silence)) => silence.as_mut().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            delivery = self.subscription.next() => Waited::Delivery(delivery),
-            () = self.end.cancelled() => Waited::Closing,
-            () = silence(self.heartbeat, self.spoke) => Waited::Silence,
+            delivery = subscription.next() => Waited::Delivery(delivery),
+            () = end.as_mut() => Waited::Closing,
+            () = silence => Waited::Silence,
         }
     }
 
