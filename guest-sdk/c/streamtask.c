@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bindings/contract.h"
+#include "internal.h"
 
 /* == Text: here it ends with a zero, there it has a length =============================== */
 
@@ -19,9 +20,9 @@ static contract_option_string_t lent_if_any(const char *text) {
     return (contract_option_string_t){text != NULL, lent(text)};
 }
 
-/* Ends what the host has handed over with a zero. */
+/* Ends what the host has handed over with a zero. Of what is empty, the address is no memory. */
 static char *kept(contract_string_t text) {
-    char *copy = (char *)realloc(text.ptr, text.len + 1);
+    char *copy = (char *)realloc(text.len == 0 ? NULL : text.ptr, text.len + 1);
     if (copy == NULL) abort();
     copy[text.len] = 0;
     return copy;
@@ -56,8 +57,7 @@ const char *st_last_error(void) {
     return last.message == NULL ? "" : last.message;
 }
 
-/* Takes the message. */
-static st_status refuse(st_status status, char *message) {
+st_status st_internal_refuse(st_status status, char *message) {
     free(last.message);
     last.status = status;
     last.message = message;
@@ -66,15 +66,16 @@ static st_status refuse(st_status status, char *message) {
 
 static st_status check(bool ok, streamtask_task_types_error_t *error) {
     /* The codes of the contract begin at 0, and 0 is no error here. */
-    return ok ? ST_OK : refuse((st_status)(error->code + 1), kept(error->message));
+    return ok ? ST_OK : st_internal_refuse((st_status)(error->code + 1), kept(error->message));
 }
 
 static st_status cancelled(void) {
-    return refuse(ST_CANCELLED, copied("the run was cancelled"));
+    return st_internal_refuse(ST_CANCELLED, copied("the run was cancelled"));
 }
 
 static st_status bad_format(void) {
-    return refuse(ST_INVALID_ARGUMENT, copied("the format has a conversion that st_format does not know"));
+    return st_internal_refuse(ST_INVALID_ARGUMENT,
+                              copied("the format has a conversion that st_format does not know"));
 }
 
 /* Hands a formatted text to `use`. */
@@ -327,7 +328,7 @@ bool st_remaining_ms(uint32_t *ms) {
 /* Why a wait has ended without what it waited for. */
 static st_status waited_in_vain(const char *what) {
     if (st_cancelled()) return cancelled();
-    return refuse(ST_TIMED_OUT, st_format("no %s came in time", what));
+    return st_internal_refuse(ST_TIMED_OUT, st_format("no %s came in time", what));
 }
 
 st_status st_receive_signal(const char *name, uint32_t timeout_ms, st_signal *signal) {
@@ -382,7 +383,7 @@ st_status st_load(const char *key, st_json *value) {
     ST_TRY(st_load_bytes(key, &bytes, &len));
     *value = st_parse((const char *)bytes);
     if (bytes != NULL && value->at == NULL)
-        return refuse(ST_INVALID_ARGUMENT, st_format("the checkpoint %q is no JSON", key));
+        return st_internal_refuse(ST_INVALID_ARGUMENT, st_format("the checkpoint %q is no JSON", key));
     return ST_OK;
 }
 

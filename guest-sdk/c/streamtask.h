@@ -211,6 +211,45 @@ st_status st_wait_any(const char *const *runs, size_t count, uint32_t timeout_ms
 st_status st_wait(const char *run, st_outcome *outcome);
 st_status st_cancel_child(const char *run);
 
+/* == HTTP, as far as the task's manifest grants it ======================================== */
+
+/* Most bytes of a response's body, unless the request says otherwise. */
+#define ST_HTTP_MAX_RESPONSE (8u << 20)
+
+typedef struct {
+    const char *name, *value;
+} st_http_header;
+
+/* What is 0 or NULL is not said. */
+typedef struct st_http_request {
+    const char *url ST_UNSAID(nullptr);               /* of http or https; has to be said */
+    const char *method ST_UNSAID(nullptr);            /* GET, unless it is said */
+    const st_http_header *headers ST_UNSAID(nullptr); /* but those of the connection, as Host is */
+    size_t header_count ST_UNSAID(0);
+    const void *body ST_UNSAID(nullptr);
+    size_t body_len ST_UNSAID(0);
+    size_t max_response ST_UNSAID(0); /* bytes of the body; the grant's own limit counts too */
+    uint32_t timeout_ms ST_UNSAID(0); /* from the call to the last byte; likewise */
+} st_http_request;
+
+typedef struct {
+    int status;
+    st_http_header *headers;
+    size_t header_count;
+    char *body; /* followed by a zero, which is not counted: st_parse(response.body) */
+    size_t body_len;
+} st_http_response;
+
+/* Waits until the response is whole. Any status is one, also 404, and 302, which is not followed.
+ * ST_DENIED: the error names the grant that is missing. ST_TOO_LARGE, ST_TIMED_OUT,
+ * ST_CANCELLED, ST_INVALID_ARGUMENT; ST_UNAVAILABLE if there was none. */
+st_status st_http_send(const st_http_request *request, st_http_response *response);
+st_status st_http_get(const char *url, st_http_response *response);
+/* The first header of that name, in any case; NULL if there is none. */
+const char *st_http_header_of(const st_http_response *response, const char *name);
+/* What a response holds; not needed after a refusal. */
+void st_http_free(st_http_response *response);
+
 /* == The run itself ====================================================================== */
 
 typedef struct {

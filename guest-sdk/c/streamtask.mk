@@ -14,9 +14,11 @@ COMPONENT_LD ?= $(firstword $(shell command -v wasm-component-ld) \
 TASK_FLAGS ?= -Os -flto -Wall -Wextra
 TARGET_FLAGS := --target=wasm32-wasi -I$(STREAMTASK) -ffunction-sections
 LINK_FLAGS = -mexec-model=reactor -fuse-ld=$(COMPONENT_LD) -Wl,--gc-sections -Wl,--strip-all
-SDK_SOURCES := $(STREAMTASK)/streamtask.c $(STREAMTASK)/json.c $(STREAMTASK)/bindings/contract.c
-SDK_TYPE := $(STREAMTASK)/bindings/contract_component_type.o
-SDK_FILES := $(SDK_SOURCES) $(SDK_TYPE) $(STREAMTASK)/streamtask.h $(STREAMTASK)/bindings/contract.h
+SDK_SOURCES := $(addprefix $(STREAMTASK)/,streamtask.c json.c http.c bindings/contract.c bindings/streamtask_http.c)
+# What the bindings are of. Of a world of which a task calls nothing, the linker imports nothing.
+SDK_TYPE := $(addprefix $(STREAMTASK)/bindings/,contract_component_type.o streamtask_http_component_type.o)
+SDK_FILES := $(SDK_SOURCES) $(SDK_TYPE) $(STREAMTASK)/streamtask.h $(STREAMTASK)/internal.h \
+	$(STREAMTASK)/bindings/contract.h $(STREAMTASK)/bindings/streamtask_http.h
 
 %.wasm: %.c $(SDK_FILES)
 	$(CLANG) $(TARGET_FLAGS) -std=gnu17 $(TASK_FLAGS) $< $(SDK_SOURCES) $(SDK_TYPE) $(LINK_FLAGS) -o $@

@@ -61,6 +61,7 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("wasmtime_wasi", "engine/"),
     ("wasmtime_wasi_http", "engine/"),
     ("wasmparser", "engine/"),
+    ("wiggle", "engine/"),
     ("wit_component", "engine/"),
     ("rusqlite", "storage/sqlite/"),
     // Besides serving: what guests ask of other servers.

@@ -37,6 +37,8 @@ impl Elsewhere {
     /// - `/endless`: without one, and without an end
     /// - `/silence`, `/stall`: nothing at all; nothing after the first byte of the body
     /// - `/gather/N`: answers N requests when all of them are there, and the next N again
+    /// - `/model/…`: a language model that says the last message word by word, as OpenAI's protocol has
+    ///   it; without a key it refuses, with `busy` for a message too, and at the word `wait` it waits
     /// - `/halves/NAME`: `one`, and `other` when the test [releases](Self::release) it
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -175,11 +177,58 @@ async fn answer(
             let _ = seen.released.subscribe().wait_for(|released| released.contains(rest)).await;
             "other".to_owned()
         }
+        "model" => match refusal(authorization, body) {
+            Some((status, message)) => {
+                let error = serde_json::json!({ "error": { "message": message } }).to_string();
+                whole(status, "content-type: application/json\r\nretry-after: 7\r\n", &error)
+            }
+            None => return say_word_by_word(stream, &last_message(body)).await,
+        },
         "stall" => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx".to_owned(),
         // Until the client goes away.
         _ => String::new(),
     };
     stream.write_all(text.as_bytes()).await?;
+    stream.flush().await
+}
+
+fn last_message(body: &str) -> String {
+    let request: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let messages = request["messages"].as_array().cloned().unwrap_or_default();
+    let last = messages.last().and_then(|message| message["content"].as_str());
+    last.filter(|_| request["stream"] == true).unwrap_or_default().to_owned()
+}
+
+fn refusal(authorization: &str, body: &str) -> Option<(&'static str, &'static str)> {
+    match () {
+        () if !authorization.starts_with("Bearer ") => Some(("401 Unauthorized", "no key")),
+        () if last_message(body) == "busy" => Some(("429 Too Many Requests", "too many at once")),
+        () => None,
+    }
+}
+
+async fn say_word_by_word(stream: &mut BufReader<TcpStream>, text: &str) -> std::io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    for word in text.split_inclusive(' ') {
+        if word.trim() == "wait" {
+            stream.flush().await?;
+            // Until the client goes away.
+            stream.read_exact(&mut [0]).await?;
+        }
+        let part = serde_json::json!({ "choices": [{ "delta": { "content": word } }] });
+        event(stream, &part.to_string()).await?;
+    }
+    event(stream, r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).await?;
+    event(stream, r#"{"choices":[],"usage":{"total_tokens":7}}"#).await?;
+    event(stream, "[DONE]").await?;
+    stream.write_all(b"0\r\n\r\n").await?;
+    stream.flush().await
+}
+
+async fn event(stream: &mut BufReader<TcpStream>, data: &str) -> std::io::Result<()> {
+    let event = format!("data: {data}\n\n");
+    stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
     stream.flush().await
 }
 

@@ -22,7 +22,7 @@ const LANGUAGES: [(&str, &str); 6] = [
 ];
 
 /// What a language does not have. Its guest says so, and the matrix too.
-const UNSUPPORTED: [(&str, &str); 3] = [("rust", "async-generator"), ("c", "async-generator"), ("c", "http")];
+const UNSUPPORTED: [(&str, &str); 2] = [("rust", "async-generator"), ("c", "async-generator")];
 
 /// A host with one guest as `test/conformance`.
 struct Kit {

@@ -7,18 +7,28 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use streamtask_tests::{Elsewhere, Event, TestHost, guests, names, optional, root};
+use streamtask_tests::{ChildHost, Elsewhere, Event, TestHost, child, guests, names, optional, root};
 
-/// A host with an example as `cargo xtask examples` built it. None, and a note, if it
-/// could not build it.
-async fn host_with(test: &str, example: &str) -> Option<TestHost> {
-    let folder = env::var_os("STREAMTASK_EXAMPLES");
-    let folder = folder.map_or_else(|| root().join("target/examples"), PathBuf::from);
-    let Ok(wasm) = fs::read(folder.join(format!("{example}.wasm"))) else {
+/// An example as `cargo xtask examples` built it. None, and a note, if it could not.
+fn built(test: &str, example: &str) -> Option<Vec<u8>> {
+    let wasm = fs::read(folder().join(format!("{example}.wasm"))).ok();
+    if wasm.is_none() {
         let needs = format!("{example}.wasm; `cargo xtask examples` makes it, or says what that needs");
         optional::skip(test, &needs);
-        return None;
-    };
+    }
+    wasm
+}
+
+/// Where the examples are.
+fn folder() -> PathBuf {
+    let folder = env::var_os("STREAMTASK_EXAMPLES");
+    folder.map_or_else(|| root().join("target/examples"), PathBuf::from)
+}
+
+/// A host with an example. None, and a note, if it
+/// could not build it.
+async fn host_with(test: &str, example: &str) -> Option<TestHost> {
+    let wasm = built(test, example)?;
     let host = TestHost::with_kept_code(|_| {}).await;
     host.install(&format!("demo/{example}.wasm"), &wasm).await;
     Some(host)
@@ -265,6 +275,159 @@ async fn http_fetch_in_python_goes_on_when_a_page_cannot_be_reached() {
     let pages = ended["final_value"].as_array().unwrap_or_else(|| panic!("{ended}"));
     assert_eq!((&pages[0]["status"], &pages[2]["status"]), (&json!(200), &json!(200)), "{ended}");
     assert!(pages[1]["error"].is_string(), "{ended}");
+}
+
+/// The chat, and a language model that it may ask.
+struct Chat {
+    host: TestHost,
+    model: Elsewhere,
+}
+
+const KEY: &str = "sk-quicksilver-swordfish";
+
+impl Chat {
+    async fn of(test: &str) -> Option<Self> {
+        let wasm = built(test, "chat")?;
+        let host = TestHost::with(|config| config.grants = "all".parse().unwrap()).await;
+        let model = Elsewhere::start().await;
+        let manifest = format!(
+            "[grants.secrets]\nOPENAI_API_KEY = {{ file = 'key' }}\n\
+             [[grants.http]]\nhost = '127.0.0.1'\nschemes = ['http']\nports = [{}]\nprivate = true\n",
+            model.address.port()
+        );
+        fs::create_dir_all(host.tasks().join("demo")).unwrap();
+        fs::write(host.tasks().join("demo/key"), KEY).unwrap();
+        fs::write(host.tasks().join("demo/chat.toml"), manifest).unwrap();
+        host.install("demo/chat.wasm", &wasm).await;
+        Some(Self { host, model })
+    }
+
+    async fn ask(&self, message: &str) -> Value {
+        let messages = json!([{ "role": "system", "content": "Repeat." }, { "content": message }]);
+        let input = json!({ "messages": messages, "base_url": self.model.url("/model") });
+        self.host.start_run("demo/chat", input).await
+    }
+}
+
+fn sent(events: &[Event], name: &str) -> Vec<Value> {
+    events.iter().filter(|event| event.name == name).map(|event| event.json()["data"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_in_python_streams_an_answer_token_by_token() {
+    let test = "chat_in_python_streams_an_answer_token_by_token";
+    let Some(chat) = Chat::of(test).await else { return };
+    let run = chat.ask("Grüße an <b>alle</b> ✓").await;
+    let events = chat.host.follow(&run).await.rest().await;
+    let words = ["Grüße ", "an ", "<b>alle</b> ", "✓"];
+    assert_eq!(sent(&events, "token"), words.map(|word| json!({ "text": word })));
+    let mut page = vec![json!({ "op": "start", "target": "answer" })];
+    page.extend(words.map(|word| json!({ "op": "text", "target": "answer", "text": word })));
+    page.push(json!({ "op": "done", "target": "answer" }));
+    let shown: Vec<Value> = sent(&events, "view").into_iter().map(without_defaults).collect();
+    assert_eq!(shown, page);
+    let answer = json!({ "text": "Grüße an <b>alle</b> ✓", "finish_reason": "stop" });
+    assert_eq!(chat.host.finished(&run).await["final_value"], answer);
+    assert_eq!(chat.model.requests(), ["POST /model/chat/completions"]);
+}
+
+/// An update without what it need not say.
+fn without_defaults(mut view: Value) -> Value {
+    if view["mode"] == "append" {
+        view.as_object_mut().unwrap().remove("mode");
+    }
+    view
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_says_why_a_model_refuses_and_whether_to_try_again() {
+    let test = "chat_says_why_a_model_refuses_and_whether_to_try_again";
+    let Some(chat) = Chat::of(test).await else { return };
+    let run = chat.ask("busy").await;
+    let events = chat.host.follow(&run).await.rest().await;
+    let error = chat.host.finished(&run).await["error"].clone();
+    assert_eq!(
+        (&error["code"], &error["message"], &error["details"]),
+        (&json!("rate-limited"), &json!("the server refuses: too many at once"), &json!({ "status": 429 })),
+        "{error}"
+    );
+    let shown = sent(&events, "view");
+    assert_eq!(shown.last().map(|view| &view["op"]), Some(&json!("error")), "{shown:?}");
+    // An address that is not granted gets neither the question nor the key.
+    let other = Elsewhere::start().await;
+    let input = json!({ "messages": [{ "content": "x" }], "base_url": other.url("/model") });
+    let run = chat.host.start_run("demo/chat", input).await;
+    let run = chat.host.finished(&run).await;
+    assert_eq!(run["error"]["code"], "http-request-denied", "{run}");
+    assert_eq!(other.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_keeps_what_was_said_when_it_is_cancelled() {
+    let test = "chat_keeps_what_was_said_when_it_is_cancelled";
+    let Some(chat) = Chat::of(test).await else { return };
+    let run = chat.ask("so far wait for ever").await;
+    let mut stream = chat.host.follow(&run).await;
+    stream.until("token").await;
+    stream.until("token").await;
+    chat.host.cancel(&run).await;
+    stream.rest().await;
+    let run = chat.host.finished(&run).await;
+    let kept = json!({ "text": "so far ", "finish_reason": "cancelled" });
+    assert_eq!((&run["status"], &run["final_value"]), (&json!("cancelled"), &kept), "{run}");
+    chat.model.closed(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gojq_unchanged_computes_what_its_manifest_says() {
+    let test = "gojq_unchanged_computes_what_its_manifest_says";
+    let Some(wasm) = built(test, "gojq") else { return };
+    let host = TestHost::start().await;
+    fs::create_dir_all(host.tasks().join("demo")).unwrap();
+    let manifest = root().join("example-tasks/gojq/gojq.toml");
+    fs::copy(manifest, host.tasks().join("demo/gojq.toml")).unwrap();
+    host.install("demo/gojq.wasm", &wasm).await;
+    let run = start_by_readme(&host, "gojq").await;
+    let events = host.follow(&run).await.rest().await;
+    assert_eq!(names(&events), ["run.started", "output", "run.completed"]);
+    assert_eq!(sent(&events, "output"), [json!(r#"{"count":3,"highest":8,"sum":16}"#)]);
+    let result = json!({ "count": 3, "sum": 16, "highest": 8 });
+    assert_eq!(host.finished(&run).await["final_value"], result);
+    // What it cannot compute, it says as it always does.
+    let run = host.start_run("demo/gojq", json!({ "numbers": ["a", 1] })).await;
+    let error = host.finished(&run).await["error"].clone();
+    assert_eq!(error["code"], "exit", "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("cannot add")), "{error}");
+}
+
+/// With another program: what is looked at are their manifests.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_load_without_a_word_on_a_host_that_grants_what_they_need() {
+    let work = tempfile::tempdir().unwrap();
+    let (tasks, data) = (work.path().join("tasks"), work.path().join("data"));
+    let mut count = 0;
+    for example in fs::read_dir(root().join("example-tasks")).unwrap().map(|entry| entry.unwrap()) {
+        let name = example.file_name().into_string().unwrap();
+        let manifest = example.path().join(format!("{name}.toml"));
+        if manifest.is_file() {
+            guests::install(&tasks, &format!("demo/{name}.wasm"), &guests::ticker("x"));
+            fs::copy(manifest, tasks.join(format!("demo/{name}.toml"))).unwrap();
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "only {count} manifests were found");
+    let mut command = child::serve(&tasks, &data, &["--grants", "env,files,http,secrets"]);
+    command.env("OPENAI_API_KEY", KEY);
+    let host = ChildHost::spawn(command).unwrap().ready();
+    let listed = host.get("/api/tasks").await.json();
+    let listed = listed["tasks"].as_array().unwrap();
+    assert_eq!(listed.len(), count);
+    for task in listed {
+        assert!(task["version"].is_string() && task["problem"].is_null(), "{task}");
+    }
+    let mut log = host.logged();
+    log.extend(host.terminate().1);
+    assert!(!log.iter().any(|line| line.contains("WARN") || line.contains("ERROR")), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 
 use crate::process::{become_it, cargo, run as run_program};
 use crate::{examples, root};
@@ -12,9 +14,17 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 /// Has the host take tasks with an async `process` too.
 const EXPERIMENT: &str = "STREAMTASK_EXPERIMENTAL_ASYNC";
 
+/// What the host lets manifests grant, unless it is told otherwise.
+const GRANTS: &str = "STREAMTASK_GRANTS";
+/// What examples need that ask for nothing of the machine's own: the host's default, and requests. No
+/// secrets, for those would be given to all that lies in the tasks folder.
+const DEFAULT_GRANTS: &str = "env,files,http";
+
 pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
+    let grants = told(&serve, "--grants", env::var(GRANTS).ok(), DEFAULT_GRANTS);
+    let left_out = leave_out(&grants)?;
     // An example that can't be built is named and left out; the others are worth showing.
-    let outcome = examples::build(&root().join("tasks/demo"))?;
+    let outcome = examples::build_but(&left_out, &root().join("tasks/demo"))?;
     eprintln!(
         "{} examples are in tasks/demo; building the host, which takes minutes the first time",
         outcome.built
@@ -22,7 +32,7 @@ pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
     let host = ["--release", "--package", "streamtask-host", "--bin", "streamtask"];
     run_program(cargo(root()).arg("build").args(host))?;
 
-    let address = address(&serve, env::var("STREAMTASK_LISTEN").ok());
+    let address = told(&serve, "--listen", env::var("STREAMTASK_LISTEN").ok(), DEFAULT_ADDRESS);
     eprintln!(
         "\nOnce the host listens, start a run from another terminal and watch it:\n\n  \
          curl -N -H 'Accept: text/event-stream' -d '{{\"steps\":5,\"delay_ms\":500}}' \
@@ -36,19 +46,68 @@ pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
     if env::var_os(EXPERIMENT).is_none() {
         host_process.env(EXPERIMENT, "true");
     }
+    // Here too a flag says otherwise.
+    host_process.env(GRANTS, grants);
     become_it(host_process)
 }
 
-/// Where the host will listen: by its flag, else by its environment.
-fn address(serve: &[OsString], environment: Option<String>) -> String {
+/// What the host will be told of a setting: by its flag, else by its environment.
+fn told(serve: &[OsString], flag: &str, environment: Option<String>, default: &str) -> String {
     let mut words = serve.iter().filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
-        let value = if word == "--listen" { words.next() } else { word.strip_prefix("--listen=") };
+        let value = if word == flag { words.next() } else { word.strip_prefix(&format!("{flag}=")) };
         if let Some(value) = value {
             return value.to_owned();
         }
     }
-    environment.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned())
+    environment.unwrap_or_else(|| default.to_owned())
+}
+
+/// Names the examples that could not be loaded on this host, and what they lack. What an
+/// earlier demo left of them goes.
+fn leave_out(grants: &str) -> Result<Vec<String>, String> {
+    let mut left_out = Vec::new();
+    for (name, manifest) in examples::manifests()? {
+        let Some(lack) = lack(&manifest, grants, |variable| env::var_os(variable).is_some()) else {
+            continue;
+        };
+        eprintln!("{name}: left out; it needs {lack}");
+        for file in [format!("{name}.wasm"), format!("{name}.toml")] {
+            let file = root().join("tasks/demo").join(file);
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(format!("can't remove {}: {error}", file.display()));
+                }
+                _ => {}
+            }
+        }
+        left_out.push(name);
+    }
+    Ok(left_out)
+}
+
+/// What a manifest asks for that the host does not give it. Reads only as much as the
+/// manifests of examples have.
+fn lack(manifest: &str, grants: &str, is_set: impl Fn(&str) -> bool) -> Option<String> {
+    let lines = || manifest.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let kinds = [
+        ("http", "[[grants.http]]"),
+        ("private", "private = true"),
+        ("secrets", "[grants.secrets]"),
+        ("folders", "[[grants.folders]]"),
+    ];
+    let is_granted = |kind: &str| grants == "all" || grants.split(',').any(|given| given.trim() == kind);
+    let kinds = kinds.iter().filter(|(kind, said)| !is_granted(kind) && lines().any(|line| line == *said));
+    let kinds: Vec<&str> = kinds.map(|(kind, _)| *kind).collect();
+    let variables = lines().filter_map(|line| line.split_once("{ env = \"")?.1.split('"').next());
+    let variables = variables.filter(|name| !is_set(name)).map(|name| format!("the variable {name}"));
+    let mut lacks: Vec<String> = variables.collect();
+    if !kinds.is_empty() {
+        let kinds = kinds.join(",");
+        let given = if grants == "none" { String::new() } else { format!("{grants},") };
+        lacks.push(format!("--grants {given}{kinds}"));
+    }
+    (!lacks.is_empty()).then(|| lacks.join(" and "))
 }
 
 #[cfg(test)]
@@ -57,11 +116,36 @@ mod tests {
 
     #[test]
     fn the_flag_wins_over_the_environment() {
-        let serve = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        let environment = || Some("[::1]:1".to_owned());
-        assert_eq!(address(&serve(&["--open", "--listen", "[::1]:2"]), environment()), "[::1]:2");
-        assert_eq!(address(&serve(&["--listen=[::1]:3"]), environment()), "[::1]:3");
-        assert_eq!(address(&serve(&["--open"]), environment()), "[::1]:1");
-        assert_eq!(address(&serve(&[]), None), DEFAULT_ADDRESS);
+        let address = |words: &[&str], environment: Option<&str>| {
+            let words: Vec<_> = words.iter().map(OsString::from).collect();
+            told(&words, "--listen", environment.map(str::to_owned), DEFAULT_ADDRESS)
+        };
+        let environment = Some("[::1]:1");
+        assert_eq!(address(&["--open", "--listen", "[::1]:2"], environment), "[::1]:2");
+        assert_eq!(address(&["--listen=[::1]:3"], environment), "[::1]:3");
+        assert_eq!(address(&["--open"], environment), "[::1]:1");
+        assert_eq!(address(&[], None), DEFAULT_ADDRESS);
+    }
+
+    #[test]
+    fn an_example_is_left_out_for_what_its_manifest_lacks() {
+        let chat = include_str!("../../example-tasks/chat/chat.toml");
+        let fetch = include_str!("../../example-tasks/http-fetch/http-fetch.toml");
+        let (set, unset) = (|_: &str| true, |_: &str| false);
+        assert_eq!(lack(fetch, DEFAULT_GRANTS, unset), None);
+        assert_eq!(lack(fetch, "none", unset).as_deref(), Some("--grants http"));
+        assert_eq!(lack(fetch, "env", unset).as_deref(), Some("--grants env,http"));
+        let both = "the variable OPENAI_API_KEY and --grants env,files,http,secrets";
+        assert_eq!(lack(chat, DEFAULT_GRANTS, unset).as_deref(), Some(both));
+        assert_eq!(lack(chat, DEFAULT_GRANTS, set).as_deref(), Some("--grants env,files,http,secrets"));
+        assert_eq!(lack(chat, "all", unset).as_deref(), Some("the variable OPENAI_API_KEY"));
+        assert_eq!(lack(chat, "env,files,http,secrets", set), None);
+    }
+
+    #[test]
+    fn only_what_needs_the_machines_own_is_left_out_by_default() {
+        let manifests = examples::manifests().unwrap();
+        let left_out = manifests.iter().filter(|(_, text)| lack(text, DEFAULT_GRANTS, |_| false).is_some());
+        assert_eq!(left_out.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["chat"]);
     }
 }

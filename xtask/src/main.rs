@@ -38,6 +38,7 @@ Usage: cargo xtask <COMMAND>
 Commands:
   demo [SERVE-ARGS...]   Build all examples into tasks/demo and start a host for them.
                          What follows goes to `streamtask serve`: cargo xtask demo --listen 127.0.0.1:9000
+                         With `--grants env,files,http`, unless told otherwise; examples that need more are left out
   test                   Run everything that CI checks: format, lints, docs, guests, examples, tests
   test FILTER...         Run only the tests with one of these words in their names
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
@@ -50,7 +51,8 @@ Commands:
 
 Examples in Python need Python 3.10 or newer with venv, those in JavaScript and AssemblyScript Node.js 20.19 or newer
 with npm; the compilers for them are fetched into target/ and node_modules/. Go and Zig are fetched with Python where
-there is no Go. C and C++ need clang 18 or newer with libraries for WASI. What lacks its compiler is left out.
+there is no Go, the source of gojq with apt-get. C and C++ need clang 18 or newer with libraries for WASI. What lacks its
+compiler is left out.
 
 Environment:
   CI=true                Leave nothing out: `test` fails if a tool is missing

@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::calls::Calls;
 use super::command::Dialogue;
-use super::filesystem::OpenFiles;
+use super::filesystem::{OpenFiles, hold_folders};
 use super::gate::Gate;
 use super::grants::{FolderGrant, Grants, OUTPUT_MOUNT, OutputFolder};
 use super::memory::MemoryLimit;
@@ -27,11 +27,6 @@ use crate::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
 /// Host resources (streams, pollables, …) that a guest may hold at once.
 const MAX_RESOURCES: usize = 10_000;
-
-/// Why there are none for a core module: how much is written is bounded where a component
-/// calls.
-const NO_OUTPUT_FILES: &str = "output files need a component, and this is a core module: build it for \
-                               wasm32-wasip2, or make one of it with `wasm-tools component new`";
 
 /// What a guest can know of its run.
 #[derive(Clone, Debug)]
@@ -186,10 +181,11 @@ impl Guest {
             dialogue.connect(&mut wasi, invocation);
         }
         let is_module = invocation.is_some_and(|invocation| invocation.is_module);
-        if is_module && access.files.is_some() {
-            return Err(NO_OUTPUT_FILES.to_owned());
+        let mut files = OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output);
+        let mut preview_1 = is_module.then(|| std::mem::take(&mut wasi).build_p1());
+        if let Some(wasi) = &mut preview_1 {
+            hold_folders(&mut files, wasi);
         }
-        let preview_1 = is_module.then(|| std::mem::take(&mut wasi).build_p1());
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Ok(Self {
@@ -198,7 +194,7 @@ impl Guest {
             wasi: wasi.build(),
             preview_1,
             http: outgoing::context(),
-            files: OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output),
+            files,
             outgoing: outgoing(),
             dialogue,
             output,

@@ -29,7 +29,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 pub(super) fn link_preview_1(linker: &mut wasmtime::Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p1::add_to_linker_async(linker, |guest| {
         guest.preview_1.as_mut().expect("made for every guest that is linked so")
-    })
+    })?;
+    filesystem::link_preview_1(linker)
 }
 
 /// The outer error ends the guest, the inner one is its answer.

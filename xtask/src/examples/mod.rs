@@ -4,6 +4,7 @@
 //! its name is that of the task, so a new example needs nothing here.
 
 mod c;
+mod debian;
 mod go;
 mod javascript;
 mod pip;
@@ -74,9 +75,25 @@ fn build_as_told(
 /// Builds all examples into the folder `to`. Those in other languages than Rust
 /// may be left out or fail without harm to the rest.
 pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
-    let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
+    build_but(&[], to)
+}
+
+/// The same without some of them.
+pub(crate) fn build_but(left_out: &[String], to: &Path) -> Result<Outcome, String> {
+    let mut examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
+    examples.retain(|example| !left_out.contains(&example.name));
     rust::build_all()?;
     build_each(&examples, to)
+}
+
+/// Names of examples that have a manifest, with its text.
+pub(crate) fn manifests() -> Result<Vec<(String, String)>, String> {
+    let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
+    let with_text = examples.into_iter().filter_map(|example| {
+        let text = fs::read_to_string(example.folder.join(format!("{}.toml", example.name))).ok()?;
+        Some((example.name, text))
+    });
+    Ok(with_text.collect())
 }
 
 /// Builds the guests of the conformance kit into the folder `to`, each as
@@ -145,6 +162,8 @@ enum Language {
     Go,
     C,
     Zig,
+    /// In whichever one; the source is elsewhere.
+    Debian,
 }
 
 /// Why there is no example.
@@ -197,6 +216,7 @@ fn in_folders_of(parent: &Path, names: impl Fn(&str) -> (String, String)) -> io:
             () if has("go.mod") => Language::Go,
             () if has("Makefile") => Language::C,
             () if has(&format!("{name}.zig")) => Language::Zig,
+            () if has("build.sh") => Language::Debian,
             () => continue,
         };
         examples.push(Example { name, title, folder, language });
@@ -217,6 +237,7 @@ impl Example {
             Language::Go => self.build_if_changed(go::RECIPE, &[go::sdk()], go::build),
             Language::C => self.build_if_changed(c::RECIPE, &[c::sdk()], c::build),
             Language::Zig => self.build_if_changed(zig::RECIPE, &[], zig::build),
+            Language::Debian => self.build_if_changed(debian::RECIPE, &[], debian::build),
         }
     }
 

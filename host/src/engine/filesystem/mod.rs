@@ -4,6 +4,7 @@
 //! it lacks is added here: how much a guest may write below [`OUTPUT_MOUNT`], how many
 //! files it may have open, and words for what is denied. Everything else is handed on.
 
+mod preview_1;
 mod quota;
 mod streams;
 
@@ -24,6 +25,8 @@ use self::streams::{Input, Output};
 use super::grants::{FilesGrant, OUTPUT_MOUNT, OutputFolder};
 use super::guest::Guest;
 use super::stdio::GuestOutput;
+
+pub(super) use preview_1::{hold_folders, link as link_preview_1};
 
 /// Files, folders and streams of them that one guest may have open. Each is a file
 /// descriptor of the host, of which the clients need some too.
@@ -68,24 +71,46 @@ impl OpenFiles {
         self.counter.as_ref().is_some_and(|counter| Arc::strong_count(counter) > MAX_OPEN)
     }
 
+    fn check_open(&self, output: &GuestOutput) -> FsResult<()> {
+        if !self.is_full() {
+            return Ok(());
+        }
+        output.note(&format!("denied: a run may have {MAX_OPEN} files open"));
+        Err(ErrorCode::InsufficientMemory.into())
+    }
+
+    /// A descriptor, by its number in the guest's table.
+    fn hold(&mut self, fd: u32, is_output: bool) {
+        let held = Held { _open: self.open(), is_output };
+        self.descriptors.insert(fd, held);
+    }
+
+    fn close(&mut self, fd: u32) {
+        self.descriptors.remove(&fd);
+    }
+
+    /// One takes the place of another, which is closed by that.
+    fn renumber(&mut self, from: u32, to: u32) {
+        let held = self.descriptors.remove(&from);
+        self.descriptors.remove(&to);
+        if let Some(held) = held {
+            self.descriptors.insert(to, held);
+        }
+    }
+
+    fn is_output(&self, fd: u32) -> bool {
+        self.descriptors.get(&fd).is_some_and(|held| held.is_output)
+    }
+
     /// The quota that what is done with a descriptor counts against.
-    fn quota(&self, fd: &Resource<Descriptor>) -> Option<Arc<Quota>> {
-        self.descriptors.get(&fd.rep()).filter(|held| held.is_output).and(self.quota.clone())
+    fn quota(&self, fd: u32) -> Option<Arc<Quota>> {
+        self.quota.clone().filter(|_| self.is_output(fd))
     }
 }
 
 impl Guest {
-    fn hold(&mut self, fd: &Resource<Descriptor>, is_output: bool) {
-        let held = Held { _open: self.files.open(), is_output };
-        self.files.descriptors.insert(fd.rep(), held);
-    }
-
     fn check_open(&self) -> FsResult<()> {
-        if !self.files.is_full() {
-            return Ok(());
-        }
-        self.output.note(&format!("denied: a run may have {MAX_OPEN} files open"));
-        Err(ErrorCode::InsufficientMemory.into())
+        self.files.check_open(&self.output)
     }
 
     fn file(&self, fd: &Resource<Descriptor>) -> FsResult<File> {
@@ -111,7 +136,7 @@ impl Guest {
     /// Before something new is made in a folder.
     fn count_new(&self, fd: &Resource<Descriptor>, path: &str) -> FsResult<()> {
         self.note_read_only(fd, path);
-        match self.files.quota(fd) {
+        match self.files.quota(fd.rep()) {
             Some(quota) => quota.take_entry(),
             None => Ok(()),
         }
@@ -123,7 +148,7 @@ impl Guest {
         position: Option<u64>,
         stream: Resource<DynOutputStream>,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let (file, quota) = (self.file(&fd)?.file, self.files.quota(&fd));
+        let (file, quota) = (self.file(&fd)?.file, self.files.quota(fd.rep()));
         let inner = self.table.delete(stream)?;
         let open = self.files.open();
         let bounded: DynOutputStream = Box::new(Output::new(inner, file, position, quota, open));
@@ -135,7 +160,7 @@ impl preopens::Host for Guest {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         let folders = preopens::Host::get_directories(&mut self.filesystem())?;
         for (fd, mount) in &folders {
-            self.hold(fd, mount == OUTPUT_MOUNT);
+            self.files.hold(fd.rep(), mount == OUTPUT_MOUNT);
         }
         Ok(folders)
     }
@@ -216,22 +241,22 @@ impl HostDescriptor for Guest {
         }
         let folder = fd.rep();
         if open_flags.contains(OpenFlags::CREATE)
-            && let Some(quota) = self.files.quota(&fd)
+            && let Some(quota) = self.files.quota(fd.rep())
         {
             let there = self.stat_at(Resource::new_borrow(folder), path_flags, path.clone()).await;
             if there.is_err() {
                 quota.take_entry()?;
             }
         }
-        let is_output = self.files.descriptors.get(&folder).is_some_and(|held| held.is_output);
+        let is_output = self.files.is_output(folder);
         let opened =
             HostDescriptor::open_at(&mut self.filesystem(), fd, path_flags, path, open_flags, flags).await?;
-        self.hold(&opened, is_output);
+        self.files.hold(opened.rep(), is_output);
         Ok(opened)
     }
 
     fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
-        self.files.descriptors.remove(&fd.rep());
+        self.files.close(fd.rep());
         HostDescriptor::drop(&mut self.filesystem(), fd)
     }
 
@@ -270,7 +295,7 @@ impl HostDescriptor for Guest {
     ) -> FsResult<()> {
         self.note_read_only(&fd, &path);
         // What was below the same folder before has been counted.
-        if self.files.quota(&fd).is_none() {
+        if self.files.quota(fd.rep()).is_none() {
             self.count_new(&new_fd, &new_path)?;
         }
         HostDescriptor::rename_at(&mut self.filesystem(), fd, path, new_fd, new_path).await
@@ -287,14 +312,14 @@ impl HostDescriptor for Guest {
     }
 
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: u64) -> FsResult<()> {
-        if let Some(quota) = self.files.quota(&fd) {
+        if let Some(quota) = self.files.quota(fd.rep()) {
             quota.take_growth(&self.file(&fd)?.file, Some(0), size)?;
         }
         HostDescriptor::set_size(&mut self.filesystem(), fd, size).await
     }
 
     async fn write(&mut self, fd: Resource<Descriptor>, bytes: Vec<u8>, offset: u64) -> FsResult<u64> {
-        if let Some(quota) = self.files.quota(&fd) {
+        if let Some(quota) = self.files.quota(fd.rep()) {
             quota.take_growth(&self.file(&fd)?.file, Some(offset), bytes.len() as u64)?;
         }
         HostDescriptor::write(&mut self.filesystem(), fd, bytes, offset).await

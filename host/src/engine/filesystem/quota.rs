@@ -43,13 +43,15 @@ impl Quota {
         Err(ErrorCode::InsufficientSpace.into())
     }
 
-    /// By what a file grows if so many bytes are written from a position on; from its
-    /// end on, without one. Also a hole counts: who reads the file gets it too.
+    /// The same as `take`, of a file at hand.
     pub(super) fn take_growth(&self, file: &fs::File, position: Option<u64>, length: u64) -> io::Result<()> {
-        let growth = match position {
-            None => length,
-            Some(position) => position.saturating_add(length).saturating_sub(file.metadata()?.len()),
-        };
+        self.take(position, length, if position.is_some() { file.metadata()?.len() } else { 0 })
+    }
+
+    /// By what a file of a size grows if so many bytes are written from a position on; from
+    /// its end on, without one. Also a hole counts: who reads the file gets it too.
+    pub(super) fn take(&self, position: Option<u64>, length: u64, size: u64) -> io::Result<()> {
+        let growth = position.map_or(length, |position| position.saturating_add(length).saturating_sub(size));
         let less = |left: u64| left.checked_sub(growth);
         if self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
             return Ok(());

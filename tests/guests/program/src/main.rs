@@ -56,6 +56,12 @@ fn take(step: &str, argument: &Value) {
         },
         "fill" => print!("{}", "x".repeat(argument.as_u64().expect("a number") as usize)),
         "long" => println!("{}", "x".repeat(argument.as_u64().expect("a number") as usize)),
+        // A file: its path and its text.
+        "write" => {
+            let text = |place: usize| argument[place].as_str().expect("text");
+            let wrote = std::fs::write(text(0), text(1));
+            say("wrote", &wrote.map_or_else(|error| json!(error.to_string()), |()| json!("ok")));
+        }
         "spin" => loop {
             std::hint::spin_loop();
         },
