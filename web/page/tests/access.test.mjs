@@ -56,6 +56,12 @@ const MORE = {
   "": {
     "the dialog of a file": (page) => page.locator("input[type=file]").setInputFiles({ name: "a.wasm", mimeType: "application/wasm", buffer: Buffer.from("x") }),
   },
+  "#/tasks/demo/probe": {
+    "the question before a task is removed": async (page) => {
+      await page.getByRole("button", { name: "Remove" }).click();
+      await page.getByRole("dialog", { name: "Remove demo/probe?" }).waitFor();
+    },
+  },
   "#/runs/sent": Object.fromEntries(
     ["Events", "Log"].map((tab) => [
       tab,
