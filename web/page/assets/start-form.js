@@ -164,14 +164,13 @@ function moreOptions() {
     input("priority", "Priority", { inputmode: "numeric", placeholder: "0, from -100 to 100" }),
     input("resources", "Resources for itself alone", { placeholder: "printer, gpu-0" }),
   ];
-  const busy = uniqueId("option");
+  const choice = (name, text, choices) => {
+    const id = uniqueId("option");
+    return h("div", { class: "field" }, h("label", { for: id }, text), h("select", { id, name }, Object.entries(choices).map(([value, said]) => h("option", { value }, said))));
+  };
   fields.push(
-    h(
-      "div",
-      { class: "field" },
-      h("label", { for: busy }, "If one is taken"),
-      h("select", { id: busy, name: "if_busy" }, h("option", { value: "" }, "as the task says"), h("option", { value: "wait" }, "wait"), h("option", { value: "fail" }, "refuse the start")),
-    ),
+    choice("if_busy", "If one is taken", { "": "as the task says", wait: "wait", fail: "refuse the start" }),
+    choice("on_disconnect", "If nobody follows it", { "": "it goes on", cancel: "cancel it, 10 s later" }),
   );
   const element = h("details", { class: "more" }, h("summary", null, "More options"), h("div", { class: "fields fields-wide" }, fields));
   const value = (name) => element.querySelector(`[name="${name}"]`).value.trim();
@@ -191,6 +190,7 @@ function moreOptions() {
       priority: value("priority") || undefined,
       resources: list(value("resources")),
       ifBusy: value("if_busy") || undefined,
+      onDisconnect: value("on_disconnect") || undefined,
     }),
   };
 }

@@ -30,7 +30,7 @@ export function taskView({ app, task: name, query }) {
     remove.hidden = !task || listed.uploads !== true;
     if (!task) {
       fill(about);
-      fill(start, h("p", { class: "empty" }, listed.complete ? "There is no such task." : "Loading…"));
+      fill(start, h("div", { class: "empty" }, listed.complete ? [h("p", null, "There is no such task."), h("a", { href: "#/tasks" }, "All tasks")] : "Loading…"));
       drawnSchema = undefined;
       return;
     }
