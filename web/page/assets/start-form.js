@@ -27,7 +27,8 @@ class StartForm {
     this.place = h("div", { class: "start-input" });
     this.problem = h("div", { class: "problem", role: "alert", hidden: true });
     this.more = moreOptions();
-    this.submit = h("button", { type: "submit", class: "primary" }, icon("play"), "Start");
+    this.submitText = h("span", null, "Start");
+    this.submit = h("button", { type: "submit", class: "primary" }, icon("play"), this.submitText);
     this.element = h(
       "form",
       { class: "start", novalidate: true, "aria-label": `Start ${task.app}/${task.task}`, on: { submit: (event) => this.#submit(event, started) } },
@@ -110,14 +111,19 @@ class StartForm {
 
   async #submit(event, started) {
     event.preventDefault();
+    // Keys submit also while the button does not.
+    if (this.submit.disabled) return;
     this.#clear();
     this.submit.disabled = true;
+    // While no answer comes, it is asked again, which takes its time.
+    this.submitText.textContent = "Starting…";
     try {
       started(await api.start(this.task.app, this.task.task, this.#value(), this.more.options()));
     } catch (error) {
       this.#fail(error);
     } finally {
       this.submit.disabled = false;
+      this.submitText.textContent = "Start";
     }
   }
 

@@ -48,6 +48,27 @@ test("what the host refuses is shown at the field", async (t) => {
   assert.deepEqual((await at.host.client.runs()).runs, []);
 });
 
+test("a start to which no answer came yet says so, and is made once", async (t) => {
+  const at = await openPage(t, ["counter"]);
+  if (!at) return;
+  const page = await at.open("#/tasks/demo/counter");
+  let answer;
+  const released = new Promise((resolve) => (answer = resolve));
+  let asked = 0;
+  await page.route("**/api/tasks/demo/counter/runs*", async (route) => {
+    asked += 1;
+    await released;
+    await route.continue();
+  });
+  await page.getByLabel("steps").fill("1");
+  await page.keyboard.press("Control+Enter");
+  await page.getByRole("button", { name: "Starting…", disabled: true }).waitFor();
+  await page.keyboard.press("Control+Enter");
+  answer();
+  await reaches(page, "completed");
+  assert.deepEqual([asked, (await at.host.client.runs()).runs.length], [1, 1]);
+});
+
 test("two tabs see the same, a reload comes back to it, and cancel ends it in both", async (t) => {
   const at = await openPage(t, ["probe"]);
   if (!at) return;
@@ -151,7 +172,10 @@ test("the host is killed and started again under the page, and the page goes on"
   await list.getByRole("link", { name: "survivor", exact: true }).waitFor();
   await at.host.kill();
   await page.locator("#host", { hasText: "does not answer" }).waitFor();
-  await list.locator("#host", { hasText: "does not answer" }).waitFor();
+  const sign = list.locator("#host", { hasText: "does not answer" });
+  await sign.waitFor();
+  await list.setViewportSize({ width: 360, height: 740 });
+  assert.ok(await sign.evaluate((element) => element.scrollWidth <= element.clientWidth), "it can be read on a phone, too");
   await at.host.start();
   await page.locator(".attempt", { hasText: "Attempt 2" }).waitFor();
   await page.locator("#host", { hasText: /^$/ }).waitFor({ state: "attached" });
