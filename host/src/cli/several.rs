@@ -61,12 +61,13 @@ impl Several {
         if let Some(position) = event["position"].as_str() {
             self.after = Some(position.to_owned());
         }
-        let removed = || json!({ "status": "removed" });
-        let end =
-            match event["data"]["reason"] == "removed" && event["type"] == "gap" && event["seq"].is_null() {
-                true => Some(removed()),
-                false => end_of(event).cloned(),
-            };
+        // The only notice after which nothing more comes of a run.
+        let is_removed =
+            event["type"] == "gap" && event["seq"].is_null() && event["data"]["reason"] == "removed";
+        let end = match is_removed {
+            true => Some(json!({ "status": "removed" })),
+            false => end_of(event).cloned(),
+        };
         let run = event["_task_id"].as_str().and_then(|run| self.named.0.get_mut(run));
         if let (Some(run), Some(end)) = (run, end) {
             *run = Some(end);
