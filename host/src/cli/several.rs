@@ -47,14 +47,16 @@ impl Several {
         self.client.follow(&path).await
     }
 
-    /// Asks how those ended of whose end nothing was read.
-    async fn ask(&mut self) -> Result<(), ClientError> {
+    /// Asks how those ended of whose end nothing was read, because it was before. None if one of them has not.
+    async fn ask(&mut self) -> Result<Option<Ends>, ClientError> {
         for (run, end) in &mut self.named.0 {
             if end.is_none() {
-                *end = Some(self.client.get(&format!("/api/runs/{}", encoded(run))).await?);
+                let record = self.client.get(&format!("/api/runs/{}", encoded(run))).await?;
+                let has_ended = !record["finished_at"].is_null();
+                *end = has_ended.then_some(record);
             }
         }
-        Ok(())
+        Ok(self.named.are_all().then(|| std::mem::take(&mut self.named)))
     }
 
     fn take(&mut self, event: &Value) {
@@ -83,10 +85,7 @@ impl Source for Several {
             Some(first) => first,
             None => self.connect().await?,
         };
-        let Some(mut lines) = connection else {
-            self.ask().await?;
-            return Ok(Some(std::mem::take(&mut self.named)));
-        };
+        let Some(mut lines) = connection else { return Ok(self.ask().await?) };
         while let Some(line) = lines.next().await? {
             let Some(event) = event_of(&line)? else { continue };
             self.take(&event);
@@ -96,7 +95,8 @@ impl Source for Several {
                 return Ok(Some(std::mem::take(&mut self.named)));
             }
         }
-        Ok(None)
+        // All that are named have ended, or the host stops.
+        Ok(self.ask().await?)
     }
 
     fn farewell(&self) -> String {
