@@ -190,6 +190,12 @@ fn what_the_host_refuses_is_told_in_its_words() {
         "the same again is the same run"
     );
     fixture.say(&["tail", "nobody"]).refused(3, "there is no run \"nobody\"");
+    fixture.say(&["tail", "one", "nobody"]).refused(3, "there is no run \"nobody\"");
+    fixture.say(&["tail", "--label", "team"]).refused(3, "key:value");
+    fixture.say(&["tail", "one", "nobody", "-n", "1"]).refused(2, "--last is for one run");
+    fixture.say(&["tail", "one", "--after", "9-1.2"]).refused(2, "its `seq`");
+    fixture.say(&["tail", "one", "two", "--after", "x"]).refused(3, "there is no run \"two\"");
+    fixture.say(&["start", "ticker", "--on-disconnect", "maybe"]).refused(3, "\"maybe\"");
     fixture.say(&["cancel", "../../api"]).refused(3, "there is no run");
     fixture.say(&["cancel", "one"]).refused(3, "already ended as completed");
     fixture.say(&["runs", "--status", "lost"]).refused(3, "\"lost\"");
@@ -200,7 +206,9 @@ fn a_host_that_is_not_there_is_told_apart_from_one_that_refuses() {
     // Taken and given back: nobody listens there now.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let host = format!("http://{gone}");
-    for command in [&["tasks"][..], &["runs"], &["start", "a/b"], &["tail", "x"], &["cancel", "x"]] {
+    for command in
+        [&["tasks"][..], &["runs"], &["start", "a/b"], &["tail", "x"], &["tail", "x", "y"], &["cancel", "x"]]
+    {
         let said = Said::of(child::command().args(command).args(["--host", &host]));
         said.refused(4, &format!("can't reach a host at {host}: "));
     }
@@ -217,6 +225,9 @@ fn wrong_arguments_are_told_with_the_usage() {
         &["tasks", "--loud"],
         &["tail", "x", "--after", "-1"],
         &["tail", "x", "-n", "1", "--after", "1"],
+        &["tail"],
+        &["tail", "x", "--task", "demo/counter"],
+        &["tail", "--label", "team:blue", "-n", "1"],
         &["start", "a", "--json", "--quiet"],
     ] {
         let said = Said::of(child::command().args(arguments));
@@ -275,34 +286,135 @@ fn an_interrupted_follower_leaves_the_run_alone_and_says_how_to_end_it() {
     assert_eq!(fixture.run("long")["status"], "running");
 }
 
+/// The second word of each line: of which run it is.
+fn named(said: &Said) -> Vec<&str> {
+    said.out.lines().map(|line| line.split(' ').nth(1).unwrap()).collect()
+}
+
 #[test]
-fn a_follower_comes_through_a_kill_of_the_host() {
-    let Fixture { host, folder } = Fixture::new();
-    let (address, tasks, data) = (host.address, folder.path().join("tasks"), folder.path().join("data"));
-    let fixture = Fixture { host, folder };
-    let mut starting =
-        fixture.spawn(&["start", "test/probe", "--json", "-i", r#"{"do":"steps","n":100,"ms":2}"#]);
-    let lines = BufReader::new(starting.stdout.take().unwrap()).lines().map(Result::unwrap);
+fn several_runs_are_followed_at_once_and_the_exit_code_is_the_worst_of_theirs() {
+    let fixture = Fixture::new();
+    let start = |id: &str, input: &str| {
+        let said = fixture.say(&["start", "test/probe", "--id", id, "-i", input, "--detach"]);
+        assert_eq!(said.out.trim(), id, "{said:?}");
+    };
+    start("a", r#"{"do":"flood","events":20,"bytes":5,"pause_ms":1}"#);
+    start("longer", r#"{"do":"echo"}"#);
+    let said = fixture.say(&["tail", "longer", "a", "a"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    let of = |run: &str| named(&said).into_iter().filter(|named| *named == run).count();
+    assert_eq!((of("a"), of("longer")), (22, 2));
+    assert!(
+        said.out.lines().any(|line| line.contains(" a      run.completed {")),
+        "in columns: {}",
+        said.out
+    );
+
+    start("bad", r#"{"do":"fail"}"#);
+    start("held", r#"{"do":"until-cancelled"}"#);
+    fixture.wait_for("held", "running");
+    let tailing = fixture.spawn(&["tail", "a", "held", "--now"]);
+    fixture.say(&["cancel", "held"]);
+    let said = Said::by(tailing);
+    assert_eq!(said.code, 5, "{said:?}");
+    assert_eq!(said.err, "streamtask: 1 of 2 runs did not complete: held was cancelled\n");
+    let said = fixture.say(&["tail", "held", "bad", "a", "--json"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let why = "2 of 3 runs did not complete: bad failed (failure), held was cancelled";
+    assert_eq!(said.err, format!("streamtask: {why}\n"));
+    // Whoever has read all learns the same once more.
+    let last: Value = serde_json::from_str(said.out.lines().last().unwrap()).unwrap();
+    let position = last["position"].as_str().unwrap();
+    fixture.say(&["tail", "held", "bad", "a", "--after", position]).refused(1, why);
+}
+
+#[test]
+fn runs_of_a_task_or_with_a_label_are_followed_as_they_come() {
+    let fixture = Fixture::new();
+    fixture.say(&["start", "ticker", "-i", "0", "--id", "before", "--label", "team:blue"]);
+    fixture.say(&["start", "ticker", "-i", "0", "--id", "other"]);
+    let mut tailing = fixture.spawn(&["tail", "--task", "default/ticker", "--label", "team:blue"]);
+    let mut lines = BufReader::new(tailing.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut until_end_of = |run: &str| loop {
+        let line = lines.next().unwrap();
+        assert!(!line.contains(" other "), "{line}");
+        if line.contains(&format!(" {run} ")) && line.contains("run.completed") {
+            break;
+        }
+    };
+    until_end_of("before");
+    fixture.say(&["start", "ticker", "-i", "0", "--id", "later", "--label", "team:blue"]);
+    until_end_of("later");
+    assert!(Command::new("kill").args(["-INT", &tailing.id().to_string()]).status().unwrap().success());
+    Said::by(tailing).refused(130, "the runs go on; end one with `streamtask cancel RUN`");
+}
+
+#[test]
+fn a_run_that_shall_not_go_on_alone_is_told_so_when_its_follower_is_interrupted() {
+    let fixture = Fixture::new();
+    let input = r#"{"do":"sleep","ms":600000}"#;
+    let with = ["--on-disconnect", "cancel", "--id", "mine", "--json"];
+    let mut starting = fixture.spawn(&[&["start", "test/probe", "-i", input], &with[..]].concat());
+    BufReader::new(starting.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    assert_eq!(fixture.run("mine")["on_disconnect"], "cancel");
+    assert!(Command::new("kill").args(["-INT", &starting.id().to_string()]).status().unwrap().success());
+    Said::by(starting).refused(130, "the run is cancelled soon, unless somebody follows it");
+}
+
+/// Reads the JSON lines of a command's stdout, and in the middle of them kills the host and starts it again.
+fn through_a_kill(fixture: Fixture, following: &mut Child, after: usize) -> (Fixture, Vec<Value>) {
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut events: Vec<Value> = Vec::new();
     let mut fixture = Some(fixture);
     for line in lines {
         events.push(serde_json::from_str(&line).unwrap());
-        if events.len() == 20 {
+        if events.len() == after {
             let Fixture { host, folder } = fixture.take().unwrap();
+            let (address, tasks, data) =
+                (host.address, folder.path().join("tasks"), folder.path().join("data"));
             host.kill();
             let mut serve = child::command();
             serve.args(["serve", "--listen", &address.to_string(), "--durability", "normal", "--tasks"]);
             serve.arg(&tasks).arg("--data").arg(&data);
-            fixture = Some(Fixture {
-                host: ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}")),
-                folder,
-            });
+            let host = ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}"));
+            fixture = Some(Fixture { host, folder });
         }
     }
-    let seqs: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
-    assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
+    (fixture.unwrap(), events)
+}
+
+fn seqs<'a>(events: impl IntoIterator<Item = &'a Value>) -> Vec<u64> {
+    events.into_iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_follower_comes_through_a_kill_of_the_host() {
+    let fixture = Fixture::new();
+    let mut starting =
+        fixture.spawn(&["start", "test/probe", "--json", "-i", r#"{"do":"steps","n":100,"ms":2}"#]);
+    let (_fixture, events) = through_a_kill(fixture, &mut starting, 20);
+    assert_eq!(seqs(&events), (1..=events.len() as u64).collect::<Vec<_>>());
     assert_eq!(events.last().unwrap()["type"], "run.completed");
     let said = Said::by(starting);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("connection lost; trying again"), "{said:?}");
+}
+
+#[test]
+fn who_follows_several_runs_comes_through_a_kill_of_the_host_without_gap_or_repeat() {
+    let fixture = Fixture::new();
+    for id in ["a", "b"] {
+        let input = r#"{"do":"steps","n":100,"ms":2}"#;
+        fixture.say(&["start", "test/probe", "--id", id, "-i", input, "--detach"]);
+    }
+    let mut tailing = fixture.spawn(&["tail", "a", "b", "--json"]);
+    let (_fixture, events) = through_a_kill(fixture, &mut tailing, 40);
+    for id in ["a", "b"] {
+        let own: Vec<&Value> = events.iter().filter(|event| event["_task_id"] == id).collect();
+        assert_eq!(seqs(own.iter().copied()), (1..=own.len() as u64).collect::<Vec<_>>(), "{id}");
+        assert_eq!(own.last().unwrap()["type"], "run.completed", "{id}");
+    }
+    let said = Said::by(tailing);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.err.contains("connection lost; trying again"), "{said:?}");
 }

@@ -288,7 +288,7 @@ const KEY: &str = "sk-quicksilver-swordfish";
 impl Chat {
     async fn of(test: &str) -> Option<Self> {
         let wasm = built(test, "chat")?;
-        let host = TestHost::with(|config| config.grants = "all".parse().unwrap()).await;
+        let host = TestHost::with_kept_code(|config| config.grants = "all".parse().unwrap()).await;
         let model = Elsewhere::start().await;
         let manifest = format!(
             "[grants.secrets]\nOPENAI_API_KEY = {{ file = 'key' }}\n\
@@ -382,7 +382,7 @@ async fn chat_keeps_what_was_said_when_it_is_cancelled() {
 async fn gojq_unchanged_computes_what_its_manifest_says() {
     let test = "gojq_unchanged_computes_what_its_manifest_says";
     let Some(wasm) = built(test, "gojq") else { return };
-    let host = TestHost::start().await;
+    let host = TestHost::with_kept_code(|_| {}).await;
     fs::create_dir_all(host.tasks().join("demo")).unwrap();
     let manifest = root().join("example-tasks/gojq/gojq.toml");
     fs::copy(manifest, host.tasks().join("demo/gojq.toml")).unwrap();

@@ -163,6 +163,8 @@ export interface StartOptions {
   resources?: string[];
   /** If one of these is taken. */
   ifBusy?: 'wait' | 'fail';
+  /** `cancel`: the run is cancelled some seconds after the last who followed it went away. Default: `continue`. */
+  onDisconnect?: 'continue' | 'cancel';
   signal?: AbortSignal;
 }
 

@@ -242,6 +242,8 @@ var Line = class {
   #polls = 0;
   /** Polls that were given up for want of a byte. */
   #mutePolls = 0;
+  /** @type {number | undefined} where it begins, if the first poll had to find that out */
+  #begin;
   /** @type {Address} */
   #host;
   /** @type {URL | undefined} known at once, or when the run has been asked for */
@@ -273,14 +275,16 @@ var Line = class {
   get isPolling() {
     return this.#mute >= MUTE_CONNECTIONS;
   }
-  /** @param {number | undefined} after @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
-  async *read(after) {
+  /** @param {number | undefined} last @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
+  async *read(last) {
     await this.#locate();
+    let after = last ?? this.#begin;
     if (!this.isPolling) return yield* this.#stream(after);
     this.#polls += 1;
     if (this.#polls >= POLLS_IN_A_ROW) this.#mute = this.#polls = 0;
     const wholeMs = Math.min((this.options.openMs ?? OPEN_MS) * 2 ** this.#mutePolls, WHOLE_MS);
     try {
+      if (after === void 0 && this.options.from === "now") after = this.#begin = await this.#now();
       yield* this.#connection(after, { live: false }, wholeMs, wholeMs);
       this.#mutePolls = 0;
     } catch (error) {
@@ -305,6 +309,21 @@ var Line = class {
     const path = `/api/runs/${encodeURIComponent(this.#id)}`;
     const run = await this.#host.request("GET", path, { signal: this.#patience() });
     this.#url = this.#host.at(run.stream);
+  }
+  /**
+   * The last event that there is. Each poll has a `now` of its own, and would leave out what came since the last.
+   * @returns {Promise<number>}
+   */
+  async #now() {
+    const url = new URL(
+      /** @type {URL} */
+      this.#url
+    );
+    url.pathname += "/status";
+    url.search = "";
+    const response = await this.#host.fetch(url, { headers: { accept: "application/json" }, signal: this.#patience() });
+    if (!response.ok) throw await HostError.of(response);
+    return (await response.json()).last_seq;
   }
   /** @param {number | undefined} after @param {Query} more */
   #address(after, more) {
@@ -588,12 +607,13 @@ var Run = class {
   }
 };
 async function launch(host, path, input, options = {}) {
-  const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, signal } = options;
+  const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, onDisconnect, signal } = options;
   const key = idempotencyKey ?? (id ? void 0 : randomName());
   const headers = key ? { "idempotency-key": key } : void 0;
   const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);
   const moment = notBefore instanceof Date ? notBefore.toISOString() : notBefore;
-  const query = { id, label, not_before: moment, delay, priority, resource: resources, if_busy: ifBusy };
+  const wish = { resource: resources, if_busy: ifBusy, on_disconnect: onDisconnect };
+  const query = { id, label, not_before: moment, delay, priority, ...wish };
   for (let tries = 0; ; tries += 1) {
     try {
       return new Run(host, await host.request("POST", path, { query, body: input, headers, signal }));

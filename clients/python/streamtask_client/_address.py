@@ -15,7 +15,7 @@ from ._errors import refusal
 
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
 # In place of a body, of which None is one.
-_NOTHING: Any = object()
+NOTHING: Any = object()
 Query = Mapping[str, "str | int | float | bool | Iterable[str] | None"]
 
 
@@ -44,12 +44,12 @@ class Address:
         path: str,
         *,
         query: Query | None = None,
-        body: Any = _NOTHING,
+        body: Any = NOTHING,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Any:
         """Any request; the answer's JSON."""
-        content = None if body is _NOTHING else json.dumps(body, allow_nan=False).encode()
+        content = None if body is NOTHING else json.dumps(body, allow_nan=False).encode()
         own = {"accept": "application/json"}
         if content is not None:
             own["content-type"] = "application/json"

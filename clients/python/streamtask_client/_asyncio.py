@@ -61,10 +61,10 @@ async def _events(follower: Follower) -> AsyncGenerator[Event, None]:
 
 
 def _started(
-    method: Callable[Concatenate[Host, P], Run],
-) -> Callable[Concatenate[AsyncHost, P], Coroutine[Any, Any, AsyncRun]]:
+    method: Callable[Concatenate[S, P], Run],
+) -> Callable[Concatenate[_Wrapped[S], P], Coroutine[Any, Any, AsyncRun]]:
     @functools.wraps(method)
-    async def call(self: AsyncHost, /, *args: P.args, **kwargs: P.kwargs) -> AsyncRun:
+    async def call(self: _Wrapped[S], /, *args: P.args, **kwargs: P.kwargs) -> AsyncRun:
         return AsyncRun(await asyncio.to_thread(method, self._blocking, *args, **kwargs))
 
     return call
@@ -90,10 +90,7 @@ class AsyncRun(_Wrapped[Run]):
     files = _awaited(Run.files)
     file = _awaited(Run.file)
     delete = _awaited(Run.delete)
-
-    async def retry(self) -> AsyncRun:
-        """Starts it again, as another run, once it has ended."""
-        return AsyncRun(await asyncio.to_thread(self._blocking.retry))
+    retry = _started(Run.retry)
 
     async def result(self, *, timeout: float | None = None) -> Any:
         """Waits for the end, as `Run.result` does."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ._errors import StreamError, may_pass, retry_after
 from ._event import Event
-from ._line import Line
+from ._line import POLL, Line
 from ._log import Log
 from ._pauses import RETRY, Stopped, Waiting, backoff
 
@@ -20,8 +20,9 @@ from ._pauses import RETRY, Stopped, Waiting, backoff
 class State:
     """How things are with the connection."""
 
-    state: Literal["connecting", "open", "waiting", "ended"]
-    """`waiting`: it was lost, and is tried again after `retry_in`."""
+    state: Literal["connecting", "open", "waiting", "polling", "ended"]
+    """`waiting`: it was lost, and is tried again after `retry_in`. `polling`: no stream comes through to here, so
+    what is new is asked for now and then."""
     after: int | None
     """The last event delivered."""
     error: Exception | None = None
@@ -44,6 +45,7 @@ class Follower(Iterator[Event]):
         *,
         waiting: Waiting,
         retry: float = RETRY,
+        poll: float = POLL,
         give_up: float | None = None,
         on_state: Callable[[State], None] | None = None,
     ) -> None:
@@ -51,6 +53,7 @@ class Follower(Iterator[Event]):
         self._log = log
         self._waiting = waiting
         self._retry = retry
+        self._poll = poll
         self._give_up = float("inf") if give_up is None else give_up
         self._on_state = on_state
         self._unheard: Exception | None = None
@@ -94,12 +97,15 @@ class Follower(Iterator[Event]):
         failures = 0
         heard = time.monotonic()
         while True:
-            self._tell(State("connecting", self._log.last))
+            is_polling = self._line.is_polling
+            self._tell(State("polling" if is_polling else "connecting", self._log.last))
+            wait = self._poll
             try:
                 for lines in self._line.read(self._log.last, self._waiting):
                     heard = time.monotonic()
                     if lines is None:
-                        self._tell(State("open", self._log.last))
+                        if not is_polling:
+                            self._tell(State("open", self._log.last))
                         continue
                     events = self._log.take(lines)
                     if events:
@@ -111,15 +117,17 @@ class Follower(Iterator[Event]):
                         break
                 if self._log.ended or self._line.ended:
                     break
-                raise StreamError("the stream ended before its run")
+                if not is_polling:
+                    raise StreamError("the stream ended before its run")
+                failures = 0
             except Exception as error:
                 self._waiting.check()
                 tried = time.monotonic() - heard
                 if error is self._unheard or not may_pass(error) or tried > self._give_up:
                     raise
                 wait = backoff(failures, self._retry, retry_after(error))
+                failures += 1
                 self._tell(State("waiting", self._log.last, error, wait))
-            failures += 1
             self._waiting.pause(wait)
         self._tell(State("ended", self._log.last))
 

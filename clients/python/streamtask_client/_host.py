@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from ._address import Address, segment
-from ._errors import RunError, may_pass, retry_after
+from ._address import NOTHING, Address, segment
+from ._errors import RunError
 from ._event import end_types
 from ._follow import Follower, State
 from ._info import FileInfo, RunInfo, RunPage, RunStatus
-from ._line import Line, Wish
+from ._line import POLL, Line, Wish
 from ._log import Log
-from ._pauses import RETRY, Waiting, backoff
-
-# Times that a start is repeated under its key when no answer came.
-_START_RETRIES = 4
+from ._pauses import RETRY, Waiting
+from ._start import IfBusy, OnDisconnect, launch
 
 
 class Host(Address):
@@ -35,38 +32,32 @@ class Host(Address):
         delay: str | None = None,
         priority: int | None = None,
         resources: Iterable[str] | None = None,
-        if_busy: Literal["wait", "fail"] | None = None,
+        if_busy: IfBusy | None = None,
+        on_disconnect: OnDisconnect | None = None,
     ) -> Run:
         """Starts a run of the task `app/name`. Repeats the request if no answer comes, which starts no second run.
 
         `input` is any JSON value. `idempotency_key`: the same one starts the same run once; by default it is
         random. The run begins after `delay`, such as `10m`, or no sooner than `not_before`. `priority` is from
         -100 to 100, and higher goes first. `resources` is what the run has for itself alone; `if_busy` what is
-        to happen if one of these is taken.
+        to happen if one of these is taken. With `on_disconnect="cancel"` it is cancelled some seconds after the
+        last who followed it went away.
         """
-        # Without a name of its own, a start whose answer was lost could not be repeated.
-        key = idempotency_key or (None if id else secrets.token_hex(16))
-        query = {
-            "id": id,
-            "label": [f"{name}:{value}" for name, value in (labels or {}).items()],
-            "not_before": not_before.isoformat() if isinstance(not_before, datetime) else not_before,
-            "delay": delay,
-            "priority": priority,
-            "resource": resources,
-            "if_busy": if_busy,
-        }
-        headers = {"idempotency-key": key} if key else None
-        path = f"{_task_path(task)}/runs"
-        failures = 0
-        while True:
-            try:
-                return Run(self, self.request("POST", path, query=query, body=input, headers=headers))
-            except Exception as error:
-                if failures >= _START_RETRIES or not may_pass(error):
-                    raise
-                wait = backoff(failures, RETRY, retry_after(error))
-            failures += 1
-            Waiting().pause(wait)
+        run = launch(
+            self,
+            f"{_task_path(task)}/runs",
+            input,
+            id=id,
+            labels=labels,
+            idempotency_key=idempotency_key,
+            not_before=not_before,
+            delay=delay,
+            priority=priority,
+            resources=resources,
+            if_busy=if_busy,
+            on_disconnect=on_disconnect,
+        )
+        return Run(self, run)
 
     def run(self, id: str) -> Run:
         """The run with this id, without asking the host."""
@@ -130,6 +121,7 @@ class Run:
         channels: Iterable[str] | None = None,
         heartbeat: int = 15,
         retry: float = RETRY,
+        poll: float = POLL,
         give_up: float | None = None,
         on_state: Callable[[State], None] | None = None,
     ) -> Follower:
@@ -139,11 +131,12 @@ class Run:
         comes, or with the `latest`. `types` and `channels` are the only ones wanted, and the end.
 
         A lost connection is made again, after `retry` seconds at first. One over which nothing comes for 2.5
-        times `heartbeat` seconds counts as lost; 0 trusts it for ever. After `give_up` seconds without a
-        sign of the host, the last error is raised. `on_state` hears how the connection is.
+        times `heartbeat` seconds counts as lost; 0 trusts it for ever. Where no stream comes through at all, the
+        run is asked every `poll` seconds. After `give_up` seconds without a sign of the host, the last error is
+        raised. `on_state` hears how the connection is.
         """
         wish = Wish(after, tail, from_, _names(types), _names(channels), heartbeat)
-        return self._follow(wish, Waiting(), retry=retry, give_up=give_up, on_state=on_state)
+        return self._follow(wish, Waiting(), retry=retry, poll=poll, give_up=give_up, on_state=on_state)
 
     def _follow(self, wish: Wish, waiting: Waiting, **options: Any) -> Follower:
         line = Line(self.host, self.id, self._stream, wish)
@@ -177,9 +170,39 @@ class Run:
         """How far it is: fraction, time left, and the tree of its items."""
         return cast("dict[str, Any]", self._ask("GET", "/progress"))
 
-    def retry(self) -> Run:
-        """Starts it again, as another run, once it has ended."""
-        return Run(self.host, self._ask("POST", "/retry"))
+    def retry(
+        self,
+        input: Any = NOTHING,
+        *,
+        id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        not_before: datetime | str | None = None,
+        delay: str | None = None,
+        priority: int | None = None,
+        resources: Iterable[str] | None = None,
+        if_busy: IfBusy | None = None,
+        on_disconnect: OnDisconnect | None = None,
+    ) -> Run:
+        """Starts it again, as another run, once it has ended: with the same input, or with another.
+
+        Labels and priority are those that it had, and what is said here besides, as for `Host.start`.
+        """
+        run = launch(
+            self.host,
+            f"{self._path}/retry",
+            input,
+            id=id,
+            labels=labels,
+            idempotency_key=idempotency_key,
+            not_before=not_before,
+            delay=delay,
+            priority=priority,
+            resources=resources,
+            if_busy=if_busy,
+            on_disconnect=on_disconnect,
+        )
+        return Run(self.host, run)
 
     def cancel(self) -> RunInfo:
         """Asks it to end."""

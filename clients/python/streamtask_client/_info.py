@@ -38,6 +38,7 @@ class RunInfo(TypedDict):
     priority: int
     waits_for: str | None
     parent: str | None
+    on_disconnect: Literal["continue", "cancel"]
     labels: dict[str, str]
     stream: str
     """Path of its stream."""

@@ -13,8 +13,16 @@ from ._info import RunInfo
 from ._pauses import Waiting
 
 MEDIA = "application/x-ndjson"
-# The head of an answer comes as soon as a stream opens.
+# The head of an answer comes as soon as a stream opens. Who holds that back for so long holds all back.
 _OPEN = 10.0
+# Connections without a single byte after which a stream can't be had here, and is polled.
+_MUTE_CONNECTIONS = 2
+POLL = 2.0
+"""Pause between two polls, in seconds."""
+# Polls before a stream is tried again, for whatever muted it may be gone: five minutes.
+_POLLS_IN_A_ROW = 150
+# A poll has an end, but who holds back keeps it until it is whole: one of a long history may take so long.
+_WHOLE = 300.0
 # Signs of life that may fail to come before a connection counts as dead.
 _SILENCE_HEARTBEATS = 2.5
 _READ_BYTES = 64 << 10
@@ -38,7 +46,7 @@ class Wish:
 
 
 class Line:
-    """The way to a run's stream: connections, one after the other."""
+    """The way to a run's stream: connections one after the other, or polls where no stream comes through."""
 
     def __init__(self, address: Address, run: str, path: str | None, wish: Wish) -> None:
         self.ended = False
@@ -48,10 +56,65 @@ class Line:
         # Known at once, or when the run has been asked for.
         self._path = path
         self._wish = wish
+        self._mute = 0
+        self._polls = 0
+        # Polls that were given up for want of a byte.
+        self._mute_polls = 0
+        # Where it begins, if the first poll had to find that out.
+        self._begin: int | None = None
+        # Whether the connection was made, and whether anything came over it.
+        self._connected = self._heard = False
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether the next one is a poll."""
+        return self._mute >= _MUTE_CONNECTIONS
 
     def read(self, after: int | None, waiting: Waiting) -> Iterator[list[bytes] | None]:
         """The lines that come over one connection, until it ends or is lost; first None, when it is open."""
+        self._connected = self._heard = False
         path = self._path or self._located(waiting)
+        after = self._begin if after is None else after
+        yield from self._poll(path, after, waiting) if self.is_polling else self._stream(path, after, waiting)
+
+    def _stream(self, path: str, after: int | None, waiting: Waiting) -> Iterator[list[bytes] | None]:
+        heartbeat = self._wish.heartbeat
+        # Some proxies keep a connection open that is long dead.
+        silence = heartbeat * _SILENCE_HEARTBEATS or None
+        try:
+            yield from self._connection(path, after, {"heartbeat": heartbeat}, waiting, _OPEN, silence)
+        except Exception as error:
+            # A lost network is no proxy that holds back.
+            self._mute = self._mute + 1 if self._is_mute(error) else 0
+            raise
+
+    def _poll(self, path: str, after: int | None, waiting: Waiting) -> Iterator[list[bytes] | None]:
+        self._polls += 1
+        if self._polls >= _POLLS_IN_A_ROW:
+            self._mute = self._polls = 0
+        # It may be much that has to be gathered.
+        whole = min(_OPEN * 2.0**self._mute_polls, _WHOLE)
+        try:
+            if after is None and self._wish.from_ == "now":
+                after = self._begin = self._now(path, waiting)
+            yield from self._connection(path, after, {"live": False}, waiting, whole, whole)
+            self._mute_polls = 0
+        except Exception as error:
+            self._mute_polls += self._is_mute(error)
+            raise
+
+    def _is_mute(self, error: Exception) -> bool:
+        return isinstance(error, TimeoutError) and self._connected and not self._heard
+
+    def _now(self, path: str, waiting: Waiting) -> int:
+        """The last event that there is. Each poll has a `now` of its own, and would leave out what came since the last."""
+        status = self._address.request("GET", f"{path}/status", timeout=waiting.left(_OPEN))
+        last: int = status["last_seq"]
+        return last
+
+    def _connection(
+        self, path: str, after: int | None, query: Query, waiting: Waiting, opening: float, silence: float | None
+    ) -> Iterator[list[bytes] | None]:
         headers = {"accept": MEDIA}
         # Unlike `?after=`, a position that the log does not have is told here, by a notice.
         if after:
@@ -59,10 +122,10 @@ class Line:
         opened = self._address.answer(
             "GET",
             path,
-            query=self._query(after),
+            query={**query, **self._query(after)},
             headers=headers,
-            timeout=waiting.left(_OPEN),
-            on_connect=waiting.watch,
+            timeout=waiting.left(opening),
+            on_connect=lambda peer: self._watch(peer, waiting),
         )
         try:
             with opened as (response, peer):
@@ -75,13 +138,20 @@ class Line:
                 yield None
                 lines = _Lines()
                 while True:
-                    self._await(peer, waiting)
+                    peer.settimeout(waiting.left(silence))
                     part = response.read1(_READ_BYTES)
                     if not part:
                         return
+                    self._heard = True
+                    if not self.is_polling:
+                        self._mute = 0
                     yield lines.take(part)
         finally:
             waiting.watch(None)
+
+    def _watch(self, peer: socket.socket, waiting: Waiting) -> None:
+        self._connected = True
+        waiting.watch(peer)
 
     def _located(self, waiting: Waiting) -> str:
         path = f"/api/runs/{segment(self._run)}"
@@ -94,15 +164,9 @@ class Line:
         place = {"tail": wish.tail, "from": wish.from_} if after is None else {"after": after}
         lists = {"types": wish.types, "channel": wish.channels}
         return {
-            "heartbeat": wish.heartbeat,
             **place,
             **{name: ",".join(names) for name, names in lists.items() if names is not None},
         }
-
-    def _await(self, peer: socket.socket, waiting: Waiting) -> None:
-        """Bounds the next read: some proxies keep a connection open that is long dead."""
-        silence = self._wish.heartbeat * _SILENCE_HEARTBEATS
-        peer.settimeout(waiting.left(silence or None))
 
 
 class _Lines:

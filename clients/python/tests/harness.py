@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -10,13 +11,14 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from streamtask_client import Host, State
+from streamtask_client import Host, HostError, State
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARIES = [
@@ -29,6 +31,9 @@ FOLDERS = [
     ROOT / "tests/guests/target/wasm32-wasip2/release",
     ROOT / "example-tasks/target/wasm32-wasip2/release",
 ]
+# What hosts have compiled, for all of them: to compile a guest takes longer than most tests.
+_COMPILED = tempfile.mkdtemp(prefix="streamtask-compiled-")
+atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
 PATIENCE = 60
 """The longest, in seconds, that anything may take before it counts as stuck."""
 
@@ -53,6 +58,8 @@ class TestHost:
         self._folder = Path(tempfile.mkdtemp(prefix="streamtask-client-"))
         test.addCleanup(shutil.rmtree, self._folder, ignore_errors=True)
         (self._folder / "tasks/demo").mkdir(parents=True)
+        (self._folder / "data").mkdir()
+        (self._folder / "data/cache").symlink_to(_COMPILED)
         for task in tasks:
             names = [f"{task}.wasm", f"{task.replace('-', '_')}.wasm"]
             files = (folder / name for folder in FOLDERS for name in names)
@@ -60,7 +67,6 @@ class TestHost:
             if file is None:
                 raise lacks(f"{task}.wasm in a folder of STREAMTASK_KIT")
             shutil.copy(file, self._folder / f"tasks/demo/{task}.wasm")
-        self._tasks = tasks
         self._port = 0
         test.addCleanup(self.kill)
         self.start()
@@ -93,10 +99,18 @@ class TestHost:
             raise AssertionError(f"the host ended: {said}")
         # So that it never waits for a reader.
         threading.Thread(target=lambda: [None for _ in log], daemon=True).start()
-        host = Host(self.url)
-        # Answered with 503 until all tasks are loaded, and that is tried again.
-        for task in self._tasks:
-            host.start(f"demo/{task}", id=f"loaded-{task}", not_before="2100-01-01T00:00:00Z")
+        self._await_tasks()
+
+    def _await_tasks(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                Host(self.url).request("GET", "/readyz")
+                return
+            except HostError as error:
+                if error.status != 503 or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def kill(self) -> None:
         """As `kill -9` does."""

@@ -6,8 +6,11 @@ import asyncio
 import threading
 import unittest
 from contextlib import aclosing
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 from unittest import mock
+from urllib.parse import parse_qsl, urlsplit
 
 from streamtask_client import AsyncHost, Event, Follower, Host, HostError, StreamError
 
@@ -153,6 +156,77 @@ class Follow(unittest.TestCase):
         self.assertIsInstance(waited.error, TimeoutError)
         self.assertEqual(server.positions(), [0, 1])
 
+    def test_where_no_stream_comes_through_the_run_is_polled(self) -> None:
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def answer(request: BaseHTTPRequestHandler, nth: int) -> None:
+            if locate(request):
+                return
+            if "live=false" not in request.path:
+                # What is held back until it is whole, which a stream never is.
+                over.wait(PATIENCE)
+                return
+            after = int(request.headers.get("last-event-id", "0"))
+            polls = sum("live=false" in request.path for request in server.requests)
+            # Every other time there is nothing new.
+            stream(request, *[] if polls % 2 else [line(after + 1, END if after == 2 else "tick")])
+
+        server = Server(self, answer)
+        states = States()
+        with mock.patch("streamtask_client._line._OPEN", 0.3):
+            self.assertEqual(numbers(list(follow(server, states, poll=0.001))), [1, 2, 3])
+        kinds = [state.state for state in states]
+        self.assertEqual(kinds[:4], ["connecting", "waiting", "connecting", "waiting"])
+        self.assertEqual(set(kinds[4:]) - {"waiting"}, {"polling", "ended"})
+        streams = [request.path for request in server.requests if "heartbeat" in request.path]
+        self.assertEqual(len(streams), 2)
+
+    def test_a_stream_over_which_no_byte_comes_is_polled_from_the_moment_that_was_wanted(self) -> None:
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def answer(request: BaseHTTPRequestHandler, nth: int) -> None:
+            if locate(request):
+                return
+            if request.path.endswith("/status"):
+                reply(request, 200, {"last_seq": 5})
+            elif "live=false" not in request.path:
+                stream(request)
+                over.wait(PATIENCE)
+            else:
+                polls.append(int(request.headers["last-event-id"]))
+                stream(request, *[line(6), line(7, END)] if len(polls) == 3 else [])
+
+        polls: list[int] = []
+        server = Server(self, answer)
+        with mock.patch("streamtask_client._line._SILENCE_HEARTBEATS", 0.1):
+            events = list(follow(server, from_="now", heartbeat=1, poll=0.001))
+        self.assertEqual(numbers(events), [6, 7])
+        self.assertEqual(polls, [5, 5, 5])
+        self.assertEqual(sum(request.path.endswith("/status") for request in server.requests), 1)
+
+    def test_after_some_polls_a_stream_is_tried_again(self) -> None:
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def answer(request: BaseHTTPRequestHandler, nth: int) -> None:
+            if locate(request):
+                return
+            kinds.append("poll" if "live=false" in request.path else "stream")
+            if kinds[-1] == "poll":
+                stream(request)
+            elif len(kinds) < 3:
+                over.wait(PATIENCE)
+            else:
+                stream(request, line(1, END))
+
+        kinds: list[str] = []
+        server = Server(self, answer)
+        with mock.patch("streamtask_client._line._OPEN", 0.3), mock.patch("streamtask_client._line._POLLS_IN_A_ROW", 3):
+            self.assertEqual(numbers(list(follow(server, poll=0.001))), [1])
+        self.assertEqual(kinds, ["stream", "stream", "poll", "poll", "poll", "stream"])
+
     def test_who_gives_up_gets_the_last_error(self) -> None:
         host = Host(f"http://127.0.0.1:{free_port()}")
         with self.assertRaises(ConnectionRefusedError):
@@ -233,8 +307,45 @@ class Follow(unittest.TestCase):
         server = Server(self, answer)
         with mock.patch("streamtask_client._pauses.Waiting.pause"):
             self.assertEqual(Host(server.url).start("a/t", {"x": 1}).id, "r")
-        first, second = (request.headers["idempotency-key"] for request in server.requests)
+            self.assertEqual(Host(server.url).run("r").retry().id, "r")
+        first, second, other = (request.headers["idempotency-key"] for request in server.requests)
         self.assertEqual((first, len(first)), (second, 32))
+        self.assertNotEqual(first, other)
+
+    def test_what_is_wanted_of_a_start_goes_with_it_and_with_a_retry(self) -> None:
+        server = Server(self, lambda request, _: reply(request, 202, {"id": "r", "stream": "/stream/a/t/r"}))
+        wish: dict[str, Any] = {
+            "id": "r",
+            "labels": {"team": "a b", "n": "1"},
+            "idempotency_key": "k",
+            "not_before": datetime(2100, 1, 2, tzinfo=timezone.utc),
+            "delay": "10m",
+            "priority": -3,
+            "resources": iter(["x", "y"]),
+            "if_busy": "fail",
+            "on_disconnect": "cancel",
+        }
+        host = Host(server.url)
+        host.start("a/t", **wish)
+        host.run("old").retry(**{**wish, "resources": ["x", "y"]})
+        asyncio.run(AsyncHost(server.url).run("old").retry(on_disconnect="continue"))
+        started, retried, other = (urlsplit(request.path) for request in server.requests)
+        wanted = [
+            ("id", "r"),
+            ("label", "team:a b"),
+            ("label", "n:1"),
+            ("not_before", "2100-01-02T00:00:00+00:00"),
+            ("delay", "10m"),
+            ("priority", "-3"),
+            ("resource", "x"),
+            ("resource", "y"),
+            ("if_busy", "fail"),
+            ("on_disconnect", "cancel"),
+        ]
+        self.assertEqual((started.path, parse_qsl(started.query)), ("/api/tasks/a/t/runs", wanted))
+        self.assertEqual((retried.path, parse_qsl(retried.query)), ("/api/runs/old/retry", wanted))
+        self.assertEqual(parse_qsl(other.query), [("on_disconnect", "continue")])
+        self.assertEqual([request.headers["idempotency-key"] for request in server.requests[:2]], ["k", "k"])
 
 
 if __name__ == "__main__":

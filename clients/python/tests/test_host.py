@@ -6,14 +6,36 @@ import asyncio
 import contextlib
 import io
 import re
+import threading
 import unittest
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from unittest import mock
 
 from streamtask_client import AsyncHost, Event, Host, HostError, RunError
 
-from .harness import States, TestHost
+from .harness import Server, States, TestHost
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def holding(test: unittest.TestCase, host: Host) -> str:
+    """A proxy that sends nothing of an answer before it has all of it."""
+
+    def answer(request: BaseHTTPRequestHandler, nth: int) -> None:
+        names = ("accept", "last-event-id")
+        headers = {name: request.headers[name] for name in names if name in request.headers}
+        # A stream that is given up here goes on there, until its run ends.
+        with host.answer("GET", request.path, headers=headers) as (response, _):
+            whole = response.read()
+        request.send_response(response.status)
+        request.send_header("content-type", response.headers.get("content-type", ""))
+        request.send_header("content-length", str(len(whole)))
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            request.wfile.write(whole)
+
+    return Server(test, answer).url
 
 
 class RealHost(unittest.TestCase):
@@ -39,6 +61,9 @@ class RealHost(unittest.TestCase):
         self.assertEqual((run.files(), run.children()), ([], []))
         self.assertEqual(run.progress()["fraction"], 1)
         self.assertEqual(run.retry().result(), {"steps": 3})
+        other = run.retry({"steps": 1, "delay_ms": 0}, labels={"again": "yes"})
+        self.assertEqual(other.result(), {"steps": 1})
+        self.assertEqual(other.info()["labels"], {"a": "b:c", "again": "yes", "retry-of": "mine"})
         self.assertEqual(host.runs(created_before="1h")["runs"], [])
         run.delete()
         with self.assertRaises(HostError) as raised:
@@ -100,6 +125,23 @@ class RealHost(unittest.TestCase):
         self.assertEqual(run.result(), "done")
         self.assertEqual([event.type for event in events].count("run.retrying"), 2)
         self.assertTrue(any(state.state == "waiting" for state in states))
+
+    def test_behind_a_proxy_that_keeps_answers_until_they_are_whole_what_is_there_comes_while_the_run_goes_on(self) -> None:
+        host = Host(TestHost(self, "probe").url)
+        run = host.start("demo/probe", {"do": "until-parameter", "name": "stop"}, on_disconnect="cancel")
+        self.assertEqual(run.info()["on_disconnect"], "cancel")
+        behind = Host(holding(self, host)).run(run.id)
+        events = []
+        with mock.patch("streamtask_client._line._OPEN", 0.5):
+            for event in behind.follow(retry=0.001, poll=0.01):
+                events.append(event)
+                # It does not end before it was heard.
+                if event.type == "run.started":
+                    run.set_parameter("stop", True)
+            self.assertEqual(events, list(run.follow()))
+            waiting = host.start("demo/probe", {"do": "until-parameter", "name": "stop"})
+            threading.Timer(0, waiting.set_parameter, ("stop", 7)).start()
+            self.assertEqual(Host(holding(self, host)).run(waiting.id).result(timeout=60), 7)
 
     def test_asyncio_sees_the_same(self) -> None:
         own = TestHost(self, "probe")

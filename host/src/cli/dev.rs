@@ -9,9 +9,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use self::host::DevHost;
-use super::follow::{Follow, Screen};
+use super::follow::{Follow, until_end};
 use super::project::{BuildError, Output, Project};
 use super::run::Interrupts;
+use super::screen::Screen;
 use super::start::conclude;
 use super::{Exit, build, input};
 use crate::model::Version;
@@ -113,9 +114,9 @@ impl Dev {
             Err(error) => return Err(error),
         };
         let id = run["id"].as_str().unwrap_or_default().to_owned();
-        let follow = Follow::new(host.client()?, &run, Some(0), None)?.uninterrupted();
+        let follow = Follow::new(host.client()?, &run, Some(0), None)?;
         let showing = tokio::spawn(async move {
-            let ended = follow.until_end(Screen::progress()).await;
+            let ended = until_end(follow, Screen::progress(), false).await;
             let ended = ended.and_then(|end| conclude(&end, false));
             if let Err(exit) = ended
                 && let Some(message) = exit.message()

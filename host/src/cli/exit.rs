@@ -7,7 +7,7 @@ use crate::http::client::ClientError;
 pub enum Exit {
     /// As wished.
     Ok,
-    /// The run failed.
+    /// The run failed, or one of several did.
     RunFailed(String),
     /// The project's own tool failed.
     BuildFailed(String),
@@ -17,8 +17,8 @@ pub enum Exit {
     Refused(String),
     /// The host can't be reached.
     Unreachable(String),
-    /// The run was cancelled.
-    RunCancelled,
+    /// The run was cancelled, or some of several were.
+    RunCancelled(String),
     /// The host could not start.
     Start(String),
     /// The user interrupted the command.
@@ -37,7 +37,7 @@ impl Exit {
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
-            Self::RunCancelled => 5,
+            Self::RunCancelled(_) => 5,
             Self::Start(_) => 6,
             Self::Interrupted(_) => 130,
         }
@@ -47,8 +47,8 @@ impl Exit {
     pub(super) fn message(&self) -> Option<&str> {
         match self {
             Self::Ok => None,
-            Self::RunCancelled => Some("the run was cancelled"),
             Self::RunFailed(message)
+            | Self::RunCancelled(message)
             | Self::BuildFailed(message)
             | Self::Usage(message)
             | Self::Refused(message)

@@ -1,13 +1,11 @@
-//! Following a run from the command line, across lost connections, to its end.
+//! Following what runs say from the command line, across lost connections, to its end.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Exit;
-use super::bars::{Bars, plain};
-use super::start::is_watched;
+use super::screen::Screen;
 use crate::http::client::{Client, ClientError, Lines};
 
 /// Pauses between tries to get a lost stream back; the last one repeats.
@@ -19,16 +17,64 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
 ];
 
+/// What can be followed over several connections, one after the other.
+pub(super) trait Source {
+    /// How it ended.
+    type End;
+
+    /// Reads one connection. Returns how all of it ended, if it has; none if there is more to come. `failures` is set
+    /// to 0 as soon as something came.
+    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Self::End>, Failed>;
+
+    /// What becomes of it without who followed.
+    fn farewell(&self) -> String;
+}
+
+/// Shows every event until there will be no more. Ctrl-C ends it too, unless the command hears of that itself.
+pub(super) async fn until_end<S: Source>(
+    mut source: S,
+    mut screen: Screen,
+    interruptible: bool,
+) -> Result<S::End, Exit> {
+    let mut failures = 0;
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
+    loop {
+        let read = tokio::select! {
+            read = source.read(&mut screen, &mut failures) => read,
+            _ = &mut interrupt, if interruptible => {
+                screen.finish();
+                return Err(Exit::Interrupted(source.farewell()));
+            }
+        };
+        match read {
+            Ok(Some(end)) => {
+                screen.finish();
+                return Ok(end);
+            }
+            // The host closed the stream before the end: it stops, and comes back.
+            Ok(None) | Err(Failed::Stream(ClientError::Unreachable { .. } | ClientError::Broken(_))) => {
+                let pause = PAUSES[failures.min(PAUSES.len() - 1)];
+                failures += 1;
+                screen.note("connection lost; trying again");
+                tokio::time::sleep(pause).await;
+            }
+            Err(Failed::Stream(error)) => return Err(error.into()),
+            Err(Failed::Screen(error)) => return Err(error.into()),
+        }
+    }
+}
+
 /// A run that is followed.
 pub(super) struct Follow {
     client: Client,
     run: String,
     stream: String,
+    /// Whether the host ends it when nobody follows it.
+    ends_alone: bool,
     /// The last event seen; none before the first when beginning at the tail.
     after: Option<u64>,
     tail: Option<u64>,
-    /// Whether Ctrl-C ends it.
-    interruptible: bool,
 }
 
 impl Follow {
@@ -40,75 +86,11 @@ impl Follow {
         tail: Option<u64>,
     ) -> Result<Self, Exit> {
         let text = |name: &str| run[name].as_str().map(str::to_owned);
+        let ends_alone = run["on_disconnect"] == "cancel";
         match (text("id"), text("stream")) {
-            (Some(id), Some(stream)) => {
-                Ok(Self { client, run: id, stream, after, tail, interruptible: true })
-            }
+            (Some(run), Some(stream)) => Ok(Self { client, run, stream, ends_alone, after, tail }),
             _ => Err(Exit::Unreachable("the host's answer describes no run".to_owned())),
         }
-    }
-
-    /// The same for a command that does more than to follow, and hears of Ctrl-C itself.
-    pub(super) fn uninterrupted(self) -> Self {
-        Self { interruptible: false, ..self }
-    }
-
-    /// Shows every event until the run ends; returns what its last one, or else its
-    /// record, says of the end.
-    pub(super) async fn until_end(mut self, mut screen: Screen) -> Result<Value, Exit> {
-        let mut failures = 0;
-        let interruptible = self.interruptible;
-        let interrupt = tokio::signal::ctrl_c();
-        tokio::pin!(interrupt);
-        loop {
-            let read = tokio::select! {
-                read = self.read(&mut screen, &mut failures) => read,
-                _ = &mut interrupt, if interruptible => {
-                    screen.finish();
-                    let message = format!("the run goes on; end it with `streamtask cancel {}`", self.run);
-                    return Err(Exit::Interrupted(message));
-                }
-            };
-            match read {
-                Ok(Some(end)) => {
-                    screen.finish();
-                    return Ok(end);
-                }
-                // The host closed the stream before the run's end: it stops, and comes back.
-                Ok(None) | Err(Failed::Stream(ClientError::Unreachable { .. } | ClientError::Broken(_))) => {
-                    let pause = PAUSES[failures.min(PAUSES.len() - 1)];
-                    failures += 1;
-                    screen.note("connection lost; trying again");
-                    tokio::time::sleep(pause).await;
-                }
-                Err(Failed::Stream(error)) => return Err(error.into()),
-                Err(Failed::Screen(error)) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Reads one connection. Returns how the run ended if it has.
-    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Value>, Failed> {
-        let Some(mut lines) = self.open().await? else {
-            // Nothing follows that position: the run has ended, and its record says how.
-            return Ok(Some(self.client.get(&format!("/api/runs/{}", self.run)).await?));
-        };
-        while let Some(line) = lines.next().await? {
-            if line.is_empty() {
-                continue;
-            }
-            let event: Value = serde_json::from_slice(&line)
-                .map_err(|error| ClientError::Broken(format!("an event is not JSON: {error}")))?;
-            if let Some(seq) = event["seq"].as_u64() {
-                self.after = Some(seq);
-                *failures = 0;
-            }
-            screen.event(&event, &line)?;
-            if let Some(end) = end_of(&event) {
-                return Ok(Some(end.clone()));
-            }
-        }
-        Ok(None)
     }
 
     /// None if the run has ended and nothing of it is left to read.
@@ -122,13 +104,55 @@ impl Follow {
     }
 }
 
+impl Source for Follow {
+    /// What its last event, or else its record, says of the end.
+    type End = Value;
+
+    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Value>, Failed> {
+        let Some(mut lines) = self.open().await? else {
+            // Nothing follows that position: the run has ended, and its record says how.
+            return Ok(Some(self.client.get(&format!("/api/runs/{}", self.run)).await?));
+        };
+        while let Some(line) = lines.next().await? {
+            let Some(event) = event_of(&line)? else { continue };
+            if let Some(seq) = event["seq"].as_u64() {
+                self.after = Some(seq);
+                *failures = 0;
+            }
+            screen.event(&event, &line)?;
+            if let Some(end) = end_of(&event) {
+                return Ok(Some(end.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn farewell(&self) -> String {
+        let cancel = format!("`streamtask cancel {}`", self.run);
+        match self.ends_alone {
+            true => format!("the run is cancelled soon, unless somebody follows it; at once with {cancel}"),
+            false => format!("the run goes on; end it with {cancel}"),
+        }
+    }
+}
+
+/// What a line of a stream says; none if it is only a sign of life.
+pub(super) fn event_of(line: &[u8]) -> Result<Option<Value>, ClientError> {
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let event = serde_json::from_slice(line);
+    event.map(Some).map_err(|error| ClientError::Broken(format!("an event is not JSON: {error}")))
+}
+
 /// How the run ended, if that is what the event says.
 pub(super) fn end_of(event: &Value) -> Option<&Value> {
     let terminal = matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"));
     (terminal && event["data"]["_type"] == "completion").then_some(&event["data"])
 }
 
-enum Failed {
+/// Why a connection is read no further.
+pub(super) enum Failed {
     Stream(ClientError),
     Screen(std::io::Error),
 }
@@ -142,92 +166,5 @@ impl From<ClientError> for Failed {
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Self {
         Self::Screen(error)
-    }
-}
-
-/// Where events are shown.
-pub(super) enum Screen {
-    /// Nowhere.
-    Silent,
-    /// On stdout, as the host sent them.
-    Json,
-    /// On stdout, a line for each.
-    Lines,
-    /// On stderr, a line for each.
-    Notes,
-    /// On a terminal: progress as bars, the rest as lines above them.
-    Bars(Bars),
-}
-
-impl Screen {
-    /// As the flags of a command say: the events as JSON, or nothing, or else progress.
-    pub(super) fn new(json: bool, quiet: bool) -> Self {
-        match (json, quiet) {
-            (true, _) => Self::Json,
-            (_, true) => Self::Silent,
-            _ => Self::progress(),
-        }
-    }
-
-    pub(super) fn json() -> Self {
-        Self::Json
-    }
-
-    pub(super) fn lines() -> Self {
-        Self::Lines
-    }
-
-    /// Bars if a person watches, plain lines else.
-    pub(super) fn progress() -> Self {
-        if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
-    }
-
-    /// Shows an event, of which `line` is the JSON.
-    pub(super) fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
-        match self {
-            Self::Silent => Ok(()),
-            Self::Json => {
-                let mut out = std::io::stdout().lock();
-                out.write_all(line)?;
-                out.write_all(b"\n")
-            }
-            Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event)),
-            Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event)),
-            Self::Bars(bars) => {
-                if event["type"] != "progress" || !bars.update(&event["data"]) {
-                    bars.line(&describe(event));
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Says what is no event, beside them.
-    pub(super) fn note(&self, text: &str) {
-        match self {
-            Self::Silent => {}
-            Self::Bars(bars) => bars.line(text),
-            Self::Json | Self::Lines | Self::Notes => {
-                let _ = writeln!(std::io::stderr().lock(), "{text}");
-            }
-        }
-    }
-
-    /// Leaves what it shows as it is.
-    pub(super) fn finish(&self) {
-        if let Self::Bars(bars) = self {
-            bars.finish();
-        }
-    }
-}
-
-/// One line: when, what, and the data.
-fn describe(event: &Value) -> String {
-    let text = |name: &str| event[name].as_str().unwrap_or_default();
-    // The time of day is enough beside a live run.
-    let time = text("timestamp").get(11..23).unwrap_or_default();
-    match event["data"]["message"].as_str() {
-        Some(message) if text("type") == "log" => format!("{time} log {}", plain(message)),
-        _ => format!("{time} {} {}", text("type"), event["data"]),
     }
 }

@@ -14,9 +14,12 @@ mod progress;
 mod project;
 mod pruning;
 mod run;
+mod screen;
 mod serve;
+mod several;
 mod signals;
 mod start;
+mod tail;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -64,9 +67,11 @@ enum Command {
     /// Show how far a run is
     #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Progress(progress::Progress),
-    /// Follow a run: what it has said so far, then live
-    #[command(after_help = "Example: streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10")]
-    Tail(start::Tail),
+    /// Follow runs: what they have said so far, then live
+    #[command(after_help = "Examples:
+  streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10
+  streamtask tail --task demo/counter --label team:blue --now")]
+    Tail(tail::Tail),
     /// List runs, newest first
     #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
     Runs(lists::Runs),

@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::follow::{Screen, end_of};
+use super::follow::end_of;
+use super::screen::Screen;
 use super::start::{conclude, is_watched};
 use super::{Exit, folders, input};
 use crate::app::single::{Single, SingleError, SingleRun, Wish};

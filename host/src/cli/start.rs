@@ -1,4 +1,4 @@
-//! Commands that follow a run.
+//! Commands that start a run and follow it.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -6,8 +6,9 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
-use super::follow::{Follow, Screen};
+use super::follow::{Follow, until_end};
 use super::lists::encoded;
+use super::screen::Screen;
 use super::{Exit, Server, input};
 use crate::http::client::Client;
 
@@ -68,9 +69,12 @@ pub(super) struct Retry {
     watch: Watch,
 }
 
-/// What is shown of a run that was started.
+/// How a run that was started is followed.
 #[derive(Args)]
 struct Watch {
+    /// What becomes of the run when the last that followed it is gone: continue, or cancel after 10s
+    #[arg(long, value_name = "WHAT")]
+    on_disconnect: Option<String>,
     /// Print the run's id and leave
     #[arg(long, short)]
     detach: bool,
@@ -79,24 +83,6 @@ struct Watch {
     quiet: bool,
     /// Print the events to stdout, one JSON object a line, and no result
     #[arg(long, conflicts_with = "quiet")]
-    json: bool,
-}
-
-/// Follow a run.
-#[derive(Args)]
-pub(super) struct Tail {
-    /// The run's id
-    run: String,
-    #[command(flatten)]
-    server: Server,
-    /// Begin after the event with this number
-    #[arg(long, value_name = "SEQ", conflicts_with = "last")]
-    after: Option<u64>,
-    /// Begin with the newest N events
-    #[arg(long, short = 'n', value_name = "N")]
-    last: Option<u64>,
-    /// Print one JSON object a line
-    #[arg(long)]
     json: bool,
 }
 
@@ -120,6 +106,7 @@ impl Start {
             ("not_before", &self.not_before),
             ("priority", &priority),
             ("if_busy", &self.if_busy),
+            ("on_disconnect", &self.watch.on_disconnect),
         ] {
             if let Some(value) = value {
                 query.append_pair(name, value);
@@ -143,6 +130,9 @@ impl Retry {
         if let Some(id) = &self.id {
             query.append_pair("id", id);
         }
+        if let Some(what) = &self.watch.on_disconnect {
+            query.append_pair("on_disconnect", what);
+        }
         let path = format!("/api/runs/{}/retry?{}", encoded(&self.run), query.finish());
         let run = client.post(&path, &[JSON], input.unwrap_or_default()).await?;
         self.watch.follow(client, &run).await
@@ -156,19 +146,8 @@ impl Watch {
             return Ok(());
         }
         let screen = Screen::new(self.json, self.quiet);
-        let end = Follow::new(client, run, Some(0), None)?.until_end(screen).await?;
+        let end = until_end(Follow::new(client, run, Some(0), None)?, screen, true).await?;
         conclude(&end, self.json)
-    }
-}
-
-impl Tail {
-    pub(super) async fn run(self) -> Result<(), Exit> {
-        let client = self.server.client()?;
-        let run = client.get(&format!("/api/runs/{}", encoded(&self.run))).await?;
-        let screen = if self.json { Screen::json() } else { Screen::lines() };
-        let after = if self.last.is_some() { None } else { Some(self.after.unwrap_or(0)) };
-        let end = Follow::new(client, &run, after, self.last)?.until_end(screen).await?;
-        outcome(&end)
     }
 }
 
@@ -183,14 +162,14 @@ pub(super) fn conclude(end: &Value, has_events: bool) -> Result<(), Exit> {
 }
 
 /// The exit that a run's end stands for.
-fn outcome(end: &Value) -> Result<(), Exit> {
+pub(super) fn outcome(end: &Value) -> Result<(), Exit> {
     match end["status"].as_str() {
         Some("failed") => {
             let kind = end["error"]["kind"].as_str().unwrap_or("failure");
             let message = end["error"]["message"].as_str().unwrap_or_default();
             Err(Exit::RunFailed(format!("the run failed ({kind}): {message}")))
         }
-        Some("cancelled") => Err(Exit::RunCancelled),
+        Some("cancelled") => Err(Exit::RunCancelled("the run was cancelled".to_owned())),
         _ => Ok(()),
     }
 }

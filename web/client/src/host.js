@@ -132,13 +132,14 @@ export class Run {
 
 /** @param {Host} host @param {string} path @param {unknown} input @param {StartOptions} [options] */
 async function launch(host, path, input, options = {}) {
-  const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, signal } = options;
+  const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, onDisconnect, signal } = options;
   // Without a name of its own, a start whose answer was lost could not be repeated.
   const key = idempotencyKey ?? (id ? undefined : randomName());
   const headers = key ? { 'idempotency-key': key } : undefined;
   const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);
   const moment = notBefore instanceof Date ? notBefore.toISOString() : notBefore;
-  const query = { id, label, not_before: moment, delay, priority, resource: resources, if_busy: ifBusy };
+  const wish = { resource: resources, if_busy: ifBusy, on_disconnect: onDisconnect };
+  const query = { id, label, not_before: moment, delay, priority, ...wish };
   for (let tries = 0; ; tries += 1) {
     try {
       return new Run(host, await host.request('POST', path, { query, body: input, headers, signal }));

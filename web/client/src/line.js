@@ -37,6 +37,8 @@ export class Line {
   #polls = 0;
   /** Polls that were given up for want of a byte. */
   #mutePolls = 0;
+  /** @type {number | undefined} where it begins, if the first poll had to find that out */
+  #begin;
   /** @type {Address} */
   #host;
   /** @type {URL | undefined} known at once, or when the run has been asked for */
@@ -68,15 +70,17 @@ export class Line {
     return this.#mute >= MUTE_CONNECTIONS;
   }
 
-  /** @param {number | undefined} after @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
-  async *read(after) {
+  /** @param {number | undefined} last @returns {AsyncGenerator<string[] | 'open', void, undefined>} */
+  async *read(last) {
     await this.#locate();
+    let after = last ?? this.#begin;
     if (!this.isPolling) return yield* this.#stream(after);
     this.#polls += 1;
     if (this.#polls >= POLLS_IN_A_ROW) this.#mute = this.#polls = 0;
     // It may be much that has to be gathered.
     const wholeMs = Math.min((this.options.openMs ?? OPEN_MS) * 2 ** this.#mutePolls, WHOLE_MS);
     try {
+      if (after === undefined && this.options.from === 'now') after = this.#begin = await this.#now();
       yield* this.#connection(after, { live: false }, wholeMs, wholeMs);
       this.#mutePolls = 0;
     } catch (error) {
@@ -104,6 +108,19 @@ export class Line {
     const path = `/api/runs/${encodeURIComponent(this.#id)}`;
     const run = await this.#host.request('GET', path, { signal: this.#patience() });
     this.#url = this.#host.at(run.stream);
+  }
+
+  /**
+   * The last event that there is. Each poll has a `now` of its own, and would leave out what came since the last.
+   * @returns {Promise<number>}
+   */
+  async #now() {
+    const url = new URL(/** @type {URL} */ (this.#url));
+    url.pathname += '/status';
+    url.search = '';
+    const response = await this.#host.fetch(url, { headers: { accept: 'application/json' }, signal: this.#patience() });
+    if (!response.ok) throw await HostError.of(response);
+    return (await response.json()).last_seq;
   }
 
   /** @param {number | undefined} after @param {Query} more */

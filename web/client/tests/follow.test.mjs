@@ -163,6 +163,22 @@ test('a poll has what is there, and goes on from there', async (t) => {
   assert.deepEqual(polls.map(positionOf), [0, 20, 40]);
 });
 
+test('what comes between the polls of a reader who begins now is not left out', async (t) => {
+  let polls = 0;
+  const server = await serve(t, (request, response) => {
+    const { pathname } = new URL(request.url, 'http://host');
+    if (pathname === '/stream/a/t/r/status') return void response.end('{"last_seq":30}');
+    if (!/live=false/.test(request.url)) return;
+    polls += 1;
+    openStream(response, polls < 3 ? '' : after(positionOf(request)));
+    response.end();
+  });
+  const options = { ...FAST, openMs: 300, pollMs: 1, from: 'now' };
+  const seen = await all(follow(`${server.url}/stream/a/t/r?channel=`, options));
+  assert.deepEqual([seen[0].seq, seen.length], [31, LOG.length - 30]);
+  assert.equal(server.requests.filter(({ url }) => url.endsWith('/status')).length, 1);
+});
+
 test('a host that can\'t be reached is no reason to poll', async (t) => {
   const server = await serve(t, (request, response, nth) => {
     if (nth < 6) return request.socket.destroy();

@@ -1,7 +1,7 @@
 // Hosts, servers and browsers for tests.
 
 import { spawn } from 'node:child_process';
-import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createServer, request as send } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -67,12 +67,26 @@ async function lacks(t, what) {
   t.skip(`it needs ${what}`);
 }
 
+/** @type {Promise<string> | undefined} the folder of what hosts have compiled, for all of them: to compile a guest takes longer than most tests */
+let compiled;
+
+function compiledFolder() {
+  // For several files, that of whoever runs them.
+  if (process.env.STREAMTASK_COMPILED) return process.env.STREAMTASK_COMPILED;
+  compiled ??= mkdtemp(join(tmpdir(), 'streamtask-compiled-'));
+  return compiled;
+}
+
+after(async () => compiled && rm(await compiled, { recursive: true, force: true }));
+
 /** A host with these guests as tasks of the app `demo`, `guest:name` under another name; undefined if the test was skipped. */
 export async function startHost(t, guests, flags = []) {
   const binary = await find(BINARIES);
   if (!binary) return void (await lacks(t, 'the host, whose path is in STREAMTASK_BIN'));
   const folder = await mkdtemp(join(tmpdir(), 'streamtask-client-'));
   await mkdir(join(folder, 'tasks/demo'), { recursive: true });
+  await mkdir(join(folder, 'data'));
+  await symlink(await compiledFolder(), join(folder, 'data/cache'));
   const names = guests.map((guest) => guest.split(':').at(-1));
   for (const [nth, guest] of guests.entries()) {
     const file = `${guest.split(':')[0]}.wasm`;

@@ -13,7 +13,8 @@ test('starts, follows and asks for the result', async (t) => {
   const host = await startHost(t, ['probe']);
   if (!host) return;
   const events = [{ type: 'greeting', data: '"日本語"' }, { type: 'number', data: '2', channel: 'c' }];
-  const run = await host.client.start('demo/probe', { do: 'send', events }, { id: 'first', labels: { by: 'test' } });
+  const run = await host.client.start('demo/probe', { do: 'send', events }, { id: 'first', labels: { by: 'test' }, onDisconnect: 'cancel' });
+  assert.equal((await run.info()).on_disconnect, 'cancel');
   assert.equal(run.id, 'first');
   const seen = await all(run.follow());
   assert.deepEqual(seen.map(({ seq, type }) => [seq, type]), [

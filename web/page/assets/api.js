@@ -85,6 +85,9 @@ export const retry = async (id) => (await host.run(id).retry()).id;
 /** Puts a task's file where the host loads it from. Returns `created`, `replaced` or `accepted`: it is not loaded yet. */
 export const putTask = (app, name, file, signal) => host.putTask(`${app}/${name}`, file, { signal });
 
+/** Takes a task's file out of where the host loads it from. */
+export const removeTask = (app, name) => host.request("DELETE", `/api/tasks/${part(app)}/${part(name)}`);
+
 /**
  * What a run says after that event, in lists of what came together, over lost connections, until its end. Who does not
  * ask for the next list holds the stream back, so nothing piles up here.

@@ -18,7 +18,9 @@ export function homeView(route) {
   const tasks = taskPanel({ compact: true });
   const body = h("tbody");
   const rows = new Map();
-  const empty = h("div", { class: "empty", hidden: true });
+  const none = h("p");
+  const all = h("a", { href: "#/" }, "All runs");
+  const empty = h("div", { class: "empty", hidden: true }, none, all);
   const older = button("Show older", { class: "wide" }, () => attempt("Not loaded", () => list.older()));
   const total = h("span", { class: "muted", role: "status" });
   const list = new RunList(() => draw());
@@ -48,8 +50,8 @@ export function homeView(route) {
     older.hidden = !list.hasOlder;
     empty.hidden = !list.isLoaded || list.runs.length > 0;
     table.hidden = list.runs.length === 0;
-    const filtered = Object.values(filter).some(Boolean);
-    setText(empty, filtered ? "No run matches this filter." : "No runs yet. Choose a task to start one.");
+    all.hidden = !Object.values(filter).some(Boolean);
+    setText(none, all.hidden ? "No runs yet. Choose a task to start one." : "No run matches this filter.");
     setText(total, list.isLoaded ? `${list.runs.length}${list.hasOlder ? "+" : ""} shown` : "Loading…");
   }
 

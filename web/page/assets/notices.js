@@ -66,11 +66,12 @@ export function dialog({ title, body, action, danger = false, busy = action, ons
     "form",
     { method: "dialog", novalidate: true },
     h("h2", { id: "dialog-title" }, title),
-    h("div", { class: "dialog-body" }, body),
+    h("div", { class: "dialog-body", id: "dialog-body" }, body),
     problem,
     h("div", { class: "dialog-actions" }, h("button", { type: "button", on: { click: close } }, "Back"), submit),
   );
-  const element = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+  // A form is read out field by field; what a question is about, at once.
+  const element = h("dialog", { "aria-labelledby": "dialog-title", "aria-describedby": danger ? "dialog-body" : null }, form);
   const closed = new AbortController();
   let done = false;
   form.addEventListener("submit", async (event) => {
@@ -101,7 +102,7 @@ export function dialog({ title, body, action, danger = false, busy = action, ons
   });
 }
 
-/** Asks before something is done that can't be undone. */
-export function confirm({ title, text, action, onsubmit }) {
-  return dialog({ title, body: [h("p", null, text)], action, danger: true, onsubmit });
+/** Asks before something is done that can't be undone; `text` is a sentence, or elements. */
+export function confirm({ title, text, action, busy, onsubmit }) {
+  return dialog({ title, body: typeof text === "string" ? [h("p", null, text)] : text, action, busy, danger: true, onsubmit });
 }

@@ -100,11 +100,12 @@ function factsOf(run, created, time) {
   return [
     fact("Created", created),
     fact("Time", time),
-    fact("Attempt", String(run.attempt)),
+    run.attempt > 0 && fact("Attempt", String(run.attempt)),
     run.version && fact("Version", h("code", { title: run.version }, shortVersion(run.version))),
     waits && run.waits_for && fact("Waits for", h("code", null, run.waits_for)),
     waits && run.not_before && fact("Not before", moment(run.not_before)),
     run.priority !== 0 && fact("Priority", String(run.priority)),
+    run.on_disconnect === "cancel" && !isEnded(run) && fact("If nobody follows it", "cancelled"),
     run.parent && fact("Parent", h("a", { class: "mono", href: `#/runs/${encodeURIComponent(run.parent)}` }, shortId(run.parent))),
     labels && fact("Labels", h("span", { class: "tags" }, labelTags(run.labels))),
   ];

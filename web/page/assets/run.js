@@ -19,7 +19,8 @@ import { timelineView } from "./timeline-view.js";
 
 /** Longest work between two frames, in milliseconds: the page stays quick while 100,000 events come in. */
 const BUDGET_MS = 8;
-/** A page that nobody sees lets go of its connection after so long: a browser has only six for all its tabs. */
+/** A page that nobody sees lets go of its connection after so long: a browser has only six for all its tabs. Not that of a
+ * run that is cancelled when nobody follows it: who looks at another tab has not gone away. */
 const HIDDEN_MS = 15_000;
 /** The run itself is asked for again after so long, beside each of its lifecycle events. */
 const RUN_EVERY_MS = 5000;
@@ -112,8 +113,9 @@ class RunPage {
 
   #onVisibility() {
     clearTimeout(this.hiding);
-    if (document.hidden) this.hiding = setTimeout(() => this.following?.abort(), HIDDEN_MS);
-    else if (this.following?.signal.aborted) this.#follow();
+    const keeps = this.run.on_disconnect === "cancel" && !isEnded(this.run);
+    if (document.hidden && !keeps) this.hiding = setTimeout(() => this.following?.abort(), HIDDEN_MS);
+    else if (!document.hidden && this.following?.signal.aborted) this.#follow();
   }
 
   async #follow() {

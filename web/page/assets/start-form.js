@@ -27,7 +27,8 @@ class StartForm {
     this.place = h("div", { class: "start-input" });
     this.problem = h("div", { class: "problem", role: "alert", hidden: true });
     this.more = moreOptions();
-    this.submit = h("button", { type: "submit", class: "primary" }, icon("play"), "Start");
+    this.submitText = h("span", null, "Start");
+    this.submit = h("button", { type: "submit", class: "primary" }, icon("play"), this.submitText);
     this.element = h(
       "form",
       { class: "start", novalidate: true, "aria-label": `Start ${task.app}/${task.task}`, on: { submit: (event) => this.#submit(event, started) } },
@@ -110,14 +111,19 @@ class StartForm {
 
   async #submit(event, started) {
     event.preventDefault();
+    // Keys submit also while the button does not.
+    if (this.submit.disabled) return;
     this.#clear();
     this.submit.disabled = true;
+    // While no answer comes, it is asked again, which takes its time.
+    this.submitText.textContent = "Starting…";
     try {
       started(await api.start(this.task.app, this.task.task, this.#value(), this.more.options()));
     } catch (error) {
       this.#fail(error);
     } finally {
       this.submit.disabled = false;
+      this.submitText.textContent = "Start";
     }
   }
 
@@ -164,14 +170,13 @@ function moreOptions() {
     input("priority", "Priority", { inputmode: "numeric", placeholder: "0, from -100 to 100" }),
     input("resources", "Resources for itself alone", { placeholder: "printer, gpu-0" }),
   ];
-  const busy = uniqueId("option");
+  const choice = (name, text, choices) => {
+    const id = uniqueId("option");
+    return h("div", { class: "field" }, h("label", { for: id }, text), h("select", { id, name }, Object.entries(choices).map(([value, said]) => h("option", { value }, said))));
+  };
   fields.push(
-    h(
-      "div",
-      { class: "field" },
-      h("label", { for: busy }, "If one is taken"),
-      h("select", { id: busy, name: "if_busy" }, h("option", { value: "" }, "as the task says"), h("option", { value: "wait" }, "wait"), h("option", { value: "fail" }, "refuse the start")),
-    ),
+    choice("if_busy", "If one is taken", { "": "as the task says", wait: "wait", fail: "refuse the start" }),
+    choice("on_disconnect", "If nobody follows it", { "": "it goes on", cancel: "cancel it, 10 s later" }),
   );
   const element = h("details", { class: "more" }, h("summary", null, "More options"), h("div", { class: "fields fields-wide" }, fields));
   const value = (name) => element.querySelector(`[name="${name}"]`).value.trim();
@@ -191,6 +196,7 @@ function moreOptions() {
       priority: value("priority") || undefined,
       resources: list(value("resources")),
       ifBusy: value("if_busy") || undefined,
+      onDisconnect: value("on_disconnect") || undefined,
     }),
   };
 }

@@ -1,20 +1,23 @@
 // A task's page: what it is, what it may do, and the form that starts a run.
 
 import * as api from "./api.js";
-import { fill, h, icon } from "./dom.js";
+import { button, fill, h, icon } from "./dom.js";
 import { ago, bytes, duration, moment, shortVersion } from "./format.js";
 import { jsonView } from "./json-tree.js";
 import { startForm } from "./start-form.js";
 import { watchTasks } from "./task-list.js";
+import { removeTask } from "./uploads.js";
 
 /** @param {{ app: string, task: string, query: URLSearchParams }} route `?from=RUN` fills the form with that run's input */
 export function taskView({ app, task: name, query }) {
   const about = h("div", { class: "task-about" });
   const start = h("section", { class: "panel start-panel" });
+  let task;
+  const remove = button("Remove", { icon: "trash", class: "danger-quiet", hidden: true }, () => removeTask(task));
   const element = h(
     "div",
     { class: "task-view" },
-    h("div", { class: "head" }, h("h1", null, h("span", { class: "muted" }, `${app}/`), name), h("a", { class: "head-link", href: `#/?task=${encodeURIComponent(`${app}/${name}`)}` }, "Its runs")),
+    h("div", { class: "head" }, h("h1", null, h("span", { class: "muted" }, `${app}/`), name), h("a", { class: "head-link", href: `#/?task=${encodeURIComponent(`${app}/${name}`)}` }, "Its runs"), remove),
     h("div", { class: "task-columns" }, start, about),
   );
   let drawnSchema;
@@ -23,10 +26,11 @@ export function taskView({ app, task: name, query }) {
   const earlierRun = from ? api.run(from).catch(() => null) : Promise.resolve(null);
 
   async function update(listed) {
-    const task = listed.tasks.find((one) => one.app === app && one.task === name);
+    task = listed.tasks.find((one) => one.app === app && one.task === name);
+    remove.hidden = !task || listed.uploads !== true;
     if (!task) {
       fill(about);
-      fill(start, h("p", { class: "empty" }, listed.complete ? "There is no such task." : "Loading…"));
+      fill(start, h("div", { class: "empty" }, listed.complete ? [h("p", null, "There is no such task."), h("a", { href: "#/tasks" }, "All tasks")] : "Loading…"));
       drawnSchema = undefined;
       return;
     }

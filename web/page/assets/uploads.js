@@ -1,9 +1,10 @@
-// Adding tasks: a .wasm that is dropped onto the page, or chosen with a button. Only where the host takes uploads.
+// Adding tasks: a .wasm that is dropped onto the page, or chosen with a button; and removing them. Only where the host takes
+// uploads.
 
 import * as api from "./api.js";
 import { button, h } from "./dom.js";
 import { bytes } from "./format.js";
-import { attempt, dialog, notify } from "./notices.js";
+import { attempt, confirm, dialog, notify } from "./notices.js";
 
 /** What the host takes for the name of an app or a task. */
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
@@ -109,6 +110,32 @@ async function addTask(file) {
     },
   });
   if (done) location.hash = `#/tasks/${target}`;
+}
+
+/** Asks, then takes a task's file out of the host's folder. */
+export async function removeTask(task) {
+  const name = `${task.app}/${task.task}`;
+  const removed = await confirm({
+    title: `Remove ${name}?`,
+    text: [
+      h("p", null, "The file ", h("code", null, task.path), " is deleted from the host’s tasks folder. To have the task back, its file must be added again."),
+      h(
+        "ul",
+        { class: "consequences" },
+        h("li", null, "Runs under way finish."),
+        h("li", null, "Queued runs wait until the task comes back."),
+        task.schedules.length > 0 && h("li", null, "Nothing starts by its schedules."),
+        h("li", null, "Runs that have ended stay, with all that they said."),
+        h("li", null, "The task’s manifest stays in the folder, if it has one."),
+      ),
+    ],
+    action: "Remove the task",
+    busy: "Removing…",
+    onsubmit: () => api.removeTask(task.app, task.task),
+  });
+  if (!removed) return;
+  notify(`Removed ${name}`);
+  location.hash = "#/tasks";
 }
 
 /** A task's name out of that of a file. */

@@ -49,3 +49,16 @@ export function rows(page) {
     cells.filter((cell) => cell.offsetParent).map((cell) => Number(cell.textContent)).sort((a, b) => a - b),
   );
 }
+
+/** A page that is seen, or not, whatever the browser says. */
+export function setHidden(page, hidden) {
+  return page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+}
+
+/** Lets others run until it is so. */
+export async function eventually(look) {
+  while (!(await look())) await new Promise((resolve) => setTimeout(resolve, 5));
+}

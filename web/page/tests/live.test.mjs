@@ -3,24 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { openPage, until } from "./browser.mjs";
+import { eventually, openPage, setHidden, until } from "./browser.mjs";
 import { FakeRuns, run } from "./fakes.mjs";
 
 const shows = (page, wanted) => until(page, (wanted) => [...document.querySelectorAll(".runs tbody .cell-run a")].map((link) => link.textContent).join() === wanted, wanted);
 const statuses = (page) => page.$$eval(".runs tbody .status", (list) => list.map((one) => one.textContent));
-
-/** A page that is seen, or not, whatever the browser says. */
-function setHidden(page, hidden) {
-  return page.evaluate((hidden) => {
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
-}
-
-/** Lets others run until it is so. */
-async function eventually(look) {
-  while (!look()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 test("runs come, change and go by one connection", async (t) => {
   const fake = new FakeRuns();

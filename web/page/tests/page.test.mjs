@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { openPage, reaches, rows, until } from "./browser.mjs";
+import { eventually, openPage, reaches, rows, setHidden, until } from "./browser.mjs";
 
 const input = (value) => JSON.stringify(value);
 
@@ -17,11 +17,12 @@ test("a run is started from the form, and shown to its end", async (t) => {
   await page.getByText("More options").click();
   await page.getByLabel("Run id").fill("from-form");
   await page.getByLabel("Labels").fill("project:alpha");
+  await page.getByLabel("If nobody follows it").selectOption("cancel it, 10 s later");
   await page.getByRole("button", { name: "Start" }).click();
   await reaches(page, "completed");
   assert.match(page.url(), /#\/runs\/from-form$/);
   const run = await at.host.client.run("from-form").info();
-  assert.deepEqual([run.input, run.labels], [{ delay_ms: 1, steps: 3 }, { project: "alpha" }]);
+  assert.deepEqual([run.input, run.labels, run.on_disconnect], [{ delay_ms: 1, steps: 3 }, { project: "alpha" }, "cancel"]);
   assert.equal(await page.getByRole("progressbar", { name: "Progress of the run" }).getAttribute("aria-valuenow"), "100");
   await page.locator(".outcome .json-key", { hasText: "steps" }).waitFor();
   await until(page, () => document.querySelector(".tab-count").textContent === "7");
@@ -47,6 +48,27 @@ test("what the host refuses is shown at the field", async (t) => {
   assert.deepEqual((await at.host.client.runs()).runs, []);
 });
 
+test("a start to which no answer came yet says so, and is made once", async (t) => {
+  const at = await openPage(t, ["counter"]);
+  if (!at) return;
+  const page = await at.open("#/tasks/demo/counter");
+  let answer;
+  const released = new Promise((resolve) => (answer = resolve));
+  let asked = 0;
+  await page.route("**/api/tasks/demo/counter/runs*", async (route) => {
+    asked += 1;
+    await released;
+    await route.continue();
+  });
+  await page.getByLabel("steps").fill("1");
+  await page.keyboard.press("Control+Enter");
+  await page.getByRole("button", { name: "Starting…", disabled: true }).waitFor();
+  await page.keyboard.press("Control+Enter");
+  answer();
+  await reaches(page, "completed");
+  assert.deepEqual([asked, (await at.host.client.runs()).runs.length], [1, 1]);
+});
+
 test("two tabs see the same, a reload comes back to it, and cancel ends it in both", async (t) => {
   const at = await openPage(t, ["probe"]);
   if (!at) return;
@@ -68,6 +90,28 @@ test("two tabs see the same, a reload comes back to it, and cancel ends it in bo
     return (await rows(page)).at(-1);
   };
   assert.equal(await end(one), await end(two));
+});
+
+test("a page that is not seen lets go of a run, but not of one that is cancelled when nobody follows it", async (t) => {
+  const at = await openPage(t, ["probe"]);
+  if (!at) return;
+  const { client } = at.host;
+  await client.start("demo/probe", { do: "until-cancelled" }, { id: "other" });
+  await client.start("demo/probe", { do: "until-cancelled" }, { id: "watched", onDisconnect: "cancel" });
+  const followed = async () => (await client.request("GET", "/api/streams")).streams.map(({ run }) => run);
+  for (const id of ["watched", "other"]) {
+    const page = await at.open("#/nowhere");
+    await page.clock.install();
+    await page.goto(`${at.url}/#/runs/${id}`);
+    await page.reload();
+    await page.locator(".list-row", { hasText: "waiting" }).waitFor();
+    assert.equal(await page.getByText("If nobody follows it").count(), id === "watched" ? 1 : 0);
+    await setHidden(page, true);
+    // Longer than it keeps a connection, and not so long that one in use would count as silent.
+    await page.clock.fastForward(20_000);
+  }
+  await eventually(async () => !(await followed()).includes("other"));
+  assert.deepEqual(await followed(), ["watched"]);
 });
 
 test("a run is paused, told something and resumed", async (t) => {
@@ -128,7 +172,10 @@ test("the host is killed and started again under the page, and the page goes on"
   await list.getByRole("link", { name: "survivor", exact: true }).waitFor();
   await at.host.kill();
   await page.locator("#host", { hasText: "does not answer" }).waitFor();
-  await list.locator("#host", { hasText: "does not answer" }).waitFor();
+  const sign = list.locator("#host", { hasText: "does not answer" });
+  await sign.waitFor();
+  await list.setViewportSize({ width: 360, height: 740 });
+  assert.ok(await sign.evaluate((element) => element.scrollWidth <= element.clientWidth), "it can be read on a phone, too");
   await at.host.start();
   await page.locator(".attempt", { hasText: "Attempt 2" }).waitFor();
   await page.locator("#host", { hasText: /^$/ }).waitFor({ state: "attached" });

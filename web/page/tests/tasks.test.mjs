@@ -1,10 +1,10 @@
-// Tasks that are added from the page.
+// Tasks that are added and removed from the page.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-import { openPage } from "./browser.mjs";
+import { openPage, reaches } from "./browser.mjs";
 import { takeUploads } from "./fakes.mjs";
 
 const file = (name, text = "\0asm") => ({ name, mimeType: "application/wasm", buffer: Buffer.from(text) });
@@ -100,6 +100,11 @@ test("where the host takes no uploads, there is nothing to add with", async (t) 
   await page.locator(".task-item").waitFor();
   assert.equal(await page.getByRole("button", { name: "Add a task" }).isVisible(), false);
   assert.equal(await drop(page, [{ name: "a.wasm", text: "\0asm" }]), false);
+  await page.goto(`${at.url}/#/tasks/demo/counter`);
+  await page.locator(".start").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Remove" }).isVisible(), false, "nor to remove with");
+  await page.goto(`${at.url}/#/tasks`);
+  await page.locator(".task-item").waitFor();
   assert.equal(await page.getByRole("dialog").count(), 0);
 });
 
@@ -126,4 +131,52 @@ test("the host takes what is added, serves it, and says why it does not take wha
   await page.goto(`${at.url}/#/tasks`);
   const dialog = await add("broken.wasm", Buffer.from("no task"), "broken");
   await dialog.getByRole("alert").getByText(/not|wasm/i).waitFor();
+});
+
+test("a task is removed by keys alone, after a question that says what happens, and what it said stays", async (t) => {
+  const at = await openPage(t, ["probe", "counter"], { flags: ["--uploads"] });
+  if (!at) return;
+  await at.host.client.start("demo/probe", { do: "until-cancelled" }, { id: "going" });
+  const page = await at.open("#/tasks/demo/probe");
+  const button = page.getByRole("button", { name: "Remove" });
+  await button.waitFor();
+  await button.focus();
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog", { name: "Remove demo/probe?" });
+  await dialog.waitFor();
+  const told = await dialog.evaluate((element) => document.getElementById(element.getAttribute("aria-describedby")).textContent);
+  for (const what of ["demo/probe.wasm is deleted from the host’s tasks folder", "Runs under way finish", "Queued runs wait", "manifest stays"]) assert.ok(told.includes(what), `${what}: ${told}`);
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+  assert.equal(await focused(), "Back", "Enter alone does no harm");
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  assert.equal(await focused(), "Remove", "who did not want to is back where they were");
+  assert.notEqual((await at.host.client.task("demo/probe")).version, null);
+
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "Remove the task");
+  await page.keyboard.press("Enter");
+  await page.getByText("Removed demo/probe").waitFor();
+  await page.waitForURL(/#\/tasks$/);
+  await page.locator(".task-item", { hasText: "counter" }).waitFor();
+  assert.equal(await page.locator(".task-item", { hasText: "probe" }).count(), 0);
+  await assert.rejects(at.host.client.task("demo/probe"), { kind: "unknown-task" });
+  assert.equal((await at.host.client.run("going").info()).status, "running");
+  await at.host.client.run("going").cancel();
+  await page.goto(`${at.url}/#/runs/going`);
+  await reaches(page, "cancelled");
+  await page.goto(`${at.url}/#/tasks/demo/probe`);
+  await page.getByText("There is no such task.").waitFor();
+  assert.equal(await button.isVisible(), false);
+});
+
+test("why a task can't be removed is told where it was asked", async (t) => {
+  const at = await openPage(t, ["counter"], { flags: ["--uploads"] });
+  if (!at) return;
+  const page = await at.open("#/tasks/demo/counter");
+  await page.getByRole("button", { name: "Remove" }).click();
+  await at.host.client.request("DELETE", "/api/tasks/demo/counter");
+  await page.getByRole("button", { name: "Remove the task" }).click();
+  await page.getByRole("alert").getByText("there is no task demo/counter").waitFor();
 });

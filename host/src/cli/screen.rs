@@ -1,0 +1,108 @@
+//! Where the events of runs are shown: on stdout, on stderr, or as bars.
+
+use std::io::Write as _;
+
+use serde_json::Value;
+
+use super::bars::{Bars, plain};
+use super::start::is_watched;
+
+/// Where events are shown.
+pub(super) enum Screen {
+    /// Nowhere.
+    Silent,
+    /// On stdout, as the host sent them.
+    Json,
+    /// On stdout, a line for each.
+    Lines,
+    /// The same, with the run that it is of, in a column as wide as the longest id so far.
+    Runs { width: usize },
+    /// On stderr, a line for each.
+    Notes,
+    /// On a terminal: progress as bars, the rest as lines above them.
+    Bars(Bars),
+}
+
+impl Screen {
+    /// As the flags of a command say: the events as JSON, or nothing, or else progress.
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Silent,
+            _ => Self::progress(),
+        }
+    }
+
+    pub(super) fn json() -> Self {
+        Self::Json
+    }
+
+    pub(super) fn lines() -> Self {
+        Self::Lines
+    }
+
+    /// Of runs whose ids are at least so long.
+    pub(super) fn runs(width: usize) -> Self {
+        Self::Runs { width }
+    }
+
+    /// Bars if a person watches, plain lines else.
+    pub(super) fn progress() -> Self {
+        if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
+    }
+
+    /// Shows an event, of which `line` is the JSON.
+    pub(super) fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Silent => Ok(()),
+            Self::Json => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(line)?;
+                out.write_all(b"\n")
+            }
+            Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event, "")),
+            Self::Runs { width } => {
+                let run = event["_task_id"].as_str().unwrap_or_default();
+                *width = run.len().max(*width);
+                let run = format!("{run:width$} ", width = *width);
+                writeln!(std::io::stdout().lock(), "{}", describe(event, &run))
+            }
+            Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event, "")),
+            Self::Bars(bars) => {
+                if event["type"] != "progress" || !bars.update(&event["data"]) {
+                    bars.line(&describe(event, ""));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Says what is no event, beside them.
+    pub(super) fn note(&self, text: &str) {
+        match self {
+            Self::Silent => {}
+            Self::Bars(bars) => bars.line(text),
+            Self::Json | Self::Lines | Self::Runs { .. } | Self::Notes => {
+                let _ = writeln!(std::io::stderr().lock(), "{text}");
+            }
+        }
+    }
+
+    /// Leaves what it shows as it is.
+    pub(super) fn finish(&self) {
+        if let Self::Bars(bars) = self {
+            bars.finish();
+        }
+    }
+}
+
+/// One line: when, of which run if there are several, what, and the data.
+fn describe(event: &Value, run: &str) -> String {
+    let text = |name: &str| event[name].as_str().unwrap_or_default();
+    // The time of day is enough beside a live run.
+    let time = text("timestamp").get(11..23).unwrap_or_default();
+    match event["data"]["message"].as_str() {
+        Some(message) if text("type") == "log" => format!("{time} {run}log {}", plain(message)),
+        _ => format!("{time} {run}{} {}", text("type"), event["data"]),
+    }
+}

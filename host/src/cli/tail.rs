@@ -1,0 +1,87 @@
+//! `streamtask tail`: follows runs that are under way, or were.
+
+use clap::Args;
+
+use super::follow::{Follow, until_end};
+use super::lists::encoded;
+use super::screen::Screen;
+use super::several::Several;
+use super::start::outcome;
+use super::{Exit, Server};
+
+/// Follow runs: what they have said so far, then live. Runs that are named are followed
+/// until all have ended; those of a task or with a label, also new ones, until Ctrl-C.
+#[derive(Args)]
+pub(super) struct Tail {
+    /// The runs' ids; with several, each line says of which it is
+    #[arg(value_name = "RUN", required_unless_present_any = ["task", "label"])]
+    runs: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+    /// All runs of this task
+    #[arg(long, value_name = "APP/TASK", conflicts_with = "runs")]
+    task: Option<String>,
+    /// All runs with this label
+    #[arg(long, value_name = "KEY:VALUE", conflicts_with = "runs")]
+    label: Option<String>,
+    /// Begin after this event: its `seq`; with several runs its `position`, as --json prints it
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["last", "now"])]
+    after: Option<String>,
+    /// Begin with the newest N events; of one run
+    #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["task", "label", "now"])]
+    last: Option<u64>,
+    /// Begin with what comes
+    #[arg(long)]
+    now: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Tail {
+    pub(super) async fn run(mut self) -> Result<(), Exit> {
+        self.runs.sort();
+        self.runs.dedup();
+        match self.runs.as_slice() {
+            [run] => self.one(run).await,
+            _ => self.several().await,
+        }
+    }
+
+    async fn one(&self, run: &str) -> Result<(), Exit> {
+        let after = match (&self.after, self.last) {
+            (Some(text), _) => Some(text.parse().map_err(|_| {
+                Exit::Usage(format!("--after {text:?}: of one run it is an event's number, its `seq`"))
+            })?),
+            (None, Some(_)) => None,
+            (None, None) => (!self.now).then_some(0),
+        };
+        let client = self.server.client()?;
+        let run = client.get(&format!("/api/runs/{}", encoded(run))).await?;
+        let screen = if self.json { Screen::json() } else { Screen::lines() };
+        outcome(&until_end(Follow::new(client, &run, after, self.last)?, screen, true).await?)
+    }
+
+    async fn several(&self) -> Result<(), Exit> {
+        if self.last.is_some() {
+            return Err(Exit::Usage("--last is for one run; see --now and --after for several".to_owned()));
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for run in &self.runs {
+            query.append_pair("run", run);
+        }
+        for (name, value) in [("task", &self.task), ("label", &self.label)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        if self.now {
+            query.append_pair("from", "now");
+        }
+        let query = query.finish();
+        let runs = Several::open(self.server.client()?, &self.runs, query, self.after.clone()).await?;
+        let longest = self.runs.iter().map(String::len).max().unwrap_or(0);
+        let screen = if self.json { Screen::json() } else { Screen::runs(longest) };
+        until_end(runs, screen, true).await?.outcome()
+    }
+}
