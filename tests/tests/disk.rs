@@ -107,6 +107,9 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     let (_, reason) = readiness(&host).await;
     assert!(reason.contains("storage is unavailable: disk I/O error"), "{reason}");
     host.post("/api/tasks/test/probe/runs", "{}").await.problem(503, "storage-unavailable");
+    // Held before the disk has it, so it must be let go when the disk refuses.
+    let pause = format!("/api/runs/{}/pause", saving["id"].as_str().unwrap());
+    host.post(&pause, "").await.problem(503, "storage-unavailable");
     for run in [&saving, &flooding] {
         assert_eq!(host.read_run(run).await["status"], "running", "held up, not ended");
     }
