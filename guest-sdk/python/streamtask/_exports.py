@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import warnings
@@ -40,6 +41,9 @@ def export(task: Task[Any]) -> None:
             raise raised
 
     module.WitWorld = WitWorld  # type: ignore[attr-defined]
+    # What the build leaves is not garbage, and each page of it that a run looks at has to be copied first.
+    gc.collect()
+    gc.freeze()
 
 
 def _begin() -> None:
