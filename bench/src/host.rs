@@ -44,7 +44,7 @@ pub(crate) fn folder() -> TempDir {
 }
 
 /// The program that is measured.
-pub(crate) fn binary() -> PathBuf {
+fn binary() -> PathBuf {
     std::env::current_exe().expect("a running program").with_file_name("streamtask")
 }
 

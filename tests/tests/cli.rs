@@ -346,7 +346,7 @@ fn runs_of_a_task_or_with_a_label_are_followed_as_they_come() {
     fixture.say(&["start", "ticker", "-i", "0", "--id", "later", "--label", "team:blue"]);
     until_end_of("later");
     assert!(Command::new("kill").args(["-INT", &tailing.id().to_string()]).status().unwrap().success());
-    Said::by(tailing).refused(130, "the runs go on; end one with `streamtask cancel RUN`");
+    Said::by(tailing).refused(130, "the runs go on, but those that are cancelled when nobody follows them; end one with `streamtask cancel RUN`");
 }
 
 #[test]

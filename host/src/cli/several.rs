@@ -100,7 +100,7 @@ impl Source for Several {
     }
 
     fn farewell(&self) -> String {
-        "the runs go on; end one with `streamtask cancel RUN`".to_owned()
+        "the runs go on, but those that are cancelled when nobody follows them; end one with `streamtask cancel RUN`".to_owned()
     }
 }
 

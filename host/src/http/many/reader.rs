@@ -22,6 +22,8 @@ use crate::storage::{RunFilter, StorageError};
 const POLL: Duration = Duration::from_secs(1);
 /// Bytes put together for one write.
 const GATHER_BYTES: usize = 32 << 10;
+/// Bytes of a frame after which the other runs wait for the next: all at once they would be 16 MiB for each client.
+const FRAME_BYTES: usize = 256 << 10;
 
 /// Which runs.
 pub(super) enum Selection {
@@ -240,7 +242,10 @@ impl Reader {
 
     /// What was gathered, and what is there of these runs by now.
     async fn frame(&mut self, out: &mut BytesMut) -> Result<(), StorageError> {
-        for Read { mut member, next } in std::mem::take(&mut self.held) {
+        let mut held = std::mem::take(&mut self.held).into_iter();
+        while out.len() < FRAME_BYTES
+            && let Some(Read { mut member, next }) = held.next()
+        {
             let mut deliveries = vec![next?];
             while deliveries.len() < MAX_HELD && !matches!(deliveries.last(), Some(Delivery::End)) {
                 // Ends at what would have to be waited for. An error comes again, for who waits for it.
@@ -253,6 +258,7 @@ impl Reader {
                 self.reading.spawn(read(member));
             }
         }
+        self.held = held.collect();
         Ok(())
     }
 
