@@ -23,6 +23,8 @@ pub enum Exit {
     Start(String),
     /// The user interrupted the command.
     Interrupted(String),
+    /// The compiler's own code, for the host that called it.
+    Compiler(u8),
 }
 
 /// Shown at the end of `--help`.
@@ -40,13 +42,14 @@ impl Exit {
             Self::RunCancelled(_) => 5,
             Self::Start(_) => 6,
             Self::Interrupted(_) => 130,
+            Self::Compiler(code) => *code,
         }
     }
 
     /// What there is to say, without a full stop.
     pub(super) fn message(&self) -> Option<&str> {
         match self {
-            Self::Ok => None,
+            Self::Ok | Self::Compiler(_) => None,
             Self::RunFailed(message)
             | Self::RunCancelled(message)
             | Self::BuildFailed(message)

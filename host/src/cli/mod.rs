@@ -133,8 +133,8 @@ pub fn run() -> Exit {
     if let Command::Compile { scarce, async_world } = cli.command {
         // Before there are any threads: it takes from itself what they would need.
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-        let compiled = crate::app::compile_process(async_world, scarce, input, output);
-        return compiled.map_or_else(|error| Exit::Start(error.to_string()), |()| Exit::Ok);
+        let why_not = std::io::stderr();
+        return Exit::Compiler(crate::app::compile_process(async_world, scarce, input, output, why_not));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("host").build() {
         Ok(runtime) => runtime,

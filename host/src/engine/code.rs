@@ -7,7 +7,8 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -23,6 +24,8 @@ use crate::model::Version;
 /// its libraries, or thousands of a small task. What was not used for the longest
 /// time goes first.
 const MAX_BYTES: u64 = 2 << 30;
+/// Code that is copied at once; fits a processor's cache.
+const COPY_BYTES: usize = 128 << 10;
 
 /// Compiled code, ready to be linked.
 #[derive(Clone)]
@@ -97,29 +100,34 @@ impl CodeCache {
         if let Some(code) = self.read(engine, form, &path) {
             return Ok(code);
         }
-        let code = self.compiler.compile(engine, wasm)?;
-        if let Err(error) = self.write(&path, &code) {
+        let mut code = self.compiler.compile(engine, wasm)?;
+        match self.keep(&path, &mut code) {
+            // Not compared with its checksum: it was written just now.
+            Ok(()) => {
+                if let Some(code) = self.map(engine, form, &path) {
+                    return Ok(code);
+                }
+            }
             // The host works without a cache, only starts slower.
-            tracing::warn!(path = %path.display(), %error, "could not keep compiled code");
-        } else if let Some(code) = self.map(engine, form, &path) {
-            // Not compared with its digest: it was written just now.
-            return Ok(code);
+            Err(error) => tracing::warn!(path = %path.display(), %error, "could not keep compiled code"),
         }
-        // SAFETY: these bytes were compiled by this very engine, or by its like in a process of this very program.
-        unsafe { form.load(engine, &code) }
+        let in_memory = format!("/proc/self/fd/{}", code.as_raw_fd());
+        // SAFETY: it was compiled by this very engine, or by its like in a process of this very program, which
+        // is gone; nobody else has the file.
+        unsafe { form.map(engine, Path::new(&in_memory)) }
     }
 
     /// None if there is no such file or it is not what was written: a machine
     /// must not execute what a failing disk made of code.
     fn read(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
-        let expected = fs::read_to_string(digest_path(path)).ok()?;
-        let found = Version::of(&fs::read(path).ok()?).to_string();
+        let expected = fs::read_to_string(checksum_path(path)).ok()?;
+        let found = copy_and_sum(&mut File::open(path).ok()?, &mut io::sink()).ok()?;
         if found != expected {
             tracing::warn!(path = %path.display(), "compiled code is damaged; compiling again");
             return None;
         }
         // When it was used last, for `make_room`.
-        let _ = File::open(digest_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = File::open(checksum_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
         self.map(engine, form, path)
     }
 
@@ -135,11 +143,16 @@ impl CodeCache {
         }
     }
 
-    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+    fn keep(&self, path: &Path, code: &mut File) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        self.write_whole(path, code)?;
-        // Last, so that a digest never stands beside unfinished code.
-        self.write_whole(&digest_path(path), Version::of(code).to_string().as_bytes())?;
+        code.rewind()?;
+        let mut checksum = String::new();
+        self.write_whole(path, |file| {
+            checksum = copy_and_sum(code, file)?;
+            Ok(())
+        })?;
+        // Last, so that a checksum never stands beside unfinished code.
+        self.write_whole(&checksum_path(path), |file| file.write_all(checksum.as_bytes()))?;
         self.make_room(MAX_BYTES)
     }
 
@@ -149,12 +162,12 @@ impl CodeCache {
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension == "sha256") {
+            if path.extension().is_none_or(|extension| extension == "crc32") {
                 continue;
             }
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            // What a host that was killed left unfinished has no digest, and counts by its own age.
-            let used = fs::metadata(digest_path(&path)).and_then(|digest| digest.modified());
+            // What a host that was killed left unfinished has no checksum, and counts by its own age.
+            let used = fs::metadata(checksum_path(&path)).and_then(|checksum| checksum.modified());
             kept.push((used.or(metadata.modified())?, metadata.len(), path));
         }
         let mut bytes: u64 = kept.iter().map(|(_, len, _)| len).sum();
@@ -163,17 +176,17 @@ impl CodeCache {
             if bytes <= limit {
                 break;
             }
-            let _ = fs::remove_file(digest_path(&path));
+            let _ = fs::remove_file(checksum_path(&path));
             fs::remove_file(&path)?;
             bytes -= len;
         }
         Ok(())
     }
 
-    fn write_whole(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    fn write_whole(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let nth = self.unfinished.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("tmp-{}-{nth}", std::process::id()));
-        let written = File::create(&unfinished).and_then(|mut file| file.write_all(content));
+        let written = File::create(&unfinished).and_then(|mut file| write(&mut file));
         let renamed = written.and_then(|()| fs::rename(&unfinished, path));
         if renamed.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -182,8 +195,23 @@ impl CodeCache {
     }
 }
 
-fn digest_path(path: &Path) -> PathBuf {
-    path.with_extension("sha256")
+fn checksum_path(path: &Path) -> PathBuf {
+    path.with_extension("crc32")
+}
+
+/// Copies all of a file, and returns its CRC-32: that is against disks, not against people, and takes a
+/// tenth of the time of a SHA-256.
+fn copy_and_sum(from: &mut File, to: &mut impl io::Write) -> io::Result<String> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut chunk = vec![0; COPY_BYTES];
+    loop {
+        let read = from.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(format!("{:08x}", hasher.finalize()));
+        }
+        hasher.update(&chunk[..read]);
+        to.write_all(&chunk[..read])?;
+    }
 }
 
 #[cfg(test)]
@@ -199,16 +227,27 @@ mod tests {
         let path = |name: &str| folder.path().join(format!("{name}.cwasm"));
         let long_ago = SystemTime::now() - Duration::from_secs(1000);
         for (nth, name) in ["oldest", "used", "newest"].into_iter().enumerate() {
-            cache.write(&path(name), &[0; 100]).unwrap();
+            let mut code = tempfile::tempfile().unwrap();
+            code.write_all(&[0; 100]).unwrap();
+            cache.keep(&path(name), &mut code).unwrap();
             let time = long_ago + Duration::from_secs(nth as u64);
-            for file in [path(name), digest_path(&path(name))] {
+            for file in [path(name), checksum_path(&path(name))] {
                 File::open(file).unwrap().set_modified(time).unwrap();
             }
         }
-        File::open(digest_path(&path("used"))).unwrap().set_modified(SystemTime::now()).unwrap();
+        File::open(checksum_path(&path("used"))).unwrap().set_modified(SystemTime::now()).unwrap();
         cache.make_room(250).unwrap();
-        assert!(!path("oldest").exists() && !digest_path(&path("oldest")).exists());
+        assert!(!path("oldest").exists() && !checksum_path(&path("oldest")).exists());
         cache.make_room(100).unwrap();
         assert!(path("used").exists() && !path("newest").exists());
+    }
+    #[test]
+    fn code_that_cannot_be_kept_is_used_all_the_same() {
+        let no_folder = tempfile::NamedTempFile::new().unwrap();
+        let engine = wasmtime::Engine::default();
+        let cache = CodeCache::new(no_folder.path().to_owned(), &engine, Compiler::Here);
+        let wasm = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
+        let code = cache.of(&engine, &wasm, &Version::of(&wasm)).unwrap();
+        assert!(matches!(code, Code::Component(_)));
     }
 }

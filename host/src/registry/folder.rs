@@ -56,11 +56,6 @@ impl TaskState {
     pub(super) const fn len(&self) -> u64 {
         self.wasm.len
     }
-
-    /// Whether all its files have been left alone for that time.
-    pub(super) fn is_older_than(&self, time: Duration) -> bool {
-        [Some(self.wasm), self.manifest, self.app].iter().flatten().all(|file| file.is_older_than(time))
-    }
 }
 
 /// Settings of all tasks of a folder.
@@ -74,6 +69,20 @@ pub(super) struct Found {
     /// What its path says it is.
     pub(super) name: Result<TaskRef, Problem>,
     pub(super) state: TaskState,
+}
+
+impl Found {
+    /// Whether each of its files has been left alone for that time, or is known to be whole.
+    pub(super) fn is_settled(&self, time: Duration, is_whole: impl Fn(&Path) -> bool) -> bool {
+        let TaskState { wasm, manifest, app } = self.state;
+        [
+            (Some(wasm), self.path.clone()),
+            (manifest, self.path.with_extension("toml")),
+            (app, self.path.with_file_name(APP_MANIFEST)),
+        ]
+        .iter()
+        .all(|(file, path)| file.is_none_or(|file| file.is_older_than(time)) || is_whole(path))
+    }
 }
 
 /// What a look at the folder found.

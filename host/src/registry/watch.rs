@@ -19,7 +19,8 @@ use super::{Problem, Registry, Settings, Task};
 use crate::engine::LoadError;
 use crate::model::Version;
 
-/// A file that changed more recently is still being written.
+/// A file that changed more recently is still being written, for all that is known without a notice that
+/// says otherwise.
 const SETTLE: Duration = Duration::from_millis(50);
 /// Least time between two looks: a file that is written in a thousand pieces
 /// gives a thousand notices.
@@ -33,14 +34,17 @@ const LOADS: usize = 2;
 
 /// See [`Registry::watch`].
 pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
-    let noticed = Arc::new(Notify::new());
+    let notices = Arc::new(Notices::default());
     // The folder of a single file may be anything, with all of a disk below it.
-    let _watcher = registry.only.is_none().then(|| notices(&registry.folder, &noticed));
+    let _watcher = registry.only.is_none().then(|| notices.of(&registry.folder));
     let mut loads = Loads::default();
     let mut first = true;
     loop {
+        // Before the look: what changes after it is noticed again.
+        let whole = notices.take_whole();
+        let looked_at = Instant::now();
         let unsettled = match look(registry).await {
-            Ok(scan) => loads.take(registry, scan, first),
+            Ok(scan) => loads.take(registry, scan, &whole, first),
             Err(error) => {
                 tracing::warn!(%error, "can't read the tasks folder; the tasks that are loaded serve on");
                 false
@@ -56,7 +60,7 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             () = loads.finished() => {}
-            () = noticed.notified() => tokio::time::sleep(PAUSE).await,
+            () = notices.come.notified() => tokio::time::sleep_until((looked_at + PAUSE).into()).await,
             () = tokio::time::sleep(if unsettled { SETTLE } else { LOOK_AGAIN }) => {}
         }
     }
@@ -72,30 +76,52 @@ async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
     .map_err(std::io::Error::other)?
 }
 
-/// Asks the file system for notices. Without them the folder is looked at every
-/// [`LOOK_AGAIN`] all the same.
-fn notices(folder: &Path, noticed: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let told = Arc::clone(noticed);
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading a file is a notice too, and looking at the folder reads.
-        if !event.is_ok_and(|event| event.kind.is_access() && !is_close_after_write(&event)) {
-            told.notify_one();
-        }
-    });
-    let watching = watcher.and_then(|mut watcher| {
-        watcher.watch(folder, notify::RecursiveMode::Recursive)?;
-        Ok(watcher)
-    });
-    watching
-        .inspect_err(
-            |error| tracing::warn!(%error, "no notices of file changes; looking every {LOOK_AGAIN:?}"),
-        )
-        .ok()
+/// What the file system tells of the tasks folder.
+#[derive(Default)]
+struct Notices {
+    come: Notify,
+    /// Files that were put in place whole, or that their writer has closed, since the last look.
+    whole: Mutex<HashSet<PathBuf>>,
 }
 
-fn is_close_after_write(event: &notify::Event) -> bool {
-    use notify::event::{AccessKind, AccessMode, EventKind};
-    event.kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
+impl Notices {
+    /// Asks for them. Without them the folder is looked at every [`LOOK_AGAIN`] all the same.
+    fn of(self: &Arc<Self>, folder: &Path) -> Option<notify::RecommendedWatcher> {
+        let notices = Arc::clone(self);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else { return notices.come.notify_one() };
+            if is_of_whole_files(&event) {
+                notices.whole.lock().expect("no panic while held").extend(event.paths);
+            } else if event.kind.is_access() {
+                // Reading a file is a notice too, and looking at the folder reads.
+                return;
+            }
+            notices.come.notify_one();
+        });
+        let watching = watcher.and_then(|mut watcher| {
+            watcher.watch(folder, notify::RecursiveMode::Recursive)?;
+            Ok(watcher)
+        });
+        watching
+            .inspect_err(
+                |error| tracing::warn!(%error, "no notices of file changes; looking every {LOOK_AGAIN:?}"),
+            )
+            .ok()
+    }
+
+    fn take_whole(&self) -> HashSet<PathBuf> {
+        std::mem::take(&mut self.whole.lock().expect("no panic while held"))
+    }
+}
+
+/// Whether a writer has closed the files, or they came under their names as they are.
+fn is_of_whole_files(event: &notify::Event) -> bool {
+    use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+    matches!(
+        event.kind,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
+    )
 }
 
 /// Files that are being loaded, and those that wait until they are settled.
@@ -121,7 +147,15 @@ impl Loads {
 
     /// Starts loading what changed, retires what is gone. Returns whether some
     /// file has to be looked at again soon.
-    fn take(&mut self, registry: &Arc<Registry>, mut scan: Scan, first: bool) -> bool {
+    fn take(
+        &mut self,
+        registry: &Arc<Registry>,
+        mut scan: Scan,
+        whole: &HashSet<PathBuf>,
+        first: bool,
+    ) -> bool {
+        // Notices have it from the root.
+        let folder = std::path::absolute(&registry.folder).unwrap_or_default();
         let there: HashSet<PathBuf> = scan.files.iter().map(|found| found.path.clone()).collect();
         self.unsettled.retain(|path, _| there.contains(path.as_path()));
         registry
@@ -132,7 +166,7 @@ impl Loads {
         for found in scan.files {
             if registry.known_state(&found.path) == Some(found.state) {
                 self.unsettled.remove(&found.path);
-            } else if !first && !self.is_settled(&found) {
+            } else if !first && !self.is_settled(&found, |path| whole.contains(&folder.join(path))) {
                 again = true;
             } else if self.running.len() < LOADS {
                 self.start(registry, found);
@@ -143,15 +177,15 @@ impl Loads {
         again
     }
 
-    /// Whether a file has stopped changing. The file's own time says so at once
-    /// for one that was moved here; where clocks disagree, watching it does.
-    fn is_settled(&mut self, found: &Found) -> bool {
+    /// Whether a file has stopped changing. A notice says so at once, and so does the file's
+    /// own time for one that was moved here; where clocks disagree, watching it does.
+    fn is_settled(&mut self, found: &Found, is_whole: impl Fn(&Path) -> bool) -> bool {
         let (state, since) =
             self.unsettled.entry(found.path.clone()).or_insert_with(|| (found.state, Instant::now()));
         if *state != found.state {
             (*state, *since) = (found.state, Instant::now());
         }
-        found.state.is_older_than(SETTLE) || since.elapsed() >= SETTLE
+        found.is_settled(SETTLE, is_whole) || since.elapsed() >= SETTLE
     }
 
     fn start(&mut self, registry: &Arc<Registry>, found: Found) {
@@ -225,4 +259,42 @@ pub(super) fn settings(registry: &Registry, task: &Path) -> Result<Settings, Pro
         settings = settings.with(&name, &text, folder, &registry.ceilings)?;
     }
     Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write as _;
+
+    use super::*;
+
+    async fn told_of(notices: &Notices, path: &Path) {
+        while !notices.take_whole().contains(path) {
+            notices.come.notified().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_whole_when_it_is_closed_or_moved_to_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let notices = Arc::new(Notices::default());
+        let _watcher = notices.of(folder.path()).unwrap();
+        let (written, moved) = (folder.path().join("written.wasm"), folder.path().join("moved.wasm"));
+
+        let mut file = File::create(&written).unwrap();
+        file.write_all(b"half").unwrap();
+        // Notices come in the order of what they tell, so this one comes after those of the first half.
+        fs::write(folder.path().join("between"), "").unwrap();
+        let mut before = HashSet::new();
+        while !before.contains(&folder.path().join("between")) {
+            notices.come.notified().await;
+            before.extend(notices.take_whole());
+        }
+        assert!(!before.contains(&written), "{before:?}");
+        drop(file);
+        told_of(&notices, &written).await;
+
+        fs::rename(&written, &moved).unwrap();
+        told_of(&notices, &moved).await;
+    }
 }
