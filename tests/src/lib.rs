@@ -79,3 +79,8 @@ pub async fn eventually_within<F: Future<Output = bool>>(
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// So does that of the SDK's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../guest-sdk/rust/README.md")]
+pub struct SdkReadme;

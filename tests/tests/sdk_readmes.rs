@@ -91,6 +91,9 @@ async fn leads_to(language: &str, task: &str, replace: &[(&str, &str)], result: 
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = fetched_tools().into_iter().chain(std::env::split_paths(&path));
         shell.env("PATH", std::env::join_paths(paths).unwrap());
+        // The examples in Rust need the same libraries, so they are compiled already.
+        shell.env("CARGO_TARGET_DIR", repository.join("example-tasks/target"));
+        shell.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         shell.env("SDK", repository.join("guest-sdk").join(language)).env("TASKS", &tasks).env("HOST", &url);
         let output = shell.output().unwrap();
         assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -109,6 +112,12 @@ async fn leads_to(language: &str, task: &str, replace: &[(&str, &str)], result: 
     let started: Value = serde_json::from_str(&started).unwrap_or_else(|error| panic!("{error}: {started}"));
     let ended = host.finished(&started).await;
     assert_eq!(ended["final_value"].to_string(), result, "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rust() {
+    let here = [("cp target/", "cp \"$CARGO_TARGET_DIR\"/")];
+    leads_to("rust", "hello", &here, r#"{"greeted":2}"#).await;
 }
 
 /// Whether the kit's guest of a language is there, and so its tools; a note if not.

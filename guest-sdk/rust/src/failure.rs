@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Cancelled, Error, ErrorCode};
+use crate::{Cancelled, Error, ErrorCode, http};
 
 /// Why a task did not succeed. It ends the attempt and is kept with the run.
 ///
@@ -96,6 +96,10 @@ impl Failure {
         if let Some(error) = error.downcast_ref::<Error>() {
             let retryable = error.code() == ErrorCode::Unavailable;
             return Self { retryable, ..failure.code(error.code().as_str()) };
+        }
+        if let Some(error) = error.downcast_ref::<http::Error>() {
+            let retryable = error.kind().is_transient();
+            return Self { retryable, ..failure.code(error.kind().as_str()) };
         }
         if error.is::<Cancelled>() {
             return failure.code("cancelled");

@@ -78,6 +78,7 @@
 //! | listen | [`receive_signal`](Context::receive_signal), [`parameter`](Context::parameter) |
 //! | survive a crash | [`save_checkpoint`](Context::save_checkpoint), [`load_checkpoint`](Context::load_checkpoint) |
 //! | have other tasks do a part | [`start_child`](Context::start_child), [`wait_for`](Context::wait_for), [`wait_for_any`](Context::wait_for_any) |
+//! | reach out | [`http::get`], [`http::post`], and what std has of files and the environment; each as far as the manifest grants it |
 //! | know itself | [`info`](Context::info), [`remaining`](Context::remaining) |
 //!
 //! What it prints to standard output and standard error becomes `log` events too.
@@ -135,9 +136,11 @@ mod run;
 mod schema;
 mod view;
 
-// The imports of the contract, and the two that offer them.
+// The imports of the contract and of HTTP, and the two that offer them.
 #[cfg(target_family = "wasm")]
 mod guest;
+#[cfg(target_family = "wasm")]
+mod guest_http;
 mod host;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -145,6 +148,7 @@ pub mod testing;
 // What a task sees of them.
 mod child;
 mod context;
+pub mod http;
 
 // What the macros refer to.
 #[doc(hidden)]

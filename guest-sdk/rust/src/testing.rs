@@ -33,6 +33,8 @@
 //!
 //! It exists on all targets but WebAssembly.
 
+mod http;
+
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
@@ -44,6 +46,8 @@ use serde_json::Value;
 use crate::child::Options;
 use crate::host::Host;
 use crate::{Context, Error, ErrorCode, Outcome, RunInfo, Signal};
+
+pub use http::Reply;
 
 /// The host's default limit of an event's data in bytes.
 const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -216,6 +220,7 @@ struct State {
     outcomes: BTreeMap<String, Outcome>,
     /// The task and the input of each child.
     children: Vec<(String, Value)>,
+    http: http::State,
     events: Vec<Event>,
 }
 
@@ -232,6 +237,7 @@ impl Default for State {
             checkpoints: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             children: Vec::new(),
+            http: http::State::default(),
             events: Vec::new(),
         }
     }

@@ -1,11 +1,13 @@
 //! What a `Context` sends and answers, against a recording.
 
 use std::cell::Cell;
+use std::io::Read as _;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use streamtask_sdk::testing::{Content, Recording};
-use streamtask_sdk::{Cancelled, Context, ErrorCode, Failure, Level, Outcome, json};
+use streamtask_sdk::http::ErrorKind;
+use streamtask_sdk::testing::{Content, Recording, Reply};
+use streamtask_sdk::{Cancelled, Context, ErrorCode, Failure, Level, Outcome, http, json};
 
 #[test]
 fn events_keep_their_order_channel_and_content() {
@@ -193,4 +195,54 @@ fn children_are_started_and_their_ends_are_results_or_failures() {
     assert_eq!(run.children(), [("part".to_owned(), json!({ "n": 1 })), ("part".to_owned(), json!("two"))]);
     assert!(twice(&failed()).is_err());
     assert!(run.start_child("other", "x").is_err());
+}
+
+#[test]
+fn a_request_gets_the_reply_to_its_address() {
+    let url = "https://api.example.org/words";
+    let run = Recording::new()
+        .with_reply(url, Reply::new(503))
+        .with_reply(url, Reply::new(200).header("Content-Type", "application/json").body("[1,2]"));
+    let request = || http::post(url).header("X-Key", "k").json(&json!({ "of": "moss" }));
+
+    let busy = request().send(&run).unwrap();
+    assert_eq!(busy.status(), 503);
+    let error = busy.error_for_status().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Status(503));
+    assert_eq!(error.to_string(), "POST https://api.example.org/words: the server says 503");
+
+    let response = request().send(&run).unwrap().error_for_status().unwrap();
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.json::<Vec<u32>>().unwrap(), [1, 2]);
+    let mut piece = [0; 2];
+    request().send(&run).unwrap().read_exact(&mut piece).unwrap();
+    assert_eq!(&piece, b"[1");
+    let long = request().max_response(4).send(&run).unwrap().text().unwrap_err();
+    assert_eq!(long.kind(), ErrorKind::TooLarge, "{long}");
+    assert_eq!(request().max_response(5).send(&run).unwrap().text().unwrap(), "[1,2]");
+    let other = request().send(&run).unwrap().json::<String>().unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::InvalidResponse, "{other}");
+
+    let sent = &run.requests()[0];
+    assert_eq!((sent.method(), sent.url()), ("POST", url));
+    assert_eq!(sent.body_bytes(), br#"{"of":"moss"}"#);
+    assert_eq!(sent.headers()[0], ("X-Key".to_owned(), "k".to_owned()));
+}
+
+#[test]
+fn a_request_that_nobody_answers_says_why() {
+    let minute = Duration::from_secs(60);
+    let slow = || Recording::new().with_reply("http://a", Reply::new(200).delay(minute));
+    let kind = |run: &Recording, request: http::Request| request.send(run).unwrap_err().kind();
+
+    assert_eq!(kind(&slow(), http::get("http://b")), ErrorKind::Denied);
+    let run = slow();
+    assert_eq!(kind(&run, http::get("http://a").timeout(Duration::from_secs(1))), ErrorKind::TimedOut);
+    assert_eq!(run.elapsed(), Duration::from_secs(1));
+    let run = slow().with_cancel_after(Duration::from_secs(2));
+    assert_eq!(kind(&run, http::get("http://a")), ErrorKind::Cancelled);
+    // Whoever cleans up may still send requests.
+    assert_eq!(http::get("http://a").send(&run).unwrap().status(), 200);
+    let unwritable = std::collections::BTreeMap::from([((1, 2), 3)]);
+    assert_eq!(kind(&slow(), http::post("http://a").json(&unwritable)), ErrorKind::InvalidArgument);
 }

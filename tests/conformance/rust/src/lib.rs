@@ -1,10 +1,9 @@
 //! The guest of the conformance kit, in Rust.
 
-mod http;
-
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use streamtask_sdk::http::Request;
 use streamtask_sdk::{Context, Error, Failure, Level, Outcome, Progress, Status, Value, View, json, task};
 
 /// Does what a case of the conformance kit says.
@@ -41,10 +40,32 @@ fn conformance(ctx: &Context, input: Value) -> Result<Value, Failure> {
         "async-generator" => Err(unsupported()),
         "typed-input" => typed_input(input),
         "child" => child(ctx, &input),
-        "http" => http::get(input["url"].as_str().unwrap_or_default()),
+        "http" => http(ctx, &input),
         "random" => Ok(json!({ "random": random() })),
         other => Err(Failure::new(format_args!("there is no case {other:?}")).code("unknown-case")),
     }
+}
+
+/// All but the address may be left out: `method`, `headers`, `body`, `max_response`, `timeout_ms`.
+fn http(ctx: &Context, input: &Value) -> Result<Value, Failure> {
+    let text = |name: &str| input[name].as_str().unwrap_or_default();
+    let method = input["method"].as_str().unwrap_or("GET");
+    let mut request = Request::new(method, text("url")).header("X-Kit", "yes").body(text("body"));
+    for (name, value) in input["headers"].as_object().into_iter().flatten() {
+        request = request.header(name, value.as_str().unwrap_or_default());
+    }
+    if number(input, "max_response") > 0 {
+        request = request.max_response(number(input, "max_response") as usize);
+    }
+    if number(input, "timeout_ms") > 0 {
+        request = request.timeout(Duration::from_millis(number(input, "timeout_ms")));
+    }
+    let response = request.send(ctx)?;
+    let (status, location) = (response.status(), response.header("Location").map(str::to_owned));
+    let body = response.bytes()?;
+    Ok(json!({
+        "status": status, "body": String::from_utf8_lossy(&body), "location": location, "bytes": body.len(),
+    }))
 }
 
 fn number(input: &Value, name: &str) -> u64 {

@@ -1,0 +1,360 @@
+//! Requests to elsewhere, as far as the task's manifest [grants] them.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use serde::Deserialize;
+//! use streamtask_sdk::{Context, Failure, http};
+//!
+//! #[derive(Deserialize)]
+//! struct Item {
+//!     name: String,
+//! }
+//!
+//! fn fetch(ctx: &Context) -> Result<Vec<Item>, Failure> {
+//!     let response = http::get("https://api.example.org/items")
+//!         .query("of", "moss")
+//!         .header("Accept", "application/json")
+//!         .timeout(Duration::from_secs(10))
+//!         .send(ctx)?
+//!         .error_for_status()?;
+//!     Ok(response.json()?)
+//! }
+//! # use streamtask_sdk::testing::{Recording, Reply};
+//! # let url = "https://api.example.org/items?of=moss";
+//! # let run = Recording::new().with_reply(url, Reply::new(200).body(r#"[{"name":"Ada"}]"#));
+//! # assert_eq!(fetch(&run).unwrap()[0].name, "Ada");
+//! ```
+//!
+//! Any status is a response, also 404, and 302, which is not followed: where it leads
+//! may not be granted. A task that makes no requests does not grow by any of this.
+//!
+//! [grants]: https://github.com/streamtask/streamtask#grants
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Context;
+
+/// Most bytes of a body that is read as a whole, unless the request says otherwise.
+const MAX_RESPONSE: usize = 8 << 20;
+
+/// Begins a request that asks for something.
+pub fn get(url: &str) -> Request {
+    Request::new("GET", url)
+}
+
+/// Begins a request that hands something over.
+pub fn post(url: &str) -> Request {
+    Request::new("POST", url)
+}
+
+/// A request; [`send`](Self::send) sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "it is not sent yet"]
+pub struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) max_response: usize,
+    /// Why it can't be sent.
+    pub(crate) invalid: Option<String>,
+}
+
+impl Request {
+    /// One with any method. The address is one of `http` or `https`; what can't stand in
+    /// one is percent-encoded.
+    pub fn new(method: &str, url: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: None,
+            max_response: MAX_RESPONSE,
+            invalid: None,
+        }
+    }
+
+    /// Adds to the address's query, percent-encoded.
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
+        let fragment = self.url.find('#').map_or(String::new(), |at| self.url.split_off(at));
+        self.url.push(if self.url.contains('?') { '&' } else { '?' });
+        self.url += &format!("{}={}{fragment}", encoded(name), encoded(&value.to_string()));
+        self
+    }
+
+    /// Adds a header. Those of the connection, as `Host`, are the host's own.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets the body to the JSON of a value, and the header `Content-Type`.
+    pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(json) => self.body = json,
+            Err(error) => self.invalid = Some(format!("the body has no form in JSON: {error}")),
+        }
+        self.header("Content-Type", "application/json")
+    }
+
+    /// How long all of it may take, to the last byte of the response. The grant's own
+    /// limits count too.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many bytes the body of the response may have when it is read as a whole; 8 MiB
+    /// unless this is said. By [`Read`], only the grant's own limit counts.
+    pub fn max_response(mut self, bytes: usize) -> Self {
+        self.max_response = bytes;
+        self
+    }
+
+    /// Sends it, and waits until the response begins. Ends early once the run is
+    /// cancelled; one that is cancelled already may still send requests to clean up.
+    pub fn send(self, ctx: &Context) -> Result<Response, Error> {
+        match &self.invalid {
+            Some(why) => Err(self.refused(ErrorKind::InvalidArgument, why)),
+            None => ctx.host.exchange(&self),
+        }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The bytes of its body.
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    pub(crate) fn refused(&self, kind: ErrorKind, why: impl fmt::Display) -> Error {
+        Error { kind, message: format!("{} {}: {why}", self.method, self.url) }
+    }
+}
+
+/// A response. Its body is read as it comes, by [`Read`] or as a whole.
+pub struct Response {
+    pub(crate) what: String,
+    pub(crate) max: usize,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Box<dyn Read>,
+}
+
+impl Response {
+    /// The status, such as 200.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first header of that name, in any case; none if it is no text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// All headers.
+    pub fn headers(&self) -> &[(String, Vec<u8>)] {
+        &self.headers
+    }
+
+    /// Makes an error of a status of 400 or more.
+    pub fn error_for_status(self) -> Result<Self, Error> {
+        match self.status {
+            ..400 => Ok(self),
+            status => Err(Error {
+                kind: ErrorKind::Status(status),
+                message: format!("{}: the server says {status}", self.what),
+            }),
+        }
+    }
+
+    /// All of the body.
+    pub fn bytes(self) -> Result<Vec<u8>, Error> {
+        let Self { what, max, body, .. } = self;
+        let mut bytes = Vec::new();
+        let read = body.take((max as u64).saturating_add(1)).read_to_end(&mut bytes);
+        let error = |kind, why: &dyn fmt::Display| Error { kind, message: format!("{what}: {why}") };
+        match read {
+            Ok(_) if bytes.len() > max => {
+                Err(error(ErrorKind::TooLarge, &format_args!("the response has more than {max} bytes")))
+            }
+            Ok(_) => Ok(bytes),
+            // A body's own errors are of this type.
+            Err(other) => Err(other.downcast().unwrap_or_else(|other| error(ErrorKind::Unavailable, &other))),
+        }
+    }
+
+    /// All of the body as a text; what is no UTF-8 becomes U+FFFD.
+    pub fn text(self) -> Result<String, Error> {
+        let bytes = self.bytes()?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into()))
+    }
+
+    /// The value that the body is the JSON of.
+    pub fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
+        let what = self.what.clone();
+        serde_json::from_slice(&self.bytes()?).map_err(|error| Error {
+            kind: ErrorKind::InvalidResponse,
+            message: format!("{what}: the response is not the JSON that it should be: {error}"),
+        })
+    }
+}
+
+impl Read for Response {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.body.read(buffer)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("what", &self.what)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request without a response, or one whose response is of no use.
+///
+/// With `?` it becomes a [`Failure`](crate::Failure) with the code of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// What the task can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What went wrong, by what the task can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// It can't be sent as it is.
+    InvalidArgument,
+    /// The operator has not granted it; the message names the missing grant.
+    Denied,
+    /// The request or its response is larger than allowed.
+    TooLarge,
+    /// Its time was over.
+    TimedOut,
+    /// The run was cancelled.
+    Cancelled,
+    /// There was no answer, or it broke off. Another attempt may get one.
+    Unavailable,
+    /// The response has this status, and [`Response::error_for_status`] was asked.
+    Status(u16),
+    /// The response is not what it should be.
+    InvalidResponse,
+}
+
+impl ErrorKind {
+    /// A short word for programs, such as `timed-out`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid-argument",
+            Self::Denied => "denied",
+            Self::TooLarge => "too-large",
+            Self::TimedOut => "timed-out",
+            Self::Cancelled => "cancelled",
+            Self::Unavailable => "unavailable",
+            Self::Status(_) => "status",
+            Self::InvalidResponse => "invalid-response",
+        }
+    }
+
+    /// Whether the same request may do better later.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Unavailable | Self::Status(408 | 429 | 500..))
+    }
+}
+
+/// Whoever carries out requests.
+pub(crate) trait Outgoing {
+    fn exchange(&self, request: &Request) -> Result<Response, Error>;
+}
+
+/// Everything but the characters that need not be encoded (RFC 3986, section 2.3).
+fn encoded(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    if text.as_bytes().iter().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match is_plain(&byte) {
+            true => encoded.push(byte.into()),
+            false => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    Cow::Owned(encoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Failure;
+
+    #[test]
+    fn a_query_is_encoded_and_comes_before_the_fragment() {
+        let request = get("http://a/b?c=d#e").query("ä b", "1&2").query("n", 7);
+        assert_eq!(request.url(), "http://a/b?c=d&%C3%A4%20b=1%262&n=7#e");
+        assert_eq!(get("http://a").query("x", "y").url(), "http://a?x=y");
+    }
+
+    #[test]
+    fn a_failure_says_what_kind_of_error_it_was_and_whether_another_attempt_may_help() {
+        for (kind, code, retryable) in [
+            (ErrorKind::Denied, "denied", false),
+            (ErrorKind::TimedOut, "timed-out", true),
+            (ErrorKind::Status(404), "status", false),
+            (ErrorKind::Status(503), "status", true),
+        ] {
+            let failure = Failure::from(get("http://a").refused(kind, "no"));
+            assert_eq!(failure.message, "GET http://a: no");
+            assert_eq!((failure.code.as_deref(), failure.retryable), (Some(code), retryable));
+        }
+    }
+}
