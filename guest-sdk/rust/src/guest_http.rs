@@ -167,12 +167,12 @@ fn method(name: &str) -> Method {
 /// Sends a body. A server that takes no more of it has an answer that says why.
 fn send(patience: &Patience, body: OutgoingBody, mut bytes: &[u8]) -> Result<(), Error> {
     let Ok(stream) = body.write() else { return Ok(()) };
-    let flushed = loop {
+    let mut is_flushed = false;
+    let is_taken = loop {
         match stream.check_write() {
             Err(_) => break false,
             Ok(0) => patience.wait_for(&stream.subscribe())?,
-            Ok(_) if bytes.is_empty() => break stream.flush().is_ok(),
-            Ok(room) => {
+            Ok(room) if !bytes.is_empty() => {
                 let (part, rest) =
                     bytes.split_at(usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len()));
                 if stream.write(part).is_err() {
@@ -180,10 +180,14 @@ fn send(patience: &Patience, body: OutgoingBody, mut bytes: &[u8]) -> Result<(),
                 }
                 bytes = rest;
             }
+            // What is on its way when the stream goes may be lost: there is room again when it is not.
+            Ok(_) if is_flushed => break true,
+            Ok(_) if stream.flush().is_err() => break false,
+            Ok(_) => is_flushed = true,
         }
     };
     drop(stream);
-    if flushed {
+    if is_taken {
         // One that the server does not want to the end: its answer says so.
         let _ = OutgoingBody::finish(body, None);
     }
