@@ -287,8 +287,8 @@ const DAMAGES: &[(&str, fn(&Path))] = &[
         fs::write(code, bytes).unwrap();
     }),
     ("replaced", |code| fs::write(code, "something else entirely").unwrap()),
-    ("no digest", |code| fs::remove_file(code.with_extension("sha256")).unwrap()),
-    ("a bad digest", |code| fs::write(code.with_extension("sha256"), "f00").unwrap()),
+    ("no checksum", |code| fs::remove_file(code.with_extension("crc32")).unwrap()),
+    ("a bad checksum", |code| fs::write(code.with_extension("crc32"), "f00").unwrap()),
     ("a folder", |code| {
         fs::remove_file(code).unwrap();
         fs::create_dir(code).unwrap();
