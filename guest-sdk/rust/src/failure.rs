@@ -97,7 +97,9 @@ impl Failure {
             let retryable = error.code() == ErrorCode::Unavailable;
             return Self { retryable, ..failure.code(error.code().as_str()) };
         }
-        if let Some(error) = error.downcast_ref::<http::Error>() {
+        // One who reads a response gets it within another.
+        let read = || error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref();
+        if let Some(error) = error.downcast_ref::<http::Error>().or_else(read) {
             let retryable = error.kind().is_transient();
             return Self { retryable, ..failure.code(error.kind().as_str()) };
         }

@@ -1,5 +1,6 @@
 //! Requests over `wasi:http`. A task that makes none imports nothing of it.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -23,31 +24,25 @@ const PART_BYTES: u64 = 64 << 10;
 
 impl Outgoing for Imports {
     fn exchange(&self, request: &Request) -> Result<Response, Error> {
-        let patience = Patience::new(request);
-        let address = Address::of(&request.url).ok_or_else(|| {
-            request.refused(ErrorKind::InvalidArgument, "this is no address of http or https")
-        })?;
-        let failed = |code: ErrorCode| failed(request, &address, &code);
-        let (sent, body) = outgoing(request, &address)?;
-        let answer = handle(sent, None).map_err(failed)?;
+        let exchange = Exchange::new(request)?;
+        let (sent, body) = outgoing(request, &exchange.address)?;
+        let answer = handle(sent, None).map_err(|code| exchange.failed(&code))?;
         if let Some(body) = body {
-            send(&patience, body, &request.body)?;
+            send(&exchange, body, &request.body)?;
         }
         let response = loop {
             match answer.get() {
-                Some(response) => {
-                    break response.unwrap_or(Err(ErrorCode::InternalError(None))).map_err(failed)?;
-                }
-                None => patience.wait_for(&answer.subscribe())?,
+                Some(response) => break response.unwrap_or(Err(ErrorCode::InternalError(None))),
+                None => exchange.wait_for(&answer.subscribe())?,
             }
         };
+        let response = response.map_err(|code| exchange.failed(&code))?;
         let (status, headers) = (response.status(), response.headers().entries());
-        let what = format!("{} {}", request.method, request.url);
         let body = response.consume().and_then(|body| Ok((body.stream()?, body)));
-        let (stream, body) = body.map_err(|()| failed(ErrorCode::InternalError(None)))?;
-        let (max, rest) = (request.max_response, (body, response, answer));
-        let body = Body { stream, _rest: rest, part: io::Cursor::default(), patience, address };
-        Ok(Response { what, max, status, headers, body: Box::new(body) })
+        let (stream, body) = body.map_err(|()| exchange.failed(&ErrorCode::InternalError(None)))?;
+        let (what, rest) = (request.what(), (body, response, answer));
+        let body = Body { stream, _rest: rest, part: io::Cursor::default(), exchange };
+        Ok(Response { what, max: request.max_response, status, headers, body: Box::new(body) })
     }
 }
 
@@ -86,20 +81,33 @@ impl Address {
     }
 }
 
-/// How long to wait for what a request gets.
-struct Patience {
-    request: Request,
+/// A request under way, without its body, which may be large.
+struct Exchange {
+    what: String,
+    method: String,
+    address: Address,
+    timeout: Duration,
     /// By the clock of the host, in nanoseconds.
     deadline: Option<u64>,
     /// A run that cleans up after it was cancelled may still make requests.
     was_cancelled: bool,
 }
 
-impl Patience {
-    fn new(request: &Request) -> Self {
-        let deadline =
-            request.timeout.map(|timeout| monotonic_clock::now().saturating_add(nanoseconds(timeout)));
-        Self { request: request.clone(), deadline, was_cancelled: Imports.cancelled() }
+impl Exchange {
+    fn new(request: &Request) -> Result<Self, Error> {
+        let address = Address::of(&request.url).ok_or_else(|| {
+            let why = format_args!("{:?} is no address of http or https", request.url);
+            Error::new(ErrorKind::InvalidArgument, why)
+        })?;
+        let from_now = |timeout| monotonic_clock::now().saturating_add(nanoseconds(timeout));
+        Ok(Self {
+            what: request.what(),
+            method: request.method.clone(),
+            address,
+            timeout: request.timeout.unwrap_or_default(),
+            deadline: request.timeout.map(from_now),
+            was_cancelled: Imports.cancelled(),
+        })
     }
 
     fn wait_for(&self, it: &Pollable) -> Result<(), Error> {
@@ -110,13 +118,43 @@ impl Patience {
                 return Ok(());
             }
             if !self.was_cancelled && Imports.cancelled() {
-                return Err(self.request.refused(ErrorKind::Cancelled, "the run was cancelled"));
+                return Err(self.refused(ErrorKind::Cancelled, "the run was cancelled"));
             }
             if self.deadline.is_some_and(|at| at <= monotonic_clock::now()) {
-                let timeout = self.request.timeout.unwrap_or_default();
-                let why = format!("no whole answer in {} ms", timeout.as_millis());
-                return Err(self.request.refused(ErrorKind::TimedOut, why));
+                let why = format!("no whole answer in {} ms", self.timeout.as_millis());
+                return Err(self.refused(ErrorKind::TimedOut, why));
             }
+        }
+    }
+
+    fn refused(&self, kind: ErrorKind, why: impl fmt::Display) -> Error {
+        Error::new(kind, format_args!("{}: {why}", self.what))
+    }
+
+    fn failed(&self, code: &ErrorCode) -> Error {
+        let (host, port) = self.address.host_and_port();
+        match code {
+            ErrorCode::HttpRequestDenied => {
+                let schemes = if self.address.is_https { "" } else { ", schemes = [\"http\"]" };
+                let ports = port.map_or(String::new(), |port| format!(", ports = [{port}]"));
+                let why = format!(
+                    "not granted: it needs [[grants.http]] with host = {host:?}{schemes}{ports}, methods = [{:?}] in \
+                     the task's manifest",
+                    self.method
+                );
+                self.refused(ErrorKind::Denied, why)
+            }
+            ErrorCode::DestinationIpProhibited => {
+                let why = format!(
+                    "not granted: {host} has no public address, so its [[grants.http]] needs private = true"
+                );
+                self.refused(ErrorKind::Denied, why)
+            }
+            ErrorCode::HttpResponseBodySize(_) => {
+                self.refused(ErrorKind::TooLarge, "response body larger than the grant's max-response")
+            }
+            ErrorCode::InternalError(Some(why)) => self.refused(ErrorKind::Unavailable, why),
+            code => self.refused(kind(code), words(code)),
         }
     }
 }
@@ -165,13 +203,13 @@ fn method(name: &str) -> Method {
 }
 
 /// Sends a body. A server that takes no more of it has an answer that says why.
-fn send(patience: &Patience, body: OutgoingBody, mut bytes: &[u8]) -> Result<(), Error> {
+fn send(exchange: &Exchange, body: OutgoingBody, mut bytes: &[u8]) -> Result<(), Error> {
     let Ok(stream) = body.write() else { return Ok(()) };
     let mut is_flushed = false;
     let is_taken = loop {
         match stream.check_write() {
             Err(_) => break false,
-            Ok(0) => patience.wait_for(&stream.subscribe())?,
+            Ok(0) => exchange.wait_for(&stream.subscribe())?,
             Ok(room) if !bytes.is_empty() => {
                 let (part, rest) =
                     bytes.split_at(usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len()));
@@ -200,8 +238,7 @@ struct Body {
     stream: InputStream,
     _rest: (IncomingBody, IncomingResponse, FutureIncomingResponse),
     part: io::Cursor<Vec<u8>>,
-    patience: Patience,
-    address: Address,
+    exchange: Exchange,
 }
 
 impl Read for Body {
@@ -213,47 +250,19 @@ impl Read for Body {
             }
             match self.stream.read(PART_BYTES) {
                 Ok(part) if part.is_empty() => {
-                    self.patience.wait_for(&self.stream.subscribe()).map_err(io::Error::other)?;
+                    self.exchange.wait_for(&self.stream.subscribe()).map_err(io::Error::other)?;
                 }
                 Ok(part) => self.part = io::Cursor::new(part),
                 Err(StreamError::Closed) => return Ok(0),
                 Err(StreamError::LastOperationFailed(error)) => {
-                    let request = &self.patience.request;
                     let error = match http_error_code(&error) {
-                        Some(code) => failed(request, &self.address, &code),
-                        None => request.refused(ErrorKind::Unavailable, "the connection broke off"),
+                        Some(code) => self.exchange.failed(&code),
+                        None => self.exchange.refused(ErrorKind::Unavailable, "the connection broke off"),
                     };
                     return Err(io::Error::other(error));
                 }
             }
         }
-    }
-}
-
-fn failed(request: &Request, address: &Address, code: &ErrorCode) -> Error {
-    let (host, port) = address.host_and_port();
-    match code {
-        ErrorCode::HttpRequestDenied => {
-            let schemes = if address.is_https { "" } else { ", schemes = [\"http\"]" };
-            let ports = port.map_or(String::new(), |port| format!(", ports = [{port}]"));
-            let why = format!(
-                "not granted: it needs [[grants.http]] with host = {host:?}{schemes}{ports}, methods = [{:?}] in the \
-                 task's manifest",
-                request.method
-            );
-            request.refused(ErrorKind::Denied, why)
-        }
-        ErrorCode::DestinationIpProhibited => {
-            let why = format!(
-                "not granted: {host} has no public address, so its [[grants.http]] needs private = true"
-            );
-            request.refused(ErrorKind::Denied, why)
-        }
-        ErrorCode::HttpResponseBodySize(_) => {
-            request.refused(ErrorKind::TooLarge, "response body larger than the grant's max-response")
-        }
-        ErrorCode::InternalError(Some(why)) => request.refused(ErrorKind::Unavailable, why),
-        code => request.refused(kind(code), words(code)),
     }
 }
 

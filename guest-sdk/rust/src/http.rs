@@ -31,7 +31,6 @@
 //!
 //! [grants]: https://github.com/streamtask/streamtask#grants
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
@@ -155,8 +154,13 @@ impl Request {
         &self.body
     }
 
+    /// The request in a few words.
+    pub(crate) fn what(&self) -> String {
+        format!("{} {}", self.method, self.url)
+    }
+
     pub(crate) fn refused(&self, kind: ErrorKind, why: impl fmt::Display) -> Error {
-        Error { kind, message: format!("{} {}: {why}", self.method, self.url) }
+        Error::new(kind, format_args!("{}: {why}", self.what()))
     }
 }
 
@@ -190,10 +194,10 @@ impl Response {
     pub fn error_for_status(self) -> Result<Self, Error> {
         match self.status {
             ..400 => Ok(self),
-            status => Err(Error {
-                kind: ErrorKind::Status(status),
-                message: format!("{}: the server says {status}", self.what),
-            }),
+            status => {
+                let why = format_args!("{}: the server says {status}", self.what);
+                Err(Error::new(ErrorKind::Status(status), why))
+            }
         }
     }
 
@@ -202,14 +206,16 @@ impl Response {
         let Self { what, max, body, .. } = self;
         let mut bytes = Vec::new();
         let read = body.take((max as u64).saturating_add(1)).read_to_end(&mut bytes);
-        let error = |kind, why: &dyn fmt::Display| Error { kind, message: format!("{what}: {why}") };
         match read {
             Ok(_) if bytes.len() > max => {
-                Err(error(ErrorKind::TooLarge, &format_args!("the response has more than {max} bytes")))
+                let why = format_args!("{what}: the response has more than {max} bytes");
+                Err(Error::new(ErrorKind::TooLarge, why))
             }
             Ok(_) => Ok(bytes),
             // A body's own errors are of this type.
-            Err(other) => Err(other.downcast().unwrap_or_else(|other| error(ErrorKind::Unavailable, &other))),
+            Err(other) => Err(other
+                .downcast()
+                .unwrap_or_else(|other| Error::new(ErrorKind::Unavailable, format_args!("{what}: {other}")))),
         }
     }
 
@@ -222,9 +228,9 @@ impl Response {
     /// The value that the body is the JSON of.
     pub fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let what = self.what.clone();
-        serde_json::from_slice(&self.bytes()?).map_err(|error| Error {
-            kind: ErrorKind::InvalidResponse,
-            message: format!("{what}: the response is not the JSON that it should be: {error}"),
+        serde_json::from_slice(&self.bytes()?).map_err(|error| {
+            let why = format_args!("{what}: the response is not the JSON that it should be: {error}");
+            Error::new(ErrorKind::InvalidResponse, why)
         })
     }
 }
@@ -254,6 +260,10 @@ pub struct Error {
 }
 
 impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string() }
+    }
+
     /// What the task can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -317,19 +327,15 @@ pub(crate) trait Outgoing {
 }
 
 /// Everything but the characters that need not be encoded (RFC 3986, section 2.3).
-fn encoded(text: &str) -> Cow<'_, str> {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    if text.as_bytes().iter().all(is_plain) {
-        return Cow::Borrowed(text);
-    }
+fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
-        match is_plain(&byte) {
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             true => encoded.push(byte.into()),
             false => encoded += &format!("%{byte:02X}"),
         }
     }
-    Cow::Owned(encoded)
+    encoded
 }
 
 #[cfg(test)]
@@ -355,6 +361,9 @@ mod tests {
             let failure = Failure::from(get("http://a").refused(kind, "no"));
             assert_eq!(failure.message, "GET http://a: no");
             assert_eq!((failure.code.as_deref(), failure.retryable), (Some(code), retryable));
+            // As whoever reads a response by `Read` gets it.
+            let read = io::Error::other(get("http://a").refused(kind, "no"));
+            assert_eq!(Failure::from(read), failure);
         }
     }
 }

@@ -146,11 +146,7 @@ impl CodeCache {
     fn keep(&self, path: &Path, code: &mut File) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         code.rewind()?;
-        let mut checksum = String::new();
-        self.write_whole(path, |file| {
-            checksum = copy_and_sum(code, file)?;
-            Ok(())
-        })?;
+        let checksum = self.write_whole(path, |file| copy_and_sum(code, file))?;
         // Last, so that a checksum never stands beside unfinished code.
         self.write_whole(&checksum_path(path), |file| file.write_all(checksum.as_bytes()))?;
         self.make_room(MAX_BYTES)
@@ -183,11 +179,11 @@ impl CodeCache {
         Ok(())
     }
 
-    fn write_whole(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    fn write_whole<T>(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
         let nth = self.unfinished.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("tmp-{}-{nth}", std::process::id()));
         let written = File::create(&unfinished).and_then(|mut file| write(&mut file));
-        let renamed = written.and_then(|()| fs::rename(&unfinished, path));
+        let renamed = written.and_then(|value| fs::rename(&unfinished, path).map(|()| value));
         if renamed.is_err() {
             let _ = fs::remove_file(&unfinished);
         }

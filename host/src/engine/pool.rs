@@ -33,10 +33,12 @@ const TABLE_ELEMENTS: usize = 200_000;
 const INSTANCE_BYTES: usize = 8 << 20;
 /// Memory of a guest that stays mapped when its slot is free, so that the next
 /// one does not fault it in again: all that a program in Go writes to before its first
-/// event, in 50 page faults instead of 240. A host keeps so much for each run of its
+/// event, in 50 page faults instead of 240. A host keeps so much for each memory of its
 /// busiest moment, so it is not more. (Of components in Python and JavaScript less stays:
 /// they write here and there, and wasmtime resets 32 places and drops the rest.)
 const KEEP_RESIDENT: usize = 1 << 20;
+/// The same, of its tables.
+const TABLE_KEEP_RESIDENT: usize = 256 << 10;
 
 /// Addresses of one memory where they are scarce: enough for a small guest.
 const SMALL_RESERVATION: u64 = 10 << 20;
@@ -184,7 +186,7 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .max_core_instance_size(INSTANCE_BYTES)
         .max_component_instance_size(INSTANCE_BYTES)
         .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(TABLE_KEEP_RESIDENT)
         // Kernels from 6.7 on say which pages were written to. Else it is the first ones that stay.
         .pagemap_scan(Enabled::Auto);
     pool

@@ -1,6 +1,7 @@
 //! Looking at the tasks folder: which files there are, and whether they have
 //! stopped changing.
 
+use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Whether each of its files has been left alone for that time, or is known to be whole.
-    pub(super) fn is_settled(&self, time: Duration, is_whole: impl Fn(&Path) -> bool) -> bool {
+    pub(super) fn is_settled(&self, time: Duration, whole: &HashSet<PathBuf>) -> bool {
         let TaskState { wasm, manifest, app } = self.state;
         [
             (Some(wasm), self.path.clone()),
@@ -81,7 +82,7 @@ impl Found {
             (app, self.path.with_file_name(APP_MANIFEST)),
         ]
         .iter()
-        .all(|(file, path)| file.is_none_or(|file| file.is_older_than(time)) || is_whole(path))
+        .all(|(file, path)| file.is_none_or(|file| file.is_older_than(time)) || whole.contains(path))
     }
 }
 
@@ -269,6 +270,25 @@ mod tests {
         assert_eq!(found[0].name, Err(Problem::NoFile));
         assert!(matches!(found[1].name, Err(Problem::Unreadable(_))));
         assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn a_task_is_settled_when_each_of_its_files_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("demo")).unwrap();
+        let files = ["demo/a.wasm", "demo/a.toml", "demo/app.toml"].map(PathBuf::from);
+        for file in &files {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let found = &scan(folder.path()).unwrap().files[0];
+        // No test takes so long, so time settles none of them.
+        let time = Duration::from_secs(1_000_000);
+        for whole in 0..files.len() {
+            let known = files[..whole].iter().cloned().collect();
+            assert!(!found.is_settled(time, &known), "{known:?}");
+        }
+        assert!(found.is_settled(time, &files.iter().cloned().collect()));
+        assert!(found.is_settled(Duration::ZERO, &HashSet::new()));
     }
 
     #[test]

@@ -80,7 +80,8 @@ async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
 #[derive(Default)]
 struct Notices {
     come: Notify,
-    /// Files that were put in place whole, or that their writer has closed, since the last look.
+    /// Files that were put in place whole, or that their writer has closed, since the last look;
+    /// relative to the folder.
     whole: Mutex<HashSet<PathBuf>>,
 }
 
@@ -88,10 +89,13 @@ impl Notices {
     /// Asks for them. Without them the folder is looked at every [`LOOK_AGAIN`] all the same.
     fn of(self: &Arc<Self>, folder: &Path) -> Option<notify::RecommendedWatcher> {
         let notices = Arc::clone(self);
+        // As they name it.
+        let root = std::path::absolute(folder).unwrap_or_default();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return notices.come.notify_one() };
             if is_of_whole_files(&event) {
-                notices.whole.lock().expect("no panic while held").extend(event.paths);
+                let files = event.paths.iter().filter_map(|path| path.strip_prefix(&root).ok());
+                notices.whole.lock().expect("no panic while held").extend(files.map(Path::to_owned));
             } else if event.kind.is_access() {
                 // Reading a file is a notice too, and looking at the folder reads.
                 return;
@@ -154,8 +158,6 @@ impl Loads {
         whole: &HashSet<PathBuf>,
         first: bool,
     ) -> bool {
-        // Notices have it from the root.
-        let folder = std::path::absolute(&registry.folder).unwrap_or_default();
         let there: HashSet<PathBuf> = scan.files.iter().map(|found| found.path.clone()).collect();
         self.unsettled.retain(|path, _| there.contains(path.as_path()));
         registry
@@ -166,7 +168,7 @@ impl Loads {
         for found in scan.files {
             if registry.known_state(&found.path) == Some(found.state) {
                 self.unsettled.remove(&found.path);
-            } else if !first && !self.is_settled(&found, |path| whole.contains(&folder.join(path))) {
+            } else if !first && !self.is_settled(&found, whole) {
                 again = true;
             } else if self.running.len() < LOADS {
                 self.start(registry, found);
@@ -179,13 +181,13 @@ impl Loads {
 
     /// Whether a file has stopped changing. A notice says so at once, and so does the file's
     /// own time for one that was moved here; where clocks disagree, watching it does.
-    fn is_settled(&mut self, found: &Found, is_whole: impl Fn(&Path) -> bool) -> bool {
+    fn is_settled(&mut self, found: &Found, whole: &HashSet<PathBuf>) -> bool {
         let (state, since) =
             self.unsettled.entry(found.path.clone()).or_insert_with(|| (found.state, Instant::now()));
         if *state != found.state {
             (*state, *since) = (found.state, Instant::now());
         }
-        found.is_settled(SETTLE, is_whole) || since.elapsed() >= SETTLE
+        found.is_settled(SETTLE, whole) || since.elapsed() >= SETTLE
     }
 
     fn start(&mut self, registry: &Arc<Registry>, found: Found) {
@@ -268,33 +270,35 @@ mod tests {
 
     use super::*;
 
-    async fn told_of(notices: &Notices, path: &Path) {
-        while !notices.take_whole().contains(path) {
+    async fn told_of(notices: &Notices, path: &str) -> HashSet<PathBuf> {
+        let mut told = HashSet::new();
+        while !told.contains(Path::new(path)) {
             notices.come.notified().await;
+            told.extend(notices.take_whole());
         }
+        told
     }
 
     #[tokio::test]
     async fn a_file_is_whole_when_it_is_closed_or_moved_to_its_place() {
         let folder = tempfile::tempdir().unwrap();
-        let notices = Arc::new(Notices::default());
-        let _watcher = notices.of(folder.path()).unwrap();
-        let (written, moved) = (folder.path().join("written.wasm"), folder.path().join("moved.wasm"));
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        // The folder's name may be relative, as that of the default one is.
+        for name in [folder.path().to_owned(), up.join(folder.path().strip_prefix("/").unwrap())] {
+            let notices = Arc::new(Notices::default());
+            let _watcher = notices.of(&name).unwrap();
+            let mut file = File::create(folder.path().join("written.wasm")).unwrap();
+            file.write_all(b"half").unwrap();
+            // Notices come in the order of what they tell, so this one comes after those of the first half.
+            fs::write(folder.path().join("between"), "").unwrap();
+            let before = told_of(&notices, "between").await;
+            assert!(!before.contains(Path::new("written.wasm")), "{before:?}");
+            drop(file);
+            told_of(&notices, "written.wasm").await;
 
-        let mut file = File::create(&written).unwrap();
-        file.write_all(b"half").unwrap();
-        // Notices come in the order of what they tell, so this one comes after those of the first half.
-        fs::write(folder.path().join("between"), "").unwrap();
-        let mut before = HashSet::new();
-        while !before.contains(&folder.path().join("between")) {
-            notices.come.notified().await;
-            before.extend(notices.take_whole());
+            fs::rename(folder.path().join("written.wasm"), folder.path().join("moved.wasm")).unwrap();
+            told_of(&notices, "moved.wasm").await;
         }
-        assert!(!before.contains(&written), "{before:?}");
-        drop(file);
-        told_of(&notices, &written).await;
-
-        fs::rename(&written, &moved).unwrap();
-        told_of(&notices, &moved).await;
     }
 }

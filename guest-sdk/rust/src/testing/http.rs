@@ -87,7 +87,7 @@ impl Outgoing for FakeHost {
                 request.refused(ErrorKind::TimedOut, format!("no whole answer in {} ms", waited.as_millis()))
             );
         }
-        let what = format!("{} {}", request.method, request.url);
+        let what = request.what();
         Ok(Response { what, max: request.max_response, status, headers, body: Box::new(Cursor::new(body)) })
     }
 }
