@@ -1,8 +1,8 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Holds a guest where it is, whether it cooperates or not.
@@ -30,14 +30,14 @@ struct State {
 impl Gate {
     /// Holds the guest from now on.
     pub fn close(&self) {
-        let mut state = self.state.lock().expect("no panic while held");
+        let mut state = self.state.lock();
         state.closed_at.get_or_insert_with(Instant::now);
         self.closed.store(true, Ordering::SeqCst);
     }
 
     /// Lets it go on.
     pub fn open(&self) {
-        let mut state = self.state.lock().expect("no panic while held");
+        let mut state = self.state.lock();
         if let Some(since) = state.closed_at.take() {
             state.closed_for += since.elapsed();
         }
@@ -59,7 +59,7 @@ impl Gate {
         if !self.closed.load(Ordering::SeqCst) {
             return false;
         }
-        let mut state = self.state.lock().expect("no panic while held");
+        let mut state = self.state.lock();
         // It may have been opened in between.
         if state.closed_at.is_none() {
             return false;
@@ -70,6 +70,6 @@ impl Gate {
 
     /// How long it was closed in all, without the time since it was closed last.
     pub(super) fn closed_for(&self) -> Duration {
-        self.state.lock().expect("no panic while held").closed_for
+        self.state.lock().closed_for
     }
 }

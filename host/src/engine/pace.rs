@@ -1,7 +1,7 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// What a guest may send at once after it has been silent: as much as in this time.
@@ -44,7 +44,7 @@ impl Pace {
     }
 
     fn next_at(&self, now: Instant) -> Option<Instant> {
-        let clocks = self.clocks.lock().expect("no panic while held");
+        let clocks = self.clocks.lock();
         let ahead = clocks[0].max(clocks[1]);
         ahead.checked_sub(BURST).filter(|next| *next > now)
     }
@@ -76,7 +76,7 @@ impl Pace {
     }
 
     fn sent_at(&self, now: Instant, bytes: usize) {
-        let mut clocks = self.clocks.lock().expect("no panic while held");
+        let mut clocks = self.clocks.lock();
         let worth = [self.event_secs, self.byte_secs * bytes as f64];
         for (clock, secs) in clocks.iter_mut().zip(worth) {
             // What was not used up is not saved, but for the burst.

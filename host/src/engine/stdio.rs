@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
@@ -86,7 +87,7 @@ impl GuestOutput {
     /// guest is over.
     pub(super) async fn finish(&self) {
         {
-            let mut inner = self.inner.lock().expect("no panic while held");
+            let mut inner = self.inner.lock();
             for stream in [Stream::Stdout, Stream::Stderr] {
                 let mut lines = std::mem::take(&mut inner.lines[stream as usize]);
                 lines.finish(|part| inner.log(stream.name(), self.masked(part.text)));
@@ -100,7 +101,7 @@ impl GuestOutput {
 
     /// The last lines of stderr.
     pub(super) fn stderr_tail(&self) -> String {
-        let inner = self.inner.lock().expect("no panic while held");
+        let inner = self.inner.lock();
         let text = String::from_utf8_lossy(&inner.tail);
         // Cut at the front, so the first line may be a fragment.
         let whole = if inner.tail.len() < TAIL_BYTES {
@@ -120,7 +121,7 @@ impl GuestOutput {
 
     /// Says something in the log, once.
     pub(super) fn note(&self, message: &str) {
-        let mut inner = self.inner.lock().expect("no panic while held");
+        let mut inner = self.inner.lock();
         if inner.notes.len() >= MAX_NOTES || inner.notes.iter().any(|noted| noted == message) {
             return;
         }
@@ -139,7 +140,7 @@ impl GuestOutput {
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) {
-        let mut inner = self.inner.lock().expect("no panic while held");
+        let mut inner = self.inner.lock();
         if let Stream::Stderr = stream {
             inner.tail.extend_from_slice(bytes);
             let excess = inner.tail.len().saturating_sub(TAIL_BYTES);
@@ -157,7 +158,7 @@ impl GuestOutput {
     /// Sends as many lines as the host has room for, and the guest may send now; says
     /// whether that was all.
     fn send_waiting(&self, pace: Option<&Pace>) -> bool {
-        self.inner.lock().expect("no panic while held").waiting.send(&*self.host, pace)
+        self.inner.lock().waiting.send(&*self.host, pace)
     }
 }
 

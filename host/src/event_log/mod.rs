@@ -20,8 +20,10 @@ mod subscription;
 mod window;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 
 use crate::model::{NewEvent, Outcome, RunId, RunKey, Timestamp};
 use crate::notifier::{Notifier, Topic};
@@ -62,7 +64,7 @@ impl EventLog {
     /// Opens the log of a run for the attempt that was claimed.
     pub fn open(&self, claimed: &Claimed) -> Arc<RunLog> {
         let log = RunLog::new(claimed, Arc::clone(&self.storage), Arc::clone(&self.shared));
-        self.live.lock().expect("no panic while held").insert(claimed.run.key.id.clone(), Arc::clone(&log));
+        self.live.lock().insert(claimed.run.key.id.clone(), Arc::clone(&log));
         // Those who waited for the run while it was queued now find it here.
         self.notifier.notify(&Topic::Run(claimed.run.key.id.clone()));
         self.notifier.notify(&Topic::Runs);
@@ -94,7 +96,7 @@ impl EventLog {
     /// This host executes the run no more; its subscribers look elsewhere.
     pub fn close(&self, log: &Arc<RunLog>) {
         let id = &log.run().id;
-        let mut live = self.live.lock().expect("no panic while held");
+        let mut live = self.live.lock();
         // A later attempt may have opened its own log meanwhile.
         if live.get(id).is_some_and(|current| Arc::ptr_eq(current, log)) {
             live.remove(id);
@@ -126,7 +128,7 @@ impl EventLog {
     }
 
     fn live(&self, run: &RunKey) -> Option<Arc<RunLog>> {
-        let live = self.live.lock().expect("no panic while held");
+        let live = self.live.lock();
         // A run that was removed may have left its id to another.
         live.get(&run.id).filter(|log| log.run().no == run.no).cloned()
     }

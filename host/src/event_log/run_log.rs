@@ -1,8 +1,9 @@
 //! One run under way: what it sends, on its way into storage and to the window.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Shared;
@@ -129,7 +130,7 @@ impl RunLog {
     /// group one message to the writer.
     pub fn send(self: &Arc<Self>, event: NewEvent) -> Result<Option<NewEvent>> {
         let cost = event.cost();
-        let mut outbox = self.outbox.lock().expect("no panic while held");
+        let mut outbox = self.outbox.lock();
         if let Some(lost) = &outbox.lost {
             return Err(lost.clone());
         }
@@ -156,7 +157,7 @@ impl RunLog {
         // Listen before looking: it may be taken in between.
         taken.as_mut().enable();
         let waits = {
-            let outbox = self.outbox.lock().expect("no panic while held");
+            let outbox = self.outbox.lock();
             !outbox.events.is_empty() && outbox.lost.is_none()
         };
         if waits {
@@ -175,13 +176,13 @@ impl RunLog {
 
     /// Waits until all that was sent before is durable.
     pub async fn flush(&self) -> Result<()> {
-        let sent = self.outbox.lock().expect("no panic while held").sent;
+        let sent = self.outbox.lock().sent;
         loop {
             let settled = self.settled.notified();
             tokio::pin!(settled);
             settled.as_mut().enable();
             {
-                let outbox = self.outbox.lock().expect("no panic while held");
+                let outbox = self.outbox.lock();
                 if outbox.durable >= sent {
                     return Ok(());
                 }
@@ -218,7 +219,7 @@ impl RunLog {
 
     /// Nothing more will be sent from here.
     pub(super) fn detach(&self) {
-        self.outbox.lock().expect("no panic while held").lost.get_or_insert(StorageError::Fenced);
+        self.outbox.lock().lost.get_or_insert(StorageError::Fenced);
         self.window.close();
         self.taken.notify_waiters();
         self.settled.notify_waiters();
@@ -233,7 +234,7 @@ impl RunLog {
 
 impl Outbox for RunLog {
     fn take(&self) -> Option<Batch> {
-        let mut outbox = self.outbox.lock().expect("no panic while held");
+        let mut outbox = self.outbox.lock();
         outbox.announced = false;
         let (events, weight) = outbox.empty();
         drop(outbox);
@@ -256,7 +257,7 @@ impl Outbox for RunLog {
             }
         });
         {
-            let mut outbox = self.outbox.lock().expect("no panic while held");
+            let mut outbox = self.outbox.lock();
             outbox.durable += count;
             if let Err(error) = result {
                 outbox.lost = Some(error);
@@ -271,9 +272,7 @@ impl Outbox for RunLog {
 impl Drop for RunLog {
     fn drop(&mut self) {
         self.shared.runs.fetch_sub(1, Ordering::Relaxed);
-        if let Ok(outbox) = self.outbox.lock() {
-            self.shared.waiting.fetch_sub(outbox.weight(), Ordering::Relaxed);
-        }
+        self.shared.waiting.fetch_sub(self.outbox.lock().weight(), Ordering::Relaxed);
     }
 }
 

@@ -1,9 +1,10 @@
 //! The newest events of a run under way, for all who follow it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::model::Event;
@@ -118,7 +119,7 @@ impl Window {
     /// Adds events that follow the newest one, and drops the oldest beyond
     /// `allowance` bytes. Wakes everyone.
     pub(super) fn publish(&self, events: Vec<Event>, allowance: usize) {
-        let mut inner = self.inner.lock().expect("no panic while held");
+        let mut inner = self.inner.lock();
         for segment in segments(events) {
             debug_assert_eq!(segment.first_seq(), inner.head + 1);
             inner.head = segment.last_seq();
@@ -135,12 +136,12 @@ impl Window {
 
     /// Nothing will follow here. Wakes everyone.
     pub(super) fn close(&self) {
-        self.inner.lock().expect("no panic while held").closed = true;
+        self.inner.lock().closed = true;
         self.changed.notify_waiters();
     }
 
     pub(super) fn head(&self) -> u64 {
-        self.inner.lock().expect("no panic while held").head
+        self.inner.lock().head
     }
 
     /// Becomes ready at the next change after it was enabled.
@@ -149,12 +150,12 @@ impl Window {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.inner.lock().expect("no panic while held").closed
+        self.inner.lock().closed
     }
 
     /// Whole segments that follow `after`, about `limit` bytes of them.
     pub(super) fn read(&self, after: u64, limit: usize) -> Found {
-        let inner = self.inner.lock().expect("no panic while held");
+        let inner = self.inner.lock();
         if after >= inner.head {
             return if inner.closed { Found::Closed } else { Found::CaughtUp };
         }

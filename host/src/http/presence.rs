@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::body::{Body, Response};
@@ -83,7 +84,7 @@ impl Presence {
         let position = AtomicU64::new(position);
         let seat =
             Arc::new(Seat { client, form, since: Timestamp::now(), position, sent_bytes: AtomicU64::new(0) });
-        let mut seats = self.seats.lock().expect("no panic while held");
+        let mut seats = self.seats.lock();
         let of_run = seats.entry(run.key.no).or_insert_with(|| OfRun {
             run: run.key.clone(),
             task: run.task.clone(),
@@ -91,7 +92,7 @@ impl Presence {
             seats: Vec::new(),
         });
         if run.on_disconnect == OnDisconnect::Cancel {
-            self.left.lock().expect("no panic while held").remove(&run.key.no);
+            self.left.lock().remove(&run.key.no);
         }
         of_run.seats.push(Arc::clone(&seat));
         self.opened.fetch_add(1, Relaxed);
@@ -100,14 +101,14 @@ impl Presence {
 
     /// Those to whom nobody came back in time; each once.
     fn abandoned(&self, now: Instant) -> Vec<RunId> {
-        let mut left = self.left.lock().expect("no panic while held");
+        let mut left = self.left.lock();
         left.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RETURN_TIME)
             .map(|(_, (id, _))| id)
             .collect()
     }
 
     fn of(&self, run: i64) -> Vec<Arc<Seat>> {
-        let seats = self.seats.lock().expect("no panic while held");
+        let seats = self.seats.lock();
         seats.get(&run).map(|of_run| of_run.seats.clone()).unwrap_or_default()
     }
 }
@@ -134,16 +135,15 @@ impl Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        let Ok(mut seats) = self.presence.seats.lock() else { return };
+        let mut seats = self.presence.seats.lock();
         if let Some(of_run) = seats.get_mut(&self.run) {
             of_run.seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
             self.presence.sent_bytes.fetch_add(self.seat.sent_bytes.load(Relaxed), Relaxed);
             if of_run.seats.is_empty()
                 && let Some(of_run) = seats.remove(&self.run)
                 && of_run.on_disconnect == OnDisconnect::Cancel
-                && let Ok(mut left) = self.presence.left.lock()
             {
-                left.insert(self.run, (of_run.run.id, Instant::now()));
+                self.presence.left.lock().insert(self.run, (of_run.run.id, Instant::now()));
             }
         }
     }
@@ -213,7 +213,7 @@ pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
         clients: Vec<ClientJson>,
     }
     let mut read: Vec<(RunKey, TaskRef, Vec<Arc<Seat>>)> = {
-        let seats = api.presence.seats.lock().expect("no panic while held");
+        let seats = api.presence.seats.lock();
         let runs =
             seats.values().map(|of_run| (of_run.run.clone(), of_run.task.clone(), of_run.seats.clone()));
         runs.collect()
@@ -237,7 +237,7 @@ pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
 pub(super) fn metrics(api: &Api) -> Response {
     let mut forms: HashMap<&'static str, usize> = HashMap::new();
     let (runs, sent_bytes) = {
-        let seats = api.presence.seats.lock().expect("no panic while held");
+        let seats = api.presence.seats.lock();
         let mut sent_bytes = api.presence.sent_bytes.load(Relaxed);
         for seat in seats.values().flat_map(|of_run| &of_run.seats) {
             *forms.entry(seat.form).or_default() += 1;

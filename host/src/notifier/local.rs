@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Listener, Notifier, Topic};
@@ -22,7 +23,7 @@ impl LocalNotifier {
 
 impl Notifier for LocalNotifier {
     fn notify(&self, topic: &Topic) {
-        let listeners = self.listeners.lock().expect("no panic while held");
+        let listeners = self.listeners.lock();
         for hints in listeners.get(topic).into_iter().flatten() {
             // One permit is kept for who does not wait right now.
             hints.notify_one();
@@ -31,11 +32,11 @@ impl Notifier for LocalNotifier {
 
     fn listen(&self, topic: Topic) -> Listener {
         let hints = Arc::new(Notify::new());
-        let mut listeners = self.listeners.lock().expect("no panic while held");
+        let mut listeners = self.listeners.lock();
         listeners.entry(topic.clone()).or_default().push(Arc::clone(&hints));
         let (all, own) = (Arc::clone(&self.listeners), Arc::clone(&hints));
         Listener::new(hints, move || {
-            let Ok(mut listeners) = all.lock() else { return };
+            let mut listeners = all.lock();
             if let Some(of_topic) = listeners.get_mut(&topic) {
                 of_topic.retain(|hints| !Arc::ptr_eq(hints, &own));
                 if of_topic.is_empty() {
@@ -60,6 +61,6 @@ mod tests {
     fn forgets_topics_that_nobody_listens_to() {
         let notifier = LocalNotifier::new();
         drop(notifier.listen(Topic::Queue));
-        assert!(notifier.listeners.lock().unwrap().is_empty());
+        assert!(notifier.listeners.lock().is_empty());
     }
 }

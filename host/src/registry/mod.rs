@@ -16,8 +16,9 @@ mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
@@ -205,23 +206,17 @@ impl Registry {
 
     /// The version that new runs of the task use.
     pub fn task(&self, name: &TaskRef) -> Option<Arc<Task>> {
-        self.tasks.read().expect("no panic while held").by_name.get(name).cloned()
+        self.tasks.read().by_name.get(name).cloned()
     }
 
     /// All tasks that can run, in no order.
     pub fn tasks(&self) -> Vec<Arc<Task>> {
-        self.tasks.read().expect("no panic while held").by_name.values().cloned().collect()
+        self.tasks.read().by_name.values().cloned().collect()
     }
 
     /// Every file, in order of its path.
     pub fn list(&self) -> Vec<Listed> {
-        self.tasks
-            .read()
-            .expect("no panic while held")
-            .files
-            .values()
-            .map(|file| file.listed.clone())
-            .collect()
+        self.tasks.read().files.values().map(|file| file.listed.clone()).collect()
     }
 
     /// What tasks without a manifest have.
@@ -231,7 +226,7 @@ impl Registry {
 
     /// Whether everything that was there at the start has been loaded or refused.
     pub fn is_complete(&self) -> bool {
-        self.tasks.read().expect("no panic while held").complete
+        self.tasks.read().complete
     }
 
     /// Tells of every change to what [`task`](Self::task) returns, and when the
@@ -246,7 +241,7 @@ impl Registry {
 
     /// Swaps in a version, or notes why there is none.
     fn put(&self, found: &Found, loaded: Result<Arc<Task>, Problem>) {
-        let mut tasks = self.tasks.write().expect("no panic while held");
+        let mut tasks = self.tasks.write();
         let file = tasks.files.entry(found.path.clone()).or_insert_with(|| File {
             listed: Listed {
                 path: found.path.clone(),
@@ -276,7 +271,7 @@ impl Registry {
 
     /// Forgets the files that are gone.
     fn retire(&self, gone: impl Fn(&Path) -> bool) {
-        let mut tasks = self.tasks.write().expect("no panic while held");
+        let mut tasks = self.tasks.write();
         let paths: Vec<PathBuf> = tasks.files.keys().filter(|path| gone(path)).cloned().collect();
         for path in &paths {
             if let Some(file) = tasks.files.remove(path)
@@ -294,21 +289,16 @@ impl Registry {
 
     /// How a file was when it was last looked at.
     fn known_state(&self, path: &Path) -> Option<TaskState> {
-        self.tasks.read().expect("no panic while held").files.get(path).map(|file| file.state)
+        self.tasks.read().files.get(path).map(|file| file.state)
     }
 
     /// The version that a file serves.
     fn serving(&self, path: &Path) -> Option<Arc<Task>> {
-        self.tasks
-            .read()
-            .expect("no panic while held")
-            .files
-            .get(path)
-            .and_then(|file| file.listed.task.clone())
+        self.tasks.read().files.get(path).and_then(|file| file.listed.task.clone())
     }
 
     fn set_complete(&self) {
-        let mut tasks = self.tasks.write().expect("no panic while held");
+        let mut tasks = self.tasks.write();
         if !std::mem::replace(&mut tasks.complete, true) {
             drop(tasks);
             self.changed();

@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use notify::Watcher as _;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +96,7 @@ impl Notices {
             let Ok(event) = event else { return notices.come.notify_one() };
             if is_of_whole_files(&event) {
                 let files = event.paths.iter().filter_map(|path| path.strip_prefix(&root).ok());
-                notices.whole.lock().expect("no panic while held").extend(files.map(Path::to_owned));
+                notices.whole.lock().extend(files.map(Path::to_owned));
             } else if event.kind.is_access() {
                 // Reading a file is a notice too, and looking at the folder reads.
                 return;
@@ -114,7 +115,7 @@ impl Notices {
     }
 
     fn take_whole(&self) -> HashSet<PathBuf> {
-        std::mem::take(&mut self.whole.lock().expect("no panic while held"))
+        std::mem::take(&mut self.whole.lock())
     }
 }
 
@@ -191,7 +192,7 @@ impl Loads {
     }
 
     fn start(&mut self, registry: &Arc<Registry>, found: Found) {
-        if !self.paths.lock().expect("no panic while held").insert(found.path.clone()) {
+        if !self.paths.lock().insert(found.path.clone()) {
             return;
         }
         let registry = Arc::clone(registry);
@@ -216,9 +217,7 @@ struct Loading {
 
 impl Drop for Loading {
     fn drop(&mut self) {
-        if let Ok(mut paths) = self.paths.lock() {
-            paths.remove(&self.path);
-        }
+        self.paths.lock().remove(&self.path);
     }
 }
 

@@ -4,9 +4,9 @@
 //! again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Scheduler;
@@ -45,19 +45,19 @@ impl Failing {
 
 impl Breakers {
     fn circuit(&self, task: &TaskRef, now: Instant) -> Circuit {
-        let failing = self.failing.lock().expect("no panic while held");
+        let failing = self.failing.lock();
         failing.get(task).map_or(Circuit::Closed, |failing| failing.circuit(now))
     }
 
     fn succeeded(&self, task: &TaskRef) {
-        let failing = self.failing.lock().expect("no panic while held").remove(task);
+        let failing = self.failing.lock().remove(task);
         if failing.is_some_and(|failing| failing.open_until.is_some()) {
             tracing::info!(%task, "the task succeeds again; its circuit is closed");
         }
     }
 
     fn failed(&self, task: &TaskRef, breaker: &Breaker, now: Instant) {
-        let mut all = self.failing.lock().expect("no panic while held");
+        let mut all = self.failing.lock();
         let failing = all.entry(task.clone()).or_default();
         failing.failures.push_back(now);
         failing.failures.retain(|failure| now.duration_since(*failure) <= breaker.window);

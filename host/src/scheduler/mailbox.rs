@@ -1,7 +1,7 @@
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::model::{Json, SignalName};
@@ -64,18 +64,18 @@ impl Mailbox {
     }
 
     pub(super) fn set(&self, name: SignalName, value: Json) {
-        self.parameters.lock().expect("no panic while held").insert(name, value);
+        self.parameters.lock().insert(name, value);
     }
 
     /// Those set before the run began; what was set meanwhile is newer.
     pub(super) fn set_missing(&self, stored: Vec<(SignalName, Json)>) {
-        let mut parameters = self.parameters.lock().expect("no panic while held");
+        let mut parameters = self.parameters.lock();
         for (name, value) in stored {
             parameters.entry(name).or_insert(value);
         }
     }
 
     pub(super) fn parameter(&self, name: &SignalName) -> Option<Json> {
-        self.parameters.lock().expect("no panic while held").get(name).cloned()
+        self.parameters.lock().get(name).cloned()
     }
 }

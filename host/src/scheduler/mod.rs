@@ -19,9 +19,10 @@ mod signals;
 mod slots;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -342,7 +343,7 @@ impl Scheduler {
     }
 
     fn tell_cancelled(&self, id: &RunId) {
-        if let Some(control) = self.controls.lock().expect("no panic while held").get(id) {
+        if let Some(control) = self.controls.lock().get(id) {
             control.cancel();
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
     if claimed.run.cancel_requested_at.is_some() {
         control.cancel();
     }
-    scheduler.controls.lock().expect("no panic while held").insert(id.clone(), Arc::clone(&control));
+    scheduler.controls.lock().insert(id.clone(), Arc::clone(&control));
     // Nobody can have set any before a run that never waited.
     let may_have_parameters = claimed.last_seq > 1;
     let slot = Arc::new(slot);
@@ -131,7 +131,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
             running.take_folder(&id).await;
         }
         running.settle(&log, &host, &end, ended).await;
-        running.controls.lock().expect("no panic while held").remove(&id);
+        running.controls.lock().remove(&id);
         // The last that holds the slot.
         drop(host);
         drop(slot);

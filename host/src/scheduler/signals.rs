@@ -49,7 +49,7 @@ impl Scheduler {
 
     /// Holds a run that executes here and is not held.
     fn held_early(&self, id: &RunId) -> Option<Arc<Control>> {
-        let control = self.controls.lock().expect("no panic while held").get(id).cloned();
+        let control = self.controls.lock().get(id).cloned();
         let control = control.filter(|control| !control.gate.is_closed())?;
         control.hold();
         Some(control)
@@ -121,7 +121,7 @@ impl Scheduler {
         hear: impl Fn(&Control) + Sync,
     ) -> Result<Option<Arc<Control>>> {
         for _ in 0..REACH_TRIES {
-            let control = self.controls.lock().expect("no panic while held").get(id).cloned();
+            let control = self.controls.lock().get(id).cloned();
             if let Some(control) = control {
                 hear(&control);
                 match note(&control.log, event.clone()).await {

@@ -1,8 +1,9 @@
 //! How many runs execute here, in all and of each task.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::model::TaskRef;
@@ -43,7 +44,7 @@ impl Slots {
 
     /// A slot for a run of the task, which may have `limit`, if one is free.
     pub(super) fn try_take(self: &Arc<Self>, task: &TaskRef, limit: u32) -> Option<Slot> {
-        let mut taken = self.taken.lock().expect("no panic while held");
+        let mut taken = self.taken.lock();
         let of_task = taken.by_task.get(task).copied().unwrap_or(0);
         if taken.reserved || taken.all >= self.max || of_task >= limit {
             return None;
@@ -53,7 +54,7 @@ impl Slots {
 
     /// Keeps all free slots for the holder, until dropped. There is one at a time.
     pub(super) fn reserve(self: &Arc<Self>) -> Option<Reservation> {
-        let mut taken = self.taken.lock().expect("no panic while held");
+        let mut taken = self.taken.lock();
         if taken.reserved || taken.all >= self.max {
             return None;
         }
@@ -63,7 +64,7 @@ impl Slots {
 
     /// Slots in use, those left to others included.
     pub(super) fn taken(&self) -> u32 {
-        let taken = self.taken.lock().expect("no panic while held");
+        let taken = self.taken.lock();
         taken.all + taken.left
     }
 
@@ -101,28 +102,26 @@ pub(super) struct Reservation {
 impl Reservation {
     /// How many runs may be taken in all.
     pub(super) fn room(&self) -> u32 {
-        let taken = self.slots.taken.lock().expect("no panic while held");
+        let taken = self.slots.taken.lock();
         self.slots.max.saturating_sub(taken.all)
     }
 
     /// How many runs of the task, which may have `limit`, may be taken.
     pub(super) fn room_for(&self, task: &TaskRef, limit: u32) -> u32 {
-        let taken = self.slots.taken.lock().expect("no panic while held");
+        let taken = self.slots.taken.lock();
         limit.saturating_sub(taken.by_task.get(task).copied().unwrap_or(0))
     }
 
     /// A slot for a run that the queue gave.
     pub(super) fn take(&self, task: &TaskRef) -> Slot {
-        let mut taken = self.slots.taken.lock().expect("no panic while held");
+        let mut taken = self.slots.taken.lock();
         self.slots.take(&mut taken, task)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Ok(mut taken) = self.slots.taken.lock() {
-            taken.reserved = false;
-        }
+        self.slots.taken.lock().reserved = false;
     }
 }
 
@@ -137,7 +136,7 @@ impl Slot {
     /// until the answer is dropped. Then more may be under way than there are slots,
     /// for a while. None if too many are left already.
     pub(super) fn leave(&self) -> Option<LeftSlot<'_>> {
-        let mut taken = self.slots.taken.lock().expect("no panic while held");
+        let mut taken = self.slots.taken.lock();
         if taken.left >= self.slots.max_left {
             return None;
         }
@@ -156,7 +155,7 @@ pub(super) struct LeftSlot<'a> {
 
 impl Drop for LeftSlot<'_> {
     fn drop(&mut self) {
-        let Ok(mut taken) = self.slot.slots.taken.lock() else { return };
+        let mut taken = self.slot.slots.taken.lock();
         taken.left -= 1;
         taken.all += 1;
         *taken.by_task.entry(self.slot.task.clone()).or_default() += 1;
@@ -177,7 +176,7 @@ impl Taken {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Ok(mut taken) = self.slots.taken.lock() else { return };
+        let mut taken = self.slots.taken.lock();
         taken.give_back(&self.task);
         let none_left = taken.all + taken.left == 0;
         drop(taken);

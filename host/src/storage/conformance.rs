@@ -8,8 +8,9 @@ mod queueing;
 mod submitting;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
@@ -133,12 +134,12 @@ impl TestOutbox {
     }
 
     fn fill(&self, events: impl IntoIterator<Item = NewEvent>) {
-        self.waiting.lock().expect("no panic while held").extend(events);
+        self.waiting.lock().extend(events);
     }
 
     async fn result(&self) -> Result<Vec<Event>> {
         loop {
-            if let Some(result) = self.results.lock().expect("no panic while held").pop() {
+            if let Some(result) = self.results.lock().pop() {
                 return result;
             }
             self.done.notified().await;
@@ -148,12 +149,12 @@ impl TestOutbox {
 
 impl Outbox for TestOutbox {
     fn take(&self) -> Option<Batch> {
-        let events = std::mem::take(&mut *self.waiting.lock().expect("no panic while held"));
+        let events = std::mem::take(&mut *self.waiting.lock());
         (!events.is_empty()).then_some(Batch { run: self.run, fence: self.fence, attempt: 1, events })
     }
 
     fn done(&self, result: Result<Vec<Event>>) {
-        self.results.lock().expect("no panic while held").push(result);
+        self.results.lock().push(result);
         self.done.notify_one();
     }
 }

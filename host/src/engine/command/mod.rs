@@ -10,9 +10,10 @@ mod streams;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::{Mutex, MutexGuard};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use self::answers::Answering;
@@ -203,7 +204,7 @@ impl Dialogue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while held")
+        self.state.lock()
     }
 
     fn host(&self) -> &dyn super::guest::GuestHost {

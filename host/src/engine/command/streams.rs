@@ -1,10 +1,10 @@
 //! Standard input and output of a program, as WASI wants them.
 
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
@@ -120,7 +120,7 @@ impl AsyncRead for Stdin {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let dialogue = self.dialogue.clone();
-        let readable = self.readable.get_mut().expect("no panic while held");
+        let readable = self.readable.get_mut();
         let wait = readable.get_or_insert_with(|| Box::pin(async move { dialogue.readable().await }));
         ready!(wait.as_mut().poll(context));
         *readable = None;

@@ -1,8 +1,9 @@
 //! Reading beside the writer, on threads that may block.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -41,7 +42,7 @@ impl Readers {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StorageError::Closed)?;
-        let db = self.idle.lock().expect("no panic while held").pop().ok_or(StorageError::Closed)?;
+        let db = self.idle.lock().pop().ok_or(StorageError::Closed)?;
         let lent = Lent { db: Some(db), idle: Arc::clone(&self.idle), _permit: permit };
         // The loan moves into the blocking call: the caller may go away before it ends.
         let read = tokio::task::spawn_blocking(move || work(lent.db.as_ref().expect("lent until dropped")));
@@ -54,7 +55,7 @@ impl Readers {
     /// Refuses reads from now on.
     pub(super) fn close(&self) {
         self.permits.close();
-        self.idle.lock().expect("no panic while held").clear();
+        self.idle.lock().clear();
     }
 }
 
@@ -67,8 +68,8 @@ struct Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let (Some(db), Ok(mut idle)) = (self.db.take(), self.idle.lock()) {
-            idle.push(db);
+        if let Some(db) = self.db.take() {
+            self.idle.lock().push(db);
         }
     }
 }

@@ -6,10 +6,11 @@
 //! the slower the disk, the larger the groups, and nobody waits for a timer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -90,7 +91,7 @@ impl Writer {
 
     /// The error of the last attempt to commit, if it failed.
     pub(super) fn health(&self) -> Result<()> {
-        match &*self.health.lock().expect("no panic while held") {
+        match &*self.health.lock() {
             None => Ok(()),
             Some(error) => Err(StorageError::Unavailable(error.clone())),
         }
@@ -99,7 +100,7 @@ impl Writer {
     /// Commits what waits and ends the thread.
     pub(super) async fn close(&self) {
         let _ = self.commands.send(Command::Close);
-        let thread = self.thread.lock().expect("no panic while held").take();
+        let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
@@ -193,7 +194,7 @@ impl Writing {
     }
 
     fn note_health(&self, error: Option<String>) {
-        let mut health = self.health.lock().expect("no panic while held");
+        let mut health = self.health.lock();
         match (&*health, &error) {
             (None, Some(error)) => tracing::error!(error, "the database does not take writes; trying again"),
             (Some(_), None) => tracing::info!("the database takes writes again"),
