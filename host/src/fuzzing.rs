@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use crate::engine::{Config, Engine};
+use crate::engine::{Config, Engine, Executor as _};
 use crate::model::{Schedule, Timestamp, Version};
 
 pub use crate::http::fuzzing::{requests, streams};

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{Amount, EndedRun, Ending, Part, Retention, RunId, RunKey, RunStatus, TaskRef, Timestamp};
+use crate::platform;
 use crate::registry::Registry;
 use crate::storage::{Result, Storage, StorageError};
 
@@ -165,6 +166,7 @@ impl Pruner {
                 Err(error) => tracing::warn!(%error, "could not remove old runs; trying again later"),
             }
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => {}
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(SWEEP) => {}
@@ -300,7 +302,7 @@ impl Pruner {
     async fn forget(&self, run: &RunKey) {
         tracing::debug!(run = %run.id, "removing a run");
         let (files, id) = (Arc::clone(&self.files), run.id.clone());
-        let removed = tokio::task::spawn_blocking(move || files.remove(&id)).await;
+        let removed = platform::blocking(move || files.remove(&id)).await;
         if let Ok(Err(error)) = removed {
             tracing::warn!(run = %run.id, %error, "the output files of a run could not be removed");
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::engine::{self, Engine, Kind, LoadError, Outline};
+use crate::engine::{self, Engine, Executor as _, Kind, LoadError, Outline};
 use crate::model::Version;
 use crate::registry;
 

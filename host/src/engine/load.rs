@@ -12,9 +12,11 @@ use wasmtime::component::Component;
 use super::code::Code;
 use super::core_module::is_core_module;
 use super::entry::{Entry, Kind};
+use super::executor::{Executable, Execution, Executor, Program};
 use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
-use super::run::{self, Limits, Vacancies};
+use super::run::{self, Attempt, Exit, Limits, Vacancies};
+use super::ticker::Ticker;
 use super::turns::Turns;
 use super::{Engine, Loader, async_world};
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
@@ -94,17 +96,12 @@ pub struct Metadata {
     pub output_schema: Option<serde_json::Value>,
 }
 
-/// One version of a task, ready to be instantiated.
-#[derive(Clone)]
-pub struct Program {
+/// A program of WebAssembly, ready to be instantiated.
+pub(super) struct Wasm {
     pub(super) entry: Entry,
     pub(super) vacancies: Arc<Vacancies>,
     pub(super) turns: Turns,
     pub(super) network: Arc<Network>,
-    /// What this is a version of.
-    pub version: Version,
-    /// What it says of itself.
-    pub metadata: Arc<Metadata>,
 }
 
 /// What a file is made of, for people.
@@ -118,23 +115,41 @@ pub struct Outline {
     pub exports: Vec<String>,
 }
 
-impl Program {
-    /// What it is made of.
-    pub fn outline(&self) -> Outline {
+#[async_trait]
+impl Executable for Wasm {
+    async fn execute(&self, attempt: Attempt) -> Exit {
+        run::execute(self, attempt).await
+    }
+
+    fn outline(&self) -> Outline {
         let (imports, exports) = self.entry.names();
         Outline { kind: self.entry.kind(), imports, exports }
     }
 }
 
+impl Executor for Engine {
+    fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
+        let (code, metadata) = self.compile(wasm, &version)?;
+        Ok(Program { code: Arc::new(code), version, metadata: Arc::new(metadata) })
+    }
+
+    fn spawn(&self, execution: Execution) {
+        self.handle().spawn(Ticker::watch(&self.ticker, execution));
+    }
+
+    fn max_instances(&self) -> u32 {
+        self.allocation().max_instances()
+    }
+}
+
 impl Engine {
-    /// Compiles and links a file. Blocks for as long as the compiler takes, and
-    /// executes `describe`, so it must not be called on an async thread.
-    pub fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
+    /// Compiles and links a file, and asks it to describe itself.
+    pub(super) fn compile(&self, wasm: &[u8], version: &Version) -> Result<(Wasm, Metadata), LoadError> {
         check_header(wasm)?;
         let is_async = async_world::is_for(wasm);
         let loader =
             if is_async { self.async_loader.as_ref().ok_or(LoadError::Experimental)? } else { &self.loader };
-        let code = loader.code.of(&loader.wasmtime, wasm, &version).map_err(|error| {
+        let code = loader.code.of(&loader.wasmtime, wasm, version).map_err(|error| {
             let reason = format!("{error:#}");
             if is_core_module(wasm) { LoadError::CoreModule(reason) } else { LoadError::Invalid(reason) }
         })?;
@@ -145,18 +160,14 @@ impl Engine {
         if is_async && entry.kind() != Kind::AsyncTask {
             return Err(LoadError::SyncProcess);
         }
-        let mut program = Program {
+        let code = Wasm {
             entry,
             vacancies: Arc::clone(&self.vacancies),
             turns: self.turns.clone(),
             network: Arc::clone(&self.network),
-            version,
-            metadata: Arc::default(),
         };
-        if described {
-            program.metadata = Arc::new(self.describe(&program)?);
-        }
-        Ok(program)
+        let metadata = if described { self.describe(&code, *version)? } else { Metadata::default() };
+        Ok((code, metadata))
     }
 
     fn link_module(&self, module: &Module) -> Result<Entry, LoadError> {
@@ -164,8 +175,8 @@ impl Engine {
         pre.map(Entry::Module).map_err(|error| LoadError::MissingImport(format!("{error:#}")))
     }
 
-    fn describe(&self, program: &Program) -> Result<Metadata, LoadError> {
-        let host = Arc::new(NoRun::new(program.version));
+    fn describe(&self, code: &Wasm, version: Version) -> Result<Metadata, LoadError> {
+        let host = Arc::new(NoRun::new(version));
         let limits = Limits {
             memory_bytes: DESCRIBE_MEMORY,
             deadline: Some(DESCRIBE_TIME),
@@ -179,10 +190,10 @@ impl Engine {
             event_bytes: 0,
             log_bytes: 0,
         };
-        let describing = run::describe(program, host, limits);
+        let describing = run::describe(code, host, limits);
         let text = self
             .handle()
-            .block_on(super::Ticker::watch(&self.ticker, describing))
+            .block_on(Ticker::watch(&self.ticker, describing))
             .map_err(|error| LoadError::Describe(error.message))?;
         serde_json::from_str(&text)
             .map_err(|error| LoadError::Describe(format!("it returned no such JSON: {error}")))

@@ -2,7 +2,7 @@
 //! stopped wherever they are.
 //!
 //! A [`Program`] is a version of a task, compiled and linked. It runs on threads
-//! of its own ([`Engine::spawn`]), apart from those that serve clients, and
+//! of its own ([`Executor::spawn`]), apart from those that serve clients, and
 //! speaks to the rest of the host through [`GuestHost`] alone. It gets clocks,
 //! random numbers, a log for what it prints, and what its task is granted
 //! ([`Grants`]); nothing else.
@@ -19,7 +19,9 @@ mod code;
 mod command;
 mod compile;
 mod core_module;
+mod deadline;
 mod entry;
+mod executor;
 mod filesystem;
 mod gate;
 mod grants;
@@ -36,12 +38,10 @@ mod stdio;
 mod ticker;
 mod turns;
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 use wasmtime::component::Linker;
 
 use self::code::CodeCache;
@@ -54,14 +54,16 @@ use self::ticker::Ticker;
 use self::turns::{SPARE_THREADS, Turns};
 
 pub use compile::{COMMAND as COMPILE, compile_process};
+pub use deadline::within_deadline;
 pub use entry::Kind;
+pub use executor::{Executable, Execution, Executor, Program};
 pub use gate::Gate;
 pub use grants::{
     FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,
     OutputFolder, SecretError, Secrets, TaskPattern,
 };
 pub use guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
-pub use load::{LoadError, Metadata, Outline, Program};
+pub use load::{LoadError, Metadata, Outline};
 pub use pool::Allocation;
 pub use run::{Attempt, Exit, Limits};
 
@@ -168,19 +170,6 @@ impl Engine {
             ticker,
             guests: Some(guests),
         })
-    }
-
-    /// Executes a future on the threads for guests.
-    ///
-    /// Guests have their own threads because they may compute without a pause:
-    /// there they take turns with one another, while the system keeps serving
-    /// clients and the disk.
-    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.handle().spawn(Ticker::watch(&self.ticker, future))
     }
 
     /// How memory for guests is set up, and so how many can be alive at once.

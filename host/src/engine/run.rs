@@ -7,16 +7,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::async_world::{self, TooMuchUnderWay};
 use super::bindings::streamtask::task::types::Failure;
+use super::deadline::Deadline;
 use super::entry::{Called, Entry, Kind};
+use super::executor::Program;
 use super::gate::Gate;
 use super::grants::{Grants, Mask, OutputFolder};
 use super::guest::{Access, Guest, GuestHost, Invocation, RunLost};
-use super::load::Program;
+use super::load::Wasm;
 use super::turns::{Allowance, Turns};
 use crate::model::{ErrorKind, Json, RunError};
 
@@ -88,48 +90,54 @@ pub enum Exit {
 impl Attempt {
     /// Executes the attempt. Dropping the future stops the guest wherever it is.
     pub async fn run(self) -> Exit {
-        let Program { entry, vacancies, turns, network, .. } = &self.program;
-        let access = Access { grants: self.grants, files: self.files, network: Arc::clone(network) };
-        let is_module = entry.kind() == Kind::Module;
-        let invocation = Invocation { input: &self.input, arguments: &self.arguments, is_module };
-        let is_program = matches!(entry.kind(), Kind::Command | Kind::Module);
-        let invocation = is_program.then_some(invocation);
-        let (called, guest) = loop {
-            let host = Arc::clone(&self.host);
-            let gate = Arc::clone(&self.gate);
-            let guest = Guest::new(host, self.limits, gate, access.clone(), invocation);
-            let mut store = match guest {
-                Ok(guest) => store(entry, guest),
-                Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
-            };
-            let called =
-                within_deadline(&mut store, turns, async |store| entry.call(store, &self.input).await).await;
-            let guest = store.into_data();
-            if !vacancies.must_try_again(&called).await {
-                break (called, guest);
-            }
+        let code = Arc::clone(&self.program.code);
+        code.execute(self).await
+    }
+}
+
+/// Executes one attempt of a program of WebAssembly.
+pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
+    let Wasm { entry, vacancies, turns, network } = code;
+    let access = Access { grants: attempt.grants, files: attempt.files, network: Arc::clone(network) };
+    let is_module = entry.kind() == Kind::Module;
+    let invocation = Invocation { input: &attempt.input, arguments: &attempt.arguments, is_module };
+    let is_program = matches!(entry.kind(), Kind::Command | Kind::Module);
+    let invocation = is_program.then_some(invocation);
+    let (called, guest) = loop {
+        let host = Arc::clone(&attempt.host);
+        let gate = Arc::clone(&attempt.gate);
+        let guest = Guest::new(host, attempt.limits, gate, access.clone(), invocation);
+        let mut store = match guest {
+            Ok(guest) => store(entry, guest),
+            Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
         };
-        if let Some(dialogue) = &guest.dialogue {
-            dialogue.finish().await;
+        let called =
+            within_deadline(&mut store, turns, async |store| entry.call(store, &attempt.input).await).await;
+        let guest = store.into_data();
+        if !vacancies.must_try_again(&called).await {
+            break (called, guest);
         }
-        guest.output.finish().await;
-        let returned = called.map(|called| match (called, &guest.dialogue) {
-            (Called::Exited(code), Some(dialogue)) => dialogue.exit(code),
-            (Called::Exited(_), None) => Ok("null".to_owned()),
-            (Called::Returned(returned), _) => returned,
-        });
-        let exit = match returned {
-            Ok(Ok(output)) => match checked_output(output, self.limits.output_bytes) {
-                Ok(output) => Exit::Output(output),
-                Err(error) => Exit::Failed(error),
-            },
-            Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
-            Err(stop) => stop.explain(&guest),
-        };
-        match &guest.calls.mask {
-            None => exit,
-            Some(mask) => exit.masked(mask),
-        }
+    };
+    if let Some(dialogue) = &guest.dialogue {
+        dialogue.finish().await;
+    }
+    guest.output.finish().await;
+    let returned = called.map(|called| match (called, &guest.dialogue) {
+        (Called::Exited(code), Some(dialogue)) => dialogue.exit(code),
+        (Called::Exited(_), None) => Ok("null".to_owned()),
+        (Called::Returned(returned), _) => returned,
+    });
+    let exit = match returned {
+        Ok(Ok(output)) => match checked_output(output, attempt.limits.output_bytes) {
+            Ok(output) => Exit::Output(output),
+            Err(error) => Exit::Failed(error),
+        },
+        Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
+        Err(stop) => stop.explain(&guest),
+    };
+    match &guest.calls.mask {
+        None => exit,
+        Some(mask) => exit.masked(mask),
     }
 }
 
@@ -146,11 +154,11 @@ impl Exit {
 
 /// Calls `describe` of a guest that has no run.
 pub(super) async fn describe(
-    program: &Program,
+    code: &Wasm,
     host: Arc<dyn GuestHost>,
     limits: Limits,
 ) -> Result<String, RunError> {
-    let Program { entry, vacancies, turns, network, .. } = program;
+    let Wasm { entry, vacancies, turns, network } = code;
     let access = Access { grants: Arc::default(), files: None, network: Arc::clone(network) };
     let (called, guest) = loop {
         let guest = Guest::new(Arc::clone(&host), limits, Arc::default(), access.clone(), None);
@@ -232,9 +240,8 @@ async fn within_deadline<T>(
     call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
 ) -> Result<T, Stop> {
     let gate = Arc::clone(&store.data().calls.gate);
-    let deadline = store.data().calls.deadline();
-    let held_before = gate.closed_for();
-    let mut timer = pin!(deadline.map(sleep_until));
+    let deadline = store.data().calls.deadline().map(|at| Deadline::new(at, &gate));
+    let mut timer = pin!(deadline.as_ref().map(Deadline::timer));
     let mut meter = store.data().calls.limits.cpu.map(CpuMeter::new);
     let mut called = pin!(call(store));
     let mut allowance = Allowance::new(turns);
@@ -256,14 +263,10 @@ async fn within_deadline<T>(
                 return Poll::Ready(Err(Stop::Cpu));
             }
         }
-        if let (Some(mut timer), Some(deadline)) = (timer.as_mut().as_pin_mut(), deadline) {
-            let deadline = deadline + (gate.closed_for() - held_before);
-            if timer.deadline() != deadline {
-                timer.as_mut().reset(deadline);
-            }
-            if timer.poll(context).is_ready() {
-                return Poll::Ready(Err(Stop::Deadline));
-            }
+        if let (Some(deadline), Some(timer)) = (&deadline, timer.as_mut().as_pin_mut())
+            && deadline.poll_over(timer, context)
+        {
+            return Poll::Ready(Err(Stop::Deadline));
         }
         Poll::Pending
     })

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Problem;
 use crate::model::{AppName, TaskName, TaskRef};
+use crate::platform;
 
 /// Largest file that is loaded. An interpreter of a whole language with its
 /// libraries has 20 to 40 MB.
@@ -39,7 +40,7 @@ impl FileState {
     /// Whether the last write was at least `time` ago, as far as the clocks of
     /// the file system and of this machine agree.
     fn is_older_than(&self, time: Duration) -> bool {
-        let age = self.modified.and_then(|modified| modified.elapsed().ok());
+        let age = self.modified.and_then(|modified| platform::wall_clock().duration_since(modified).ok());
         age.is_some_and(|age| age >= time)
     }
 }

@@ -14,7 +14,7 @@ mod manifest;
 mod schema;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, LoadError, Metadata, Program};
+use crate::engine::{Executor, LoadError, Metadata, Program};
 use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
 
 use self::folder::{Found, TaskState};
@@ -143,7 +143,7 @@ pub struct Registry {
     folder: PathBuf,
     /// The only file that counts; none if all do.
     only: Option<PathBuf>,
-    engine: Arc<Engine>,
+    engine: Arc<dyn Executor>,
     /// What no manifest can exceed.
     ceilings: Ceilings,
     /// What tasks without a manifest have.
@@ -156,7 +156,7 @@ pub struct Registry {
 #[derive(Default)]
 struct Tasks {
     files: BTreeMap<PathBuf, File>,
-    by_name: HashMap<TaskRef, Arc<Task>>,
+    by_name: BTreeMap<TaskRef, Arc<Task>>,
     /// Whether everything that was there at the start has been tried.
     complete: bool,
 }
@@ -182,7 +182,7 @@ impl Registry {
     pub fn open(
         folder: &Path,
         only: Option<&Path>,
-        engine: Arc<Engine>,
+        engine: Arc<dyn Executor>,
         ceilings: Ceilings,
         retention: Retention,
     ) -> Result<Arc<Self>, FolderError> {
@@ -209,7 +209,7 @@ impl Registry {
         self.tasks.read().by_name.get(name).cloned()
     }
 
-    /// All tasks that can run, in no order.
+    /// All tasks that can run, in order of their names.
     pub fn tasks(&self) -> Vec<Arc<Task>> {
         self.tasks.read().by_name.values().cloned().collect()
     }

@@ -7,18 +7,20 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use notify::Watcher as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::folder::{self, Found, Scan, TaskState};
 use super::{Problem, Registry, Settings, Task};
 use crate::engine::LoadError;
 use crate::model::Version;
+use crate::platform;
 
 /// A file that changed more recently is still being written, for all that is known without a notice that
 /// says otherwise.
@@ -37,7 +39,9 @@ const LOADS: usize = 2;
 pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
     let notices = Arc::new(Notices::default());
     // The folder of a single file may be anything, with all of a disk below it.
-    let _watcher = registry.only.is_none().then(|| notices.of(&registry.folder));
+    // In a simulation, nobody gives notices.
+    let is_noticed = registry.only.is_none() && !platform::is_simulated();
+    let _watcher = is_noticed.then(|| notices.of(&registry.folder));
     let mut loads = Loads::default();
     let mut first = true;
     loop {
@@ -59,9 +63,10 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             () = loads.finished() => {}
-            () = notices.come.notified() => tokio::time::sleep_until((looked_at + PAUSE).into()).await,
+            () = notices.come.notified() => tokio::time::sleep_until(looked_at + PAUSE).await,
             () = tokio::time::sleep(if unsettled { SETTLE } else { LOOK_AGAIN }) => {}
         }
     }
@@ -69,7 +74,7 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
 
 async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
     let registry = Arc::clone(registry);
-    tokio::task::spawn_blocking(move || match &registry.only {
+    platform::blocking(move || match &registry.only {
         Some(file) => Ok(folder::scan_one(&registry.folder, file)),
         None => folder::scan(&registry.folder),
     })
@@ -197,14 +202,17 @@ impl Loads {
         }
         let registry = Arc::clone(registry);
         let loading = Loading { path: found.path.clone(), paths: Arc::clone(&self.paths) };
-        self.running.spawn_blocking(move || {
-            // What a library does with a strange file must not have it loaded again and again.
-            let loaded = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found)))
-                .unwrap_or_else(|_| Some(Err(LoadError::Failed.into())));
-            if let Some(loaded) = loaded {
-                registry.put(&found, loaded);
-            }
-            drop(loading);
+        self.running.spawn(async move {
+            let _ = platform::blocking(move || {
+                // What a library does with a strange file must not have it loaded again and again.
+                let loaded = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found)))
+                    .unwrap_or_else(|_| Some(Err(LoadError::Failed.into())));
+                if let Some(loaded) = loaded {
+                    registry.put(&found, loaded);
+                }
+                drop(loading);
+            })
+            .await;
         });
     }
 }

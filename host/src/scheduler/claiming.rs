@@ -50,6 +50,7 @@ impl Scheduler {
                 continue;
             }
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => {}
                 () = queue.heard() => {}
                 () = self.slots.freed(), if asked == Asked::MoreWhenRoom => {}
@@ -102,6 +103,7 @@ impl Scheduler {
     pub(super) async fn keep_lease(self: Arc<Self>) {
         loop {
             tokio::select! {
+                biased;
                 () = self.ended.cancelled() => break,
                 () = tokio::time::sleep(RENEWAL) => {}
             }
@@ -124,6 +126,7 @@ impl Scheduler {
                 tracing::warn!(%error, "could not end runs whose parent has ended");
             }
             tokio::select! {
+                biased;
                 () = self.ended.cancelled() => break,
                 () = cancels.heard() => {}
                 () = tokio::time::sleep(READ_CANCELS_AGAIN) => {}

@@ -27,7 +27,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::Engine;
+use crate::engine::Executor;
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{HostId, Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
@@ -164,7 +164,7 @@ pub struct Scheduler {
     notifier: Arc<dyn Notifier>,
     log: Arc<EventLog>,
     registry: Arc<Registry>,
-    engine: Arc<Engine>,
+    engine: Arc<dyn Executor>,
     files: Arc<Files>,
     slots: Arc<Slots>,
     /// Held while a run is held or let go on, so that its gate ends as storage says:
@@ -196,7 +196,7 @@ pub struct Parts {
     /// Which tasks there are.
     pub registry: Arc<Registry>,
     /// What executes them.
-    pub engine: Arc<Engine>,
+    pub engine: Arc<dyn Executor>,
     /// What they leave behind.
     pub files: Arc<Files>,
 }
@@ -206,7 +206,7 @@ impl Scheduler {
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine, files } = parts;
         let spare = spare(config.max_running);
-        let possible = engine.allocation().max_instances().saturating_sub(spare).max(1);
+        let possible = engine.max_instances().saturating_sub(spare).max(1);
         let scheduler = Arc::new(Self {
             slots: Slots::new(config.max_running.min(possible), spare),
             config,
@@ -346,6 +346,12 @@ impl Scheduler {
         if let Some(control) = self.controls.lock().get(id) {
             control.cancel();
         }
+    }
+
+    /// Whether there is room for a run of that depth beside so many guests.
+    #[doc(hidden)]
+    pub fn has_room(&self, alive: u32, _depth: u32) -> bool {
+        alive < self.config.max_running + spare(self.config.max_running)
     }
 
     /// Runs that execute here now.

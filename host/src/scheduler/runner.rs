@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
@@ -19,6 +18,7 @@ use crate::event_log::RunLog;
 use crate::files::Prepared;
 use crate::model::{ErrorKind, NewEvent, OnInterrupt, Outcome, Retry, RunError, RunId, Timestamp};
 use crate::notifier::Topic;
+use crate::platform;
 use crate::registry::Task;
 use crate::storage::{Claimed, StorageError};
 
@@ -136,7 +136,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         drop(host);
         drop(slot);
     });
-    scheduler.engine.spawn(execution);
+    scheduler.engine.spawn(Box::pin(execution));
 }
 
 impl Scheduler {
@@ -151,6 +151,7 @@ impl Scheduler {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.cut_off.cancelled() => return,
                 () = tokio::time::sleep(STORAGE_PAUSE) => {}
             }
@@ -160,7 +161,7 @@ impl Scheduler {
     /// A folder for what the attempt leaves as files.
     async fn give_folder(&self, attempt: &mut Attempt, id: &RunId) -> Result<(), RunError> {
         let (files, id) = (Arc::clone(&self.files), id.clone());
-        let prepared = spawn_blocking(move || files.prepare(&id)).await;
+        let prepared = platform::blocking(move || files.prepare(&id)).await;
         let prepared = prepared.map_err(io::Error::other).and_then(|prepared| prepared).map_err(|error| {
             let message = format!("the folder for its output files can't be made: {error}");
             RunError::new(ErrorKind::Internal, message)
@@ -174,7 +175,7 @@ impl Scheduler {
     async fn take_folder(&self, id: &RunId) {
         let (files, id) = (Arc::clone(&self.files), id.clone());
         // At worst an empty folder stays.
-        let _ = spawn_blocking(move || files.tidy(&id)).await;
+        let _ = platform::blocking(move || files.tidy(&id)).await;
     }
 
     /// Executes until the attempt ends or is ended. In every case the guest is
@@ -188,6 +189,7 @@ impl Scheduler {
         // A panic here is a fault of the host; it must not leave the run without an end.
         let attempt = AssertUnwindSafe(attempt.run()).catch_unwind();
         tokio::select! {
+            biased;
             exit = attempt => Ended::Exit(exit.unwrap_or_else(|_| {
                 Exit::Failed(RunError::new(ErrorKind::Internal, "the host failed while executing the task"))
             })),

@@ -36,6 +36,7 @@ impl Scheduler {
         while !self.stopping.is_cancelled() {
             let next = self.follow_schedules(&mut reached).await;
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => {}
                 _ = tasks.changed() => {}
                 () = tokio::time::sleep(next) => {}

@@ -129,6 +129,12 @@ pub(super) struct Group {
 }
 
 impl Group {
+    pub(super) fn of(first: Command) -> Self {
+        let mut group = Self::default();
+        group.add(first);
+        group
+    }
+
     pub(super) fn add(&mut self, command: Command) {
         self.closing |= matches!(command, Command::Close);
         self.commands.push(command);

@@ -96,6 +96,9 @@ pub enum OpenError {
     /// It is some other program's.
     #[error("the database belongs to another program")]
     Foreign,
+    /// The system has no room for the threads that read and write.
+    #[error("can't start a thread: {0}")]
+    Thread(#[source] io::Error),
     /// SQLite can't read or write it.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -134,7 +137,7 @@ impl Sqlite {
         db.execute("UPDATE hosts SET lease_until = 0", [])?;
         claims::mind_the_clock(&db)?;
         let readers = Readers::open(&path, READER_CACHE_KIB)?;
-        Ok(Self { writer: Writer::start(db), readers, _lock: lock })
+        Ok(Self { writer: Writer::start(db)?, readers, _lock: lock })
     }
 }
 

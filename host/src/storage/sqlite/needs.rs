@@ -4,7 +4,7 @@
 //! look at the queue until that is given back, so a long queue behind one busy
 //! thing costs the others nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -22,7 +22,7 @@ pub(super) fn to_column(needs: &[Need]) -> Option<String> {
 /// The needs in a column.
 pub(super) fn column(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Arc<[Need]>>> {
     let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
-    let map: HashMap<String, u32> = super::list::parsed(at, serde_json::from_str(text).ok())?;
+    let map: BTreeMap<String, u32> = super::list::parsed(at, serde_json::from_str(text).ok())?;
     Ok(Some(map.into_iter().map(|(name, capacity)| Need { name, capacity }).collect()))
 }
 

@@ -1,52 +1,80 @@
 //! Reading beside the writer, on threads that may block.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
 use super::OpenError;
+use crate::platform;
 use crate::storage::{Result, StorageError};
 
 /// Reads at once. More would only compete for the same cores and page cache.
 const READERS: usize = 4;
 
-/// A few read-only connections, each handed to one read at a time.
+/// A read, on whichever connection is free.
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// A few read-only connections, each on a thread of its own.
+///
+/// Whoever asks holds nothing while it waits: neither a connection nor a place that another
+/// waits for. A guest that is paused in a read is not polled for as long as the pause
+/// lasts, and what it held would be held for so long.
 pub(super) struct Readers {
-    idle: Arc<Mutex<Vec<Connection>>>,
-    /// As many permits as connections, so that who has a permit finds one.
-    permits: Arc<Semaphore>,
+    reads: Mutex<Option<mpsc::Sender<Read>>>,
+    /// In a simulation, the only connection: there are no threads.
+    simulated: Option<Arc<Mutex<Connection>>>,
 }
 
 impl Readers {
     pub(super) fn open(path: &Path, cache_kib: i32) -> Result<Self, OpenError> {
-        let mut idle = Vec::with_capacity(READERS);
-        for _ in 0..READERS {
-            // No mutex inside SQLite: the pool already keeps a connection to one thread at a time.
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let db = Connection::open_with_flags(path, flags)?;
-            db.pragma_update(None, "cache_size", -cache_kib)?;
-            db.set_prepared_statement_cache_capacity(32);
-            idle.push(db);
+        let (reads, queue) = mpsc::channel::<Read>();
+        let reads = Mutex::new(Some(reads));
+        if platform::is_simulated() {
+            let db = Arc::new(Mutex::new(open(path, cache_kib)?));
+            return Ok(Self { reads, simulated: Some(db) });
         }
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(READERS)) })
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..READERS {
+            let (db, queue) = (open(path, cache_kib)?, Arc::clone(&queue));
+            let reading = move || read_until_closed(&db, &queue);
+            thread::Builder::new()
+                .name("storage-reader".to_owned())
+                .spawn(reading)
+                .map_err(OpenError::Thread)?;
+        }
+        Ok(Self { reads, simulated: None })
     }
 
-    /// Runs `work` on an idle connection. It sees all that was committed before
-    /// it began.
+    /// Runs `work` on the next connection that is free. It sees all that was committed
+    /// before it began.
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StorageError::Closed)?;
-        let db = self.idle.lock().pop().ok_or(StorageError::Closed)?;
-        let lent = Lent { db: Some(db), idle: Arc::clone(&self.idle), _permit: permit };
-        // The loan moves into the blocking call: the caller may go away before it ends.
-        let read = tokio::task::spawn_blocking(move || work(lent.db.as_ref().expect("lent until dropped")));
-        match read.await {
+        let (answer, answered) = oneshot::channel();
+        let read: Read = Box::new(move |db| {
+            // A caller that has gone away needs no answer.
+            let _ = answer.send(work(db));
+        });
+        {
+            let reads = self.reads.lock();
+            let Some(reads) = &*reads else { return Err(StorageError::Closed) };
+            match &self.simulated {
+                None => reads.send(read).map_err(|_| StorageError::Closed)?,
+                Some(db) => {
+                    let db = Arc::clone(db);
+                    drop(tokio::spawn(platform::blocking(move || read(&db.lock()))));
+                }
+            }
+        }
+        match answered.await {
             Ok(result) => result.map_err(|error| StorageError::Unavailable(error.to_string())),
             Err(_) => Err(StorageError::Closed),
         }
@@ -54,22 +82,25 @@ impl Readers {
 
     /// Refuses reads from now on.
     pub(super) fn close(&self) {
-        self.permits.close();
-        self.idle.lock().clear();
+        self.reads.lock().take();
     }
 }
 
-/// A connection on loan; it goes back before its permit does.
-struct Lent {
-    db: Option<Connection>,
-    idle: Arc<Mutex<Vec<Connection>>>,
-    _permit: OwnedSemaphorePermit,
+fn open(path: &Path, cache_kib: i32) -> Result<Connection, OpenError> {
+    // No mutex inside SQLite: each connection stays on one thread.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.pragma_update(None, "cache_size", -cache_kib)?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
 }
 
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(db) = self.db.take() {
-            self.idle.lock().push(db);
-        }
+fn read_until_closed(db: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
+    loop {
+        let next = queue.lock().recv();
+        let Ok(read) = next else { return };
+        // A fault of ours in one read must not take the thread from all others; whoever asked is answered by the
+        // loss of the sender.
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| read(db)));
     }
 }

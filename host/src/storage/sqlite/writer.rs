@@ -7,16 +7,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::OpenError;
 use super::group::{Append, Call, Command, Group};
 use super::state::{Applied, State, Tx};
+use crate::platform;
 use crate::storage::{Outbox, Result, StorageError};
 
 /// Events after which a group is closed even if more wait. Bounds how long one
@@ -34,28 +37,50 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Writer {
     commands: mpsc::Sender<Command>,
     health: Arc<Mutex<Option<String>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Cancelled when the database is closed.
+    ended: CancellationToken,
+    /// In a simulation, there is no thread but a task: notified when commands come.
+    simulated: Option<Arc<Notify>>,
 }
 
 impl Writer {
     /// Starts the thread. It ends when it is closed or its door is dropped.
-    pub(super) fn start(db: Connection) -> Self {
+    pub(super) fn start(db: Connection) -> Result<Self, OpenError> {
         let (commands, receiver) = mpsc::channel();
         let health = Arc::new(Mutex::new(None));
-        let writing =
-            Writing { db, commands: receiver, state: State::default(), health: Arc::clone(&health) };
-        let thread = thread::Builder::new()
-            .name("storage-writer".to_owned())
-            .spawn(move || writing.run())
-            .expect("the system has room for one more thread at start");
-        Self { commands, health, thread: Mutex::new(Some(thread)) }
+        let ended = CancellationToken::new();
+        let writing = Writing {
+            db,
+            commands: receiver,
+            state: State::default(),
+            health: Arc::clone(&health),
+            wal_pages: Arc::default(),
+            _ended: ended.clone().drop_guard(),
+        };
+        let simulated = platform::is_simulated().then(|| Arc::new(Notify::new()));
+        match &simulated {
+            Some(wake) => drop(tokio::spawn(writing.run_simulated(Arc::clone(wake)))),
+            None => {
+                let thread = thread::Builder::new().name("storage-writer".to_owned());
+                thread.spawn(move || writing.run()).map_err(OpenError::Thread)?;
+            }
+        }
+        Ok(Self { commands, health, ended, simulated })
     }
 
     /// See [`Log::append`](crate::storage::Log::append).
     pub(super) fn append(&self, outbox: Arc<dyn Outbox>) {
-        if let Err(mpsc::SendError(unsent)) = self.commands.send(Command::Append(Append::new(outbox))) {
+        if let Err(unsent) = self.command(Command::Append(Append::new(outbox))) {
             unsent.refuse(&StorageError::Closed);
         }
+    }
+
+    fn command(&self, command: Command) -> Result<(), Command> {
+        self.commands.send(command).map_err(|mpsc::SendError(unsent)| unsent)?;
+        if let Some(wake) = &self.simulated {
+            wake.notify_one();
+        }
+        Ok(())
     }
 
     /// One change; fails if the database fails.
@@ -83,7 +108,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let call = Call::new(work, answer, until_done);
-        if self.commands.send(Command::Operation(Box::new(call))).is_err() {
+        if self.command(Command::Operation(Box::new(call))).is_err() {
             return Err(StorageError::Closed);
         }
         answered.await.unwrap_or(Err(StorageError::Closed))
@@ -99,11 +124,8 @@ impl Writer {
 
     /// Commits what waits and ends the thread.
     pub(super) async fn close(&self) {
-        let _ = self.commands.send(Command::Close);
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        let _ = self.command(Command::Close);
+        self.ended.cancelled().await;
     }
 }
 
@@ -113,12 +135,66 @@ struct Writing {
     commands: mpsc::Receiver<Command>,
     state: State,
     health: Arc<Mutex<Option<String>>>,
+    /// Of the write-ahead log, after the last commit.
+    wal_pages: Arc<AtomicU64>,
+    /// Last, so that the database is closed before it is told.
+    _ended: DropGuard,
+}
+
+/// What became of a group.
+enum Committed {
+    /// It is answered.
+    All,
+    /// The wish to close was in it.
+    AndClosed,
+    /// The disk does not take it now. To be tried again after [`RETRY_PAUSE`].
+    NotYet(Group),
 }
 
 impl Writing {
     fn run(mut self) {
-        let wal_pages = Arc::new(AtomicU64::new(0));
-        let seen = Arc::clone(&wal_pages);
+        self.count_wal_pages();
+        let mut open = true;
+        while open {
+            let Ok(first) = self.commands.recv() else { break };
+            let mut committed = self.commit_group(Group::of(first));
+            while let Committed::NotYet(group) = committed {
+                thread::sleep(RETRY_PAUSE);
+                committed = self.commit_group(group);
+            }
+            open = !matches!(committed, Committed::AndClosed);
+            self.checkpoint_if_wanted();
+        }
+        self.refuse_the_rest();
+    }
+
+    /// The same in a simulation, where the disk takes a time that the seed decides.
+    async fn run_simulated(mut self, wake: Arc<Notify>) {
+        self.count_wal_pages();
+        let mut open = true;
+        while open {
+            let first = match self.commands.try_recv() {
+                Ok(first) => first,
+                Err(mpsc::TryRecvError::Empty) => {
+                    wake.notified().await;
+                    continue;
+                }
+                Err(mpsc::TryRecvError::Disconnected) => break,
+            };
+            platform::write_to_disk().await;
+            let mut committed = self.commit_group(Group::of(first));
+            while let Committed::NotYet(group) = committed {
+                tokio::time::sleep(RETRY_PAUSE).await;
+                committed = self.commit_group(group);
+            }
+            open = !matches!(committed, Committed::AndClosed);
+            self.checkpoint_if_wanted();
+        }
+        self.refuse_the_rest();
+    }
+
+    fn count_wal_pages(&mut self) {
+        let seen = Arc::clone(&self.wal_pages);
         let hook = move |_: &mut Wal, pages: i32| {
             seen.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
@@ -126,29 +202,23 @@ impl Writing {
         if let Err(error) = self.db.wal_hook(Some(hook)) {
             tracing::error!(%error, "SQLite refused a hook; the write-ahead log will grow");
         }
-        let mut open = true;
-        while open {
-            let Ok(first) = self.commands.recv() else { break };
-            open = self.commit_group(first);
-            // After the answers, so that nobody waits for it.
-            let wanted = std::mem::take(&mut self.state.checkpoint_wanted);
-            if wanted || wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
-                self.checkpoint();
-                wal_pages.store(0, Ordering::Relaxed);
-            }
-        }
-        self.refuse_the_rest();
     }
 
-    /// Commits `first` and what else waits, trying until the disk takes it.
-    /// Returns false if that included the wish to close.
-    fn commit_group(&mut self, first: Command) -> bool {
-        let mut group = Group::default();
-        group.add(first);
+    /// After the answers, so that nobody waits for it.
+    fn checkpoint_if_wanted(&mut self) {
+        let wanted = std::mem::take(&mut self.state.checkpoint_wanted);
+        if wanted || self.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+            self.checkpoint();
+            self.wal_pages.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Commits the group and what else waits.
+    fn commit_group(&mut self, mut group: Group) -> Committed {
         loop {
             let Err(failure) = self.try_commit(&mut group) else {
                 self.note_health(None);
-                return group.answer();
+                return if group.answer() { Committed::All } else { Committed::AndClosed };
             };
             self.state = State::default();
             let error = StorageError::Unavailable(failure.error.to_string());
@@ -163,12 +233,14 @@ impl Writing {
                     group.add(command);
                 }
                 if !group.keep_what_must_be_done(&error) {
-                    return false;
+                    return Committed::AndClosed;
                 }
-                thread::sleep(RETRY_PAUSE);
+                if !group.is_empty() {
+                    return Committed::NotYet(group);
+                }
             }
             if group.is_empty() {
-                return true;
+                return Committed::All;
             }
         }
     }
@@ -176,6 +248,12 @@ impl Writing {
     /// One transaction with all of the group, and with all that arrives until
     /// the queue is empty or the group full.
     fn try_commit(&mut self, group: &mut Group) -> std::result::Result<(), Failure> {
+        if platform::is_disk_full() {
+            return Err(Failure::from(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+                None,
+            )));
+        }
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tx = Tx { db: &transaction, state: &mut self.state };
         let (mut events, mut at) = (0, 0);

@@ -1,0 +1,123 @@
+//! What the host takes from the machine and a simulation gives it in another way: the
+//! time of day, and threads for calls that block.
+//!
+//! A simulation runs everything on one thread, on tokio's paused clock. On that thread
+//! the time of day follows that clock, blocking calls are made at once, and what would
+//! be decided by the speed of threads is decided by random numbers with a seed: one seed
+//! is one history. Elsewhere none of this is seen; it costs a look at a thread-local.
+//!
+//! Knows nothing of what the host does with either.
+
+use std::cell::Cell;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+/// Most times that a simulated call lets others go first.
+const MAX_YIELDS: u32 = 3;
+
+/// Longest time of a simulated write.
+const MAX_DISK_TIME: Duration = Duration::from_millis(10);
+
+thread_local! {
+    static SIMULATED: Cell<Option<Clock>> = const { Cell::new(None) };
+    static DISK_FULL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The time of day of a simulation: `at` when its monotonic clock says `since`.
+#[derive(Clone, Copy)]
+struct Clock {
+    at: SystemTime,
+    since: Instant,
+}
+
+impl Clock {
+    fn now(self) -> SystemTime {
+        self.at + self.since.elapsed()
+    }
+}
+
+/// The time of day by the system's clock, which may be set.
+pub fn wall_clock() -> SystemTime {
+    match SIMULATED.get() {
+        None => SystemTime::now(),
+        Some(clock) => clock.now(),
+    }
+}
+
+/// Whether this thread is that of a simulation.
+pub fn is_simulated() -> bool {
+    SIMULATED.get().is_some()
+}
+
+/// Makes a call that blocks where that holds up nobody. An error means that it panicked.
+pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    if !is_simulated() {
+        return tokio::task::spawn_blocking(call).await;
+    }
+    // In a task of its own, as the real one: it happens although nobody waits for it any more.
+    tokio::spawn(async move {
+        let_others_go_first().await;
+        call()
+    })
+    .await
+}
+
+/// Waits as long as a thread of its own might take to get here, in a simulation.
+pub async fn let_others_go_first() {
+    for _ in 0..fastrand::u32(0..=MAX_YIELDS) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits as long as a disk might take, in a simulation.
+pub async fn write_to_disk() {
+    if fastrand::bool() {
+        tokio::time::sleep(MAX_DISK_TIME.mul_f64(fastrand::f64())).await;
+    }
+    let_others_go_first().await;
+}
+
+/// Whether the disk takes no writes, in a simulation. A real one says so itself.
+pub fn is_disk_full() -> bool {
+    DISK_FULL.get()
+}
+
+/// Makes this thread that of a simulation, until the answer is dropped. Its monotonic
+/// clock is that of the tokio runtime, so this is called within one.
+pub fn simulate(at: SystemTime) -> Simulated {
+    SIMULATED.set(Some(Clock { at, since: Instant::now() }));
+    Simulated(())
+}
+
+/// A simulation under way.
+pub struct Simulated(());
+
+impl Simulated {
+    /// Sets the time of day ahead.
+    pub fn set_ahead(&self, by: Duration) {
+        self.set(wall_clock() + by);
+    }
+
+    /// Sets the time of day back.
+    pub fn set_back(&self, by: Duration) {
+        self.set(wall_clock() - by);
+    }
+
+    /// Fills the disk, or makes room.
+    pub fn fill_disk(&self, full: bool) {
+        DISK_FULL.set(full);
+    }
+
+    fn set(&self, at: SystemTime) {
+        SIMULATED.set(Some(Clock { at, since: Instant::now() }));
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        SIMULATED.set(None);
+        DISK_FULL.set(false);
+    }
+}

@@ -1,0 +1,325 @@
+//! What has to be so after each step. Reads the database beside the host, so it does not rely
+//! on what the host says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Row};
+use streamtask_host::model::{Circuit, TaskRef};
+
+use crate::kept::Kept;
+use crate::logs;
+use crate::rooms::Rooms;
+use crate::schedules::Schedules;
+use crate::script::Watched;
+use crate::world::Known;
+
+/// A run as its row says.
+#[derive(Clone, Debug)]
+pub(crate) struct RunRow {
+    pub(crate) no: i64,
+    pub(crate) id: String,
+    pub(crate) task: String,
+    pub(crate) status: String,
+    pub(crate) owned: bool,
+    pub(crate) waits_for: Option<String>,
+    /// Locks, and how many runs may hold each.
+    pub(crate) locks: BTreeMap<String, u32>,
+    pub(crate) parent: Option<i64>,
+    pub(crate) finished: bool,
+    pub(crate) created_at: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) fence: u32,
+    pub(crate) error: Option<String>,
+}
+
+/// What was seen so far.
+pub(crate) struct Observer {
+    database: PathBuf,
+    db: Option<Connection>,
+    max_running: u32,
+    rows: Vec<RunRow>,
+    kept: Kept,
+    schedules: Schedules,
+    /// The highest number that a run ever had.
+    newest: i64,
+}
+
+/// Something that must not stay so, and the state in which it was seen.
+pub(crate) type Suspect = (String, State);
+
+/// How far the queue has moved. What is suspicious in the same state twice is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    claims: u64,
+    ended: usize,
+    rows: usize,
+}
+
+impl Observer {
+    pub(crate) fn new(database: PathBuf, max_running: u32) -> Self {
+        Self {
+            database,
+            db: None,
+            max_running,
+            rows: Vec::new(),
+            kept: Kept::default(),
+            schedules: Schedules::default(),
+            newest: 0,
+        }
+    }
+
+    /// How many runs there were.
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.newest).unwrap_or(0)
+    }
+
+    pub(crate) fn begin_life(&mut self, lived: Duration) {
+        self.db = None;
+        self.schedules.disturbed(lived);
+    }
+
+    /// Clocks or the disk are not as they were: what is due is not looked at for a while.
+    pub(crate) fn disturbed(&mut self, lived: Duration) {
+        self.schedules.disturbed(lived);
+    }
+
+    pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
+        self.kept.saved(task, text, lived);
+        self.schedules.saved(task, text, lived);
+    }
+
+    pub(crate) fn taken_away(&mut self, task: &str, lived: Duration) {
+        self.schedules.taken_away(task, lived);
+    }
+
+    pub(crate) fn put_back(&mut self, task: &str, lived: Duration) {
+        self.schedules.put_back(task, lived);
+    }
+
+    /// Paused runs.
+    pub(crate) fn paused(&self) -> Vec<String> {
+        self.rows.iter().filter(|row| row.status == "paused").map(|row| row.id.clone()).collect()
+    }
+
+    /// Runs that have not ended, in short.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let left = self.rows.iter().filter(|row| !row.finished);
+        left.map(|row| {
+            let waits = row.waits_for.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+            format!("{} {} {}{waits}", row.no, row.task, row.status)
+        })
+        .collect()
+    }
+
+    /// Reads everything. An error is a violation for sure; the answer is what may be one.
+    pub(crate) fn look(
+        &mut self,
+        rooms: &Rooms,
+        watched: &Watched,
+        lived: Duration,
+    ) -> Result<Option<Suspect>, String> {
+        let db = match &mut self.db {
+            Some(db) => db,
+            none => none.insert(connect(&self.database)),
+        };
+        let rows = read(db).map_err(|error| format!("the database can't be read: {error}"))?;
+        self.kept.check(&self.rows, &rows, lived)?;
+        self.schedules.check(&rows, lived)?;
+        no_deadline_is_over(&rows)?;
+        self.rows = rows;
+        self.newest = self.newest.max(self.rows.last().map_or(0, |row| row.no));
+        let suspect = self
+            .is_idle(rooms, watched)
+            .or_else(|| self.lock_is_free(rooms))
+            .or_else(|| self.waits_for_nothing())
+            .or_else(|| self.is_orphaned(rooms, watched))
+            .or_else(|| self.is_forgotten());
+        let state = State {
+            claims: self.rows.iter().map(|row| u64::from(row.fence)).sum(),
+            ended: self.rows.iter().filter(|row| row.finished).count(),
+            rows: self.rows.len(),
+        };
+        Ok(suspect.map(|suspect| (suspect, state)))
+    }
+
+    fn living(&self) -> impl Iterator<Item = &RunRow> {
+        self.rows.iter().filter(|row| !row.finished)
+    }
+
+    /// No run that may run waits while a slot is free for it.
+    fn is_idle(&self, rooms: &Rooms, watched: &Watched) -> Option<String> {
+        let waiting = watched.waiting();
+        let active = |row: &&RunRow| row.owned && !waiting.contains(&row.id);
+        let in_all = self.living().filter(active).count();
+        if in_all >= self.max_running as usize {
+            return None;
+        }
+        let alive = self.living().filter(|row| row.owned).count();
+        let ready = |row: &&RunRow| row.status == "queued" && row.waits_for.is_none();
+        for row in self.living().filter(ready) {
+            let name = TaskRef::parse_path(&row.task).ok()?;
+            let Some(task) = rooms.registry.task(&name) else { continue };
+            let of_task = self.living().filter(|other| other.task == row.task).filter(active).count();
+            let limit = task.settings.max_running.unwrap_or(u32::MAX);
+            let closed = matches!(rooms.scheduler.circuit(&task), None | Some(Circuit::Closed));
+            let has_room = rooms.scheduler.has_room(alive as u32, self.depth(row));
+            if closed && (of_task as u32) < limit && has_room && !self.is_locked(row) {
+                return Some(format!(
+                    "a slot is free and a run that may run waits: run {} of {}, {in_all} of {} slots are taken, \
+                     {alive} guests are there",
+                    row.no, row.task, self.max_running
+                ));
+            }
+        }
+        None
+    }
+
+    fn depth(&self, row: &RunRow) -> u32 {
+        let mut depth = 0;
+        let mut parent = row.parent;
+        while let Some(no) = parent {
+            depth += 1;
+            parent = self.rows.iter().find(|row| row.no == no).and_then(|row| row.parent);
+        }
+        depth
+    }
+
+    fn holders(&self, lock: &str) -> usize {
+        self.living().filter(|row| row.owned && row.locks.contains_key(lock)).count()
+    }
+
+    fn is_locked(&self, row: &RunRow) -> bool {
+        row.locks.iter().any(|(lock, capacity)| self.holders(lock) >= *capacity as usize)
+    }
+
+    /// A free lock with waiters has a waiter that is not blocked.
+    fn lock_is_free(&self, rooms: &Rooms) -> Option<String> {
+        let loaded = |row: &&RunRow| {
+            TaskRef::parse_path(&row.task).is_ok_and(|name| rooms.registry.task(&name).is_some())
+        };
+        for row in self.living().filter(|row| row.waits_for.is_some()).filter(loaded) {
+            let lock = row.waits_for.as_ref()?;
+            let capacity = row.locks.get(lock).copied().unwrap_or(1);
+            let next = self.living().filter(loaded).any(|other| {
+                other.status == "queued" && other.waits_for.is_none() && other.locks.contains_key(lock)
+            });
+            if self.holders(lock) < capacity as usize && !next {
+                return Some(format!(
+                    "a lock is free and all who wait for it are blocked: {lock}, run {}",
+                    row.no
+                ));
+            }
+        }
+        None
+    }
+
+    /// A run that waits says for what, and that thing exists.
+    fn waits_for_nothing(&self) -> Option<String> {
+        let row = self.living().find(|row| {
+            row.waits_for.as_ref().is_some_and(|lock| {
+                let wanted = self.living().any(|other| {
+                    other.no != row.no
+                        && other.locks.contains_key(lock)
+                        && (other.owned || (other.status == "queued" && other.waits_for.is_none()))
+                });
+                row.status != "queued" || !row.locks.contains_key(lock) || !wanted
+            })
+        })?;
+        Some(format!(
+            "a run waits for what nobody has: run {} of {}, {} for {:?}",
+            row.no, row.task, row.status, row.waits_for
+        ))
+    }
+
+    /// A run with an owner is executed by it.
+    fn is_orphaned(&self, rooms: &Rooms, watched: &Watched) -> Option<String> {
+        let alive = watched.alive();
+        let owned = self.living().filter(|row| row.owned).count();
+        if let Some(row) = self.living().find(|row| row.owned && !alive.contains(&row.id)) {
+            return Some(format!("a run is under way and no guest is there: run {} of {}", row.no, row.task));
+        }
+        let running = rooms.scheduler.running() as usize;
+        (running != owned)
+            .then(|| format!("slots and runs differ: {running} slots are taken, {owned} runs are under way"))
+    }
+
+    /// A child whose parent has ended ends too, unless it was detached.
+    fn is_forgotten(&self) -> Option<String> {
+        None
+    }
+
+    /// What every log has to be like when all has ended.
+    pub(crate) fn check_logs(&mut self, known: &[Known]) -> Result<(), String> {
+        let db = self.db.as_ref().ok_or("there was no look before")?;
+        logs::check(db, &self.rows, known)
+    }
+
+    /// Stands for everything that is in the database.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for row in &self.rows {
+            (row.no, &row.task, &row.status, row.fence, row.created_at).hash(&mut hasher);
+        }
+        if let Some(db) = &self.db
+            && let Ok(mut statement) = db.prepare("SELECT id, time, type FROM events ORDER BY id")
+            && let Ok(mut events) = statement.query([])
+        {
+            while let Ok(Some(event)) = events.next() {
+                let of = |at: usize| event.get::<_, i64>(at).unwrap_or(0);
+                (of(0), of(1), event.get::<_, String>(2).unwrap_or_default()).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+}
+
+/// Time in which the host did not run is not a run's.
+fn no_deadline_is_over(rows: &[RunRow]) -> Result<(), String> {
+    let over = rows.iter().find(|row| {
+        row.task == "timed" && row.error.as_ref().is_some_and(|error| error.contains("deadline"))
+    });
+    over.map_or(Ok(()), |row| {
+        Err(format!("a run of a few seconds was ended by its deadline of 20 s: run {}", row.no))
+    })
+}
+
+fn connect(path: &std::path::Path) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).expect("the database is there")
+}
+
+fn read(db: &Connection) -> rusqlite::Result<Vec<RunRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT runs.no, runs.id, tasks.task, status, owner IS NOT NULL, waits_for, needs, parent, \
+         finished_at IS NOT NULL, created_at, idempotency_key, fence, error \
+         FROM runs JOIN tasks ON tasks.no = runs.task ORDER BY runs.no",
+    )?;
+    statement.query_map([], row)?.collect()
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    let locks: Option<String> = row.get(6)?;
+    Ok(RunRow {
+        no: row.get(0)?,
+        id: row.get(1)?,
+        task: row.get(2)?,
+        status: row.get(3)?,
+        owned: row.get(4)?,
+        waits_for: row.get(5)?,
+        locks: locks.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        parent: row.get(7)?,
+        finished: row.get(8)?,
+        created_at: row.get(9)?,
+        key: row.get(10)?,
+        fence: row.get(11)?,
+        error: row.get(12)?,
+    })
+}
+
+/// Numbers of runs, as a set.
+pub(crate) fn numbers(rows: &[RunRow]) -> BTreeSet<i64> {
+    rows.iter().map(|row| row.no).collect()
+}

@@ -1,0 +1,41 @@
+//! What every log has to be like when its run has ended, and that each acknowledged operation
+//! is in it once.
+
+use rusqlite::Connection;
+
+use crate::invariants::RunRow;
+use crate::world::Known;
+
+/// Bits of an event's key that hold its number within the run.
+const SEQ_BITS: u32 = 32;
+
+pub(crate) fn check(db: &Connection, rows: &[RunRow], known: &[Known]) -> Result<(), String> {
+    for row in rows {
+        let types = types(db, row.no).map_err(|error| error.to_string())?;
+        let broken = |what: &str| Err(format!("{what}: run {} of {}: {types:?}", row.no, row.task));
+        if types.iter().enumerate().any(|(at, (seq, _))| *seq != at as i64 + 1) {
+            return broken("a log has a gap");
+        }
+        let is_end = |name: &str| ["run.completed", "run.failed", "run.cancelled"].contains(&name);
+        let ends = types.iter().filter(|(_, name)| is_end(name)).count();
+        if ends != 1 || !types.last().is_some_and(|(_, name)| is_end(name)) {
+            return broken("a log does not end with its only end");
+        }
+        let Some(known) = known.iter().find(|known| known.id == row.id) else { continue };
+        let count = |wanted: &str| types.iter().filter(|(_, name)| name == wanted).count();
+        if known.cancelled && row.status != "cancelled" {
+            return broken("a cancel was acknowledged and the run ended otherwise");
+        }
+        if count("run.signal") < known.signals as usize {
+            return broken("a signal was acknowledged and is not in the log");
+        }
+    }
+    Ok(())
+}
+
+fn types(db: &Connection, run: i64) -> rusqlite::Result<Vec<(i64, String)>> {
+    let mut statement =
+        db.prepare_cached("SELECT id & 4294967295, type FROM events WHERE id > ?1 AND id < ?2 ORDER BY id")?;
+    let range = [run << SEQ_BITS, (run + 1) << SEQ_BITS];
+    statement.query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

@@ -1,0 +1,85 @@
+//! `cargo xtask simulate`: many histories, each from a seed.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use streamtask_simulation::{Plan, describe, shorten};
+
+/// Runs the host's rooms through many orders of events, and holds invariants after each.
+#[derive(Parser)]
+#[command(name = "cargo xtask simulate")]
+struct Options {
+    /// How many histories
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first seed; one seed is one history
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Steps of each
+    #[arg(long, default_value_t = 300)]
+    steps: usize,
+    /// Begin no other history after so many minutes
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Do not stop at the first history that fails
+    #[arg(long)]
+    keep_going: bool,
+    /// Do not look for a shorter list of steps that fails too
+    #[arg(long)]
+    no_shorten: bool,
+    /// Play each history twice, and compare
+    #[arg(long)]
+    twice: bool,
+    /// Print what the host logs
+    #[arg(long)]
+    log: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if options.log {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).init();
+    }
+    // Scripts panic on purpose, and the host catches it.
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.to_string();
+        if !text.contains("a guest of the simulation panics") {
+            eprintln!("{text}");
+        }
+    }));
+    let began = Instant::now();
+    let (mut passed, mut failed, mut steps, mut runs) = (0u64, 0u64, 0, 0);
+    for seed in options.seed..options.seed + options.seeds {
+        if options.minutes.is_some_and(|minutes| began.elapsed() > Duration::from_secs_f64(minutes * 60.0)) {
+            break;
+        }
+        let plan = Plan::new(seed, options.steps);
+        let outcome = plan.play();
+        steps += outcome.steps;
+        runs += outcome.runs;
+        if options.twice && plan.play().digest != outcome.digest {
+            println!("seed {seed}: played twice, it went another way the second time");
+            failed += 1;
+            continue;
+        }
+        let Some(violation) = outcome.violation else {
+            passed += 1;
+            continue;
+        };
+        failed += 1;
+        println!("seed {seed}, step {}: {violation}", outcome.steps);
+        if !options.no_shorten {
+            println!("{}", describe(&shorten(&plan, outcome.steps, &violation)));
+        }
+        println!("again: cargo xtask simulate --seeds 1 --seed {seed} --steps {}", options.steps);
+        if !options.keep_going {
+            break;
+        }
+    }
+    println!("{steps} steps, {runs} runs, {:.1} s", began.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,80 @@
+//! One life of a host, without HTTP and with scripts for guests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use streamtask_host::config::Config;
+use streamtask_host::engine::Executor;
+use streamtask_host::event_log::EventLog;
+use streamtask_host::files::Files;
+use streamtask_host::notifier::{LocalNotifier, Notifier};
+use streamtask_host::registry::{Ceilings, GrantPolicy, Registry};
+use streamtask_host::retention::Pruner;
+use streamtask_host::scheduler::{self, Parts, Scheduler};
+use streamtask_host::storage::Storage;
+use streamtask_host::storage::sqlite::{Durability, Sqlite};
+use tokio_util::sync::CancellationToken;
+
+/// A host that runs.
+pub(crate) struct Rooms {
+    /// What is kept.
+    pub(crate) storage: Arc<dyn Storage>,
+    /// The tasks.
+    pub(crate) registry: Arc<Registry>,
+    /// The queue.
+    pub(crate) scheduler: Arc<Scheduler>,
+    /// What removes.
+    pub(crate) pruner: Arc<Pruner>,
+    stop_watching: CancellationToken,
+    config: Config,
+}
+
+impl Rooms {
+    /// Starts a host on what is in `folder`.
+    pub(crate) async fn start(folder: &Path, max_running: u32, engine: Arc<dyn Executor>) -> Result<Self, String> {
+        let mut config = Config::new(folder.join("tasks"), folder.join("data"));
+        config.max_running = max_running;
+        config.durability = Durability::Normal;
+        let storage = Sqlite::open(&config.data, config.durability).map_err(|error| error.to_string())?;
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
+        let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
+        let grants = GrantPolicy {
+            kinds: config.grants.clone(),
+            max_files_bytes: config.max_files_bytes,
+            data: config.data.clone(),
+            tasks: config.tasks.clone(),
+        };
+        let ceilings = Ceilings { limits: config.limits, grants };
+        let registry = Registry::open(&config.tasks, None, Arc::clone(&engine), ceilings, config.retention)
+            .map_err(|error| error.to_string())?;
+        let files = Arc::new(Files::new(config.data.join("files")));
+        let scheduling = scheduler::Config {
+            max_running: config.max_running,
+            max_running_per_task: config.max_running_per_task,
+            max_queued: config.max_queued,
+            cancel_grace: config.cancel_grace,
+        };
+        let parts = Parts {
+            storage: Arc::clone(&storage),
+            notifier,
+            log: Arc::clone(&log),
+            registry: Arc::clone(&registry),
+            engine,
+            files: Arc::clone(&files),
+        };
+        let scheduler = Scheduler::start(scheduling, parts).await.map_err(|error| error.to_string())?;
+        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry), log, files);
+        let stop_watching = CancellationToken::new();
+        tokio::spawn(Arc::clone(&registry).watch(stop_watching.clone()));
+        Ok(Self { storage, registry, scheduler, pruner, stop_watching, config })
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(self) {
+        self.pruner.stop().await;
+        self.scheduler.drain(self.config.drain_grace).await;
+        self.stop_watching.cancel();
+        self.storage.close().await;
+    }
+}

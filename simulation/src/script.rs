@@ -1,0 +1,326 @@
+//! Guests of the simulation: what a run does stands in its input.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use streamtask_host::engine::{
+    Attempt, Executable, Execution, Executor, Exit, GuestHost, LoadError, Metadata, NewChild, Outline,
+    Program, within_deadline,
+};
+use streamtask_host::model::Content;
+use streamtask_host::model::{
+    ErrorKind, EventType, Json, NewEvent, RunError, SignalName, TaskRef, Timestamp, Version,
+};
+
+/// One thing that a guest does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Sends so many events.
+    Send(u32),
+    /// Waits, in milliseconds.
+    Sleep(u64),
+    /// Starts a run and remembers it.
+    Child(Box<Child>),
+    /// Waits until each child that it has started has ended.
+    AwaitAll,
+    /// Waits until one of them has.
+    AwaitAny,
+    /// Waits for a signal, so many milliseconds at most.
+    Signal(u64),
+    /// Saves a checkpoint.
+    Checkpoint,
+    /// Fails; another attempt may help.
+    FailRetryable,
+    /// Fails.
+    Fail,
+    /// Fails, unless an earlier attempt did.
+    FailOnce,
+    /// Takes no notice of a cancel from now on.
+    IgnoreCancel,
+    /// Panics, as a fault of the host's might.
+    Panic,
+}
+
+/// A run that a guest starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Child {
+    /// The task.
+    pub(crate) task: String,
+    /// What it does.
+    pub(crate) script: Script,
+    /// Makes it unique within its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// Whether it goes on when its parent has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) detached: bool,
+}
+
+/// What a run does, and what stands in its input besides.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Script {
+    /// In this order.
+    #[serde(default)]
+    pub(crate) ops: Vec<Op>,
+    /// For tasks whose manifest has `key = "/key"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// For tasks whose manifest has `resources = ["/lock"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<String>,
+}
+
+/// What the guests under way are seen to do.
+#[derive(Default)]
+pub(crate) struct Watched {
+    /// Runs that wait for children now.
+    waiting: Mutex<BTreeSet<String>>,
+    /// Attempts whose guest is there.
+    alive: Mutex<BTreeSet<String>>,
+    /// What was refused to guests, and what should not have been.
+    pub(crate) refused: Mutex<Vec<String>>,
+}
+
+impl Watched {
+    /// Runs that wait for children now.
+    pub(crate) fn waiting(&self) -> BTreeSet<String> {
+        self.waiting.lock().clone()
+    }
+
+    /// Runs whose guest is there.
+    pub(crate) fn alive(&self) -> BTreeSet<String> {
+        self.alive.lock().clone()
+    }
+}
+
+/// Executes scripts in the place of WebAssembly.
+pub(crate) struct Scripts {
+    /// Guests that can be alive at once.
+    pub(crate) max_instances: u32,
+    /// What they do.
+    pub(crate) watched: Arc<Watched>,
+}
+
+impl Executor for Scripts {
+    fn load(&self, _wasm: &[u8], version: Version) -> Result<Program, LoadError> {
+        let code = Arc::new(Interpreter { watched: Arc::clone(&self.watched) });
+        Ok(Program { code, version, metadata: Arc::new(Metadata::default()) })
+    }
+
+    fn spawn(&self, execution: Execution) {
+        tokio::spawn(execution);
+    }
+
+    fn max_instances(&self) -> u32 {
+        self.max_instances
+    }
+}
+
+struct Interpreter {
+    watched: Arc<Watched>,
+}
+
+#[async_trait]
+impl Executable for Interpreter {
+    async fn execute(&self, attempt: Attempt) -> Exit {
+        let Ok(script) = serde_json::from_str::<Script>(attempt.input.as_str()) else {
+            return Exit::Output(Json::null());
+        };
+        let host = Arc::clone(&attempt.host);
+        let guest = Guest { host: &*host, watched: &self.watched, children: Vec::new(), stubborn: false };
+        let id = host.info().id.clone();
+        let _alive = Listed::new(&self.watched.alive, id);
+        let done = within_deadline(&attempt.gate, attempt.limits.deadline, guest.run(&script)).await;
+        done.unwrap_or_else(|| {
+            Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, "the attempt took too long"))
+        })
+    }
+
+    fn outline(&self) -> Outline {
+        Outline { kind: streamtask_host::engine::Kind::Task, imports: Vec::new(), exports: Vec::new() }
+    }
+}
+
+/// Stands in a list until dropped.
+struct Listed<'a> {
+    list: &'a Mutex<BTreeSet<String>>,
+    id: String,
+}
+
+impl<'a> Listed<'a> {
+    fn new(list: &'a Mutex<BTreeSet<String>>, id: String) -> Self {
+        list.lock().insert(id.clone());
+        Self { list, id }
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.list.lock().remove(&self.id);
+    }
+}
+
+struct Guest<'a> {
+    host: &'a dyn GuestHost,
+    watched: &'a Watched,
+    children: Vec<String>,
+    stubborn: bool,
+}
+
+/// Why a guest goes no further.
+enum Stop {
+    Exit(Exit),
+    /// It was asked to end.
+    Cancelled,
+}
+
+impl Guest<'_> {
+    async fn run(mut self, script: &Script) -> Exit {
+        for op in &script.ops {
+            if self.host.is_cancelled() && !self.stubborn {
+                break;
+            }
+            match self.step(op).await {
+                Ok(()) => {}
+                Err(Stop::Exit(exit)) => return exit,
+                Err(Stop::Cancelled) => break,
+            }
+        }
+        Exit::Output(Json::null())
+    }
+
+    async fn step(&mut self, op: &Op) -> Result<(), Stop> {
+        match op {
+            Op::Send(count) => self.send(*count).await,
+            Op::Sleep(ms) => self.sleep(*ms).await,
+            Op::Child(child) => self.start(child).await,
+            Op::AwaitAll => {
+                while !self.children.is_empty() {
+                    self.await_any().await?;
+                }
+                Ok(())
+            }
+            Op::AwaitAny => self.await_any().await,
+            Op::Signal(ms) => self.signal(*ms).await,
+            Op::Checkpoint => {
+                let _ = self.host.save_checkpoint("at".to_owned(), Some(vec![1])).await;
+                Ok(())
+            }
+            Op::FailRetryable => Err(failure(true)),
+            Op::Fail => Err(failure(false)),
+            Op::FailOnce if self.host.info().attempt == 1 => Err(failure(true)),
+            Op::FailOnce => Ok(()),
+            Op::IgnoreCancel => {
+                self.stubborn = true;
+                Ok(())
+            }
+            Op::Panic => panic!("a guest of the simulation panics"),
+        }
+    }
+
+    async fn send(&self, count: u32) -> Result<(), Stop> {
+        for at in 0..count {
+            let mut event = NewEvent {
+                event_type: EventType::trusted("step"),
+                channel: None,
+                content: Content::Json(Json::of(&at)),
+                time: Timestamp::now(),
+            };
+            loop {
+                match self.host.send(event) {
+                    Ok(None) => break,
+                    Ok(Some(refused)) => {
+                        event = refused;
+                        self.host.room().await;
+                    }
+                    Err(_) => return Err(Stop::Exit(Exit::Lost)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sleep(&self, ms: u64) -> Result<(), Stop> {
+        let time = tokio::time::sleep(Duration::from_millis(ms));
+        if self.stubborn {
+            time.await;
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = self.host.cancelled() => Err(Stop::Cancelled),
+            () = time => Ok(()),
+        }
+    }
+
+    async fn start(&mut self, child: &Child) -> Result<(), Stop> {
+        let new = NewChild {
+            task: TaskRef::parse_path(&child.task).expect("the simulation's names are good"),
+            input: Json::of(&child.script),
+            key: child.key.clone(),
+            detached: child.detached,
+            priority: None,
+        };
+        match self.host.start_child(new).await {
+            Ok(id) => self.children.push(id),
+            Err(refusal) => self.watched.refused.lock().push(refusal.message),
+        }
+        Ok(())
+    }
+
+    async fn await_any(&mut self) -> Result<(), Stop> {
+        if self.children.is_empty() {
+            return Ok(());
+        }
+        let looked = self.host.look_at_children(&self.children).await;
+        let ended = match looked {
+            Ok(Some((at, _))) => Ok(at),
+            Err(refusal) => Err(refusal),
+            Ok(None) => {
+                let _waiting = Listed::new(&self.watched.waiting, self.host.info().id.clone());
+                tokio::select! {
+                    biased;
+                    () = self.host.cancelled() => return Err(Stop::Cancelled),
+                    ended = self.host.wait_for_children(&self.children) => ended.map(|(at, _)| at),
+                }
+            }
+        };
+        match ended {
+            Ok(at) => drop(self.children.remove(at)),
+            Err(refusal) => {
+                self.watched.refused.lock().push(refusal.message);
+                self.children.clear();
+            }
+        }
+        Ok(())
+    }
+
+    async fn signal(&self, ms: u64) -> Result<(), Stop> {
+        let over = tokio::time::sleep(Duration::from_millis(ms));
+        tokio::pin!(over);
+        loop {
+            let seen = self.host.signals();
+            match self.host.take_signal(None::<SignalName>).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {}
+                Err(_) => return Err(Stop::Exit(Exit::Lost)),
+            }
+            tokio::select! {
+                biased;
+                () = self.host.more_signals(seen) => {}
+                () = self.host.cancelled() => return Err(Stop::Cancelled),
+                () = &mut over => return Ok(()),
+            }
+        }
+    }
+}
+
+fn failure(retryable: bool) -> Stop {
+    let error = RunError { retryable, ..RunError::new(ErrorKind::Failure, "the script says so") };
+    Stop::Exit(Exit::Failed(error))
+}

@@ -1,0 +1,169 @@
+//! What happens to the host, drawn from a seed.
+
+use crate::script::{Op, Script};
+use crate::tasks::{self, TASKS};
+
+/// One thing that happens. Runs are named by their place among those that were started.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Someone starts a run.
+    Start(Box<Start>),
+    /// Someone asks a run to end.
+    Cancel(usize),
+    /// Someone pauses a run.
+    Pause(usize),
+    /// Someone resumes it.
+    Resume(usize),
+    /// Someone sends it a signal.
+    Signal(usize),
+    /// Someone removes what is no longer kept.
+    Prune,
+    /// So many milliseconds pass.
+    Wait(u64),
+    /// They pass, and the host does not run meanwhile: all of its timers are late.
+    Freeze(u64),
+    /// The time of day is set ahead, in milliseconds.
+    ClockAhead(u64),
+    /// It is set back.
+    ClockBack(u64),
+    /// The disk is full from now on.
+    DiskFull,
+    /// It has room again.
+    DiskFree,
+    /// The manifest of a task is changed to one of its texts.
+    Save {
+        /// Place of the task.
+        task: usize,
+        /// Place of the text.
+        text: usize,
+        /// How an editor does it.
+        how: Saving,
+    },
+    /// The file of a task is replaced by another version.
+    Deploy(usize),
+    /// The files of a task are taken away.
+    Remove(usize),
+    /// They are put back.
+    PutBack(usize),
+    /// The host is stopped in order, and started again after so many milliseconds.
+    Restart(u64),
+    /// The host is killed, and started again after so many milliseconds.
+    Kill(u64),
+}
+
+/// How a file is changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Saving {
+    /// It is cut to nothing and written.
+    InPlace,
+    /// Another one takes its place.
+    RenameOver,
+    /// It is renamed away, and written a few milliseconds later.
+    RenameAway,
+    /// It is removed, and written a few milliseconds later.
+    Unlink,
+}
+
+/// A run that someone starts.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The task.
+    pub task: &'static str,
+    /// What it does.
+    pub script: Script,
+    /// In place of the task's own.
+    pub priority: Option<i32>,
+    /// From when on, in milliseconds from then.
+    pub delay: Option<u64>,
+    /// An exclusive resource.
+    pub resource: Option<String>,
+    /// Whether the start is refused if it would have to wait.
+    pub fail_if_busy: bool,
+    /// An idempotency key.
+    pub key: Option<String>,
+}
+
+impl Start {
+    fn any(rng: &mut fastrand::Rng) -> Self {
+        let task = tasks::any(rng);
+        Self {
+            task,
+            script: tasks::script(task, 3, rng),
+            priority: (rng.u32(..3) == 0).then(|| rng.i32(-1..=1)),
+            delay: (rng.u32(..10) == 0).then(|| rng.u64(..20_000)),
+            resource: (rng.u32(..4) == 0).then(|| "printer".to_owned()),
+            fail_if_busy: rng.u32(..12) == 0,
+            key: (rng.u32(..12) == 0).then(|| tasks::letter(rng)),
+        }
+    }
+
+    /// A family of parents that wait for one child each.
+    fn parent(rng: &mut fastrand::Rng) -> Self {
+        let child = crate::script::Child {
+            task: "plain".to_owned(),
+            script: Script { ops: vec![Op::Sleep(rng.u64(..200))], ..Script::default() },
+            key: None,
+            detached: false,
+        };
+        let ops = vec![Op::Child(Box::new(child)), Op::AwaitAll];
+        Self {
+            task: "plain",
+            script: Script { ops, ..Script::default() },
+            priority: None,
+            delay: None,
+            resource: None,
+            fail_if_busy: false,
+            key: None,
+        }
+    }
+}
+
+/// Many steps.
+pub(crate) fn draw(count: usize, rng: &mut fastrand::Rng) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(count);
+    // A history has its own mood: some are quiet about clocks, disks or files.
+    let moods: [bool; 4] = std::array::from_fn(|_| rng.u32(..3) == 0);
+    while steps.len() < count {
+        match rng.u32(..200) {
+            0..4 => steps.extend((0..rng.u32(3..25)).map(|_| Step::Start(Box::new(Start::parent(rng))))),
+            other => steps.push(one(other, moods, rng)),
+        }
+    }
+    steps.truncate(count);
+    steps
+}
+
+fn one(at: u32, [clocks, disks, files, lives]: [bool; 4], rng: &mut fastrand::Rng) -> Step {
+    // Most is done to what was started last.
+    let run = if rng.bool() { rng.usize(..4) } else { rng.usize(..40) };
+    match at {
+        4..70 => Step::Start(Box::new(Start::any(rng))),
+        70..85 => Step::Cancel(run),
+        85..95 => Step::Pause(run),
+        95..107 => Step::Resume(run),
+        107..117 => Step::Signal(run),
+        117..120 => Step::Prune,
+        120 if clocks => Step::ClockAhead(rng.u64(1_000..200_000)),
+        121 if clocks => Step::ClockAhead(31 * 24 * 3_600_000),
+        122 if clocks => Step::ClockBack(rng.u64(1_000..200_000)),
+        123 if clocks => Step::ClockBack(3_600_000),
+        124 | 125 => Step::Freeze(rng.u64(1_000..60_000)),
+        126..128 if disks => Step::DiskFull,
+        128..133 if disks => Step::DiskFree,
+        133..140 if files => {
+            let task = rng.usize(..TASKS.len());
+            let text = rng.usize(..TASKS[task].manifests.len());
+            let how =
+                [Saving::InPlace, Saving::RenameOver, Saving::RenameAway, Saving::Unlink][rng.usize(..4)];
+            Step::Save { task, text, how }
+        }
+        140..142 if files => Step::Deploy(rng.usize(..TASKS.len())),
+        142..144 if files => Step::Remove(rng.usize(..TASKS.len())),
+        144..150 if files => Step::PutBack(rng.usize(..TASKS.len())),
+        150..152 if lives => Step::Restart(rng.u64(..600_000)),
+        152..154 if lives => Step::Kill(rng.u64(..600_000)),
+        154 => Step::Wait(rng.u64(60_000..3_600_000)),
+        155..160 => Step::Wait(rng.u64(10_000..60_000)),
+        _ => Step::Wait(rng.u64(..3_000)),
+    }
+}
