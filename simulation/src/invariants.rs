@@ -16,6 +16,9 @@ use crate::schedules::Schedules;
 use crate::script::Watched;
 use crate::world::Known;
 
+/// Most runs that a violation names.
+const MAX_TOLD: usize = 12;
+
 /// A run as its row says.
 #[derive(Clone, Debug)]
 pub(crate) struct RunRow {
@@ -104,14 +107,17 @@ impl Observer {
         self.rows.iter().filter(|row| row.status == "paused").map(|row| row.id.clone()).collect()
     }
 
-    /// Runs that have not ended, in short.
+    /// Runs that have not ended, in short; those under way first.
     pub(crate) fn unfinished(&self) -> Vec<String> {
-        let left = self.rows.iter().filter(|row| !row.finished);
-        left.map(|row| {
+        let mut left: Vec<&RunRow> = self.living().collect();
+        left.sort_by_key(|row| (!row.owned, row.parent.is_none(), row.no));
+        let describe = |row: &&RunRow| {
             let waits = row.waits_for.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
-            format!("{} {} {}{waits}", row.no, row.task, row.status)
-        })
-        .collect()
+            let parent = row.parent.map(|no| format!(" child of {no}")).unwrap_or_default();
+            let locks: Vec<&String> = row.locks.keys().collect();
+            format!("{} {} {}{waits}{parent} {locks:?}", row.no, row.task, row.status)
+        };
+        left.iter().take(MAX_TOLD).map(describe).collect()
     }
 
     /// Reads everything. An error is a violation for sure; the answer is what may be one.

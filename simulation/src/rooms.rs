@@ -31,7 +31,11 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     /// Starts a host on what is in `folder`.
-    pub(crate) async fn start(folder: &Path, max_running: u32, engine: Arc<dyn Executor>) -> Result<Self, String> {
+    pub(crate) async fn start(
+        folder: &Path,
+        max_running: u32,
+        engine: Arc<dyn Executor>,
+    ) -> Result<Self, String> {
         let mut config = Config::new(folder.join("tasks"), folder.join("data"));
         config.max_running = max_running;
         config.durability = Durability::Normal;

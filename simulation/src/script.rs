@@ -1,6 +1,6 @@
 //! Guests of the simulation: what a run does stands in its input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,8 @@ pub(crate) struct Watched {
     waiting: Mutex<BTreeSet<String>>,
     /// Attempts whose guest is there.
     alive: Mutex<BTreeSet<String>>,
+    /// What each guest does now.
+    doing: Mutex<BTreeMap<String, String>>,
     /// What was refused to guests, and what should not have been.
     pub(crate) refused: Mutex<Vec<String>>,
 }
@@ -90,6 +92,13 @@ impl Watched {
     /// Runs that wait for children now.
     pub(crate) fn waiting(&self) -> BTreeSet<String> {
         self.waiting.lock().clone()
+    }
+
+    /// What each guest does now, for people.
+    pub(crate) fn doing(&self) -> Vec<String> {
+        let alive = self.alive();
+        let doing = self.doing.lock();
+        doing.iter().filter(|(id, _)| alive.contains(*id)).map(|(_, op)| op.clone()).collect()
     }
 
     /// Runs whose guest is there.
@@ -185,6 +194,10 @@ impl Guest<'_> {
             if self.host.is_cancelled() && !self.stubborn {
                 break;
             }
+            self.watched
+                .doing
+                .lock()
+                .insert(self.host.info().id.clone(), format!("{} {op:?}", self.host.info().task));
             match self.step(op).await {
                 Ok(()) => {}
                 Err(Stop::Exit(exit)) => return exit,

@@ -28,7 +28,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Longest time in which a host stops: its grace, the time to settle, and some for the rest.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Time after the last step in which everything has to end.
-const TO_THE_END: Duration = Duration::from_secs(4 * 3600);
+const TO_THE_END: Duration = Duration::from_secs(3600);
 /// What all tasks of the folder share.
 const APP_MANIFEST: &str = "[retention]\nmax-runs = 1000000\n";
 /// The gap in which an editor has taken a file away.
@@ -333,7 +333,10 @@ impl World {
                 break;
             }
             if began.elapsed() > TO_THE_END {
-                return Err(format!("these runs never end: {left:?}"));
+                return Err(format!(
+                    "these runs never end: {left:?}, the guests do {:?}",
+                    self.watched.doing()
+                ));
             }
         }
         self.observer.check_logs(&self.known)

@@ -1,6 +1,7 @@
 //! The start of a run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -107,11 +108,13 @@ pub(super) fn request(
     query: &Query,
     body: Bytes,
 ) -> Result<Request, Problem> {
+    let (not_before, delay) = start_time(query)?;
     Ok(Request {
         id: own_id(query)?,
         labels: labels(query)?,
         idempotency_key: idempotency_key(headers)?,
-        not_before: not_before(query)?,
+        not_before,
+        delay,
         priority: priority(query)?,
         resources: resources(query)?,
         fail_if_busy: fail_if_busy(query)?,
@@ -164,7 +167,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 }
 
 /// `?not_before=` a moment, or `?delay=` a time from now.
-fn not_before(query: &Query) -> Result<Option<Timestamp>, Problem> {
+fn start_time(query: &Query) -> Result<(Option<Timestamp>, Option<Duration>), Problem> {
     let moment = query
         .get("not_before")
         .map(|text| {
@@ -172,7 +175,7 @@ fn not_before(query: &Query) -> Result<Option<Timestamp>, Problem> {
         })
         .transpose()?;
     let what = "a time with its unit, such as `10m`";
-    let Some(text) = query.get("delay") else { return Ok(moment) };
+    let Some(text) = query.get("delay") else { return Ok((moment, None)) };
     if moment.is_some() {
         return Err(invalid("delay", text, "left out where `not_before` is given"));
     }
@@ -180,7 +183,7 @@ fn not_before(query: &Query) -> Result<Option<Timestamp>, Problem> {
     let delay = delay.0.ok_or_else(|| invalid("delay", text, what))?;
     let moment = Timestamp::now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
     let never = || invalid("delay", text, "a time that ends before the year 10000");
-    Some(moment).filter(|moment| *moment <= Timestamp::LAST).map(Some).ok_or_else(never)
+    if moment > Timestamp::LAST { Err(never()) } else { Ok((None, Some(delay))) }
 }
 
 fn priority(query: &Query) -> Result<Option<i32>, Problem> {

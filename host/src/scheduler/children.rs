@@ -35,7 +35,7 @@ impl Children for RunHost {
         let run = self.log.run();
         let mut request = Request::new(child.task, child.input);
         request.priority = child.priority;
-        request.parent = Some(Parent { run: run.no, detached: child.detached });
+        request.parent = Some(Parent { run: run.no, depth: self.depth + 1, detached: child.detached });
         request.idempotency_key = child.key.map(|key| format!("{HOST_KEY}child:{}:{key}", run.id));
         let started = self.scheduler.submit(request).await.map_err(not_started)?;
         if !started.existing {
@@ -64,6 +64,11 @@ impl Children for RunHost {
             // After they are listened to: what ends in between is seen.
             if let Some(ended) = self.look_at_children(runs).await? {
                 return Ok(ended);
+            }
+            // Looked for again and again, because a circle may be closed by a run that waits later.
+            let ids = runs.iter().filter_map(|id| RunId::parse(id).ok()).collect();
+            if let Some(circle) = self.storage.circle(self.log.run().no, ids).await.map_err(refusal)? {
+                return Err(Refusal::new(RefusalCode::Conflict, circle));
             }
             let looking = async {
                 loop {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LEASE, RENEWAL, Scheduler};
-use crate::model::Timestamp;
+use crate::model::{Circuit, Timestamp};
 use crate::notifier::Topic;
+use crate::registry::Task;
 use crate::storage::{ClaimRequest, Offer, Result};
 
 /// How often the queue is asked without a hint, in case one was lost.
@@ -18,12 +19,10 @@ const MAX_CLAIM: u32 = 64;
 /// What the queue answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// All that was asked for: there may be more.
+    /// As many as are claimed at once: there may be more.
     MoreAtOnce,
-    /// What may be left waits for room.
-    MoreWhenRoom,
-    /// Nothing is left.
-    Empty,
+    /// Nothing is left, or what is left waits for room.
+    Enough,
 }
 
 /// How long to wait without a hint.
@@ -43,7 +42,7 @@ impl Scheduler {
         while !self.stopping.is_cancelled() {
             let (asked, next_due) = self.claim(turn).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "could not ask the queue");
-                (Asked::Empty, None)
+                (Asked::Enough, None)
             });
             turn += 1;
             if asked == Asked::MoreAtOnce {
@@ -53,7 +52,8 @@ impl Scheduler {
                 biased;
                 () = self.stopping.cancelled() => {}
                 () = queue.heard() => {}
-                () = self.slots.freed(), if asked == Asked::MoreWhenRoom => {}
+                // Whatever the answer was: a slot may have been freed while the queue was asked.
+                () = self.slots.freed() => {}
                 _ = tasks.changed() => {}
                 () = tokio::time::sleep(until(next_due)) => {}
             }
@@ -67,10 +67,10 @@ impl Scheduler {
         let waiting = self.storage.waiting().await?;
         let due = waiting.next_due.filter(|time| *time <= Timestamp::now());
         if !waiting.queued && due.is_none() {
-            return Ok((Asked::Empty, waiting.next_due));
+            return Ok((Asked::Enough, waiting.next_due));
         }
         let next_due = waiting.next_due.filter(|_| due.is_none());
-        let Some(reservation) = self.slots.reserve() else { return Ok((Asked::MoreWhenRoom, next_due)) };
+        let Some(reservation) = self.slots.reserve() else { return Ok((Asked::Enough, next_due)) };
         let loaded = self.registry.tasks();
         let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };
         let in_turn = loaded[first..].iter().chain(&loaded[..first]);
@@ -81,22 +81,26 @@ impl Scheduler {
                 Offer { task: task.name.clone(), version: task.version(), room, on_interrupt }
             })
             .collect();
-        let limit = reservation.room().min(MAX_CLAIM);
-        let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limit }).await?;
-        let all = claimed.len() as u32 == limit;
+        let limits = reservation.room().at_most(MAX_CLAIM);
+        let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limits }).await?;
+        let asked = if claimed.len() as u32 == MAX_CLAIM { Asked::MoreAtOnce } else { Asked::Enough };
         for claimed in claimed {
             let task = loaded.iter().find(|task| task.name == claimed.run.task);
             let task = Arc::clone(task.expect("only runs of tasks that were asked for are given"));
             let slot = reservation.take(&task.name);
             self.launch(claimed, task, slot);
         }
-        let full = loaded.iter().any(|task| reservation.room_for(&task.name, self.max_running_of(task)) == 0);
-        let asked = match (all, full) {
-            (true, _) => Asked::MoreAtOnce,
-            (false, true) => Asked::MoreWhenRoom,
-            (false, false) => Asked::Empty,
-        };
-        Ok((asked, next_due))
+        Ok((asked, self.next_look(&loaded, next_due)))
+    }
+
+    /// When the queue has to be looked at although nobody says so: when a delayed run is due,
+    /// or when the pause of a circuit that opened is over.
+    fn next_look(&self, loaded: &[Arc<Task>], next_due: Option<Timestamp>) -> Option<Timestamp> {
+        let circuits = loaded.iter().filter_map(|task| match self.circuit(task) {
+            Some(Circuit::Open { until }) => Some(until),
+            _ => None,
+        });
+        circuits.chain(next_due).min()
     }
 
     /// Says that this host lives, until nothing executes any more.

@@ -12,13 +12,14 @@ mod children;
 mod claiming;
 mod mailbox;
 mod recovery;
+mod request;
 mod run_host;
 mod runner;
 mod schedules;
 mod signals;
 mod slots;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,16 +31,16 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Executor;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
+use crate::model::{HostId, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::registry::{InputError, Registry, Task};
-use crate::storage::{
-    Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Parent, Storage, StorageError, Submitted,
-};
+use crate::storage::{Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Storage, StorageError, Submitted};
 
 use self::breaker::Breakers;
 use self::runner::Control;
 use self::slots::{Slot, Slots};
+
+pub use request::Request;
 
 /// A host's runs stay its own for this long after it last said that it lives.
 const LEASE: Duration = Duration::from_secs(30);
@@ -55,8 +56,8 @@ const SETTLING: Duration = Duration::from_secs(5);
 const HOST_KEY: &str = "\u{1}";
 
 /// Guests that may be alive beyond `max_running`: runs that wait for the runs that they
-/// have started leave their slot to others, so that these can end. Enough for a chain of
-/// the greatest depth, and a part of the rest.
+/// have started leave their slot to these (`slots`). One for each level of a family, and some
+/// so that many children execute at once while as many parents wait as there are slots.
 pub const fn spare(max_running: u32) -> u32 {
     MAX_DEPTH + max_running / 4
 }
@@ -72,56 +73,6 @@ pub struct Config {
     pub max_queued: u64,
     /// Time between the wish to cancel and the end by force.
     pub cancel_grace: Duration,
-}
-
-/// A run to be started.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The task.
-    pub task: TaskRef,
-    /// Its input.
-    pub input: Json,
-    /// The caller's own id.
-    pub id: Option<RunId>,
-    /// The caller's labels.
-    pub labels: Labels,
-    /// Repeating a request with the same key returns the same run.
-    pub idempotency_key: Option<String>,
-    /// When it may begin; none if at once.
-    pub not_before: Option<Timestamp>,
-    /// In place of the task's own.
-    pub priority: Option<i32>,
-    /// Parameters that it finds set.
-    pub parameters: BTreeMap<SignalName, Json>,
-    /// The run that starts it.
-    pub parent: Option<Parent>,
-    /// What it needs for itself alone, besides what its task says.
-    pub resources: Vec<String>,
-    /// Whether it is refused if it would have to wait for one, in place of what the
-    /// task says.
-    pub fail_if_busy: Option<bool>,
-    /// What becomes of it when its last client goes away.
-    pub on_disconnect: OnDisconnect,
-}
-
-impl Request {
-    /// With nothing but a task and its input.
-    pub fn new(task: TaskRef, input: Json) -> Self {
-        Self {
-            task,
-            input,
-            id: None,
-            labels: Labels::new(),
-            idempotency_key: None,
-            not_before: None,
-            priority: None,
-            parameters: BTreeMap::new(),
-            parent: None,
-            resources: Vec::new(),
-            fail_if_busy: None,
-            on_disconnect: OnDisconnect::default(),
-        }
-    }
 }
 
 /// A started run.
@@ -238,19 +189,24 @@ impl Scheduler {
     /// Starts a run: at once if a slot is free and nobody waits, else when its
     /// turn comes. When this returns, the run is durable.
     pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
-        // Taken before looking whether the host is stopping: a drain that begins after the look waits for this.
-        let _starting = self.starting.token();
-        let task = self.runnable(&request.task)?;
-        task.check_input(&request.input).map_err(StartError::Input)?;
-        let scheduler = Arc::clone(self);
-        // Spawned, because the caller may go away while the claim is being committed, and then the run would
-        // belong to this host and never execute.
-        let submitted = self.starting.spawn(async move { scheduler.submit_to(task, request).await });
-        submitted.await.unwrap_or(Err(StartError::Stopping))
+        let submitting = {
+            // Taken before looking whether the host is stopping: a drain that begins after the look waits for this.
+            // And given back before anything is waited for: the caller may be a guest that is paused, and then a
+            // drain would wait as long as the pause lasts.
+            let _starting = self.starting.token();
+            let task = self.runnable(&request.task)?;
+            task.check_input(&request.input).map_err(StartError::Input)?;
+            let scheduler = Arc::clone(self);
+            // Spawned, because the caller may go away while the claim is being committed, and then the run would
+            // belong to this host and never execute.
+            self.starting.spawn(async move { scheduler.submit_to(task, request).await })
+        };
+        submitting.await.unwrap_or(Err(StartError::Stopping))
     }
 
     async fn submit_to(self: &Arc<Self>, task: Arc<Task>, request: Request) -> Result<Started, StartError> {
-        let slot = self.slots.try_take(&task.name, self.max_running_of(&task));
+        let depth = request.parent.map_or(0, |parent| parent.depth);
+        let slot = self.slots.try_take(&task.name, self.max_running_of(&task), depth);
         let claimant = slot.as_ref().map(|_| Claimant {
             owner: self.owner.clone(),
             version: task.version(),
@@ -263,7 +219,8 @@ impl Scheduler {
             priority: request.priority.unwrap_or(queueing.priority),
             fail_if_busy: request.fail_if_busy.unwrap_or(queueing.fail_if_busy),
             max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
-            not_before: request.not_before.filter(|time| *time > now),
+            not_before: request.start_time(now),
+            digest: request.digest(),
             own_id: request.id.is_some(),
             id: request.id.unwrap_or_default(),
             task: request.task,
@@ -334,6 +291,8 @@ impl Scheduler {
                 self.notifier.notify(&Topic::Runs);
             }
             Cancelled::Ended(run) => {
+                // It may have been next in line for something.
+                self.notifier.notify(&Topic::Queue);
                 self.notifier.notify(&Topic::Run(run.key.id.clone()));
                 self.notifier.notify(&Topic::Runs);
             }
@@ -350,8 +309,9 @@ impl Scheduler {
 
     /// Whether there is room for a run of that depth beside so many guests.
     #[doc(hidden)]
-    pub fn has_room(&self, alive: u32, _depth: u32) -> bool {
-        alive < self.config.max_running + spare(self.config.max_running)
+    pub fn has_room(&self, alive: u32, depth: u32) -> bool {
+        let max_running = self.config.max_running;
+        alive < slots::most_guests(max_running, spare(max_running), depth)
     }
 
     /// Runs that execute here now.

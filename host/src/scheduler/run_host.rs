@@ -24,6 +24,8 @@ pub(super) struct RunHost {
     pub(super) scheduler: Arc<Scheduler>,
     /// Its run's place; left to others while it waits for them.
     pub(super) slot: Arc<Slot>,
+    /// How many runs are above it.
+    pub(super) depth: u32,
     /// Whether this or an earlier attempt may have started other runs.
     pub(super) has_children: AtomicBool,
     pub(super) log: Arc<RunLog>,
@@ -36,7 +38,7 @@ pub(super) struct RunHost {
 
 pub(super) fn refusal(error: StorageError) -> Refusal {
     let code = match error {
-        StorageError::Conflict(_) => RefusalCode::Conflict,
+        StorageError::Conflict(_) | StorageError::Deadlock(_) => RefusalCode::Conflict,
         StorageError::Limit(_) | StorageError::QueueFull(_) | StorageError::Busy(_) => {
             RefusalCode::LimitExceeded
         }

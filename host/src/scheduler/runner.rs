@@ -87,6 +87,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         grants: Arc::clone(&task.settings.grants),
         scheduler: Arc::clone(scheduler),
         slot: Arc::clone(&slot),
+        depth: claimed.depth,
         has_children: AtomicBool::new(claimed.run.attempt > 1),
         info: RunInfo {
             id: id.to_string(),

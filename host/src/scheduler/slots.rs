@@ -1,4 +1,11 @@
 //! How many runs execute here, in all and of each task.
+//!
+//! A run that waits for runs that it has started leaves its slot, so that these can execute.
+//! It is still there, with its memory, and of those there is an end too. So runs are let in
+//! by their depth in the family: each level has room for one guest more than the level above.
+//! Then the deepest run that waits finds room for the run that it waits for, whatever the
+//! others do; and runs of the greatest depth have none to wait for, and end. So no number of
+//! parents can hold up their children, nor for ever anybody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,12 +14,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::model::TaskRef;
+use crate::storage::{DepthLimits, MAX_DEPTH};
 
 /// The places in which runs execute.
 pub(super) struct Slots {
     max: u32,
-    /// How many may be left to others at once.
-    max_left: u32,
+    /// Guests that may be there beyond `max`: for runs of some depth alone.
+    spare: u32,
     taken: Mutex<Taken>,
     /// Notified when a slot becomes free.
     freed: Notify,
@@ -32,21 +40,15 @@ struct Taken {
 }
 
 impl Slots {
-    pub(super) fn new(max: u32, max_left: u32) -> Arc<Self> {
-        Arc::new(Self {
-            max,
-            max_left,
-            taken: Mutex::default(),
-            freed: Notify::new(),
-            all_freed: Notify::new(),
-        })
+    pub(super) fn new(max: u32, spare: u32) -> Arc<Self> {
+        Arc::new(Self { max, spare, taken: Mutex::default(), freed: Notify::new(), all_freed: Notify::new() })
     }
 
-    /// A slot for a run of the task, which may have `limit`, if one is free.
-    pub(super) fn try_take(self: &Arc<Self>, task: &TaskRef, limit: u32) -> Option<Slot> {
+    /// A slot for a run of the task, which may have `limit`, if one is free for its depth.
+    pub(super) fn try_take(self: &Arc<Self>, task: &TaskRef, limit: u32, depth: u32) -> Option<Slot> {
         let mut taken = self.taken.lock();
         let of_task = taken.by_task.get(task).copied().unwrap_or(0);
-        if taken.reserved || taken.all >= self.max || of_task >= limit {
+        if taken.reserved || of_task >= limit || self.room(&taken, depth) == 0 {
             return None;
         }
         Some(self.take(&mut taken, task))
@@ -87,6 +89,12 @@ impl Slots {
         }
     }
 
+    /// How many runs of this depth can be let in.
+    fn room(&self, taken: &Taken, depth: u32) -> u32 {
+        let active = self.max.saturating_sub(taken.all);
+        active.min(most_guests(self.max, self.spare, depth).saturating_sub(taken.all + taken.left))
+    }
+
     fn take(self: &Arc<Self>, taken: &mut Taken, task: &TaskRef) -> Slot {
         taken.all += 1;
         *taken.by_task.entry(task.clone()).or_default() += 1;
@@ -94,16 +102,25 @@ impl Slots {
     }
 }
 
-/// All free slots, for who asks the queue.
+/// Guests that may be there when one of this depth is let in. It grows with each level, and
+/// most of what is beyond `max` is for the first.
+pub(super) fn most_guests(max: u32, spare: u32, depth: u32) -> u32 {
+    match depth {
+        0 => max,
+        deeper => (max + spare).saturating_sub(MAX_DEPTH.saturating_sub(deeper)),
+    }
+}
+
+/// All free slots, for the claiming loop.
 pub(super) struct Reservation {
     slots: Arc<Slots>,
 }
 
 impl Reservation {
-    /// How many runs may be taken in all.
-    pub(super) fn room(&self) -> u32 {
+    /// How many runs may be taken, by their depth.
+    pub(super) fn room(&self) -> DepthLimits {
         let taken = self.slots.taken.lock();
-        self.slots.max.saturating_sub(taken.all)
+        DepthLimits::new(|depth| self.slots.room(&taken, depth))
     }
 
     /// How many runs of the task, which may have `limit`, may be taken.
@@ -134,17 +151,14 @@ pub(super) struct Slot {
 impl Slot {
     /// Leaves the slot to others while its run waits for the runs that it has started,
     /// until the answer is dropped. Then more may be under way than there are slots,
-    /// for a while. None if too many are left already.
-    pub(super) fn leave(&self) -> Option<LeftSlot<'_>> {
+    /// for a while.
+    pub(super) fn leave(&self) -> LeftSlot<'_> {
         let mut taken = self.slots.taken.lock();
-        if taken.left >= self.slots.max_left {
-            return None;
-        }
         taken.left += 1;
         taken.give_back(&self.task);
         drop(taken);
         self.slots.freed.notify_one();
-        Some(LeftSlot { slot: self })
+        LeftSlot { slot: self }
     }
 }
 
@@ -195,45 +209,75 @@ mod tests {
         TaskRef::parse_path(name).unwrap()
     }
 
+    const SPARE: u32 = MAX_DEPTH;
+
     #[test]
     fn neither_bound_is_ever_exceeded() {
-        let slots = Slots::new(3, 0);
-        let first = slots.try_take(&task("a"), 2);
-        let _second = slots.try_take(&task("a"), 2);
-        assert!(slots.try_take(&task("a"), 2).is_none(), "two of one task");
-        let _third = slots.try_take(&task("b"), 2);
-        assert!(slots.try_take(&task("c"), 2).is_none(), "three in all");
+        let slots = Slots::new(3, SPARE);
+        let first = slots.try_take(&task("a"), 2, 0);
+        let _second = slots.try_take(&task("a"), 2, 0);
+        assert!(slots.try_take(&task("a"), 2, 0).is_none(), "two of one task");
+        let _third = slots.try_take(&task("b"), 2, 0);
+        assert!(slots.try_take(&task("c"), 2, 0).is_none(), "three in all");
+        assert!(slots.try_take(&task("c"), 2, MAX_DEPTH).is_none(), "of whatever depth");
         drop(first);
-        assert!(slots.try_take(&task("c"), 2).is_some());
+        assert!(slots.try_take(&task("c"), 2, 0).is_some());
     }
 
     #[test]
-    fn who_waits_for_others_leaves_its_slot_to_them() {
-        let slots = Slots::new(1, 1);
-        let parent = slots.try_take(&task("a"), 1).unwrap();
-        assert!(slots.try_take(&task("a"), 1).is_none());
-        let left = parent.leave().unwrap();
-        let child = slots.try_take(&task("a"), 1).expect("also of the same task");
-        assert!(child.leave().is_none(), "one may be left at a time");
+    fn a_run_that_waits_for_others_leaves_its_slot_to_its_children_alone() {
+        let slots = Slots::new(1, SPARE);
+        let parent = slots.try_take(&task("a"), 1, 0).unwrap();
+        assert!(slots.try_take(&task("a"), 1, 1).is_none());
+        let left = parent.leave();
+        assert!(slots.try_take(&task("b"), 1, 0).is_none(), "another parent would only wait beside it");
+        let child = slots.try_take(&task("a"), 1, 1).expect("also of the same task");
         assert_eq!(slots.taken(), 2);
         drop(left);
         assert_eq!(slots.taken(), 2);
         drop(child);
-        assert!(slots.try_take(&task("a"), 1).is_none());
+        assert!(slots.try_take(&task("a"), 1, 0).is_none());
         drop(parent);
         assert_eq!(slots.taken(), 0);
     }
 
+    /// Whoever waits, of whichever depths: as long as one of them waits for a run of greater depth, that
+    /// one finds room.
+    #[test]
+    fn there_is_always_room_for_what_the_deepest_waiting_run_waits_for() {
+        for seed in 0..200 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let max = rng.u32(1..6);
+            let slots = Slots::new(max, SPARE + max / 4);
+            let mut waiting: Vec<(u32, &'static Slot)> = Vec::new();
+            let mut deepest = 0;
+            for _ in 0..200 {
+                let depth = rng.u32(0..=deepest.min(MAX_DEPTH - 1));
+                let Some(slot) = slots.try_take(&task("a"), u32::MAX, depth) else { continue };
+                let slot = Box::leak(Box::new(slot));
+                std::mem::forget(slot.leave());
+                waiting.push((depth, slot));
+                deepest = deepest.max(depth + 1);
+                let deepest_waiting = waiting.iter().map(|(depth, _)| *depth).max().unwrap();
+                assert!(
+                    slots.try_take(&task("a"), u32::MAX, deepest_waiting + 1).is_some(),
+                    "seed {seed}, {} wait",
+                    waiting.len()
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_reservation_keeps_the_room_that_it_saw() {
-        let slots = Slots::new(3, 0);
-        let _one = slots.try_take(&task("a"), 2);
+        let slots = Slots::new(3, SPARE);
+        let _one = slots.try_take(&task("a"), 2, 0);
         let reservation = slots.reserve().unwrap();
-        assert_eq!((reservation.room(), reservation.room_for(&task("a"), 2)), (2, 1));
-        assert!(slots.try_take(&task("b"), 2).is_none());
+        assert_eq!((reservation.room().of(0), reservation.room_for(&task("a"), 2)), (2, 1));
+        assert!(slots.try_take(&task("b"), 2, 0).is_none());
         let _two = reservation.take(&task("a"));
         drop(reservation);
-        assert!(slots.try_take(&task("a"), 2).is_none());
-        assert!(slots.try_take(&task("b"), 2).is_some());
+        assert!(slots.try_take(&task("a"), 2, 0).is_none());
+        assert!(slots.try_take(&task("b"), 2, 0).is_some());
     }
 }

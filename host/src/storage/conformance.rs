@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    Batch, Cancelled, ClaimRequest, Claimant, Claimed, NewRun, Offer, Outbox, Result, Storage, StorageError,
-    Submitted,
+    Batch, Cancelled, ClaimRequest, Claimant, Claimed, DepthLimits, NewRun, Offer, Outbox, Result, Storage,
+    StorageError, Submitted,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
@@ -55,6 +55,7 @@ fn new_run(name: &str) -> NewRun {
         input: Json::of(&serde_json::json!({ "n": 1 })),
         labels: Labels::new(),
         idempotency_key: None,
+        digest: None,
         created_at: Timestamp::now(),
         not_before: None,
         priority: 0,
@@ -94,7 +95,10 @@ async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], lim
         on_interrupt: OnInterrupt::Resume,
     };
     let tasks = rooms.iter().map(offer).collect();
-    storage.claim(ClaimRequest { owner: owner.clone(), tasks, limit }).await.expect("claims")
+    storage
+        .claim(ClaimRequest { owner: owner.clone(), tasks, limits: DepthLimits::all(limit) })
+        .await
+        .expect("claims")
 }
 
 async fn get(storage: &dyn Storage, id: &RunId) -> Run {

@@ -39,6 +39,9 @@ pub enum StorageError {
     /// The run id exists, or the idempotency key was used, with another body.
     #[error("{0}")]
     Conflict(String),
+    /// It would wait for a run that waits for it.
+    #[error("{0}")]
+    Deadlock(String),
     /// The run has used up something that each run has only so much of.
     #[error("{0}")]
     Limit(String),
@@ -55,6 +58,8 @@ pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 pub struct Parent {
     /// Its number.
     pub run: i64,
+    /// How many runs are above the child: 1 if the parent was started by no run.
+    pub depth: u32,
     /// Whether the child goes on when it has ended.
     pub detached: bool,
 }
@@ -81,6 +86,9 @@ pub struct NewRun {
     pub labels: Labels,
     /// The caller's idempotency key; unique within the task.
     pub idempotency_key: Option<String>,
+    /// Of a request with a key or an id of its own: stands for all that was asked for. The
+    /// same key or id with another one is another request.
+    pub digest: Option<String>,
     /// When the caller asked.
     pub created_at: Timestamp,
     /// When it may begin; none if at once.
@@ -140,6 +148,8 @@ pub struct Claimed {
     pub has_checkpoint: bool,
     /// Whether it has something that other runs may wait for.
     pub has_needs: bool,
+    /// How many runs are above it.
+    pub depth: u32,
     /// What becomes of the attempt if the host dies.
     pub on_interrupt: OnInterrupt,
 }
@@ -174,8 +184,51 @@ pub struct ClaimRequest {
     /// Runs of the highest priority are taken first; among those of the same,
     /// tasks take turns in this order, one run each.
     pub tasks: Vec<Offer>,
-    /// Most runs to take in all.
-    pub limit: u32,
+    /// Most runs to take in all, by their depth.
+    pub limits: DepthLimits,
+}
+
+/// How many runs may be taken so that one of some depth is the last of them. Deeper ones have
+/// no less room: they are what others wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DepthLimits([u32; MAX_DEPTH as usize + 1]);
+
+impl DepthLimits {
+    /// The limit of each depth.
+    pub fn new(limit: impl Fn(u32) -> u32) -> Self {
+        let mut limits = [0; MAX_DEPTH as usize + 1];
+        let mut least = 0;
+        for (depth, at) in (0..).zip(&mut limits) {
+            least = least.max(limit(depth));
+            *at = least;
+        }
+        Self(limits)
+    }
+
+    /// The same for all depths.
+    pub const fn all(limit: u32) -> Self {
+        Self([limit; MAX_DEPTH as usize + 1])
+    }
+
+    /// No more than `most` of any depth.
+    pub fn at_most(self, most: u32) -> Self {
+        Self(self.0.map(|limit| limit.min(most)))
+    }
+
+    /// The limit of a depth.
+    pub fn of(&self, depth: u32) -> u32 {
+        self.0[(depth as usize).min(self.0.len() - 1)]
+    }
+
+    /// The limit of the deepest.
+    pub fn most(&self) -> u32 {
+        self.of(MAX_DEPTH)
+    }
+
+    /// The least depth that another run can have when so many are taken; none if that is all.
+    pub fn least_depth(&self, taken: u32) -> Option<u32> {
+        (0..=MAX_DEPTH).find(|depth| taken < self.of(*depth))
+    }
 }
 
 /// What became of a wish to cancel.
@@ -420,6 +473,10 @@ pub trait Families: Send + Sync + 'static {
     /// Runs that have not ended nor been asked to, whose parent has ended and did not
     /// let them go.
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
+
+    /// Why none of these runs can begin as long as `run` waits for them: each needs what `run`
+    /// has, or what a run has that waits for it in turn. None if one of them can.
+    async fn circle(&self, run: i64, waited_for: Vec<RunId>) -> Result<Option<String>>;
 }
 
 /// How far schedules have been followed.

@@ -32,17 +32,43 @@ struct Ready {
 /// See [`Runs::claim`](crate::storage::Runs::claim).
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Claimed>> {
     queue_what_is_due(tx)?;
-    let mut lines: Vec<Line<'_>> = Vec::new();
-    for offer in request.tasks.iter().filter(|offer| offer.room > 0) {
-        let task = tx.task_no(&offer.task)?;
-        if tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
-            && let Some(next) = next_ready(tx, task)?
-        {
-            lines.push(Line { task, offer, room: offer.room, next, served: 0 });
+    let mut runs = Vec::new();
+    // Where room is scarce, what others wait for goes first: with each level that is full, only deeper ones are left.
+    while let Some(depth) = request.limits.least_depth(runs.len() as u32) {
+        let until = request.limits.of(depth);
+        claim_from_depth(tx, request, depth, until as usize, &mut runs)?;
+        if (runs.len() as u32) < until {
+            // Nobody of this depth or deeper is left.
+            break;
         }
     }
-    let mut claimed = Vec::new();
-    while claimed.len() < request.limit as usize {
+    Ok(Ok(runs))
+}
+
+/// Claims runs of this depth and deeper, until there are `until` in all.
+fn claim_from_depth(
+    tx: &mut Tx<'_>,
+    request: &ClaimRequest,
+    depth: u32,
+    until: usize,
+    claimed: &mut Vec<Claimed>,
+) -> rusqlite::Result<()> {
+    if depth > 0 {
+        needs::let_in_turn_of_depth(tx, depth)?;
+    }
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for offer in &request.tasks {
+        let task = tx.task_no(&offer.task)?;
+        let room =
+            offer.room - claimed.iter().filter(|claimed| claimed.run.task == offer.task).count() as u32;
+        if room > 0
+            && tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
+            && let Some(next) = next_ready(tx, task, depth)?
+        {
+            lines.push(Line { task, offer, room, next, served: 0 });
+        }
+    }
+    while claimed.len() < until {
         // One run of each task in turn, so that a long queue of one does not starve another of the same priority.
         let first = |(at, line): &(usize, &Line<'_>)| (Reverse(line.next.priority), line.served, *at);
         let Some((at, _)) = lines.iter().enumerate().min_by_key(first) else { break };
@@ -51,7 +77,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
         claimed.push(start(tx, &line.next, &request.owner, line.offer)?);
         line.room -= 1;
         line.served += 1;
-        match if line.room > 0 { next_ready(tx, line.task)? } else { None } {
+        match if line.room > 0 { next_ready(tx, line.task, depth)? } else { None } {
             Some(next) => line.next = next,
             None => drop(lines.remove(at)),
         }
@@ -61,14 +87,14 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
             if let Some(needs) = &next.needs
                 && needs::busy(tx, needs)?.is_some()
             {
-                match next_ready(tx, *task)? {
+                match next_ready(tx, *task, depth)? {
                     Some(next) => lines[at].next = next,
                     None => drop(lines.remove(at)),
                 }
             }
         }
     }
-    Ok(Ok(claimed))
+    Ok(())
 }
 
 /// Runs whose time has come wait like all others from now on.
@@ -104,17 +130,27 @@ pub(super) fn mind_the_clock(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The run of the task that is to start next. Those that come before it and can't
-/// have what they need are passed over from now on.
-fn next_ready(tx: &mut Tx<'_>, task: i64) -> rusqlite::Result<Option<Ready>> {
+/// The run of the task that is to start next, of those with so many runs above or more: the
+/// deepest, if not all will do. Those that come before it and can't have what they need are
+/// passed over from now on.
+fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option<Ready>> {
+    let sql = match depth {
+        0 => {
+            "SELECT no, priority, needs FROM runs \
+             WHERE task = ?1 AND ?2 = 0 AND status = 'queued' AND waits_for IS NULL \
+             ORDER BY priority DESC, no LIMIT 1"
+        }
+        _ => {
+            "SELECT no, priority, needs FROM runs INDEXED BY runs_by_depth \
+             WHERE task = ?1 AND depth >= ?2 AND depth > 0 AND status = 'queued' AND waits_for IS NULL \
+             ORDER BY depth DESC, priority DESC, no LIMIT 1"
+        }
+    };
     loop {
         let first = tx
             .db
-            .prepare_cached(
-                "SELECT no, priority, needs FROM runs \
-                 WHERE task = ?1 AND status = 'queued' AND waits_for IS NULL ORDER BY priority DESC, no LIMIT 1",
-            )?
-            .query_row([task], |row| {
+            .prepare_cached(sql)?
+            .query_row([task, i64::from(depth)], |row| {
                 Ok(Ready { no: row.get(0)?, priority: row.get(1)?, needs: needs::column(row, 2)? })
             })
             .optional()?;
@@ -141,11 +177,12 @@ pub(super) struct Begun {
     pub(super) last: u64,
     pub(super) needs: Option<Arc<[Need]>>,
     pub(super) on_interrupt: OnInterrupt,
+    pub(super) depth: u32,
 }
 
 /// Writes the first event of an attempt whose row stands, and remembers the run.
 pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result<Claimed> {
-    let Begun { fence, last, needs, on_interrupt } = begun;
+    let Begun { fence, last, needs, on_interrupt, depth } = begun;
     let (attempt, seq) = (run.attempt, last + 1);
     let event = NewEvent::started(attempt, run.version.as_ref());
     events::insert(tx.db, run.key.no, seq, attempt, std::slice::from_ref(&event))?;
@@ -156,15 +193,17 @@ pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result
     tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, needs });
     let has_checkpoint = attempt > 1 && checkpoints::any(tx.db, run.key.no)?;
     let events = vec![Event { seq, attempt, what: event }];
-    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_needs, on_interrupt })
+    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_needs, depth, on_interrupt })
 }
 
 /// Claims one waiting run.
 fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
     let no = ready.no;
     let mut run = list::by_no(tx.db, no)?;
-    let fence: u32 =
-        tx.db.prepare_cached("SELECT fence FROM runs WHERE no = ?1")?.query_row([no], |row| row.get(0))?;
+    let (fence, depth): (u32, u32) = tx
+        .db
+        .prepare_cached("SELECT fence, depth FROM runs WHERE no = ?1")?
+        .query_row([no], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let fence = Fence(fence + 1);
     let (owner_no, version_no) = (tx.host_no(owner)?, tx.version_no(&offer.version)?);
     next_attempt(&mut run, &offer.version);
@@ -183,7 +222,7 @@ fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusql
             interrupt_column(offer.on_interrupt)
         ])?;
     let last = events::last_seq(tx.db, no)?;
-    let begun = Begun { fence, last, needs: ready.needs.clone(), on_interrupt: offer.on_interrupt };
+    let begun = Begun { fence, last, needs: ready.needs.clone(), on_interrupt: offer.on_interrupt, depth };
     begin(tx, run, begun)
 }
 
@@ -205,18 +244,18 @@ pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> App
 /// See [`Runs::take_over`](crate::storage::Runs::take_over).
 pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
     let owner_no = tx.host_no(owner)?;
-    let orphans: Vec<(i64, u32, Option<String>)> = tx
+    let orphans: Vec<(i64, u32, u32, Option<String>)> = tx
         .db
         .prepare_cached(
-            "SELECT runs.no, runs.fence, runs.on_interrupt FROM hosts JOIN runs ON runs.owner = hosts.no \
+            "SELECT runs.no, runs.fence, runs.depth, runs.on_interrupt FROM hosts JOIN runs ON runs.owner = hosts.no \
              WHERE hosts.lease_until < ?1 AND hosts.no <> ?2 ORDER BY runs.no LIMIT ?3",
         )?
         .query_map(params![Timestamp::now().as_millis(), owner_no, limit], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::with_capacity(orphans.len());
-    for (no, fence, policy) in orphans {
+    for (no, fence, depth, policy) in orphans {
         let fence = Fence(fence + 1);
         tx.db
             .prepare_cached("UPDATE runs SET fence = ?2, owner = ?3 WHERE no = ?1")?
@@ -236,6 +275,7 @@ pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<
             last_seq,
             has_checkpoint,
             has_needs,
+            depth,
             on_interrupt,
         });
     }

@@ -7,22 +7,22 @@ use super::state::Tx;
 use crate::model::RunId;
 use crate::storage::{MAX_CHILDREN, MAX_DEPTH, Parent, StorageError};
 
-/// Why the parent can't have another child.
-pub(super) fn refused(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Option<StorageError>> {
+/// How deep the parent's next child stands, or why it can't have another.
+pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Result<u32, StorageError>> {
     let lives: Option<bool> = tx
         .db
         .prepare_cached("SELECT finished_at IS NULL FROM runs WHERE no = ?1")?
         .query_row([parent.run], |row| row.get(0))
         .optional()?;
     if lives != Some(true) {
-        return Ok(Some(StorageError::Fenced));
+        return Ok(Err(StorageError::Fenced));
     }
     let children: u32 = tx
         .db
         .prepare_cached("SELECT count(*) FROM runs WHERE parent = ?1")?
         .query_row([parent.run], |row| row.get(0))?;
     if children >= MAX_CHILDREN {
-        return Ok(Some(StorageError::Limit(format!("a run starts at most {MAX_CHILDREN} others"))));
+        return Ok(Err(StorageError::Limit(format!("a run starts at most {MAX_CHILDREN} others"))));
     }
     let mut depth = 1;
     let mut run = parent.run;
@@ -30,7 +30,10 @@ pub(super) fn refused(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Option<St
         depth += 1;
         run = above;
     }
-    Ok((depth > MAX_DEPTH).then(|| StorageError::Limit(format!("children of children go {MAX_DEPTH} deep"))))
+    Ok(match depth > MAX_DEPTH {
+        true => Err(StorageError::Limit(format!("children of children go {MAX_DEPTH} deep"))),
+        false => Ok(depth),
+    })
 }
 
 fn parent_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<i64>> {

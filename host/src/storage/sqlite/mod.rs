@@ -9,6 +9,7 @@
 //! [`Outbox`] or the answer of the call.
 
 mod checkpoints;
+mod circles;
 mod claims;
 mod events;
 mod families;
@@ -136,6 +137,7 @@ impl Sqlite {
         // The lock is ours, so every other host that this database knows of is gone.
         db.execute("UPDATE hosts SET lease_until = 0", [])?;
         claims::mind_the_clock(&db)?;
+        needs::heal(&db)?;
         let readers = Readers::open(&path, READER_CACHE_KIB)?;
         Ok(Self { writer: Writer::start(db)?, readers, _lock: lock })
     }
@@ -253,6 +255,10 @@ impl Families for Sqlite {
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>> {
         self.readers.read(move |db| families::abandoned(db, limit)).await
     }
+
+    async fn circle(&self, run: i64, waited_for: Vec<RunId>) -> Result<Option<String>> {
+        self.readers.read(move |db| circles::of_wait(db, run, &waited_for)).await
+    }
 }
 
 #[async_trait]
@@ -323,7 +329,7 @@ impl Log for Sqlite {
 mod tests {
     use super::*;
     use crate::model::{Need, OnDisconnect, OnInterrupt, Part, TaskRef, Version};
-    use crate::storage::{Offer, Storage, conformance};
+    use crate::storage::{DepthLimits, Offer, Storage, conformance};
 
     #[tokio::test]
     async fn conforms() {
@@ -363,6 +369,7 @@ mod tests {
             input: Json::null(),
             labels: Default::default(),
             idempotency_key: None,
+            digest: None,
             created_at: Timestamp::now(),
             not_before: None,
             priority: 0,
@@ -395,7 +402,8 @@ mod tests {
             }
             let on_interrupt = OnInterrupt::default();
             let offer = Offer { task: task.clone(), version, room: 10, on_interrupt };
-            let request = ClaimRequest { owner: HostId::new(), tasks: vec![offer], limit: 10 };
+            let request =
+                ClaimRequest { owner: HostId::new(), tasks: vec![offer], limits: DepthLimits::all(10) };
             let claimed = storage.claim(request).await.unwrap();
             assert_eq!(claimed.len(), if first == "let go on" { 2 } else { 1 }, "{first}");
             let claimant = Claimant { owner: HostId::new(), version, on_interrupt };
@@ -417,6 +425,7 @@ mod tests {
             input: Json::null(),
             labels: Default::default(),
             idempotency_key: None,
+            digest: None,
             created_at: Timestamp::now(),
             not_before: None,
             priority: 0,

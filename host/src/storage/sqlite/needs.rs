@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::state::Tx;
-use crate::model::{Json, Need};
+use super::state::{State, Tx};
+use crate::model::{Json, Need, Run};
 
 /// Needs as they stand in a run's row: none is NULL.
 pub(super) fn to_column(needs: &[Need]) -> Option<String> {
@@ -95,6 +95,31 @@ pub(super) fn give_back(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()>
     needs.iter().try_for_each(|need| let_go_on(tx, &need.name))
 }
 
+/// A queued run that was next in line for what it needs leaves the queue without having had
+/// it: the turn is another's. To be called when it is not queued any more.
+pub(super) fn pass_on(tx: &mut Tx<'_>, run: &Run) -> rusqlite::Result<()> {
+    if run.waits_for.is_some() {
+        return Ok(());
+    }
+    let needs = of_run(tx, run.key.no)?;
+    needs.iter().flat_map(|needs| needs.iter()).try_for_each(|need| let_go_on(tx, &need.name))
+}
+
+/// Passes on every turn that an earlier version, or a fault, has left with nobody.
+pub(super) fn heal(db: &Connection) -> rusqlite::Result<()> {
+    let names: Vec<String> = db
+        .prepare("SELECT DISTINCT waits_for FROM runs WHERE waits_for IS NOT NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    let transaction = db.unchecked_transaction()?;
+    let mut tx = Tx { db: &transaction, state: &mut State::default() };
+    names.iter().try_for_each(|name| let_go_on(&mut tx, name))?;
+    transaction.commit()
+}
+
 /// Leaves a queued run out of every look at the queue until it can have `name`.
 pub(super) fn block(
     tx: &mut Tx<'_>,
@@ -124,13 +149,46 @@ fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
             if taken >= capacity {
                 break;
             }
-            tx.db.prepare_cached("UPDATE runs SET waits_for = NULL WHERE no = ?1")?.execute([run])?;
-            tx.dequeued(task, true);
-            tx.enqueued(task, false);
+            unblock(tx, task, run)?;
             taken += 1;
         }
         after = task;
     }
+    Ok(())
+}
+
+/// Only runs with so many above them can start now. The next in line for something free may be
+/// one that can't, so the first of those that can go before it: others wait for them.
+pub(super) fn let_in_turn_of_depth(tx: &mut Tx<'_>, depth: u32) -> rusqlite::Result<()> {
+    let waiting: Vec<(String, i64)> = tx
+        .db
+        .prepare_cached(
+            "SELECT DISTINCT waits_for, task FROM runs \
+             WHERE depth >= ?1 AND depth > 0 AND waits_for IS NOT NULL ORDER BY waits_for, task",
+        )?
+        .query_map([depth], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (name, task) in waiting {
+        let first: Option<(i64, Option<Arc<[Need]>>)> = tx
+            .db
+            .prepare_cached(
+                "SELECT no, needs FROM runs WHERE waits_for = ?1 AND task = ?2 AND depth >= ?3 \
+                 ORDER BY depth DESC, priority DESC, no LIMIT 1",
+            )?
+            .query_row(params![name, task, depth], |row| Ok((row.get(0)?, column(row, 1)?)))
+            .optional()?;
+        let Some((run, Some(needs))) = first else { continue };
+        if busy(tx, &needs)?.is_none() {
+            unblock(tx, task, run)?;
+        }
+    }
+    Ok(())
+}
+
+fn unblock(tx: &mut Tx<'_>, task: i64, run: i64) -> rusqlite::Result<()> {
+    tx.db.prepare_cached("UPDATE runs SET waits_for = NULL WHERE no = ?1")?.execute([run])?;
+    tx.dequeued(task, true);
+    tx.enqueued(task, false);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::claims::Begun;
 use super::list::LabelsColumn;
 use super::state::{Applied, Tx};
-use super::{checkpoints, claims, events, families, list, needs, signals};
+use super::{checkpoints, circles, claims, events, families, list, needs, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
@@ -15,16 +15,21 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     if let Some(answer) = made_before(tx, new, task)? {
         return Ok(answer.map(Submitted::Existing));
     }
-    if let Some(parent) = new.parent
-        && let Some(refused) = families::refused(tx, parent)?
-    {
-        return Ok(Err(refused));
-    }
+    let depth = match new.parent.map(|parent| families::depth_below(tx, parent)).transpose()? {
+        None => 0,
+        Some(Ok(depth)) => depth,
+        Some(Err(refused)) => return Ok(Err(refused)),
+    };
     let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
     if let Some(name) = &busy
         && new.fail_if_busy
     {
         return Ok(Err(StorageError::Busy(name.clone())));
+    }
+    if busy.is_some()
+        && let Some(circle) = circles::of_start(tx.db, new)?
+    {
+        return Ok(Err(StorageError::Deadlock(circle)));
     }
     let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
     // Nobody overtakes an older run of the same task, nor any that may be about to take what it needs.
@@ -45,10 +50,10 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     if let Some(claimant) = claimant {
         claims::next_attempt(&mut run, &claimant.version);
     }
-    insert(tx, &run, task, claimant, new)?;
+    insert(tx, &run, (task, depth), claimant, new)?;
     if let Some(claimant) = claimant {
         let needs = (!new.needs.is_empty()).then(|| new.needs.as_slice().into());
-        let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt: claimant.on_interrupt };
+        let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt: claimant.on_interrupt, depth };
         return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)));
     }
     let event = match run.not_before {
@@ -87,7 +92,7 @@ fn queue_full(tx: &mut Tx<'_>, new: &NewRun, of_task: u64) -> rusqlite::Result<O
 fn insert(
     tx: &mut Tx<'_>,
     run: &Run,
-    task: i64,
+    (task, depth): (i64, u32),
     claimant: Option<&Claimant>,
     new: &NewRun,
 ) -> rusqlite::Result<()> {
@@ -97,8 +102,8 @@ fn insert(
         .prepare_cached(
             "INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, created_at, started_at, \
              labels, idempotency_key, input, not_before, priority, needs, waits_for, on_interrupt, \
-             parent, detached, on_disconnect) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+             parent, detached, on_disconnect, depth, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
+             ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
         )?
         .execute(params![
             run.key.no,
@@ -122,6 +127,8 @@ fn insert(
             new.parent.map(|parent| parent.run),
             new.parent.filter(|parent| parent.detached).map(|_| 1),
             Some(run.on_disconnect).filter(|policy| *policy != OnDisconnect::default()).map(OnDisconnect::as_str),
+            depth,
+            new.digest,
         ])?;
     for (key, value) in &run.labels {
         tx.db
@@ -160,30 +167,46 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
 
 /// The run that the same request made earlier, or the conflict with another.
 fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
-    let same = |run: &Run| run.task == new.task && run.input == new.input && run.labels == new.labels;
+    let same = |run: &Run| is_same(tx, run, new);
     if let Some(key) = &new.idempotency_key
         && let Some(run) = list::by_idempotency_key(tx.db, task, key)?
     {
         let own_id_differs = new.own_id && run.key.id != new.id;
-        return Ok(Some(if same(&run) && !own_id_differs {
+        return Ok(Some(if same(&run)? && !own_id_differs {
             Ok(run)
         } else {
-            Err(StorageError::Conflict(format!("the idempotency key {key:?} was used for another request")))
+            Err(StorageError::Conflict(format!(
+                "the idempotency key {key:?} was used for another request; send the same, or choose another key"
+            )))
         }));
     }
     if new.own_id
         && let Some(run) = list::by_id(tx.db, &new.id)?
     {
-        return Ok(Some(if same(&run) {
+        return Ok(Some(if same(&run)? {
             Ok(run)
         } else {
             Err(StorageError::Conflict(format!(
-                "the run {:?} exists, with another task, input or labels",
+                "the run {:?} was started by another request; send the same, or choose another id",
                 new.id
             )))
         }));
     }
     Ok(None)
+}
+
+/// Whether the run was started by this very request.
+fn is_same(tx: &Tx<'_>, run: &Run, new: &NewRun) -> rusqlite::Result<bool> {
+    let request: Option<String> = tx
+        .db
+        .prepare_cached("SELECT request FROM runs WHERE no = ?1")?
+        .query_row([run.key.no], |row| row.get(0))?;
+    Ok(run.task == new.task
+        && match request {
+            Some(request) => Some(&request) == new.digest.as_ref(),
+            // Of a version that kept less of the request.
+            None => run.input == new.input && run.labels == new.labels,
+        })
 }
 
 /// See [`Runs::requeue`](crate::storage::Runs::requeue).
@@ -278,6 +301,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
         tx.dequeued(task, run.waits_for.is_some());
+        needs::pass_on(tx, &run)?;
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }

@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -201,6 +201,22 @@ CREATE INDEX runs_by_creation ON runs (created_at);
 /// Runs that don't go on alone.
 const V7: &str = "
 ALTER TABLE runs ADD COLUMN on_disconnect TEXT; -- NULL: continue
+";
+
+/// How deep a run stands in its family, and the whole request that has started it.
+const V8: &str = "
+ALTER TABLE runs ADD COLUMN depth INTEGER NOT NULL DEFAULT 0; -- runs above it
+ALTER TABLE runs ADD COLUMN request TEXT;         -- digest, of those with a key or an id of their own
+WITH RECURSIVE family (no, depth) AS (
+    SELECT no, 0 FROM runs WHERE parent IS NULL AND no IN (SELECT parent FROM runs WHERE parent IS NOT NULL)
+    UNION ALL
+    SELECT runs.no, family.depth + 1 FROM runs JOIN family ON runs.parent = family.no
+)
+UPDATE runs SET depth = coalesce((SELECT depth FROM family WHERE family.no = runs.no), 1)
+WHERE parent IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX runs_by_depth ON runs (task, depth DESC, priority DESC, no)
+    WHERE depth > 0 AND status = 'queued' AND waits_for IS NULL;
+CREATE INDEX runs_blocked_by_depth ON runs (depth, waits_for) WHERE depth > 0 AND waits_for IS NOT NULL;
 ";
 
 /// Lets the file shrink when something is removed. To be called first of all: in a

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
-use super::{events, list};
+use super::{events, list, needs};
 use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
 use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
 
@@ -29,7 +29,10 @@ pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> 
         .execute(params![run.key.no, status.as_str()])?;
     let task = tx.task_no(&run.task)?;
     match (run.status, status) {
-        (RunStatus::Queued, _) => tx.dequeued(task, run.waits_for.is_some()),
+        (RunStatus::Queued, _) => {
+            tx.dequeued(task, run.waits_for.is_some());
+            needs::pass_on(tx, &run)?;
+        }
         (_, RunStatus::Queued) => tx.enqueued(task, false),
         _ => {}
     }
