@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     // Scripts panic on purpose, and the host catches it.
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.to_string();
-        if !text.contains("a guest of the simulation panics") {
+        if !text.contains("of the simulation") {
             eprintln!("{text}");
         }
     }));

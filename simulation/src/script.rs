@@ -144,7 +144,9 @@ impl Executable for Interpreter {
         let guest = Guest { host: &*host, watched: &self.watched, children: Vec::new(), stubborn: false };
         let id = host.info().id.clone();
         let _alive = Listed::new(&self.watched.alive, id);
-        let done = within_deadline(&attempt.gate, attempt.limits.deadline, guest.run(&script)).await;
+        let done =
+            within_deadline(&attempt.gate, &attempt.uptime, attempt.limits.deadline, guest.run(&script))
+                .await;
         done.unwrap_or_else(|| {
             Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, "the attempt took too long"))
         })

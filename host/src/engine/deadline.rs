@@ -1,4 +1,5 @@
-//! The deadline of an attempt. It moves on by the time for which the attempt is paused.
+//! The deadline of an attempt. It moves on by the time for which the attempt is paused, and by
+//! that in which the host does not run.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -8,18 +9,31 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::gate::Gate;
+use crate::platform::Uptime;
 
 /// When an attempt is ended by force.
 pub(super) struct Deadline<'a> {
     at: Instant,
     gate: &'a Gate,
+    uptime: &'a Uptime,
     /// How long the gate had been closed when this was made.
     closed_before: Duration,
+    /// How long the host had not run then.
+    frozen_before: Duration,
+    /// How long it has not run since.
+    frozen: Duration,
 }
 
 impl<'a> Deadline<'a> {
-    pub(super) fn new(at: Instant, gate: &'a Gate) -> Self {
-        Self { at, gate, closed_before: gate.closed_for() }
+    pub(super) fn new(at: Instant, gate: &'a Gate, uptime: &'a Uptime) -> Self {
+        Self {
+            at,
+            gate,
+            uptime,
+            closed_before: gate.closed_for(),
+            frozen_before: uptime.frozen(),
+            frozen: Duration::ZERO,
+        }
     }
 
     /// A timer for [`poll_over`](Self::poll_over).
@@ -28,12 +42,25 @@ impl<'a> Deadline<'a> {
     }
 
     /// Whether it is over. If not, the task is woken when it may be.
-    pub(super) fn poll_over(&self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> bool {
-        let at = self.at + (self.gate.closed_for() - self.closed_before);
-        if timer.deadline() != at {
-            timer.as_mut().reset(at);
+    pub(super) fn poll_over(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> bool {
+        if timer.deadline() != self.moved() {
+            timer.as_mut().reset(self.moved());
         }
-        timer.poll(context).is_ready()
+        while timer.as_mut().poll(context).is_ready() {
+            // Only now, for this is asked at every step of a guest.
+            let frozen = self.uptime.frozen() - self.frozen_before;
+            if frozen == self.frozen {
+                return true;
+            }
+            self.frozen = frozen;
+            timer.as_mut().reset(self.moved());
+        }
+        false
+    }
+
+    /// When it is, as things are.
+    fn moved(&self) -> Instant {
+        self.at + (self.gate.closed_for() - self.closed_before) + self.frozen
     }
 }
 
@@ -41,10 +68,11 @@ impl<'a> Deadline<'a> {
 /// while its gate is closed, and ends at its deadline, with none as the answer.
 pub async fn within_deadline<T>(
     gate: &Gate,
+    uptime: &Uptime,
     limit: Option<Duration>,
     guest: impl Future<Output = T>,
 ) -> Option<T> {
-    let deadline = limit.map(|limit| Deadline::new(Instant::now() + limit, gate));
+    let mut deadline = limit.map(|limit| Deadline::new(Instant::now() + limit, gate, uptime));
     let mut timer = pin!(deadline.as_ref().map(Deadline::timer));
     let mut guest = pin!(guest);
     poll_fn(|context| {
@@ -54,7 +82,7 @@ pub async fn within_deadline<T>(
         if let Poll::Ready(done) = guest.as_mut().poll(context) {
             return Poll::Ready(Some(done));
         }
-        if let (Some(deadline), Some(timer)) = (&deadline, timer.as_mut().as_pin_mut())
+        if let (Some(deadline), Some(timer)) = (&mut deadline, timer.as_mut().as_pin_mut())
             && deadline.poll_over(timer, context)
         {
             return Poll::Ready(None);

@@ -21,6 +21,7 @@ use super::guest::{Access, Guest, GuestHost, Invocation, RunLost};
 use super::load::Wasm;
 use super::turns::{Allowance, Turns};
 use crate::model::{ErrorKind, Json, RunError};
+use crate::platform::Uptime;
 
 /// Most bytes that a guest may hand over in one call, as arguments or result.
 /// Beyond it the call traps, because the host would have to hold them to answer.
@@ -74,6 +75,8 @@ pub struct Attempt {
     pub files: Option<OutputFolder>,
     /// Holds it.
     pub gate: Arc<Gate>,
+    /// The time of its deadline.
+    pub uptime: Arc<Uptime>,
 }
 
 /// How an attempt ended.
@@ -111,8 +114,10 @@ pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
             Ok(guest) => store(entry, guest),
             Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
         };
-        let called =
-            within_deadline(&mut store, turns, async |store| entry.call(store, &attempt.input).await).await;
+        let called = within_deadline(&mut store, turns, &attempt.uptime, async |store| {
+            entry.call(store, &attempt.input).await
+        })
+        .await;
         let guest = store.into_data();
         if !vacancies.must_try_again(&called).await {
             break (called, guest);
@@ -163,7 +168,7 @@ pub(super) async fn describe(
     let (called, guest) = loop {
         let guest = Guest::new(Arc::clone(&host), limits, Arc::default(), access.clone(), None);
         let mut store = store(entry, guest.map_err(|message| RunError::new(ErrorKind::Internal, message))?);
-        let called = within_deadline(&mut store, turns, async |store| {
+        let called = within_deadline(&mut store, turns, &Uptime::default(), async |store| {
             let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is no component"))?;
             let instance = pre.instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
@@ -237,10 +242,11 @@ enum Stop {
 async fn within_deadline<T>(
     store: &mut Store<Guest>,
     turns: &Turns,
+    uptime: &Uptime,
     call: impl AsyncFnOnce(&mut Store<Guest>) -> wasmtime::Result<T>,
 ) -> Result<T, Stop> {
     let gate = Arc::clone(&store.data().calls.gate);
-    let deadline = store.data().calls.deadline().map(|at| Deadline::new(at, &gate));
+    let mut deadline = store.data().calls.deadline().map(|at| Deadline::new(at, &gate, uptime));
     let mut timer = pin!(deadline.as_ref().map(Deadline::timer));
     let mut meter = store.data().calls.limits.cpu.map(CpuMeter::new);
     let mut called = pin!(call(store));
@@ -263,7 +269,7 @@ async fn within_deadline<T>(
                 return Poll::Ready(Err(Stop::Cpu));
             }
         }
-        if let (Some(deadline), Some(timer)) = (&deadline, timer.as_mut().as_pin_mut())
+        if let (Some(deadline), Some(timer)) = (&mut deadline, timer.as_mut().as_pin_mut())
             && deadline.poll_over(timer, context)
         {
             return Poll::Ready(Err(Stop::Deadline));

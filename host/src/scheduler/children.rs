@@ -70,6 +70,11 @@ impl Children for RunHost {
             if let Some(circle) = self.storage.circle(self.log.run().no, ids).await.map_err(refusal)? {
                 return Err(Refusal::new(RefusalCode::Conflict, circle));
             }
+            if self.scheduler.slots.must_give_up() {
+                let message =
+                    "all runs wait for others, and the host has room for no more; start fewer at once";
+                return Err(Refusal::new(RefusalCode::LimitExceeded, message));
+            }
             let looking = async {
                 loop {
                     let heard = listeners.iter().map(|listener| Box::pin(listener.heard()));

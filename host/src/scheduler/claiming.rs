@@ -117,6 +117,15 @@ impl Scheduler {
         }
     }
 
+    /// Notices when the host did not run, until nothing executes any more.
+    pub(super) async fn keep_uptime(self: Arc<Self>) {
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => {}
+            () = self.uptime.keep_looking() => {}
+        }
+    }
+
     pub(super) async fn renew_lease(&self) -> Result<()> {
         self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await
     }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +34,7 @@ use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{HostId, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
+use crate::platform::Uptime;
 use crate::registry::{InputError, Registry, Task};
 use crate::storage::{Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Storage, StorageError, Submitted};
 
@@ -51,15 +53,19 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// none, such as a full one, must not keep the host from stopping.
 const SETTLING: Duration = Duration::from_secs(5);
 
+/// Most runs that are named in the log when they could not be settled.
+const MAX_NAMED: usize = 20;
+
 /// Begins the idempotency keys that the host makes itself. No client's key can, for a
 /// header has no such character.
 const HOST_KEY: &str = "\u{1}";
 
 /// Guests that may be alive beyond `max_running`: runs that wait for the runs that they
-/// have started leave their slot to these (`slots`). One for each level of a family, and some
-/// so that many children execute at once while as many parents wait as there are slots.
+/// have started leave their slot to these (`slots`). One for each level of a family, some for
+/// when all wait, and some so that many children execute at once while as many parents wait
+/// as there are slots.
 pub const fn spare(max_running: u32) -> u32 {
-    MAX_DEPTH + max_running / 4
+    MAX_DEPTH + slots::KEPT_FOR_LOCKS + max_running / 4
 }
 
 /// How runs are scheduled and bounded.
@@ -122,6 +128,8 @@ pub struct Scheduler {
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
     breakers: Breakers,
+    /// What runs may take is measured by it.
+    uptime: Arc<Uptime>,
     /// Runs that execute here.
     controls: Mutex<HashMap<RunId, Arc<Control>>>,
     /// What may still start a run: submissions, and the loop that claims.
@@ -170,6 +178,7 @@ impl Scheduler {
             files,
             holding: AsyncMutex::default(),
             breakers: Breakers::default(),
+            uptime: Arc::default(),
             controls: Mutex::default(),
             starting: TaskTracker::new(),
             tasks: TaskTracker::new(),
@@ -182,6 +191,7 @@ impl Scheduler {
         scheduler.starting.spawn(Arc::clone(&scheduler).keep_claiming());
         scheduler.starting.spawn(Arc::clone(&scheduler).keep_schedules());
         scheduler.tasks.spawn(Arc::clone(&scheduler).keep_lease());
+        scheduler.tasks.spawn(Arc::clone(&scheduler).keep_uptime());
         scheduler.tasks.spawn(Arc::clone(&scheduler).keep_listening_for_cancels());
         Ok(scheduler)
     }
@@ -307,11 +317,11 @@ impl Scheduler {
         }
     }
 
-    /// Whether there is room for a run of that depth beside so many guests.
+    /// Whether there is room for a run of that depth beside so many guests, some of them active.
     #[doc(hidden)]
-    pub fn has_room(&self, alive: u32, depth: u32) -> bool {
+    pub fn has_room(&self, guests: u32, active: u32, depth: u32) -> bool {
         let max_running = self.config.max_running;
-        alive < slots::most_guests(max_running, spare(max_running), depth)
+        guests < slots::most_guests(max_running, spare(max_running), depth, active)
     }
 
     /// Runs that execute here now.
@@ -322,24 +332,43 @@ impl Scheduler {
     /// Ends everything: nothing new starts, what runs may go on for `grace`, then
     /// it is cut off. When this returns, every run that executed here has its
     /// terminal event or is back in the queue, unless the disk takes no writes.
+    ///
+    /// Takes no longer than `grace` and twice [`SETTLING`], whatever the runs, their callers
+    /// and the disk do.
     pub async fn drain(&self, grace: Duration) {
         self.stopping.cancel();
+        self.cut_off_paused();
         self.starting.close();
-        self.starting.wait().await;
-        if tokio::time::timeout(grace, self.slots.all_free()).await.is_err() {
+        let ended = async {
+            self.starting.wait().await;
+            self.slots.all_free().await;
+        };
+        if timeout(grace, ended).await.is_err() {
             tracing::info!(running = self.running(), "grace time is over; cutting runs off");
-            self.cut_off.cancel();
         }
+        self.cut_off.cancel();
         let settled = async {
             self.slots.all_free().await;
             self.ended.cancel();
             self.tasks.close();
             self.tasks.wait().await;
         };
-        if tokio::time::timeout(SETTLING, settled).await.is_err() {
-            let running = self.running();
-            tracing::error!(running, "the ends of runs can't be written now; the next start settles them");
+        // What is asked of storage and not answered holds nobody up any more.
+        if timeout(SETTLING, self.starting.wait()).await.is_err() {
+            tracing::error!("starts that are under way get no answer from the database");
+        }
+        if timeout(SETTLING, settled).await.is_err() {
+            let running: Vec<String> =
+                self.controls.lock().keys().take(MAX_NAMED).map(RunId::to_string).collect();
+            tracing::error!(?running, "the ends of runs can't be written now; the next start settles them");
             self.ended.cancel();
+        }
+    }
+
+    /// A paused run has nothing to finish within the grace time.
+    fn cut_off_paused(&self) {
+        for control in self.controls.lock().values().filter(|control| control.gate.is_closed()) {
+            control.cut_off.cancel();
         }
     }
 

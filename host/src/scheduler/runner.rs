@@ -25,6 +25,8 @@ use crate::storage::{Claimed, StorageError};
 /// How a run under way is reached.
 pub(super) struct Control {
     pub(super) cancel: CancellationToken,
+    /// Set when it has to end although others may go on: it is paused, and the host stops.
+    pub(super) cut_off: CancellationToken,
     pub(super) gate: Arc<Gate>,
     pub(super) mailbox: Mailbox,
     pub(super) log: Arc<RunLog>,
@@ -72,6 +74,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
     let log = scheduler.log.open(&claimed);
     let control = Arc::new(Control {
         cancel: CancellationToken::new(),
+        cut_off: CancellationToken::new(),
         gate: Arc::default(),
         mailbox: Mailbox::new(),
         log: Arc::clone(&log),
@@ -110,6 +113,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         grants: Arc::clone(&task.settings.grants),
         files: None,
         gate: Arc::clone(&control.gate),
+        uptime: Arc::clone(&scheduler.uptime),
     };
     let end = End {
         retry: task.settings.retry.clone(),
@@ -117,27 +121,64 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         has_needs: claimed.has_needs,
     };
     let running = Arc::clone(scheduler);
+    let under_way = UnderWay { scheduler: Arc::clone(scheduler), id: id.clone() };
     let execution = scheduler.tasks.track_future(async move {
-        if may_have_parameters {
-            running.load_parameters(&log, &control).await;
-        }
-        let has_files = attempt.grants.files.is_some();
-        let ready = if has_files { running.give_folder(&mut attempt, &id).await } else { Ok(()) };
+        let prepared = async {
+            platform::fault_point();
+            if may_have_parameters {
+                running.load_parameters(&log, &control).await;
+            }
+            match attempt.grants.files.is_some() {
+                true => running.give_folder(&mut attempt, &id).await,
+                false => Ok(()),
+            }
+        };
+        let has_files = task.settings.grants.files.is_some();
+        let ready = whole(prepared).await.unwrap_or_else(|| Err(host_failed()));
         let ended = match ready {
             Ok(()) => running.execute(attempt, &control).await,
             Err(error) => Ended::Exit(Exit::Failed(error)),
         };
-        running.note_end(&task, &control, &ended);
-        if has_files {
-            running.take_folder(&id).await;
+        let tidied = async {
+            platform::fault_point();
+            running.note_end(&task, &control, &ended);
+            if has_files {
+                running.take_folder(&id).await;
+            }
+        };
+        // At worst the breaker knows less, or an empty folder stays.
+        let _ = whole(tidied).await;
+        if whole(running.settle(&log, &host, &end, ended)).await.is_none() {
+            let failed = running.log.finish(&log, Outcome::Failed(host_failed()));
+            let _ = whole(failed).await;
         }
-        running.settle(&log, &host, &end, ended).await;
-        running.controls.lock().remove(&id);
+        drop(under_way);
         // The last that holds the slot.
         drop(host);
         drop(slot);
     });
     scheduler.engine.spawn(Box::pin(execution));
+}
+
+/// None if it panicked: a fault of the host, which must not leave a run without an end.
+async fn whole<T>(part: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(part).catch_unwind().await.ok()
+}
+
+fn host_failed() -> RunError {
+    RunError::new(ErrorKind::Internal, "the host failed while executing the task")
+}
+
+/// A run is reached through its control until this is dropped, however its attempt ends.
+struct UnderWay {
+    scheduler: Arc<Scheduler>,
+    id: RunId,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.scheduler.controls.lock().remove(&self.id);
+    }
 }
 
 impl Scheduler {
@@ -185,17 +226,15 @@ impl Scheduler {
         let grace = self.config.cancel_grace;
         let forced = async {
             control.cancel.cancelled().await;
-            tokio::time::sleep(grace).await;
+            self.uptime.sleep(grace).await;
         };
-        // A panic here is a fault of the host; it must not leave the run without an end.
-        let attempt = AssertUnwindSafe(attempt.run()).catch_unwind();
+        let attempt = whole(attempt.run());
         tokio::select! {
             biased;
-            exit = attempt => Ended::Exit(exit.unwrap_or_else(|_| {
-                Exit::Failed(RunError::new(ErrorKind::Internal, "the host failed while executing the task"))
-            })),
+            exit = attempt => Ended::Exit(exit.unwrap_or_else(|| Exit::Failed(host_failed()))),
             () = forced => Ended::Forced,
             () = self.cut_off.cancelled() => Ended::CutOff,
+            () = control.cut_off.cancelled() => Ended::CutOff,
         }
     }
 

@@ -36,6 +36,9 @@ impl Scheduler {
                 // Nothing that the run says comes between the two notes.
                 if hold {
                     self.tell(id, NewEvent::paused(), Control::hold).await?;
+                    if self.stopping.is_cancelled() {
+                        self.cut_off_paused();
+                    }
                 } else if let Some(control) = self.tell(id, NewEvent::resumed(), |_| {}).await? {
                     control.gate.open();
                 }

@@ -6,15 +6,26 @@
 //! Then the deepest run that waits finds room for the run that it waits for, whatever the
 //! others do; and runs of the greatest depth have none to wait for, and end. So no number of
 //! parents can hold up their children, nor for ever anybody else.
+//!
+//! Locks make it harder: what the deepest waits for may wait for a lock, and its holder for a
+//! child of less depth. So when all guests wait, one more is let in whatever its depth is, as
+//! long as memory lasts; and when that is over, one wait is given up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::model::TaskRef;
 use crate::storage::{DepthLimits, MAX_DEPTH};
+
+/// Guests that are let in only when all others wait.
+pub(super) const KEPT_FOR_LOCKS: u32 = 24;
+/// Enough for what follows from one wait that is given up to be seen.
+const BETWEEN_GIVING_UP: Duration = Duration::from_secs(1);
 
 /// The places in which runs execute.
 pub(super) struct Slots {
@@ -31,6 +42,8 @@ pub(super) struct Slots {
 #[derive(Default)]
 struct Taken {
     all: u32,
+    /// When a wait was given up last.
+    given_up: Option<Instant>,
     /// Not counted in `all`: their runs wait for others.
     left: u32,
     by_task: HashMap<TaskRef, u32>,
@@ -91,8 +104,21 @@ impl Slots {
 
     /// How many runs of this depth can be let in.
     fn room(&self, taken: &Taken, depth: u32) -> u32 {
-        let active = self.max.saturating_sub(taken.all);
-        active.min(most_guests(self.max, self.spare, depth).saturating_sub(taken.all + taken.left))
+        let guests = taken.all + taken.left;
+        let most = most_guests(self.max, self.spare, depth, taken.all);
+        self.max.saturating_sub(taken.all).min(most.saturating_sub(guests))
+    }
+
+    /// Whether all guests wait and there is room for none of the runs that they wait for.
+    /// Then one caller after the other is told so, with time between them.
+    pub(super) fn must_give_up(&self) -> bool {
+        let mut taken = self.taken.lock();
+        let recently = taken.given_up.is_some_and(|given_up| given_up.elapsed() < BETWEEN_GIVING_UP);
+        let stuck = taken.all == 0 && self.room(&taken, MAX_DEPTH) == 0 && !recently;
+        if stuck {
+            taken.given_up = Some(Instant::now());
+        }
+        stuck
     }
 
     fn take(self: &Arc<Self>, taken: &mut Taken, task: &TaskRef) -> Slot {
@@ -102,12 +128,13 @@ impl Slots {
     }
 }
 
-/// Guests that may be there when one of this depth is let in. It grows with each level, and
-/// most of what is beyond `max` is for the first.
-pub(super) fn most_guests(max: u32, spare: u32, depth: u32) -> u32 {
-    match depth {
-        0 => max,
-        deeper => (max + spare).saturating_sub(MAX_DEPTH.saturating_sub(deeper)),
+/// Guests that may be there when one of this depth is let in beside so many that do not wait.
+/// It grows with each level, and most of what is beyond `max` is for the first.
+pub(super) fn most_guests(max: u32, spare: u32, depth: u32, active: u32) -> u32 {
+    match (depth, active) {
+        (0, _) => max,
+        (_, 0) => max + spare,
+        (deeper, _) => (max + spare).saturating_sub(KEPT_FOR_LOCKS + MAX_DEPTH.saturating_sub(deeper)),
     }
 }
 
@@ -209,7 +236,7 @@ mod tests {
         TaskRef::parse_path(name).unwrap()
     }
 
-    const SPARE: u32 = MAX_DEPTH;
+    const SPARE: u32 = KEPT_FOR_LOCKS + MAX_DEPTH;
 
     #[test]
     fn neither_bound_is_ever_exceeded() {

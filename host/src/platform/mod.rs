@@ -8,20 +8,27 @@
 //!
 //! Knows nothing of what the host does with either.
 
+mod uptime;
+
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+pub use uptime::Uptime;
+
 /// Most times that a simulated call lets others go first.
 const MAX_YIELDS: u32 = 3;
 
+/// One in so many simulated faults happens.
+const FAULT_RARITY: u32 = 50;
 /// Longest time of a simulated write.
 const MAX_DISK_TIME: Duration = Duration::from_millis(10);
 
 thread_local! {
     static SIMULATED: Cell<Option<Clock>> = const { Cell::new(None) };
+    static FAULTS: Cell<bool> = const { Cell::new(false) };
     static DISK_FULL: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -79,6 +86,14 @@ pub async fn write_to_disk() {
     let_others_go_first().await;
 }
 
+/// A place where a fault of the host is to be expected least. In a simulation, there is one now
+/// and then.
+pub fn fault_point() {
+    if FAULTS.get() && fastrand::u32(..FAULT_RARITY) == 0 {
+        panic!("a fault of the simulation");
+    }
+}
+
 /// Whether the disk takes no writes, in a simulation. A real one says so itself.
 pub fn is_disk_full() -> bool {
     DISK_FULL.get()
@@ -88,6 +103,7 @@ pub fn is_disk_full() -> bool {
 /// clock is that of the tokio runtime, so this is called within one.
 pub fn simulate(at: SystemTime) -> Simulated {
     SIMULATED.set(Some(Clock { at, since: Instant::now() }));
+    FAULTS.set(true);
     Simulated(())
 }
 
@@ -119,5 +135,6 @@ impl Drop for Simulated {
     fn drop(&mut self) {
         SIMULATED.set(None);
         DISK_FULL.set(false);
+        FAULTS.set(false);
     }
 }

@@ -1,0 +1,98 @@
+//! Time in which the process ran.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often it is looked at the clock.
+const TICK: Duration = Duration::from_secs(1);
+/// Two looks further apart than this have a time between them in which the process did not
+/// run: it was stopped, its container frozen, or its machine suspended. A busy machine is
+/// late by less.
+const LATE: Duration = Duration::from_secs(5);
+
+/// A clock that leaves out the time in which the process did not run. What may take so long
+/// is measured by it: a run that was frozen with its host has not used that time.
+pub struct Uptime {
+    state: Mutex<State>,
+}
+
+struct State {
+    looked_at: Instant,
+    frozen: Duration,
+}
+
+impl Default for Uptime {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { looked_at: Instant::now(), frozen: Duration::ZERO }) }
+    }
+}
+
+impl Uptime {
+    /// For how long the process did not run, since this was made.
+    pub fn frozen(&self) -> Duration {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let gap = now.duration_since(state.looked_at);
+        if gap > LATE {
+            let frozen = gap - TICK;
+            state.frozen += frozen;
+            tracing::warn!(?frozen, "the host did not run for a while; its runs have that time still");
+        }
+        state.looked_at = now;
+        state.frozen
+    }
+
+    /// Looks at the clock again and again. Without it, a time in which nobody asked would
+    /// look like one in which nothing ran.
+    pub async fn keep_looking(&self) {
+        loop {
+            sleep(TICK).await;
+            self.frozen();
+        }
+    }
+
+    /// Waits for so long, without the time in which the process does not run.
+    pub async fn sleep(&self, time: Duration) {
+        let mut frozen = self.frozen();
+        let mut end = Instant::now() + time;
+        loop {
+            sleep_until(end).await;
+            let now = self.frozen();
+            if now == frozen {
+                return;
+            }
+            end += now - frozen;
+            frozen = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_process_does_not_run_is_left_out() {
+        let uptime = Uptime::default();
+        let began = Instant::now();
+        let frozen = async {
+            sleep(Duration::from_secs(2)).await;
+            advance(Duration::from_secs(40)).await;
+        };
+        let waited = async {
+            uptime.sleep(Duration::from_secs(20)).await;
+            began.elapsed()
+        };
+        tokio::select! {
+            waited = async { tokio::join!(waited, frozen).0 } => {
+                let real = waited - Duration::from_secs(40);
+                assert!((19..=21).contains(&real.as_secs()), "{waited:?}");
+            }
+            () = uptime.keep_looking() => unreachable!("it looks for ever"),
+        }
+    }
+}
