@@ -36,6 +36,7 @@ pub(crate) struct RunRow {
     pub(crate) key: Option<String>,
     pub(crate) fence: u32,
     pub(crate) error: Option<String>,
+    pub(crate) depth: u32,
 }
 
 /// What was seen so far.
@@ -171,26 +172,16 @@ impl Observer {
             let of_task = self.living().filter(|other| other.task == row.task).filter(active).count();
             let limit = task.settings.max_running.unwrap_or(u32::MAX);
             let closed = matches!(rooms.scheduler.circuit(&task), None | Some(Circuit::Closed));
-            let has_room = rooms.scheduler.has_room(alive as u32, in_all as u32, self.depth(row));
+            let has_room = rooms.scheduler.has_room(alive as u32, in_all as u32, row.depth);
             if closed && (of_task as u32) < limit && has_room && !self.is_locked(row) {
                 return Some(format!(
-                    "a slot is free and a run that may run waits: run {} of {}, {in_all} of {} slots are taken, \
+                    "a slot is free and a run that may run waits: run {} of {} in depth {}, {in_all} of {} slots are taken, \
                      {alive} guests are there",
-                    row.no, row.task, self.max_running
+                    row.no, row.task, row.depth, self.max_running
                 ));
             }
         }
         None
-    }
-
-    fn depth(&self, row: &RunRow) -> u32 {
-        let mut depth = 0;
-        let mut parent = row.parent;
-        while let Some(no) = parent {
-            depth += 1;
-            parent = self.rows.iter().find(|row| row.no == no).and_then(|row| row.parent);
-        }
-        depth
     }
 
     fn holders(&self, lock: &str) -> usize {
@@ -300,7 +291,7 @@ fn connect(path: &std::path::Path) -> Connection {
 fn read(db: &Connection) -> rusqlite::Result<Vec<RunRow>> {
     let mut statement = db.prepare_cached(
         "SELECT runs.no, runs.id, tasks.task, status, owner IS NOT NULL, waits_for, needs, parent, \
-         finished_at IS NOT NULL, created_at, idempotency_key, fence, error \
+         finished_at IS NOT NULL, created_at, idempotency_key, fence, error, runs.depth \
          FROM runs JOIN tasks ON tasks.no = runs.task ORDER BY runs.no",
     )?;
     statement.query_map([], row)?.collect()
@@ -322,6 +313,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         key: row.get(10)?,
         fence: row.get(11)?,
         error: row.get(12)?,
+        depth: row.get(13)?,
     })
 }
 

@@ -58,8 +58,7 @@ impl Kept {
                 ));
             }
             let age = self.ended.get(&row.no).map(|ended| lived.saturating_sub(*ended));
-            if row.task != TASK || age.is_none() || !self.in_force(lived).any(|rule| permits(rule, left, age))
-            {
+            if row.task != TASK || !self.in_force(lived).any(|rule| permits(rule, left, age)) {
                 return Err(format!(
                     "a run was removed that no rule in force lets go: run {} of {}, ended since {age:?}, {left} left",
                     row.no, row.task

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef, Timestamp};
+use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef};
 use streamtask_host::platform::{self, Simulated};
 use streamtask_host::retention::Wish;
 use streamtask_host::scheduler::Request;
@@ -216,6 +216,8 @@ impl World {
                 self.disk_full = matches!(step, Step::DiskFull);
                 clock.fill_disk(self.disk_full);
                 self.observer.disturbed(self.lived);
+                // What failed is tried again after a second.
+                sleep(PATIENCE).await;
             }
             Step::Save { task, text, how } => self.save(*task, *text, *how).await,
             Step::Deploy(task) => self.deploy(*task),
@@ -230,8 +232,7 @@ impl World {
         let task = TaskRef::parse_path(start.task).expect("the simulation's names are good");
         let mut request = Request::new(task, Json::of(&start.script));
         request.priority = start.priority;
-        request.not_before =
-            start.delay.map(|ms| Timestamp::now().plus_millis(i64::try_from(ms).expect("a short time")));
+        request.delay = start.delay.map(Duration::from_millis);
         request.resources = start.resource.iter().cloned().collect();
         request.fail_if_busy = Some(start.fail_if_busy);
         request.idempotency_key.clone_from(&start.key);

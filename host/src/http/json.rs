@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use super::Api;
 use super::body::{Body, Response};
-use crate::model::{Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, Timestamp, Version};
+use crate::model::{
+    Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, TaskRef, Timestamp, Version,
+};
 use crate::registry::{Grants, Listed};
+use crate::scheduler::Skipped;
 use crate::storage::RunFilter;
 
 /// A JSON response that nobody may cache: all of it changes.
@@ -125,10 +128,20 @@ struct ScheduleJson<'a> {
     missed: &'static str,
     /// When the next run starts.
     next: Option<Timestamp>,
+    /// The last time at which no run was started, and why; null if there is none since the
+    /// host was started.
+    skipped: Option<SkippedJson>,
 }
 
-impl<'a> From<&'a Schedule> for ScheduleJson<'a> {
-    fn from(schedule: &'a Schedule) -> Self {
+#[derive(Serialize)]
+struct SkippedJson {
+    at: Timestamp,
+    reason: String,
+}
+
+impl<'a> ScheduleJson<'a> {
+    fn of(api: &Api, task: &TaskRef, schedule: &'a Schedule) -> Self {
+        let skipped = api.scheduler.skipped(task, &schedule.name);
         Self {
             name: &schedule.name,
             cron: &schedule.pattern,
@@ -136,6 +149,7 @@ impl<'a> From<&'a Schedule> for ScheduleJson<'a> {
             input: &schedule.input,
             missed: schedule.missed.as_str(),
             next: schedule.next_after(Timestamp::now()),
+            skipped: skipped.map(|Skipped { at, reason }| SkippedJson { at, reason }),
         }
     }
 }
@@ -162,8 +176,8 @@ impl<'a> TaskJson<'a> {
             output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
             schedules: task
                 .iter()
-                .flat_map(|task| &task.settings.schedules)
-                .map(ScheduleJson::from)
+                .flat_map(|task| task.settings.schedules.iter().map(|schedule| (&task.name, schedule)))
+                .map(|(task, schedule)| ScheduleJson::of(api, task, schedule))
                 .collect(),
             circuit: task.and_then(|task| api.scheduler.circuit(task)),
             grants: task.map(|task| &*task.settings.grants),

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use super::{Json, Run, RunError, RunStatus, SignalName, Timestamp, Version};
 
@@ -250,9 +251,13 @@ impl NewEvent {
         }
     }
 
-    /// `run.delayed`: it waits for its time.
-    pub fn delayed(not_before: Timestamp) -> Self {
-        Self::of_host("delayed", &serde_json::json!({ "not_before": not_before }))
+    /// `run.delayed`: it waits for its time, or for some time if that is what was asked for.
+    pub fn delayed(not_before: Timestamp, delay: Option<Duration>) -> Self {
+        let mut data = serde_json::json!({ "not_before": not_before });
+        if let Some(delay) = delay {
+            data["delay_ms"] = serde_json::json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        }
+        Self::of_host("delayed", &data)
     }
 
     /// `run.started`: an attempt begins, on a version.

@@ -1,7 +1,15 @@
 use croner::Cron;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{SignedDuration, Zoned};
 
 use super::{Json, Timestamp};
+
+/// Around a change of the clocks, times of a day are looked for further away: a zone has left
+/// out a whole day.
+const LONGEST_CHANGE: SignedDuration = SignedDuration::from_hours(25);
+/// Most times that are looked at around a change.
+const MAX_LOOKED_AT: usize = 100_000;
 
 /// Longest name of a schedule in bytes; it stands in labels and keys.
 pub const MAX_SCHEDULE_NAME_BYTES: usize = 64;
@@ -63,22 +71,82 @@ impl Schedule {
         };
         match schedule.next_after(Timestamp::now()) {
             Some(_) => Ok(schedule),
-            None => Err(ScheduleError::Pattern("it never comes".to_owned())),
+            None => Err(ScheduleError::Never(pattern.to_owned())),
         }
     }
 
     /// The first time after `time`; none if it never comes.
+    ///
+    /// Where the clocks change, a pattern that names hours means times of a day: one that is
+    /// left out starts when the clock goes on, one that comes twice starts the first time. A
+    /// pattern for every hour (`*`) means hours that pass, and follows these.
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
-        let time = jiff::Timestamp::from_millisecond(time.as_millis()).ok()?.to_zoned(self.zone.clone());
-        let next = self.cron.find_next_occurrence(&time, false).ok()?;
-        Some(Timestamp::from_millis(next.timestamp().as_millisecond()))
+        let time = self.zoned(time)?;
+        if !self.names_hours() {
+            return self.cron.find_next_occurrence(&time, false).ok().map(|next| of(&next));
+        }
+        let mut at = self.near_change(&time, -LONGEST_CHANGE)?.to_zoned(TimeZone::UTC).ok()?;
+        for _ in 0..MAX_LOOKED_AT {
+            at = self.cron.find_next_occurrence(&at, false).ok()?;
+            let found = self.first_moment(at.datetime())?;
+            if found > of(&time) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// The last time before `time`; none if there was none.
     pub fn last_before(&self, time: Timestamp) -> Option<Timestamp> {
-        let time = jiff::Timestamp::from_millisecond(time.as_millis()).ok()?.to_zoned(self.zone.clone());
-        let last = self.cron.find_previous_occurrence(&time, false).ok()?;
-        Some(Timestamp::from_millis(last.timestamp().as_millisecond()))
+        // Patterns know whole seconds, and a part of one counts for none of them.
+        let part = time.as_millis().rem_euclid(1_000);
+        let time = self.zoned(if part == 0 { time } else { time.plus_millis(1_000 - part) })?;
+        if !self.names_hours() {
+            return self.cron.find_previous_occurrence(&time, false).ok().map(|last| of(&last));
+        }
+        let mut at = self.near_change(&time, LONGEST_CHANGE)?.to_zoned(TimeZone::UTC).ok()?;
+        for _ in 0..MAX_LOOKED_AT {
+            at = self.cron.find_previous_occurrence(&at, false).ok()?;
+            let found = self.first_moment(at.datetime())?;
+            if found < of(&time) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    fn zoned(&self, time: Timestamp) -> Option<Zoned> {
+        Some(jiff::Timestamp::from_millisecond(time.as_millis()).ok()?.to_zoned(self.zone.clone()))
+    }
+
+    /// Whether the field of hours is not every hour.
+    fn names_hours(&self) -> bool {
+        let fields: Vec<&str> = self.pattern.split_whitespace().collect();
+        let hours = if fields.len() > 5 { fields.get(2) } else { fields.get(1) };
+        hours.is_some_and(|hours| !hours.starts_with('*'))
+    }
+
+    /// The time of day, or one that is further away if the clocks change in between.
+    fn near_change(&self, time: &Zoned, away: SignedDuration) -> Option<DateTime> {
+        let there = time.checked_add(away).ok()?;
+        let changes = there.offset() != time.offset()
+            || there.checked_sub(away.checked_mul(2)?).is_ok_and(|there| there.offset() != time.offset());
+        let there = if changes { time.datetime().checked_add(away).ok()? } else { time.datetime() };
+        Some(there)
+    }
+
+    /// The first moment at which the clock shows this, or goes on behind it.
+    fn first_moment(&self, clock: DateTime) -> Option<Timestamp> {
+        let moment = match self.zone.to_ambiguous_timestamp(clock).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(clock).ok()?,
+            AmbiguousOffset::Fold { before, .. } => before.to_timestamp(clock).ok()?,
+            // Read with the offset of after the change, it lies before that.
+            AmbiguousOffset::Gap { after, .. } => {
+                let before = after.to_timestamp(clock).ok()?;
+                self.zone.following(before).next().map(|change| change.timestamp())?
+            }
+        };
+        Some(Timestamp::from_millis(moment.as_millisecond()))
     }
 
     /// What decides when it comes. With another one it is another schedule.
@@ -94,12 +162,19 @@ impl PartialEq for Schedule {
     }
 }
 
+fn of(time: &Zoned) -> Timestamp {
+    Timestamp::from_millis(time.timestamp().as_millisecond())
+}
+
 /// A schedule makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// The pattern is none.
     #[error("not a cron pattern such as \"30 8 * * 1-5\": {0}")]
     Pattern(String),
+    /// There is no such day.
+    #[error("the pattern {0:?} never fires: no day of any year matches it")]
+    Never(String),
     /// There is no such time zone.
     #[error("there is no time zone {0:?}; one is \"Europe/Berlin\"")]
     Zone(String),
@@ -139,9 +214,70 @@ mod tests {
         assert_eq!(autumn.iter().filter(|time| time.starts_with("2026-10-25")).count(), 1, "{autumn:?}");
     }
 
+    /// Times of a day by the clock in Berlin, where on 2026-03-29 02:00 to 03:00 is left out and on
+    /// 2026-10-25 comes twice.
+    fn of_day(pattern: &str, zone: &str, day: &str) -> Vec<String> {
+        let schedule = Schedule::new(pattern, zone).unwrap();
+        let noon = Timestamp::parse(&format!("{day}T12:00:00Z")).unwrap();
+        let mut at = noon.plus_millis(-24 * 3_600_000);
+        let mut forwards = Vec::new();
+        while let Some(next) = schedule.next_after(at).filter(|next| *next <= noon) {
+            forwards.push(next.to_string()[11..16].to_owned());
+            at = next;
+        }
+        let (mut at, mut backwards) = (noon.plus_millis(1), Vec::new());
+        while let Some(last) =
+            schedule.last_before(at).filter(|last| *last > noon.plus_millis(-24 * 3_600_000))
+        {
+            backwards.insert(0, last.to_string()[11..16].to_owned());
+            at = last;
+        }
+        assert_eq!(forwards, backwards, "the same in both directions");
+        forwards
+    }
+
+    #[test]
+    fn times_that_the_clock_leaves_out_start_when_it_goes_on() {
+        assert_eq!(of_day("30 2 * * *", "Europe/Berlin", "2026-03-29"), ["01:00"]);
+        assert_eq!(of_day("0,30 2 * * *", "Europe/Berlin", "2026-03-29"), ["01:00"], "once");
+        assert_eq!(of_day("*/10 2 * * *", "Europe/Berlin", "2026-03-29"), ["01:00"]);
+        assert_eq!(of_day("0 1-4 * * *", "Europe/Berlin", "2026-03-29"), ["00:00", "01:00", "02:00"]);
+    }
+
+    #[test]
+    fn times_that_come_twice_start_the_first_time() {
+        assert_eq!(of_day("30 2 * * *", "Europe/Berlin", "2026-10-25"), ["00:30"]);
+        assert_eq!(of_day("0,30 2 * * *", "Europe/Berlin", "2026-10-25"), ["00:00", "00:30"]);
+        assert_eq!(
+            of_day("0 1-4 * * *", "Europe/Berlin", "2026-10-25"),
+            ["23:00", "00:00", "02:00", "03:00"]
+        );
+    }
+
+    #[test]
+    fn a_pattern_for_every_hour_follows_the_hours_that_pass() {
+        let spring = of_day("30 * * * *", "Europe/Berlin", "2026-03-29");
+        assert_eq!(spring.len(), 24, "{spring:?}");
+        let autumn = of_day("30 * * * *", "Europe/Berlin", "2026-10-25");
+        assert_eq!(autumn.len(), 24, "{autumn:?}");
+        assert_eq!(of_day("*/30 * * * *", "Europe/Berlin", "2026-10-25").len(), 48);
+    }
+
+    #[test]
+    fn a_whole_day_that_is_left_out_starts_when_the_clock_goes_on() {
+        // Samoa had no 2011-12-30.
+        let samoa = times("0 9 * * *", "Pacific/Apia", "2011-12-29T18:00:00Z", 3);
+        assert_eq!(samoa[0], "2011-12-29T19:00:00.000Z", "the 29th");
+        assert_eq!(samoa[1], "2011-12-30T10:00:00.000Z", "in place of the 30th: when the 31st begins");
+        assert_eq!(samoa[2], "2011-12-30T19:00:00.000Z", "the 31st");
+    }
+
     #[test]
     fn what_never_comes_and_what_is_none_is_refused() {
-        for pattern in ["", "x", "61 * * * *", "0 0 30 2 *", "* * * *"] {
+        for pattern in ["0 0 30 2 *", "0 0 31 2 *", "0 0 31 4,6,9,11 *"] {
+            assert!(matches!(Schedule::new(pattern, "UTC"), Err(ScheduleError::Never(_))), "{pattern}");
+        }
+        for pattern in ["", "x", "61 * * * *", "* * * *"] {
             assert!(matches!(Schedule::new(pattern, "UTC"), Err(ScheduleError::Pattern(_))), "{pattern}");
         }
         assert!(matches!(Schedule::new("* * * * *", "Mars/Base"), Err(ScheduleError::Zone(_))));

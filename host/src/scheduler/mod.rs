@@ -40,9 +40,11 @@ use crate::storage::{Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Storage, S
 
 use self::breaker::Breakers;
 use self::runner::Control;
+use self::schedules::AllSkipped;
 use self::slots::{Slot, Slots};
 
 pub use request::Request;
+pub use schedules::Skipped;
 
 /// A host's runs stay its own for this long after it last said that it lives.
 const LEASE: Duration = Duration::from_secs(30);
@@ -128,6 +130,7 @@ pub struct Scheduler {
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
     breakers: Breakers,
+    skipped: AllSkipped,
     /// What runs may take is measured by it.
     uptime: Arc<Uptime>,
     /// Runs that execute here.
@@ -178,6 +181,7 @@ impl Scheduler {
             files,
             holding: AsyncMutex::default(),
             breakers: Breakers::default(),
+            skipped: AllSkipped::default(),
             uptime: Arc::default(),
             controls: Mutex::default(),
             starting: TaskTracker::new(),
@@ -230,6 +234,7 @@ impl Scheduler {
             fail_if_busy: request.fail_if_busy.unwrap_or(queueing.fail_if_busy),
             max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
             not_before: request.start_time(now),
+            delayed_by: request.delay,
             digest: request.digest(),
             own_id: request.id.is_some(),
             id: request.id.unwrap_or_default(),

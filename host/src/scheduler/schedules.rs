@@ -3,17 +3,26 @@
 //! How far each schedule has been followed is kept in storage, and each start has an
 //! idempotency key of its own: whatever happens in between, none is made twice, and
 //! none is forgotten that the policy for missed ones would make up for.
+//!
+//! A schedule is followed by the clock on the wall. Where that is set back, it is followed again
+//! from there: its times come once more, and so do its starts. Time in which there was no
+//! schedule has no missed starts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
 use super::{HOST_KEY, Request, Scheduler, StartError};
 use crate::model::{Missed, Schedule, TaskRef, Timestamp};
+use crate::notifier::Topic;
 use crate::registry::Task;
-use crate::storage::Result;
+use crate::storage::{Followed, Result, StorageError};
 
-/// A start that is later than this was missed: nobody was there for it.
+/// A start that is later than this was missed: nobody was there for it. And a clock that was set
+/// back by less has its schedules wait until it is where it was.
 const LATE: i64 = 30_000;
 /// How often to look without being told, for clocks are set.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -24,17 +33,63 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const MAX_MISSED: usize = 1_000;
 /// The label that says which schedule has started a run.
 const LABEL: &str = "schedule";
+/// How long a schedule has to be away until it is another one when it comes back. A file
+/// that is being replaced is away for less.
+const GONE: Duration = Duration::from_secs(60);
+/// Corrections of the clock by less are none of anybody's business.
+const CLOCK_STEP: Duration = Duration::from_secs(5);
 
-/// How far each schedule has been followed: that far all its starts have been made.
-type Reached = HashMap<(TaskRef, String), (String, Timestamp)>;
+/// A task and the name of one of its schedules.
+type Key = (TaskRef, String);
+
+/// A time at which no run was started, although the schedule says so.
+#[derive(Clone, Debug)]
+pub struct Skipped {
+    /// The time.
+    pub at: Timestamp,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// The times that were skipped last, by task and schedule.
+#[derive(Default)]
+pub(super) struct AllSkipped(Mutex<BTreeMap<Key, Skipped>>);
+
+/// What the loop that follows all schedules remembers.
+struct Followers {
+    /// How far each has been followed; none if that was not read yet.
+    followed: Option<BTreeMap<Key, Followed>>,
+    /// Those that are away, and since when.
+    away: BTreeMap<Key, Instant>,
+    /// Those whose next start is refused again and again; it is logged once.
+    refused: BTreeSet<Key>,
+    clock: Clock,
+}
+
+/// What became of a start.
+enum Attempted {
+    /// It is made, or never can be.
+    Done,
+    /// The task takes no run now.
+    Refused(StorageError),
+}
 
 impl Scheduler {
     /// Starts what is due, until the host stops.
     pub(super) async fn keep_schedules(self: Arc<Self>) {
         let mut tasks = self.registry.changes();
-        let mut reached = Reached::new();
+        let mut followers = Followers {
+            followed: None,
+            away: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            clock: Clock::new(),
+        };
         while !self.stopping.is_cancelled() {
-            let next = self.follow_schedules(&mut reached).await;
+            self.mind_the_clock(&mut followers.clock).await;
+            let next = self.follow_schedules(&mut followers).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "schedules can't be followed now");
+                TRY_AGAIN
+            });
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => {}
@@ -44,60 +99,156 @@ impl Scheduler {
         }
     }
 
+    /// The time that was skipped last of a schedule.
+    pub fn skipped(&self, task: &TaskRef, schedule: &str) -> Option<Skipped> {
+        self.skipped.0.lock().get(&(task.clone(), schedule.to_owned())).cloned()
+    }
+
+    /// Where the clock was set back, what waits for some time does not wait for that too.
+    async fn mind_the_clock(&self, clock: &mut Clock) {
+        let Some(by) = clock.set_back() else { return };
+        tracing::warn!(?by, "the clock was set back; schedules and delays follow it from here");
+        match self.storage.mind_the_clock().await {
+            Ok(0) => {}
+            Ok(_) => self.notifier.notify(&Topic::Queue),
+            Err(error) => {
+                tracing::warn!(%error, "delays can't follow the clock now");
+                clock.look_again();
+            }
+        }
+    }
+
     /// Starts what is due now; returns how long there is nothing more to do.
-    async fn follow_schedules(self: &Arc<Self>, reached: &mut Reached) -> Duration {
+    async fn follow_schedules(self: &Arc<Self>, followers: &mut Followers) -> Result<Duration> {
+        if followers.followed.is_none() {
+            let all = self.storage.schedules().await?;
+            followers.followed =
+                Some(all.into_iter().map(|(task, name, followed)| ((task, name), followed)).collect());
+        }
         let mut pause = LOOK_AGAIN;
-        for task in self.registry.tasks() {
+        let tasks = self.registry.tasks();
+        for task in &tasks {
             for schedule in &task.settings.schedules {
-                let next = self.follow(&task, schedule, reached).await.unwrap_or_else(|error| {
+                let next = self.follow(task, schedule, followers).await.unwrap_or_else(|error| {
                     tracing::warn!(task = %task.name, schedule = schedule.name, %error, "a scheduled run could not be started now");
                     TRY_AGAIN
                 });
                 pause = pause.min(next);
             }
         }
-        pause
+        self.forget_gone(&tasks, followers).await?;
+        Ok(pause)
     }
 
-    /// The same for one schedule.
+    /// Forgets schedules that are away for long: what comes back then is a new one.
+    async fn forget_gone(&self, tasks: &[Arc<Task>], followers: &mut Followers) -> Result<()> {
+        if !self.registry.is_complete() {
+            return Ok(());
+        }
+        let listed = self.registry.list();
+        // Of a file that can't be loaded nobody knows which schedules it has.
+        let is_unknown = |task: &TaskRef| {
+            listed.iter().any(|listed| listed.name.as_ref() == Some(task) && listed.task.is_none())
+        };
+        let is_there = |(task, name): &Key| {
+            is_unknown(task)
+                || tasks.iter().any(|there| {
+                    there.name == *task
+                        && there.settings.schedules.iter().any(|schedule| schedule.name == *name)
+                })
+        };
+        followers.away.retain(|key, _| !is_there(key));
+        let followed = followers.followed.iter_mut().flatten();
+        let gone: Vec<Key> = followed
+            .map(|(key, _)| key)
+            .filter(|key| !is_there(key))
+            .filter(|key| followers.away.entry((*key).clone()).or_insert_with(Instant::now).elapsed() >= GONE)
+            .cloned()
+            .collect();
+        for key in gone {
+            self.storage.forget_schedule(&key.0, &key.1).await?;
+            tracing::info!(task = %key.0, schedule = key.1, "the schedule is gone; a later one begins anew");
+            self.skipped.0.lock().remove(&key);
+            followers.away.remove(&key);
+            if let Some(followed) = &mut followers.followed {
+                followed.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts what is due of one schedule; returns how long there is nothing more to do.
     async fn follow(
         self: &Arc<Self>,
         task: &Arc<Task>,
         schedule: &Schedule,
-        all: &mut Reached,
+        followers: &mut Followers,
     ) -> Result<Duration, StartError> {
-        let from = self.reached(task, schedule, all).await?;
+        let key = (task.name.clone(), schedule.name.clone());
+        let mut followed = self.followed(&key, schedule, followers).await?;
         let now = Timestamp::now();
-        let (due, next) = due(schedule, from, now);
+        let (due, next) = due(schedule, followed.reached, now);
         for time in due {
-            self.start_scheduled(task, schedule, time).await?;
-            self.storage.set_schedule(&task.name, &schedule.name, &schedule.spec(), time).await?;
-            all.insert((task.name.clone(), schedule.name.clone()), (schedule.spec(), time));
+            if let Attempted::Refused(error) = self.start_scheduled(task, schedule, time, &followed).await? {
+                let waits = schedule.missed != Missed::Skip;
+                self.note_refused(&key, time, &error, waits, &mut followers.refused);
+                if waits {
+                    return Ok(TRY_AGAIN);
+                }
+            } else {
+                followers.refused.remove(&key);
+            }
+            followed.reached = time;
+            self.keep(&key, &followed, followers).await?;
         }
         let left = next.map_or(i64::MAX, |next| next.as_millis().saturating_sub(now.as_millis()));
         Ok(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
     }
 
-    /// How far it has been followed: from now on, if it is new or another than it was.
-    async fn reached(&self, task: &Task, schedule: &Schedule, all: &mut Reached) -> Result<Timestamp> {
-        let key = (task.name.clone(), schedule.name.clone());
-        let spec = schedule.spec();
-        if let Some((known, reached)) = all.get(&key)
-            && *known == spec
-        {
-            return Ok(*reached);
-        }
-        let stored = self.storage.schedule(&task.name, &schedule.name).await?;
-        let reached = match stored {
-            Some((known, reached)) if known == spec => reached,
-            _ => {
-                let now = Timestamp::now();
-                self.storage.set_schedule(&task.name, &schedule.name, &spec, now).await?;
-                now
+    fn note_refused(
+        &self,
+        key: &Key,
+        at: Timestamp,
+        error: &StorageError,
+        waits: bool,
+        refused: &mut BTreeSet<Key>,
+    ) {
+        let reason = error.to_string();
+        if waits {
+            if refused.insert(key.clone()) {
+                tracing::info!(task = %key.0, schedule = key.1, %at, reason, "a scheduled run waits until the task takes it");
             }
+            return;
+        }
+        tracing::info!(task = %key.0, schedule = key.1, %at, reason, "a scheduled run was skipped");
+        self.skipped.0.lock().insert(key.clone(), Skipped { at, reason });
+    }
+
+    /// How far it has been followed: from now on, if it is new or another than it was, or if
+    /// the clock was set back.
+    async fn followed(&self, key: &Key, schedule: &Schedule, followers: &mut Followers) -> Result<Followed> {
+        let (now, spec) = (Timestamp::now(), schedule.spec());
+        let known = followers.followed.as_ref().and_then(|followed| followed.get(key));
+        let followed = match known {
+            Some(known) if known.spec == spec && known.reached <= now.plus_millis(LATE) => {
+                return Ok(known.clone());
+            }
+            Some(known) if known.spec == spec => {
+                tracing::warn!(task = %key.0, schedule = key.1, was_at = %known.reached, "the clock was set back; the schedule is followed again from here");
+                Followed { spec, reached: now, turn: known.turn + 1 }
+            }
+            _ => Followed { spec, reached: now, turn: 0 },
         };
-        all.insert(key, (spec, reached));
-        Ok(reached)
+        self.keep(key, &followed, followers).await?;
+        Ok(followed)
+    }
+
+    async fn keep(&self, key: &Key, followed: &Followed, followers: &mut Followers) -> Result<()> {
+        self.storage.set_schedule(&key.0, &key.1, followed.clone()).await?;
+        if let Some(all) = &mut followers.followed {
+            all.insert(key.clone(), followed.clone());
+        }
+        Ok(())
     }
 
     async fn start_scheduled(
@@ -105,19 +256,57 @@ impl Scheduler {
         task: &Task,
         schedule: &Schedule,
         time: Timestamp,
-    ) -> Result<(), StartError> {
+        followed: &Followed,
+    ) -> Result<Attempted, StartError> {
         let mut request = Request::new(task.name.clone(), schedule.input.clone());
         request.labels.insert(LABEL.to_owned(), schedule.name.clone());
-        request.idempotency_key = Some(format!("{HOST_KEY}schedule:{}:{time}", schedule.name));
+        // The same time again, after the clock was set back, is another start.
+        let turn = if followed.turn == 0 { String::new() } else { format!(":{}", followed.turn) };
+        request.idempotency_key = Some(format!("{HOST_KEY}schedule:{}:{time}{turn}", schedule.name));
         match self.submit(request).await {
-            Ok(_) => Ok(()),
+            // With another input, if the manifest has changed since an earlier host made this start.
+            Ok(_) | Err(StartError::Storage(StorageError::Conflict(_))) => Ok(Attempted::Done),
+            Err(StartError::Storage(error @ (StorageError::Busy(_) | StorageError::QueueFull(_)))) => {
+                Ok(Attempted::Refused(error))
+            }
             // Trying again would not help.
             Err(error @ (StartError::Input(_) | StartError::NoTask(_) | StartError::NotLoaded(..))) => {
                 tracing::warn!(task = %task.name, schedule = schedule.name, %error, "a scheduled run was not started");
-                Ok(())
+                Ok(Attempted::Done)
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The clock on the wall, beside one that only goes on.
+struct Clock {
+    wall: Timestamp,
+    at: Instant,
+    /// Set if what follows from a step back could not be done.
+    missed: Option<Duration>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { wall: Timestamp::now(), at: Instant::now(), missed: None }
+    }
+
+    /// By how much it was set back since the last look; none if it was not.
+    fn set_back(&mut self) -> Option<Duration> {
+        let (now, elapsed) = (Timestamp::now(), self.at.elapsed());
+        let expected = self.wall.plus_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX));
+        (self.wall, self.at) = (now, Instant::now());
+        let behind = expected.as_millis().saturating_sub(now.as_millis());
+        let behind = Duration::from_millis(u64::try_from(behind).unwrap_or(0));
+        let missed = self.missed.take();
+        self.missed = Some(behind).filter(|behind| *behind >= CLOCK_STEP).or(missed);
+        self.missed.take()
+    }
+
+    /// The next look finds the same.
+    fn look_again(&mut self) {
+        self.missed = Some(CLOCK_STEP);
     }
 }
 

@@ -133,7 +133,7 @@ impl Slots {
 pub(super) fn most_guests(max: u32, spare: u32, depth: u32, active: u32) -> u32 {
     match (depth, active) {
         (0, _) => max,
-        (_, 0) => max + spare,
+        (deeper, 0) => (max + spare).saturating_sub(MAX_DEPTH.saturating_sub(deeper)),
         (deeper, _) => (max + spare).saturating_sub(KEPT_FOR_LOCKS + MAX_DEPTH.saturating_sub(deeper)),
     }
 }

@@ -58,6 +58,7 @@ fn new_run(name: &str) -> NewRun {
         digest: None,
         created_at: Timestamp::now(),
         not_before: None,
+        delayed_by: None,
         priority: 0,
         on_disconnect: OnDisconnect::Continue,
         needs: Vec::new(),

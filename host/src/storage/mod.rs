@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -93,6 +94,8 @@ pub struct NewRun {
     pub created_at: Timestamp,
     /// When it may begin; none if at once.
     pub not_before: Option<Timestamp>,
+    /// Whether the caller said how long it is to wait, and not until when.
+    pub delayed_by: Option<Duration>,
     /// Higher goes first.
     pub priority: i32,
     /// What it must have while it is under way.
@@ -312,6 +315,10 @@ pub trait Runs: Send + Sync + 'static {
     /// another run has is passed over, and looked at again when that has ended.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>>;
 
+    /// The clock may have been set back: runs that were put off for some time, at a moment that
+    /// is yet to come by the clock, wait for that time from now on. Returns how many they are.
+    async fn mind_the_clock(&self) -> Result<u32>;
+
     /// Says that `owner` lives and keeps its runs for another `lease_ms`.
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()>;
 
@@ -479,15 +486,28 @@ pub trait Families: Send + Sync + 'static {
     async fn circle(&self, run: i64, waited_for: Vec<RunId>) -> Result<Option<String>>;
 }
 
+/// How far a schedule has been followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// Tells it from another of the same name.
+    pub spec: String,
+    /// All starts up to this moment have been made.
+    pub reached: Timestamp,
+    /// How often the clock was set back before it: so often a time can have come.
+    pub turn: u32,
+}
+
 /// How far schedules have been followed.
 #[async_trait]
 pub trait Schedules: Send + Sync + 'static {
-    /// What [`set_schedule`](Self::set_schedule) kept.
-    async fn schedule(&self, task: &TaskRef, name: &str) -> Result<Option<(String, Timestamp)>>;
+    /// All that [`set_schedule`](Self::set_schedule) kept, by task and name.
+    async fn schedules(&self) -> Result<Vec<(TaskRef, String, Followed)>>;
 
-    /// Keeps that all starts of a schedule up to `reached` have been made. `spec` tells
-    /// it from another of the same name.
-    async fn set_schedule(&self, task: &TaskRef, name: &str, spec: &str, reached: Timestamp) -> Result<()>;
+    /// Keeps how far a schedule has been followed.
+    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: Followed) -> Result<()>;
+
+    /// Forgets a schedule: it is there no more. One of the same name is a new one.
+    async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()>;
 }
 
 /// What one step of pruning did.

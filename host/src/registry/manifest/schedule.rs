@@ -89,7 +89,9 @@ impl ScheduleTable {
             ScheduleError::Zone(_) => {
                 (self.time_zone.as_ref().map_or(0, |zone| zone.span().start), error.to_string())
             }
-            ScheduleError::Pattern(_) => (self.cron.span().start, error.to_string()),
+            ScheduleError::Pattern(_) | ScheduleError::Never(_) => {
+                (self.cron.span().start, error.to_string())
+            }
         })?;
         if let Some(name) = self.name {
             let plain = !name.get_ref().chars().any(char::is_control);

@@ -7,7 +7,7 @@ use super::{claim, claimed, events, get, new_run, queued, task, types, version};
 use crate::model::{
     HostId, Json, Need, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunStatus, Timestamp,
 };
-use crate::storage::{Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
+use crate::storage::{Claimant, Claimed, Followed, NewRun, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     higher_priority_goes_first_also_before_other_tasks(&*open().await).await;
@@ -202,12 +202,20 @@ async fn the_policy_for_interrupted_runs_is_that_of_the_claim(storage: &dyn Stor
 }
 
 async fn a_schedule_is_kept_with_its_spec(storage: &dyn Storage) {
-    let get = async |name| storage.schedule(&task("a"), name).await.expect("reads");
-    assert_eq!(get("nightly").await, None);
-    for (spec, time) in [("0 3 * * * UTC", 1), ("0 4 * * * UTC", 2)] {
-        let time = Timestamp::from_millis(time);
-        storage.set_schedule(&task("a"), "nightly", spec, time).await.expect("keeps");
-        assert_eq!(get("nightly").await, Some((spec.to_owned(), time)));
+    assert_eq!(storage.schedules().await.expect("reads"), []);
+    let followed = |spec: &str, time, turn| Followed {
+        spec: spec.to_owned(),
+        reached: Timestamp::from_millis(time),
+        turn,
+    };
+    for last in [followed("0 3 * * * UTC", 1, 0), followed("0 4 * * * UTC", 2, 3)] {
+        storage.set_schedule(&task("a"), "nightly", last.clone()).await.expect("keeps");
+        let all = storage.schedules().await.expect("reads");
+        assert_eq!(all, [(task("a"), "nightly".to_owned(), last)]);
     }
-    assert_eq!(get("weekly").await, None);
+    storage.set_schedule(&task("b"), "weekly", followed("0 3 * * 0 UTC", 1, 0)).await.expect("keeps");
+    storage.forget_schedule(&task("a"), "nightly").await.expect("forgets");
+    let left: Vec<String> =
+        storage.schedules().await.expect("reads").into_iter().map(|(_, name, _)| name).collect();
+    assert_eq!(left, ["weekly"]);
 }

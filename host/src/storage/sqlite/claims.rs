@@ -3,9 +3,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
-use super::schema::SEQ_BITS;
 use super::state::{Applied, Live, Tx};
 use super::{checkpoints, events, list, needs};
 use crate::model::{Event, Fence, HostId, Need, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
@@ -110,23 +109,6 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
     for task in due {
         tx.enqueued(task, false);
     }
-    Ok(())
-}
-
-/// Runs that were put off when the clock was ahead of what it says now would wait
-/// for as long as it was set back. They wait for what is meant: the pause itself,
-/// from now on.
-pub(super) fn mind_the_clock(db: &Connection) -> rusqlite::Result<()> {
-    let sql = format!(
-        "UPDATE runs SET not_before = not_before - put_off.at + ?1 \
-         FROM (SELECT delayed.no, (SELECT time FROM events \
-                   WHERE id > delayed.no << {SEQ_BITS} AND id < (delayed.no + 1) << {SEQ_BITS} \
-                   AND type = 'run.retrying' ORDER BY id DESC LIMIT 1) AS at \
-               FROM runs AS delayed \
-               WHERE delayed.status IN ('delayed', 'paused') AND delayed.not_before > ?1) AS put_off \
-         WHERE runs.no = put_off.no AND put_off.at > ?1"
-    );
-    db.execute(&sql, [Timestamp::now().as_millis()])?;
     Ok(())
 }
 

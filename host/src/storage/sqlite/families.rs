@@ -9,14 +9,12 @@ use crate::storage::{MAX_CHILDREN, MAX_DEPTH, Parent, StorageError};
 
 /// How deep the parent's next child stands, or why it can't have another.
 pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Result<u32, StorageError>> {
-    let lives: Option<bool> = tx
+    let found: Option<(bool, u32)> = tx
         .db
-        .prepare_cached("SELECT finished_at IS NULL FROM runs WHERE no = ?1")?
-        .query_row([parent.run], |row| row.get(0))
+        .prepare_cached("SELECT finished_at IS NULL, depth FROM runs WHERE no = ?1")?
+        .query_row([parent.run], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if lives != Some(true) {
-        return Ok(Err(StorageError::Fenced));
-    }
+    let Some((true, above)) = found else { return Ok(Err(StorageError::Fenced)) };
     let children: u32 = tx
         .db
         .prepare_cached("SELECT count(*) FROM runs WHERE parent = ?1")?
@@ -24,25 +22,11 @@ pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Resul
     if children >= MAX_CHILDREN {
         return Ok(Err(StorageError::Limit(format!("a run starts at most {MAX_CHILDREN} others"))));
     }
-    let mut depth = 1;
-    let mut run = parent.run;
-    while let Some(above) = parent_of(tx, run)? {
-        depth += 1;
-        run = above;
-    }
+    let depth = above + 1;
     Ok(match depth > MAX_DEPTH {
         true => Err(StorageError::Limit(format!("children of children go {MAX_DEPTH} deep"))),
         false => Ok(depth),
     })
-}
-
-fn parent_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<i64>> {
-    let found: Option<Option<i64>> = tx
-        .db
-        .prepare_cached("SELECT parent FROM runs WHERE no = ?1")?
-        .query_row([run], |row| row.get(0))
-        .optional()?;
-    Ok(found.flatten())
 }
 
 /// See [`Families::abandoned`](crate::storage::Families::abandoned).

@@ -11,6 +11,7 @@
 mod checkpoints;
 mod circles;
 mod claims;
+mod clock;
 mod events;
 mod families;
 mod group;
@@ -36,8 +37,8 @@ use rusqlite::Connection;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Families, Log, NewRun, Outbox, Reached, Result, RunFilter,
-    Runs, Schedules, Signals, Submitted, Waiting,
+    Cancelled, ClaimRequest, Claimant, Claimed, Families, Followed, Log, NewRun, Outbox, Reached, Result,
+    RunFilter, Runs, Schedules, Signals, Submitted, Waiting,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -136,7 +137,7 @@ impl Sqlite {
         schema::migrate(&mut db)?;
         // The lock is ours, so every other host that this database knows of is gone.
         db.execute("UPDATE hosts SET lease_until = 0", [])?;
-        claims::mind_the_clock(&db)?;
+        clock::mind(&db)?;
         needs::heal(&db)?;
         let readers = Readers::open(&path, READER_CACHE_KIB)?;
         Ok(Self { writer: Writer::start(db)?, readers, _lock: lock })
@@ -165,6 +166,10 @@ impl Runs for Sqlite {
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>> {
         self.writer.call(move |tx| claims::claim(tx, &request)).await
+    }
+
+    async fn mind_the_clock(&self) -> Result<u32> {
+        self.writer.call(|tx| clock::mind(tx.db).map(Ok)).await
     }
 
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
@@ -263,14 +268,18 @@ impl Families for Sqlite {
 
 #[async_trait]
 impl Schedules for Sqlite {
-    async fn schedule(&self, task: &TaskRef, name: &str) -> Result<Option<(String, Timestamp)>> {
-        let (task, name) = (task.clone(), name.to_owned());
-        self.readers.read(move |db| schedules::get(db, &task, &name)).await
+    async fn schedules(&self) -> Result<Vec<(TaskRef, String, Followed)>> {
+        self.readers.read(schedules::all).await
     }
 
-    async fn set_schedule(&self, task: &TaskRef, name: &str, spec: &str, reached: Timestamp) -> Result<()> {
-        let (task, name, spec) = (task.clone(), name.to_owned(), spec.to_owned());
-        self.writer.call(move |tx| schedules::set(tx, &task, &name, &spec, reached)).await
+    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: Followed) -> Result<()> {
+        let (task, name) = (task.clone(), name.to_owned());
+        self.writer.call(move |tx| schedules::set(tx, &task, &name, &followed)).await
+    }
+
+    async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()> {
+        let (task, name) = (task.clone(), name.to_owned());
+        self.writer.call(move |tx| schedules::forget(tx, &task, &name)).await
     }
 }
 
@@ -372,6 +381,7 @@ mod tests {
             digest: None,
             created_at: Timestamp::now(),
             not_before: None,
+            delayed_by: None,
             priority: 0,
             on_disconnect: OnDisconnect::Continue,
             needs: Vec::new(),
@@ -428,6 +438,7 @@ mod tests {
             digest: None,
             created_at: Timestamp::now(),
             not_before: None,
+            delayed_by: None,
             priority: 0,
             on_disconnect: OnDisconnect::Continue,
             needs: vec![Need { name: "x".to_owned(), capacity: 2 }],

@@ -57,7 +57,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)));
     }
     let event = match run.not_before {
-        Some(time) => NewEvent::delayed(time),
+        Some(time) => NewEvent::delayed(time, new.delayed_by),
         None => {
             tx.enqueued(task, run.waits_for.is_some());
             NewEvent::queued(run.waits_for.as_deref())

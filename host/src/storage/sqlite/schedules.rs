@@ -1,39 +1,44 @@
 //! How far schedules have been followed.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
+use super::list;
 use super::state::{Applied, Tx};
 use crate::model::{TaskRef, Timestamp};
+use crate::storage::Followed;
 
-/// See [`Schedules::schedule`](crate::storage::Schedules::schedule).
-pub(super) fn get(
-    db: &Connection,
-    task: &TaskRef,
-    name: &str,
-) -> rusqlite::Result<Option<(String, Timestamp)>> {
-    db.prepare_cached(
-        "SELECT spec, reached FROM schedules \
-         WHERE task = (SELECT no FROM tasks WHERE app = ?1 AND task = ?2) AND name = ?3",
-    )?
-    .query_row(params![task.app.as_str(), task.task.as_str(), name], |row| {
-        Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)))
-    })
-    .optional()
+/// See [`Schedules::schedules`](crate::storage::Schedules::schedules).
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String, Followed)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT tasks.app, tasks.task, name, spec, reached, turn \
+         FROM schedules JOIN tasks ON tasks.no = schedules.task ORDER BY tasks.app, tasks.task, name",
+    )?;
+    let rows = statement.query_and_then([], |row| {
+        let task =
+            list::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())?;
+        let reached = Timestamp::from_millis(row.get(4)?);
+        Ok((task, row.get(2)?, Followed { spec: row.get(3)?, reached, turn: row.get(5)? }))
+    })?;
+    rows.collect()
 }
 
 /// See [`Schedules::set_schedule`](crate::storage::Schedules::set_schedule).
-pub(super) fn set(
-    tx: &mut Tx<'_>,
-    task: &TaskRef,
-    name: &str,
-    spec: &str,
-    reached: Timestamp,
-) -> Applied<()> {
+pub(super) fn set(tx: &mut Tx<'_>, task: &TaskRef, name: &str, followed: &Followed) -> Applied<()> {
     let task = tx.task_no(task)?;
+    let Followed { spec, reached, turn } = followed;
     tx.db
         .prepare_cached(
-            "INSERT OR REPLACE INTO schedules (task, name, spec, reached) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO schedules (task, name, spec, reached, turn) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![task, name, spec, reached.as_millis()])?;
+        .execute(params![task, name, spec, reached.as_millis(), turn])?;
+    Ok(Ok(()))
+}
+
+/// See [`Schedules::forget_schedule`](crate::storage::Schedules::forget_schedule).
+pub(super) fn forget(tx: &mut Tx<'_>, task: &TaskRef, name: &str) -> Applied<()> {
+    let task = tx.task_no(task)?;
+    tx.db
+        .prepare_cached("DELETE FROM schedules WHERE task = ?1 AND name = ?2")?
+        .execute(params![task, name])?;
     Ok(Ok(()))
 }

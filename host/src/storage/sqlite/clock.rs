@@ -1,0 +1,57 @@
+//! What waits for a time, when the clock is set back.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde::Deserialize;
+
+use super::schema::SEQ_BITS;
+use crate::model::Timestamp;
+
+/// What the event says by which a run was put off.
+#[derive(Deserialize)]
+struct PutOff {
+    /// Until when.
+    not_before: String,
+    /// For how long, if that is what was meant.
+    delay_ms: Option<u64>,
+}
+
+/// Runs that were put off when the clock was ahead of what it says now would wait for as
+/// long as it was set back. They wait for what is meant: the pause itself, from now on.
+/// Returns how many they are. Doing it again changes nothing.
+pub(super) fn mind(db: &Connection) -> rusqlite::Result<u32> {
+    let now = Timestamp::now();
+    let sql = format!(
+        "SELECT runs.no, runs.not_before, events.time, events.type, events.data FROM runs JOIN events \
+         ON events.id = (SELECT max(id) FROM events WHERE id > runs.no << {SEQ_BITS} \
+             AND id < (runs.no + 1) << {SEQ_BITS} AND type IN ('run.retrying', 'run.delayed')) \
+         WHERE runs.status IN ('delayed', 'paused') AND runs.not_before > ?1 AND events.time > ?1"
+    );
+    let mut sooner = Vec::new();
+    let mut statement = db.prepare(&sql)?;
+    let mut rows = statement.query([now.as_millis()])?;
+    while let Some(row) = rows.next()? {
+        let (run, not_before, at): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let is_retry = row.get_ref(3)?.as_str()? == "run.retrying";
+        let Some(pause) = pause(row.get_ref(4)?.as_str()?, at, is_retry) else { continue };
+        let until = now.plus_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)).as_millis();
+        if until < not_before {
+            sooner.push((run, until));
+        }
+    }
+    for (run, until) in &sooner {
+        db.prepare_cached("UPDATE runs SET not_before = ?2 WHERE no = ?1")?.execute([run, until])?;
+    }
+    Ok(u32::try_from(sooner.len()).unwrap_or(u32::MAX))
+}
+
+/// How long the run was to wait; none if a moment was named, which is meant by the clock.
+fn pause(data: &str, at: i64, is_retry: bool) -> Option<Duration> {
+    let said: PutOff = serde_json::from_str(data).ok()?;
+    if !is_retry {
+        return said.delay_ms.map(Duration::from_millis);
+    }
+    let until = Timestamp::parse(&said.not_before)?.as_millis();
+    u64::try_from(until.saturating_sub(at)).ok().map(Duration::from_millis)
+}
