@@ -22,7 +22,9 @@ const GONE: Duration = Duration::from_secs(150);
 #[derive(Default)]
 pub(crate) struct Schedules {
     /// As time since the beginning, and by the clock on the wall then.
-    quiet_since: Option<(Duration, i64)>,
+    quiet_since: Option<(Duration, i64, i64)>,
+    /// The newest run that was seen.
+    newest: i64,
     /// When it was taken away or got no schedule.
     absent_since: Option<Duration>,
     /// Due times by their keys, and the run of each.
@@ -33,7 +35,7 @@ pub(crate) struct Schedules {
 
 impl Schedules {
     pub(crate) fn disturbed(&mut self, lived: Duration) {
-        self.quiet_since = Some((lived, wall()));
+        self.quiet_since = Some((lived, wall(), self.newest));
     }
 
     pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
@@ -77,6 +79,7 @@ impl Schedules {
                 return Err(format!("a schedule that is not there starts a run: run {}", row.no));
             }
         }
+        self.newest = self.newest.max(rows.last().map_or(0, |row| row.no));
         if self.absent_since.is_some() {
             return Ok(());
         }
@@ -85,7 +88,7 @@ impl Schedules {
 
     /// Of a quiet time, each due time has its run.
     fn check_due(&self, rows: &[RunRow], lived: Duration) -> Result<(), String> {
-        let Some((since, wall_then)) = self.quiet_since else { return Ok(()) };
+        let Some((since, wall_then, newest_then)) = self.quiet_since else { return Ok(()) };
         if lived.saturating_sub(since) < RECOVERY {
             return Ok(());
         }
@@ -94,7 +97,10 @@ impl Schedules {
         let mut due = (from / PERIOD + 1) * PERIOD;
         while due < to {
             let starts = rows.iter().filter(|row| {
-                row.task == TASK && is_scheduled(row) && (due..due + ON_TIME).contains(&row.created_at)
+                row.no > newest_then
+                    && row.task == TASK
+                    && is_scheduled(row)
+                    && (due..due + ON_TIME).contains(&row.created_at)
             });
             let count = starts.count();
             if count != 1 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Content, EventType, Json, NewEvent, OnDisconnect, TaskRef, Timestamp, Version};
+use crate::platform;
 
 /// Most labels a run can have. Each is an index row that is written with the run.
 pub const MAX_LABELS: usize = 16;
@@ -23,7 +24,7 @@ pub struct RunId(Arc<str>);
 impl RunId {
     /// A fresh UUIDv7: unique, and in order of time, which keeps its index compact.
     pub fn new() -> Self {
-        Self(uuid::Uuid::now_v7().to_string().into())
+        Self(platform::fresh_uuid().to_string().into())
     }
 
     /// The caller's own id.
@@ -73,7 +74,7 @@ pub struct HostId(Arc<str>);
 impl HostId {
     /// A fresh id: a host that restarts is another owner.
     pub fn new() -> Self {
-        Self(uuid::Uuid::now_v7().to_string().into())
+        Self(platform::fresh_uuid().to_string().into())
     }
 
     /// From text that storage returned.

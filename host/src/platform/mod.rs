@@ -11,10 +11,11 @@
 mod uptime;
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinError;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 pub use uptime::Uptime;
 
@@ -92,6 +93,18 @@ pub fn fault_point() {
     if FAULTS.get() && fastrand::u32(..FAULT_RARITY) == 0 {
         panic!("a fault of the simulation");
     }
+}
+
+/// A UUIDv7: unique, and in order of time. In a simulation the seed decides it.
+pub fn fresh_uuid() -> Uuid {
+    if !is_simulated() {
+        return Uuid::now_v7();
+    }
+    let since = wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut random = [0; 10];
+    random.fill_with(|| fastrand::u8(..));
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(since.as_millis()).unwrap_or(0), &random)
+        .into_uuid()
 }
 
 /// Whether the disk takes no writes, in a simulation. A real one says so itself.

@@ -60,14 +60,16 @@ impl Children for RunHost {
         };
         let listeners = runs.iter().map(listen).collect::<Result<Vec<_>, Refusal>>()?;
         let _left = self.slot.leave();
+        let ids = runs.iter().filter_map(|id| RunId::parse(id).ok()).collect();
+        let _waits = self.scheduler.waits.begin(self.log.run().no, ids);
         loop {
             // After they are listened to: what ends in between is seen.
             if let Some(ended) = self.look_at_children(runs).await? {
                 return Ok(ended);
             }
             // Looked for again and again, because a circle may be closed by a run that waits later.
-            let ids = runs.iter().filter_map(|id| RunId::parse(id).ok()).collect();
-            if let Some(circle) = self.storage.circle(self.log.run().no, ids).await.map_err(refusal)? {
+            let circle = self.storage.circle(self.log.run().no, Arc::clone(&self.scheduler.waits)).await;
+            if let Some(circle) = circle.map_err(refusal)? {
                 return Err(Refusal::new(RefusalCode::Conflict, circle));
             }
             if self.scheduler.slots.must_give_up() {

@@ -19,7 +19,7 @@ mod schedules;
 mod signals;
 mod slots;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,9 @@ use crate::model::{HostId, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::Uptime;
 use crate::registry::{InputError, Registry, Task};
-use crate::storage::{Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Storage, StorageError, Submitted};
+use crate::storage::{
+    Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Storage, StorageError, Submitted, Waits,
+};
 
 use self::breaker::Breakers;
 use self::runner::Control;
@@ -131,10 +133,12 @@ pub struct Scheduler {
     holding: AsyncMutex<()>,
     breakers: Breakers,
     skipped: AllSkipped,
+    /// Which runs wait for which of those that they have started.
+    waits: Arc<Waits>,
     /// What runs may take is measured by it.
     uptime: Arc<Uptime>,
     /// Runs that execute here.
-    controls: Mutex<HashMap<RunId, Arc<Control>>>,
+    controls: Mutex<BTreeMap<RunId, Arc<Control>>>,
     /// What may still start a run: submissions, and the loop that claims.
     starting: TaskTracker,
     /// Everything else that this room spawns.
@@ -182,6 +186,7 @@ impl Scheduler {
             holding: AsyncMutex::default(),
             breakers: Breakers::default(),
             skipped: AllSkipped::default(),
+            waits: Arc::default(),
             uptime: Arc::default(),
             controls: Mutex::default(),
             starting: TaskTracker::new(),

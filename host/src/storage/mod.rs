@@ -11,10 +11,12 @@
 pub mod conformance;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::model::{
     Amount, EndedRun, Ending, Event, Fence, HostId, Json, Labels, Need, NewEvent, OnDisconnect, OnInterrupt,
@@ -474,6 +476,37 @@ pub trait Log: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// Which runs wait for runs that they have started, by their numbers. Each goes on when one of
+/// those has ended.
+#[derive(Debug, Default)]
+pub struct Waits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
+
+impl Waits {
+    /// A run waits, until the answer is dropped.
+    pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> Wait {
+        self.0.lock().insert(run, waited_for);
+        Wait { waits: Arc::clone(self), run }
+    }
+
+    /// What a run waits for; none if it does not wait.
+    pub fn of(&self, run: i64) -> Option<Arc<[RunId]>> {
+        self.0.lock().get(&run).cloned()
+    }
+}
+
+/// A run that waits.
+#[derive(Debug)]
+pub struct Wait {
+    waits: Arc<Waits>,
+    run: i64,
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.waits.0.lock().remove(&self.run);
+    }
+}
+
 /// Runs and the runs that they have started.
 #[async_trait]
 pub trait Families: Send + Sync + 'static {
@@ -481,9 +514,9 @@ pub trait Families: Send + Sync + 'static {
     /// let them go.
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
 
-    /// Why none of these runs can begin as long as `run` waits for them: each needs what `run`
-    /// has, or what a run has that waits for it in turn. None if one of them can.
-    async fn circle(&self, run: i64, waited_for: Vec<RunId>) -> Result<Option<String>>;
+    /// Why none of the runs that `run` waits for can begin: each needs what `run` has, or what
+    /// a run has that waits for it in turn. None if one of them can.
+    async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>>;
 }
 
 /// How far a schedule has been followed.

@@ -38,7 +38,7 @@ use self::readers::Readers;
 use self::writer::Writer;
 use super::{
     Cancelled, ClaimRequest, Claimant, Claimed, Families, Followed, Log, NewRun, Outbox, Reached, Result,
-    RunFilter, Runs, Schedules, Signals, Submitted, Waiting,
+    RunFilter, Runs, Schedules, Signals, Submitted, Waiting, Waits,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -261,8 +261,8 @@ impl Families for Sqlite {
         self.readers.read(move |db| families::abandoned(db, limit)).await
     }
 
-    async fn circle(&self, run: i64, waited_for: Vec<RunId>) -> Result<Option<String>> {
-        self.readers.read(move |db| circles::of_wait(db, run, &waited_for)).await
+    async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>> {
+        self.readers.read(move |db| circles::of_wait(db, run, &waits)).await
     }
 }
 
