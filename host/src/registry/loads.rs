@@ -262,3 +262,157 @@ pub(super) fn settings(
     }
     Ok(Some(settings))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::super::changes::{Changes, Notices};
+    use super::super::{Ceilings, GrantKinds, GrantPolicy};
+    use super::*;
+    use crate::engine::{Config, Engine, Limits};
+    use crate::model::Retention;
+
+    /// A folder with the program `a`, and a registry of it whose compiler is that program, or itself.
+    fn registry(compiler: Option<&str>) -> (TempDir, Arc<Registry>) {
+        let folder = tempfile::tempdir().unwrap();
+        let module = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
+        fs::write(folder.path().join("a.wasm"), wat::parse_str(module).unwrap()).unwrap();
+        let (cache, compiler) = (folder.path().join("cache"), compiler.map(PathBuf::from));
+        let config = Config { cache, max_instances: 1, threads: 1, compiler, async_world: false };
+        let engine = Arc::new(Engine::new(&config).unwrap());
+        let limits = Limits {
+            memory_bytes: 1 << 20,
+            deadline: None,
+            cpu: None,
+            events: None,
+            events_bytes: None,
+            event_rate: None,
+            event_bytes_rate: None,
+            input_bytes: 1 << 10,
+            output_bytes: 1 << 10,
+            event_bytes: 1 << 10,
+            log_bytes: 1 << 10,
+        };
+        let (kinds, data, tasks) = (GrantKinds::default(), folder.path().join("data"), folder.path().to_owned());
+        let grants = GrantPolicy { kinds, max_files_bytes: 0, data, tasks };
+        let ceilings = Ceilings { limits, grants };
+        let registry = Registry::open(folder.path(), None, engine, ceilings, Retention::default()).unwrap();
+        (folder, registry)
+    }
+
+    /// The program as it is now.
+    fn found(registry: &Registry) -> Found {
+        let scan = folder::scan(&registry.folder, &|_| false).unwrap();
+        let mut taken = Changes::default().take(&scan, &Notices::new(), |_| None, Instant::now(), true);
+        taken.load.pop().unwrap()
+    }
+
+    fn loaded(registry: &Registry, found: &Found) -> Outcome {
+        load(registry, found, &Arc::new(Semaphore::new(1))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_compiled_now_is_tried_again_ever_more_seldom() {
+        let (_folder, registry) = registry(Some("/nonexistent/streamtask"));
+        let (mut loads, mut now) = (Loads::default(), Instant::now());
+        loads.want(vec![found(&registry)]);
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            assert!(!loads.is_idle() || loads.retry_at() == Some(now));
+            loads.start(&registry, now);
+            let ended = loads.ended().await;
+            let settled = loads.settle(ended, &registry, now);
+            assert_eq!(settled.changed, pauses.is_empty(), "who follows changes is told once");
+            let at = loads.retry_at().unwrap();
+            pauses.push((at - now).as_secs());
+            loads.start(&registry, at - Duration::from_millis(1));
+            assert!(loads.is_idle(), "before its time");
+            now = at;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        let trouble = registry.trouble().unwrap();
+        assert!(trouble.starts_with("a.wasm can't be loaded now, and will be tried again: "), "{trouble}");
+        assert!(trouble.contains("can't start the compiler: it is this host's own program"), "{trouble}");
+
+        // Another look at the folder, which has nothing new, and then one that finds it changed.
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        loads.settle(ended, &registry, now);
+        let later = loads.retry_at();
+        loads.want(Vec::new());
+        assert_eq!(loads.retry_at(), later);
+        let mut changed = found(&registry);
+        changed.state.wasm.notices += 1;
+        loads.want(vec![changed]);
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        loads.settle(ended, &registry, now);
+        assert_eq!(loads.retry_at(), Some(now + FIRST_RETRY), "what has changed begins anew");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_waits_for_a_compiler_holds_up_no_other() {
+        let (_folder, registry) = registry(None);
+        let mut loads = Loads::default();
+        let found = found(&registry);
+        let all = Arc::clone(&loads.compilers).try_acquire_many_owned(COMPILERS as u32).unwrap();
+        loads.want(vec![found.clone()]);
+        let now = Instant::now();
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        assert_eq!(loads.settle(ended, &registry, now), Settled::default());
+        loads.start(&registry, now);
+        assert!(loads.running.is_empty() && !loads.is_idle(), "it waits, and takes no place meanwhile");
+        drop(all);
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        assert!(loads.settle(ended, &registry, now).changed && loads.is_idle());
+        assert_eq!(registry.known_state(&found.path), Some(found.state));
+    }
+
+    #[tokio::test]
+    async fn a_changed_manifest_takes_no_look_into_the_task_file() {
+        let (folder, registry) = registry(None);
+        let first = found(&registry);
+        let Outcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
+        registry.put(&first, Ok(task.clone()));
+        fs::write(folder.path().join("a.toml"), "description = 'new'").unwrap();
+        let changed = found(&registry);
+        // As it was seen, and yet it can't be read.
+        fs::remove_file(folder.path().join("a.wasm")).unwrap();
+        let Outcome::Loaded(again) = loaded(&registry, &changed) else { panic!("it loads") };
+        assert_eq!(again.task.description(), Some("new"));
+        assert_eq!(again.task.version(), task.task.version());
+    }
+
+    #[tokio::test]
+    async fn the_same_content_is_the_same_task() {
+        let (_folder, registry) = registry(None);
+        let first = found(&registry);
+        let Outcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
+        assert!(registry.put(&first, Ok(task.clone())));
+        let mut touched = first;
+        touched.state.wasm.notices += 1;
+        let Outcome::Loaded(again) = loaded(&registry, &touched) else { panic!("it loads") };
+        assert!(Arc::ptr_eq(&again.task, &task.task));
+        assert!(!registry.put(&touched, Ok(again)), "nobody is told");
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_was_emptied_since_the_look_is_not_taken() {
+        let (folder, registry) = registry(None);
+        let manifest = folder.path().join("a.toml");
+        fs::write(&manifest, "description = 'old'").unwrap();
+        let seen = found(&registry);
+        for change in [|path: &Path| fs::write(path, "").unwrap(), |path| fs::remove_file(path).unwrap()] {
+            change(&manifest);
+            assert!(matches!(loaded(&registry, &seen), Outcome::Changed));
+        }
+        let without = found(&registry);
+        fs::write(&manifest, "description = 'new'").unwrap();
+        assert!(matches!(loaded(&registry, &without), Outcome::Changed));
+    }
+}
