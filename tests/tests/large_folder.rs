@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use streamtask_tests::{ChildHost, Folders, eventually_within, guests};
 
-const SETTINGS: [&str; 4] = ["--durability", "normal", "--log", "warn"];
+const SETTINGS: [&str; 2] = ["--durability", "normal"];
 /// Most files that a host loads, and some that it doesn't.
 const MOST: usize = 10_000;
 const BEYOND: usize = 20;
