@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use streamtask_host::engine::{
-    Attempt, Children, Config, Engine, Exit, GuestHost, Limits, NewChild, RunInfo, RunLost,
+    Attempt, Children, Config, Engine, Executor as _, Exit, GuestHost, Limits, NewChild, RunInfo, RunLost,
 };
 use streamtask_host::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
 

@@ -9,6 +9,7 @@ mod client;
 mod delivery;
 mod events;
 mod fanout;
+mod folder;
 mod growth;
 mod host;
 mod hostile;
@@ -67,6 +68,8 @@ enum What {
     Languages,
     /// How soon a changed file of 12 MB serves
     Reload,
+    /// The start of a host with 1,000 and 10,000 tasks
+    Folder,
 }
 
 fn main() {
@@ -100,6 +103,7 @@ fn main() {
                 What::Hostile => hostile::measure(&mut report, scale).await,
                 What::Languages => languages::measure(&mut report, scale).await,
                 What::Reload => reload::measure(&mut report, scale).await,
+                What::Folder => folder::measure(&mut report, scale).await,
             }
         });
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use streamtask_host::engine::{
     Attempt, Executable, Execution, Executor, Exit, GuestHost, LoadError, Metadata, NewChild, Outline,
-    Program, within_deadline,
+    Permit, Program, within_deadline,
 };
 use streamtask_host::model::Content;
 use streamtask_host::model::{
@@ -116,9 +116,14 @@ pub(crate) struct Scripts {
 }
 
 impl Executor for Scripts {
-    fn load(&self, _wasm: &[u8], version: Version) -> Result<Program, LoadError> {
+    fn load_with(
+        &self,
+        _wasm: &[u8],
+        version: Version,
+        _compiler: &mut dyn FnMut() -> Option<Permit>,
+    ) -> Result<Option<Program>, LoadError> {
         let code = Arc::new(Interpreter { watched: Arc::clone(&self.watched) });
-        Ok(Program { code, version, metadata: Arc::new(Metadata::default()) })
+        Ok(Some(Program { code, version, metadata: Arc::new(Metadata::default()) }))
     }
 
     fn spawn(&self, execution: Execution) {

@@ -237,7 +237,8 @@ async fn a_removed_file_retires_its_task_and_putting_it_back_revives_it() {
     let host = TestHost::with(|config| config.max_running_per_task = 1).await;
     let wasm = guests::ticker("back");
     host.install("test/ticker.wasm", &wasm).await;
-    let running = host.start_run("test/ticker", json!(300)).await;
+    // Longer than a file may be away.
+    let running = host.start_run("test/ticker", json!(1_500)).await;
     let waiting = host.start_run("test/ticker", json!(0)).await;
     host.follow(&running).await.until("tick").await;
 

@@ -52,7 +52,7 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
         cache: cache.to_owned(),
         max_instances: 1,
         threads: 1,
-        compiler: std::env::current_exe().ok(),
+        compiler: Some(super::own_program()),
         async_world: true,
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;

@@ -44,6 +44,7 @@
 
 pub mod check;
 mod handle;
+mod program;
 pub mod single;
 
 use std::fs;
@@ -72,6 +73,7 @@ use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
 
 pub use handle::{Follow, Followed, Handle};
+pub(crate) use program::own_program;
 
 /// Time that open connections have when every run is over: enough to carry off
 /// what is on its way.

@@ -11,6 +11,7 @@ use super::follow::end_of;
 use super::screen::Screen;
 use super::start::{conclude, is_watched};
 use super::{Exit, folders, input};
+use crate::app::own_program;
 use crate::app::single::{Single, SingleError, SingleRun, Wish};
 use crate::config::{Config, DurabilitySetting, Settings};
 
@@ -83,7 +84,7 @@ impl Run {
         Ok(Config {
             data: data.to_owned(),
             cache: folders::cache(),
-            compiler: Some(PathBuf::from("/proc/self/exe")),
+            compiler: Some(own_program()),
             max_running: MAX_RUNNING,
             max_queued: u64::from(MAX_RUNNING),
             // By then the run has ended, and children that it let go have nobody to wait for.

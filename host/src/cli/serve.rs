@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
-use crate::app::{Host, LaunchError};
+use crate::app::{Host, LaunchError, own_program};
 use crate::config::{Config, LogFormat, Settings};
 
 /// Start a host.
@@ -26,9 +26,7 @@ impl Serve {
         let file = Settings::read(self.config.as_deref()).map_err(usage)?;
         let settings = self.settings.or(file);
         let address = settings.address().map_err(usage)?;
-        // The very program that runs, also when the file was replaced meanwhile.
-        let compiler = Some(PathBuf::from("/proc/self/exe"));
-        let config = Config { compiler, ..settings.config().map_err(usage)? };
+        let config = Config { compiler: Some(own_program()), ..settings.config().map_err(usage)? };
         init_logging(&settings)?;
         raise_file_limit();
         let listening = TcpListener::bind(address).await;

@@ -153,9 +153,9 @@ mod tests {
         let text = include_str!("../../../tests/guests/bare.wat");
         let load = |text: &str| {
             let wasm = wat::parse_str(text).unwrap();
-            engine.compile(&wasm, &Version::of(&wasm))
+            engine.compile(&wasm, &Version::of(&wasm), &mut || Some(Box::new(())))
         };
-        let (program, _) = load(text).unwrap();
+        let (program, _) = load(text).unwrap().unwrap();
         assert_eq!(program.entry.kind(), Kind::Task);
         assert!(wasmtime::Engine::same(program.entry.engine(), &engine.loader.wasmtime));
         let mixed = load(&text.replace(";; COMPONENT", ASYNC)).err().unwrap();

@@ -13,17 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
-use super::compile::Compiler;
+use super::compile::{CompileError, Compiler};
 use super::core_module;
+use super::executor::Permit;
+use super::load::is_scarcity;
 use crate::model::Version;
 
 /// Most bytes that are kept; room for some fifty versions of an interpreter with
 /// its libraries, or thousands of a small task. What was not used for the longest
 /// time goes first.
 const MAX_BYTES: u64 = 2 << 30;
+/// Of the room that is left, this part is filled before it is looked again: other hosts may fill it, too.
+const ROOM_SHARE: u64 = 4;
 /// Code that is copied at once; fits a processor's cache.
 const COPY_BYTES: usize = 128 << 10;
 
@@ -78,67 +83,93 @@ pub(super) struct CodeCache {
     engine: u64,
     /// Makes names of unfinished files unique within this process.
     unfinished: AtomicU32,
+    /// Bytes that may be kept before the folder is looked through again, which takes as long as it has files.
+    room: Mutex<u64>,
 }
 
 impl CodeCache {
     pub(super) fn new(folder: PathBuf, engine: &wasmtime::Engine, compiler: Compiler) -> Self {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { folder, compiler, engine: hasher.finish(), unfinished: AtomicU32::new(0) }
+        Self { folder, compiler, engine: hasher.finish(), unfinished: AtomicU32::new(0), room: Mutex::new(0) }
     }
 
     /// What `wasm` becomes, from the cache or compiled now. Takes seconds of computing if
-    /// it has to compile.
+    /// it has to compile, for which it has what `compiler` gives; none if there is nothing.
     pub(super) fn of(
         &self,
         engine: &wasmtime::Engine,
         wasm: &[u8],
         version: &Version,
-    ) -> wasmtime::Result<Code> {
+        compiler: &mut dyn FnMut() -> Option<Permit>,
+    ) -> Result<Option<Code>, CompileError> {
         let form = Form::of(wasm);
         let path = self.folder.join(format!("{version}-{:016x}.cwasm", self.engine));
-        if let Some(code) = self.read(engine, form, &path) {
-            return Ok(code);
+        if let Some(code) = self.read(engine, form, &path)? {
+            return Ok(Some(code));
         }
+        let Some(_compiler) = compiler() else { return Ok(None) };
         let mut code = self.compiler.compile(engine, wasm)?;
         match self.keep(&path, &mut code) {
             // Not compared with its checksum: it was written just now.
             Ok(()) => {
-                if let Some(code) = self.map(engine, form, &path) {
-                    return Ok(code);
+                if let Some(code) = self.map(engine, form, &path)? {
+                    return Ok(Some(code));
                 }
             }
             // The host works without a cache, only starts slower.
             Err(error) => tracing::warn!(path = %path.display(), %error, "could not keep compiled code"),
         }
+        self.take(engine, form, code).map(Some)
+    }
+
+    /// Code as the compiler has left it, in memory.
+    fn take(&self, engine: &wasmtime::Engine, form: Form, mut code: File) -> Result<Code, CompileError> {
         let in_memory = format!("/proc/self/fd/{}", code.as_raw_fd());
         // SAFETY: it was compiled by this very engine, or by its like in a process of this very program, which
         // is gone; nobody else has the file.
-        unsafe { form.map(engine, Path::new(&in_memory)) }
+        if let Ok(code) = unsafe { form.map(engine, Path::new(&in_memory)) } {
+            return Ok(code);
+        }
+        // Without /proc its descriptor has no name; then it is copied.
+        let mut bytes = Vec::new();
+        let read = code.rewind().and_then(|()| code.read_to_end(&mut bytes));
+        read.map_err(|error| CompileError::Host(format!("can't read the compiled code: {error}")))?;
+        // SAFETY: as above.
+        unsafe { form.load(engine, &bytes) }.map_err(|error| match self.compiler.has_checked() {
+            // So it is nothing of the file that keeps it from being loaded here.
+            true => CompileError::Host(format!("can't load the compiled code: {error:#}")),
+            false => CompileError::File(format!("{error:#}")),
+        })
     }
 
     /// None if there is no such file or it is not what was written: a machine
     /// must not execute what a failing disk made of code.
-    fn read(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
-        let expected = fs::read_to_string(checksum_path(path)).ok()?;
-        let found = copy_and_sum(&mut File::open(path).ok()?, &mut io::sink()).ok()?;
+    fn read(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Result<Option<Code>, CompileError> {
+        let Ok(expected) = fs::read_to_string(checksum_path(path)) else { return Ok(None) };
+        let found = File::open(path).and_then(|mut code| copy_and_sum(&mut code, &mut io::sink()));
+        let Ok(found) = found else { return Ok(None) };
         if found != expected {
             tracing::warn!(path = %path.display(), "compiled code is damaged; compiling again");
-            return None;
+            return Ok(None);
         }
         // When it was used last, for `make_room`.
         let _ = File::open(checksum_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
         self.map(engine, form, path)
     }
 
-    fn map(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
+    /// None if it can't be used. What the system can't map now could be used at another time.
+    fn map(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Result<Option<Code>, CompileError> {
         // SAFETY: the file has the content that this host (or one before it) wrote; the data folder is the
         // host's alone, which is what every file in it rests on.
         match unsafe { form.map(engine, path) } {
-            Ok(code) => Some(code),
+            Ok(code) => Ok(Some(code)),
+            Err(error) if is_scarcity(&error) => {
+                Err(CompileError::Host(format!("can't load the compiled code: {error:#}")))
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled code can't be used; compiling again");
-                None
+                Ok(None)
             }
         }
     }
@@ -149,12 +180,17 @@ impl CodeCache {
         let checksum = self.write_whole(path, |file| copy_and_sum(code, file))?;
         // Last, so that a checksum never stands beside unfinished code.
         self.write_whole(&checksum_path(path), |file| file.write_all(checksum.as_bytes()))?;
-        self.make_room(MAX_BYTES)
+        let mut room = self.room.lock();
+        match room.checked_sub(code.metadata()?.len()) {
+            Some(less) => *room = less,
+            None => *room = MAX_BYTES.saturating_sub(self.make_room(MAX_BYTES / 16 * 15)?) / ROOM_SHARE,
+        }
+        Ok(())
     }
 
     /// Removes what was not used for the longest time, until at most `limit` bytes are
-    /// kept. Who has a file mapped keeps it.
-    fn make_room(&self, limit: u64) -> io::Result<()> {
+    /// kept; returns how many. Who has a file mapped keeps it.
+    fn make_room(&self, limit: u64) -> io::Result<u64> {
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -176,7 +212,7 @@ impl CodeCache {
             fs::remove_file(&path)?;
             bytes -= len;
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn write_whole<T>(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
@@ -243,7 +279,7 @@ mod tests {
         let engine = wasmtime::Engine::default();
         let cache = CodeCache::new(no_folder.path().to_owned(), &engine, Compiler::Here);
         let wasm = wat::parse_str("(component (core module (func (export \"f\"))))").unwrap();
-        let code = cache.of(&engine, &wasm, &Version::of(&wasm)).unwrap();
-        assert!(matches!(code, Code::Component(_)));
+        let code = cache.of(&engine, &wasm, &Version::of(&wasm), &mut || Some(Box::new(()))).unwrap();
+        assert!(matches!(code, Some(Code::Component(_))));
     }
 }

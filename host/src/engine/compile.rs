@@ -6,17 +6,22 @@
 //! way to everything else. Who embeds the host has no such program at hand; there,
 //! files are compiled in the host itself.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit,
+};
 use wasmtime::Engine;
 
 use super::code::Form;
+use super::load::is_scarcity;
 use super::pool::{self, Addresses, World};
 use super::{SetupError, core_module};
 
@@ -28,11 +33,21 @@ const MEMORY: u64 = 4 << 30;
 const CPU_SECONDS: u64 = 120;
 /// Largest code that a file may become; Python's has 35 MB.
 const MAX_CODE_BYTES: u64 = 256 << 20;
+/// Seconds between the signal that says why a compiler ends, and the end of one that does not listen. With none
+/// the system ends it without that word.
+const CPU_GRACE: u64 = 5;
 /// How far a compiler stands back behind guests and clients, from 0 to 19.
 const NICE: i32 = 10;
+/// How much sooner than others it is killed where memory runs out, from 0 to 1000: it can be started again, the
+/// host's runs can't.
+const OOM_SCORE: &str = "500";
 
 /// The exit code of a compiler that has said why there is no code.
 const REFUSED: u8 = 1;
+/// The same where the system lacked something, and the file may be good.
+const SCARCITY: u8 = 3;
+/// That of a program whose libraries could not be loaded.
+const NOT_STARTED: i32 = 127;
 /// Most that it says.
 const MAX_REASON_BYTES: u64 = 64 << 10;
 
@@ -44,21 +59,50 @@ pub(super) enum Compiler {
     Process(PathBuf, World, Addresses),
 }
 
+/// Why there is no code.
+#[derive(Debug)]
+pub(super) enum CompileError {
+    /// The file is no program.
+    File(String),
+    /// This host lacks something, and the file may be good.
+    Host(String),
+}
+
+impl CompileError {
+    fn of_file(error: &wasmtime::Error) -> Self {
+        Self::File(format!("{error:#}"))
+    }
+
+    fn not_started(error: &io::Error) -> Self {
+        Self::Host(format!("can't start the compiler: {error}"))
+    }
+}
+
 impl Compiler {
     /// Compiled code for `engine`, a file in memory. Blocks for as long as it takes.
-    pub(super) fn compile(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<File> {
+    pub(super) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<File, CompileError> {
         // Hardened systems refuse one that could be run as a program; older ones do not know the word.
         let flags = MemfdFlags::CLOEXEC;
         let file =
             memfd_create("code", flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create("code", flags));
-        let mut code = File::from(file?);
+        let mut code = File::from(file.map_err(|error| CompileError::not_started(&error.into()))?);
         match self {
-            Self::Here => code.write_all(&compiled(engine, wasm)?)?,
+            Self::Here => {
+                let bytes = compiled(engine, wasm).map_err(|error| CompileError::of_file(&error))?;
+                let written = code.write_all(&bytes);
+                written
+                    .map_err(|error| CompileError::Host(format!("can't keep the code in memory: {error}")))?;
+            }
             Self::Process(program, world, addresses) => {
-                in_process(program, *world, *addresses, wasm, &code).map_err(wasmtime::Error::msg)?;
+                in_process(program, *world, *addresses, wasm, &code)?;
             }
         }
         Ok(code)
+    }
+
+    /// Whether it has loaded what it compiled, so that the code can be loaded.
+    pub(super) const fn has_checked(&self) -> bool {
+        matches!(self, Self::Process(..))
     }
 }
 
@@ -69,13 +113,20 @@ fn in_process(
     addresses: Addresses,
     wasm: &[u8],
     code: &File,
-) -> Result<(), String> {
-    let failed = |error: io::Error| format!("can't start the compiler: {error}");
+) -> Result<(), CompileError> {
+    let failed = |error: io::Error| CompileError::not_started(&error);
     let mut command = Command::new(program);
     command.arg(COMMAND).args((addresses == Addresses::Scarce).then_some("--scarce"));
     command.args((world == World::Async).then_some("--async")).env_clear();
     command.stdin(Stdio::piped()).stdout(code.try_clone().map_err(failed)?).stderr(Stdio::piped());
-    let mut process = command.spawn().map_err(failed)?;
+    let mut process = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => CompileError::Host(format!(
+            "can't start the compiler: it is this host's own program, and {} leads to none; mount /proc, or \
+             start the host by a path that lasts",
+            program.display()
+        )),
+        _ => failed(error),
+    })?;
     let (mut input, said) = (process.stdin.take(), process.stderr.take());
     // It reads all before it answers. One that is gone before has a status that says why.
     let _ = input.as_mut().map(|input| input.write_all(wasm));
@@ -86,23 +137,99 @@ fn in_process(
     if let Some(Err(error)) = read {
         return Err(failed(error));
     }
+    let reason = String::from_utf8_lossy(&reason).into_owned();
     match status.code() {
         Some(0) => Ok(()),
-        Some(code) if code == i32::from(REFUSED) => Err(String::from_utf8_lossy(&reason).into_owned()),
-        _ => Err(why_it_died(status)),
+        Some(code) if code == i32::from(REFUSED) => Err(CompileError::File(reason)),
+        Some(code) if code == i32::from(SCARCITY) => Err(CompileError::Host(reason)),
+        Some(NOT_STARTED) => {
+            Err(CompileError::Host(format!("can't start the compiler: {}", reason.trim_end())))
+        }
+        _ => Err(why_it_died(status, Bounds::here())),
     }
 }
 
-fn why_it_died(status: ExitStatus) -> String {
+fn why_it_died(status: ExitStatus, bounds: Bounds) -> CompileError {
     let signal = status.signal().and_then(Signal::from_named_raw);
     match signal {
-        Some(Signal::XCPU | Signal::KILL) => {
-            format!("compiling it takes more than {CPU_SECONDS} s of computing")
+        Some(Signal::XCPU) => bounds.cpu.exceeded(),
+        Some(Signal::ABORT) => bounds.memory.exceeded(),
+        Some(Signal::XFSZ) => bounds.code.exceeded(),
+        Some(Signal::KILL) => {
+            CompileError::Host(format!("the compiler was killed ({status}), as it is where memory runs out"))
         }
-        Some(Signal::ABORT) => format!("compiling it takes more than {} GiB of memory", MEMORY >> 30),
-        Some(Signal::XFSZ) => format!("it becomes more than {} MiB of code", MAX_CODE_BYTES >> 20),
-        _ => format!("the compiler failed ({status})"),
+        // By whoever stops the host too, or meant another.
+        Some(Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => {
+            CompileError::Host(format!("the compiler was ended ({status})"))
+        }
+        _ => CompileError::File(format!("the compiler failed ({status})")),
     }
+}
+
+/// What a compiler may use of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bound {
+    resource: Resource,
+    most: u64,
+    /// What this process may not exceed itself, if that is less than a compiler gets.
+    lowered: bool,
+}
+
+/// What a compiler may use.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Not of addresses, of which an engine reserves many.
+    memory: Bound,
+    cpu: Bound,
+    code: Bound,
+}
+
+impl Bounds {
+    /// For one that this process starts, or is: both have the same hard limits.
+    fn here() -> Self {
+        let bound = |resource, wanted| Bound::within(resource, wanted, getrlimit(resource).maximum);
+        Self {
+            memory: bound(Resource::Data, MEMORY),
+            cpu: bound(Resource::Cpu, CPU_SECONDS),
+            code: bound(Resource::Fsize, MAX_CODE_BYTES),
+        }
+    }
+}
+
+impl Bound {
+    fn within(resource: Resource, wanted: u64, hard: Option<u64>) -> Self {
+        let most = hard.map_or(wanted, |hard| hard.min(wanted));
+        Self { resource, most, lowered: most < wanted }
+    }
+
+    fn limit(self) -> Rlimit {
+        let (mut current, mut maximum) = (self.most, self.most);
+        if self.resource == Resource::Cpu && self.lowered {
+            current = current.saturating_sub(CPU_GRACE).max(1);
+        } else if self.resource == Resource::Cpu {
+            let hard = getrlimit(self.resource).maximum.unwrap_or(u64::MAX);
+            maximum = hard.min(maximum + CPU_GRACE);
+        }
+        Rlimit { current: Some(current), maximum: Some(maximum) }
+    }
+
+    fn exceeded(self) -> CompileError {
+        let (what, unit) = match self.resource {
+            Resource::Cpu => (format!("compiling it takes more than {} s of computing", self.most), "-t"),
+            Resource::Fsize => (format!("it becomes more than {} of code", amount(self.most)), "-f"),
+            _ => (format!("compiling it takes more than {} of memory", amount(self.most)), "-d"),
+        };
+        match self.lowered {
+            true => {
+                CompileError::Host(format!("{what}, this host's own hard limit (ulimit -H {unit}); raise it"))
+            }
+            false => CompileError::File(what),
+        }
+    }
+}
+
+fn amount(bytes: u64) -> String {
+    if bytes >= 1 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes >> 20) }
 }
 
 /// What a process of a `Compiler` does: compiles what it reads from `input` into `output`. Returns
@@ -114,10 +241,14 @@ pub fn compile_process(
     output: impl Write,
     mut why_not: impl Write,
 ) -> u8 {
-    let Err(reason) = compile_bounded(async_world, scarce, input, output) else { return 0 };
+    let (code, reason) = match compile_bounded(async_world, scarce, input, output) {
+        Ok(()) => return 0,
+        Err(CompileError::File(reason)) => (REFUSED, reason),
+        Err(CompileError::Host(reason)) => (SCARCITY, reason),
+    };
     // Who does not listen sees the code.
     let _ = why_not.write_all(reason.as_bytes());
-    REFUSED
+    code
 }
 
 fn compile_bounded(
@@ -125,16 +256,40 @@ fn compile_bounded(
     scarce: bool,
     mut input: impl Read,
     mut output: impl Write,
-) -> Result<(), String> {
-    let failed = |error: io::Error| format!("the compiler failed: {error}");
-    bound().map_err(failed)?;
+) -> Result<(), CompileError> {
+    let failed = |error: io::Error| CompileError::Host(format!("the compiler failed: {error}"));
+    let bounds = Bounds::here();
+    bound(bounds).map_err(failed)?;
     let world = if async_world { World::Async } else { World::Sync };
     let addresses = if scarce { Addresses::Scarce } else { Addresses::Plenty };
     let mut wasm = Vec::new();
     input.read_to_end(&mut wasm).map_err(failed)?;
-    let engine = pool::compiling_engine(world, addresses).map_err(|SetupError(reason)| reason)?;
-    let code = checked_code(&engine, &wasm).map_err(|error| format!("{error:#}"))?;
-    output.write_all(&code).and_then(|()| output.flush()).map_err(failed)
+    let engine = pool::compiling_engine(world, addresses, has_threads());
+    let engine = engine.map_err(|SetupError(reason)| CompileError::Host(reason))?;
+    let code = checked_code(&engine, &wasm).map_err(|error| match is_scarcity(&error) {
+        true => CompileError::Host(format!("the compiler failed: {error:#}")),
+        false => CompileError::of_file(&error),
+    })?;
+    output.write_all(&code).and_then(|()| output.flush()).map_err(|error| match error.kind() {
+        // Where the signal that says so is ignored.
+        io::ErrorKind::FileTooLarge => bounds.code.exceeded(),
+        _ => failed(error),
+    })
+}
+
+/// Whether there are threads to be had, one for each core. Without them wasmtime's pool panics; on one thread it
+/// compiles all the same.
+fn has_threads() -> bool {
+    let wanted = thread::available_parallelism().map_or(1, usize::from);
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    thread::scope(|scope| {
+        // Each ends when there is nothing to come any more.
+        let started = |_| thread::Builder::new().spawn_scoped(scope, || held.lock().recv().is_ok());
+        let all = (0..wanted).map(started).all(|thread| thread.is_ok());
+        drop(hold);
+        all
+    })
 }
 
 /// Compiles, and loads the code here first: what a small file becomes may be huge, and
@@ -160,19 +315,16 @@ fn compiled(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
 }
 
 /// Takes from this process what a compiler must not have.
-fn bound() -> io::Result<()> {
+fn bound(bounds: Bounds) -> io::Result<()> {
     // Nobody would read what it answers.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    for (resource, limit) in [
-        // Not of addresses, of which an engine reserves many.
-        (Resource::Data, MEMORY),
-        (Resource::Cpu, CPU_SECONDS),
-        (Resource::Fsize, MAX_CODE_BYTES),
-        // No picture of its memory when it dies.
-        (Resource::Core, 0),
-    ] {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    for bound in [bounds.memory, bounds.cpu, bounds.code] {
+        setrlimit(bound.resource, bound.limit())?;
     }
+    // No picture of its memory when it dies.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // Only a preference, for which not every system has the file.
+    let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     nice(NICE)?;
     Ok(())
 }
@@ -181,17 +333,48 @@ fn bound() -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn bounds(hard: Option<u64>) -> Bounds {
+        Bounds {
+            memory: Bound::within(Resource::Data, MEMORY, hard),
+            cpu: Bound::within(Resource::Cpu, CPU_SECONDS, hard),
+            code: Bound::within(Resource::Fsize, MAX_CODE_BYTES, hard),
+        }
+    }
+
     #[test]
     fn a_compiler_that_dies_has_a_reason() {
         for (signal, words) in [
             (Signal::XCPU, "120 s of computing"),
-            (Signal::KILL, "120 s of computing"),
             (Signal::ABORT, "4 GiB of memory"),
             (Signal::XFSZ, "256 MiB of code"),
             (Signal::SEGV, "the compiler failed"),
         ] {
-            let reason = why_it_died(ExitStatus::from_raw(signal.as_raw()));
-            assert!(reason.contains(words), "{reason}");
+            let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(None));
+            assert!(matches!(&died, CompileError::File(reason) if reason.contains(words)), "{died:?}");
         }
+    }
+
+    #[test]
+    fn a_compiler_that_is_killed_says_nothing_of_the_file() {
+        for (signal, words) in
+            [(Signal::KILL, "was killed"), (Signal::TERM, "was ended"), (Signal::INT, "ended")]
+        {
+            let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(None));
+            assert!(matches!(&died, CompileError::Host(reason) if reason.contains(words)), "{died:?}");
+        }
+    }
+
+    #[test]
+    fn a_hard_limit_of_the_host_below_the_compilers_own_is_told() {
+        for (signal, words) in [
+            (Signal::XCPU, "7 s of computing, this host's own hard limit (ulimit -H -t)"),
+            (Signal::ABORT, "0 MiB of memory, this host's own hard limit (ulimit -H -d)"),
+            (Signal::XFSZ, "0 MiB of code, this host's own hard limit (ulimit -H -f)"),
+        ] {
+            let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(Some(7)));
+            assert!(matches!(&died, CompileError::Host(reason) if reason.contains(words)), "{died:?}");
+        }
+        let limit = bounds(Some(7)).cpu.limit();
+        assert!(limit.current < limit.maximum && limit.maximum == Some(7), "time to say why: {limit:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! What the rest of the host asks of an engine: files become programs, programs execute
 //! attempts. Two traits, so that a simulation can put scripts in the place of WebAssembly.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,11 +14,26 @@ use crate::model::Version;
 /// A boxed future without a result, for [`Executor::spawn`].
 pub type Execution = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
+/// The right to compile, until it is dropped.
+pub type Permit = Box<dyn Any + Send>;
+
 /// Loads programs, and executes what belongs to their attempts.
 pub trait Executor: Send + Sync + 'static {
     /// Makes a program of a file. Blocks for as long as a compiler takes, and executes
     /// `describe`, so it must not be called on an async thread.
-    fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError>;
+    fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
+        let unbounded = &mut || Some(Box::new(()) as Permit);
+        self.load_with(wasm, version, unbounded)?.ok_or(LoadError::Failed)
+    }
+
+    /// The same, but compiles only with what `compiler` gives, which it then has for that
+    /// time. None if the file has to be compiled and there is none.
+    fn load_with(
+        &self,
+        wasm: &[u8],
+        version: Version,
+        compiler: &mut dyn FnMut() -> Option<Permit>,
+    ) -> Result<Option<Program>, LoadError>;
 
     /// Executes a future on the threads for guests.
     ///

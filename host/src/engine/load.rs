@@ -1,25 +1,30 @@
 //! From a file's bytes to a program that can run: compiled, linked, and asked to
 //! describe itself. And for what can't, the reason.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::io::Errno;
 use serde::Deserialize;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::code::Code;
+use super::compile::CompileError;
 use super::core_module::is_core_module;
 use super::entry::{Entry, Kind};
-use super::executor::{Executable, Execution, Executor, Program};
+use super::executor::{Executable, Execution, Executor, Permit, Program};
 use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
 use super::run::{self, Attempt, Exit, Limits, Vacancies};
 use super::ticker::Ticker;
 use super::turns::Turns;
 use super::{Engine, Loader, async_world};
-use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
+use crate::model::{
+    ErrorKind, Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version,
+};
 
 /// Time for `describe`, which returns a constant. It includes starting an
 /// interpreter, for languages that need one.
@@ -83,6 +88,44 @@ pub enum LoadError {
     /// `describe` failed or returned something else than described.
     #[error("`describe` failed: {0}")]
     Describe(String),
+    /// `describe` had not returned in time, as it also is where the machine has too much to do or stood still.
+    #[error("`describe` failed: {0}")]
+    DescribeTime(String),
+    /// This host can't load it now, whatever the file is: no process, memory or descriptor is to be had.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl LoadError {
+    /// What the system has none of for now; none if `error` says something else. `what` can't be done, with the
+    /// error as its `reason`.
+    pub fn of_scarcity(what: &str, reason: &str, error: &io::Error) -> Option<Self> {
+        is_scarce(error).then(|| Self::Host(format!("{what}: {reason}")))
+    }
+
+    /// Whether it says something of this host, and nothing of the file.
+    pub const fn is_of_host(&self) -> bool {
+        matches!(self, Self::Host(_))
+    }
+
+    /// Whether the same file may load at another time.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Host(_) | Self::DescribeTime(_))
+    }
+}
+
+/// Whether an error is that the system has no more of something now.
+fn is_scarce(error: &io::Error) -> bool {
+    let scarce = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| scarce.contains(&error))
+}
+
+/// The same of an error of wasmtime, or of what caused it.
+pub(super) fn is_scarcity(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        let errno = cause.downcast_ref::<Errno>().map(|errno| io::Error::from(*errno));
+        errno.as_ref().or_else(|| cause.downcast_ref()).is_some_and(is_scarce)
+    })
 }
 
 /// What a task says of itself.
@@ -128,9 +171,16 @@ impl Executable for Wasm {
 }
 
 impl Executor for Engine {
-    fn load(&self, wasm: &[u8], version: Version) -> Result<Program, LoadError> {
-        let (code, metadata) = self.compile(wasm, &version)?;
-        Ok(Program { code: Arc::new(code), version, metadata: Arc::new(metadata) })
+    fn load_with(
+        &self,
+        wasm: &[u8],
+        version: Version,
+        compiler: &mut dyn FnMut() -> Option<Permit>,
+    ) -> Result<Option<Program>, LoadError> {
+        let compiled = self.compile(wasm, &version, compiler)?;
+        let program =
+            |(code, metadata)| Program { code: Arc::new(code), version, metadata: Arc::new(metadata) };
+        Ok(compiled.map(program))
     }
 
     fn spawn(&self, execution: Execution) {
@@ -143,16 +193,25 @@ impl Executor for Engine {
 }
 
 impl Engine {
-    /// Compiles and links a file, and asks it to describe itself.
-    pub(super) fn compile(&self, wasm: &[u8], version: &Version) -> Result<(Wasm, Metadata), LoadError> {
+    /// Compiles and links a file, and asks it to describe itself. Compiles only with what
+    /// `compiler` gives; none if there is nothing.
+    pub(super) fn compile(
+        &self,
+        wasm: &[u8],
+        version: &Version,
+        compiler: &mut dyn FnMut() -> Option<Permit>,
+    ) -> Result<Option<(Wasm, Metadata)>, LoadError> {
         check_header(wasm)?;
         let is_async = async_world::is_for(wasm);
         let loader =
             if is_async { self.async_loader.as_ref().ok_or(LoadError::Experimental)? } else { &self.loader };
-        let code = loader.code.of(&loader.wasmtime, wasm, version).map_err(|error| {
-            let reason = format!("{error:#}");
-            if is_core_module(wasm) { LoadError::CoreModule(reason) } else { LoadError::Invalid(reason) }
-        })?;
+        let code =
+            loader.code.of(&loader.wasmtime, wasm, version, compiler).map_err(|error| match error {
+                CompileError::Host(reason) => LoadError::Host(reason),
+                CompileError::File(reason) if is_core_module(wasm) => LoadError::CoreModule(reason),
+                CompileError::File(reason) => LoadError::Invalid(reason),
+            })?;
+        let Some(code) = code else { return Ok(None) };
         let (entry, described) = match code {
             Code::Component(component) => loader.link(&component)?,
             Code::Module(module) => (self.link_module(&module)?, false),
@@ -167,7 +226,7 @@ impl Engine {
             network: Arc::clone(&self.network),
         };
         let metadata = if described { self.describe(&code, *version)? } else { Metadata::default() };
-        Ok((code, metadata))
+        Ok(Some((code, metadata)))
     }
 
     fn link_module(&self, module: &Module) -> Result<Entry, LoadError> {
@@ -191,10 +250,12 @@ impl Engine {
             log_bytes: 0,
         };
         let describing = run::describe(code, host, limits);
-        let text = self
-            .handle()
-            .block_on(Ticker::watch(&self.ticker, describing))
-            .map_err(|error| LoadError::Describe(error.message))?;
+        let text = self.handle().block_on(Ticker::watch(&self.ticker, describing)).map_err(|error| {
+            match error.kind {
+                ErrorKind::DeadlineExceeded => LoadError::DescribeTime(error.message),
+                _ => LoadError::Describe(error.message),
+            }
+        })?;
         serde_json::from_str(&text)
             .map_err(|error| LoadError::Describe(format!("it returned no such JSON: {error}")))
     }

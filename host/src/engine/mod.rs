@@ -56,7 +56,7 @@ use self::turns::{SPARE_THREADS, Turns};
 pub use compile::{COMMAND as COMPILE, compile_process};
 pub use deadline::within_deadline;
 pub use entry::Kind;
-pub use executor::{Executable, Execution, Executor, Program};
+pub use executor::{Executable, Execution, Executor, Permit, Program};
 pub use gate::Gate;
 pub use grants::{
     FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,

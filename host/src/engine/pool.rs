@@ -101,12 +101,17 @@ pub(super) enum World {
 }
 
 /// An engine that executes nothing. What it compiles is the same as that of one that
-/// [`engine`] or [`async_engine`] returns, and what it loads has room there.
-pub(super) fn compiling_engine(world: World, addresses: Addresses) -> Result<Engine, SetupError> {
+/// [`engine`] or [`async_engine`] returns, and what it loads has room there. With `threads` it compiles on all cores.
+pub(super) fn compiling_engine(
+    world: World,
+    addresses: Addresses,
+    threads: bool,
+) -> Result<Engine, SetupError> {
     let mut config = match addresses {
         Addresses::Plenty => config(),
         Addresses::Scarce => frugal(),
     };
+    config.parallel_compilation(threads);
     match (world, addresses) {
         (World::Sync, Addresses::Plenty) => {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1)));
@@ -122,7 +127,7 @@ pub(super) fn compiling_engine(world: World, addresses: Addresses) -> Result<Eng
 /// An engine for async tasks, which get memory one by one: a pool would take address space
 /// for an experiment, and cut what the others have.
 pub(super) fn async_engine(addresses: Addresses) -> Result<Engine, SetupError> {
-    compiling_engine(World::Async, addresses)
+    compiling_engine(World::Async, addresses, true)
 }
 
 /// An engine for `wanted` guests at once, or as many as this system allows.
@@ -140,7 +145,10 @@ pub(super) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
         }
         slots /= 2;
     }
-    Ok((compiling_engine(World::Sync, Addresses::Scarce)?, Allocation::OnDemand { limit: wanted, reason }))
+    Ok((
+        compiling_engine(World::Sync, Addresses::Scarce, true)?,
+        Allocation::OnDemand { limit: wanted, reason },
+    ))
 }
 
 fn config() -> Config {
@@ -213,10 +221,12 @@ mod tests {
             hasher.finish()
         };
         let addresses = allocation.addresses();
-        assert_eq!(hash(&pooled), hash(&compiling_engine(World::Sync, addresses).unwrap()));
+        for threads in [true, false] {
+            assert_eq!(hash(&pooled), hash(&compiling_engine(World::Sync, addresses, threads).unwrap()));
+        }
         // The code cache tells them apart by this alone.
         let concurrent = async_engine(addresses).unwrap();
         assert_ne!(hash(&pooled), hash(&concurrent));
-        assert_eq!(hash(&concurrent), hash(&compiling_engine(World::Async, addresses).unwrap()));
+        assert_eq!(hash(&concurrent), hash(&compiling_engine(World::Async, addresses, true).unwrap()));
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn ready(api: &Api) -> Response {
     if !api.registry.is_complete() {
         reasons.push("the host is still loading its tasks".to_owned());
     }
+    reasons.extend(api.registry.trouble());
     if let Err(error) = api.storage.health() {
         reasons.push(error.to_string());
     }

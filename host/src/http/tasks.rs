@@ -17,6 +17,8 @@ pub(super) fn list(api: &Api) -> Response {
         tasks: Vec<TaskJson<'a>>,
         /// Whether all that was there at the start has been tried.
         complete: bool,
+        /// Files that are not loaded because the folder has more than a host loads.
+        left_out: usize,
         /// Whether task files can be sent here.
         uploads: bool,
     }
@@ -24,6 +26,7 @@ pub(super) fn list(api: &Api) -> Response {
     let list = List {
         tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
         complete: api.registry.is_complete(),
+        left_out: api.registry.left_out(),
         uploads: api.config.uploads,
     };
     json::response(StatusCode::OK, &list)

@@ -26,6 +26,8 @@ pub(super) const MAX_UPLOAD_BYTES: usize = 64 << 20;
 const UPLOAD_TIME: Duration = Duration::from_secs(300);
 /// Uploads at once, to bound the memory that they take together.
 const MAX_UPLOADS: usize = 4;
+/// Seconds after which a client may try again what this host had no room for.
+const RETRY_AFTER: u32 = 5;
 /// Longest wait until the watched folder shows what was changed in it. It is seen within
 /// some 100 ms; a file system without notices and a compile may take seconds.
 const SHOW_TIME: Duration = Duration::from_secs(15);
@@ -73,7 +75,7 @@ pub(super) async fn change(
 async fn put(api: &Arc<Api>, task: TaskRef, body: Incoming) -> Result<Response, Problem> {
     let Ok(_place) = api.uploads.places.try_acquire() else {
         let detail = format!("{MAX_UPLOADS} uploads are under way, which is as many as may be");
-        return Err(Problem::unavailable("too-many-uploads", detail, 5));
+        return Err(Problem::unavailable("too-many-uploads", detail, RETRY_AFTER));
     };
     let wasm = request::body_within(body, MAX_UPLOAD_BYTES, UPLOAD_TIME).await?;
     let _changing = api.uploads.changing.lock().await;
@@ -142,6 +144,9 @@ async fn blocking<T: Send + 'static>(
     worked.map_err(|error| {
         let detail = error.to_string();
         match error {
+            InstallError::Invalid(problem) if problem.is_of_host() => {
+                Problem::unavailable("task-not-loaded", detail, RETRY_AFTER)
+            }
             InstallError::Invalid(_) => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", detail)
             }

@@ -59,6 +59,11 @@ pub fn is_simulated() -> bool {
     SIMULATED.get().is_some()
 }
 
+/// How much can be done at once; in a simulation the same on every machine.
+pub fn cores() -> usize {
+    if is_simulated() { 2 } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
 /// Makes a call that blocks where that holds up nobody. An error means that it panicked.
 pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
     if !is_simulated() {

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::{Problem, Registry, Task, folder, watch};
+use super::{Problem, Registry, Task, folder, loads};
 use crate::model::{AppName, TaskRef, Version};
 
 /// What others may do with a task's file: read it.
@@ -62,7 +62,7 @@ impl Registry {
         let version = Version::of(wasm);
         // What is in the way is told before it is taken for a manifest that can't be read.
         self.app_folder(task, false)?;
-        let settings = watch::settings(self, &folder::path(task))?;
+        let settings = loads::settings(self, &folder::path(task), None)?.unwrap_or_else(|| self.host.clone());
         // What is compiled here is kept, so that it is not compiled again when it is found.
         let program = self.engine.load(wasm, version).map_err(Problem::from)?;
         Task::new(task.clone(), program, wasm.len() as u64, settings)?;
@@ -82,9 +82,14 @@ impl Registry {
             return Ok(false);
         }
         match unlinkat(&app, &*name, AtFlags::empty()) {
-            Err(Errno::NOENT) => Ok(false),
-            removed => Ok(removed.map(|()| true)?),
+            Err(Errno::NOENT) => return Ok(false),
+            removed => removed?,
         }
+        // It is not on its way to be replaced, for which a file that is away would be waited.
+        if self.retire(&[folder::path(task)]) {
+            self.changed();
+        }
+        Ok(true)
     }
 
     /// The folder that a task's file lies in; none if it is not there and is not to be made.

@@ -7,16 +7,20 @@
 //!
 //! Knows nothing of runs, storage or HTTP.
 
+mod changes;
 mod folder;
 pub(crate) mod fuzzing;
 mod install;
+mod loads;
 mod manifest;
+mod notices;
 mod schema;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::watch as latest;
@@ -25,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Executor, LoadError, Metadata, Program};
 use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
 
-use self::folder::{Found, TaskState};
+use self::folder::{Found, Seen, TaskState};
 use self::schema::Schema;
 
 pub use crate::engine::Grants;
@@ -125,6 +129,27 @@ pub enum Problem {
     Schema(String),
 }
 
+impl Problem {
+    /// Of a file that could not be read; `name` leads up to the reason.
+    fn unreadable(name: &str, error: &std::io::Error) -> Self {
+        let reason = format!("{name}{error}");
+        match LoadError::of_scarcity("can't read it now", &reason, error) {
+            Some(scarcity) => scarcity.into(),
+            None => Self::Unreadable(reason),
+        }
+    }
+
+    /// Whether it is this host's, for now, and not the file's.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Self::Load(error) if error.is_of_host())
+    }
+
+    /// Whether the file, as it is, may load at another time.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreadable(_)) || matches!(self, Self::Load(error) if error.may_pass())
+    }
+}
+
 /// A task's file as it is now.
 #[derive(Clone)]
 pub struct Listed {
@@ -149,6 +174,8 @@ pub struct Registry {
     /// What tasks without a manifest have.
     host: Settings,
     tasks: RwLock<Tasks>,
+    /// Task files beyond those that are loaded.
+    left_out: AtomicUsize,
     /// Counts what was swapped in, swapped out or retired.
     changes: latest::Sender<u64>,
 }
@@ -164,8 +191,17 @@ struct Tasks {
 /// One file of the folder.
 struct File {
     listed: Listed,
-    /// How the file was when it was last looked at.
+    /// How the file was when it was last loaded or refused.
     state: TaskState,
+    /// How it was when what it serves was read from it.
+    wasm: Option<Seen>,
+}
+
+/// A version of a task, and the file that it was read from.
+#[derive(Clone)]
+struct Loaded {
+    task: Arc<Task>,
+    wasm: Seen,
 }
 
 /// The tasks folder can't be used.
@@ -194,6 +230,7 @@ impl Registry {
             host: Settings::of_host(&ceilings, retention),
             ceilings,
             tasks: RwLock::default(),
+            left_out: AtomicUsize::new(0),
             changes: latest::Sender::new(0),
         }))
     }
@@ -229,6 +266,31 @@ impl Registry {
         self.tasks.read().complete
     }
 
+    /// How many task files are not loaded because the folder has more than a host loads.
+    pub fn left_out(&self) -> usize {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    fn set_left_out(&self, count: usize) {
+        self.left_out.store(count, Ordering::Relaxed);
+    }
+
+    /// What keeps this host from loading files that may be good, in one line; none if nothing does. They are
+    /// tried again.
+    pub fn trouble(&self) -> Option<String> {
+        let tasks = self.tasks.read();
+        let mut troubled = tasks.files.values().filter_map(|file| {
+            let (problem, _) = file.listed.problem.as_ref().filter(|(problem, _)| problem.is_of_host())?;
+            Some((&file.listed.path, problem))
+        });
+        let (path, problem) = troubled.next()?;
+        let others = match troubled.count() {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        Some(format!("{}{others} can't be loaded now, and will be tried again: {problem}", path.display()))
+    }
+
     /// Tells of every change to what [`task`](Self::task) returns, and when the
     /// registry becomes complete.
     pub fn changes(&self) -> latest::Receiver<u64> {
@@ -239,9 +301,10 @@ impl Registry {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Swaps in a version, or notes why there is none.
-    fn put(&self, found: &Found, loaded: Result<Arc<Task>, Problem>) {
+    /// Swaps in a version, or notes why there is none. True if that is another than before.
+    fn put(&self, found: &Found, loaded: Result<Loaded, Problem>) -> bool {
         let mut tasks = self.tasks.write();
+        let tried_again = tasks.files.get(&found.path).is_some_and(|file| file.state == found.state);
         let file = tasks.files.entry(found.path.clone()).or_insert_with(|| File {
             listed: Listed {
                 path: found.path.clone(),
@@ -250,51 +313,60 @@ impl Registry {
                 problem: None,
             },
             state: found.state,
+            wasm: None,
         });
         file.state = found.state;
+        // What is to be logged is logged without the lock: a log may be slow.
         match loaded {
-            Ok(task) => {
+            Ok(Loaded { task, wasm }) => {
+                file.wasm = Some(wasm);
+                let had_problem = file.listed.problem.take().is_some();
+                let serving = file.listed.task.replace(Arc::clone(&task));
+                if !had_problem && serving.is_some_and(|serving| Arc::ptr_eq(&serving, &task)) {
+                    return false;
+                }
+                tasks.by_name.insert(task.name.clone(), Arc::clone(&task));
+                drop(tasks);
                 tracing::info!(task = %task.name, version = %task.version(), "task loaded");
-                file.listed.problem = None;
-                file.listed.task = Some(Arc::clone(&task));
-                tasks.by_name.insert(task.name.clone(), task);
             }
             Err(problem) => {
+                let known = file.listed.problem.as_ref().is_some_and(|(known, _)| *known == problem);
+                if tried_again && known {
+                    return false;
+                }
                 let serving = file.listed.task.as_ref().map(|task| task.version());
+                file.listed.problem = Some((problem.clone(), Timestamp::now()));
+                drop(tasks);
                 tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
-                file.listed.problem = Some((problem, Timestamp::now()));
             }
         }
-        drop(tasks);
-        self.changed();
+        true
     }
 
-    /// Forgets the files that are gone.
-    fn retire(&self, gone: impl Fn(&Path) -> bool) {
+    /// Forgets files that are gone. True if there were any.
+    fn retire(&self, paths: &[PathBuf]) -> bool {
         let mut tasks = self.tasks.write();
-        let paths: Vec<PathBuf> = tasks.files.keys().filter(|path| gone(path)).cloned().collect();
-        for path in &paths {
-            if let Some(file) = tasks.files.remove(path)
-                && let Some(task) = file.listed.task
-            {
-                tracing::info!(task = %task.name, "task retired");
-                tasks.by_name.remove(&task.name);
-            }
+        let gone: Vec<File> = paths.iter().filter_map(|path| tasks.files.remove(path)).collect();
+        for task in gone.iter().filter_map(|file| file.listed.task.as_ref()) {
+            tasks.by_name.remove(&task.name);
         }
         drop(tasks);
-        if !paths.is_empty() {
-            self.changed();
+        for task in gone.iter().filter_map(|file| file.listed.task.as_ref()) {
+            tracing::info!(task = %task.name, "task retired");
         }
+        !gone.is_empty()
     }
 
-    /// How a file was when it was last looked at.
+    /// How a file was when it was last loaded or refused.
     fn known_state(&self, path: &Path) -> Option<TaskState> {
         self.tasks.read().files.get(path).map(|file| file.state)
     }
 
     /// The version that a file serves.
-    fn serving(&self, path: &Path) -> Option<Arc<Task>> {
-        self.tasks.read().files.get(path).and_then(|file| file.listed.task.clone())
+    fn serving(&self, path: &Path) -> Option<Loaded> {
+        let tasks = self.tasks.read();
+        let file = tasks.files.get(path)?;
+        Some(Loaded { task: file.listed.task.clone()?, wasm: file.wasm? })
     }
 
     fn set_complete(&self) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::app::Host;
+use crate::app::{Host, own_program};
 use crate::cli::lists::encoded;
 use crate::cli::{Exit, folders};
 use crate::config::{Config, Settings};
@@ -52,7 +52,7 @@ impl DevHost {
             tasks: tasks.clone(),
             data: folder.join("data"),
             cache: folders::cache(),
-            compiler: Some(PathBuf::from("/proc/self/exe")),
+            compiler: Some(own_program()),
             ..settings.config().map_err(usage)?
         };
         let start = |error: &dyn std::fmt::Display| Exit::Start(error.to_string());

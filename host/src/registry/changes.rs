@@ -1,0 +1,410 @@
+//! What has changed in the tasks folder and come to rest, from what looks at it found and what the file system
+//! tells. Reads no file and starts nothing.
+//!
+//! A save is several steps: an editor renames a file away, writes another and removes the first, or empties the
+//! file and fills it again. Between any two of them the folder says something that nobody means.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::folder::{self, FileState, Found, Scan, Seen, TaskState};
+
+/// How long a file that its writer has closed, or that came under its name by a rename, is left alone: the next
+/// writer may have emptied it again, and the notice of that may yet be on its way. More than the 10 ms that a file
+/// system's own times may be behind.
+const QUIET: Duration = Duration::from_millis(20);
+/// The same for a file of which no notice came.
+const SETTLE: Duration = Duration::from_millis(50);
+/// The same for a file that somebody has written to and not closed. Programs that write tasks close them; one that
+/// doesn't for longer than this writes bit by bit, and keeps the file open for ever.
+const STILL_OPEN: Duration = Duration::from_secs(2);
+/// How long a manifest has to be away before its settings end. Editors leave 0 to 5 ms between the old file and the
+/// new one, a script or a checkout of a repository some seconds. To lose a schema, grants or a rule of retention
+/// for that time would do harm; to keep them for some seconds does none.
+const MANIFEST_AWAY: Duration = Duration::from_secs(10);
+/// The same for a task's file: less, because until then runs start of a task that somebody has taken away.
+const TASK_AWAY: Duration = Duration::from_secs(1);
+
+/// What the file system tells of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// There is a new one, perhaps a link to one that is whole.
+    Created,
+    /// Somebody writes to it.
+    Written,
+    /// Its writer has closed it, or it came under its name as it is.
+    Whole,
+    /// It is no longer there.
+    Gone,
+}
+
+/// What came of a file since the last look: the last notice, and how many there were.
+pub(super) type Notices = BTreeMap<PathBuf, (Notice, u64)>;
+
+/// A file of the folder, or one that was there a moment ago.
+#[derive(Debug)]
+struct Track {
+    /// None while it is away.
+    file: Option<FileState>,
+    /// When it was first seen so.
+    since: Instant,
+    notices: u64,
+    /// What was told of it last, as long as it is as it was then.
+    last: Option<Notice>,
+}
+
+impl Track {
+    fn new(now: Instant) -> Self {
+        Self { file: None, since: now, notices: 0, last: None }
+    }
+
+    fn see(&mut self, file: Option<FileState>, told: Option<(Notice, u64)>, now: Instant) {
+        if let Some((notice, count)) = told {
+            self.last = Some(notice);
+            self.notices += count;
+        } else if file != self.file {
+            self.last = None;
+        }
+        if file != self.file || told.is_some() {
+            (self.file, self.since) = (file, now);
+        }
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        self.file.map(|file| Seen { file, notices: self.notices })
+    }
+
+    /// When it has been left alone for long enough: by its own time, which is old for a file that was moved here
+    /// or whose time was kept; or, where clocks disagree, by how long it was seen so.
+    fn quiet_at(&self, path: &Path, now: Instant) -> Instant {
+        let Some(file) = self.file else { return self.since + away(path) };
+        let needed = match self.last {
+            Some(Notice::Whole) => QUIET,
+            Some(Notice::Written) => STILL_OPEN,
+            // Made, and nothing written yet.
+            Some(Notice::Created) if file.is_empty() => STILL_OPEN,
+            Some(Notice::Created | Notice::Gone) | None => SETTLE,
+        };
+        let alone = file.age().unwrap_or_default().max(now.saturating_duration_since(self.since));
+        now + needed.saturating_sub(alone)
+    }
+}
+
+/// How long a file may be away and not be gone.
+fn away(path: &Path) -> Duration {
+    let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
+    if is_manifest { MANIFEST_AWAY } else { TASK_AWAY }
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Task files to load, in order of their paths.
+    pub(super) load: Vec<Found>,
+    /// Task files that are gone.
+    pub(super) retire: Vec<PathBuf>,
+    /// When something may have come to rest that has not yet.
+    pub(super) again: Option<Instant>,
+}
+
+/// The files of the folder, over the looks at it.
+#[derive(Default)]
+pub(super) struct Changes {
+    tracks: BTreeMap<PathBuf, Track>,
+}
+
+impl Changes {
+    /// Takes what a look found and what was told before it. `known` is how a task was when it was last loaded or
+    /// refused. At `first` nobody is writing: what is there is taken as it is.
+    pub(super) fn take(
+        &mut self,
+        scan: &Scan,
+        told: &Notices,
+        known: impl Fn(&Path) -> Option<TaskState>,
+        now: Instant,
+        first: bool,
+    ) -> Taken {
+        let mut taken = Taken::default();
+        for (path, file) in &scan.files {
+            let track = self.tracks.entry(path.clone()).or_insert_with(|| Track::new(now));
+            track.see(Some(*file), told.get(path).copied(), now);
+        }
+        self.miss(scan, told, now, &mut taken);
+        for (path, name) in &scan.tasks {
+            let Some(state) = self.state(path) else { continue };
+            if known(path) == Some(state) {
+                continue;
+            }
+            let quiet_at = if first { now } else { self.quiet_at(path, now) };
+            if quiet_at <= now {
+                taken.load.push(Found { path: path.clone(), name: name.clone(), state });
+            } else {
+                taken.again = Some(taken.again.map_or(quiet_at, |again| again.min(quiet_at)));
+            }
+        }
+        taken
+    }
+
+    /// What the look did not find.
+    fn miss(&mut self, scan: &Scan, told: &Notices, now: Instant, taken: &mut Taken) {
+        let unreadable = |path: &Path| scan.unreadable.iter().any(|folder| path.starts_with(folder));
+        self.tracks.retain(|path, track| {
+            if scan.files.contains_key(path) || unreadable(path) {
+                return true;
+            }
+            track.see(None, told.get(path).copied(), now);
+            let gone_at = track.quiet_at(path, now);
+            if gone_at > now {
+                taken.again = Some(taken.again.map_or(gone_at, |again| again.min(gone_at)));
+                return true;
+            }
+            if folder::is_wasm(path) {
+                taken.retire.push(path.clone());
+            }
+            false
+        });
+    }
+
+    /// How a task is on the disk.
+    fn state(&self, task: &Path) -> Option<TaskState> {
+        let seen = |path: &Path| self.tracks.get(path).and_then(Track::seen);
+        let (manifest, app) = (seen(&folder::manifest_of(task)), seen(&folder::app_manifest_of(task)));
+        seen(task).map(|wasm| TaskState { wasm, manifest, app })
+    }
+
+    /// When all that belongs to a task has been left alone: a change of one part is taken with those of the others.
+    fn quiet_at(&self, task: &Path, now: Instant) -> Instant {
+        let parts = [task.to_owned(), folder::manifest_of(task), folder::app_manifest_of(task)];
+        let tracks = parts.iter().filter_map(|path| Some(self.tracks.get(path)?.quiet_at(path, now)));
+        tracks.max().unwrap_or(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::fs::{self, File};
+    use std::time::SystemTime;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A folder with the task `a`, and what is known of it.
+    struct Folder {
+        folder: TempDir,
+        changes: Changes,
+        known: HashMap<PathBuf, TaskState>,
+        told: Notices,
+        now: Instant,
+    }
+
+    impl Folder {
+        fn with(files: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("demo")).unwrap();
+            let (changes, known) = (Changes::default(), HashMap::new());
+            let mut made = Self { folder, changes, known, told: Notices::new(), now: Instant::now() };
+            for file in files {
+                made.write(file, "first");
+            }
+            let first = made.take(true);
+            assert_eq!(first.load.len(), 1, "at the start all is taken as it is");
+            made.load(first);
+            made
+        }
+
+        fn path(&self, file: &str) -> PathBuf {
+            self.folder.path().join(file)
+        }
+
+        /// Writes a file of a time that is yet to come, so that its age says nothing.
+        fn write(&self, file: &str, content: &str) {
+            fs::write(self.path(file), content).unwrap();
+            let time = SystemTime::now() + Duration::from_secs(1_000_000);
+            File::options().write(true).open(self.path(file)).unwrap().set_modified(time).unwrap();
+        }
+
+        fn tell(&mut self, file: &str, notice: Notice) {
+            let (last, count) = self.told.entry(file.into()).or_insert((notice, 0));
+            (*last, *count) = (notice, *count + 1);
+        }
+
+        fn take(&mut self, first: bool) -> Taken {
+            let scan = folder::scan(self.folder.path(), &|_| false).unwrap();
+            let told = std::mem::take(&mut self.told);
+            self.changes.take(&scan, &told, |path| self.known.get(path).copied(), self.now, first)
+        }
+
+        fn load(&mut self, taken: Taken) -> usize {
+            let count = taken.load.len();
+            self.known.extend(taken.load.into_iter().map(|found| (found.path, found.state)));
+            for path in taken.retire {
+                self.known.remove(&path).unwrap();
+            }
+            count
+        }
+
+        /// What is loaded after so long.
+        fn after(&mut self, time: Duration) -> usize {
+            self.now += time;
+            let taken = self.take(false);
+            self.load(taken)
+        }
+
+        fn task(&self) -> Option<&TaskState> {
+            self.known.get(Path::new("demo/a.wasm"))
+        }
+    }
+
+    #[test]
+    fn a_change_is_taken_when_all_files_of_the_task_were_left_alone() {
+        let files = ["demo/a.wasm", "demo/a.toml", "demo/app.toml"];
+        let mut folder = Folder::with(&files);
+        assert_eq!(folder.after(SETTLE), 0, "nothing has changed");
+        folder.write(files[0], "second");
+        assert_eq!(folder.after(MS), 0);
+        folder.write(files[1], "second");
+        assert_eq!(folder.after(SETTLE - MS), 0, "the manifest is new");
+        folder.write(files[2], "second");
+        assert_eq!(folder.after(MS), 0, "and that of the folder");
+        let again = folder.take(false).again.unwrap();
+        assert_eq!(folder.after(SETTLE - MS), 0);
+        assert_eq!(folder.after(MS), 1);
+        assert!(again <= folder.now, "a look at {again:?} finds it");
+        assert_eq!(folder.after(SETTLE), 0, "once");
+    }
+
+    #[test]
+    fn a_manifest_that_is_away_for_a_moment_is_not_gone() {
+        for empty in [false, true] {
+            let mut folder = Folder::with(&["demo/a.wasm", "demo/a.toml"]);
+            let before = *folder.task().unwrap();
+            for save in 0..5 {
+                if empty {
+                    File::create(folder.path("demo/a.toml")).unwrap();
+                } else {
+                    fs::rename(folder.path("demo/a.toml"), folder.path("demo/a.toml~")).unwrap();
+                    folder.tell("demo/a.toml", Notice::Gone);
+                }
+                assert_eq!(folder.after(SETTLE), 0, "away, save {save}");
+                assert_eq!(folder.after(MANIFEST_AWAY - SETTLE), 0, "still away, save {save}");
+                folder.write("demo/a.toml", "second");
+                folder.tell("demo/a.toml", Notice::Whole);
+                assert_eq!(folder.after(MS), 0, "just written, save {save}");
+                assert_eq!(folder.after(QUIET), 1, "save {save}");
+                assert!(folder.task().unwrap().manifest.is_some());
+            }
+            assert_ne!(*folder.task().unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_stays_away_is_gone() {
+        for manifest in ["demo/a.toml", "demo/app.toml"] {
+            let mut folder = Folder::with(&["demo/a.wasm", manifest]);
+            fs::remove_file(folder.path(manifest)).unwrap();
+            folder.tell(manifest, Notice::Gone);
+            let again = folder.take(false).again.unwrap();
+            assert_eq!(again, folder.now + MANIFEST_AWAY);
+            // Another build meanwhile waits for it too, or it would begin with what nobody means.
+            folder.write("demo/a.wasm", "second");
+            assert_eq!(folder.after(MANIFEST_AWAY - MS), 0);
+            assert_eq!(folder.after(SETTLE), 1);
+            let task = folder.task().unwrap();
+            assert_eq!((task.manifest, task.app), (None, None));
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_renamed_away_and_written_again_is_not_retired() {
+        let mut folder = Folder::with(&["demo/a.wasm"]);
+        fs::rename(folder.path("demo/a.wasm"), folder.path("demo/a.old")).unwrap();
+        folder.now += MS;
+        assert!(folder.take(false).retire.is_empty());
+        folder.write("demo/a.wasm", "second");
+        folder.tell("demo/a.wasm", Notice::Whole);
+        assert_eq!(folder.after(TASK_AWAY - MS), 0);
+        assert_eq!(folder.after(QUIET), 1);
+
+        fs::remove_file(folder.path("demo/a.wasm")).unwrap();
+        let again = folder.take(false).again.unwrap();
+        folder.now = again;
+        assert_eq!(folder.take(false).retire, [Path::new("demo/a.wasm")]);
+        assert!(folder.take(false).retire.is_empty(), "once");
+    }
+
+    #[test]
+    fn a_task_that_comes_back_before_its_manifest_waits_for_it() {
+        let mut folder = Folder::with(&["demo/a.wasm", "demo/a.toml"]);
+        for file in ["demo/a.wasm", "demo/a.toml"] {
+            fs::remove_file(folder.path(file)).unwrap();
+        }
+        folder.after(MS);
+        folder.after(TASK_AWAY);
+        assert!(folder.task().is_none());
+        folder.write("demo/a.wasm", "second");
+        assert_eq!(folder.after(MS) + folder.after(SETTLE), 0);
+        folder.write("demo/a.toml", "second");
+        assert_eq!(folder.after(MS) + folder.after(SETTLE), 1);
+        assert!(folder.task().unwrap().manifest.is_some());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_keeps_its_tasks() {
+        let mut folder = Folder::with(&["demo/a.wasm"]);
+        let scan = Scan { unreadable: vec!["demo".into()], ..Scan::default() };
+        folder.now += TASK_AWAY * 2;
+        for _ in 0..2 {
+            let known = |path: &Path| folder.known.get(path).copied();
+            let taken = folder.changes.take(&scan, &Notices::new(), known, folder.now, false);
+            assert!(taken.retire.is_empty() && taken.load.is_empty(), "{taken:?}");
+            folder.now += TASK_AWAY;
+        }
+        assert_eq!(folder.after(SETTLE), 0);
+    }
+
+    #[test]
+    fn a_file_of_which_a_notice_came_is_compared_whatever_it_says_of_itself() {
+        for file in ["demo/a.wasm", "demo/a.toml", "demo/app.toml"] {
+            let mut folder = Folder::with(&["demo/a.wasm", "demo/a.toml", "demo/app.toml"]);
+            assert_eq!(folder.after(SETTLE), 0);
+            folder.tell(file, Notice::Whole);
+            assert_eq!(folder.after(MS) + folder.after(QUIET), 1, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_open_for_writing_is_waited_for() {
+        let mut folder = Folder::with(&["demo/a.wasm", "demo/a.toml"]);
+        folder.write("demo/a.toml", "half");
+        folder.tell("demo/a.toml", Notice::Written);
+        assert_eq!(folder.after(MS) + folder.after(SETTLE * 10), 0);
+        folder.tell("demo/a.toml", Notice::Whole);
+        assert_eq!(folder.after(MS) + folder.after(QUIET), 1);
+
+        // Closed, and emptied again before the look, which the next notice will say.
+        folder.write("demo/a.toml", "first of two");
+        folder.tell("demo/a.toml", Notice::Whole);
+        assert_eq!(folder.after(MS), 0);
+        folder.tell("demo/a.toml", Notice::Written);
+        assert_eq!(folder.after(QUIET), 0);
+        assert_eq!(folder.after(STILL_OPEN), 1, "one that is never closed is taken in the end");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_here_is_taken_at_once() {
+        let mut folder = Folder::with(&["demo/a.wasm"]);
+        let unfinished = folder.path("demo/.a");
+        fs::write(&unfinished, "second").unwrap();
+        File::options().write(true).open(&unfinished).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        fs::rename(unfinished, folder.path("demo/a.wasm")).unwrap();
+        folder.tell("demo/a.wasm", Notice::Whole);
+        assert_eq!(folder.after(MS), 1);
+    }
+}

@@ -1,0 +1,423 @@
+//! Loading task files: small ones first, those with compiled code beside one another, and again after a while
+//! what failed for a reason that passes. Each file is loaded by itself, so that a slow one holds up no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::folder::{self, Found, TaskState};
+use super::{Loaded, Problem, Registry, Settings, Task};
+use crate::engine::{LoadError, Permit};
+use crate::model::Version;
+use crate::platform;
+
+/// Compilers at once. One uses every core already; a second one lets a small file pass a large one.
+const COMPILERS: usize = 2;
+/// Loads at once of files whose code is there: as many as there are cores, but each has its file in memory.
+const MOST_LOADS: usize = 8;
+/// Pause before a file is tried again whose reason may pass: a burst of processes or connections is over then.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest pause, to which they double: what lasts so long needs a person, and a compiler that is killed each
+/// time has used memory and computing that others need.
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+/// The order in which files wait: those without compiled code last, as far as that is known, then by size. At
+/// a start, tasks of a few instructions serve before the first interpreter is compiled.
+type Place = (bool, u64, PathBuf);
+
+/// Files that are being loaded, and those that wait for it.
+pub(super) struct Loads {
+    running: JoinSet<Result<Ended, JoinError>>,
+    under_way: BTreeMap<PathBuf, TaskState>,
+    waiting: BTreeMap<Place, Found>,
+    /// Files that are known to need a compiler, which had none to spare.
+    uncompiled: BTreeSet<PathBuf>,
+    compilers: Arc<Semaphore>,
+    retries: BTreeMap<PathBuf, Retry>,
+    at_once: usize,
+}
+
+/// A file that is tried again as it is.
+struct Retry {
+    found: Found,
+    /// None while it waits or is loaded.
+    at: Option<Instant>,
+    pause: Duration,
+}
+
+/// What follows from a file that was loaded or refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// The folder has to be looked at again.
+    pub(super) look: bool,
+    /// What the registry has is another.
+    pub(super) changed: bool,
+}
+
+/// What became of a file.
+pub(super) struct Ended {
+    found: Found,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Loaded(Loaded),
+    Refused(Problem),
+    /// It is not as it was seen; the next look finds it again.
+    Changed,
+    /// It has to be compiled, and all compilers are at work.
+    Uncompiled,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        let cores = platform::cores();
+        Self {
+            running: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            uncompiled: BTreeSet::new(),
+            compilers: Arc::new(Semaphore::new(COMPILERS)),
+            retries: BTreeMap::new(),
+            at_once: cores.clamp(1, MOST_LOADS),
+        }
+    }
+}
+
+impl Loads {
+    /// Whether nothing is to be done now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Puts what a look found to be loaded in place of what waited before, which it found again.
+    pub(super) fn want(&mut self, found: Vec<Found>) {
+        self.waiting.clear();
+        let due = self.retries.values().filter(|retry| retry.at.is_none()).map(|retry| retry.found.clone());
+        let due: Vec<Found> = due.filter(|found| !self.under_way.contains_key(&found.path)).collect();
+        due.into_iter().for_each(|found| self.wait(found));
+        for found in found {
+            // What is being loaded as it is now needs no second time.
+            if self.under_way.get(&found.path) != Some(&found.state) {
+                self.retries.remove(&found.path);
+                self.wait(found);
+            }
+        }
+    }
+
+    /// A file that is gone is not tried again.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.retries.remove(path);
+        self.uncompiled.remove(path);
+    }
+
+    /// When a file is to be tried again that failed.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retries.values().filter_map(|retry| retry.at).min()
+    }
+
+    /// In the place of the same file as it was before.
+    fn wait(&mut self, found: Found) {
+        let uncompiled = self.uncompiled.contains(&found.path);
+        self.waiting.insert((uncompiled, found.state.wasm.file.len, found.path.clone()), found);
+    }
+
+    /// Starts what there is room for.
+    pub(super) fn start(&mut self, registry: &Arc<Registry>, now: Instant) {
+        let mut due = Vec::new();
+        for retry in self.retries.values_mut().filter(|retry| retry.at.is_some_and(|at| at <= now)) {
+            retry.at = None;
+            due.push(retry.found.clone());
+        }
+        due.into_iter().for_each(|found| self.wait(found));
+        // One that changed while it is loaded has to wait until that is over.
+        let free = |place: &Place| !self.under_way.contains_key(&place.2);
+        let mut places: Vec<Place> =
+            self.waiting.keys().filter(|place| free(place)).take(self.room()).cloned().collect();
+        places.reverse();
+        while self.room() > 0
+            && let Some(place) = places.pop()
+        {
+            // Those after it need one, too.
+            if place.0 && self.compilers.available_permits() == 0 {
+                break;
+            }
+            if let Some(found) = self.waiting.remove(&place) {
+                self.load(registry, found);
+            }
+        }
+    }
+
+    /// Beside those that wait for a compiler, which use no core here.
+    fn room(&self) -> usize {
+        let compiling = COMPILERS.saturating_sub(self.compilers.available_permits());
+        (self.at_once + compiling).saturating_sub(self.running.len())
+    }
+
+    fn load(&mut self, registry: &Arc<Registry>, found: Found) {
+        let (registry, compilers) = (Arc::clone(registry), Arc::clone(&self.compilers));
+        self.under_way.insert(found.path.clone(), found.state);
+        let loading = move || {
+            // What a library does with a strange file must not have it loaded again and again.
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found, &compilers)))
+                .unwrap_or(Ok(Outcome::Refused(LoadError::Failed.into())))
+                .unwrap_or_else(Outcome::Refused);
+            Ended { found, outcome }
+        };
+        self.running.spawn(platform::blocking(loading));
+    }
+
+    /// Waits until one load is over; for ever if there is none.
+    pub(super) async fn ended(&mut self) -> Ended {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(Ok(ended))) => return ended,
+                // It can't be cancelled, and does not panic.
+                Some(Ok(Err(_)) | Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Tells the registry what became of a file.
+    pub(super) fn settle(&mut self, ended: Ended, registry: &Registry, now: Instant) -> Settled {
+        let Ended { found, outcome } = ended;
+        self.under_way.remove(&found.path);
+        let loaded = match outcome {
+            Outcome::Changed => {
+                self.forget(&found.path);
+                return Settled { look: true, changed: false };
+            }
+            Outcome::Uncompiled => {
+                self.uncompiled.insert(found.path.clone());
+                self.wait(found);
+                return Settled::default();
+            }
+            Outcome::Refused(problem) => Err(problem),
+            Outcome::Loaded(loaded) => Ok(loaded),
+        };
+        self.uncompiled.remove(&found.path);
+        let before = self.retries.remove(&found.path).filter(|retry| retry.found.state == found.state);
+        if loaded.as_ref().is_err_and(Problem::may_pass) {
+            let pause = before.map_or(FIRST_RETRY, |retry| (retry.pause * 2).min(LAST_RETRY));
+            let retry = Retry { found: found.clone(), at: Some(now + pause), pause };
+            self.retries.insert(found.path.clone(), retry);
+        }
+        Settled { look: false, changed: registry.put(&found, loaded) }
+    }
+}
+
+fn load(registry: &Registry, found: &Found, compilers: &Arc<Semaphore>) -> Result<Outcome, Problem> {
+    let name = found.name.clone()?;
+    let Some(settings) = settings(registry, &found.path, Some(&found.state))? else {
+        return Ok(Outcome::Changed);
+    };
+    let serving = registry.serving(&found.path);
+    let reused = serving.as_ref().filter(|serving| serving.wasm == found.state.wasm);
+    let (program, size) = if let Some(serving) = reused {
+        // Only what is said of it may have changed: its file need not be read.
+        (serving.task.program.clone(), serving.task.size)
+    } else {
+        let Some(wasm) = folder::read(&registry.folder, found)? else { return Ok(Outcome::Changed) };
+        let version = Version::of(&wasm);
+        let program = match serving.as_ref().filter(|serving| serving.task.version() == version) {
+            Some(serving) => serving.task.program.clone(),
+            None => {
+                let mut compiler = || {
+                    Arc::clone(compilers).try_acquire_owned().ok().map(|permit| Box::new(permit) as Permit)
+                };
+                let Some(program) = registry.engine.load_with(&wasm, version, &mut compiler)? else {
+                    return Ok(Outcome::Uncompiled);
+                };
+                program
+            }
+        };
+        (program, wasm.len() as u64)
+    };
+    let wasm = found.state.wasm;
+    let same = serving
+        .filter(|serving| serving.task.version() == program.version && serving.task.settings == settings);
+    let task = match same {
+        Some(serving) => serving.task,
+        None => Arc::new(Task::new(name, program, size, settings)?),
+    };
+    Ok(Outcome::Loaded(Loaded { task, wasm }))
+}
+
+/// What the operator says of a task: the host's own settings, then those of its app, then its own. None if a
+/// manifest is not as it was seen, if it is said how that was.
+pub(super) fn settings(
+    registry: &Registry,
+    task: &Path,
+    seen: Option<&TaskState>,
+) -> Result<Option<Settings>, Problem> {
+    let mut settings = registry.host.clone();
+    let Some(texts) = folder::manifests(&registry.folder, task, seen)? else { return Ok(None) };
+    for (name, text) in texts {
+        let path = registry.folder.join(&name);
+        let folder = path.parent().unwrap_or(&registry.folder);
+        settings = settings.with(&name, &text, folder, &registry.ceilings)?;
+    }
+    Ok(Some(settings))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::super::changes::{Changes, Notices};
+    use super::super::{Ceilings, GrantKinds, GrantPolicy};
+    use super::*;
+    use crate::engine::{Config, Engine, Limits};
+    use crate::model::Retention;
+
+    /// A folder with the program `a`, and a registry of it whose compiler is that program, or itself.
+    fn registry(compiler: Option<&str>) -> (TempDir, Arc<Registry>) {
+        let folder = tempfile::tempdir().unwrap();
+        let module = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
+        fs::write(folder.path().join("a.wasm"), wat::parse_str(module).unwrap()).unwrap();
+        let (cache, compiler) = (folder.path().join("cache"), compiler.map(PathBuf::from));
+        let config = Config { cache, max_instances: 1, threads: 1, compiler, async_world: false };
+        let engine = Arc::new(Engine::new(&config).unwrap());
+        let limits = Limits {
+            memory_bytes: 1 << 20,
+            deadline: None,
+            cpu: None,
+            events: None,
+            events_bytes: None,
+            event_rate: None,
+            event_bytes_rate: None,
+            input_bytes: 1 << 10,
+            output_bytes: 1 << 10,
+            event_bytes: 1 << 10,
+            log_bytes: 1 << 10,
+        };
+        let (kinds, data, tasks) =
+            (GrantKinds::default(), folder.path().join("data"), folder.path().to_owned());
+        let grants = GrantPolicy { kinds, max_files_bytes: 0, data, tasks };
+        let ceilings = Ceilings { limits, grants };
+        let registry = Registry::open(folder.path(), None, engine, ceilings, Retention::default()).unwrap();
+        (folder, registry)
+    }
+
+    /// The program as it is now.
+    fn found(registry: &Registry) -> Found {
+        let scan = folder::scan(&registry.folder, &|_| false).unwrap();
+        let mut taken = Changes::default().take(&scan, &Notices::new(), |_| None, Instant::now(), true);
+        taken.load.pop().unwrap()
+    }
+
+    fn loaded(registry: &Registry, found: &Found) -> Outcome {
+        load(registry, found, &Arc::new(Semaphore::new(1))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_compiled_now_is_tried_again_ever_more_seldom() {
+        let (_folder, registry) = registry(Some("/nonexistent/streamtask"));
+        let (mut loads, mut now) = (Loads::default(), Instant::now());
+        loads.want(vec![found(&registry)]);
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            assert!(!loads.is_idle() || loads.retry_at() == Some(now));
+            loads.start(&registry, now);
+            let ended = loads.ended().await;
+            let settled = loads.settle(ended, &registry, now);
+            assert_eq!(settled.changed, pauses.is_empty(), "who follows changes is told once");
+            let at = loads.retry_at().unwrap();
+            pauses.push((at - now).as_secs());
+            loads.start(&registry, at - Duration::from_millis(1));
+            assert!(loads.is_idle(), "before its time");
+            now = at;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        let trouble = registry.trouble().unwrap();
+        assert!(trouble.starts_with("a.wasm can't be loaded now, and will be tried again: "), "{trouble}");
+        assert!(trouble.contains("can't start the compiler: it is this host's own program"), "{trouble}");
+
+        // Another look at the folder, which has nothing new, and then one that finds it changed.
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        loads.settle(ended, &registry, now);
+        let later = loads.retry_at();
+        loads.want(Vec::new());
+        assert_eq!(loads.retry_at(), later);
+        let mut changed = found(&registry);
+        changed.state.wasm.notices += 1;
+        loads.want(vec![changed]);
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        loads.settle(ended, &registry, now);
+        assert_eq!(loads.retry_at(), Some(now + FIRST_RETRY), "what has changed begins anew");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_waits_for_a_compiler_holds_up_no_other() {
+        let (_folder, registry) = registry(None);
+        let mut loads = Loads::default();
+        let found = found(&registry);
+        let all = Arc::clone(&loads.compilers).try_acquire_many_owned(COMPILERS as u32).unwrap();
+        loads.want(vec![found.clone()]);
+        let now = Instant::now();
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        assert_eq!(loads.settle(ended, &registry, now), Settled::default());
+        loads.start(&registry, now);
+        assert!(loads.running.is_empty() && !loads.is_idle(), "it waits, and takes no place meanwhile");
+        drop(all);
+        loads.start(&registry, now);
+        let ended = loads.ended().await;
+        assert!(loads.settle(ended, &registry, now).changed && loads.is_idle());
+        assert_eq!(registry.known_state(&found.path), Some(found.state));
+    }
+
+    #[tokio::test]
+    async fn a_changed_manifest_takes_no_look_into_the_task_file() {
+        let (folder, registry) = registry(None);
+        let first = found(&registry);
+        let Outcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
+        registry.put(&first, Ok(task.clone()));
+        fs::write(folder.path().join("a.toml"), "description = 'new'").unwrap();
+        let changed = found(&registry);
+        // As it was seen, and yet it can't be read.
+        fs::remove_file(folder.path().join("a.wasm")).unwrap();
+        let Outcome::Loaded(again) = loaded(&registry, &changed) else { panic!("it loads") };
+        assert_eq!(again.task.description(), Some("new"));
+        assert_eq!(again.task.version(), task.task.version());
+    }
+
+    #[tokio::test]
+    async fn the_same_content_is_the_same_task() {
+        let (_folder, registry) = registry(None);
+        let first = found(&registry);
+        let Outcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
+        assert!(registry.put(&first, Ok(task.clone())));
+        let mut touched = first;
+        touched.state.wasm.notices += 1;
+        let Outcome::Loaded(again) = loaded(&registry, &touched) else { panic!("it loads") };
+        assert!(Arc::ptr_eq(&again.task, &task.task));
+        assert!(!registry.put(&touched, Ok(again)), "nobody is told");
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_was_emptied_since_the_look_is_not_taken() {
+        let (folder, registry) = registry(None);
+        let manifest = folder.path().join("a.toml");
+        fs::write(&manifest, "description = 'old'").unwrap();
+        let seen = found(&registry);
+        fs::write(&manifest, "").unwrap();
+        assert!(matches!(loaded(&registry, &seen), Outcome::Changed));
+        fs::remove_file(&manifest).unwrap();
+        assert!(matches!(loaded(&registry, &seen), Outcome::Changed));
+        let without = found(&registry);
+        fs::write(&manifest, "description = 'new'").unwrap();
+        assert!(matches!(loaded(&registry, &without), Outcome::Changed));
+    }
+}
