@@ -221,8 +221,13 @@ impl Rooms {
             files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
-        let pruner =
-            Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log), Arc::clone(&files));
+        let pruner = Pruner::start(
+            Arc::clone(&storage),
+            Arc::clone(&registry),
+            Arc::clone(&log),
+            Arc::clone(&files),
+            config.retention_delay,
+        );
         let api = Arc::new(Api {
             config: http::Config {
                 max_input_bytes: config.limits.input_bytes,
