@@ -28,20 +28,6 @@ fn start(command: Command) -> ChildHost {
     ChildHost::spawn(command).unwrap_or_else(|said| panic!("{said:?}")).ready()
 }
 
-/// The same command, but that a file which may not grow is an error of the write,
-/// as on a full disk, and not the end of the process.
-fn told_of_full_files(command: &Command) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell
-}
-
 /// Sets a limit of a living host; none: as much as it may have.
 fn limit(host: &ChildHost, resource: Resource, to: Option<u64>) {
     let id = Pid::from_raw(i32::try_from(host.id()).unwrap());
@@ -95,7 +81,7 @@ fn saving(steps: u32) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     let folders = Folders::new();
-    let host = start(told_of_full_files(&serve(&folders)));
+    let host = start(serve(&folders));
     let saving = host.probe(saving(300)).await;
     let flooding = host.probe(json!({ "do": "flood", "events": 60_000, "pause_ms": 1 })).await;
     let seen = [watch(&host, &saving).await, watch(&host, &flooding).await];
@@ -105,8 +91,9 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     fill_disk(&host);
     eventually("the host says so", || async { readiness(&host).await.0 == 503 }).await;
     let (_, reason) = readiness(&host).await;
-    assert!(reason.contains("storage is unavailable: disk I/O error"), "{reason}");
-    host.post("/api/tasks/test/probe/runs", "{}").await.problem(503, "storage-unavailable");
+    assert!(reason.contains("the disk is full, or a quota or a limit of file size"), "{reason}");
+    let refused = host.post("/api/tasks/test/probe/runs", "{}").await.problem(503, "storage-unavailable");
+    assert!(refused["detail"].as_str().unwrap().contains("the disk is full"), "{refused}");
     // Held before the disk has it, so it must be let go when the disk refuses.
     let pause = format!("/api/runs/{}/pause", saving["id"].as_str().unwrap());
     host.post(&pause, "").await.problem(503, "storage-unavailable");
@@ -139,7 +126,7 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_stops_although_the_disk_is_full_and_the_next_one_goes_on() {
     let folders = Folders::new();
-    let host = start(told_of_full_files(&serve(&folders)));
+    let host = start(serve(&folders));
     let saving = host.probe(saving(200)).await;
     let sleeping = host.probe(json!({ "do": "sleep", "ms": 600_000 })).await;
     let seen = watch(&host, &saving).await;

@@ -164,7 +164,9 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let failed = |source| LaunchError::Data { path: config.data.clone(), source };
     fs::create_dir_all(&config.data).map_err(failed)?;
     let database = |source| LaunchError::Database { path: config.data.clone(), source };
-    let storage = Arc::new(Sqlite::open(&config.data, config.durability).map_err(database)?);
+    // The data of a single file's run is mostly gone with it.
+    let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
+    let storage = Arc::new(open(&config.data, config.durability).map_err(database)?);
     let engine = Arc::new(Engine::new(&engine::Config {
         cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
         max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),

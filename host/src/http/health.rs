@@ -31,7 +31,8 @@ pub(super) fn ready(api: &Api) -> Response {
     }
     if reasons.is_empty() {
         // Nothing of which a balancer should keep away, and which someone should look at.
-        let warnings: Vec<String> = api.pruner.suspended().into_iter().collect();
+        let warnings: Vec<String> =
+            api.pruner.suspended().into_iter().chain(api.storage.condition().warning).collect();
         let ready = match warnings.is_empty() {
             true => json!({ "status": "ready" }),
             false => json!({ "status": "ready", "warnings": warnings }),

@@ -176,7 +176,8 @@ impl Pruner {
         if memory.noted.is_none_or(is_old) {
             match self.storage.set_clock(note.at, note.doubted).await {
                 Ok(()) => memory.noted = Some((note, Instant::now())),
-                Err(error) => tracing::warn!(%error, "could not note the time for the next start"),
+                // The next start is told that the disk is full, and waits once more.
+                Err(error) => tracing::debug!(%error, "could not note the time for the next start"),
             }
         }
     }

@@ -8,6 +8,7 @@
 //! Knows nothing of wasm, HTTP, or of who is waiting for an event: it tells an
 //! [`Outbox`] that its events are durable, and that is all.
 
+mod condition;
 pub mod conformance;
 mod pruning;
 pub mod sqlite;
@@ -21,6 +22,7 @@ use crate::model::{
     RunKey, RunStatus, Signal, SignalName, TaskRef, Timestamp, Version,
 };
 
+pub use condition::Condition;
 pub use pruning::{Pruned, Pruning};
 
 /// Why storage did not do what it was asked.
@@ -411,6 +413,9 @@ pub trait Log: Send + Sync + 'static {
 
     /// Whether writes succeed now; the reason if not.
     fn health(&self) -> Result<()>;
+
+    /// What else is known of it.
+    fn condition(&self) -> Condition;
 
     /// Commits what waits, then refuses everything. Returns when the database
     /// is closed.

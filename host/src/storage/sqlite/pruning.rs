@@ -51,7 +51,7 @@ impl Pruning for Sqlite {
     }
 
     async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
-        self.writer.call(move |tx| prune(tx, &runs, part)).await
+        self.writer.call_to_make_room(move |tx| prune(tx, &runs, part)).await
     }
 
     async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
@@ -61,7 +61,7 @@ impl Pruning for Sqlite {
 
     async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
         let task = task.clone();
-        self.writer.call(move |tx| set_without_events(tx, &task, to)).await
+        self.writer.call_to_make_room(move |tx| set_without_events(tx, &task, to)).await
     }
 
     async fn rules(&self) -> Result<Vec<(TaskRef, String)>> {
@@ -81,7 +81,7 @@ impl Pruning for Sqlite {
     }
 
     async fn shrink(&self) -> Result<bool> {
-        self.writer.call(shrink).await
+        self.writer.call_to_make_room(shrink).await
     }
 }
 

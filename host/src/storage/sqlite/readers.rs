@@ -1,5 +1,6 @@
 //! Reading beside the writer, on threads that may block.
 
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,12 +22,22 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path, cache_kib: i32) -> Result<Self, OpenError> {
+    /// With a `vfs`, other programs are kept out.
+    pub(super) fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Self, OpenError> {
         let mut idle = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             // No mutex inside SQLite: the pool already keeps a connection to one thread at a time.
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let db = Connection::open_with_flags(path, flags)?;
+            let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = match vfs {
+                None => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+                Some(vfs) => {
+                    // One that is opened for reading only would take the lock from the whole process.
+                    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
+                    let db = Connection::open_with_flags_and_vfs(path, flags, vfs)?;
+                    db.pragma_update(None, "query_only", true)?;
+                    db
+                }
+            };
             db.pragma_update(None, "cache_size", -cache_kib)?;
             db.set_prepared_statement_cache_capacity(32);
             idle.push(db);
