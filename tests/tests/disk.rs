@@ -357,3 +357,51 @@ async fn a_host_without_files_to_open_goes_on_and_recovers() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_the_write_ahead_log_long_is_named_and_it_shrinks_afterwards() {
+    const LONG: u64 = 32 << 20;
+    let folders = Folders::new();
+    let host = folders.start(&SETTINGS);
+    host.run(json!({ "do": "echo" })).await;
+    let log = || fs::metadata(folders.data().join("streamtask.db-wal")).unwrap().len();
+    let metric = async || {
+        let text = String::from_utf8(host.get("/metrics").await.body.to_vec()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("streamtask_write_ahead_log_bytes ")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let flood = json!({ "do": "flood", "events": 100_000, "bytes": 200 });
+    host.run(flood.clone()).await;
+    assert!(log() <= LONG, "without a reader in the way it is bounded: {}", log());
+
+    let reader = database(&folders);
+    reader.execute_batch("BEGIN; SELECT count(*) FROM runs").unwrap();
+    host.run(flood.clone()).await;
+    host.run(flood.clone()).await;
+    let mut said = Vec::new();
+    let own = format!("process {} (", std::process::id());
+    eventually("the host names this process", || {
+        said.extend(host.logged());
+        let told = said.iter().any(|line| line.contains("the write-ahead log grows") && line.contains(&own));
+        async move { told }
+    })
+    .await;
+    let ready = host.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert!(ready.json()["warnings"][0].as_str().unwrap().contains(&own));
+    assert!(log() > LONG && metric().await > LONG, "{}", log());
+
+    reader.execute_batch("COMMIT").unwrap();
+    host.run(json!({ "do": "echo" })).await;
+    eventually("it shrinks", || async {
+        host.run(json!({ "do": "echo" })).await;
+        log() <= LONG
+    })
+    .await;
+    assert!(metric().await <= LONG);
+    assert!(host.get("/readyz").await.json()["warnings"].is_null());
+    host.run(flood).await;
+    said.extend(host.logged());
+    let count = |what| said.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((count("the write-ahead log grows"), count("begins anew")), (1, 1), "{said:?}");
+}

@@ -167,10 +167,19 @@ impl Standing {
 
 /// In the largest unit that gives a whole number, as it may stand in a manifest.
 pub(super) fn text_of(time: Duration) -> String {
+    text_in(time, |millis, unit| millis >= unit && millis.is_multiple_of(unit))
+}
+
+/// In the largest unit of which it has more than one, without the rest.
+pub(super) fn about(time: Duration) -> String {
+    text_in(time, |millis, unit| millis >= 2 * unit)
+}
+
+fn text_in(time: Duration, fits: impl Fn(u128, u128) -> bool) -> String {
     const UNITS: [(u128, &str); 4] =
         [(24 * 60 * 60 * 1000, "d"), (60 * 60 * 1000, "h"), (60 * 1000, "m"), (1000, "s")];
     let millis = time.as_millis();
-    let unit = UNITS.iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+    let unit = UNITS.iter().find(|(unit, _)| fits(millis, *unit));
     unit.map_or_else(|| format!("{millis}ms"), |(unit, name)| format!("{}{name}", millis / unit))
 }
 
@@ -313,5 +322,6 @@ mod tests {
             let time: crate::model::Time = text.parse().unwrap();
             assert_eq!(text_of(time.0.unwrap()), text);
         }
+        assert_eq!(about(Duration::from_millis(27 * 24 * 60 * 60 * 1000 + 4711)), "27d");
     }
 }

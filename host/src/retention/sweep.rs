@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::{Clock, Jump, Note, TRIAL};
-use super::rules::{News, Standing, text_of};
+use super::rules::{News, Standing, about, text_of};
 use super::{Pruner, Report};
 use crate::model::{Amount, Retention, TaskRef, Timestamp};
 use crate::storage::{Result, StorageError};
@@ -147,12 +147,11 @@ impl Pruner {
         let jump = memory.clock.look(now, Instant::now());
         let until = |left: Duration| now.plus_millis(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
         let why = jump.map(|Jump { ahead, left }| {
-            let ahead = Duration::from_secs(ahead.as_secs());
             format!(
                 "no run is removed for its age until {}: the clock is {} ahead of what was expected, and has to go \
                  on so for {} or be confirmed",
                 until(left),
-                text_of(ahead),
+                about(ahead),
                 text_of(TRIAL)
             )
         });
@@ -176,7 +175,7 @@ impl Pruner {
         if memory.noted.is_none_or(is_old) {
             match self.storage.set_clock(note.at, note.doubted).await {
                 Ok(()) => memory.noted = Some((note, Instant::now())),
-                // The next start is told that the disk is full, and waits once more.
+                // Not worth a line a minute on a full disk: without it the next start is only more careful.
                 Err(error) => tracing::debug!(%error, "could not note the time for the next start"),
             }
         }

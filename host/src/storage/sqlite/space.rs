@@ -91,7 +91,7 @@ impl Space {
 
     /// Gives up what was set aside; whether there was any.
     pub(super) fn release(&mut self) -> bool {
-        self.reserve.as_mut().is_some_and(|reserve| reserve.whole && reserve.cut(RESERVE_BYTES))
+        self.reserve.as_mut().is_some_and(|reserve| !reserve.given_up && reserve.cut(RESERVE_BYTES))
     }
 }
 
@@ -126,12 +126,14 @@ pub(super) fn apply_alone(db: &mut Connection, state: &mut State, mut operation:
 pub(super) struct Reserve {
     path: PathBuf,
     whole: bool,
+    /// Whether nothing of it is left.
+    given_up: bool,
 }
 
 impl Reserve {
     /// That of a data folder. None if it was never made and can't be: then the host goes without.
     pub(super) fn open(folder: &Path) -> Option<Self> {
-        let mut reserve = Self { path: folder.join(RESERVE), whole: false };
+        let mut reserve = Self { path: folder.join(RESERVE), whole: false, given_up: false };
         let is_new = !reserve.path.exists();
         match reserve.restore() {
             Err(error) if is_new => {
@@ -156,6 +158,7 @@ impl Reserve {
             made => made,
         };
         self.whole = made.is_ok();
+        self.given_up &= made.is_err();
         if made.is_err() {
             // What was had of it on the way would be wanting elsewhere.
             let _ = file.set_len(length);
@@ -167,7 +170,9 @@ impl Reserve {
     pub(super) fn cut(&mut self, bytes: u64) -> bool {
         let cut = File::options().write(true).open(&self.path).and_then(|file| {
             let length = file.metadata()?.len();
-            file.set_len(length.saturating_sub(bytes))?;
+            let left = length.saturating_sub(bytes);
+            file.set_len(left)?;
+            self.given_up = left == 0;
             Ok(length > 0)
         });
         self.whole = false;
@@ -205,6 +210,10 @@ mod tests {
         assert!(space.release());
         assert_eq!(size(), 0);
         assert!(!space.release(), "once");
+
+        let mut reserve = Reserve::open(folder.path()).unwrap();
+        assert!(reserve.cut_for_opening() && size() == RESERVE_BYTES - OPENING_BYTES);
+        assert!(Space::new(Some(reserve)).release() && size() == 0, "the rest of it too");
         let next = Reserve::open(folder.path()).unwrap();
         assert!(next.whole && size() == RESERVE_BYTES, "there is room, so it is made again");
     }
