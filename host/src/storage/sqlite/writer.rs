@@ -32,9 +32,9 @@ const MAX_OPERATIONS_PER_GROUP: usize = 1024;
 pub(super) const CHECKPOINT_PAGES: u64 = 4096;
 /// Pause before a failed group is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// How long the next step of a removal is waited for on a full disk. Whoever removes pauses for as long as a step
-/// took; without this, each would wait for a [`RETRY_PAUSE`].
-const NEXT_STEP: Duration = Duration::from_millis(50);
+/// How long the next step of a removal is waited for on a full disk. Whoever removes pauses between them, at most for
+/// 100 ms; without this, each would wait for a [`RETRY_PAUSE`].
+const NEXT_STEP: Duration = Duration::from_millis(150);
 
 /// The door to the writing thread.
 pub(super) struct Writer {
@@ -212,7 +212,9 @@ impl Writing {
                 if !group.keep_what_must_be_done(&error) {
                     return false;
                 }
-                thread::sleep(RETRY_PAUSE);
+                if !group.is_empty() {
+                    thread::sleep(RETRY_PAUSE);
+                }
             }
             if group.is_empty() {
                 return true;
