@@ -52,6 +52,9 @@ pub struct Config {
     /// How long what ended runs leave behind is kept, of tasks whose manifest does
     /// not say otherwise. By default for ever: nothing is deleted unasked.
     pub retention: Retention,
+    /// How long rules of retention that remove more than those before have to hold before they are gone by: time to
+    /// see a mistake.
+    pub retention_delay: Duration,
     /// What manifests may grant to their tasks.
     pub grants: GrantKinds,
     /// Most bytes of output files that a manifest can grant to an attempt.
@@ -105,6 +108,7 @@ impl Config {
                 log_bytes: 1 << 20,
             },
             retention: Retention::default(),
+            retention_delay: Duration::from_secs(5 * 60),
             grants: GrantKinds::default(),
             max_files_bytes: 1 << 30,
             cancel_grace: Duration::from_secs(5),
@@ -193,6 +197,9 @@ pub struct Settings {
     /// How long the events of ended runs are kept, which themselves stay [default: as long as the run]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_EVENTS_AGE")]
     pub retention_events_age: Option<Time>,
+    /// How long rules of retention that remove more than before have to hold until they are gone by [default: 5m]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_DELAY")]
+    pub retention_delay: Option<Time>,
     /// What manifests may grant to their tasks: `env`, `files`, `http`, `private`, `secrets` and `folders` with
     /// commas between, `all`, or `none` [default: env,files]
     #[arg(long, value_name = "KINDS", env = "STREAMTASK_GRANTS")]
@@ -334,6 +341,7 @@ impl Settings {
             retention_age: self.retention_age.or(other.retention_age),
             retention_runs: self.retention_runs.or(other.retention_runs),
             retention_events_age: self.retention_events_age.or(other.retention_events_age),
+            retention_delay: self.retention_delay.or(other.retention_delay),
             grants: self.grants.or(other.grants),
             max_files: self.max_files.or(other.max_files),
             cancel_grace: self.cancel_grace.or(other.cancel_grace),
@@ -407,6 +415,7 @@ impl Settings {
             uploads: self.uploads.unwrap_or(default.uploads),
             experimental_async: self.experimental_async.unwrap_or(default.experimental_async),
             limits,
+            retention_delay: bounded("retention-delay", self.retention_delay, default.retention_delay)?,
             retention: Retention {
                 max_age: self.retention_age.and_then(|time| time.0),
                 max_runs: self.retention_runs,

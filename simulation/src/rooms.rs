@@ -68,7 +68,8 @@ impl Rooms {
             files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await.map_err(|error| error.to_string())?;
-        let pruner = Pruner::start(Arc::clone(&storage), Arc::clone(&registry), log, files);
+        let pruner =
+            Pruner::start(Arc::clone(&storage), Arc::clone(&registry), log, files, config.retention_delay);
         let stop_watching = CancellationToken::new();
         tokio::spawn(Arc::clone(&registry).watch(stop_watching.clone()));
         Ok(Self { storage, registry, scheduler, pruner, stop_watching, config })

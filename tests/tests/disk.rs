@@ -28,20 +28,6 @@ fn start(command: Command) -> ChildHost {
     ChildHost::spawn(command).unwrap_or_else(|said| panic!("{said:?}")).ready()
 }
 
-/// The same command, but that a file which may not grow is an error of the write,
-/// as on a full disk, and not the end of the process.
-fn told_of_full_files(command: &Command) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell
-}
-
 /// Sets a limit of a living host; none: as much as it may have.
 fn limit(host: &ChildHost, resource: Resource, to: Option<u64>) {
     let id = Pid::from_raw(i32::try_from(host.id()).unwrap());
@@ -95,7 +81,7 @@ fn saving(steps: u32) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     let folders = Folders::new();
-    let host = start(told_of_full_files(&serve(&folders)));
+    let host = start(serve(&folders));
     let saving = host.probe(saving(300)).await;
     let flooding = host.probe(json!({ "do": "flood", "events": 60_000, "pause_ms": 1 })).await;
     let seen = [watch(&host, &saving).await, watch(&host, &flooding).await];
@@ -105,8 +91,9 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     fill_disk(&host);
     eventually("the host says so", || async { readiness(&host).await.0 == 503 }).await;
     let (_, reason) = readiness(&host).await;
-    assert!(reason.contains("storage is unavailable: disk I/O error"), "{reason}");
-    host.post("/api/tasks/test/probe/runs", "{}").await.problem(503, "storage-unavailable");
+    assert!(reason.contains("the disk is full, or a quota or a limit of file size"), "{reason}");
+    let refused = host.post("/api/tasks/test/probe/runs", "{}").await.problem(503, "storage-unavailable");
+    assert!(refused["detail"].as_str().unwrap().contains("the disk is full"), "{refused}");
     // Held before the disk has it, so it must be let go when the disk refuses.
     let pause = format!("/api/runs/{}/pause", saving["id"].as_str().unwrap());
     host.post(&pause, "").await.problem(503, "storage-unavailable");
@@ -139,7 +126,7 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_stops_although_the_disk_is_full_and_the_next_one_goes_on() {
     let folders = Folders::new();
-    let host = start(told_of_full_files(&serve(&folders)));
+    let host = start(serve(&folders));
     let saving = host.probe(saving(200)).await;
     let sleeping = host.probe(json!({ "do": "sleep", "ms": 600_000 })).await;
     let seen = watch(&host, &saving).await;
@@ -369,4 +356,52 @@ async fn a_host_without_files_to_open_goes_on_and_recovers() {
         async move { told }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_the_write_ahead_log_long_is_named_and_it_shrinks_afterwards() {
+    const LONG: u64 = 32 << 20;
+    let folders = Folders::new();
+    let host = folders.start(&SETTINGS);
+    host.run(json!({ "do": "echo" })).await;
+    let log = || fs::metadata(folders.data().join("streamtask.db-wal")).unwrap().len();
+    let metric = async || {
+        let text = String::from_utf8(host.get("/metrics").await.body.to_vec()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("streamtask_write_ahead_log_bytes ")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let flood = json!({ "do": "flood", "events": 100_000, "bytes": 200 });
+    host.run(flood.clone()).await;
+    assert!(log() <= LONG, "without a reader in the way it is bounded: {}", log());
+
+    let reader = database(&folders);
+    reader.execute_batch("BEGIN; SELECT count(*) FROM runs").unwrap();
+    host.run(flood.clone()).await;
+    host.run(flood.clone()).await;
+    let mut said = Vec::new();
+    let own = format!("process {} (", std::process::id());
+    eventually("the host names this process", || {
+        said.extend(host.logged());
+        let told = said.iter().any(|line| line.contains("the write-ahead log grows") && line.contains(&own));
+        async move { told }
+    })
+    .await;
+    let ready = host.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert!(ready.json()["warnings"][0].as_str().unwrap().contains(&own));
+    assert!(log() > LONG && metric().await > LONG, "{}", log());
+
+    reader.execute_batch("COMMIT").unwrap();
+    host.run(json!({ "do": "echo" })).await;
+    eventually("it shrinks", || async {
+        host.run(json!({ "do": "echo" })).await;
+        log() <= LONG
+    })
+    .await;
+    assert!(metric().await <= LONG);
+    assert!(host.get("/readyz").await.json()["warnings"].is_null());
+    host.run(flood).await;
+    said.extend(host.logged());
+    let count = |what| said.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((count("the write-ahead log grows"), count("begins anew")), (1, 1), "{said:?}");
 }

@@ -3,11 +3,18 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use hyper::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use streamtask_host::config::Config;
 use streamtask_tests::{Api, ChildHost, Event, EventStream, Said, TestHost, child, eventually, guests};
+
+/// Has sweeps go by rules as soon as they are new.
+fn at_once(config: &mut Config) {
+    config.retention_delay = Duration::ZERO;
+}
 
 /// Some 200 bytes each.
 fn flood(events: u64) -> Value {
@@ -115,7 +122,7 @@ async fn removed_runs_are_gone_the_file_shrinks_and_live_runs_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_can_go_before_their_run_and_a_reader_is_told() {
-    let host = TestHost::start().await;
+    let host = TestHost::with(at_once).await;
     let run = host.run(flood(2000)).await;
     manifest(&host, "[retention]\nevents-max-age = '0s'\n");
     let measured = async || prune(&host, "dry_run=true").await["events"].as_u64().unwrap();
@@ -161,7 +168,7 @@ async fn who_reads_while_the_run_is_removed_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_while_events_are_removed_is_told_and_gets_the_end() {
-    let host = TestHost::start().await;
+    let host = TestHost::with(at_once).await;
     let (run, stream) = with_slow_reader(&host).await;
     manifest(&host, "[retention]\nevents-max-age = '0s'\n");
     eventually("a sweep", || async {
@@ -192,7 +199,11 @@ async fn one_run_can_be_deleted_once_it_has_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_is_swept_by_and_else_the_host_decides() {
-    let host = TestHost::with(|config| config.retention.max_runs = Some(4)).await;
+    let host = TestHost::with(|config| {
+        config.retention.max_runs = Some(4);
+        at_once(config);
+    })
+    .await;
     let mut runs = Vec::new();
     for _ in 0..6 {
         runs.push(host.run(json!({ "do": "echo" })).await);

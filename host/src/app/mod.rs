@@ -166,7 +166,9 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let failed = |source| LaunchError::Data { path: config.data.clone(), source };
     fs::create_dir_all(&config.data).map_err(failed)?;
     let database = |source| LaunchError::Database { path: config.data.clone(), source };
-    let storage = Arc::new(Sqlite::open(&config.data, config.durability).map_err(database)?);
+    // The data of a single file's run is mostly gone with it.
+    let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
+    let storage = Arc::new(open(&config.data, config.durability).map_err(database)?);
     let engine = Arc::new(Engine::new(&engine::Config {
         cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
         max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),
@@ -223,8 +225,13 @@ impl Rooms {
             files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
-        let pruner =
-            Pruner::start(Arc::clone(&storage), Arc::clone(&registry), Arc::clone(&log), Arc::clone(&files));
+        let pruner = Pruner::start(
+            Arc::clone(&storage),
+            Arc::clone(&registry),
+            Arc::clone(&log),
+            Arc::clone(&files),
+            config.retention_delay,
+        );
         let api = Arc::new(Api {
             config: http::Config {
                 max_input_bytes: config.limits.input_bytes,

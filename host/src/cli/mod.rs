@@ -22,6 +22,7 @@ mod start;
 mod tail;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::http::client::Client;
 
@@ -141,6 +142,7 @@ pub fn run() -> Exit {
         Err(error) => return Exit::Start(format!("can't start threads: {error}")),
     };
     let result = runtime.block_on(async {
+        take_full_files_as_errors()?;
         match cli.command {
             Command::Serve(command) => command.run().await,
             Command::New(command) => command.run(),
@@ -170,4 +172,13 @@ pub fn run() -> Exit {
         Ok(()) => Exit::Ok,
         Err(exit) => exit,
     }
+}
+
+/// Has a write fail at which a file would exceed a limit of its size (`ulimit -f`), which
+/// otherwise ends the process without a word.
+fn take_full_files_as_errors() -> Result<(), Exit> {
+    // Not ignored but handled, and the handler stays when this stream goes: a program that is started has the
+    // default again, and the host's compiler is to end by it.
+    let full = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(full).map(drop).map_err(|error| Exit::Start(format!("can't listen for signals: {error}")))
 }

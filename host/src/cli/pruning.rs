@@ -28,6 +28,9 @@ pub(super) struct Prune {
     /// Remove nothing, only say how much it would be
     #[arg(long)]
     dry_run: bool,
+    /// The host's clock is right, although it has jumped ahead
+    #[arg(long)]
+    confirm_clock: bool,
 }
 
 /// A run to be removed.
@@ -51,6 +54,9 @@ impl Prune {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("dry_run", if self.dry_run { "true" } else { "false" });
+        if self.confirm_clock {
+            query.append_pair("confirm_clock", "true");
+        }
         let keep = self.keep.map(|keep| keep.to_string());
         for (name, value) in [("older_than", &self.older_than), ("keep", &keep), ("task", &self.task)] {
             if let Some(value) = value {

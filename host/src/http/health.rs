@@ -31,7 +31,14 @@ pub(super) fn ready(api: &Api) -> Response {
         reasons.push(error.to_string());
     }
     if reasons.is_empty() {
-        return json::response(StatusCode::OK, &json!({ "status": "ready" }));
+        // Nothing of which a balancer should keep away, and which someone should look at.
+        let warnings: Vec<String> =
+            api.pruner.suspended().into_iter().chain(api.storage.condition().warning).collect();
+        let ready = match warnings.is_empty() {
+            true => json!({ "status": "ready" }),
+            false => json!({ "status": "ready", "warnings": warnings }),
+        };
+        return json::response(StatusCode::OK, &ready);
     }
     json::response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reasons": reasons }))
 }

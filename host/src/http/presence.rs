@@ -276,6 +276,12 @@ pub(super) fn metrics(api: &Api) -> Response {
         "Runs under way on this host now.",
         &one(u64::from(api.scheduler.running())),
     );
+    put(
+        "write_ahead_log_bytes",
+        "gauge",
+        "Bytes that are written and not yet where they belong in the database.",
+        &one(api.storage.condition().log_bytes),
+    );
     let mut response = Response::new(Body::whole(text));
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, media);

@@ -6,6 +6,7 @@ use hyper::header::{self, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::body::{Body, Response};
+use crate::retention::PruneError;
 use crate::scheduler::StartError;
 use crate::storage::StorageError;
 
@@ -86,6 +87,15 @@ impl From<StorageError> for Problem {
             StorageError::Conflict(_) | StorageError::Limit(_) | StorageError::Fenced => {
                 Self::new(StatusCode::CONFLICT, "conflict", detail)
             }
+        }
+    }
+}
+
+impl From<PruneError> for Problem {
+    fn from(error: PruneError) -> Self {
+        match error {
+            PruneError::Clock(detail) => Self::new(StatusCode::CONFLICT, "clock-jumped", detail),
+            PruneError::Storage(error) => error.into(),
         }
     }
 }

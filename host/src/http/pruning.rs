@@ -7,11 +7,12 @@ use super::body::Response;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::{Api, json, runs};
-use crate::model::{Amount, Retention, TaskRef, Time};
+use crate::model::{Amount, Retention, Run, TaskRef, Time};
 use crate::retention::{Removal, Wish};
 
 /// `POST /api/prune`: with `older_than` or `keep` by these, else by what each task's
-/// manifest says; with `dry_run=true` nothing is removed, only counted.
+/// manifest says; with `dry_run=true` nothing is removed, only counted. With `confirm_clock=true` a clock that has
+/// jumped is believed.
 pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Pruned<'a> {
@@ -49,10 +50,11 @@ pub(super) fn wish(query: &Query) -> Result<Wish, Problem> {
     };
     let max_runs = query.parse("keep", "how many ended runs of each task to keep")?;
     let keep = Retention { max_age, max_runs, events_max_age: None };
+    let confirm_clock = query.parse("confirm_clock", "`true` or `false`")?.unwrap_or(false);
     let task = query
         .get("task")
         .map(|text| TaskRef::parse_path(text).map_err(|_| invalid("task", text, "`app/task`")));
-    Ok(Wish { task: task.transpose()?, keep: (keep != Retention::default()).then_some(keep) })
+    Ok(Wish { task: task.transpose()?, keep: (keep != Retention::default()).then_some(keep), confirm_clock })
 }
 
 /// `DELETE /api/runs/{run}`.
@@ -60,6 +62,17 @@ pub(super) async fn remove(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.pruner.remove(&runs::parse_id(id)?).await? {
         Removal::NotFound => Err(runs::unknown(id)),
         Removal::NotEnded(status) => Err(runs::not_ended(status, "removed")),
+        Removal::Needed(parent) => Err(needed(&parent)),
         Removal::Removed(amount) => Ok(json::response(StatusCode::OK, &amount)),
     }
+}
+
+fn needed(parent: &Run) -> Problem {
+    let (id, status) = (&parent.key.id, parent.status.as_str());
+    let detail = format!(
+        "the run {id} has started this one, is {status}, and may still ask how it ended; remove it when {id} has ended"
+    );
+    Problem::new(StatusCode::CONFLICT, "parent-not-ended", detail)
+        .with("parent", id.to_string())
+        .with("status_of_parent", status)
 }

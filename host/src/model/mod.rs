@@ -28,7 +28,7 @@ pub use progress_log::ProgressLog;
 pub use queueing::{
     MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnDisconnect, OnInterrupt, Queueing, Resource,
 };
-pub use retention::{Amount, EndedRun, Ending, Part, Retention};
+pub use retention::{Amount, EndedRun, Ending, Origin, Origins, Part, Retention, Which};
 pub use retry::{Retry, RetryOn};
 pub use run::{
     ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{RunKey, Timestamp};
 
 /// How long what ended runs leave behind is kept. What is not set is kept for ever.
@@ -12,6 +14,46 @@ pub struct Retention {
     /// Since the run's end, for all its events but the terminal one. The run itself
     /// stays.
     pub events_max_age: Option<Duration>,
+}
+
+/// Who says how long something is kept. A later one wins over an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The host's own settings.
+    #[default]
+    Host,
+    /// The manifest of all tasks of a folder.
+    App,
+    /// The task's own manifest.
+    Task,
+}
+
+/// Where each setting of a [`Retention`] comes from, and which manifests there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// Of `max_age`.
+    pub max_age: Origin,
+    /// Of `max_runs`.
+    pub max_runs: Origin,
+    /// Of `events_max_age`.
+    pub events_max_age: Origin,
+    /// Whether there is a manifest of the task's app.
+    pub has_app: bool,
+    /// Whether there is one of the task.
+    pub has_task: bool,
+}
+
+impl Origins {
+    /// Whether that one can say anything now. A manifest that is away says nothing, which is not the same as to
+    /// say something else.
+    pub const fn is_present(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Host => true,
+            Origin::App => self.has_app,
+            Origin::Task => self.has_task,
+        }
+    }
 }
 
 /// The end of a run, as a place in the order in which the runs of a task ended.
@@ -56,8 +98,19 @@ pub enum Part {
     Events,
 }
 
+/// Which of the runs that have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// Those that can be removed: all but the others.
+    Removable,
+    /// Those whose parent has not ended, and may still ask how they ended.
+    Needed,
+}
+
 /// How much was removed, or would be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Amount {
     /// Whole runs.
     pub runs: u64,

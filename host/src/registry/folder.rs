@@ -79,7 +79,7 @@ pub(super) struct TaskState {
 }
 
 /// Settings of all tasks of a folder.
-const APP_MANIFEST: &str = "app.toml";
+pub(super) const APP_MANIFEST: &str = "app.toml";
 
 /// The manifest of a task's file.
 pub(super) fn manifest_of(task: &Path) -> PathBuf {

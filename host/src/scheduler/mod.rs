@@ -168,7 +168,8 @@ pub struct Parts {
 }
 
 impl Scheduler {
-    /// Takes over what an earlier host left behind, then begins to claim.
+    /// Takes over what an earlier host left behind, then begins to claim. If the disk takes no writes now, that
+    /// happens as soon as it does, and this does not wait for it.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine, files } = parts;
         let spare = spare(config.max_running);
@@ -195,13 +196,8 @@ impl Scheduler {
             cut_off: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
-        scheduler.renew_lease().await?;
-        scheduler.recover().await?;
-        scheduler.starting.spawn(Arc::clone(&scheduler).keep_claiming());
-        scheduler.starting.spawn(Arc::clone(&scheduler).keep_schedules());
-        scheduler.tasks.spawn(Arc::clone(&scheduler).keep_lease());
-        scheduler.tasks.spawn(Arc::clone(&scheduler).keep_uptime());
-        scheduler.tasks.spawn(Arc::clone(&scheduler).keep_listening_for_cancels());
+        let recovered = scheduler.starting.spawn(Arc::clone(&scheduler).recover_when_possible());
+        scheduler.recovered_or_held_up(recovered).await?;
         Ok(scheduler)
     }
 

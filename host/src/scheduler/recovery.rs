@@ -1,17 +1,71 @@
 //! What an earlier host left behind when it stopped without a word.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use tokio::task::JoinHandle;
 
 use super::Scheduler;
 use super::runner::interrupted;
 use crate::model::{NewEvent, Outcome};
 use crate::notifier::Topic;
-use crate::storage::{Claimed, Result};
+use crate::storage::{Claimed, Result, StorageError};
 
 /// Runs taken over at once; they are settled together, in few commits.
 const BATCH: u32 = 256;
+/// Pause before a recovery is tried again that the disk did not take.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether the disk takes writes, while a recovery waits for that.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Scheduler {
+    /// Takes over what an earlier host left behind, as soon as storage takes writes, then begins to claim.
+    pub(super) async fn recover_when_possible(self: Arc<Self>) -> Result<()> {
+        loop {
+            let recovery = async {
+                self.renew_lease().await?;
+                self.recover().await
+            };
+            let recovered = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Ok(()),
+                recovered = recovery => recovered,
+            };
+            match recovered {
+                Ok(()) => break,
+                // Storage has said why.
+                Err(StorageError::Unavailable(_)) => {}
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Ok(()),
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+            }
+        }
+        self.starting.spawn(Arc::clone(&self).keep_claiming());
+        self.starting.spawn(Arc::clone(&self).keep_schedules());
+        self.tasks.spawn(Arc::clone(&self).keep_lease());
+        self.tasks.spawn(Arc::clone(&self).keep_uptime());
+        self.tasks.spawn(Arc::clone(&self).keep_listening_for_cancels());
+        Ok(())
+    }
+
+    /// Waits until what an earlier host left is settled, or storage takes no writes.
+    pub(super) async fn recovered_or_held_up(&self, recovered: JoinHandle<Result<()>>) -> Result<()> {
+        let held_up = async {
+            while self.storage.health().is_ok() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            recovered = recovered => recovered.unwrap_or(Err(StorageError::Closed)),
+            () = held_up => Ok(()),
+        }
+    }
+
     /// Settles every run whose owner is gone, as its task's policy was when the
     /// attempt began: put back, or marked as interrupted.
     pub(super) async fn recover(&self) -> Result<()> {

@@ -8,7 +8,9 @@
 //! Knows nothing of wasm, HTTP, or of who is waiting for an event: it tells an
 //! [`Outbox`] that its events are durable, and that is all.
 
+mod condition;
 pub mod conformance;
+mod pruning;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -19,9 +21,12 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use crate::model::{
-    Amount, EndedRun, Ending, Event, Fence, HostId, Json, Labels, Need, NewEvent, OnDisconnect, OnInterrupt,
-    Outcome, Part, Run, RunId, RunKey, RunStatus, Signal, SignalName, TaskRef, Timestamp, Version,
+    Event, Fence, HostId, Json, Labels, Need, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunId,
+    RunKey, RunStatus, Signal, SignalName, TaskRef, Timestamp, Version,
 };
+
+pub use condition::Condition;
+pub use pruning::{Pruned, Pruning};
 
 /// Why storage did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -471,6 +476,9 @@ pub trait Log: Send + Sync + 'static {
     /// Whether writes succeed now; the reason if not.
     fn health(&self) -> Result<()>;
 
+    /// What else is known of it.
+    fn condition(&self) -> Condition;
+
     /// Commits what waits, then refuses everything. Returns when the database
     /// is closed.
     async fn close(&self);
@@ -541,51 +549,6 @@ pub trait Schedules: Send + Sync + 'static {
 
     /// Forgets a schedule: it is there no more. One of the same name is a new one.
     async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()>;
-}
-
-/// What one step of pruning did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// What it removed.
-    pub amount: Amount,
-    /// How many of the runs, from the first one on, need no further step.
-    pub done: usize,
-}
-
-/// Removing what ended runs leave behind. Runs that have not ended are never touched.
-#[async_trait]
-pub trait Pruning: Send + Sync + 'static {
-    /// All tasks that ever had a run.
-    async fn tasks(&self) -> Result<Vec<TaskRef>>;
-
-    /// The end of the newest run of the task that is not among the `newest` that ended
-    /// last; none if it has no more than those.
-    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>>;
-
-    /// Runs of the task that ended at `from` or later and before `to`, in the order in
-    /// which they ended.
-    async fn ended(&self, task: &TaskRef, from: Ending, to: Ending, limit: u32) -> Result<Vec<EndedRun>>;
-
-    /// How much [`prune`](Self::prune) would remove.
-    async fn measure(&self, runs: Vec<i64>, part: Part) -> Result<Amount>;
-
-    /// Removes a part of these runs, as far as one step may go so that nobody else's
-    /// write waits for it; the oldest events of a run first, its terminal event
-    /// together with the run. After each step everything is whole: a run is there
-    /// with its terminal event, or has never been.
-    async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned>;
-
-    /// The end up to which the runs of the task have no events any more, as far as
-    /// [`set_without_events`](Self::set_without_events) was told.
-    async fn without_events(&self, task: &TaskRef) -> Result<Ending>;
-
-    /// Keeps how far the events of the task's runs are removed, so that nobody looks
-    /// at those runs again.
-    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()>;
-
-    /// Gives some of the space that was freed back to the file system; says whether
-    /// there is more.
-    async fn shrink(&self) -> Result<bool>;
 }
 
 /// A backend.

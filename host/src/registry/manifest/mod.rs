@@ -20,9 +20,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
 
+use super::folder::APP_MANIFEST;
 use super::schema::Schema;
 use crate::engine::{Grants, Limits};
-use crate::model::{Breaker, OnInterrupt, Queueing, Retention, Retry, Schedule};
+use crate::model::{Breaker, OnInterrupt, Origin, Origins, Queueing, Retention, Retry, Schedule};
 
 use self::circuit_breaker::CircuitBreakerTable;
 use self::command::CommandTable;
@@ -85,6 +86,8 @@ pub struct Settings {
     pub schedules: Vec<Schedule>,
     /// How long what ended runs leave behind is kept.
     pub retention: Retention,
+    /// Who says so.
+    pub retention_origins: Origins,
     /// When it is given a pause; none: never.
     pub breaker: Option<Breaker>,
 }
@@ -150,6 +153,7 @@ impl Settings {
             retry: Retry::default(),
             schedules: Vec::new(),
             retention,
+            retention_origins: Origins::default(),
             breaker: None,
         }
     }
@@ -180,11 +184,23 @@ impl Settings {
             .and_then(|()| manifest.retry.apply(&mut self.retry))
             .and_then(|()| ScheduleTable::apply_all(manifest.schedule, &mut self.schedules))
             .and_then(|()| {
-                manifest.retention.apply(&mut self.retention);
+                let origin = self.note_file(file);
+                manifest.retention.apply(&mut self.retention, &mut self.retention_origins, origin);
                 manifest.circuit_breaker.map_or(Ok(()), |table| table.apply(&mut self.breaker))
             })
             .map_err(|(at, message)| error_at(file, text, at, message))?;
         Ok(self)
+    }
+
+    /// Notes that there is such a manifest; says whose it is.
+    fn note_file(&mut self, file: &str) -> Origin {
+        if Path::new(file).file_name().is_some_and(|name| name == APP_MANIFEST) {
+            self.retention_origins.has_app = true;
+            Origin::App
+        } else {
+            self.retention_origins.has_task = true;
+            Origin::Task
+        }
     }
 
     fn take_schema(&mut self, schema: Spanned<Map<String, Value>>) -> Result<(), Fault> {
@@ -310,6 +326,13 @@ mod tests {
         let day = Duration::from_secs(24 * 60 * 60);
         let own = Retention { max_age: None, max_runs: Some(7), events_max_age: Some(day) };
         assert_eq!(with(text).retention, own);
+
+        let app = Settings::of_host(&ceilings(), host);
+        let app = app.with("x/app.toml", "[retention]\nmax-runs = 7\n", Path::new("/"), &ceilings()).unwrap();
+        let both = settings_after(app, "[retention]\nmax-age = '1d'\n").unwrap().retention_origins;
+        let origins = (both.max_age, both.max_runs, both.events_max_age);
+        assert_eq!(origins, (Origin::Task, Origin::App, Origin::Host));
+        assert!(both.has_app && both.has_task && !with(text).retention_origins.has_app);
     }
 
     #[test]

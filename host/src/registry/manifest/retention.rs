@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::schema::TimeText;
-use crate::model::{Retention, Time};
+use crate::model::{Origin, Origins, Retention, Time};
 
 // No ceilings: the host's own are defaults, because a task whose runs are worth more or less than others' is
 // what this table is for.
@@ -25,10 +25,16 @@ pub(super) struct RetentionTable {
 }
 
 impl RetentionTable {
-    pub(super) fn apply(self, retention: &mut Retention) {
+    pub(super) fn apply(self, retention: &mut Retention, origins: &mut Origins, origin: Origin) {
         let Self { max_age, max_runs, events_max_age } = self;
-        retention.max_age = max_age.map_or(retention.max_age, |time| time.0);
-        retention.max_runs = max_runs.or(retention.max_runs);
-        retention.events_max_age = events_max_age.map_or(retention.events_max_age, |time| time.0);
+        if let Some(Time(age)) = max_age {
+            (retention.max_age, origins.max_age) = (age, origin);
+        }
+        if max_runs.is_some() {
+            (retention.max_runs, origins.max_runs) = (max_runs, origin);
+        }
+        if let Some(Time(age)) = events_max_age {
+            (retention.events_max_age, origins.events_max_age) = (age, origin);
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{append, claimed, event, events, get, new_run, queued, task};
 use crate::model::{
-    Amount, EndedRun, Ending, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName, Timestamp,
+    Amount, EndedRun, Ending, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName, Timestamp, Which,
 };
-use crate::storage::{Claimed, NewRun, RunFilter, Storage, Submitted};
+use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     runs_are_found_in_the_order_in_which_they_ended(&*open().await).await;
@@ -15,8 +15,10 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     the_end_of_a_run_stays_without_its_events(open().await).await;
     many_events_are_removed_in_steps_and_each_leaves_a_whole(open().await).await;
     what_has_not_ended_is_left_alone(open().await).await;
+    a_child_stays_as_long_as_its_parent_lives(open().await).await;
     a_number_is_never_given_twice(open().await).await;
     how_far_events_are_gone_is_kept(&*open().await).await;
+    what_sweeps_know_is_kept(&*open().await).await;
 }
 
 async fn end(storage: &dyn Storage, run: &Claimed) -> Ending {
@@ -64,14 +66,14 @@ async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) 
     ended.sort_by_key(|run| run.ending);
     let (a, b) = (task("a"), task("b"));
     assert_eq!(storage.tasks().await.expect("reads"), [a.clone(), b.clone()]);
-    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, 9).await.expect("reads"), ended);
-    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, 2).await.expect("reads"), ended[..2]);
+    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 9).await.expect("reads"), ended);
+    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 2).await.expect("reads"), ended[..2]);
     assert_eq!(
-        storage.ended(&a, ended[1].ending, ended[3].ending, 9).await.expect("reads"),
+        storage.ended(&a, ended[1].ending, ended[3].ending, Which::All, 9).await.expect("reads"),
         ended[1..3],
         "from the one on, without the other"
     );
-    assert!(storage.ended(&b, Ending::FIRST, ALL, 9).await.expect("reads").is_empty());
+    assert!(storage.ended(&b, Ending::FIRST, ALL, Which::All, 9).await.expect("reads").is_empty());
     let beyond = async |newest| storage.ended_beyond(&a, newest).await.expect("reads");
     assert_eq!(beyond(0).await, Some(ended[3].ending));
     assert_eq!(beyond(3).await, Some(ended[0].ending));
@@ -163,6 +165,49 @@ async fn what_has_not_ended_is_left_alone(storage: Arc<dyn Storage>) {
     }
 }
 
+async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
+    let owner = HostId::new();
+    let (a, b) = (task("a"), task("b"));
+    let parent = claimed(&*storage, new_run("a"), &owner).await;
+    let child_of = |run: i64, detached| NewRun { parent: Some(Parent { run, depth: 1, detached }), ..new_run("b") };
+    let child = claimed(&*storage, child_of(parent.run.key.no, false), &owner).await;
+    let detached = claimed(&*storage, child_of(parent.run.key.no, true), &owner).await;
+    let grandchild = claimed(&*storage, child_of(child.run.key.no, false), &owner).await;
+    let alone = claimed(&*storage, new_run("b"), &owner).await;
+    let mut ended = Vec::new();
+    // The child last: its own child could not start after that.
+    for run in [&grandchild, &detached, &alone, &child] {
+        append(&storage, run.run.key.no, run.fence, vec![event("one", 1)]).await.expect("appends");
+        ended.push(EndedRun { key: run.run.key.clone(), ending: end(&*storage, run).await });
+    }
+    let [grandchild, detached, alone, child] = &ended[..] else { unreachable!("four ended") };
+    let found = async |which| {
+        let found = storage.ended(&b, Ending::FIRST, ALL, which, 9).await.expect("reads");
+        found.into_iter().map(|run| run.key.no).collect::<Vec<_>>()
+    };
+    let numbers = |runs: &[&EndedRun]| {
+        let mut runs: Vec<_> = runs.iter().map(|run| (run.ending, run.key.no)).collect();
+        runs.sort();
+        runs.into_iter().map(|(_, no)| no).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Which::All).await, numbers(&[grandchild, detached, alone, child]));
+    assert_eq!(found(Which::Removable).await, numbers(&[grandchild, alone]), "its parent has ended");
+    assert_eq!(found(Which::Needed).await, numbers(&[detached, child]));
+    for run in [child, detached] {
+        let no = run.key.no;
+        assert!(storage.measure(vec![no], Part::Run).await.expect("measures").is_zero());
+        assert!(prune(&*storage, no, Part::Run).await.is_zero(), "decided where it is removed");
+        assert!(!prune(&*storage, no, Part::Events).await.is_zero(), "nobody asks for its events");
+        assert_eq!(get(&*storage, &run.key.id).await.final_value, Some(Json::of(&7)));
+    }
+    assert!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 9).await.expect("reads").is_empty());
+    end(&*storage, &parent).await;
+    assert!(found(Which::Needed).await.is_empty());
+    for run in &ended {
+        assert_eq!(prune(&*storage, run.key.no, Part::Run).await.runs, 1);
+    }
+}
+
 async fn a_number_is_never_given_twice(storage: Arc<dyn Storage>) {
     let owner = HostId::new();
     let first = claimed(&*storage, new_run("a"), &owner).await;
@@ -179,4 +224,20 @@ async fn how_far_events_are_gone_is_kept(storage: &dyn Storage) {
     storage.set_without_events(&a, to).await.expect("writes");
     assert_eq!(storage.without_events(&a).await.expect("reads"), to);
     assert_eq!(storage.without_events(&task("b")).await.expect("reads"), Ending::FIRST);
+}
+
+async fn what_sweeps_know_is_kept(storage: &dyn Storage) {
+    assert!(storage.rules().await.expect("reads").is_empty());
+    queued(storage, new_run("b")).await;
+    let rules = |a: &str| vec![(task("a"), a.to_owned()), (task("b"), "{}".to_owned())];
+    storage.set_rules(rules("one")).await.expect("writes");
+    assert_eq!(storage.rules().await.expect("reads"), rules("one"));
+    storage.set_rules(vec![(task("a"), "other".to_owned())]).await.expect("writes");
+    assert_eq!(storage.rules().await.expect("reads"), rules("other"));
+
+    assert_eq!(storage.clock().await.expect("reads"), None);
+    for (believed, doubted) in [(Timestamp::from_millis(7), true), (Timestamp::from_millis(8), false)] {
+        storage.set_clock(believed, doubted).await.expect("writes");
+        assert_eq!(storage.clock().await.expect("reads"), Some((believed, doubted)));
+    }
 }

@@ -81,6 +81,19 @@ pub(super) trait Operation: Send {
     fn refuse(self: Box<Self>, error: &StorageError);
     /// See [`Command::must_be_done`].
     fn must_be_done(&self) -> bool;
+    /// Whether it removes something, and so is done also on a full disk.
+    fn makes_room(&self) -> bool;
+}
+
+/// What becomes of a change that the disk does not take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It is refused.
+    Once,
+    /// It is tried again until it is done.
+    UntilDone,
+    /// It is done before all others, if the disk is full: it removes something.
+    MakesRoom,
 }
 
 /// An [`Operation`] made of a closure.
@@ -88,12 +101,12 @@ pub(super) struct Call<T, F> {
     work: F,
     outcome: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
-    until_done: bool,
+    urgency: Urgency,
 }
 
 impl<T, F> Call<T, F> {
-    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T>>, until_done: bool) -> Self {
-        Self { work, outcome: None, answer, until_done }
+    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T>>, urgency: Urgency) -> Self {
+        Self { work, outcome: None, answer, urgency }
     }
 }
 
@@ -117,7 +130,11 @@ where
     }
 
     fn must_be_done(&self) -> bool {
-        self.until_done
+        self.urgency == Urgency::UntilDone
+    }
+
+    fn makes_room(&self) -> bool {
+        self.urgency == Urgency::MakesRoom
     }
 }
 
@@ -173,6 +190,18 @@ impl Group {
             }
         }
         !self.closing
+    }
+
+    /// Takes out what is done also on a full disk, in its order.
+    pub(super) fn take_what_makes_room(&mut self) -> Vec<Box<dyn Operation>> {
+        let mut taken = Vec::new();
+        for command in std::mem::take(&mut self.commands) {
+            match command {
+                Command::Operation(operation) if operation.makes_room() => taken.push(operation),
+                other => self.commands.push(other),
+            }
+        }
+        taken
     }
 
     /// Gives one command up.

@@ -16,95 +16,35 @@ mod events;
 mod families;
 mod group;
 mod list;
+mod log_size;
 mod needs;
+mod opening;
 mod pruning;
 mod readers;
 mod runs;
 mod schedules;
 mod schema;
 mod signals;
+mod space;
 mod state;
 mod writer;
 
-use std::fs::{File, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
 
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Families, Followed, Log, NewRun, Outbox, Reached, Result,
-    RunFilter, Runs, Schedules, Signals, Submitted, Waiting, Waits,
+    Cancelled, ClaimRequest, Claimant, Claimed, Condition, Families, Followed, Log, NewRun, Outbox, Reached,
+    Result, RunFilter, Runs, Schedules, Signals, Submitted, Waiting, Waits,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
 };
 
-/// Name of the database within the data folder.
-const DATABASE: &str = "streamtask.db";
-/// Name of the lock file within the data folder.
-const LOCK: &str = "streamtask.lock";
-/// Page cache of the writer in KiB: holds the upper levels of every index of
-/// tens of millions of rows, so that an append reads nothing from disk.
-const WRITER_CACHE_KIB: i32 = 64 * 1024;
-/// Page cache of each reader in KiB; replays read pages once and in order.
-const READER_CACHE_KIB: i32 = 4 * 1024;
-
-/// What the write-ahead log is cut down to when it begins anew: twice of what it has
-/// when it is copied into the database. Only a reader that stayed long, or a large
-/// group, made it longer.
-const MAX_IDLE_WAL_BYTES: u64 = 2 * writer::CHECKPOINT_PAGES * 4096;
-
-/// When a commit counts as durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Every group commit is flushed to the disk: what a client saw survives
-    /// the loss of power.
-    #[default]
-    Full,
-    /// The operating system flushes when it likes: what a client saw survives
-    /// a crash of the host, but not of the machine.
-    Normal,
-}
-
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The data folder or a file in it can't be used.
-    #[error("can't use {path}: {source}", path = path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another host has it open.
-    #[error("the data folder is in use by another streamtask host")]
-    InUse,
-    /// A later streamtask wrote it.
-    #[error(
-        "the database is of version {found}, and this streamtask knows only {known}; use a newer streamtask"
-    )]
-    Newer {
-        /// The database's version.
-        found: usize,
-        /// The newest version that this build knows.
-        known: usize,
-    },
-    /// It is some other program's.
-    #[error("the database belongs to another program")]
-    Foreign,
-    /// The system has no room for the threads that read and write.
-    #[error("can't start a thread: {0}")]
-    Thread(#[source] io::Error),
-    /// SQLite can't read or write it.
-    #[error("SQLite: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-}
+pub use opening::{Durability, OpenError};
 
 /// A database, open.
 pub struct Sqlite {
@@ -112,46 +52,6 @@ pub struct Sqlite {
     readers: Readers,
     /// Released when the process ends, however it ends.
     _lock: File,
-}
-
-impl Sqlite {
-    /// Opens or creates the database in `folder`, which must exist.
-    ///
-    /// Blocks on the disk; call it before serving.
-    pub fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
-        let lock = lock(&folder.join(LOCK))?;
-        let path = folder.join(DATABASE);
-        let mut db = Connection::open(&path)?;
-        // First of all: the pragmas that follow change the file.
-        schema::check(&db)?;
-        schema::let_shrink(&db)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(
-            None,
-            "synchronous",
-            if durability == Durability::Full { "FULL" } else { "NORMAL" },
-        )?;
-        db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-        db.pragma_update(None, "journal_size_limit", MAX_IDLE_WAL_BYTES)?;
-        db.set_prepared_statement_cache_capacity(64);
-        schema::migrate(&mut db)?;
-        // The lock is ours, so every other host that this database knows of is gone.
-        db.execute("UPDATE hosts SET lease_until = 0", [])?;
-        clock::mind(&db)?;
-        needs::heal(&db)?;
-        let readers = Readers::open(&path, READER_CACHE_KIB)?;
-        Ok(Self { writer: Writer::start(db)?, readers, _lock: lock })
-    }
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let failed = |source| OpenError::Io { path: path.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
 }
 
 #[async_trait]
@@ -328,6 +228,10 @@ impl Log for Sqlite {
         self.writer.health()
     }
 
+    fn condition(&self) -> Condition {
+        self.writer.condition()
+    }
+
     async fn close(&self) {
         self.writer.close().await;
         self.readers.close();
@@ -336,6 +240,7 @@ impl Log for Sqlite {
 
 #[cfg(test)]
 mod tests {
+    use super::opening::DATABASE;
     use super::*;
     use crate::model::{Need, OnDisconnect, OnInterrupt, Part, TaskRef, Version};
     use crate::storage::{DepthLimits, Offer, Storage, conformance};

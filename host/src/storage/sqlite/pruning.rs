@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::schema::{event_id, events_of};
 use super::state::{Applied, Tx};
 use super::{Sqlite, checkpoints, list, signals};
-use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp};
+use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp, Which};
 use crate::storage::{Pruned, Pruning, Result};
 
 /// Events that one step removes. Measured at 1 to 2 ms, which is less than a group of
@@ -34,9 +34,16 @@ impl Pruning for Sqlite {
         self.readers.read(move |db| ended_beyond(db, &task, newest)).await
     }
 
-    async fn ended(&self, task: &TaskRef, from: Ending, to: Ending, limit: u32) -> Result<Vec<EndedRun>> {
+    async fn ended(
+        &self,
+        task: &TaskRef,
+        from: Ending,
+        to: Ending,
+        which: Which,
+        limit: u32,
+    ) -> Result<Vec<EndedRun>> {
         let task = task.clone();
-        self.readers.read(move |db| ended(db, &task, from, to, limit)).await
+        self.readers.read(move |db| ended(db, &task, from, to, which, limit)).await
     }
 
     async fn measure(&self, runs: Vec<i64>, part: Part) -> Result<Amount> {
@@ -44,7 +51,7 @@ impl Pruning for Sqlite {
     }
 
     async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
-        self.writer.call(move |tx| prune(tx, &runs, part)).await
+        self.writer.call_to_make_room(move |tx| prune(tx, &runs, part)).await
     }
 
     async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
@@ -54,11 +61,27 @@ impl Pruning for Sqlite {
 
     async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
         let task = task.clone();
-        self.writer.call(move |tx| set_without_events(tx, &task, to)).await
+        self.writer.call_to_make_room(move |tx| set_without_events(tx, &task, to)).await
+    }
+
+    async fn rules(&self) -> Result<Vec<(TaskRef, String)>> {
+        self.readers.read(rules).await
+    }
+
+    async fn set_rules(&self, rules: Vec<(TaskRef, String)>) -> Result<()> {
+        self.writer.call(move |tx| set_rules(tx, &rules)).await
+    }
+
+    async fn clock(&self) -> Result<Option<(Timestamp, bool)>> {
+        self.readers.read(clock).await
+    }
+
+    async fn set_clock(&self, believed: Timestamp, doubted: bool) -> Result<()> {
+        self.writer.call(move |tx| set_clock(tx, believed, doubted)).await
     }
 
     async fn shrink(&self) -> Result<bool> {
-        self.writer.call(shrink).await
+        self.writer.call_to_make_room(shrink).await
     }
 }
 
@@ -74,6 +97,10 @@ pub(super) fn tasks(db: &Connection) -> rusqlite::Result<Vec<TaskRef>> {
 /// The order in which the runs of a task ended is that of an index.
 const ENDED: &str = "FROM runs WHERE task = (SELECT no FROM tasks WHERE app = ?1 AND task = ?2) \
                      AND finished_at IS NOT NULL";
+
+/// Whether the run has a parent that has not ended: one lookup by key, and none for a run without a parent.
+const NEEDED: &str =
+    "EXISTS (SELECT 1 FROM runs AS parents WHERE parents.no = runs.parent AND parents.finished_at IS NULL)";
 
 /// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
 pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusqlite::Result<Option<Ending>> {
@@ -92,11 +119,17 @@ pub(super) fn ended(
     task: &TaskRef,
     from: Ending,
     to: Ending,
+    which: Which,
     limit: u32,
 ) -> rusqlite::Result<Vec<EndedRun>> {
+    let which = match which {
+        Which::All => String::new(),
+        Which::Removable => format!("AND NOT {NEEDED}"),
+        Which::Needed => format!("AND {NEEDED}"),
+    };
     let sql = format!(
         "SELECT finished_at, no, id {ENDED} AND (finished_at, no) >= (?3, ?4) \
-         AND (finished_at, no) < (?5, ?6) ORDER BY finished_at, no LIMIT ?7"
+         AND (finished_at, no) < (?5, ?6) {which} ORDER BY finished_at, no LIMIT ?7"
     );
     let (app, task) = (task.app.as_str(), task.task.as_str());
     let mut statement = db.prepare_cached(&sql)?;
@@ -115,7 +148,7 @@ pub(super) fn ended(
 pub(super) fn measure(db: &Connection, runs: &[i64], part: Part) -> rusqlite::Result<Amount> {
     let mut amount = Amount::default();
     for &run in runs {
-        let Some(last_seq) = last_seq_if_ended(db, run)? else { continue };
+        let Some(last_seq) = last_seq_if_removable(db, run, part)? else { continue };
         let (from, end) = removable(run, last_seq, part);
         let (events, bytes): (u64, u64) = db
             .prepare_cached(
@@ -135,8 +168,8 @@ pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned
     let mut pruned = Pruned::default();
     let mut room = STEP_EVENTS;
     for &run in runs {
-        // Looked at here, where nobody else writes: a run that goes on is left alone.
-        if let Some(last_seq) = last_seq_if_ended(tx.db, run)? {
+        // Looked at here, where nobody else writes: a run that goes on is left alone, and one whose parent does.
+        if let Some(last_seq) = last_seq_if_removable(tx.db, run, part)? {
             let Some(left) = room.checked_sub(RUN_COST) else { break };
             // The terminal event goes with the run; until then a reader finds the end.
             let before_last = removable(run, last_seq, Part::Events);
@@ -156,13 +189,15 @@ pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned
     Ok(Ok(pruned))
 }
 
-/// The number of its terminal event, if the run has ended.
-fn last_seq_if_ended(db: &Connection, run: i64) -> rusqlite::Result<Option<u64>> {
-    db.prepare_cached(
-        "SELECT last_seq FROM runs WHERE no = ?1 AND finished_at IS NOT NULL AND last_seq IS NOT NULL",
-    )?
-    .query_row([run], |row| row.get(0))
-    .optional()
+/// The number of its terminal event, if that part of the run can go now.
+fn last_seq_if_removable(db: &Connection, run: i64, part: Part) -> rusqlite::Result<Option<u64>> {
+    // A parent asks for the outcome of a child, which is in its row, and never for its events.
+    let needed = if part == Part::Run { NEEDED } else { "FALSE" };
+    let sql = format!(
+        "SELECT last_seq FROM runs \
+         WHERE no = ?1 AND finished_at IS NOT NULL AND last_seq IS NOT NULL AND NOT {needed}"
+    );
+    db.prepare_cached(&sql)?.query_row([run], |row| row.get(0)).optional()
 }
 
 /// Ids of the events that belong to the part: the first, and the one behind the last.
@@ -253,6 +288,42 @@ pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: Ending) ->
     tx.db
         .prepare_cached("UPDATE tasks SET without_events_to = ?2 WHERE no = ?1")?
         .execute(params![no, to.at.as_millis()])?;
+    Ok(Ok(()))
+}
+
+/// See [`Pruning::rules`](Pruning::rules).
+pub(super) fn rules(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT app, task, retention FROM tasks WHERE retention IS NOT NULL ORDER BY app, task",
+    )?;
+    let rows = statement.query_and_then([], |row| {
+        let task = TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok();
+        Ok((list::parsed(0, task)?, row.get(2)?))
+    })?;
+    rows.collect()
+}
+
+/// See [`Pruning::set_rules`](Pruning::set_rules).
+pub(super) fn set_rules(tx: &mut Tx<'_>, rules: &[(TaskRef, String)]) -> Applied<()> {
+    for (task, text) in rules {
+        let no = tx.task_no(task)?;
+        tx.db.prepare_cached("UPDATE tasks SET retention = ?2 WHERE no = ?1")?.execute(params![no, text])?;
+    }
+    Ok(Ok(()))
+}
+
+/// See [`Pruning::clock`](Pruning::clock).
+pub(super) fn clock(db: &Connection) -> rusqlite::Result<Option<(Timestamp, bool)>> {
+    db.prepare_cached("SELECT believed, doubted FROM clock")?
+        .query_row([], |row| Ok((Timestamp::from_millis(row.get(0)?), row.get(1)?)))
+        .optional()
+}
+
+/// See [`Pruning::set_clock`](Pruning::set_clock).
+pub(super) fn set_clock(tx: &mut Tx<'_>, believed: Timestamp, doubted: bool) -> Applied<()> {
+    tx.db
+        .prepare_cached("INSERT OR REPLACE INTO clock (rowid, believed, doubted) VALUES (1, ?1, ?2)")?
+        .execute(params![believed.as_millis(), doubted])?;
     Ok(Ok(()))
 }
 

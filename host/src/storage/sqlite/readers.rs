@@ -1,5 +1,6 @@
 //! Reading beside the writer, on threads that may block.
 
+use std::ffi::CStr;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,16 +33,17 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path, cache_kib: i32) -> Result<Self, OpenError> {
+    /// With a `vfs`, other programs are kept out.
+    pub(super) fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Self, OpenError> {
         let (reads, queue) = mpsc::channel::<Read>();
         let reads = Mutex::new(Some(reads));
         if platform::is_simulated() {
-            let db = Arc::new(Mutex::new(open(path, cache_kib)?));
+            let db = Arc::new(Mutex::new(open(path, cache_kib, vfs)?));
             return Ok(Self { reads, simulated: Some(db) });
         }
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..READERS {
-            let (db, queue) = (open(path, cache_kib)?, Arc::clone(&queue));
+            let (db, queue) = (open(path, cache_kib, vfs)?, Arc::clone(&queue));
             let reading = move || read_until_closed(&db, &queue);
             thread::Builder::new()
                 .name("storage-reader".to_owned())
@@ -86,10 +88,19 @@ impl Readers {
     }
 }
 
-fn open(path: &Path, cache_kib: i32) -> Result<Connection, OpenError> {
+fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Connection, OpenError> {
     // No mutex inside SQLite: each connection stays on one thread.
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = match vfs {
+        None => Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        Some(vfs) => {
+            // One that is opened for reading only would take the lock from the whole process.
+            let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
+            let db = Connection::open_with_flags_and_vfs(path, flags, vfs)?;
+            db.pragma_update(None, "query_only", true)?;
+            db
+        }
+    };
     db.pragma_update(None, "cache_size", -cache_kib)?;
     db.set_prepared_statement_cache_capacity(32);
     Ok(db)

@@ -12,7 +12,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry takes the database one version further. Entries are never
 /// edited, only added: `user_version` counts how many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -218,6 +218,15 @@ WHERE parent IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX runs_by_depth ON runs (task, depth DESC, priority DESC, no)
     WHERE depth > 0 AND status = 'queued' AND waits_for IS NULL;
 CREATE INDEX runs_blocked_by_depth ON runs (depth, waits_for) WHERE depth > 0 AND waits_for IS NOT NULL;
+";
+
+/// What sweeps know from one host to the next.
+const V9: &str = "
+ALTER TABLE tasks ADD COLUMN retention TEXT; -- JSON: the rules in force, and those that wait; NULL: all is kept
+CREATE TABLE clock (
+    believed INTEGER NOT NULL,                -- ms since 1970
+    doubted  INTEGER NOT NULL                 -- 1 if it has jumped since
+) STRICT;
 ";
 
 /// Lets the file shrink when something is removed. To be called first of all: in a

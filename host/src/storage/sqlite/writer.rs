@@ -5,6 +5,7 @@
 //! subscribers). While one group is flushed to the disk, the next gathers; so
 //! the slower the disk, the larger the groups, and nobody waits for a timer.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -17,10 +18,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::OpenError;
-use super::group::{Append, Call, Command, Group};
+use super::group::{Append, Call, Command, Group, Urgency};
+use super::log_size::{self, Copied, LogSize};
+use super::space::{self, Space};
 use super::state::{Applied, State, Tx};
 use crate::platform;
-use crate::storage::{Outbox, Result, StorageError};
+use crate::storage::{Condition, Outbox, Result, StorageError};
 
 /// Events after which a group is closed even if more wait. Bounds how long one
 /// flood delays everybody else's commit to a few milliseconds.
@@ -32,11 +35,15 @@ const MAX_OPERATIONS_PER_GROUP: usize = 1024;
 pub(super) const CHECKPOINT_PAGES: u64 = 4096;
 /// Pause before a failed group is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// How long the next step of a removal is waited for on a full disk. Whoever removes pauses between them, at most for
+/// 100 ms; without this, each would wait for a [`RETRY_PAUSE`].
+const NEXT_STEP: Duration = Duration::from_millis(150);
 
 /// The door to the writing thread.
 pub(super) struct Writer {
     commands: mpsc::Sender<Command>,
     health: Arc<Mutex<Option<String>>>,
+    condition: Arc<Mutex<Condition>>,
     /// Cancelled when the database is closed.
     ended: CancellationToken,
     /// In a simulation, there is no thread but a task: notified when commands come.
@@ -45,16 +52,28 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. It ends when it is closed or its door is dropped.
-    pub(super) fn start(db: Connection) -> Result<Self, OpenError> {
+    /// With a reason in `health`, it does not take writes yet.
+    pub(super) fn start(
+        db: Connection,
+        path: &Path,
+        space: Space,
+        health: Option<String>,
+    ) -> Result<Self, OpenError> {
         let (commands, receiver) = mpsc::channel();
-        let health = Arc::new(Mutex::new(None));
+        if let Some(error) = &health {
+            tracing::error!(error, "the database can be read, and takes no writes yet; trying again");
+        }
+        let health = Arc::new(Mutex::new(health));
+        let condition = Arc::<Mutex<Condition>>::default();
         let ended = CancellationToken::new();
         let writing = Writing {
             db,
             commands: receiver,
             state: State::default(),
             health: Arc::clone(&health),
+            space,
             wal_pages: Arc::default(),
+            log_size: LogSize::new(path, Arc::clone(&condition)),
             _ended: ended.clone().drop_guard(),
         };
         let simulated = platform::is_simulated().then(|| Arc::new(Notify::new()));
@@ -65,7 +84,7 @@ impl Writer {
                 thread.spawn(move || writing.run()).map_err(OpenError::Thread)?;
             }
         }
-        Ok(Self { commands, health, ended, simulated })
+        Ok(Self { commands, health, condition, ended, simulated })
     }
 
     /// See [`Log::append`](crate::storage::Log::append).
@@ -89,7 +108,7 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Applied<T> + Send + 'static,
     {
-        self.send(work, false).await
+        self.send(work, Urgency::Once).await
     }
 
     /// One change that is tried until the database takes it or is closed.
@@ -98,16 +117,25 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Applied<T> + Send + 'static,
     {
-        self.send(work, true).await
+        self.send(work, Urgency::UntilDone).await
     }
 
-    async fn send<T, F>(&self, work: F, until_done: bool) -> Result<T>
+    /// One change that removes something, and so is made also on a full disk.
+    pub(super) async fn call_to_make_room<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Applied<T> + Send + 'static,
+    {
+        self.send(work, Urgency::MakesRoom).await
+    }
+
+    async fn send<T, F>(&self, work: F, urgency: Urgency) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Applied<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let call = Call::new(work, answer, until_done);
+        let call = Call::new(work, answer, urgency);
         if self.command(Command::Operation(Box::new(call))).is_err() {
             return Err(StorageError::Closed);
         }
@@ -120,6 +148,11 @@ impl Writer {
             None => Ok(()),
             Some(error) => Err(StorageError::Unavailable(error.clone())),
         }
+    }
+
+    /// See [`Log::condition`](crate::storage::Log::condition).
+    pub(super) fn condition(&self) -> Condition {
+        self.condition.lock().clone()
     }
 
     /// Commits what waits and ends the thread.
@@ -135,8 +168,10 @@ struct Writing {
     commands: mpsc::Receiver<Command>,
     state: State,
     health: Arc<Mutex<Option<String>>>,
+    space: Space,
     /// Of the write-ahead log, after the last commit.
     wal_pages: Arc<AtomicU64>,
+    log_size: LogSize,
     /// Last, so that the database is closed before it is told.
     _ended: DropGuard,
 }
@@ -194,9 +229,11 @@ impl Writing {
     }
 
     fn count_wal_pages(&mut self) {
-        let seen = Arc::clone(&self.wal_pages);
+        let (seen, condition) = (Arc::clone(&self.wal_pages), self.log_size.condition());
         let hook = move |_: &mut Wal, pages: i32| {
-            seen.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            let pages = u64::try_from(pages).unwrap_or(0);
+            seen.store(pages, Ordering::Relaxed);
+            condition.lock().log_bytes = log_size::bytes(pages);
             Ok(())
         };
         if let Err(error) = self.db.wal_hook(Some(hook)) {
@@ -220,17 +257,22 @@ impl Writing {
                 self.note_health(None);
                 return if group.answer() { Committed::All } else { Committed::AndClosed };
             };
+            let full = space::is_full(&self.db, &failure.error);
+            let reason = space::reason(&self.db, &failure.error);
             self.state = State::default();
-            let error = StorageError::Unavailable(failure.error.to_string());
+            let error = StorageError::Unavailable(reason.clone());
             if let (Some(culprit), false) = (failure.culprit, is_environment(&failure.error)) {
                 // A fault of ours in one command must not hold up all the others for ever.
                 tracing::error!(%error, "one write failed and is given up");
                 group.refuse(culprit, &error);
             } else {
-                self.note_health(Some(failure.error.to_string()));
+                self.note_health(Some(reason));
                 // Those that came meanwhile get their answer now, too.
                 while let Ok(command) = self.commands.try_recv() {
                     group.add(command);
+                }
+                if full {
+                    self.make_room(&mut group);
                 }
                 if !group.keep_what_must_be_done(&error) {
                     return Committed::AndClosed;
@@ -245,15 +287,36 @@ impl Writing {
         }
     }
 
+    /// Does what removes something, before all that waits for room and by the room that was set aside.
+    fn make_room(&mut self, group: &mut Group) {
+        loop {
+            let removals = group.take_what_makes_room();
+            if removals.is_empty() {
+                return;
+            }
+            if self.space.release() {
+                // The log begins anew, in the room that it has.
+                self.checkpoint();
+            }
+            for removal in removals {
+                space::apply_alone(&mut self.db, &mut self.state, removal);
+                self.checkpoint_if_wanted();
+            }
+            // Nobody comes while this thread waits, in a simulation.
+            let next_step = if platform::is_simulated() { Duration::ZERO } else { NEXT_STEP };
+            if let Ok(command) = self.commands.recv_timeout(next_step) {
+                group.add(command);
+            }
+        }
+    }
+
     /// One transaction with all of the group, and with all that arrives until
     /// the queue is empty or the group full.
     fn try_commit(&mut self, group: &mut Group) -> std::result::Result<(), Failure> {
         if platform::is_disk_full() {
-            return Err(Failure::from(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
-                None,
-            )));
+            return Err(Failure::from(space::full(space::FULL.to_owned())));
         }
+        self.space.ready(&self.db)?;
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut tx = Tx { db: &transaction, state: &mut self.state };
         let (mut events, mut at) = (0, 0);
@@ -283,10 +346,18 @@ impl Writing {
 
     /// Copies the write-ahead log into the database, as far as no reader needs
     /// the older state.
-    fn checkpoint(&self) {
-        let result = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = result {
-            tracing::warn!(%error, "could not copy the write-ahead log; it grows until this succeeds");
+    fn checkpoint(&mut self) {
+        let copied = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok(Copied {
+                pages: row.get::<_, i64>(1)?.unsigned_abs(),
+                copied: row.get::<_, i64>(2)?.unsigned_abs(),
+            })
+        });
+        match copied {
+            Ok(copied) => self.log_size.copied(&copied),
+            Err(error) => {
+                tracing::warn!(%error, "could not copy the write-ahead log; it grows until this succeeds");
+            }
         }
     }
 

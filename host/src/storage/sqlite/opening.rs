@@ -1,0 +1,179 @@
+//! Opening a database: whole, or for reading where the disk has no room for more.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::readers::Readers;
+use super::space::{self, Reserve, Space};
+use super::writer::{self, Writer};
+use super::{Sqlite, schema};
+
+/// Name of the database within the data folder.
+pub(super) const DATABASE: &str = "streamtask.db";
+/// Name of the lock file within the data folder.
+const LOCK: &str = "streamtask.lock";
+/// Page cache of the writer in KiB: holds the upper levels of every index of
+/// tens of millions of rows, so that an append reads nothing from disk.
+const WRITER_CACHE_KIB: i32 = 64 * 1024;
+/// Page cache of each reader in KiB; replays read pages once and in order.
+const READER_CACHE_KIB: i32 = 4 * 1024;
+
+/// What the write-ahead log is cut down to when it begins anew: twice of what it has
+/// when it is copied into the database. Only a reader that stayed long, or a large
+/// group, made it longer.
+const MAX_IDLE_WAL_BYTES: u64 = 2 * writer::CHECKPOINT_PAGES * 4096;
+
+/// When a commit counts as durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Every group commit is flushed to the disk: what a client saw survives
+    /// the loss of power.
+    #[default]
+    Full,
+    /// The operating system flushes when it likes: what a client saw survives
+    /// a crash of the host, but not of the machine.
+    Normal,
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder or a file in it can't be used.
+    #[error("can't use {path}: {source}", path = path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another host has it open.
+    #[error("the data folder is in use by another streamtask host")]
+    InUse,
+    /// A later streamtask wrote it.
+    #[error(
+        "the database is of version {found}, and this streamtask knows only {known}; use a newer streamtask"
+    )]
+    Newer {
+        /// The database's version.
+        found: usize,
+        /// The newest version that this build knows.
+        known: usize,
+    },
+    /// It is of an earlier version, or new, and the disk has no room to make it what it has to be.
+    #[error("{0}; a database that is new, or of an earlier version, can't be opened without room")]
+    Full(String),
+    /// It is some other program's.
+    #[error("the database belongs to another program")]
+    Foreign,
+    /// The system has no room for the threads that read and write.
+    #[error("can't start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// SQLite can't read or write it.
+    #[error("SQLite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Sqlite {
+    /// Opens or creates the database in `folder`, which must exist. One that is there is opened also where the disk
+    /// is full: it can be read, and takes writes as soon as there is room.
+    ///
+    /// Blocks on the disk; call it before serving.
+    pub fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let lock = lock(&folder.join(LOCK))?;
+        Self::open_locked(folder, durability, lock, None)
+    }
+
+    /// The same, with some room set aside, by which runs can be removed although the disk is full.
+    pub fn open_with_reserve(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let lock = lock(&folder.join(LOCK))?;
+        let reserve = Reserve::open(folder);
+        Self::open_locked(folder, durability, lock, reserve)
+    }
+
+    fn open_locked(
+        folder: &Path,
+        durability: Durability,
+        lock: File,
+        mut reserve: Option<Reserve>,
+    ) -> Result<Self, OpenError> {
+        let path = folder.join(DATABASE);
+        let mut opened = Opened::open(&path, durability, Index::Shared);
+        if matches!(opened, Err(OpenError::Full(_))) && reserve.as_mut().is_some_and(Reserve::cut_for_opening)
+        {
+            opened = Opened::open(&path, durability, Index::Shared);
+        }
+        if matches!(opened, Err(OpenError::Full(_))) {
+            opened = Opened::open(&path, durability, Index::Own);
+            if opened.is_ok() {
+                tracing::warn!(
+                    "until the next start no other program can read the database: no room for its index"
+                );
+            }
+        }
+        let Opened { db, readers } = opened?;
+        let mut space = Space::new(reserve);
+        let health = match space.ready(&db) {
+            Err(error) if space::is_full(&db, &error) => Some(space::reason(&db, &error)),
+            ready => ready.map(|()| None)?,
+        };
+        Ok(Self { writer: Writer::start(db, &path, space, health)?, readers, _lock: lock })
+    }
+}
+
+/// Where the index of the write-ahead log is kept, which every reader needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// In a file beside the database, so that other programs can read as well.
+    Shared,
+    /// In this process, and other programs are kept out.
+    Own,
+}
+
+struct Opened {
+    db: Connection,
+    readers: Readers,
+}
+
+impl Opened {
+    fn open(path: &Path, durability: Durability, index: Index) -> Result<Self, OpenError> {
+        let vfs = (index == Index::Own).then_some(c"unix-excl");
+        let mut db = match vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs)?,
+            None => Connection::open(path)?,
+        };
+        let made = make(&mut db, durability).and_then(|()| Readers::open(path, READER_CACHE_KIB, vfs));
+        match made {
+            Ok(readers) => Ok(Self { db, readers }),
+            Err(OpenError::Sqlite(error)) if space::is_full(&db, &error) => {
+                Err(OpenError::Full(space::reason(&db, &error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Makes a database of the present version of whatever it is.
+fn make(db: &mut Connection, durability: Durability) -> Result<(), OpenError> {
+    // First of all: the pragmas that follow change the file.
+    schema::check(db)?;
+    schema::let_shrink(db)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", if durability == Durability::Full { "FULL" } else { "NORMAL" })?;
+    db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    db.pragma_update(None, "journal_size_limit", MAX_IDLE_WAL_BYTES)?;
+    db.set_prepared_statement_cache_capacity(64);
+    schema::migrate(db)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}

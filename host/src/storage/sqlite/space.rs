@@ -1,0 +1,221 @@
+//! Room on the disk: how its lack is told, and what is set aside for that day.
+//!
+//! To remove something from a full disk needs room too: a deletion is written to the write-ahead log before it
+//! frees anything. So a file is kept that is given up when something is to be removed, and made again before
+//! anything else is written; otherwise runs under way would take its place at once.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+use super::group::Operation;
+use super::state::{State, Tx};
+use super::writer::CHECKPOINT_PAGES;
+use super::{clock, needs};
+use crate::storage::StorageError;
+
+/// Name of the reserve within the data folder.
+const RESERVE: &str = "streamtask.reserve";
+/// What a write-ahead log that is full may need to be copied into the database, which then makes room in the log
+/// itself, and 4 MiB for the first steps if it can't be.
+const RESERVE_BYTES: u64 = CHECKPOINT_PAGES * 4096 + (4 << 20);
+/// What is given up of it to open a database for reading: an index of the write-ahead log, 32 KiB for each 16 MiB.
+const OPENING_BYTES: u64 = 1 << 20;
+
+/// What a full disk is called. It may be none: the other two give errors of their own, which SQLite does not tell from
+/// a broken disk.
+pub(super) const FULL: &str = "the disk is full, or a quota or a limit of file size (ulimit -f) is reached";
+
+/// Whether there is no room for what was to be written. To be asked before the connection is used again.
+pub(super) fn is_full(db: &Connection, error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            // SAFETY: the handle is that of an open connection, and is not kept.
+            let code = unsafe { ffi::sqlite3_system_errno(db.handle()) };
+            is_no_room(Errno::from_raw_os_error(code))
+        }
+        _ => false,
+    }
+}
+
+fn is_no_room(error: Errno) -> bool {
+    [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error)
+}
+
+/// The error in words for people. To be asked before the connection is used again.
+pub(super) fn reason(db: &Connection, error: &rusqlite::Error) -> String {
+    match (is_full(db, error), error) {
+        (true, rusqlite::Error::SqliteFailure(_, Some(said))) if said.starts_with(FULL) => said.clone(),
+        (true, _) => FULL.to_owned(),
+        (false, _) => error.to_string(),
+    }
+}
+
+/// What the writer needs besides the database.
+pub(super) struct Space {
+    /// None for a host that needs none, and where it can't be made.
+    reserve: Option<Reserve>,
+    /// Whether the database knows that the hosts before are gone.
+    prepared: bool,
+}
+
+impl Space {
+    pub(super) fn new(reserve: Option<Reserve>) -> Self {
+        Self { reserve, prepared: false }
+    }
+
+    /// Fails while there is no room to write, for whatever does not make any.
+    pub(super) fn ready(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if let Some(reserve) = &mut self.reserve
+            && !reserve.whole
+            && let Err(error) = reserve.restore()
+        {
+            if is_no_room(error) {
+                let mib = RESERVE_BYTES >> 20;
+                return Err(full(format!("{FULL}: {mib} MiB are needed to write again")));
+            }
+            tracing::warn!(%error, "could not set room aside for a full disk; going on without");
+            self.reserve = None;
+        }
+        if !self.prepared {
+            prepare(db)?;
+            self.prepared = true;
+        }
+        Ok(())
+    }
+
+    /// Gives up what was set aside; whether there was any.
+    pub(super) fn release(&mut self) -> bool {
+        self.reserve.as_mut().is_some_and(|reserve| !reserve.given_up && reserve.cut(RESERVE_BYTES))
+    }
+}
+
+pub(super) fn full(message: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), Some(message))
+}
+
+/// What has to be written before anything else is.
+fn prepare(db: &Connection) -> rusqlite::Result<()> {
+    // The lock file is ours, so every other host that this database knows of is gone.
+    db.execute("UPDATE hosts SET lease_until = 0", [])?;
+    clock::mind(db)?;
+    needs::heal(db)
+}
+
+/// One change in a transaction of its own.
+pub(super) fn apply_alone(db: &mut Connection, state: &mut State, mut operation: Box<dyn Operation>) {
+    let applied = db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+        operation.apply(&mut Tx { db: &transaction, state })?;
+        transaction.commit()
+    });
+    match applied {
+        Ok(()) => operation.committed(),
+        Err(error) => {
+            let reason = reason(db, &error);
+            *state = State::default();
+            operation.refuse(&StorageError::Unavailable(reason));
+        }
+    }
+}
+
+/// A file that takes room on the disk for nothing. One that is shorter than it should be was given up.
+pub(super) struct Reserve {
+    path: PathBuf,
+    whole: bool,
+    /// Whether nothing of it is left.
+    given_up: bool,
+}
+
+impl Reserve {
+    /// That of a data folder. None if it was never made and can't be: then the host goes without.
+    pub(super) fn open(folder: &Path) -> Option<Self> {
+        let mut reserve = Self { path: folder.join(RESERVE), whole: false, given_up: false };
+        let is_new = !reserve.path.exists();
+        match reserve.restore() {
+            Err(error) if is_new => {
+                tracing::warn!(%error, "could not set room aside for a full disk; trying again at the next start");
+                // A short one would say that it was given up.
+                let _ = std::fs::remove_file(&reserve.path);
+                None
+            }
+            // Tried again before something is written.
+            Ok(()) | Err(_) => Some(reserve),
+        }
+    }
+
+    fn restore(&mut self) -> Result<(), Errno> {
+        let error = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&self.path).map_err(error)?;
+        let length = file.metadata().map_err(error)?.len();
+        let made = match fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if length < RESERVE_BYTES => fill(&file).map_err(error),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            made => made,
+        };
+        self.whole = made.is_ok();
+        self.given_up &= made.is_err();
+        if made.is_err() {
+            // What was had of it on the way would be wanting elsewhere.
+            let _ = file.set_len(length);
+        }
+        made
+    }
+
+    /// Gives some of it up; whether that worked.
+    pub(super) fn cut(&mut self, bytes: u64) -> bool {
+        let cut = File::options().write(true).open(&self.path).and_then(|file| {
+            let length = file.metadata()?.len();
+            let left = length.saturating_sub(bytes);
+            file.set_len(left)?;
+            self.given_up = left == 0;
+            Ok(length > 0)
+        });
+        self.whole = false;
+        cut.unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %self.path.display(), "could not give up what was set aside");
+            false
+        })
+    }
+
+    /// The same for what it takes to open a database for reading.
+    pub(super) fn cut_for_opening(&mut self) -> bool {
+        self.cut(OPENING_BYTES)
+    }
+}
+
+/// For file systems that can't set room aside by a call.
+fn fill(mut file: &File) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..RESERVE_BYTES / zeros.len() as u64 {
+        file.write_all(&zeros)?;
+    }
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_is_missed_also_by_the_next_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let size = || folder.path().join(RESERVE).metadata().unwrap().len();
+        let mut space = Space::new(Reserve::open(folder.path()));
+        assert_eq!(size(), RESERVE_BYTES);
+        assert!(space.release());
+        assert_eq!(size(), 0);
+        assert!(!space.release(), "once");
+
+        let mut reserve = Reserve::open(folder.path()).unwrap();
+        assert!(reserve.cut_for_opening() && size() == RESERVE_BYTES - OPENING_BYTES);
+        assert!(Space::new(Some(reserve)).release() && size() == 0, "the rest of it too");
+        let next = Reserve::open(folder.path()).unwrap();
+        assert!(next.whole && size() == RESERVE_BYTES, "there is room, so it is made again");
+    }
+}
