@@ -296,7 +296,8 @@ mod tests {
             event_bytes: 1 << 10,
             log_bytes: 1 << 10,
         };
-        let (kinds, data, tasks) = (GrantKinds::default(), folder.path().join("data"), folder.path().to_owned());
+        let (kinds, data, tasks) =
+            (GrantKinds::default(), folder.path().join("data"), folder.path().to_owned());
         let grants = GrantPolicy { kinds, max_files_bytes: 0, data, tasks };
         let ceilings = Ceilings { limits, grants };
         let registry = Registry::open(folder.path(), None, engine, ceilings, Retention::default()).unwrap();
