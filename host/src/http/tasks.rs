@@ -8,6 +8,7 @@ use super::body::{Body, Response};
 use super::json::TaskJson;
 use super::problem::Problem;
 use super::{Api, json};
+use crate::model::TaskRef;
 use crate::registry;
 
 /// `GET /api/tasks`: every file of the tasks folder.
@@ -34,12 +35,9 @@ pub(super) fn list(api: &Api) -> Response {
 
 /// `GET /api/tasks/{app}/{task}`.
 pub(super) fn get(api: &Api, path: [&str; 2]) -> Result<Response, Problem> {
-    let listed = api.registry.list();
-    let found = listed.iter().find(|listed| {
-        listed.name.as_ref().is_some_and(|name| name.app.as_str() == path[0] && name.task.as_str() == path[1])
-    });
+    let found = TaskRef::parse(path[0], path[1]).ok().and_then(|task| api.registry.listed(&task));
     match found {
-        Some(listed) => Ok(json::response(StatusCode::OK, &TaskJson::of(api, listed))),
+        Some(listed) => Ok(json::response(StatusCode::OK, &TaskJson::of(api, &listed))),
         None => Err(Problem::not_found("unknown-task", format!("there is no task {}/{}", path[0], path[1]))),
     }
 }

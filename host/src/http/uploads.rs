@@ -122,7 +122,7 @@ async fn shows(api: &Api, task: &TaskRef, wanted: impl Fn(Option<&Listed>) -> bo
     let shown = async {
         loop {
             changes.borrow_and_update();
-            let listed = api.registry.list().into_iter().find(|listed| listed.name.as_ref() == Some(task));
+            let listed = api.registry.listed(task);
             if wanted(listed.as_ref()) {
                 return listed;
             }

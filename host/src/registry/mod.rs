@@ -256,6 +256,13 @@ impl Registry {
         self.tasks.read().files.values().map(|file| file.listed.clone()).collect()
     }
 
+    /// The file of one task.
+    pub fn listed(&self, task: &TaskRef) -> Option<Listed> {
+        let tasks = self.tasks.read();
+        let file = tasks.files.get(&folder::path(task))?;
+        (file.listed.name.as_ref() == Some(task)).then(|| file.listed.clone())
+    }
+
     /// What tasks without a manifest have.
     pub fn host_settings(&self) -> &Settings {
         &self.host
