@@ -29,3 +29,4 @@ pub mod notifier; // wake-ups, which are hints
 pub mod storage; // what is kept; only storage::sqlite names rusqlite
 // Floor 0
 pub mod model; // the words: task, version, run, event
+pub mod process; // the host's own process: its log, its threads, its loops

@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("notifier", 1),
     ("storage", 1),
     ("model", 0),
+    ("process", 0),
 ];
 
 /// What a room does not know although it lies below, as each room's first lines

@@ -6,6 +6,7 @@
 //! by more than a tick for each guest that computes on the same thread.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,7 +33,7 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// Starts the clock's thread.
-    pub(super) fn start(engines: Vec<EngineWeak>) -> Arc<Self> {
+    pub(super) fn start(engines: Vec<EngineWeak>) -> io::Result<Arc<Self>> {
         let ticker = Arc::new(Self {
             executing: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
@@ -57,10 +58,9 @@ impl Ticker {
                         idle = 0;
                     }
                 }
-            })
-            .expect("the system has room for one more thread at start");
+            })?;
         let _ = ticker.thread.set(thread.thread().clone());
-        ticker
+        Ok(ticker)
     }
 
     fn wait_for_work(&self) {

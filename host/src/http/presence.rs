@@ -276,6 +276,12 @@ pub(super) fn metrics(api: &Api) -> Response {
         "Runs under way on this host now.",
         &one(u64::from(api.scheduler.running())),
     );
+    put(
+        "log_lines_dropped_total",
+        "counter",
+        "Lines of the host's log that could not be written since the start.",
+        &one(crate::process::dropped_lines()),
+    );
     let mut response = Response::new(Body::whole(text));
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, media);

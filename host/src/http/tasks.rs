@@ -24,7 +24,7 @@ pub(super) fn list(api: &Api) -> Response {
     let list = List {
         tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
         complete: api.registry.is_complete(),
-        uploads: api.config.uploads,
+        uploads: api.config().uploads,
     };
     json::response(StatusCode::OK, &list)
 }

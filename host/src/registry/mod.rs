@@ -19,11 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tokio::sync::watch as latest;
+use tokio::sync::{Notify, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, LoadError, Metadata, Program};
 use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
+use crate::process::Heartbeat;
 
 use self::folder::{Found, TaskState};
 use self::schema::Schema;
@@ -151,6 +152,10 @@ pub struct Registry {
     tasks: RwLock<Tasks>,
     /// Counts what was swapped in, swapped out or retired.
     changes: latest::Sender<u64>,
+    /// Notified when somebody asks for a look at the folder.
+    asked: Notify,
+    /// Of the loop that follows the folder.
+    heartbeat: Arc<Heartbeat>,
 }
 
 #[derive(Default)]
@@ -195,6 +200,8 @@ impl Registry {
             ceilings,
             tasks: RwLock::default(),
             changes: latest::Sender::new(0),
+            asked: Notify::new(),
+            heartbeat: Arc::default(),
         }))
     }
 
@@ -202,6 +209,16 @@ impl Registry {
     /// is loaded once: who runs it by hand means it as it is now.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         watch::watch(&self, &stop).await;
+    }
+
+    /// Looks at the folder at once.
+    pub fn look(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Of the loop that follows the folder.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// The version that new runs of the task use.
@@ -241,8 +258,21 @@ impl Registry {
 
     /// Swaps in a version, or notes why there is none.
     fn put(&self, found: &Found, loaded: Result<Arc<Task>, Problem>) {
+        let serving = self.swap_in(found, loaded.clone());
+        match loaded {
+            Ok(task) => tracing::info!(task = %task.name, version = %task.version(), "task loaded"),
+            Err(problem) => {
+                tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
+            }
+        }
+        self.changed();
+    }
+
+    /// Returns the version that the file serves from now on.
+    fn swap_in(&self, found: &Found, loaded: Result<Arc<Task>, Problem>) -> Option<Version> {
         let mut tasks = self.tasks.write();
-        let file = tasks.files.entry(found.path.clone()).or_insert_with(|| File {
+        let Tasks { files, by_name, .. } = &mut *tasks;
+        let file = files.entry(found.path.clone()).or_insert_with(|| File {
             listed: Listed {
                 path: found.path.clone(),
                 name: found.name.clone().ok(),
@@ -254,37 +284,36 @@ impl Registry {
         file.state = found.state;
         match loaded {
             Ok(task) => {
-                tracing::info!(task = %task.name, version = %task.version(), "task loaded");
                 file.listed.problem = None;
                 file.listed.task = Some(Arc::clone(&task));
-                tasks.by_name.insert(task.name.clone(), task);
+                by_name.insert(task.name.clone(), task);
             }
-            Err(problem) => {
-                let serving = file.listed.task.as_ref().map(|task| task.version());
-                tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
-                file.listed.problem = Some((problem, Timestamp::now()));
-            }
+            Err(problem) => file.listed.problem = Some((problem, Timestamp::now())),
         }
-        drop(tasks);
-        self.changed();
+        file.listed.task.as_ref().map(|task| task.version())
     }
 
     /// Forgets the files that are gone.
     fn retire(&self, gone: impl Fn(&Path) -> bool) {
-        let mut tasks = self.tasks.write();
-        let paths: Vec<PathBuf> = tasks.files.keys().filter(|path| gone(path)).cloned().collect();
-        for path in &paths {
-            if let Some(file) = tasks.files.remove(path)
-                && let Some(task) = file.listed.task
-            {
+        let retired = self.take_out(gone);
+        for file in &retired {
+            if let Some(task) = &file.listed.task {
                 tracing::info!(task = %task.name, "task retired");
-                tasks.by_name.remove(&task.name);
             }
         }
-        drop(tasks);
-        if !paths.is_empty() {
+        if !retired.is_empty() {
             self.changed();
         }
+    }
+
+    fn take_out(&self, gone: impl Fn(&Path) -> bool) -> Vec<File> {
+        let mut tasks = self.tasks.write();
+        let Tasks { files, by_name, .. } = &mut *tasks;
+        let retired: Vec<File> = files.extract_if(.., |path, _| gone(path)).map(|(_, file)| file).collect();
+        for task in retired.iter().filter_map(|file| file.listed.task.as_ref()) {
+            by_name.remove(&task.name);
+        }
+        retired
     }
 
     /// How a file was when it was last looked at.

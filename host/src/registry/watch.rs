@@ -19,6 +19,7 @@ use super::folder::{self, Found, Scan, TaskState};
 use super::{Problem, Registry, Settings, Task};
 use crate::engine::LoadError;
 use crate::model::Version;
+use crate::process::spawn_blocking;
 
 /// A file that changed more recently is still being written, for all that is known without a notice that
 /// says otherwise.
@@ -40,7 +41,9 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
     let _watcher = registry.only.is_none().then(|| notices.of(&registry.folder));
     let mut loads = Loads::default();
     let mut first = true;
+    let heartbeat = registry.heartbeat.begin();
     loop {
+        heartbeat.beat();
         // Before the look: what changes after it is noticed again.
         let whole = notices.take_whole();
         let looked_at = Instant::now();
@@ -58,9 +61,11 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
                 break;
             }
         }
+        heartbeat.rest();
         tokio::select! {
             () = stop.cancelled() => break,
             () = loads.finished() => {}
+            () = registry.asked.notified() => {}
             () = notices.come.notified() => tokio::time::sleep_until((looked_at + PAUSE).into()).await,
             () = tokio::time::sleep(if unsettled { SETTLE } else { LOOK_AGAIN }) => {}
         }
@@ -69,12 +74,12 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
 
 async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
     let registry = Arc::clone(registry);
-    tokio::task::spawn_blocking(move || match &registry.only {
+    // Every look keeps the thread alive that it is done on, so others find one when the system gives no more.
+    let look = spawn_blocking(move || match &registry.only {
         Some(file) => Ok(folder::scan_one(&registry.folder, file)),
         None => folder::scan(&registry.folder),
-    })
-    .await
-    .map_err(std::io::Error::other)?
+    })?;
+    look.await.map_err(std::io::Error::other)?
 }
 
 /// What the file system tells of the tasks folder.
@@ -104,8 +109,15 @@ impl Notices {
             notices.come.notify_one();
         });
         let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, notify::RecursiveMode::Recursive)?;
-            Ok(watcher)
+            // It panics if its thread could not be started, here and when it is dropped.
+            let watching = AssertUnwindSafe(|| watcher.watch(folder, notify::RecursiveMode::Recursive));
+            match panic::catch_unwind(watching) {
+                Ok(watched) => watched.map(|()| watcher),
+                Err(_) => {
+                    std::mem::forget(watcher);
+                    Err(notify::Error::generic("the thread that takes them could not be started"))
+                }
+            }
         });
         watching
             .inspect_err(
@@ -196,16 +208,19 @@ impl Loads {
             return;
         }
         let registry = Arc::clone(registry);
-        let loading = Loading { path: found.path.clone(), paths: Arc::clone(&self.paths) };
-        self.running.spawn_blocking(move || {
+        let mark = Loading { path: found.path.clone(), paths: Arc::clone(&self.paths) };
+        let loading = move || {
             // What a library does with a strange file must not have it loaded again and again.
             let loaded = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found)))
                 .unwrap_or_else(|_| Some(Err(LoadError::Failed.into())));
             if let Some(loaded) = loaded {
                 registry.put(&found, loaded);
             }
-            drop(loading);
-        });
+            drop(mark);
+        };
+        // It panics when the system has no thread for it; the next look tries again.
+        let running = &mut self.running;
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| running.spawn_blocking(loading)));
     }
 }
 

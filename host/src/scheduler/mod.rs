@@ -8,6 +8,7 @@
 //! executed and dropped.
 
 mod breaker;
+mod capacity;
 mod children;
 mod claiming;
 mod mailbox;
@@ -32,14 +33,15 @@ use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{HostId, Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
+use crate::process::Heartbeat;
 use crate::registry::{InputError, Registry, Task};
-use crate::storage::{
-    Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Parent, Storage, StorageError, Submitted,
-};
+use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Parent, Storage, StorageError, Submitted};
 
 use self::breaker::Breakers;
 use self::runner::Control;
 use self::slots::{Slot, Slots};
+
+pub use self::capacity::Capacity;
 
 /// A host's runs stay its own for this long after it last said that it lives.
 const LEASE: Duration = Duration::from_secs(30);
@@ -53,13 +55,6 @@ const SETTLING: Duration = Duration::from_secs(5);
 /// Begins the idempotency keys that the host makes itself. No client's key can, for a
 /// header has no such character.
 const HOST_KEY: &str = "\u{1}";
-
-/// Guests that may be alive beyond `max_running`: runs that wait for the runs that they
-/// have started leave their slot to others, so that these can end. Enough for a chain of
-/// the greatest depth, and a part of the rest.
-pub const fn spare(max_running: u32) -> u32 {
-    MAX_DEPTH + max_running / 4
-}
 
 /// How runs are scheduled and bounded.
 #[derive(Clone, Debug)]
@@ -167,6 +162,8 @@ pub struct Scheduler {
     engine: Arc<Engine>,
     files: Arc<Files>,
     slots: Arc<Slots>,
+    /// Of the loop that claims.
+    heartbeat: Arc<Heartbeat>,
     /// Held while a run is held or let go on, so that its gate ends as storage says:
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
@@ -205,10 +202,10 @@ impl Scheduler {
     /// Takes over what an earlier host left behind, then begins to claim.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine, files } = parts;
-        let spare = spare(config.max_running);
-        let possible = engine.allocation().max_instances().saturating_sub(spare).max(1);
+        let capacity = Capacity::within(config.max_running, engine.allocation().max_instances());
         let scheduler = Arc::new(Self {
-            slots: Slots::new(config.max_running.min(possible), spare),
+            slots: Slots::new(capacity.running, capacity.spare),
+            heartbeat: Arc::default(),
             config,
             owner: HostId::new(),
             storage,
@@ -346,6 +343,11 @@ impl Scheduler {
         if let Some(control) = self.controls.lock().get(id) {
             control.cancel();
         }
+    }
+
+    /// Of the loop that claims runs.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// Runs that execute here now.

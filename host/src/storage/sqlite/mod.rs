@@ -41,6 +41,7 @@ use super::{
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
 };
+use crate::process::Heartbeat;
 
 /// Name of the database within the data folder.
 const DATABASE: &str = "streamtask.db";
@@ -99,6 +100,9 @@ pub enum OpenError {
     /// SQLite can't read or write it.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The thread that writes can't be started.
+    #[error("can't start the thread that writes: {0}")]
+    Thread(io::Error),
 }
 
 /// A database, open.
@@ -134,7 +138,12 @@ impl Sqlite {
         db.execute("UPDATE hosts SET lease_until = 0", [])?;
         claims::mind_the_clock(&db)?;
         let readers = Readers::open(&path, READER_CACHE_KIB)?;
-        Ok(Self { writer: Writer::start(db), readers, _lock: lock })
+        Ok(Self { writer: Writer::start(db).map_err(OpenError::Thread)?, readers, _lock: lock })
+    }
+
+    /// Of the thread that writes.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        self.writer.heartbeat()
     }
 }
 

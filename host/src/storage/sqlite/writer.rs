@@ -5,6 +5,7 @@
 //! subscribers). While one group is flushed to the disk, the next gathers; so
 //! the slower the disk, the larger the groups, and nobody waits for a timer.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::group::{Append, Call, Command, Group};
 use super::state::{Applied, State, Tx};
+use crate::process::{Beating, Heartbeat};
 use crate::storage::{Outbox, Result, StorageError};
 
 /// Events after which a group is closed even if more wait. Bounds how long one
@@ -34,21 +36,30 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Writer {
     commands: mpsc::Sender<Command>,
     health: Arc<Mutex<Option<String>>>,
+    heartbeat: Arc<Heartbeat>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the thread. It ends when it is closed or its door is dropped.
-    pub(super) fn start(db: Connection) -> Self {
+    pub(super) fn start(db: Connection) -> io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
-        let health = Arc::new(Mutex::new(None));
-        let writing =
-            Writing { db, commands: receiver, state: State::default(), health: Arc::clone(&health) };
-        let thread = thread::Builder::new()
-            .name("storage-writer".to_owned())
-            .spawn(move || writing.run())
-            .expect("the system has room for one more thread at start");
-        Self { commands, health, thread: Mutex::new(Some(thread)) }
+        let (health, heartbeat) = (Arc::new(Mutex::new(None)), Arc::<Heartbeat>::default());
+        let writing = Writing {
+            db,
+            commands: receiver,
+            state: State::default(),
+            health: Arc::clone(&health),
+            heartbeat: Arc::clone(&heartbeat),
+        };
+        let thread =
+            thread::Builder::new().name("storage-writer".to_owned()).spawn(move || writing.run())?;
+        Ok(Self { commands, health, heartbeat, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Of the thread.
+    pub(super) fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// See [`Log::append`](crate::storage::Log::append).
@@ -113,6 +124,7 @@ struct Writing {
     commands: mpsc::Receiver<Command>,
     state: State,
     health: Arc<Mutex<Option<String>>>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Writing {
@@ -126,10 +138,13 @@ impl Writing {
         if let Err(error) = self.db.wal_hook(Some(hook)) {
             tracing::error!(%error, "SQLite refused a hook; the write-ahead log will grow");
         }
+        let heartbeat = self.heartbeat.begin();
         let mut open = true;
         while open {
+            heartbeat.rest();
             let Ok(first) = self.commands.recv() else { break };
-            open = self.commit_group(first);
+            open = self.commit_group(first, &heartbeat);
+            heartbeat.beat();
             // After the answers, so that nobody waits for it.
             let wanted = std::mem::take(&mut self.state.checkpoint_wanted);
             if wanted || wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
@@ -142,10 +157,12 @@ impl Writing {
 
     /// Commits `first` and what else waits, trying until the disk takes it.
     /// Returns false if that included the wish to close.
-    fn commit_group(&mut self, first: Command) -> bool {
+    fn commit_group(&mut self, first: Command, heartbeat: &Beating) -> bool {
         let mut group = Group::default();
         group.add(first);
         loop {
+            // At each try: a disk that stays full is no stuck thread.
+            heartbeat.beat();
             let Err(failure) = self.try_commit(&mut group) else {
                 self.note_health(None);
                 return group.answer();
@@ -194,13 +211,12 @@ impl Writing {
     }
 
     fn note_health(&self, error: Option<String>) {
-        let mut health = self.health.lock();
-        match (&*health, &error) {
+        let before = std::mem::replace(&mut *self.health.lock(), error.clone());
+        match (before, error) {
             (None, Some(error)) => tracing::error!(error, "the database does not take writes; trying again"),
             (Some(_), None) => tracing::info!("the database takes writes again"),
             _ => {}
         }
-        *health = error;
     }
 
     /// Copies the write-ahead log into the database, as far as no reader needs
