@@ -67,7 +67,7 @@ use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
-use crate::process::{Heartbeat, Liveness, can_start, spawn_blocking};
+use crate::process::{Heartbeat, Liveness, Reserve, can_start, spawn_blocking};
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
 use crate::scheduler::{self, Capacity, Parts, Scheduler};
@@ -84,6 +84,10 @@ const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Threads that a host must be able to have beside those that it starts with: for notices of the tasks folder,
 /// for a look at it, a load, and a read of the database. With fewer it would serve, and stand still at times.
 const SPARE_THREADS: usize = 4;
+
+/// Addresses that a host must be able to take beside those that it starts with: for the database's caches and
+/// a guest. When there are none left, the process is aborted.
+const SPARE_BYTES: usize = 96 << 20;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +120,12 @@ pub enum LaunchError {
     /// The system has too few threads for a host.
     #[error("can't start threads: {0}")]
     Threads(#[source] std::io::Error),
+    /// The system gives too little memory for a host.
+    #[error(
+        "the system leaves less than {mib} MiB of addresses to work with; raise the limit of memory (ulimit -v, ulimit -d)",
+        mib = SPARE_BYTES >> 20
+    )]
+    Memory,
     /// The listener has no address.
     #[error("can't use the listener: {0}")]
     Listener(#[source] std::io::Error),
@@ -228,9 +238,12 @@ impl Rooms {
     async fn build(config: Config, address: Option<SocketAddr>) -> Result<Self, LaunchError> {
         // Blocks on the disk for as long as an older database takes to migrate.
         let opening = config.clone();
+        can_start(1).map_err(LaunchError::Threads)?;
         let opened = spawn_blocking(move || open(&opening)).map_err(LaunchError::Threads)?.await;
-        let Foundation { storage, writing, engine, registry, files } = opened.expect("opening does not panic")?;
+        let Foundation { storage, writing, engine, registry, files } =
+            opened.expect("opening does not panic")?;
         can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
+        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory)?;
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));

@@ -45,7 +45,7 @@ pub(super) fn init(settings: &Settings) -> Result<Filter, Exit> {
     }
     std::panic::set_hook(Box::new(|panic| {
         let (thread, place, message, trace) = describe(panic);
-        tracing::error!(thread, place, message, trace, "a thread panicked");
+        tracing::error!(thread, place, trace, "a thread panicked: {message}");
     }));
     Ok(Filter(handle))
 }

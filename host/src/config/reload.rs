@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn what_rooms_are_built_with_stays_and_is_named() {
         let before = settings("log = \"info\"\nmax-running = 5\nmemory = \"1MiB\"\n");
-        let read = settings("log = \"debug\"\nmax-running = 6\nmemory = \"1MiB\"\nallowed-hosts = [\"a.lan\"]\n");
+        let read =
+            settings("log = \"debug\"\nmax-running = 6\nmemory = \"1MiB\"\nallowed-hosts = [\"a.lan\"]\n");
         let Reloaded { settings, changed, unchanged } = before.reload(&read);
         assert_eq!(changed, ["allowed-hosts", "log"]);
         assert_eq!(unchanged, ["max-running"]);

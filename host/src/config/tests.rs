@@ -12,10 +12,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let file = file("max-running = 7\nmemory = \"64MiB\"\ndeadline = \"none\"\n").unwrap();
     let flags = Settings { max_running: Some(3), ..Settings::default() };
     let config = flags.or(file).config().unwrap();
-    assert_eq!(
-        (config.max_running, config.limits.memory_bytes, config.limits.deadline),
-        (3, 64 << 20, None)
-    );
+    assert_eq!((config.max_running, config.limits.memory_bytes, config.limits.deadline), (3, 64 << 20, None));
     assert_eq!(config.heartbeat, Duration::from_secs(15));
     let config = |text: &str| self::file(text).unwrap().config().unwrap();
     assert!(config("experimental-async = true\n").experimental_async && !config("").experimental_async);
@@ -36,8 +33,7 @@ fn a_faulty_file_is_refused_with_the_place() {
 
 #[test]
 fn an_open_address_has_to_be_asked_for_twice() {
-    let listen =
-        |address: &str, open| Settings { listen: address.parse().ok(), open, ..Settings::default() };
+    let listen = |address: &str, open| Settings { listen: address.parse().ok(), open, ..Settings::default() };
     assert!(listen("0.0.0.0:8080", None).address().is_err());
     assert!(listen("0.0.0.0:8080", Some(true)).address().is_ok());
     assert!(listen("[::1]:8080", None).address().is_ok());

@@ -40,25 +40,23 @@ impl Ticker {
             thread: std::sync::OnceLock::new(),
         });
         let weak = Arc::downgrade(&ticker);
-        let thread = thread::Builder::new()
-            .name("guest-ticker".to_owned())
-            .spawn(move || {
-                let mut idle = 0;
-                while let Some(ticker) = weak.upgrade() {
-                    let alive = engines.iter().filter_map(EngineWeak::upgrade);
-                    if alive.map(|engine| engine.increment_epoch()).count() == 0 {
-                        break;
-                    }
-                    idle = if ticker.executing.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
-                    if idle < IDLE_TICKS {
-                        drop(ticker);
-                        thread::sleep(TICK);
-                    } else {
-                        ticker.wait_for_work();
-                        idle = 0;
-                    }
+        let thread = thread::Builder::new().name("guest-ticker".to_owned()).spawn(move || {
+            let mut idle = 0;
+            while let Some(ticker) = weak.upgrade() {
+                let alive = engines.iter().filter_map(EngineWeak::upgrade);
+                if alive.map(|engine| engine.increment_epoch()).count() == 0 {
+                    break;
                 }
-            })?;
+                idle = if ticker.executing.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
+                if idle < IDLE_TICKS {
+                    drop(ticker);
+                    thread::sleep(TICK);
+                } else {
+                    ticker.wait_for_work();
+                    idle = 0;
+                }
+            }
+        })?;
         let _ = ticker.thread.set(thread.thread().clone());
         Ok(ticker)
     }

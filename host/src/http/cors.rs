@@ -79,7 +79,8 @@ pub(super) fn allow(api: &Api, origin: Option<&HeaderValue>, response: &mut Resp
     }
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_allowed(&config, origin)))
+    let Some(origin) =
+        origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_allowed(&config, origin)))
     else {
         return;
     };

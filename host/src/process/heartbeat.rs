@@ -12,23 +12,25 @@ use std::time::{Duration, Instant};
 /// ends by itself: 5 s for a locked database, some seconds for a disk that flushes slowly.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// The loop waits for work, has not begun, or has ended as it should.
+/// The loop waits for work, or has not begun.
 const IDLE: u64 = 0;
+/// The loop ended as it should.
+const ENDED: u64 = u64::MAX - 1;
 /// The loop ended by a panic.
 const DIED: u64 = u64::MAX;
 
 /// What times are counted from.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Never [`IDLE`].
+/// None of the values above.
 fn now_ms() -> u64 {
-    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX - 2) + 1
+    u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(ENDED - 1)
 }
 
 /// One loop's sign that it lives.
 #[derive(Debug, Default)]
 pub struct Heartbeat {
-    /// When its present piece of work began, in ms; or [`IDLE`], or [`DIED`].
+    /// When its present piece of work began, in ms; or [`IDLE`], [`ENDED`] or [`DIED`].
     at_work_since: AtomicU64,
 }
 
@@ -40,9 +42,17 @@ impl Heartbeat {
         beating
     }
 
+    /// Called before a loop that rests is given work: one that does not begin with it is stuck too.
+    pub fn wake(&self) {
+        if self.at_work_since.load(Ordering::Relaxed) == IDLE {
+            // Not if it has begun, or ended, in between.
+            let _ = self.at_work_since.compare_exchange(IDLE, now_ms(), Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     fn stall(&self, now_ms: u64) -> Option<(u64, Stall)> {
         match self.at_work_since.load(Ordering::Relaxed) {
-            IDLE => None,
+            IDLE | ENDED => None,
             DIED => Some((DIED, Stall::Died)),
             since => {
                 let time = Duration::from_millis(now_ms.saturating_sub(since));
@@ -70,7 +80,7 @@ impl Beating {
 
 impl Drop for Beating {
     fn drop(&mut self) {
-        let end = if std::thread::panicking() { DIED } else { IDLE };
+        let end = if std::thread::panicking() { DIED } else { ENDED };
         self.0.at_work_since.store(end, Ordering::Relaxed);
     }
 }
@@ -157,6 +167,20 @@ mod tests {
         beating.beat();
         drop(beating);
         assert_eq!(stall(&heartbeat, long), None, "it has ended as it should");
+        heartbeat.wake();
+        assert_eq!(stall(&heartbeat, long), None, "nothing wakes it any more");
+    }
+
+    #[test]
+    fn a_loop_that_does_not_begin_with_what_it_is_given_is_stuck() {
+        let heartbeat = Arc::new(Heartbeat::default());
+        let beating = heartbeat.begin();
+        let long = STUCK_AFTER + Duration::from_secs(1);
+        heartbeat.wake();
+        assert!(stall(&heartbeat, long).is_some());
+        beating.beat();
+        beating.rest();
+        assert_eq!(stall(&heartbeat, long), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ struct Shared {
 struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// A line has been taken out and is being written.
+    /// The thread is not done with what it has taken out.
     writing: bool,
     /// Lines dropped since that was last reported.
     dropped: u64,
@@ -135,24 +135,20 @@ impl Shared {
                 queue.writing = true;
                 return line;
             }
+            queue.writing = false;
+            self.idle.notify_all();
             self.came.wait(&mut queue);
         }
     }
 
-    /// Takes in what became of the line. Returns how many dropped lines are to be reported.
+    /// Takes in what became of the line, and returns how many dropped lines are to be reported.
     fn written(&self, whole: bool) -> Option<u64> {
         let mut queue = self.queue.lock();
-        queue.writing = false;
         if !whole {
             queue.drop_line();
         }
         let report = whole && queue.dropped > 0 && queue.bytes <= ROOM_TO_REPORT_BYTES;
-        let dropped = report.then(|| std::mem::take(&mut queue.dropped));
-        if queue.lines.is_empty() {
-            drop(queue);
-            self.idle.notify_all();
-        }
-        dropped
+        report.then(|| std::mem::take(&mut queue.dropped))
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod heartbeat;
 mod log_queue;
+mod reserve;
 mod threads;
 
 pub use heartbeat::{Beating, Heartbeat, Liveness, STUCK_AFTER, Stall};
 pub use log_queue::{LogQueue, dropped_lines};
+pub use reserve::Reserve;
 pub use threads::{can_start, is_threadless, panic_message, spawn_blocking, start_runtime};

@@ -71,7 +71,8 @@ mod tests {
             for possible in numbers() {
                 let Capacity { running, spare } = Capacity::within(wanted, possible);
                 assert!((1..=wanted.max(1)).contains(&running), "{wanted} of {possible}: {running}");
-                let fits = |running| u64::from(running) + u64::from(super::spare(running)) <= u64::from(possible);
+                let fits =
+                    |running| u64::from(running) + u64::from(super::spare(running)) <= u64::from(possible);
                 assert!(running == 1 || fits(running), "{wanted} of {possible}: {running} and {spare}");
                 assert!(running >= wanted || !fits(running + 1), "{wanted} of {possible}: only {running}");
             }

@@ -52,8 +52,7 @@ impl Writer {
             health: Arc::clone(&health),
             heartbeat: Arc::clone(&heartbeat),
         };
-        let thread =
-            thread::Builder::new().name("storage-writer".to_owned()).spawn(move || writing.run())?;
+        let thread = thread::Builder::new().name("storage-writer".to_owned()).spawn(move || writing.run())?;
         Ok(Self { commands, health, heartbeat, thread: Mutex::new(Some(thread)) })
     }
 
@@ -64,6 +63,7 @@ impl Writer {
 
     /// See [`Log::append`](crate::storage::Log::append).
     pub(super) fn append(&self, outbox: Arc<dyn Outbox>) {
+        self.heartbeat.wake();
         if let Err(mpsc::SendError(unsent)) = self.commands.send(Command::Append(Append::new(outbox))) {
             unsent.refuse(&StorageError::Closed);
         }
@@ -94,6 +94,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let call = Call::new(work, answer, until_done);
+        self.heartbeat.wake();
         if self.commands.send(Command::Operation(Box::new(call))).is_err() {
             return Err(StorageError::Closed);
         }
