@@ -6,7 +6,7 @@
 
 mod source;
 
-use self::source::{is_name, read_path, sources, tokens};
+use self::source::{read_path, sources, tokens};
 
 /// Rooms and their floors. A room imports from lower floors only.
 const FLOORS: &[(&str, u32)] = &[

@@ -43,6 +43,7 @@ fn nothing_is_logged_with_a_lock_held() {
     }
     for innocent in [
         "fn f() { let all = lock.lock(); drop(all); tracing::info!(); }",
+        "fn f() { let mut all = lock.lock(); if opens { all.x(); drop(all); tracing::warn!(%task); } }",
         "fn f() { { let all = lock.lock(); all.x() } tracing::info!(); }",
         "fn f() { let before = std::mem::replace(&mut *self.health.lock(), error); tracing::info!(); }",
         "fn f() { let x = lock.lock().remove(task); if x.is_some() { tracing::info!() } }",
@@ -78,8 +79,7 @@ fn poison_faults(path: &str, text: &str) -> Vec<String> {
 /// value is the guard, or in the head of a block that keeps it.
 fn held_faults(path: &str, text: &str) -> Vec<String> {
     let tokens = tokens(text);
-    // Guards, each with its name, if it has one, and the depth of braces at which it is dropped.
-    let (mut held, mut depth, mut faults): (Vec<(String, usize)>, usize, Vec<String>) = Default::default();
+    let (mut held, mut depth, mut faults): (Vec<Held>, usize, Vec<String>) = Default::default();
     // Where the statement begins.
     let mut start = 0;
     for (at, token) in tokens.iter().enumerate() {
@@ -91,13 +91,15 @@ fn held_faults(path: &str, text: &str) -> Vec<String> {
                 // What an `else` follows has been dropped by then.
                 let is_over = statement.last().is_some_and(|word| word == "else");
                 if takes && keeps && !is_over {
-                    held.push((String::new(), depth + 1));
+                    held.push(Held { name: String::new(), depth: depth + 1, dropped: None });
                 }
                 depth += 1;
                 start = at + 1;
             }
             "}" => {
-                held.retain(|(_, until)| *until < depth);
+                held.retain(|guard| guard.depth < depth);
+                // Of a drop in one branch nothing follows for what comes after it.
+                held.iter_mut().for_each(|guard| guard.dropped = guard.dropped.filter(|at| *at < depth));
                 depth = depth.saturating_sub(1);
                 start = at + 1;
             }
@@ -107,16 +109,16 @@ fn held_faults(path: &str, text: &str) -> Vec<String> {
                     && is_taken(&statement[statement.len() - 4..])
                 {
                     let name = statement[1..].iter().find(|word| *word != "mut");
-                    held.push((name.cloned().unwrap_or_default(), depth));
+                    held.push(Held { name: name.cloned().unwrap_or_default(), depth, dropped: None });
                 }
                 start = at + 1;
             }
             "drop" => {
-                // Only in the block that took it: of a drop in one branch nothing follows for the other.
                 let name = tokens.get(at + 2).cloned().unwrap_or_default();
-                held.retain(|(guard, until)| *guard != name || *until != depth);
+                let named = held.iter_mut().filter(|guard| guard.name == name);
+                named.for_each(|guard| guard.dropped = guard.dropped.or(Some(depth)));
             }
-            "tracing" if !held.is_empty() => {
+            "tracing" if held.iter().any(|guard| guard.dropped.is_none()) => {
                 faults.push(format!(
                     "{path}: logs with a lock held, near {:?}",
                     tokens[at..].iter().take(12).collect::<Vec<_>>()
@@ -127,6 +129,16 @@ fn held_faults(path: &str, text: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// A guard that a function has.
+struct Held {
+    /// Empty: a temporary.
+    name: String,
+    /// It is dropped where so many braces are closed again.
+    depth: usize,
+    /// It was dropped before, within so many braces.
+    dropped: Option<usize>,
 }
 
 /// Whether these take a lock: `.lock()`, or the like.

@@ -1,8 +1,12 @@
 //! Threads of a host that stand still, as one does that waits for a disk which never answers.
 
 use std::fs;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How often to look whether the thread has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A thread that stands still until this is dropped.
 pub struct Stalled {
@@ -25,8 +29,13 @@ impl Stalled {
                     && libc::ptrace(libc::PTRACE_INTERRUPT, id, none, none) == 0
                     && libc::waitpid(id, &mut status, libc::__WALL) == id;
                 let _ = stopped.send(seized);
+                // A process ends only when whoever traces its threads has heard of their end.
+                while seized && released.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if libc::waitpid(id, &mut status, libc::__WALL | libc::WNOHANG) != 0 {
+                        return;
+                    }
+                }
                 if seized {
-                    let _ = released.recv();
                     libc::ptrace(libc::PTRACE_DETACH, id, none, none);
                 }
             }

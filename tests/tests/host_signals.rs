@@ -4,10 +4,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use hyper::Method;
 use serde_json::json;
 use streamtask_tests::optional::skip;
-use streamtask_tests::{Api, ChildHost, Folders, child, eventually, soon};
+use streamtask_tests::{Api, ChildHost, Folders, child, eventually, raw, soon};
 
 fn start(folders: &Folders, config: &str) -> ChildHost {
     let path = folders.data().with_file_name("streamtask.toml");
@@ -21,51 +20,59 @@ fn rewrite(folders: &Folders, config: &str) {
     fs::write(folders.data().with_file_name("streamtask.toml"), config).unwrap();
 }
 
-/// Waits until the host has logged that; returns the line.
-async fn told(host: &ChildHost, what: &str) -> String {
-    let mut line = None;
-    eventually(what, || {
-        line = line.take().or_else(|| host.logged().into_iter().find(|line| line.contains(what)));
-        let found = line.is_some();
-        async move { found }
-    })
-    .await;
-    line.unwrap()
+/// What a host logs, line after line.
+#[derive(Default)]
+struct Log(Vec<String>);
+
+impl Log {
+    /// Waits for a line that says so, after the last one that was waited for; returns it.
+    async fn says(&mut self, host: &ChildHost, what: &str) -> String {
+        let mut found = None;
+        eventually(what, || {
+            self.0.extend(host.logged());
+            found = self.0.iter().position(|line| line.contains(what));
+            let is_there = found.is_some();
+            async move { is_there }
+        })
+        .await;
+        self.0.drain(..=found.unwrap()).next_back().unwrap()
+    }
 }
 
-async fn status_under(host: &ChildHost, name: &str) -> u16 {
-    host.request(&Method::GET, "/api/runs", &[("host", name)], "").await.status.as_u16()
+async fn status_under(host: &ChildHost, name: &str) -> String {
+    let request = format!("GET /api/runs HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+    raw(host.address, request).await.split(' ').nth(1).unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_reloads_what_can_change_while_the_host_serves() {
     let folders = Folders::new();
-    let host = start(&folders, "max-running = 5\n");
+    let (host, mut log) = (start(&folders, "max-running = 5\n"), Log::default());
     let run = host.probe(json!({ "do": "sleep", "ms": 600_000 })).await;
     host.follow(&run).await.until("run.started").await;
-    assert_eq!(status_under(&host, "tasks.lan").await, 421);
+    assert_eq!(status_under(&host, "tasks.lan").await, "421");
 
     rewrite(&folders, "max-running = 6\nallowed-hosts = [\"tasks.lan\"]\nlog = \"debug\"\n");
     host.signal("HUP");
-    let line = told(&host, "configuration read again").await;
+    let line = log.says(&host, "configuration read again").await;
     assert!(line.contains("changed=\"allowed-hosts, log\""), "{line}");
-    let line = told(&host, "need a restart").await;
+    let line = log.says(&host, "need a restart").await;
     assert!(line.contains("settings=\"max-running\""), "{line}");
-    assert_eq!(status_under(&host, "tasks.lan").await, 200);
-    told(&host, "answered").await;
+    assert_eq!(status_under(&host, "tasks.lan").await, "200");
+    log.says(&host, "answered").await;
 
     rewrite(&folders, "allowed-hosts = 7\n");
     host.signal("HUP");
-    let line = told(&host, "all stays as it was").await;
+    let line = log.says(&host, "all stays as it was").await;
     assert!(line.contains("line 1, column 17"), "{line}");
-    assert_eq!(status_under(&host, "tasks.lan").await, 200);
+    assert_eq!(status_under(&host, "tasks.lan").await, "200");
 
     rewrite(&folders, "max-running = 5\n");
     host.signal("HUP");
-    told(&host, "configuration read again").await;
+    log.says(&host, "configuration read again").await;
     assert_eq!(
         status_under(&host, "tasks.lan").await,
-        421,
+        "421",
         "what is gone from the file is the default again"
     );
     assert_eq!(host.read_run(&run).await["status"], "running");
@@ -74,13 +81,13 @@ async fn a_hangup_reloads_what_can_change_while_the_host_serves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_without_a_meaning_are_ignored() {
     let folders = Folders::new();
-    let host = start(&folders, "");
+    let (host, mut log) = (start(&folders, ""), Log::default());
     for name in ["USR1", "USR2", "PIPE"] {
         host.signal(name);
     }
     // The host takes signals one after another, so when this one is answered the others were taken.
     host.signal("HUP");
-    told(&host, "configuration read again").await;
+    log.says(&host, "configuration read again").await;
     assert_eq!(host.run(json!({ "do": "echo" })).await["status"], "completed");
 }
 

@@ -5,7 +5,6 @@
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Exit, log};
+use crate::process::start_thread;
 
 /// Time from the second interrupt of a command to its end by force: enough to remove what it has left.
 const LAST_TIME: Duration = Duration::from_secs(3);
@@ -100,7 +100,7 @@ fn listen(
             }
         });
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(listener).map_err(failed)?;
+    start_thread("signals", listener).map_err(failed)?;
     listens.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended"))).map_err(failed)
 }
 

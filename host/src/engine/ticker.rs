@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use wasmtime::EngineWeak;
 
+use crate::process::start_thread;
+
 /// Longest time a guest computes without a pause. Shorter ticks cost a switch
 /// of tasks each (about a microsecond), longer ones delay others.
 const TICK: Duration = Duration::from_millis(3);
@@ -40,7 +42,7 @@ impl Ticker {
             thread: std::sync::OnceLock::new(),
         });
         let weak = Arc::downgrade(&ticker);
-        let thread = thread::Builder::new().name("guest-ticker".to_owned()).spawn(move || {
+        let thread = start_thread("guest-ticker", move || {
             let mut idle = 0;
             while let Some(ticker) = weak.upgrade() {
                 let alive = engines.iter().filter_map(EngineWeak::upgrade);

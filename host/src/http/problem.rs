@@ -125,3 +125,21 @@ impl From<StartError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_that_panics_is_answered_and_only_a_lack_of_threads_may_pass() {
+        let threadless: Box<dyn Any + Send> = Box::new("OS can't spawn worker thread: why".to_owned());
+        let response = Problem::of_panic(&*threadless).response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        for other in [Box::new("index out of bounds") as Box<dyn Any + Send>, Box::new(7)] {
+            let problem = Problem::of_panic(&*other);
+            assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(!problem.detail.contains("bounds"), "that is for the log");
+        }
+    }
+}

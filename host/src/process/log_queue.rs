@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::threads::start_thread;
+
 /// Most bytes that wait to be written: some thousand lines, which a reader that pauses for a
 /// moment does not lose, and little enough to have beside everything else.
 const MAX_BYTES: usize = 1 << 20;
@@ -69,7 +71,7 @@ impl LogQueue {
             Self(Arc::new(Shared { queue: Mutex::default(), came: Condvar::new(), idle: Condvar::new() }));
         let shared = Arc::clone(&queue.0);
         let mut output = Output { output, torn: false };
-        thread::Builder::new().name("log".to_owned()).spawn(move || {
+        start_thread("log", move || {
             loop {
                 let written = output.line(&shared.next());
                 if let Some(dropped) = shared.written(written.is_ok()) {

@@ -11,4 +11,4 @@ mod threads;
 pub use heartbeat::{Beating, Heartbeat, Liveness, STUCK_AFTER, Stall};
 pub use log_queue::{LogQueue, dropped_lines};
 pub use reserve::Reserve;
-pub use threads::{can_start, is_threadless, panic_message, spawn_blocking, start_runtime};
+pub use threads::{can_start, is_threadless, panic_message, spawn_blocking, start_runtime, start_thread};

@@ -37,6 +37,11 @@ pub fn can_start(count: usize) -> io::Result<()> {
     refused.map_or(Ok(()), |error| Err(none_left(count, &error)))
 }
 
+/// Starts a thread, with an error that says what to do.
+pub fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| none_left(1, &error))
+}
+
 /// Builds a runtime with `workers` threads, if they and `others` beside them can be had.
 pub fn start_runtime(builder: &mut Builder, workers: usize, others: usize) -> io::Result<Runtime> {
     can_start(workers + others)?;

@@ -55,7 +55,7 @@ pub(crate) fn read_path(
     at
 }
 
-pub(crate) fn is_name(token: &str) -> bool {
+fn is_name(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::group::{Append, Call, Command, Group};
 use super::state::{Applied, State, Tx};
-use crate::process::{Beating, Heartbeat};
+use crate::process::{Beating, Heartbeat, start_thread};
 use crate::storage::{Outbox, Result, StorageError};
 
 /// Events after which a group is closed even if more wait. Bounds how long one
@@ -52,7 +52,7 @@ impl Writer {
             health: Arc::clone(&health),
             heartbeat: Arc::clone(&heartbeat),
         };
-        let thread = thread::Builder::new().name("storage-writer".to_owned()).spawn(move || writing.run())?;
+        let thread = start_thread("storage-writer", move || writing.run())?;
         Ok(Self { commands, health, heartbeat, thread: Mutex::new(Some(thread)) })
     }
 
