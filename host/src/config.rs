@@ -4,6 +4,8 @@
 //! from `streamtask.toml`, else from here. The flags and the file have the same
 //! names, because they are the same struct.
 
+mod reload;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -18,6 +20,12 @@ use crate::engine::Limits;
 use crate::model::{Retention, Time};
 pub use crate::registry::GrantKinds;
 use crate::storage::sqlite::Durability;
+
+pub use reload::Reloaded;
+
+/// Most threads that execute guests. More than the cores of any machine, and few enough that to find out
+/// whether they can be had takes no memory to speak of.
+const MAX_GUEST_THREADS: usize = 1_024;
 
 /// The configuration file that is read if it is there.
 pub const DEFAULT_FILE: &str = "streamtask.toml";
@@ -124,7 +132,7 @@ impl Config {
 }
 
 /// Settings of `streamtask serve`, from one source. What is not set is none.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// Address to listen on [default: 127.0.0.1:8080]
@@ -379,6 +387,10 @@ impl Settings {
                 ConfigError::Value("a size is larger than this machine's memory can be".to_owned())
             })
         };
+        if self.guest_threads.is_some_and(|threads| threads > MAX_GUEST_THREADS) {
+            let message = format!("guest-threads can be at most {MAX_GUEST_THREADS}");
+            return Err(ConfigError::Value(message));
+        }
         if self.max_event_bytes_rate.is_some_and(|rate| rate.as_u64() == 0) {
             let message = "at a max-event-bytes-rate of 0 no event is ever sent".to_owned();
             return Err(ConfigError::Value(message));
@@ -435,60 +447,4 @@ fn bounded(name: &str, set: Option<Time>, default: Duration) -> Result<Duration,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> Result<Settings, ConfigError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("streamtask.toml");
-        fs::write(&path, text).unwrap();
-        Settings::read(Some(&path))
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let file = file("max-running = 7\nmemory = \"64MiB\"\ndeadline = \"none\"\n").unwrap();
-        let flags = Settings { max_running: Some(3), ..Settings::default() };
-        let config = flags.or(file).config().unwrap();
-        assert_eq!(
-            (config.max_running, config.limits.memory_bytes, config.limits.deadline),
-            (3, 64 << 20, None)
-        );
-        assert_eq!(config.heartbeat, Duration::from_secs(15));
-        let config = |text: &str| self::file(text).unwrap().config().unwrap();
-        assert!(config("experimental-async = true\n").experimental_async && !config("").experimental_async);
-        assert!(config("uploads = true\n").uploads && !config("").uploads);
-    }
-
-    #[test]
-    fn a_faulty_file_is_refused_with_the_place() {
-        for (text, place) in
-            [("max-runing = 7\n", "line 1"), ("\ndeadline = \"7\"\n", "line 2"), ("listen = 8080", "line 1")]
-        {
-            let error = file(text).unwrap_err().to_string();
-            assert!(error.contains(place), "{error}");
-        }
-        let error = Settings::read(Some(Path::new("/nonexistent.toml"))).unwrap_err();
-        assert!(matches!(error, ConfigError::Read { .. }));
-    }
-
-    #[test]
-    fn an_open_address_has_to_be_asked_for_twice() {
-        let listen =
-            |address: &str, open| Settings { listen: address.parse().ok(), open, ..Settings::default() };
-        assert!(listen("0.0.0.0:8080", None).address().is_err());
-        assert!(listen("0.0.0.0:8080", Some(true)).address().is_ok());
-        assert!(listen("[::1]:8080", None).address().is_ok());
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!("1h 30m".parse(), Ok(Time(Some(Duration::from_secs(5400)))));
-        assert_eq!("250ms".parse(), Ok(Time(Some(Duration::from_millis(250)))));
-        assert_eq!("1w 1d".parse(), Ok(Time(Some(Duration::from_secs(8 * 24 * 60 * 60)))));
-        assert_eq!("none".parse(), Ok(Time(None)));
-        for bad in ["5", "-5s", "soon", "", "1 month"] {
-            assert!(bad.parse::<Time>().is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

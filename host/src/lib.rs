@@ -7,27 +7,29 @@
 //! The rooms, from the top down. A room uses only rooms on lower floors (a test
 //! holds this); `ARCHITECTURE.md` says why each is as it is.
 
-// Floor 7
+// Floor 8
 pub mod cli; // the command line
-// Floor 6
+// Floor 7
 pub mod app; // puts the rooms together, and takes them down in order
 #[doc(hidden)]
 pub mod fuzzing; // what reads foreign bytes, for the fuzzer
-// Floor 5
+// Floor 6
 pub mod config; // every setting, with its default
 pub mod http; // routes, formats, errors; the only room that names hyper
-// Floor 4
+// Floor 5
 pub mod retention; // removing what ended runs leave behind
 pub mod scheduler; // which run executes when, and what becomes of it
-// Floor 3
+// Floor 4
 pub mod event_log; // append, commit, publish; subscribers are cursors
 pub mod registry; // the tasks folder, as programs that can run
-// Floor 2
+// Floor 3
 pub mod engine; // executes guests; the only room that names wasmtime
 pub mod files; // what runs leave behind as files
 pub mod notifier; // wake-ups, which are hints
 pub mod storage; // what is kept; only storage::sqlite names rusqlite
-// Floor 1
+// Floor 2
 pub mod model; // the words: task, version, run, event
-// Floor 0
+// Floor 1
 pub mod platform; // the time of day and blocking calls, which a simulation replaces
+// Floor 0
+pub mod process; // the host's own process: its log, its threads, its loops

@@ -4,27 +4,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod source;
+
+use self::source::{read_path, sources, tokens};
 
 /// Rooms and their floors. A room imports from lower floors only.
 const FLOORS: &[(&str, u32)] = &[
-    ("main", 8),
-    ("cli", 7),
-    ("app", 6),
-    ("fuzzing", 6),
-    ("config", 5),
-    ("http", 5),
-    ("scheduler", 4),
-    ("retention", 4),
-    ("event_log", 3),
-    ("registry", 3),
-    ("engine", 2),
-    ("files", 2),
-    ("notifier", 2),
-    ("storage", 2),
-    ("model", 1),
-    ("platform", 0),
+    ("main", 9),
+    ("cli", 8),
+    ("app", 7),
+    ("fuzzing", 7),
+    ("config", 6),
+    ("http", 6),
+    ("scheduler", 5),
+    ("retention", 5),
+    ("event_log", 4),
+    ("registry", 4),
+    ("engine", 3),
+    ("files", 3),
+    ("notifier", 3),
+    ("storage", 3),
+    ("model", 2),
+    ("platform", 1),
+    ("process", 0),
 ];
 
 /// What a room does not know although it lies below, as each room's first lines
@@ -179,25 +181,6 @@ fn a_planted_name_is_found() {
     }
 }
 
-/// Every file of the host, by its path within `src`.
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                sources.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    assert!(sources.len() > 20, "this is not the source");
-    sources
-}
-
 fn floor(room: &str) -> Option<u32> {
     FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
 }
@@ -270,39 +253,6 @@ fn used_paths(module: &[String], text: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Reads a path, or the tree of paths that a `use` is, and returns where it ends.
-fn read_path(
-    tokens: &[String],
-    mut at: usize,
-    prefix: &mut Vec<String>,
-    found: &mut Vec<Vec<String>>,
-) -> usize {
-    let token = |at: usize| tokens.get(at).map_or("", String::as_str);
-    let length = prefix.len();
-    if token(at) == "{" {
-        at += 1;
-        while !["}", ""].contains(&token(at)) {
-            at = read_path(tokens, at, prefix, found);
-            // `as name`, or the comma.
-            while ![",", "}", ""].contains(&token(at)) {
-                at += 1;
-            }
-            at += usize::from(token(at) == ",");
-        }
-        return at + 1;
-    }
-    prefix.push(token(at).to_owned());
-    let more = token(at + 1) == "::" && (is_name(token(at + 2)) || ["{", "*"].contains(&token(at + 2)));
-    at = if more {
-        read_path(tokens, at + 2, prefix, found)
-    } else {
-        found.push(prefix.clone());
-        at + 1
-    };
-    prefix.truncate(length);
-    at
-}
-
 /// What follows the crate's root, if the path leads there from a module `depth`
 /// levels below it.
 fn from_root(path: Vec<String>, depth: usize) -> Option<Vec<String>> {
@@ -313,70 +263,4 @@ fn from_root(path: Vec<String>, depth: usize) -> Option<Vec<String>> {
     }
     // `pub(crate)` is no import.
     .filter(|path| !path.is_empty())
-}
-
-fn is_name(token: &str) -> bool {
-    token.starts_with(|first: char| first.is_alphabetic() || first == '_')
-}
-
-/// Names, `::` and single signs; without comments, and without what is in quotes.
-fn tokens(text: &str) -> Vec<String> {
-    let (mut tokens, mut rest) = (Vec::new(), text);
-    while let Some(first) = rest.chars().next() {
-        let length = if let Some(length) = skipped(rest) {
-            length
-        } else if is_name(rest) {
-            let end = rest.find(|next: char| !next.is_alphanumeric() && next != '_').unwrap_or(rest.len());
-            tokens.push(rest[..end].to_owned());
-            end
-        } else if rest.starts_with("::") {
-            tokens.push("::".to_owned());
-            2
-        } else {
-            if !first.is_whitespace() {
-                tokens.push(first.to_string());
-            }
-            first.len_utf8()
-        };
-        rest = &rest[length..];
-    }
-    tokens
-}
-
-/// The length of the comment or literal that `rest` begins with.
-fn skipped(rest: &str) -> Option<usize> {
-    let past = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    if rest.starts_with("//") {
-        return Some(past("\n", 0));
-    }
-    if rest.starts_with("/*") {
-        return Some(past("*/", 2));
-    }
-    let raw = rest.strip_prefix('b').unwrap_or(rest).strip_prefix('r');
-    if let Some(raw) = raw.filter(|raw| raw.trim_start_matches('#').starts_with('"')) {
-        let hashes = raw.len() - raw.trim_start_matches('#').len();
-        let opening = rest.len() - raw.len() + hashes + 1;
-        return Some(past(&format!("\"{}", "#".repeat(hashes)), opening));
-    }
-    let quoted = rest.strip_prefix('b').unwrap_or(rest);
-    let before = rest.len() - quoted.len();
-    if quoted.starts_with('"') {
-        return Some(before + quoted_length(quoted, '"'));
-    }
-    // A character, and not the name of a lifetime.
-    let mut signs = quoted.strip_prefix('\'')?.chars();
-    let first = signs.next()?;
-    (first == '\\' || signs.next() == Some('\'')).then(|| before + quoted_length(quoted, '\''))
-}
-
-/// The length of a literal in quotes, in which a backslash hides the next sign.
-fn quoted_length(text: &str, quote: char) -> usize {
-    let mut hidden = false;
-    for (at, sign) in text.char_indices().skip(1) {
-        if !hidden && sign == quote {
-            return at + 1;
-        }
-        hidden = !hidden && sign == '\\';
-    }
-    text.len()
 }

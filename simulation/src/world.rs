@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef};
 use streamtask_host::platform::{self, Simulated};
 use streamtask_host::retention::Wish;
-use streamtask_host::scheduler::Request;
+use streamtask_host::scheduler::{Capacity, Request};
 use streamtask_host::storage::{Cancelled, Reached};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -151,10 +151,8 @@ impl World {
         let began = Instant::now();
         let lived_before = self.lived + Duration::from_millis(down);
         self.watched = Arc::default();
-        let engine = Scripts {
-            max_instances: self.max_running + streamtask_host::scheduler::spare(self.max_running),
-            watched: Arc::clone(&self.watched),
-        };
+        let engine =
+            Scripts { max_instances: Capacity::guests(self.max_running), watched: Arc::clone(&self.watched) };
         let rooms = Rooms::start(&self.folder, self.max_running, Arc::new(engine)).await;
         let rooms = rooms.map_err(|error| format!("a host does not start: {error}"))?;
         let mut changes = rooms.registry.changes();

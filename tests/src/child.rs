@@ -124,6 +124,41 @@ impl ChildHost {
         }
     }
 
+    /// Starts a host that logs to `stderr`, whatever becomes of that, and waits until it listens.
+    pub fn spawn_logging_to(mut command: Command, stderr: impl Into<Stdio>) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let mut process = command.spawn().expect("the binary starts");
+        // The other end of a pipe would stay open with it.
+        drop(command);
+        let until = Instant::now() + PATIENCE;
+        let address = loop {
+            if let Some(address) = listening(process.id()) {
+                break address;
+            }
+            assert!(process.try_wait().expect("a child").is_none(), "it has ended");
+            assert!(Instant::now() < until, "stuck: the host does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Self { api: Api { address }, opening: Vec::new(), process, log: mpsc::channel().1 }
+    }
+
+    /// Sends it a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let killed =
+            Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status();
+        assert!(killed.expect("kill runs").success());
+    }
+
+    /// Waits until it has ended by itself. Returns what it logged meanwhile.
+    pub fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let until = Instant::now() + PATIENCE;
+        while self.process.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < until, "stuck: the host does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (self.process.wait().expect("a child"), self.log.iter().collect())
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -151,8 +186,7 @@ impl ChildHost {
 
     /// Asks it to end, and waits until it has. Returns what it logged meanwhile.
     pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
-        let killed = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
-        assert!(killed.expect("kill runs").success());
+        self.signal("TERM");
         let status = self.process.wait().expect("a child");
         (status, self.log.iter().collect())
     }
@@ -171,6 +205,22 @@ impl Drop for ChildHost {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Where a process listens on 127.0.0.1, if it does (proc(5), net/tcp).
+fn listening(process: u32) -> Option<SocketAddr> {
+    let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
+        .ok()?
+        .filter_map(|file| Some(std::fs::read_link(file.ok()?.path()).ok()?.to_str()?.to_owned()))
+        .collect();
+    let table = std::fs::read_to_string(format!("/proc/{process}/net/tcp")).ok()?;
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, state, inode) = (*fields.get(1)?, *fields.get(3)?, *fields.get(9)?);
+        let own = state == "0A" && sockets.contains(&format!("socket:[{inode}]"));
+        let port = u16::from_str_radix(address.split(':').nth(1)?, 16).ok()?;
+        own.then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+    })
 }
 
 fn is_ready(address: SocketAddr) -> bool {

@@ -10,10 +10,12 @@ pub mod guests;
 pub mod host;
 pub mod hostile;
 pub mod http;
+pub mod limits;
 pub mod nginx;
 pub mod optional;
 pub mod said;
 pub mod sse;
+pub mod stall;
 pub mod standard;
 pub mod websocket;
 

@@ -12,15 +12,22 @@ use crate::root;
 /// Names the file in which skipped tests leave a line, for whoever started them all.
 const SKIPPED: &str = "STREAMTASK_SKIPPED";
 
+/// Begins the line of a test that this machine does not allow.
+const HERE: &str = "not on this machine: ";
+
 /// Notes that the test `what` can't be made because of what it `needs`: a tool, and
 /// how to get it. The caller then returns.
 ///
 /// # Panics
 /// With `CI=true` in the environment.
-#[allow(clippy::print_stderr, reason = "it talks to whoever started the test")]
 pub fn skip(what: &str, needs: &str) {
     let line = format!("{what}: it needs {needs}");
     assert!(!in_ci(), "CI is set, so nothing may be left out: {line}");
+    note(&line);
+}
+
+#[allow(clippy::print_stderr, reason = "it talks to whoever started the test")]
+fn note(line: &str) {
     eprintln!("skipped {line}");
     if let Some(file) = env::var_os(SKIPPED) {
         // In one write, so that lines of several tests do not mix.
@@ -31,6 +38,12 @@ pub fn skip(what: &str, needs: &str) {
             .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
         noted.unwrap_or_else(|error| panic!("can't note in {file:?} that {line}: {error}"));
     }
+}
+
+/// The same for what no tool brings: what the kernel or the permissions of this machine don't allow. It is
+/// counted as skipped, also in CI.
+pub fn skip_here(what: &str, needs: &str) {
+    note(&format!("{HERE}{what}: it needs {needs}"));
 }
 
 fn in_ci() -> bool {

@@ -25,6 +25,10 @@ const KIT: &str = "STREAMTASK_KIT";
 /// skipped, what it needs, and how to get that.
 const SKIPPED: &str = "STREAMTASK_SKIPPED";
 
+/// Begins the line of a test that needs what no tool brings, such as control groups that may be made. It may be
+/// missing in CI too.
+const NOT_HERE: &str = "test not on this machine: ";
+
 /// What to do to the code without running it. Separate workspaces need separate calls.
 const LINTS: [(&str, Workspace, &[&str]); 8] = [
     ("format of the host", Workspace::Host, &["fmt", "--check"]),
@@ -203,12 +207,13 @@ fn skipped_tests_file() -> Result<PathBuf, String> {
 }
 
 fn summarise(tally: &Tally, left_out: &[String], begun: Instant) -> Result<(), String> {
-    if in_ci() && !left_out.is_empty() {
-        return Err(nothing_may_be_missing(left_out));
+    let lacking: Vec<String> = left_out.iter().filter(|line| !line.starts_with(NOT_HERE)).cloned().collect();
+    if in_ci() && !lacking.is_empty() {
+        return Err(nothing_may_be_missing(&lacking));
     }
     println!("\nAll checks passed in {} s: {tally}.", begun.elapsed().as_secs());
     if !left_out.is_empty() {
-        println!("{} left out, because a tool is missing:\n  {}", left_out.len(), left_out.join("\n  "));
+        println!("{} left out, because a tool or a permission is missing:\n  {}", left_out.len(), left_out.join("\n  "));
     }
     Ok(())
 }

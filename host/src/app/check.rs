@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
 
 use crate::engine::{self, Engine, Executor as _, Kind, LoadError, Outline};
 use crate::model::Version;
@@ -57,7 +58,9 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
     // On a thread of its own: what a task says of itself is waited for, which no thread that drives others may.
-    let loaded = std::thread::scope(|scope| scope.spawn(|| engine.load(wasm, Version::of(wasm))).join());
+    let load = || engine.load(wasm, Version::of(wasm));
+    let loaded = thread::scope(|scope| Ok(thread::Builder::new().spawn_scoped(scope, load)?.join()));
+    let loaded = loaded.map_err(|error: io::Error| format!("can't start a thread: {error}"))?;
     let program = loaded.unwrap_or(Err(LoadError::Failed)).map_err(|error| error.to_string())?;
     Ok(program.outline())
 }

@@ -43,6 +43,7 @@
 //! ```
 
 pub mod check;
+mod control;
 mod handle;
 mod program;
 pub mod single;
@@ -54,6 +55,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -66,18 +68,28 @@ use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
+use crate::process::{Heartbeat, Liveness, Reserve, can_start, spawn_blocking};
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
-use crate::scheduler::{self, Parts, Scheduler};
+use crate::scheduler::{self, Capacity, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
 
+pub use control::{Reloader, StopStage};
 pub use handle::{Follow, Followed, Handle};
 pub(crate) use program::own_program;
 
 /// Time that open connections have when every run is over: enough to carry off
 /// what is on its way.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Threads that a host must be able to have beside those that it starts with: for notices of the tasks folder,
+/// for a look at it, a load, and a read of the database. With fewer it would serve, and stand still at times.
+const SPARE_THREADS: usize = 4;
+
+/// Addresses that a host must be able to take beside those that it starts with: for the database's caches and
+/// a guest. When there are none left, the process is aborted.
+const SPARE_BYTES: usize = 96 << 20;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +119,15 @@ pub enum LaunchError {
     /// The database failed while the host started.
     #[error("the database failed: {0}")]
     Storage(#[from] StorageError),
+    /// The system has too few threads for a host.
+    #[error("can't start threads: {0}")]
+    Threads(#[source] std::io::Error),
+    /// The system gives too little memory for a host.
+    #[error(
+        "the system leaves less than {mib} MiB of addresses to work with; raise the limit of memory (ulimit -v, ulimit -d)",
+        mib = SPARE_BYTES >> 20
+    )]
+    Memory,
     /// The listener has no address.
     #[error("can't use the listener: {0}")]
     Listener(#[source] std::io::Error),
@@ -116,6 +137,8 @@ pub enum LaunchError {
 pub struct Host {
     handle: Handle,
     address: SocketAddr,
+    api: Arc<Api>,
+    stage: StopStage,
     serving: JoinHandle<()>,
 }
 
@@ -130,8 +153,9 @@ impl Host {
         let address = listener.local_addr().map_err(LaunchError::Listener)?;
         let rooms = Rooms::build(config, Some(address)).await?;
         let handle = rooms.handle();
+        let (api, stage) = (Arc::clone(&rooms.api), rooms.stage.clone());
         let serving = tokio::spawn(rooms.serve(Some(listener), shutdown));
-        Ok(Self { handle, address, serving })
+        Ok(Self { handle, address, api, stage, serving })
     }
 
     /// Where it listens.
@@ -142,6 +166,16 @@ impl Host {
     /// Starts, follows and cancels runs from within this process.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// What a stop has still to wait for.
+    pub fn stop_stage(&self) -> StopStage {
+        self.stage.clone()
+    }
+
+    /// Changes what can be changed while the host serves.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.api))
     }
 
     /// Waits until the host has stopped: every run ended or put back, every stream
@@ -156,6 +190,8 @@ impl Host {
 /// The rooms that open files, which blocks.
 struct Foundation {
     storage: Arc<dyn Storage>,
+    /// Of the thread that writes.
+    writing: Arc<Heartbeat>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     files: Arc<Files>,
@@ -171,7 +207,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let storage = Arc::new(open(&config.data, config.durability).map_err(database)?);
     let engine = Arc::new(Engine::new(&engine::Config {
         cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
-        max_instances: config.max_running.saturating_add(scheduler::spare(config.max_running)),
+        max_instances: Capacity::guests(config.max_running),
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
         async_world: config.experimental_async,
@@ -186,7 +222,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let (only, sharing) = (config.only.as_deref(), Arc::clone(&engine));
     let registry = Registry::open(&config.tasks, only, sharing, ceilings, config.retention)?;
     let files = Arc::new(Files::new(config.data.join("files")));
-    Ok(Foundation { storage, engine, registry, files })
+    Ok(Foundation { writing: storage.heartbeat(), storage, engine, registry, files })
 }
 
 /// All rooms of a host, put together.
@@ -198,6 +234,7 @@ struct Rooms {
     pruner: Arc<Pruner>,
     storage: Arc<dyn Storage>,
     log: Arc<EventLog>,
+    stage: StopStage,
 }
 
 impl Rooms {
@@ -205,8 +242,12 @@ impl Rooms {
     async fn build(config: Config, address: Option<SocketAddr>) -> Result<Self, LaunchError> {
         // Blocks on the disk for as long as an older database takes to migrate.
         let opening = config.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&opening)).await;
-        let Foundation { storage, engine, registry, files } = opened.expect("opening does not panic")?;
+        can_start(1).map_err(LaunchError::Threads)?;
+        let opened = spawn_blocking(move || open(&opening)).map_err(LaunchError::Threads)?.await;
+        let Foundation { storage, writing, engine, registry, files } =
+            opened.expect("opening does not panic")?;
+        can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
+        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory)?;
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
@@ -225,6 +266,13 @@ impl Rooms {
             files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
+        let accepting = Arc::<Heartbeat>::default();
+        let liveness = Liveness::new(vec![
+            ("loop that accepts connections", Arc::clone(&accepting)),
+            ("thread that writes to the database", writing),
+            ("loop that starts runs", scheduler.heartbeat()),
+            ("loop that follows the tasks folder", registry.heartbeat()),
+        ]);
         let pruner = Pruner::start(
             Arc::clone(&storage),
             Arc::clone(&registry),
@@ -233,14 +281,9 @@ impl Rooms {
             config.retention_delay,
         );
         let api = Arc::new(Api {
-            config: http::Config {
-                max_input_bytes: config.limits.input_bytes,
-                heartbeat: config.heartbeat,
-                cors_origins: config.cors_origins.clone(),
-                allowed_hosts: config.allowed_hosts.clone(),
-                // Of a folder of which one file counts, others would be written and never seen.
-                uploads: config.uploads && config.only.is_none(),
-            },
+            config: RwLock::new(Arc::new(control::serving(&config))),
+            liveness,
+            accepting,
             registry: Arc::clone(&registry),
             scheduler: Arc::clone(&scheduler),
             pruner: Arc::clone(&pruner),
@@ -257,7 +300,7 @@ impl Rooms {
             uploads: http::Uploads::default(),
             websockets: TaskTracker::new(),
         });
-        Ok(Self { config, api, registry, scheduler, pruner, storage, log })
+        Ok(Self { config, api, registry, scheduler, pruner, storage, log, stage: StopStage::new() })
     }
 
     fn handle(&self) -> Handle {
@@ -282,15 +325,20 @@ impl Rooms {
         shutdown.await;
         tracing::info!("stopping");
         self.api.stopping.cancel();
+        self.stage.set("the removal of old runs");
         self.pruner.stop().await;
+        self.stage.set("runs");
         self.scheduler.drain(self.config.drain_grace).await;
+        self.stage.set("connections");
         self.api.end_streams.cancel();
         stop_serving.cancel();
         if let Some(serving) = serving {
             let _ = serving.await;
         }
+        self.stage.set("the tasks folder");
         stop_watching.cancel();
         let _ = watching.await;
+        self.stage.set("the database");
         self.storage.close().await;
         tracing::info!("stopped");
     }
@@ -301,7 +349,7 @@ fn report(allocation: &Allocation, wanted: u32) {
     if let Allocation::OnDemand { reason, .. } = allocation {
         tracing::warn!(reason, "no memory pool for guests; starting each takes a little longer");
     }
-    let possible = allocation.max_instances().saturating_sub(scheduler::spare(wanted)).max(1);
+    let possible = Capacity::within(wanted, allocation.max_instances()).running;
     if possible < wanted {
         tracing::warn!(
             possible,

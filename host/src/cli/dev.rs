@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 
 use self::host::DevHost;
 use super::follow::{Follow, until_end};
+use super::interrupts::Interrupts;
 use super::project::{BuildError, Output, Project};
-use super::run::Interrupts;
 use super::screen::Screen;
 use super::start::conclude;
-use super::{Exit, build, input};
+use super::{Exit, build, input, log};
 use crate::model::Version;
 
 /// A project to be worked on.
@@ -45,7 +45,8 @@ struct Shown {
 
 impl Dev {
     pub(super) async fn run(self) -> Result<(), Exit> {
-        let mut interrupts = Interrupts::new()?;
+        log::init_panics()?;
+        let mut interrupts = Interrupts::of_command()?;
         let project = Project::find(&self.folder)?;
         crate::model::AppName::parse(&self.app).map_err(|rule| Exit::Usage(format!("--app: {rule}")))?;
         let host = match (&self.url, &self.tasks) {

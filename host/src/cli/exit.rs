@@ -1,5 +1,6 @@
 use std::process::{ExitCode, Termination};
 
+use super::log;
 use crate::http::client::ClientError;
 
 /// How a command ended, as its exit code.
@@ -64,11 +65,7 @@ impl Exit {
 
 impl Termination for Exit {
     fn report(self) -> ExitCode {
-        if let Some(message) = self.message() {
-            use std::io::Write as _;
-            // A closed stderr must not turn into a panic.
-            let _ = writeln!(std::io::stderr(), "streamtask: {message}");
-        }
+        log::finish(self.message());
         ExitCode::from(self.code())
     }
 }

@@ -8,7 +8,9 @@ mod exit;
 mod folders;
 mod follow;
 mod input;
+mod interrupts;
 mod lists;
+mod log;
 mod new;
 mod progress;
 mod project;
@@ -22,9 +24,11 @@ mod start;
 mod tail;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::http::client::Client;
+use crate::process::start_runtime;
 
 pub use exit::Exit;
 
@@ -128,6 +132,15 @@ impl Server {
     }
 }
 
+/// The threads that serve clients.
+fn start_threads() -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_name("host");
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    // One more, for what blocks.
+    start_runtime(&mut builder, cores, 1)
+}
+
 /// Runs the command that the process was called with; returns how it went.
 pub fn run() -> Exit {
     let cli = Cli::parse();
@@ -137,7 +150,7 @@ pub fn run() -> Exit {
         let why_not = std::io::stderr();
         return Exit::Compiler(crate::app::compile_process(async_world, scarce, input, output, why_not));
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("host").build() {
+    let runtime = match start_threads() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::Start(format!("can't start threads: {error}")),
     };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::follow::end_of;
+use super::interrupts::Interrupts;
 use super::screen::Screen;
 use super::start::{conclude, is_watched};
-use super::{Exit, folders, input};
+use super::{Exit, folders, input, log};
 use crate::app::own_program;
 use crate::app::single::{Single, SingleError, SingleRun, Wish};
 use crate::config::{Config, DurabilitySetting, Settings};
@@ -54,7 +54,8 @@ pub(super) struct Run {
 impl Run {
     pub(super) async fn run(mut self) -> Result<(), Exit> {
         // From the beginning: a signal that comes while the file is compiled must not leave a folder behind.
-        let mut interrupts = Interrupts::new()?;
+        log::init_panics()?;
+        let mut interrupts = Interrupts::of_command()?;
         let input = input::read(&self.input)?;
         let data = folders::Data::new(self.keep.take())?;
         let config = self.configuration(data.path())?;
@@ -152,28 +153,6 @@ impl From<SingleError> for Exit {
         match error {
             SingleError::File { .. } | SingleError::Request(_) => Self::Usage(message),
             SingleError::Launch(_) | SingleError::Storage(_) => Self::Start(message),
-        }
-    }
-}
-
-/// SIGINT and SIGTERM, each as often as it comes.
-pub(super) struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    pub(super) fn new() -> Result<Self, Exit> {
-        let failed = |error| Exit::Start(format!("can't listen for signals: {error}"));
-        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        Ok(Self { interrupt, terminate })
-    }
-
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

@@ -38,6 +38,7 @@ mod stdio;
 mod ticker;
 mod turns;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ use self::pool::{Addresses, World};
 use self::run::Vacancies;
 use self::ticker::Ticker;
 use self::turns::{SPARE_THREADS, Turns};
+
+use crate::process::start_runtime;
 
 pub use compile::{COMMAND as COMPILE, compile_process};
 pub use deadline::within_deadline;
@@ -150,15 +153,22 @@ impl Engine {
             None
         };
         let threads = config.threads.max(1);
-        let guests = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads + SPARE_THREADS)
-            .thread_name("guest")
-            .max_blocking_threads(FILE_THREADS)
-            .enable_time()
-            .build()
-            .map_err(|error| SetupError(format!("can't start threads for guests: {error}")))?;
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.thread_name("guest").max_blocking_threads(FILE_THREADS).enable_time();
+        let threadless =
+            |error: io::Error| SetupError(format!("can't start the threads that execute guests: {error}"));
+        // One more, for the clock.
+        let guests = start_runtime(&mut builder, threads + SPARE_THREADS, 1).map_err(threadless)?;
         let engines = [Some(&loader), async_loader.as_ref()].into_iter().flatten();
         let ticker = Ticker::start(engines.map(|loader| loader.wasmtime.weak()).collect());
+        let ticker = match ticker {
+            Ok(ticker) => ticker,
+            Err(error) => {
+                // Not waiting, as for a whole engine that is dropped.
+                guests.shutdown_background();
+                return Err(threadless(error));
+            }
+        };
         Ok(Self {
             loader,
             async_loader,

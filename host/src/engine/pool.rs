@@ -6,10 +6,12 @@
 //! a pool, guests get memory one by one.
 
 use std::fs;
+use std::ops::Range;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::SetupError;
+use crate::process::Reserve;
 
 /// Mappings that one guest in the pool needs at most: stack and guard page,
 /// memory below and above what is in use, and its image.
@@ -18,6 +20,8 @@ const MAPPINGS_PER_GUEST: u64 = 5;
 const MAPPINGS_KEPT: u64 = 8_000;
 /// The kernel's bound where it can't be read.
 const DEFAULT_MAX_MAPPINGS: u64 = 65_530;
+/// Addresses that a pool leaves to the rest of the host: stacks of threads, the database's caches, compiled code.
+const ADDRESSES_KEPT: usize = 256 << 20;
 /// Below this a pool is not worth its address space.
 const LEAST_SLOTS: u32 = 16;
 
@@ -130,25 +134,49 @@ pub(super) fn async_engine(addresses: Addresses) -> Result<Engine, SetupError> {
     compiling_engine(World::Async, addresses, true)
 }
 
-/// An engine for `wanted` guests at once, or as many as this system allows.
+/// An engine for `wanted` guests at once, or as many as this system allows: never fewer for more that are wanted.
 pub(super) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
     let possible = max_mappings().saturating_sub(MAPPINGS_KEPT) / MAPPINGS_PER_GUEST;
     let wanted = wanted.max(1).min(u32::try_from(possible).unwrap_or(u32::MAX)).max(LEAST_SLOTS);
-    let mut slots = wanted;
-    let mut reason = String::new();
-    while slots >= LEAST_SLOTS {
-        let mut config = config();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
-        match Engine::new(&config) {
-            Ok(engine) => return Ok((engine, Allocation::Pool { slots })),
-            Err(error) => reason = format!("{error:#}"),
-        }
-        slots /= 2;
+    let reason = match pooled(wanted) {
+        Ok(engine) => return Ok((engine, Allocation::Pool { slots: wanted })),
+        Err(reason) => reason,
+    };
+    let slots = most(LEAST_SLOTS..wanted, |slots| pooled(slots).is_ok());
+    if let Some(slots) = slots
+        && let Ok(engine) = pooled(slots)
+    {
+        return Ok((engine, Allocation::Pool { slots }));
     }
     Ok((
         compiling_engine(World::Sync, Addresses::Scarce, true)?,
         Allocation::OnDemand { limit: wanted, reason },
     ))
+}
+
+/// An engine with a pool of so many slots, if that leaves enough addresses for the rest of the host.
+fn pooled(slots: u32) -> Result<Engine, String> {
+    let _kept = Reserve::new(ADDRESSES_KEPT).ok_or("it would take all addresses that the host may have")?;
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    Engine::new(&config).map_err(|error| format!("{error:#}"))
+}
+
+/// The largest of the numbers that fits, where all below one that fits do; found by bisection.
+fn most(range: Range<u32>, fits: impl Fn(u32) -> bool) -> Option<u32> {
+    let (mut fitting, mut above) = (None, range.end);
+    loop {
+        let from = fitting.map_or(range.start, |fitting| fitting + 1);
+        if from >= above {
+            return fitting;
+        }
+        let middle = from + (above - from) / 2;
+        if fits(middle) {
+            fitting = Some(middle);
+        } else {
+            above = middle;
+        }
+    }
 }
 
 fn config() -> Config {
@@ -211,6 +239,20 @@ mod tests {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
     use super::*;
+
+    #[test]
+    fn the_most_that_fits_is_found_whatever_is_wanted() {
+        for limit in [0, 15, 16, 17, 100, 4_999, 5_000, 11_506] {
+            for wanted in [17, 18, 100, 5_000, 10_000, 11_506] {
+                let found = most(LEAST_SLOTS..wanted, |slots| slots <= limit);
+                assert_eq!(
+                    found,
+                    (limit >= LEAST_SLOTS).then(|| limit.min(wanted - 1)),
+                    "{wanted} of {limit}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn what_another_process_compiles_is_for_this_engine() {

@@ -6,6 +6,7 @@
 //! by more than a tick for each guest that computes on the same thread.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,6 +15,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use wasmtime::EngineWeak;
+
+use crate::process::start_thread;
 
 /// Longest time a guest computes without a pause. Shorter ticks cost a switch
 /// of tasks each (about a microsecond), longer ones delay others.
@@ -32,35 +35,32 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// Starts the clock's thread.
-    pub(super) fn start(engines: Vec<EngineWeak>) -> Arc<Self> {
+    pub(super) fn start(engines: Vec<EngineWeak>) -> io::Result<Arc<Self>> {
         let ticker = Arc::new(Self {
             executing: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             thread: std::sync::OnceLock::new(),
         });
         let weak = Arc::downgrade(&ticker);
-        let thread = thread::Builder::new()
-            .name("guest-ticker".to_owned())
-            .spawn(move || {
-                let mut idle = 0;
-                while let Some(ticker) = weak.upgrade() {
-                    let alive = engines.iter().filter_map(EngineWeak::upgrade);
-                    if alive.map(|engine| engine.increment_epoch()).count() == 0 {
-                        break;
-                    }
-                    idle = if ticker.executing.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
-                    if idle < IDLE_TICKS {
-                        drop(ticker);
-                        thread::sleep(TICK);
-                    } else {
-                        ticker.wait_for_work();
-                        idle = 0;
-                    }
+        let thread = start_thread("guest-ticker", move || {
+            let mut idle = 0;
+            while let Some(ticker) = weak.upgrade() {
+                let alive = engines.iter().filter_map(EngineWeak::upgrade);
+                if alive.map(|engine| engine.increment_epoch()).count() == 0 {
+                    break;
                 }
-            })
-            .expect("the system has room for one more thread at start");
+                idle = if ticker.executing.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
+                if idle < IDLE_TICKS {
+                    drop(ticker);
+                    thread::sleep(TICK);
+                } else {
+                    ticker.wait_for_work();
+                    idle = 0;
+                }
+            }
+        })?;
         let _ = ticker.thread.set(thread.thread().clone());
-        ticker
+        Ok(ticker)
     }
 
     fn wait_for_work(&self) {

@@ -8,10 +8,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::Api;
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::header;
+use super::{Api, Config};
 
 /// How long a browser may remember what a preflight allowed, in seconds.
 const PREFLIGHT_AGE: u32 = 600;
@@ -27,8 +27,9 @@ pub(super) fn check(
     headers: &HeaderMap,
     authority: Option<&str>,
 ) -> Result<(), Problem> {
+    let config = api.config();
     let host = authority.or_else(|| header(headers, header::HOST));
-    if api.loopback && !host.is_none_or(|host| is_local(host, &api.config.allowed_hosts)) {
+    if api.loopback && !host.is_none_or(|host| is_local(host, &config.allowed_hosts)) {
         // A page can make its own name point to 127.0.0.1; the name stays foreign.
         let detail = "this host is not served under that name; add it to `allowed_hosts` if it should be";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail));
@@ -37,7 +38,7 @@ pub(super) fn check(
     // A browser opens a WebSocket for every page, and what comes over it can cancel.
     let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
         || headers.contains_key(header::UPGRADE);
-    if changes && !is_same_origin(origin, host) && !is_allowed(api, origin) {
+    if changes && !is_same_origin(origin, host) && !is_allowed(&config, origin) {
         let detail =
             format!("pages of {origin} may not do this; add the origin to `cors_origins` if they should");
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
@@ -51,7 +52,7 @@ pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
     let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let host = authority.or_else(|| header(&parts.headers, header::HOST));
-    if is_same_origin(origin, host) || api.config.cors_origins.iter().any(|named| named == origin) {
+    if is_same_origin(origin, host) || api.config().cors_origins.iter().any(|named| named == origin) {
         return Ok(());
     }
     let detail =
@@ -72,25 +73,27 @@ pub(super) fn preflight() -> Response {
 
 /// Lets an allowed page read the response.
 pub(super) fn allow(api: &Api, origin: Option<&HeaderValue>, response: &mut Response) {
-    if api.config.cors_origins.is_empty() {
+    let config = api.config();
+    if config.cors_origins.is_empty() {
         return;
     }
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_allowed(api, origin)))
+    let Some(origin) =
+        origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_allowed(&config, origin)))
     else {
         return;
     };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     // Credentials only for origins that were named: with `*` every page on earth would act as the user.
-    if api.config.cors_origins.iter().any(|allowed| origin == allowed) {
+    if config.cors_origins.iter().any(|allowed| origin == allowed) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
 }
 
-fn is_allowed(api: &Api, origin: &str) -> bool {
-    api.config.cors_origins.iter().any(|allowed| allowed == "*" || allowed == origin)
+fn is_allowed(config: &Config, origin: &str) -> bool {
+    config.cors_origins.iter().any(|allowed| allowed == "*" || allowed == origin)
 }
 
 fn is_same_origin(origin: &str, host: Option<&str>) -> bool {

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use hyper::StatusCode;
 use serde_json::json;
 
 use super::body::Response;
+use super::problem::Problem;
 use super::{Api, json};
 
 /// `GET /`: where to go.
@@ -12,9 +15,20 @@ pub(super) fn index() -> Response {
     json::response(StatusCode::OK, &index)
 }
 
-/// `GET /healthz`: the process answers.
-pub(super) fn healthy() -> Response {
-    json::response(StatusCode::OK, &json!({ "status": "ok" }))
+/// Time for a loop that seems stuck to move: far more than one needs that goes on after the whole
+/// process stood still, and less than any probe waits for an answer.
+const STALL_GRACE: Duration = Duration::from_millis(500);
+
+/// `GET /healthz`: what serves goes round, as far as can be told without asking it. A process of which that
+/// is not so has to be started anew; what may pass by itself is for `/readyz`.
+pub(super) async fn healthy(api: &Api) -> Result<Response, Problem> {
+    match api.liveness.stall(STALL_GRACE).await {
+        None => Ok(json::response(StatusCode::OK, &json!({ "status": "ok" }))),
+        Some((name, stall)) => {
+            let detail = format!("the {name} {stall}; the host has to be started again");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stalled", detail).with("loop", name))
+        }
+    }
 }
 
 /// `GET /readyz`: runs can be started now, or why not.

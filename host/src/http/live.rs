@@ -38,7 +38,7 @@ pub(super) async fn open(
     media: &'static str,
     filter: RunFilter,
 ) -> Result<Response, Problem> {
-    let heartbeat = heartbeat(&api.config, query, media)?;
+    let heartbeat = heartbeat(&api.config(), query, media)?;
     let listener = api.notifier.listen(Topic::Runs);
     let mut list = List {
         api: Arc::clone(api),

@@ -40,12 +40,14 @@ mod websocket;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::notifier::Notifier;
+use crate::process::{Heartbeat, Liveness};
 use crate::registry::Registry;
 use crate::retention::Pruner;
 use crate::scheduler::Scheduler;
@@ -76,8 +78,12 @@ pub struct Config {
 
 /// What the routes work with.
 pub struct Api {
-    /// How clients are served.
-    pub config: Config,
+    /// How clients are served; another one from the next request on.
+    pub config: RwLock<Arc<Config>>,
+    /// The loops that the host serves by.
+    pub liveness: Liveness,
+    /// Of the loop that accepts connections; among [`liveness`](Self::liveness).
+    pub accepting: Arc<Heartbeat>,
     /// Which tasks there are.
     pub registry: Arc<Registry>,
     /// Starts and ends runs.
@@ -109,4 +115,11 @@ pub struct Api {
     pub uploads: Uploads,
     /// Connections that are none of HTTP any more.
     pub websockets: TaskTracker,
+}
+
+impl Api {
+    /// How clients are served now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read())
+    }
 }

@@ -282,6 +282,12 @@ pub(super) fn metrics(api: &Api) -> Response {
         "Bytes that are written and not yet where they belong in the database.",
         &one(api.storage.condition().log_bytes),
     );
+    put(
+        "log_lines_dropped_total",
+        "counter",
+        "Lines of the host's log that could not be written since the start.",
+        &one(crate::process::dropped_lines()),
+    );
     let mut response = Response::new(Body::whole(text));
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, media);

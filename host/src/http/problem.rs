@@ -1,11 +1,14 @@
 //! Errors as `application/problem+json` (RFC 9457). The one place that maps
 //! errors of the rooms below to HTTP.
 
+use std::any::Any;
+
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::body::{Body, Response};
+use crate::process::{is_threadless, panic_message};
 use crate::retention::PruneError;
 use crate::scheduler::StartError;
 use crate::storage::StorageError;
@@ -51,6 +54,20 @@ impl Problem {
     pub(super) fn unavailable(kind: &'static str, detail: impl Into<String>, retry_after_secs: u32) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail);
         Self { retry_after_secs: Some(retry_after_secs), ..problem }
+    }
+
+    /// Of a handler that panicked: the system had no thread for it, or the fault is ours.
+    pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        match panic_message(panic) {
+            Some(message) if is_threadless(message) => {
+                let detail = format!("the host can't answer this now: {message}");
+                Self::unavailable("no-threads", detail, 5)
+            }
+            _ => {
+                let detail = "the host failed at this request; its log says more".to_owned();
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+            }
+        }
     }
 
     /// As a response.
@@ -116,6 +133,24 @@ impl From<StartError> for Problem {
                 Self::bad_request("invalid-input", detail).with("errors", errors)
             }
             StartError::Storage(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_that_panics_is_answered_and_only_a_lack_of_threads_may_pass() {
+        let threadless: Box<dyn Any + Send> = Box::new("OS can't spawn worker thread: why".to_owned());
+        let response = Problem::of_panic(&*threadless).response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        for other in [Box::new("index out of bounds") as Box<dyn Any + Send>, Box::new(7)] {
+            let problem = Problem::of_panic(&*other);
+            assert_eq!(problem.status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(!problem.detail.contains("bounds"), "that is for the log");
         }
     }
 }

@@ -158,7 +158,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Index => Ok(page::index(&parts.headers)),
         Resource::PageFile => page::get(part("file"), &parts.headers),
         Resource::ClientModule => page::client(&parts.headers),
-        Resource::Health => Ok(health::healthy()),
+        Resource::Health => health::healthy(api).await,
         Resource::Ready => Ok(health::ready(api)),
         Resource::Tasks => Ok(tasks::list(api)),
         Resource::Task if *method != Method::GET => {
@@ -166,7 +166,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         }
         Resource::Task => tasks::get(api, [part("app"), part("task")]),
         Resource::TaskRuns => {
-            let body = request::body(body, api.config.max_input_bytes).await?;
+            let body = request::body(body, api.config().max_input_bytes).await?;
             start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
         }
         Resource::Runs => runs::list(api, &parts.headers, &query).await,
@@ -179,7 +179,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Children => children::get(api, part("run")).await,
         Resource::Progress => progress::get(api, part("run")).await,
         Resource::Retry => {
-            let body = request::body(body, api.config.max_input_bytes).await?;
+            let body = request::body(body, api.config().max_input_bytes).await?;
             start::retry(api, &parts.headers, &query, part("run"), body).await
         }
         Resource::Cancel => runs::cancel(api, part("run")).await,

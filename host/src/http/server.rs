@@ -1,9 +1,11 @@
 //! Connections: accepted, served, and ended in order.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
@@ -16,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::body::Response;
+use super::problem::Problem;
 use super::{Api, presence, routes};
 
 /// Time for a client to send a request's head, also on a connection that is
@@ -70,11 +73,14 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
     let cut_off = CancellationToken::new();
     // Told once, not at each try.
     let mut refused = false;
+    let heartbeat = api.accepting.begin();
     loop {
+        heartbeat.rest();
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
+        heartbeat.beat();
         match accepted {
             Ok((stream, _)) => {
                 if std::mem::take(&mut refused) {
@@ -91,7 +97,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
             }
         }
     }
-    drop(listener);
+    drop((heartbeat, listener));
     connections.close();
     api.websockets.close();
     let all = async {
@@ -187,7 +193,10 @@ async fn traced(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
     let began = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = routes::respond(api, request).instrument(span.clone()).await;
+    let answering = AssertUnwindSafe(routes::respond(api, request).instrument(span.clone()));
+    // A client whose connection just ends would not know whether to come back.
+    let mut response =
+        answering.catch_unwind().await.unwrap_or_else(|panic| Problem::of_panic(&*panic).response());
     let status = response.status().as_u16();
     span.in_scope(|| tracing::debug!(%method, path, status, time = ?began.elapsed(), "answered"));
     response.headers_mut().insert("x-request-id", id);

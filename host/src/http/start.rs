@@ -85,7 +85,7 @@ async fn start(
     let media = stream::media(headers, query, &[JSON, SSE, NDJSON, TEXT, BYTES], "a started run")?;
     // Before the run starts: a request that can't be answered must not start anything.
     let follow =
-        if media == JSON { None } else { Some(stream::Options::of(&api.config, headers, query, media)?) };
+        if media == JSON { None } else { Some(stream::Options::of(&api.config(), headers, query, media)?) };
     let started = api.scheduler.submit(request()?).await?;
     let mut response = match follow {
         Some(options) => stream::open(api, &started.run, options, Coding::wanted(headers)).await?,

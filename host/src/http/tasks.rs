@@ -28,7 +28,7 @@ pub(super) fn list(api: &Api) -> Response {
         tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
         complete: api.registry.is_complete(),
         left_out: api.registry.left_out(),
-        uploads: api.config.uploads,
+        uploads: api.config().uploads,
     };
     json::response(StatusCode::OK, &list)
 }

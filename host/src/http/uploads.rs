@@ -53,7 +53,7 @@ pub(super) async fn change(
     path: [&str; 2],
     body: Incoming,
 ) -> Result<Response, Problem> {
-    if !api.config.uploads {
+    if !api.config().uploads {
         let detail = "this host takes no task files over HTTP; start it with --uploads if it should";
         return Err(Problem::new(StatusCode::FORBIDDEN, "uploads-disabled", detail));
     }

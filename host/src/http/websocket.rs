@@ -64,7 +64,7 @@ pub(super) async fn open(
 ) -> Result<Response, Problem> {
     let run = stream::find(api, path).await?;
     let accept = accept_key(&parts.headers)?;
-    let options = Options::of(&api.config, &parts.headers, query, WEBSOCKET)?;
+    let options = Options::of(&api.config(), &parts.headers, query, WEBSOCKET)?;
     let reader = Reader::open(api, &run, options).await?;
     let upgraded = hyper::upgrade::on(hyper::Request::from_parts(parts, ()));
     let served = Arc::clone(api);

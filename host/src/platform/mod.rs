@@ -11,11 +11,13 @@
 mod uptime;
 
 use std::cell::Cell;
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::task::JoinError;
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::process::spawn_blocking;
 
 pub use uptime::Uptime;
 
@@ -64,17 +66,19 @@ pub fn cores() -> usize {
     if is_simulated() { 2 } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
-/// Makes a call that blocks where that holds up nobody. An error means that it panicked.
-pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-    if !is_simulated() {
-        return tokio::task::spawn_blocking(call).await;
-    }
-    // In a task of its own, as the real one: it happens although nobody waits for it any more.
-    tokio::spawn(async move {
-        let_others_go_first().await;
-        call()
-    })
-    .await
+/// Makes a call that blocks where that holds up nobody. An error means that the system gives no
+/// thread for it, or that it panicked.
+pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let called = if is_simulated() {
+        // In a task of its own, as the real one: it happens although nobody waits for it any more.
+        tokio::spawn(async move {
+            let_others_go_first().await;
+            call()
+        })
+    } else {
+        spawn_blocking(call)?
+    };
+    called.await.map_err(io::Error::other)
 }
 
 /// Waits as long as a thread of its own might take to get here, in a simulation.

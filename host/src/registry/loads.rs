@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::folder::{self, Found, TaskState};
@@ -33,7 +33,7 @@ type Place = (bool, u64, PathBuf);
 
 /// Files that are being loaded, and those that wait for it.
 pub(super) struct Loads {
-    running: JoinSet<Result<Ended, JoinError>>,
+    running: JoinSet<Ended>,
     under_way: BTreeMap<PathBuf, TaskState>,
     waiting: BTreeMap<Place, Found>,
     /// Files that are known to need a compiler, which had none to spare.
@@ -163,6 +163,7 @@ impl Loads {
     fn load(&mut self, registry: &Arc<Registry>, found: Found) {
         let (registry, compilers) = (Arc::clone(registry), Arc::clone(&self.compilers));
         self.under_way.insert(found.path.clone(), found.state);
+        let again = found.clone();
         let loading = move || {
             // What a library does with a strange file must not have it loaded again and again.
             let outcome = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found, &compilers)))
@@ -170,16 +171,20 @@ impl Loads {
                 .unwrap_or_else(Outcome::Refused);
             Ended { found, outcome }
         };
-        self.running.spawn(platform::blocking(loading));
+        self.running.spawn(async move {
+            // Without a thread for it, the next look tries again.
+            let unread = |_| Ended { found: again, outcome: Outcome::Changed };
+            platform::blocking(loading).await.unwrap_or_else(unread)
+        });
     }
 
     /// Waits until one load is over; for ever if there is none.
     pub(super) async fn ended(&mut self) -> Ended {
         loop {
             match self.running.join_next().await {
-                Some(Ok(Ok(ended))) => return ended,
+                Some(Ok(ended)) => return ended,
                 // It can't be cancelled, and does not panic.
-                Some(Ok(Err(_)) | Err(_)) => {}
+                Some(Err(_)) => {}
                 None => std::future::pending().await,
             }
         }

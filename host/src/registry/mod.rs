@@ -23,11 +23,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
-use tokio::sync::watch as latest;
+use tokio::sync::{Notify, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Executor, LoadError, Metadata, Program};
 use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
+use crate::process::Heartbeat;
 
 use self::folder::{Found, Seen, TaskState};
 use self::schema::Schema;
@@ -178,6 +179,10 @@ pub struct Registry {
     left_out: AtomicUsize,
     /// Counts what was swapped in, swapped out or retired.
     changes: latest::Sender<u64>,
+    /// Notified when somebody asks for a look at the folder.
+    asked: Notify,
+    /// Of the loop that follows the folder.
+    heartbeat: Arc<Heartbeat>,
 }
 
 #[derive(Default)]
@@ -232,6 +237,8 @@ impl Registry {
             tasks: RwLock::default(),
             left_out: AtomicUsize::new(0),
             changes: latest::Sender::new(0),
+            asked: Notify::new(),
+            heartbeat: Arc::default(),
         }))
     }
 
@@ -239,6 +246,16 @@ impl Registry {
     /// is loaded once: who runs it by hand means it as it is now.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         watch::watch(&self, &stop).await;
+    }
+
+    /// Looks at the folder at once.
+    pub fn look(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Of the loop that follows the folder.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// The version that new runs of the task use.
@@ -346,6 +363,7 @@ impl Registry {
                 drop(tasks);
                 tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
             }
+            Err(problem) => file.listed.problem = Some((problem, Timestamp::now())),
         }
         true
     }

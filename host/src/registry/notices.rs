@@ -1,5 +1,6 @@
 //! What the file system tells of the tasks folder, for [`Changes`](super::changes::Changes).
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,8 +32,15 @@ impl Told {
             Err(_) => told.come.notify_one(),
         });
         let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, notify::RecursiveMode::Recursive)?;
-            Ok(watcher)
+            // It panics if its thread could not be started, here and when it is dropped.
+            let watching = AssertUnwindSafe(|| watcher.watch(folder, notify::RecursiveMode::Recursive));
+            match panic::catch_unwind(watching) {
+                Ok(watched) => watched.map(|()| watcher),
+                Err(_) => {
+                    std::mem::forget(watcher);
+                    Err(notify::Error::generic("the thread that takes them could not be started"))
+                }
+            }
         });
         watching
             .inspect_err(|error| {

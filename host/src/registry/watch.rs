@@ -39,7 +39,9 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
     let is_noticed = registry.only.is_none() && !platform::is_simulated();
     let _watcher = is_noticed.then(|| told.of(&registry.folder));
     let mut follower = Follower::new(registry);
+    let heartbeat = registry.heartbeat.begin();
     loop {
+        heartbeat.beat();
         // Before the look: what changes after it is noticed again.
         let _ = told.come.notified().now_or_never();
         let notices = told.take();
@@ -51,10 +53,12 @@ pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
                 return;
             }
             let (look_at, wake_at) = (follower.look_at, follower.wake_at());
+            heartbeat.rest();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = sleep_until(look_at) => break,
+                () = registry.asked.notified() => follower.look_soon(),
                 () = told.come.notified(), if !follower.looks_soon() => follower.look_soon(),
                 ended = follower.loads.ended() => follower.settle(ended),
                 () = sleep_until(wake_at) => {}
@@ -69,8 +73,7 @@ async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
         Some(file) => Ok(folder::scan_one(&registry.folder, file)),
         None => folder::scan(&registry.folder, &|path| registry.known_state(path).is_some()),
     })
-    .await
-    .map_err(std::io::Error::other)?
+    .await?
 }
 
 /// What is known of the folder, and what is to be done about it when.

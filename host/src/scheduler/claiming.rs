@@ -39,7 +39,9 @@ impl Scheduler {
         let mut tasks = self.registry.changes();
         // Which task is served first; moves on, so that none is always last.
         let mut turn = 0;
+        let heartbeat = self.heartbeat.begin();
         while !self.stopping.is_cancelled() {
+            heartbeat.beat();
             let (asked, next_due) = self.claim(turn).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "could not ask the queue");
                 (Asked::Enough, None)
@@ -48,6 +50,7 @@ impl Scheduler {
             if asked == Asked::MoreAtOnce {
                 continue;
             }
+            heartbeat.rest();
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => {}

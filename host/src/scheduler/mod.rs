@@ -8,6 +8,7 @@
 //! executed and dropped.
 
 mod breaker;
+mod capacity;
 mod children;
 mod claiming;
 mod mailbox;
@@ -35,16 +36,16 @@ use crate::files::Files;
 use crate::model::{HostId, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::Uptime;
+use crate::process::Heartbeat;
 use crate::registry::{InputError, Registry, Task};
-use crate::storage::{
-    Cancelled, Claimant, Claimed, MAX_DEPTH, NewRun, Storage, StorageError, Submitted, Waits,
-};
+use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted, Waits};
 
 use self::breaker::Breakers;
 use self::runner::Control;
 use self::schedules::AllSkipped;
 use self::slots::{Slot, Slots};
 
+pub use capacity::Capacity;
 pub use request::Request;
 pub use schedules::Skipped;
 
@@ -63,14 +64,6 @@ const MAX_NAMED: usize = 20;
 /// Begins the idempotency keys that the host makes itself. No client's key can, for a
 /// header has no such character.
 const HOST_KEY: &str = "\u{1}";
-
-/// Guests that may be alive beyond `max_running`: runs that wait for the runs that they
-/// have started leave their slot to these (`slots`). One for each level of a family, some for
-/// when all wait, and some so that many children execute at once while as many parents wait
-/// as there are slots.
-pub const fn spare(max_running: u32) -> u32 {
-    MAX_DEPTH + slots::KEPT_FOR_LOCKS + max_running / 4
-}
 
 /// How runs are scheduled and bounded.
 #[derive(Clone, Debug)]
@@ -128,6 +121,8 @@ pub struct Scheduler {
     engine: Arc<dyn Executor>,
     files: Arc<Files>,
     slots: Arc<Slots>,
+    /// Of the loop that claims.
+    heartbeat: Arc<Heartbeat>,
     /// Held while a run is held or let go on, so that its gate ends as storage says:
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
@@ -172,10 +167,10 @@ impl Scheduler {
     /// happens as soon as it does, and this does not wait for it.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine, files } = parts;
-        let spare = spare(config.max_running);
-        let possible = engine.max_instances().saturating_sub(spare).max(1);
+        let capacity = Capacity::within(config.max_running, engine.max_instances());
         let scheduler = Arc::new(Self {
-            slots: Slots::new(config.max_running.min(possible), spare),
+            slots: Slots::new(capacity.running, capacity.spare),
+            heartbeat: Arc::default(),
             config,
             owner: HostId::new(),
             storage,
@@ -326,8 +321,12 @@ impl Scheduler {
     /// Whether there is room for a run of that depth beside so many guests, some of them active.
     #[doc(hidden)]
     pub fn has_room(&self, guests: u32, active: u32, depth: u32) -> bool {
-        let max_running = self.config.max_running;
-        guests < slots::most_guests(max_running, spare(max_running), depth, active)
+        self.slots.most_guests(depth, active) > guests
+    }
+
+    /// Of the loop that claims runs.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// Runs that execute here now.

@@ -19,11 +19,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::capacity::kept_for_locks;
 use crate::model::TaskRef;
 use crate::storage::{DepthLimits, MAX_DEPTH};
 
-/// Guests that are let in only when all others wait.
-pub(super) const KEPT_FOR_LOCKS: u32 = 24;
 /// Enough for what follows from one wait that is given up to be seen.
 const BETWEEN_GIVING_UP: Duration = Duration::from_secs(1);
 
@@ -105,8 +104,18 @@ impl Slots {
     /// How many runs of this depth can be let in.
     fn room(&self, taken: &Taken, depth: u32) -> u32 {
         let guests = taken.all + taken.left;
-        let most = most_guests(self.max, self.spare, depth, taken.all);
+        let most = self.most_guests(depth, taken.all);
         self.max.saturating_sub(taken.all).min(most.saturating_sub(guests))
+    }
+
+    /// Guests that may be there when one of this depth is let in beside so many that do not
+    /// wait. It grows with each level, and most of what is beyond `max` is for the first.
+    pub(super) fn most_guests(&self, depth: u32, active: u32) -> u32 {
+        let kept = if active == 0 { 0 } else { kept_for_locks(self.max) };
+        match depth {
+            0 => self.max,
+            deeper => (self.max + self.spare).saturating_sub(kept + MAX_DEPTH.saturating_sub(deeper)),
+        }
     }
 
     /// Whether all guests wait and there is room for none of the runs that they wait for.
@@ -125,16 +134,6 @@ impl Slots {
         taken.all += 1;
         *taken.by_task.entry(task.clone()).or_default() += 1;
         Slot { slots: Arc::clone(self), task: task.clone() }
-    }
-}
-
-/// Guests that may be there when one of this depth is let in beside so many that do not wait.
-/// It grows with each level, and most of what is beyond `max` is for the first.
-pub(super) fn most_guests(max: u32, spare: u32, depth: u32, active: u32) -> u32 {
-    match (depth, active) {
-        (0, _) => max,
-        (deeper, 0) => (max + spare).saturating_sub(MAX_DEPTH.saturating_sub(deeper)),
-        (deeper, _) => (max + spare).saturating_sub(KEPT_FOR_LOCKS + MAX_DEPTH.saturating_sub(deeper)),
     }
 }
 
@@ -236,7 +235,7 @@ mod tests {
         TaskRef::parse_path(name).unwrap()
     }
 
-    const SPARE: u32 = KEPT_FOR_LOCKS + MAX_DEPTH;
+    const SPARE: u32 = 24 + MAX_DEPTH;
 
     #[test]
     fn neither_bound_is_ever_exceeded() {

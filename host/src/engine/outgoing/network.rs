@@ -9,12 +9,14 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Runtime;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::connector::{Checked, ConnectError, Timed};
+use crate::process::start_runtime;
 
 /// Connections to one host that are kept, and for how long.
 const IDLE_CONNECTIONS: usize = 8;
@@ -30,7 +32,9 @@ type Client = legacy::Client<Timed<HttpsConnector<Checked>>, WasiBody>;
 /// theirs. Set up by the first request.
 #[derive(Default)]
 pub(in crate::engine) struct Network {
-    running: OnceLock<Result<Running, String>>,
+    running: OnceLock<Running>,
+    /// Held while it is set up.
+    starting: Mutex<()>,
 }
 
 struct Running {
@@ -49,8 +53,7 @@ impl Network {
         request: Request<WasiBody>,
         private: bool,
     ) -> Result<Response<Incoming>, Error> {
-        let running = self.running.get_or_init(|| Running::new().map_err(|error| error.to_string()));
-        let running = running.as_ref().map_err(|error| Error::InternalError(Some(error.clone())))?;
+        let running = self.running().map_err(|error| Error::InternalError(Some(error.to_string())))?;
         let client = if private { &running.private } else { &running.public };
         let runtime = running.runtime.as_ref().expect("present until dropped");
         // Ends with the guest's call, should that be dropped.
@@ -63,14 +66,30 @@ impl Network {
     }
 }
 
+impl Network {
+    /// An error is of now: the next request tries again.
+    fn running(&self) -> io::Result<&Running> {
+        if let Some(running) = self.running.get() {
+            return Ok(running);
+        }
+        let _starting = self.starting.lock();
+        match self.running.get() {
+            // By another request, just now.
+            Some(running) => Ok(running),
+            None => {
+                let running = Running::new()?;
+                Ok(self.running.get_or_init(|| running))
+            }
+        }
+    }
+}
+
 impl Running {
     fn new() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(LOOKUP_THREADS)
-            .thread_name("network")
-            .enable_all()
-            .build()?;
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.max_blocking_threads(LOOKUP_THREADS).thread_name("network").enable_all();
+        // One more, to look up names.
+        let runtime = start_runtime(&mut builder, 1, 1)?;
         let config = Arc::new(encryption().map_err(io::Error::other)?);
         let client = |private| {
             legacy::Client::builder(TokioExecutor::new())

@@ -41,7 +41,7 @@ pub(super) async fn get(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> R
     let wanted = Wanted {
         envelope: stream::envelope(query)?,
         filter: Filter::of(query, Format::Ndjson { envelope: Envelope::Full })?,
-        heartbeat: stream::heartbeat(&api.config, query, media)?,
+        heartbeat: stream::heartbeat(&api.config(), query, media)?,
         interval: stream::interval(query)?,
         client: presence::client(query)?,
         is_sse: media == SSE,

@@ -72,7 +72,7 @@ pub(super) async fn get(
     if media == JSON {
         return Ok(json::response(StatusCode::OK, &RunJson::from(&run)));
     }
-    let options = Options::of(&api.config, headers, query, media)?;
+    let options = Options::of(&api.config(), headers, query, media)?;
     open(api, &run, options, Coding::wanted(headers)).await
 }
 

@@ -169,7 +169,8 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
     let owner = HostId::new();
     let (a, b) = (task("a"), task("b"));
     let parent = claimed(&*storage, new_run("a"), &owner).await;
-    let child_of = |run: i64, detached| NewRun { parent: Some(Parent { run, depth: 1, detached }), ..new_run("b") };
+    let child_of =
+        |run: i64, detached| NewRun { parent: Some(Parent { run, depth: 1, detached }), ..new_run("b") };
     let child = claimed(&*storage, child_of(parent.run.key.no, false), &owner).await;
     let detached = claimed(&*storage, child_of(parent.run.key.no, true), &owner).await;
     let grandchild = claimed(&*storage, child_of(child.run.key.no, false), &owner).await;

@@ -43,6 +43,7 @@ use super::{
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
 };
+use crate::process::Heartbeat;
 
 pub use opening::{Durability, OpenError};
 
@@ -52,6 +53,13 @@ pub struct Sqlite {
     readers: Readers,
     /// Released when the process ends, however it ends.
     _lock: File,
+}
+
+impl Sqlite {
+    /// Of the thread that writes.
+    pub fn heartbeat(&self) -> Arc<Heartbeat> {
+        self.writer.heartbeat()
+    }
 }
 
 #[async_trait]

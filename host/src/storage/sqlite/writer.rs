@@ -23,6 +23,7 @@ use super::log_size::{self, Copied, LogSize};
 use super::space::{self, Space};
 use super::state::{Applied, State, Tx};
 use crate::platform;
+use crate::process::{Beating, Heartbeat, start_thread};
 use crate::storage::{Condition, Outbox, Result, StorageError};
 
 /// Events after which a group is closed even if more wait. Bounds how long one
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     commands: mpsc::Sender<Command>,
     health: Arc<Mutex<Option<String>>>,
     condition: Arc<Mutex<Condition>>,
+    heartbeat: Arc<Heartbeat>,
     /// Cancelled when the database is closed.
     ended: CancellationToken,
     /// In a simulation, there is no thread but a task: notified when commands come.
@@ -65,6 +67,7 @@ impl Writer {
         }
         let health = Arc::new(Mutex::new(health));
         let condition = Arc::<Mutex<Condition>>::default();
+        let heartbeat = Arc::<Heartbeat>::default();
         let ended = CancellationToken::new();
         let writing = Writing {
             db,
@@ -74,17 +77,20 @@ impl Writer {
             space,
             wal_pages: Arc::default(),
             log_size: LogSize::new(path, Arc::clone(&condition)),
+            heartbeat: Arc::clone(&heartbeat),
             _ended: ended.clone().drop_guard(),
         };
         let simulated = platform::is_simulated().then(|| Arc::new(Notify::new()));
         match &simulated {
             Some(wake) => drop(tokio::spawn(writing.run_simulated(Arc::clone(wake)))),
-            None => {
-                let thread = thread::Builder::new().name("storage-writer".to_owned());
-                thread.spawn(move || writing.run()).map_err(OpenError::Thread)?;
-            }
+            None => drop(start_thread("storage-writer", move || writing.run()).map_err(OpenError::Thread)?),
         }
-        Ok(Self { commands, health, condition, ended, simulated })
+        Ok(Self { commands, health, condition, heartbeat, ended, simulated })
+    }
+
+    /// Of the thread.
+    pub(super) fn heartbeat(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.heartbeat)
     }
 
     /// See [`Log::append`](crate::storage::Log::append).
@@ -95,6 +101,7 @@ impl Writer {
     }
 
     fn command(&self, command: Command) -> Result<(), Command> {
+        self.heartbeat.wake();
         self.commands.send(command).map_err(|mpsc::SendError(unsent)| unsent)?;
         if let Some(wake) = &self.simulated {
             wake.notify_one();
@@ -172,6 +179,7 @@ struct Writing {
     /// Of the write-ahead log, after the last commit.
     wal_pages: Arc<AtomicU64>,
     log_size: LogSize,
+    heartbeat: Arc<Heartbeat>,
     /// Last, so that the database is closed before it is told.
     _ended: DropGuard,
 }
@@ -189,15 +197,18 @@ enum Committed {
 impl Writing {
     fn run(mut self) {
         self.count_wal_pages();
+        let heartbeat = self.heartbeat.begin();
         let mut open = true;
         while open {
+            heartbeat.rest();
             let Ok(first) = self.commands.recv() else { break };
-            let mut committed = self.commit_group(Group::of(first));
+            let mut committed = self.commit_group(Group::of(first), Some(&heartbeat));
             while let Committed::NotYet(group) = committed {
                 thread::sleep(RETRY_PAUSE);
-                committed = self.commit_group(group);
+                committed = self.commit_group(group, Some(&heartbeat));
             }
             open = !matches!(committed, Committed::AndClosed);
+            heartbeat.beat();
             self.checkpoint_if_wanted();
         }
         self.refuse_the_rest();
@@ -217,10 +228,10 @@ impl Writing {
                 Err(mpsc::TryRecvError::Disconnected) => break,
             };
             platform::write_to_disk().await;
-            let mut committed = self.commit_group(Group::of(first));
+            let mut committed = self.commit_group(Group::of(first), None);
             while let Committed::NotYet(group) = committed {
                 tokio::time::sleep(RETRY_PAUSE).await;
-                committed = self.commit_group(group);
+                committed = self.commit_group(group, None);
             }
             open = !matches!(committed, Committed::AndClosed);
             self.checkpoint_if_wanted();
@@ -251,8 +262,12 @@ impl Writing {
     }
 
     /// Commits the group and what else waits.
-    fn commit_group(&mut self, mut group: Group) -> Committed {
+    fn commit_group(&mut self, mut group: Group, heartbeat: Option<&Beating>) -> Committed {
         loop {
+            // At each try: a disk that stays full is no stuck thread.
+            if let Some(heartbeat) = heartbeat {
+                heartbeat.beat();
+            }
             let Err(failure) = self.try_commit(&mut group) else {
                 self.note_health(None);
                 return if group.answer() { Committed::All } else { Committed::AndClosed };
@@ -335,13 +350,12 @@ impl Writing {
     }
 
     fn note_health(&self, error: Option<String>) {
-        let mut health = self.health.lock();
-        match (&*health, &error) {
+        let before = std::mem::replace(&mut *self.health.lock(), error.clone());
+        match (before, error) {
             (None, Some(error)) => tracing::error!(error, "the database does not take writes; trying again"),
             (Some(_), None) => tracing::info!("the database takes writes again"),
             _ => {}
         }
-        *health = error;
     }
 
     /// Copies the write-ahead log into the database, as far as no reader needs

@@ -1,0 +1,111 @@
+//! The log of a command that runs a host.
+//!
+//! All of it goes through a queue to a thread that writes it (`process::LogQueue`), panics and the command's
+//! last word too: whoever reads the standard error may have stopped, and must keep neither a thread of the
+//! host nor the end of the process.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{IsTerminal as _, Write as _};
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use super::Exit;
+use crate::config::{LogFormat, Settings};
+use crate::process::{LogQueue, panic_message};
+
+/// Time that the last lines have to be written when the process ends: one who reads takes them in
+/// milliseconds, and one who doesn't shall not keep the process.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
+/// There is one standard error. None: the command logs nothing.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// Changes what is logged.
+pub(super) struct Filter(reload::Handle<EnvFilter, Registry>);
+
+/// Logs to the standard error from now on.
+pub(super) fn init(settings: &Settings) -> Result<Filter, Exit> {
+    let (filter, handle) = reload::Layer::new(filter(settings).map_err(Exit::Usage)?);
+    let queue = start()?;
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(move || queue.clone())
+        .with_ansi(std::io::stderr().is_terminal())
+        // Which would print them, past the queue.
+        .log_internal_errors(false)
+        .with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    match settings.log_format.unwrap_or_default() {
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let (thread, place, message, trace) = describe(panic);
+        tracing::error!(thread, place, trace, "a thread panicked: {message}");
+    }));
+    Ok(Filter(handle))
+}
+
+/// Without a log of its own, a command still says when it panics.
+pub(super) fn init_panics() -> Result<(), Exit> {
+    let queue = start()?;
+    std::panic::set_hook(Box::new(|panic| {
+        let (thread, place, message, trace) = describe(panic);
+        let trace = trace.map(|trace| format!("\n{trace}")).unwrap_or_default();
+        queue.push(format!("thread {thread:?} panicked at {place}: {message}{trace}\n").as_bytes());
+    }));
+    Ok(())
+}
+
+impl Filter {
+    /// Goes by the settings from now on.
+    pub(super) fn set(&self, settings: &Settings) -> Result<(), String> {
+        self.0.reload(filter(settings)?).map_err(|error| error.to_string())
+    }
+}
+
+/// Says the last that the process has to say, if there is something, and waits until all is written, but
+/// not for long.
+pub(super) fn finish(last: Option<&str>) {
+    let line = last.map(|message| format!("streamtask: {message}\n"));
+    match (QUEUE.get(), line) {
+        (Some(queue), line) => {
+            if let Some(line) = line {
+                queue.push(line.as_bytes());
+            }
+            queue.flush(FLUSH_TIME);
+        }
+        (None, Some(line)) => {
+            // A closed standard error must not turn into a panic.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        (None, None) => {}
+    }
+}
+
+fn filter(settings: &Settings) -> Result<EnvFilter, String> {
+    let filter = settings.log.as_deref().unwrap_or("info");
+    filter.parse().map_err(|error| format!("log filter {filter:?}: {error}"))
+}
+
+fn start() -> Result<&'static LogQueue, Exit> {
+    let queue = LogQueue::start(std::io::stderr(), |lines| {
+        tracing::warn!(lines, "lines of this log were dropped, because they could not be written in time");
+    });
+    let queue = queue.map_err(|error| Exit::Start(format!("can't start the thread that logs: {error}")))?;
+    Ok(QUEUE.get_or_init(|| queue))
+}
+
+fn describe(panic: &PanicHookInfo<'_>) -> (String, String, String, Option<String>) {
+    let thread = std::thread::current().name().unwrap_or("without a name").to_owned();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic_message(panic.payload()).unwrap_or("without a word").to_owned();
+    // Taken only if RUST_BACKTRACE asks for it.
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    (thread, place, message, trace)
+}
