@@ -90,6 +90,17 @@ impl Observer {
         self.schedules.disturbed(lived);
     }
 
+    /// An operator removes what is no longer kept.
+    pub(crate) fn pruned(&mut self) {
+        self.kept.pruned();
+    }
+
+    /// The time of day is set.
+    pub(crate) fn clock_set(&mut self, lived: Duration) {
+        self.kept.clock_set();
+        self.disturbed(lived);
+    }
+
     pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
         self.kept.saved(task, text, lived);
         self.schedules.saved(task, text, lived);

@@ -17,16 +17,31 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 pub(crate) struct Kept {
     rules: Vec<(Duration, String)>,
     ended: BTreeMap<i64, Duration>,
+    /// Whether an operator has removed something since the clock was set: that confirms it, and
+    /// ages are what it says.
+    confirmed: bool,
 }
 
 impl Default for Kept {
     fn default() -> Self {
         let first = TASKS.iter().find(|task| task.name == TASK).map(|task| task.manifests[0].to_owned());
-        Self { rules: vec![(Duration::ZERO, first.unwrap_or_default())], ended: BTreeMap::new() }
+        Self {
+            rules: vec![(Duration::ZERO, first.unwrap_or_default())],
+            ended: BTreeMap::new(),
+            confirmed: false,
+        }
     }
 }
 
 impl Kept {
+    pub(crate) fn pruned(&mut self) {
+        self.confirmed = true;
+    }
+
+    pub(crate) fn clock_set(&mut self) {
+        self.confirmed = false;
+    }
+
     pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
         if task == TASK {
             self.rules.push((lived, text.to_owned()));
@@ -58,7 +73,8 @@ impl Kept {
                 ));
             }
             let age = self.ended.get(&row.no).map(|ended| lived.saturating_sub(*ended));
-            if row.task != TASK || !self.in_force(lived).any(|rule| permits(rule, left, age)) {
+            if row.task != TASK || !self.in_force(lived).any(|rule| permits(rule, left, age, self.confirmed))
+            {
                 return Err(format!(
                     "a run was removed that no rule in force lets go: run {} of {}, ended since {age:?}, {left} left",
                     row.no, row.task
@@ -70,8 +86,9 @@ impl Kept {
 }
 
 /// Whether the rule lets a run of this age go when so many are left.
-fn permits(rule: &str, left: usize, age: Option<Duration>) -> bool {
+fn permits(rule: &str, left: usize, age: Option<Duration>, confirmed: bool) -> bool {
     let most = rule.split("max-runs = ").nth(1).and_then(|rest| rest.trim().parse::<usize>().ok());
-    let by_age = rule.contains("max-age") && age.is_some_and(|age| age + Duration::from_secs(60) >= MAX_AGE);
+    let is_old = confirmed || age.is_some_and(|age| age + Duration::from_secs(60) >= MAX_AGE);
+    let by_age = rule.contains("max-age") && is_old;
     most.is_some_and(|most| left >= most) || by_age
 }

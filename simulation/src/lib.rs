@@ -24,7 +24,7 @@ mod tasks;
 mod world;
 
 pub use shorten::{describe, shorten};
-pub use steps::Step;
+
 pub use world::Outcome;
 
 /// What a seed decides.
@@ -35,7 +35,7 @@ pub struct Plan {
     /// Runs under way at once.
     pub max_running: u32,
     /// What happens.
-    pub steps: Vec<Step>,
+    steps: Vec<steps::Step>,
 }
 
 impl Plan {

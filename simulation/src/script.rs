@@ -19,7 +19,7 @@ use streamtask_host::model::{
 /// One thing that a guest does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Op {
+pub(crate) enum Op {
     /// Sends so many events.
     Send(u32),
     /// Waits, in milliseconds.
@@ -48,7 +48,7 @@ pub enum Op {
 
 /// A run that a guest starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Child {
+pub(crate) struct Child {
     /// The task.
     pub(crate) task: String,
     /// What it does.
@@ -63,7 +63,7 @@ pub struct Child {
 
 /// What a run does, and what stands in its input besides.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Script {
+pub(crate) struct Script {
     /// In this order.
     #[serde(default)]
     pub(crate) ops: Vec<Op>,

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Plan, Step};
+use crate::Plan;
+use crate::steps::Step;
 
 /// Longest time to look for one.
 const TIME: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use crate::tasks::{self, TASKS};
 
 /// One thing that happens. Runs are named by their place among those that were started.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Someone starts a run.
     Start(Box<Start>),
     /// Someone asks a run to end.
@@ -53,7 +53,7 @@ pub enum Step {
 
 /// How a file is changed.
 #[derive(Clone, Copy, Debug)]
-pub enum Saving {
+pub(crate) enum Saving {
     /// It is cut to nothing and written.
     InPlace,
     /// Another one takes its place.
@@ -66,21 +66,21 @@ pub enum Saving {
 
 /// A run that someone starts.
 #[derive(Clone, Debug)]
-pub struct Start {
+pub(crate) struct Start {
     /// The task.
-    pub task: &'static str,
+    pub(crate) task: &'static str,
     /// What it does.
-    pub script: Script,
+    pub(crate) script: Script,
     /// In place of the task's own.
-    pub priority: Option<i32>,
+    pub(crate) priority: Option<i32>,
     /// From when on, in milliseconds from then.
-    pub delay: Option<u64>,
+    pub(crate) delay: Option<u64>,
     /// An exclusive resource.
-    pub resource: Option<String>,
+    pub(crate) resource: Option<String>,
     /// Whether the start is refused if it would have to wait.
-    pub fail_if_busy: bool,
+    pub(crate) fail_if_busy: bool,
     /// An idempotency key.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 impl Start {

@@ -196,7 +196,10 @@ impl World {
             Step::Pause(run) => self.pause(rooms, *run, true).await,
             Step::Resume(run) => self.pause(rooms, *run, false).await,
             Step::Signal(run) => self.signal(rooms, *run).await,
-            Step::Prune => drop(timeout(PATIENCE, rooms.pruner.prune(Wish::default())).await),
+            Step::Prune => {
+                self.observer.pruned();
+                drop(timeout(PATIENCE, rooms.pruner.prune(Wish::default())).await);
+            }
             Step::Wait(ms) => sleep(Duration::from_millis(*ms)).await,
             Step::Freeze(ms) => {
                 self.observer.disturbed(self.lived + Duration::from_millis(*ms));
@@ -204,11 +207,11 @@ impl World {
             }
             Step::ClockAhead(ms) => {
                 clock.set_ahead(Duration::from_millis(*ms));
-                self.observer.disturbed(self.lived);
+                self.observer.clock_set(self.lived);
             }
             Step::ClockBack(ms) => {
                 clock.set_back(Duration::from_millis(*ms));
-                self.observer.disturbed(self.lived);
+                self.observer.clock_set(self.lived);
             }
             Step::DiskFull | Step::DiskFree => {
                 self.disk_full = matches!(step, Step::DiskFull);

@@ -12,6 +12,7 @@ use crate::examples::{self, GUEST_TARGET, Outcome, add_guest_target};
 use crate::fuzz;
 use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed};
 use crate::root;
+use crate::simulate;
 use crate::tally::Tally;
 
 /// Tells tests where all examples are, as NAME.wasm. One whose compiler is missing
@@ -103,6 +104,7 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     let (tally, skipped) = run_tests(filter)?;
     left_out.extend(skipped);
     if filter.is_empty() {
+        run_simulation()?;
         left_out.extend(run_fuzzer()?);
     }
     summarise(&tally, &left_out, begun)
@@ -130,6 +132,15 @@ fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     let skipped: Vec<String> = skipped.lines().map(|line| format!("test {line}")).collect();
     tally.skip(u32::try_from(skipped.len()).unwrap_or(u32::MAX));
     Ok((tally, skipped))
+}
+
+/// As many orders of events as there is time for.
+fn run_simulation() -> Result<(), String> {
+    announce("simulation");
+    let begun = Instant::now();
+    simulate::check().map_err(|problem| format!("simulation: failed. {problem}"))?;
+    eprintln!("({} s)", begun.elapsed().as_secs());
+    Ok(())
 }
 
 /// Each target for a moment. Returns why it is left out, if it is.
@@ -213,7 +224,11 @@ fn summarise(tally: &Tally, left_out: &[String], begun: Instant) -> Result<(), S
     }
     println!("\nAll checks passed in {} s: {tally}.", begun.elapsed().as_secs());
     if !left_out.is_empty() {
-        println!("{} left out, because a tool or a permission is missing:\n  {}", left_out.len(), left_out.join("\n  "));
+        println!(
+            "{} left out, because a tool or a permission is missing:\n  {}",
+            left_out.len(),
+            left_out.join("\n  ")
+        );
     }
     Ok(())
 }

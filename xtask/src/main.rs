@@ -12,6 +12,7 @@
 //! - `bench`: measure the host
 //! - `fuzz`: strange inputs for all that reads foreign bytes
 //! - `proof`: kill the host again and again, and check that nothing is lost
+//! - `simulate`: lead the host's rooms through many orders of events
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
 
@@ -22,6 +23,7 @@ mod examples;
 mod fuzz;
 mod process;
 mod proof;
+mod simulate;
 mod stamp;
 mod tally;
 
@@ -48,6 +50,8 @@ Commands:
                          Look for inputs that break what reads foreign bytes [default: all targets, a minute each]
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
+  simulate [ARGS...]     Lead the host's rooms through many orders of events, each from a seed, on a virtual clock:
+                         cargo xtask simulate [--seeds N] [--seed N] [--steps N] [--minutes M]
 
 Examples in Python need Python 3.10 or newer with venv, those in JavaScript and AssemblyScript Node.js 20.19 or newer
 with npm; the compilers for them are fetched into target/ and node_modules/. Go and Zig are fetched with Python where
@@ -70,9 +74,10 @@ fn main() -> ExitCode {
     let command = arguments.remove(0);
     let asks_for_help = arguments.first().is_some_and(|first| first == "--help" || first == "-h");
     let outcome = match command.to_str() {
-        // These two have a help of their own.
+        // These have a help of their own.
         Some("bench") => bench::run(arguments),
         Some("proof") => proof::run(arguments),
+        Some("simulate") => simulate::run(arguments),
         Some("help" | "--help" | "-h") => help(),
         Some("demo" | "test" | "examples" | "fuzz" | "kit") if asks_for_help => help(),
         Some("demo") => demo::run(arguments),

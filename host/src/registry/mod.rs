@@ -363,7 +363,6 @@ impl Registry {
                 drop(tasks);
                 tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
             }
-            Err(problem) => file.listed.problem = Some((problem, Timestamp::now())),
         }
         true
     }

@@ -30,10 +30,14 @@ impl Capacity {
         let (mut running, mut too_many) = (1, wanted.min(possible).saturating_add(1).max(2));
         while too_many - running > 1 {
             let middle = running + (too_many - running) / 2;
-            if Self::guests(middle) <= possible { running = middle } else { too_many = middle }
+            if fits(middle, possible) { running = middle } else { too_many = middle }
         }
         Self { running, spare: spare(running) }
     }
+}
+
+fn fits(running: u32, possible: u32) -> bool {
+    u64::from(running) + u64::from(spare(running)) <= u64::from(possible)
 }
 
 /// Enough for a chain of the greatest depth, for when all wait, and a part of the runs.

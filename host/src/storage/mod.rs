@@ -10,15 +10,15 @@
 
 mod condition;
 pub mod conformance;
+mod depth;
 mod pruning;
 pub mod sqlite;
+mod waits;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 
 use crate::model::{
     Event, Fence, HostId, Json, Labels, Need, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunId,
@@ -27,6 +27,9 @@ use crate::model::{
 
 pub use condition::Condition;
 pub use pruning::{Pruned, Pruning};
+
+pub use depth::DepthLimits;
+pub use waits::{Wait, Waits};
 
 /// Why storage did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -196,49 +199,6 @@ pub struct ClaimRequest {
     pub tasks: Vec<Offer>,
     /// Most runs to take in all, by their depth.
     pub limits: DepthLimits,
-}
-
-/// How many runs may be taken so that one of some depth is the last of them. Deeper ones have
-/// no less room: they are what others wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DepthLimits([u32; MAX_DEPTH as usize + 1]);
-
-impl DepthLimits {
-    /// The limit of each depth.
-    pub fn new(limit: impl Fn(u32) -> u32) -> Self {
-        let mut limits = [0; MAX_DEPTH as usize + 1];
-        let mut least = 0;
-        for (depth, at) in (0..).zip(&mut limits) {
-            least = least.max(limit(depth));
-            *at = least;
-        }
-        Self(limits)
-    }
-
-    /// The same for all depths.
-    pub const fn all(limit: u32) -> Self {
-        Self([limit; MAX_DEPTH as usize + 1])
-    }
-
-    /// No more than `most` of any depth.
-    pub fn at_most(self, most: u32) -> Self {
-        Self(self.0.map(|limit| limit.min(most)))
-    }
-
-    /// The limit of a depth.
-    pub fn of(&self, depth: u32) -> u32 {
-        self.0[(depth as usize).min(self.0.len() - 1)]
-    }
-
-    /// The limit of the deepest.
-    pub fn most(&self) -> u32 {
-        self.of(MAX_DEPTH)
-    }
-
-    /// The least depth that another run can have when so many are taken; none if that is all.
-    pub fn least_depth(&self, taken: u32) -> Option<u32> {
-        (0..=MAX_DEPTH).find(|depth| taken < self.of(*depth))
-    }
 }
 
 /// What became of a wish to cancel.
@@ -482,37 +442,6 @@ pub trait Log: Send + Sync + 'static {
     /// Commits what waits, then refuses everything. Returns when the database
     /// is closed.
     async fn close(&self);
-}
-
-/// Which runs wait for runs that they have started, by their numbers. Each goes on when one of
-/// those has ended.
-#[derive(Debug, Default)]
-pub struct Waits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
-
-impl Waits {
-    /// A run waits, until the answer is dropped.
-    pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> Wait {
-        self.0.lock().insert(run, waited_for);
-        Wait { waits: Arc::clone(self), run }
-    }
-
-    /// What a run waits for; none if it does not wait.
-    pub fn of(&self, run: i64) -> Option<Arc<[RunId]>> {
-        self.0.lock().get(&run).cloned()
-    }
-}
-
-/// A run that waits.
-#[derive(Debug)]
-pub struct Wait {
-    waits: Arc<Waits>,
-    run: i64,
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        self.waits.0.lock().remove(&self.run);
-    }
 }
 
 /// Runs and the runs that they have started.

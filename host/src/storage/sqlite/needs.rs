@@ -140,7 +140,7 @@ pub(super) fn block(
 
 /// Lets as many of those who wait for `name` look again as could have it. So many of
 /// each task: which of them are offered, and whose turn it is, is for the claim to say.
-fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
+pub(super) fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
     let used = used(tx, name)?;
     let mut after = 0;
     while let Some(task) = next_task_waiting(tx, name, after)? {

@@ -69,6 +69,11 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         said.push(NewEvent::parameter(name, value));
     }
     events::insert(tx.db, no, 1, 0, &said)?;
+    if let Some(name) = run.waits_for.clone() {
+        // Others may only be in line for it, and of tasks that are not loaded: those keep it from nobody.
+        needs::let_go_on(tx, &name)?;
+        run = list::by_no(tx.db, no)?;
+    }
     Ok(Ok(Submitted::Queued(run)))
 }
 
