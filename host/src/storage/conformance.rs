@@ -1,6 +1,7 @@
 //! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
 //! open an empty database.
 
+mod families;
 mod listing;
 mod messages;
 pub(super) mod pruning;
@@ -35,6 +36,7 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     listing::run(&open).await;
     messages::run(&open).await;
     queueing::run(&open).await;
+    families::run(&open).await;
     pruning::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }

@@ -58,6 +58,16 @@ async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
     );
     let other = NewRun { id: RunId::new(), input: Json::null(), ..keyed.clone() };
     assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
+    // Another digest is another request, whatever it is that differs.
+    let said = |digest: &str| NewRun {
+        id: RunId::new(),
+        idempotency_key: Some("said".to_owned()),
+        digest: Some(digest.to_owned()),
+        ..new_run("a")
+    };
+    queued(storage, said("one")).await;
+    assert!(matches!(storage.submit(said("one"), None).await, Ok(Submitted::Existing(_))));
+    assert!(matches!(storage.submit(said("other"), None).await, Err(StorageError::Conflict(_))));
     // A key belongs to its task.
     queued(storage, NewRun { id: RunId::new(), task: task("b"), ..keyed }).await;
 }

@@ -1,0 +1,151 @@
+//! Rules of runs that start others: deeper ones go first where room is scarce, and none waits
+//! for a run that waits for it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::{claimant, claimed, get, new_run, queued, task, version};
+use crate::model::{HostId, Json, Need, OnInterrupt, Outcome, Run};
+use crate::storage::{
+    ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError, Submitted, Waits,
+};
+
+pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
+    where_room_is_scarce_deeper_runs_go_first(&*open().await).await;
+    a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(&*open().await).await;
+    a_start_that_closes_a_circle_is_refused(&*open().await).await;
+    a_wait_that_closes_a_circle_is_found(&*open().await).await;
+    a_turn_is_passed_on_when_its_run_leaves_the_queue(&*open().await).await;
+}
+
+fn child_of(parent: &Claimed, name: &str, locks: &[&str]) -> NewRun {
+    let parent = Parent { run: parent.run.key.no, depth: parent.depth + 1, detached: false };
+    NewRun { parent: Some(parent), ..locking(name, locks) }
+}
+
+fn locking(name: &str, locks: &[&str]) -> NewRun {
+    let needs = locks.iter().map(|name| Need { name: (*name).to_owned(), capacity: 1 }).collect();
+    NewRun { needs, ..new_run(name) }
+}
+
+async fn claim(storage: &dyn Storage, names: &[&str], limits: DepthLimits) -> Vec<Claimed> {
+    let offer = |name: &&str| Offer {
+        task: task(name),
+        version: version(),
+        room: 99,
+        on_interrupt: OnInterrupt::default(),
+    };
+    let tasks = names.iter().map(offer).collect();
+    storage.claim(ClaimRequest { owner: HostId::new(), tasks, limits }).await.expect("claims")
+}
+
+async fn end(storage: &dyn Storage, run: &Claimed) {
+    let outcome = Outcome::Completed(Json::null());
+    storage.finish(&run.run.key, run.fence, outcome).await.expect("finishes");
+}
+
+fn ids(runs: &[Claimed]) -> Vec<&str> {
+    runs.iter().map(|claimed| claimed.run.key.id.as_str()).collect()
+}
+
+fn id(run: &Run) -> &str {
+    run.key.id.as_str()
+}
+
+async fn where_room_is_scarce_deeper_runs_go_first(storage: &dyn Storage) {
+    let parent = claimed(storage, new_run("a"), &HostId::new()).await;
+    assert_eq!(parent.depth, 0);
+    let older = queued(storage, NewRun { priority: 9, ..new_run("a") }).await;
+    let child = queued(storage, child_of(&parent, "a", &[])).await;
+    let none_but_deeper = DepthLimits::new(|depth| u32::from(depth > 0));
+    let first = claim(storage, &["a"], none_but_deeper).await;
+    assert_eq!((ids(&first), first[0].depth), (vec![id(&child)], 1));
+    let grandchild = queued(storage, child_of(&first[0], "b", &[])).await;
+    let sibling = queued(storage, child_of(&parent, "b", &[])).await;
+    assert!(claim(storage, &["a", "b"], DepthLimits::new(|depth| u32::from(depth > 2))).await.is_empty());
+    let deepest = claim(storage, &["a", "b"], DepthLimits::new(|depth| u32::from(depth > 1))).await;
+    assert_eq!(ids(&deepest), [id(&grandchild)]);
+    // With room for all, the usual order: by priority, then the oldest.
+    assert_eq!(ids(&claim(storage, &["a", "b"], DepthLimits::all(9)).await), [id(&older), id(&sibling)]);
+}
+
+async fn a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(storage: &dyn Storage) {
+    let parent = claimed(storage, new_run("a"), &HostId::new()).await;
+    let holder = claimed(storage, locking("b", &["x"]), &HostId::new()).await;
+    let next = queued(storage, locking("b", &["x"])).await;
+    let child = queued(storage, child_of(&parent, "c", &["x"])).await;
+    end(storage, &holder).await;
+    let deeper = claim(storage, &["a", "b", "c"], DepthLimits::new(|depth| u32::from(depth > 0))).await;
+    assert_eq!(ids(&deeper), [id(&child)], "the next in line can't start for want of room");
+    end(storage, &deeper[0]).await;
+    assert_eq!(ids(&claim(storage, &["b"], DepthLimits::all(9)).await), [id(&next)]);
+}
+
+async fn a_start_that_closes_a_circle_is_refused(storage: &dyn Storage) {
+    let deadlock = async |new: NewRun| match storage.submit(new, claimant(&HostId::new())).await {
+        Err(StorageError::Deadlock(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    // A child that needs what its parent holds.
+    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let reason = deadlock(child_of(&parent, "a", &["x"])).await;
+    assert!(reason.contains("x, which the run") && reason.contains(id(&parent.run)), "{reason}");
+    // One that is let go may begin when its parent has ended.
+    let mut detached = child_of(&parent, "a", &["x"]);
+    detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
+    queued(storage, detached).await;
+    // Two families, each of which holds what the other's child needs.
+    let other = claimed(storage, locking("b", &["y"]), &HostId::new()).await;
+    queued(storage, child_of(&parent, "a", &["y"])).await;
+    let reason = deadlock(child_of(&other, "b", &["x"])).await;
+    assert!(reason.contains('x') && reason.contains('y'), "it names the circle: {reason}");
+    // Without a circle, it waits.
+    let third = claimed(storage, new_run("c"), &HostId::new()).await;
+    let waits = queued(storage, child_of(&third, "c", &["x"])).await;
+    assert_eq!(get(storage, &waits.key.id).await.waits_for.as_deref(), Some("x"));
+}
+
+async fn a_wait_that_closes_a_circle_is_found(storage: &dyn Storage) {
+    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let mut detached = child_of(&parent, "a", &["x"]);
+    detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
+    let child = queued(storage, detached).await;
+    let waits = Arc::<Waits>::default();
+    let circle = async || storage.circle(parent.run.key.no, Arc::clone(&waits)).await.expect("reads");
+    assert_eq!(circle().await, None, "nobody waits");
+    let wait = waits.begin(parent.run.key.no, [child.key.id.clone()].into());
+    let reason = circle().await.expect("it waits for what it holds itself");
+    assert!(reason.contains(id(&child)) && reason.contains('x'), "{reason}");
+    drop(wait);
+    // Another child can end the wait.
+    let free = queued(storage, child_of(&parent, "b", &[])).await;
+    let _wait = waits.begin(parent.run.key.no, [child.key.id.clone(), free.key.id.clone()].into());
+    assert_eq!(circle().await, None);
+}
+
+async fn a_turn_is_passed_on_when_its_run_leaves_the_queue(storage: &dyn Storage) {
+    for leaves in ["cancel", "hold"] {
+        let lock = format!("turn-{leaves}");
+        let holder = claimed(storage, locking("a", &[&lock]), &HostId::new()).await;
+        let next = queued(storage, locking("a", &[&lock])).await;
+        let last = queued(storage, locking("a", &[&lock])).await;
+        // The lock is free, and it is the turn of the next, which is not claimed yet.
+        end(storage, &holder).await;
+        match leaves {
+            "cancel" => drop(storage.cancel(&next.key.id).await.expect("cancels")),
+            _ => drop(storage.hold(&next.key.id, true).await.expect("holds")),
+        }
+        let claimed = claim(storage, &["a"], DepthLimits::all(9)).await;
+        assert_eq!(ids(&claimed), [id(&last)], "after a {leaves}");
+    }
+    // A task that is not loaded keeps its turn from nobody.
+    let holder = claimed(storage, locking("gone", &["z"]), &HostId::new()).await;
+    queued(storage, locking("gone", &["z"])).await;
+    queued(storage, locking("gone", &["z"])).await;
+    end(storage, &holder).await;
+    let Ok(Submitted::Queued(new)) = storage.submit(locking("b", &["z"]), claimant(&HostId::new())).await
+    else {
+        panic!("others are in line")
+    };
+    assert_eq!(ids(&claim(storage, &["b"], DepthLimits::all(9)).await), [id(&new)]);
+}
