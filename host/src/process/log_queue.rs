@@ -227,7 +227,10 @@ mod tests {
         let ((answers, answered), (sender, written)) = (mpsc::channel(), mpsc::channel());
         let (report, reports) = mpsc::channel();
         let output = Told { answers: answered, written: sender };
-        let queue = LogQueue::start(output, move |count| drop(report.send(count))).unwrap();
+        let queue = LogQueue::start(output, move |count| {
+            let _ = report.send(count);
+        })
+        .unwrap();
         Log { queue, answers: Some(answers), written, reports }
     }
 
