@@ -45,7 +45,8 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     let info = RunInfo { id: "bench".to_owned(), task, version, attempt: 1, labels: Default::default() };
     let host: Arc<dyn GuestHost> = Arc::new(Silent { info });
     let count = 20_000 / scale;
-    let times = engine.spawn(async move {
+    let (measured, times) = tokio::sync::oneshot::channel();
+    engine.spawn(Box::pin(async move {
         let mut times = Vec::new();
         for _ in 0..count {
             let input = Json::of(&serde_json::json!({ "do": "echo" }));
@@ -58,14 +59,15 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
                 grants: Arc::default(),
                 files: None,
                 gate: Arc::default(),
+                uptime: Arc::default(),
             };
             let began = Instant::now();
             let exit = attempt.run().await;
             times.push(began.elapsed().as_secs_f64() * 1e6);
             assert!(matches!(exit, Exit::Output(_)));
         }
-        times
-    });
+        let _ = measured.send(times);
+    }));
     let mut times = times.await.expect("no panic");
     let what = "instantiate, call `process`, drop: median";
     report.at_most(what, quantile(&mut times, 0.5), "µs", 50.0);

@@ -86,7 +86,7 @@ fn held_faults(path: &str, text: &str) -> Vec<String> {
         let statement = &tokens[start..at];
         match token.as_str() {
             "{" => {
-                let takes = statement.windows(4).any(|four| is_taken(four));
+                let takes = statement.windows(4).any(is_taken);
                 let keeps = statement.iter().any(|word| ["match", "for", "let"].contains(&word.as_str()));
                 // What an `else` follows has been dropped by then.
                 let is_over = statement.last().is_some_and(|word| word == "else");

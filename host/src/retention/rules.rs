@@ -101,6 +101,9 @@ pub(super) enum News {
     InForce,
 }
 
+/// A setting's name, what was kept by it and what will be, and how a value of it is said.
+type Setting<'a> = (&'static str, Rule, Rule, &'a dyn Fn(u64) -> String);
+
 impl Standing {
     /// What was kept. Text that is none of ours counts as nothing, so all rules are new.
     pub(super) fn parse(text: &str) -> Self {
@@ -153,7 +156,7 @@ impl Standing {
         let age = |millis: u64| text_of(Duration::from_millis(millis));
         let number = |number: u64| number.to_string();
         let (new, old) = (next.rules, self.in_force);
-        let settings: [(&str, Rule, Rule, &dyn Fn(u64) -> String); 3] = [
+        let settings: [Setting<'_>; 3] = [
             ("max-age", new.max_age, old.max_age, &age),
             ("max-runs", new.max_runs, old.max_runs, &number),
             ("events-max-age", new.events_max_age, old.events_max_age, &age),
