@@ -12,7 +12,6 @@ use crate::examples::{self, GUEST_TARGET, Outcome, add_guest_target};
 use crate::fuzz;
 use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed};
 use crate::root;
-use crate::simulate;
 use crate::tally::Tally;
 
 /// Tells tests where all examples are, as NAME.wasm. One whose compiler is missing
@@ -104,7 +103,6 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     let (tally, skipped) = run_tests(filter)?;
     left_out.extend(skipped);
     if filter.is_empty() {
-        run_simulation()?;
         left_out.extend(run_fuzzer()?);
     }
     summarise(&tally, &left_out, begun)
@@ -132,15 +130,6 @@ fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     let skipped: Vec<String> = skipped.lines().map(|line| format!("test {line}")).collect();
     tally.skip(u32::try_from(skipped.len()).unwrap_or(u32::MAX));
     Ok((tally, skipped))
-}
-
-/// As many orders of events as there is time for.
-fn run_simulation() -> Result<(), String> {
-    announce("simulation");
-    let begun = Instant::now();
-    simulate::check().map_err(|problem| format!("simulation: failed. {problem}"))?;
-    eprintln!("({} s)", begun.elapsed().as_secs());
-    Ok(())
 }
 
 /// Each target for a moment. Returns why it is left out, if it is.

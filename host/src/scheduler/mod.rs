@@ -338,7 +338,7 @@ impl Scheduler {
     /// it is cut off. When this returns, every run that executed here has its
     /// terminal event or is back in the queue, unless the disk takes no writes.
     ///
-    /// Takes no longer than `grace` and twice [`SETTLING`], whatever the runs, their callers
+    /// Takes no longer than `grace` and ten seconds more, whatever the runs, their callers
     /// and the disk do.
     pub async fn drain(&self, grace: Duration) {
         self.stopping.cancel();
