@@ -30,9 +30,24 @@ pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option
 /// See [`Families::circle`](crate::storage::Families::circle).
 pub(super) fn of_wait(db: &Connection, run: i64, waits: &Waits) -> rusqlite::Result<Option<String>> {
     let Some(waited_for) = waits.of(run) else { return Ok(None) };
+    // In each circle somebody waits for a run that waits for a lock, and finds it. All others know at once.
+    if !is_any_blocked(db, &waited_for)? {
+        return Ok(None);
+    }
     let mut search = Search::new(db, run, Some(waits))?;
     let circle = search.through_all(&waited_for)?;
     Ok(circle.map(|links| format!("it would wait for ever: it waits for {}", links.join(", "))))
+}
+
+fn is_any_blocked(db: &Connection, runs: &[RunId]) -> rusqlite::Result<bool> {
+    let mut statement =
+        db.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND waits_for IS NOT NULL)")?;
+    for id in runs {
+        if statement.query_row([id.as_str()], |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What leads from a run to the one that waits.
