@@ -46,6 +46,12 @@ impl Plan {
         Self { seed, max_running, steps: steps::draw(steps, &mut rng) }
     }
 
+    /// Without what changes the tasks folder.
+    pub fn without_files(mut self) -> Self {
+        self.steps.retain(|step| !step.is_of_files());
+        self
+    }
+
     /// Lets it happen.
     pub fn play(&self) -> Outcome {
         world::play(self.seed, self.max_running, &self.steps)

@@ -33,6 +33,9 @@ struct Options {
     /// Play each history twice, and compare
     #[arg(long)]
     twice: bool,
+    /// Leave the tasks folder as it is
+    #[arg(long)]
+    no_files: bool,
     /// Print what the host logs
     #[arg(long)]
     log: bool,
@@ -56,7 +59,10 @@ fn main() -> ExitCode {
         if options.minutes.is_some_and(|minutes| began.elapsed() > Duration::from_secs_f64(minutes * 60.0)) {
             break;
         }
-        let plan = Plan::new(seed, options.steps);
+        let mut plan = Plan::new(seed, options.steps);
+        if options.no_files {
+            plan = plan.without_files();
+        }
         let outcome = plan.play();
         steps += outcome.steps;
         runs += outcome.runs;

@@ -51,6 +51,13 @@ pub(crate) enum Step {
     Kill(u64),
 }
 
+impl Step {
+    /// Whether it changes the tasks folder.
+    pub(crate) fn is_of_files(&self) -> bool {
+        matches!(self, Self::Save { .. } | Self::Deploy(_) | Self::Remove(_) | Self::PutBack(_))
+    }
+}
+
 /// How a file is changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Saving {

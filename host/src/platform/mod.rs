@@ -26,8 +26,9 @@ const MAX_YIELDS: u32 = 3;
 
 /// One in so many simulated faults happens.
 const FAULT_RARITY: u32 = 50;
-/// Longest time of a simulated write.
-const MAX_DISK_TIME: Duration = Duration::from_millis(10);
+/// Longest time of a simulated write in milliseconds. Whole ones, for how a part of one is
+/// rounded depends on when tokio's clock was stopped, which is real time.
+const MAX_DISK_MS: u64 = 10;
 
 thread_local! {
     static SIMULATED: Cell<Option<Clock>> = const { Cell::new(None) };
@@ -91,7 +92,7 @@ pub async fn let_others_go_first() {
 /// Waits as long as a disk might take, in a simulation.
 pub async fn write_to_disk() {
     if fastrand::bool() {
-        tokio::time::sleep(MAX_DISK_TIME.mul_f64(fastrand::f64())).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=MAX_DISK_MS))).await;
     }
     let_others_go_first().await;
 }
