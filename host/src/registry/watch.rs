@@ -29,7 +29,7 @@ const PAUSES_OF_A_LOOK: u32 = 4;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Longest time for which several changes are told of as one. Who is told looks at all tasks, so with each of
 /// thousands that a start loads that would be too much.
-const TELL: Duration = Duration::from_millis(50);
+const TELL: Duration = Duration::from_millis(250);
 
 /// See [`Registry::watch`].
 pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
