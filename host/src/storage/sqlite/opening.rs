@@ -89,8 +89,7 @@ impl Sqlite {
     /// The same, with some room set aside, by which runs can be removed although the disk is full.
     pub fn open_with_reserve(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
         let lock = lock(&folder.join(LOCK))?;
-        let reserve = Reserve::open(folder);
-        Self::open_locked(folder, durability, lock, reserve)
+        Self::open_locked(folder, durability, lock, Some(Reserve::of(folder)))
     }
 
     fn open_locked(

@@ -4,8 +4,9 @@
 //! frees anything. So a file is kept that is given up when something is to be removed, and made again before
 //! anything else is written; otherwise runs under way would take its place at once.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, ffi};
@@ -71,27 +72,42 @@ impl Space {
 
     /// Fails while there is no room to write, for whatever does not make any.
     pub(super) fn ready(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.prepared && self.reserve.as_ref().is_none_or(|reserve| reserve.whole) {
+            return Ok(());
+        }
         if let Some(reserve) = &mut self.reserve
-            && !reserve.whole
+            && reserve.is_owed()
             && let Err(error) = reserve.restore()
         {
             if is_no_room(error) {
                 let mib = RESERVE_BYTES >> 20;
                 return Err(full(format!("{FULL}: {mib} MiB are needed to write again")));
             }
-            tracing::warn!(%error, "could not set room aside for a full disk; going on without");
-            self.reserve = None;
+            self.go_without(error);
         }
         if !self.prepared {
             prepare(db)?;
             self.prepared = true;
         }
+        // One that never was is no reason not to write.
+        if let Some(reserve) = &mut self.reserve
+            && !reserve.whole
+            && let Err(error) = reserve.restore()
+        {
+            reserve.remove();
+            self.go_without(error);
+        }
         Ok(())
+    }
+
+    fn go_without(&mut self, error: Errno) {
+        tracing::warn!(%error, "could not set room aside for a full disk; trying again at the next start");
+        self.reserve = None;
     }
 
     /// Gives up what was set aside; whether there was any.
     pub(super) fn release(&mut self) -> bool {
-        self.reserve.as_mut().is_some_and(|reserve| !reserve.given_up && reserve.cut(RESERVE_BYTES))
+        self.reserve.as_mut().is_some_and(|reserve| reserve.length > Some(0) && reserve.cut(RESERVE_BYTES))
     }
 }
 
@@ -126,26 +142,26 @@ pub(super) fn apply_alone(db: &mut Connection, state: &mut State, mut operation:
 /// A file that takes room on the disk for nothing. One that is shorter than it should be was given up.
 pub(super) struct Reserve {
     path: PathBuf,
+    /// How much of it there is; none: it never was.
+    length: Option<u64>,
+    /// Whether all of it is there, and takes room.
     whole: bool,
-    /// Whether nothing of it is left.
-    given_up: bool,
 }
 
 impl Reserve {
-    /// That of a data folder. None if it was never made and can't be: then the host goes without.
-    pub(super) fn open(folder: &Path) -> Option<Self> {
-        let mut reserve = Self { path: folder.join(RESERVE), whole: false, given_up: false };
-        let is_new = !reserve.path.exists();
-        match reserve.restore() {
-            Err(error) if is_new => {
-                tracing::warn!(%error, "could not set room aside for a full disk; trying again at the next start");
-                // A short one would say that it was given up.
-                let _ = std::fs::remove_file(&reserve.path);
-                None
-            }
-            // Tried again before something is written.
-            Ok(()) | Err(_) => Some(reserve),
-        }
+    /// That of a data folder, as it is.
+    pub(super) fn of(folder: &Path) -> Self {
+        let path = folder.join(RESERVE);
+        let file = path.metadata().ok();
+        let length = file.as_ref().map(Metadata::len);
+        // A copy of it may have its length and take no room.
+        let room = file.map_or(0, |file| file.blocks() * 512);
+        Self { path, length, whole: length.is_some_and(|length| length.min(room) >= RESERVE_BYTES) }
+    }
+
+    /// Whether it was given up.
+    fn is_owed(&self) -> bool {
+        self.length.is_some_and(|length| length < RESERVE_BYTES)
     }
 
     fn restore(&mut self) -> Result<(), Errno> {
@@ -159,7 +175,7 @@ impl Reserve {
             made => made,
         };
         self.whole = made.is_ok();
-        self.given_up &= made.is_err();
+        self.length = Some(if made.is_ok() { RESERVE_BYTES } else { length });
         if made.is_err() {
             // What was had of it on the way would be wanting elsewhere.
             let _ = file.set_len(length);
@@ -173,19 +189,24 @@ impl Reserve {
             let length = file.metadata()?.len();
             let left = length.saturating_sub(bytes);
             file.set_len(left)?;
-            self.given_up = left == 0;
+            (self.length, self.whole) = (Some(left), false);
             Ok(length > 0)
         });
-        self.whole = false;
         cut.unwrap_or_else(|error| {
             tracing::warn!(%error, path = %self.path.display(), "could not give up what was set aside");
             false
         })
     }
 
+    /// Removes what could not be made: a short one would say that it was given up.
+    fn remove(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        self.length = None;
+    }
+
     /// The same for what it takes to open a database for reading.
     pub(super) fn cut_for_opening(&mut self) -> bool {
-        self.cut(OPENING_BYTES)
+        self.length > Some(0) && self.cut(OPENING_BYTES)
     }
 }
 
@@ -205,17 +226,27 @@ mod tests {
     #[test]
     fn what_was_given_up_is_missed_also_by_the_next_host() {
         let folder = tempfile::tempdir().unwrap();
-        let size = || folder.path().join(RESERVE).metadata().unwrap().len();
-        let mut space = Space::new(Reserve::open(folder.path()));
+        let path = folder.path().join(RESERVE);
+        let size = || path.metadata().unwrap().len();
+        let mut never_made = Reserve::of(folder.path());
+        assert!(!never_made.whole && !never_made.is_owed(), "it never was");
+        never_made.restore().unwrap();
         assert_eq!(size(), RESERVE_BYTES);
-        assert!(space.release());
+        let whole = Reserve::of(folder.path());
+        assert!(whole.whole && !whole.is_owed());
+
+        let mut cut = whole;
+        assert!(cut.cut_for_opening() && size() == RESERVE_BYTES - OPENING_BYTES);
+        let mut space = Space::new(Some(cut));
+        assert!(space.release(), "the rest of it");
         assert_eq!(size(), 0);
         assert!(!space.release(), "once");
+        let next = Reserve::of(folder.path());
+        assert!(!next.whole && next.is_owed());
 
-        let mut reserve = Reserve::open(folder.path()).unwrap();
-        assert!(reserve.cut_for_opening() && size() == RESERVE_BYTES - OPENING_BYTES);
-        assert!(Space::new(Some(reserve)).release() && size() == 0, "the rest of it too");
-        let next = Reserve::open(folder.path()).unwrap();
-        assert!(next.whole && size() == RESERVE_BYTES, "there is room, so it is made again");
+        // As a copy that leaves holes.
+        File::create(&path).unwrap().set_len(RESERVE_BYTES).unwrap();
+        let copy = Reserve::of(folder.path());
+        assert!(!copy.whole && !copy.is_owed());
     }
 }
