@@ -34,7 +34,7 @@ pub(super) fn mind(db: &Connection) -> rusqlite::Result<u32> {
     while let Some(row) = rows.next()? {
         let (run, not_before, at): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let is_retry = row.get_ref(3)?.as_str()? == "run.retrying";
-        let Some(pause) = pause(row.get_ref(4)?.as_str()?, at, is_retry) else { continue };
+        let Some(pause) = pause(row.get_ref(4)?.as_str()?, at, not_before, is_retry) else { continue };
         let until = now.plus_millis(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)).as_millis();
         if until < not_before {
             sooner.push((run, until));
@@ -47,11 +47,13 @@ pub(super) fn mind(db: &Connection) -> rusqlite::Result<u32> {
 }
 
 /// How long the run was to wait; none if a moment was named, which is meant by the clock.
-fn pause(data: &str, at: i64, is_retry: bool) -> Option<Duration> {
+fn pause(data: &str, at: i64, not_before: i64, is_retry: bool) -> Option<Duration> {
     let said: PutOff = serde_json::from_str(data).ok()?;
     if !is_retry {
         return said.delay_ms.map(Duration::from_millis);
     }
-    let until = Timestamp::parse(&said.not_before)?.as_millis();
-    u64::try_from(until.saturating_sub(at)).ok().map(Duration::from_millis)
+    // What the event says stays when the run is put off less; the row is for times that were moved by hand.
+    let said = Timestamp::parse(&said.not_before)?.as_millis().saturating_sub(at);
+    let pause = if said < 0 { not_before.saturating_sub(at) } else { said };
+    u64::try_from(pause).ok().map(Duration::from_millis)
 }
