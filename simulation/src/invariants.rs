@@ -153,8 +153,7 @@ impl Observer {
             .is_idle(rooms, watched)
             .or_else(|| self.lock_is_free(rooms))
             .or_else(|| self.waits_for_nothing())
-            .or_else(|| self.is_orphaned(rooms, watched))
-            .or_else(|| self.is_forgotten());
+            .or_else(|| self.is_orphaned(rooms, watched));
         let state = State {
             claims: self.rows.iter().map(|row| u64::from(row.fence)).sum(),
             ended: self.rows.iter().filter(|row| row.finished).count(),
@@ -252,11 +251,6 @@ impl Observer {
         let running = rooms.scheduler.running() as usize;
         (running != owned)
             .then(|| format!("slots and runs differ: {running} slots are taken, {owned} runs are under way"))
-    }
-
-    /// A child whose parent has ended ends too, unless it was detached.
-    fn is_forgotten(&self) -> Option<String> {
-        None
     }
 
     /// What every log has to be like when all has ended.

@@ -34,11 +34,6 @@ impl DepthLimits {
         self.0[(depth as usize).min(self.0.len() - 1)]
     }
 
-    /// The limit of the deepest.
-    pub fn most(&self) -> u32 {
-        self.of(MAX_DEPTH)
-    }
-
     /// The least depth that another run can have when so many are taken; none if that is all.
     pub fn least_depth(&self, taken: u32) -> Option<u32> {
         (0..=MAX_DEPTH).find(|depth| taken < self.of(*depth))
