@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Row};
 use streamtask_host::model::{Circuit, TaskRef};
 
+use crate::endings::Endings;
 use crate::kept::Kept;
 use crate::logs;
 use crate::rooms::Rooms;
@@ -37,6 +38,8 @@ pub(crate) struct RunRow {
     pub(crate) fence: u32,
     pub(crate) error: Option<String>,
     pub(crate) depth: u32,
+    pub(crate) detached: bool,
+    pub(crate) cancel_requested: bool,
 }
 
 /// What was seen so far.
@@ -47,6 +50,7 @@ pub(crate) struct Observer {
     rows: Vec<RunRow>,
     kept: Kept,
     schedules: Schedules,
+    endings: Endings,
     /// The highest number that a run ever had.
     newest: i64,
 }
@@ -71,6 +75,7 @@ impl Observer {
             rows: Vec::new(),
             kept: Kept::default(),
             schedules: Schedules::default(),
+            endings: Endings::default(),
             newest: 0,
         }
     }
@@ -82,12 +87,13 @@ impl Observer {
 
     pub(crate) fn begin_life(&mut self, lived: Duration) {
         self.db = None;
-        self.schedules.disturbed(lived);
+        self.disturbed(lived);
     }
 
     /// Clocks or the disk are not as they were: what is due is not looked at for a while.
     pub(crate) fn disturbed(&mut self, lived: Duration) {
         self.schedules.disturbed(lived);
+        self.endings.disturbed();
     }
 
     /// An operator removes what is no longer kept.
@@ -139,13 +145,11 @@ impl Observer {
         watched: &Watched,
         lived: Duration,
     ) -> Result<Option<Suspect>, String> {
-        let db = match &mut self.db {
-            Some(db) => db,
-            none => none.insert(connect(&self.database)),
-        };
+        let db = self.db.get_or_insert_with(|| connect(&self.database));
         let rows = read(db).map_err(|error| format!("the database can't be read: {error}"))?;
         self.kept.check(&self.rows, &rows, lived)?;
         self.schedules.check(&rows, lived)?;
+        self.endings.check(&rows, lived)?;
         no_deadline_is_over(&rows)?;
         self.rows = rows;
         self.newest = self.newest.max(self.rows.last().map_or(0, |row| row.no));
@@ -253,6 +257,12 @@ impl Observer {
             .then(|| format!("slots and runs differ: {running} slots are taken, {owned} runs are under way"))
     }
 
+    /// What was acknowledged is in the run's log at that moment, so that a host may be killed right after.
+    pub(crate) fn acknowledged(&mut self, id: &str, event: &str, times: u32) -> Result<(), String> {
+        let db = self.db.get_or_insert_with(|| connect(&self.database));
+        logs::acknowledged(db, id, event, times)
+    }
+
     /// What every log has to be like when all has ended.
     pub(crate) fn check_logs(&mut self, known: &[Known]) -> Result<(), String> {
         let db = self.db.as_ref().ok_or("there was no look before")?;
@@ -296,7 +306,8 @@ fn connect(path: &std::path::Path) -> Connection {
 fn read(db: &Connection) -> rusqlite::Result<Vec<RunRow>> {
     let mut statement = db.prepare_cached(
         "SELECT runs.no, runs.id, tasks.task, status, owner IS NOT NULL, waits_for, needs, parent, \
-         finished_at IS NOT NULL, created_at, idempotency_key, fence, error, runs.depth \
+         finished_at IS NOT NULL, created_at, idempotency_key, fence, error, runs.depth, \
+         detached IS NOT NULL, cancel_requested_at IS NOT NULL \
          FROM runs JOIN tasks ON tasks.no = runs.task ORDER BY runs.no",
     )?;
     statement.query_map([], row)?.collect()
@@ -319,6 +330,8 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         fence: row.get(11)?,
         error: row.get(12)?,
         depth: row.get(13)?,
+        detached: row.get(14)?,
+        cancel_requested: row.get(15)?,
     })
 }
 

@@ -8,10 +8,11 @@
 //! - `tasks`, `script`: the tasks of the folder, and what their guests do
 //! - `rooms`: one life of a host
 //! - `world`: a history: steps done to a host in one life after the other
-//! - `invariants`: what has to be so after each step, read from the database; `kept`, `schedules` and
-//!   `logs` are those of retention, schedules and logs
+//! - `invariants`: what has to be so after each step, read from the database; `kept`, `schedules`,
+//!   `endings` and `logs` are those of retention, schedules, cancels and logs
 //! - `shorten`: a shorter list of steps that fails too
 
+mod endings;
 mod invariants;
 mod kept;
 mod logs;

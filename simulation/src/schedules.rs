@@ -9,6 +9,8 @@ use crate::invariants::RunRow;
 
 /// The task whose due times are looked for.
 const TASK: &str = "cron";
+/// The task whose runs must not pile up: a due time that finds it busy is skipped.
+const ONE_AT_A_TIME: &str = "busy";
 /// Its pattern: every other minute.
 const PERIOD: i64 = 120_000;
 /// Time after a disturbance in which a schedule may follow the clock again.
@@ -65,6 +67,9 @@ impl Schedules {
     }
 
     pub(crate) fn check(&mut self, rows: &[RunRow], lived: Duration) -> Result<(), String> {
+        if rows.iter().filter(|row| row.task == ONE_AT_A_TIME && !row.finished).count() > 1 {
+            return Err("a due time that found its task busy was not skipped".to_owned());
+        }
         let scheduled = rows.iter().filter(|row| row.task == TASK && is_scheduled(row));
         for row in scheduled {
             let key = row.key.clone().unwrap_or_default();

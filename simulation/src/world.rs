@@ -11,8 +11,9 @@ use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef};
 use streamtask_host::platform::{self, Simulated};
 use streamtask_host::retention::Wish;
 use streamtask_host::scheduler::{Capacity, Request};
-use streamtask_host::storage::{Cancelled, Reached};
+use streamtask_host::storage::{Cancelled, Reached, StorageError};
 use tokio::runtime::Builder;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::invariants::Observer;
@@ -42,7 +43,33 @@ pub(crate) struct Known {
     /// Cancels.
     pub(crate) cancelled: bool,
     /// Signals.
-    pub(crate) signals: u32,
+    pub(crate) signals: Operations,
+    /// Pauses.
+    pub(crate) pauses: Operations,
+}
+
+/// How often something was done to a run.
+#[derive(Debug, Default)]
+pub(crate) struct Operations {
+    /// The host said that it is done.
+    pub(crate) acknowledged: u32,
+    /// It may or may not be done.
+    pub(crate) unanswered: u32,
+}
+
+impl Operations {
+    /// Counts one by its answer; how many were acknowledged, if this was.
+    fn count(&mut self, answer: Result<Result<Reached, StorageError>, Elapsed>) -> Option<u32> {
+        match answer {
+            Ok(Ok(Reached::Kept(_) | Reached::Owner(_))) => {
+                self.acknowledged += 1;
+                return Some(self.acknowledged);
+            }
+            Ok(Ok(Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_))) => {}
+            Ok(Err(_)) | Err(_) => self.unanswered += 1,
+        }
+        None
+    }
 }
 
 /// How a history went.
@@ -155,7 +182,7 @@ impl World {
         let rooms = rooms.map_err(|error| format!("a host does not start: {error}"))?;
         let mut changes = rooms.registry.changes();
         while !rooms.registry.is_complete() {
-            let _ = changes.changed().await;
+            changes.changed().await;
         }
         self.observer.begin_life(lived_before);
         for (at, step) in steps.iter().enumerate() {
@@ -191,9 +218,9 @@ impl World {
         match step {
             Step::Start(start) => self.start(rooms, start).await,
             Step::Cancel(run) => self.cancel(rooms, *run).await,
-            Step::Pause(run) => self.pause(rooms, *run, true).await,
-            Step::Resume(run) => self.pause(rooms, *run, false).await,
-            Step::Signal(run) => self.signal(rooms, *run).await,
+            Step::Pause(run) => self.pause(rooms, *run).await?,
+            Step::Resume(run) => self.resume(rooms, *run).await,
+            Step::Signal(run) => self.signal(rooms, *run).await?,
             Step::Prune => {
                 self.observer.pruned();
                 drop(timeout(PATIENCE, rooms.pruner.prune(Wish::default())).await);
@@ -258,20 +285,25 @@ impl World {
         }
     }
 
-    async fn pause(&mut self, rooms: &Rooms, run: usize, pause: bool) {
-        let Some((id, _)) = self.known(run) else { return };
-        // Not counted: a kill may come before the note of a pause.
-        let _ = timeout(PATIENCE, rooms.scheduler.hold(&id, pause)).await;
+    async fn pause(&mut self, rooms: &Rooms, run: usize) -> Result<(), String> {
+        let Some((id, known)) = self.known(run) else { return Ok(()) };
+        let answer = timeout(PATIENCE, rooms.scheduler.hold(&id, true)).await;
+        let Some(times) = known.pauses.count(answer) else { return Ok(()) };
+        self.observer.acknowledged(id.as_str(), "run.paused", times)
     }
 
-    async fn signal(&mut self, rooms: &Rooms, run: usize) {
-        let Some((id, known)) = self.known(run) else { return };
+    async fn resume(&mut self, rooms: &Rooms, run: usize) {
+        let Some((id, _)) = self.known(run) else { return };
+        let _ = timeout(PATIENCE, rooms.scheduler.hold(&id, false)).await;
+    }
+
+    async fn signal(&mut self, rooms: &Rooms, run: usize) -> Result<(), String> {
+        let Some((id, known)) = self.known(run) else { return Ok(()) };
         let name = SignalName::parse("go").expect("a good name");
         let signal = Signal { name, payload: Json::null() };
-        let reached = timeout(PATIENCE, rooms.scheduler.signal(&id, signal)).await;
-        if let Ok(Ok(Reached::Kept(_) | Reached::Owner(_))) = reached {
-            known.signals += 1;
-        }
+        let answer = timeout(PATIENCE, rooms.scheduler.signal(&id, signal)).await;
+        let Some(times) = known.signals.count(answer) else { return Ok(()) };
+        self.observer.acknowledged(id.as_str(), "run.signal", times)
     }
 
     async fn stop(&mut self, rooms: Rooms) -> Result<(), String> {

@@ -23,9 +23,7 @@ impl Handle {
     pub async fn loaded(&self) {
         let mut changes = self.registry.changes();
         while !self.registry.is_complete() {
-            if changes.changed().await.is_err() {
-                return;
-            }
+            changes.changed().await;
         }
     }
 

@@ -121,14 +121,11 @@ async fn shows(api: &Api, task: &TaskRef, wanted: impl Fn(Option<&Listed>) -> bo
     let mut changes = api.registry.changes();
     let shown = async {
         loop {
-            changes.borrow_and_update();
             let listed = api.registry.listed(task);
             if wanted(listed.as_ref()) {
                 return listed;
             }
-            if changes.changed().await.is_err() {
-                return None;
-            }
+            changes.changed().await;
         }
     };
     tokio::time::timeout(SHOW_TIME, shown).await.unwrap_or(None)

@@ -35,13 +35,15 @@ impl Uptime {
         let mut state = self.state.lock();
         let now = Instant::now();
         let gap = now.duration_since(state.looked_at);
-        if gap > LATE {
-            let frozen = gap - TICK;
-            state.frozen += frozen;
+        let frozen = if gap > LATE { gap - TICK } else { Duration::ZERO };
+        state.looked_at = now;
+        state.frozen += frozen;
+        let in_all = state.frozen;
+        drop(state);
+        if !frozen.is_zero() {
             tracing::warn!(?frozen, "the host did not run for a while; its runs have that time still");
         }
-        state.looked_at = now;
-        state.frozen
+        in_all
     }
 
     /// Looks at the clock again and again. Without it, a time in which nobody asked would

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
-use tokio::sync::{Notify, watch as latest};
+use tokio::sync::Notify;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Executor, LoadError, Metadata, Program};
@@ -177,12 +178,27 @@ pub struct Registry {
     tasks: RwLock<Tasks>,
     /// Task files beyond those that are loaded.
     left_out: AtomicUsize,
-    /// Counts what was swapped in, swapped out or retired.
-    changes: latest::Sender<u64>,
+    /// Tells of what was swapped in, swapped out or retired.
+    changes: broadcast::Sender<()>,
     /// Notified when somebody asks for a look at the folder.
     asked: Notify,
     /// Of the loop that follows the folder.
     heartbeat: Arc<Heartbeat>,
+}
+
+/// Changes of a registry from a moment on. A watch channel would do, but wakes its receivers in
+/// an order that chance decides, and a simulation repeats what it did.
+pub struct Updates(broadcast::Receiver<()>);
+
+impl Updates {
+    /// Waits for a change; several since the last call are one.
+    pub async fn changed(&mut self) {
+        match self.0.recv().await {
+            Ok(()) => {}
+            Err(RecvError::Lagged(_)) => self.0 = self.0.resubscribe(),
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -236,7 +252,7 @@ impl Registry {
             ceilings,
             tasks: RwLock::default(),
             left_out: AtomicUsize::new(0),
-            changes: latest::Sender::new(0),
+            changes: broadcast::Sender::new(1),
             asked: Notify::new(),
             heartbeat: Arc::default(),
         }))
@@ -317,12 +333,13 @@ impl Registry {
 
     /// Tells of every change to what [`task`](Self::task) returns, and when the
     /// registry becomes complete.
-    pub fn changes(&self) -> latest::Receiver<u64> {
-        self.changes.subscribe()
+    pub fn changes(&self) -> Updates {
+        Updates(self.changes.subscribe())
     }
 
     fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        // An error says that nobody follows.
+        let _ = self.changes.send(());
     }
 
     /// Swaps in a version, or notes why there is none. True if that is another than before.

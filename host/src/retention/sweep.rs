@@ -48,7 +48,7 @@ impl Pruner {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => {}
-                _ = changes.changed() => {}
+                () = changes.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }

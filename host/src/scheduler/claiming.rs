@@ -57,7 +57,7 @@ impl Scheduler {
                 () = queue.heard() => {}
                 // Whatever the answer was: a slot may have been freed while the queue was asked.
                 () = self.slots.freed() => {}
-                _ = tasks.changed() => {}
+                () = tasks.changed() => {}
                 () = tokio::time::sleep(until(next_due)) => {}
             }
         }

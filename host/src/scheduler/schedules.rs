@@ -93,7 +93,7 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => {}
-                _ = tasks.changed() => {}
+                () = tasks.changed() => {}
                 () = tokio::time::sleep(next) => {}
             }
         }

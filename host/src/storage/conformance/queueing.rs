@@ -126,6 +126,15 @@ async fn a_busy_thing_is_a_refusal_for_those_who_will_not_wait(storage: &dyn Sto
     assert!(matches!(busy, Err(StorageError::Busy(name)) if name == "x"));
     end(storage, &first).await;
     claimed(storage, new(), &owner).await;
+
+    // Nobody has it, and one of the same task is next to have it.
+    let of_two = || NewRun { fail_if_busy: true, ..needing("a", &[("y", 2)]) };
+    for _ in 0..2 {
+        let queued = storage.submit(of_two(), None).await;
+        assert!(matches!(queued, Ok(Submitted::Queued(_))));
+    }
+    let busy = storage.submit(of_two(), claimant(&owner)).await;
+    assert!(matches!(busy, Err(StorageError::Busy(name)) if name == "y"));
 }
 
 async fn who_is_held_or_cancelled_while_waiting_lets_the_next_go_on(storage: &dyn Storage) {

@@ -71,6 +71,29 @@ pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::
     Ok(None)
 }
 
+/// The first of them that earlier runs of the task will take before a new one: they are next in line, and only
+/// a slot is missing. Those of other tasks don't count, since nobody may offer these tasks any more.
+pub(super) fn promised<'a>(
+    tx: &mut Tx<'_>,
+    task: i64,
+    needs: &'a [Need],
+) -> rusqlite::Result<Option<&'a Need>> {
+    for need in needs {
+        let used = used(tx, &need.name)?;
+        let in_line: u32 = tx
+            .db
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT 1 FROM runs WHERE task = ?1 AND status = 'queued' \
+                 AND waits_for IS NULL AND EXISTS (SELECT 1 FROM json_each(needs) WHERE key = ?2) LIMIT ?3)",
+            )?
+            .query_row(params![task, need.name, need.capacity], |row| row.get(0))?;
+        if used.saturating_add(in_line) >= need.capacity {
+            return Ok(Some(need));
+        }
+    }
+    Ok(None)
+}
+
 /// A run that is claimed takes what it needs. If nothing was counted yet, the count will
 /// find it in its row.
 pub(super) fn take(tx: &mut Tx<'_>, needs: &[Need]) {

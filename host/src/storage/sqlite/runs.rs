@@ -21,10 +21,11 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         Some(Err(refused)) => return Ok(Err(refused)),
     };
     let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
-    if let Some(name) = &busy
-        && new.fail_if_busy
-    {
-        return Ok(Err(StorageError::Busy(name.clone())));
+    if new.fail_if_busy {
+        let promised = needs::promised(tx, task, &new.needs)?.map(|need| need.name.clone());
+        if let Some(name) = busy.clone().or(promised) {
+            return Ok(Err(StorageError::Busy(name)));
+        }
     }
     if busy.is_some()
         && let Some(circle) = circles::of_start(tx.db, new)?

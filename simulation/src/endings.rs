@@ -1,0 +1,39 @@
+//! What was asked to end ends, and so do the children of what has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::invariants::RunRow;
+
+/// Longest time for it, since nothing disturbs the host any more: a guest that takes no notice has five seconds,
+/// and a host that comes back settles first what the last one left.
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs that have to end, and since when that is known.
+#[derive(Default)]
+pub(crate) struct Endings {
+    due: BTreeMap<i64, Duration>,
+}
+
+impl Endings {
+    /// The host was held up, so the time begins anew.
+    pub(crate) fn disturbed(&mut self) {
+        self.due.clear();
+    }
+
+    pub(crate) fn check(&mut self, rows: &[RunRow], lived: Duration) -> Result<(), String> {
+        let ended: BTreeSet<i64> = rows.iter().filter(|row| row.finished).map(|row| row.no).collect();
+        let is_abandoned = |row: &RunRow| !row.detached && row.parent.is_some_and(|no| ended.contains(&no));
+        let has_to_end = |row: &&RunRow| !row.finished && (row.cancel_requested || is_abandoned(row));
+        let before = std::mem::take(&mut self.due);
+        for row in rows.iter().filter(has_to_end) {
+            let since = before.get(&row.no).copied().unwrap_or(lived);
+            if lived.saturating_sub(since) > ENDS_WITHIN {
+                let why = if row.cancel_requested { "it was cancelled" } else { "its parent has ended" };
+                return Err(format!("a run goes on that has to end: run {} of {}, {why}", row.no, row.task));
+            }
+            self.due.insert(row.no, since);
+        }
+        Ok(())
+    }
+}
