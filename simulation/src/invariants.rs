@@ -104,6 +104,7 @@ impl Observer {
     /// The time of day is set.
     pub(crate) fn clock_set(&mut self, lived: Duration) {
         self.kept.clock_set();
+        self.schedules.clock_set();
         self.disturbed(lived);
     }
 

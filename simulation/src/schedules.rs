@@ -1,8 +1,10 @@
 //! Each schedule's due times start exactly as its policy says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
+use streamtask_host::model::Timestamp;
 use streamtask_host::platform;
 
 use crate::invariants::RunRow;
@@ -11,7 +13,9 @@ use crate::invariants::RunRow;
 const TASK: &str = "cron";
 /// The task whose runs must not pile up: a due time that finds it busy is skipped.
 const ONE_AT_A_TIME: &str = "busy";
-/// Its pattern: every other minute.
+/// Its pattern: every minute.
+const MINUTE: i64 = 60_000;
+/// The pattern of the first: every other minute.
 const PERIOD: i64 = 120_000;
 /// Time after a disturbance in which a schedule may follow the clock again.
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -29,47 +33,85 @@ pub(crate) struct Schedules {
     newest: i64,
     /// When it was taken away or got no schedule.
     absent_since: Option<Duration>,
+    /// The same while nothing else happened, and by the clock on the wall.
+    absent_from: Option<(Duration, i64)>,
+    /// Times by the clock on the wall in which there was no schedule.
+    absences: Vec<Range<i64>>,
     /// Due times by their keys, and the run of each.
     started: BTreeMap<String, i64>,
-    /// Keys of runs that began when there was no schedule for long.
-    seen: BTreeMap<i64, ()>,
+    /// Runs of either task that were looked at.
+    seen: BTreeSet<i64>,
+    /// Since when nothing could disturb the second task, by the clock on the wall.
+    busy_quiet_since: i64,
 }
 
 impl Schedules {
     pub(crate) fn disturbed(&mut self, lived: Duration) {
         self.quiet_since = Some((lived, wall(), self.newest));
+        self.busy_quiet_since = wall();
+        self.absent_from = self.absent_since.map(|_| (lived, wall()));
+    }
+
+    pub(crate) fn clock_set(&mut self) {
+        self.absences.clear();
+    }
+
+    fn begin_absence(&mut self, lived: Duration) {
+        self.absent_since.get_or_insert(lived);
+        self.absent_from.get_or_insert((lived, wall()));
+    }
+
+    fn end_absence(&mut self, lived: Duration) {
+        self.absent_since = None;
+        if let Some((since, from)) = self.absent_from.take()
+            && lived.saturating_sub(since) > GONE
+        {
+            self.absences.push(from + ON_TIME..wall() - ON_TIME);
+        }
     }
 
     pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
+        if task == ONE_AT_A_TIME {
+            self.busy_quiet_since = wall();
+        }
         if task != TASK {
             return;
         }
-        self.disturbed(lived);
         if text.contains("[[schedule]]") {
-            self.absent_since = None;
+            self.end_absence(lived);
         } else {
-            self.absent_since.get_or_insert(lived);
+            self.begin_absence(lived);
         }
+        self.disturbed_by_file(lived);
+    }
+
+    fn disturbed_by_file(&mut self, lived: Duration) {
+        self.quiet_since = Some((lived, wall(), self.newest));
     }
 
     pub(crate) fn taken_away(&mut self, task: &str, lived: Duration) {
-        if task == TASK {
-            self.disturbed(lived);
-            self.absent_since.get_or_insert(lived);
+        match task {
+            TASK => {
+                self.begin_absence(lived);
+                self.disturbed_by_file(lived);
+            }
+            ONE_AT_A_TIME => self.busy_quiet_since = wall(),
+            _ => {}
         }
     }
 
     pub(crate) fn put_back(&mut self, task: &str, lived: Duration) {
-        if task == TASK && self.absent_since.is_some() {
-            self.disturbed(lived);
-            self.absent_since = None;
+        match task {
+            TASK if self.absent_since.is_some() => {
+                self.end_absence(lived);
+                self.disturbed_by_file(lived);
+            }
+            ONE_AT_A_TIME => self.busy_quiet_since = wall(),
+            _ => {}
         }
     }
 
     pub(crate) fn check(&mut self, rows: &[RunRow], lived: Duration) -> Result<(), String> {
-        if rows.iter().filter(|row| row.task == ONE_AT_A_TIME && !row.finished).count() > 1 {
-            return Err("a due time that found its task busy was not skipped".to_owned());
-        }
         let scheduled = rows.iter().filter(|row| row.task == TASK && is_scheduled(row));
         for row in scheduled {
             let key = row.key.clone().unwrap_or_default();
@@ -78,17 +120,42 @@ impl Schedules {
             {
                 return Err(format!("a due time was started twice: {key:?}"));
             }
-            if self.seen.insert(row.no, ()).is_none()
-                && self.absent_since.is_some_and(|since| since + GONE < lived)
-            {
+            if !self.seen.insert(row.no) {
+                continue;
+            }
+            if self.absent_since.is_some_and(|since| since + GONE < lived) {
                 return Err(format!("a schedule that is not there starts a run: run {}", row.no));
             }
+            let due = due_time(&key).ok_or_else(|| format!("a schedule's key names no time: {key:?}"))?;
+            if self.absences.iter().any(|absence| absence.contains(&due)) {
+                return Err(format!("a time without a schedule counts as missed: {key:?}, run {}", row.no));
+            }
         }
+        self.check_busy(rows)?;
         self.newest = self.newest.max(rows.last().map_or(0, |row| row.no));
         if self.absent_since.is_some() {
             return Ok(());
         }
         self.check_due(rows, lived)
+    }
+
+    /// A due time that finds its task busy is skipped: it waits for nothing, and nothing begins off its times.
+    fn check_busy(&mut self, rows: &[RunRow]) -> Result<(), String> {
+        let of_task = || rows.iter().filter(|row| row.task == ONE_AT_A_TIME);
+        if of_task().filter(|row| !row.finished).count() > 1 {
+            return Err("a due time that found its task busy was not skipped".to_owned());
+        }
+        let quiet_from = self.busy_quiet_since + RECOVERY.as_millis() as i64;
+        for row in of_task() {
+            let is_late = row.created_at.rem_euclid(MINUTE) > ON_TIME;
+            if self.seen.insert(row.no) && row.created_at >= quiet_from && is_late {
+                return Err(format!(
+                    "a schedule starts a run off its times: run {}, {}",
+                    row.no, row.created_at
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Of a quiet time, each due time has its run.
@@ -121,6 +188,13 @@ impl Schedules {
 
 fn is_scheduled(row: &RunRow) -> bool {
     row.key.as_ref().is_some_and(|key| key.contains("schedule:"))
+}
+
+/// The due time in the key of a scheduled run, in milliseconds since 1970.
+fn due_time(key: &str) -> Option<i64> {
+    let time = key.split_once("schedule:")?.1.split_once(':')?.1;
+    let time = &time[..=time.find('Z')?];
+    Timestamp::parse(time).map(Timestamp::as_millis)
 }
 
 fn wall() -> i64 {
