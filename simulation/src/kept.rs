@@ -13,10 +13,11 @@ const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// The age in the manifests of that task.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// What the manifest of that task said, and since when runs have ended.
+/// What the manifest of that task said, and since when runs may have ended.
 pub(crate) struct Kept {
     rules: Vec<(Duration, String)>,
     ended: BTreeMap<i64, Duration>,
+    looked_at: Duration,
     /// Whether an operator has removed something since the clock was set: that confirms it, and
     /// ages are what it says.
     confirmed: bool,
@@ -28,6 +29,7 @@ impl Default for Kept {
         Self {
             rules: vec![(Duration::ZERO, first.unwrap_or_default())],
             ended: BTreeMap::new(),
+            looked_at: Duration::ZERO,
             confirmed: false,
         }
     }
@@ -60,8 +62,10 @@ impl Kept {
 
     pub(crate) fn check(&mut self, before: &[RunRow], now: &[RunRow], lived: Duration) -> Result<(), String> {
         for row in now.iter().filter(|row| row.finished) {
-            self.ended.entry(row.no).or_insert(lived);
+            // Just after the last look, in a step that may be long.
+            self.ended.entry(row.no).or_insert(self.looked_at);
         }
+        self.looked_at = lived;
         let there = numbers(now);
         let left = now.iter().filter(|row| row.task == TASK && row.finished).count();
         for row in before.iter().filter(|row| !there.contains(&row.no)) {

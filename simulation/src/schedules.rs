@@ -31,7 +31,10 @@ pub(crate) struct Schedules {
     quiet_since: Option<(Duration, i64, i64)>,
     /// The newest run that was seen.
     newest: i64,
-    /// When it was taken away or got no schedule.
+    is_away: bool,
+    /// Its manifest names no schedule.
+    has_none: bool,
+    /// Since when it is away or names none.
     absent_since: Option<Duration>,
     /// The same while nothing else happened, and by the clock on the wall.
     absent_from: Option<(Duration, i64)>,
@@ -56,9 +59,36 @@ impl Schedules {
         self.absences.clear();
     }
 
-    fn begin_absence(&mut self, lived: Duration) {
-        self.absent_since.get_or_insert(lived);
-        self.absent_from.get_or_insert((lived, wall()));
+    pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
+        self.has_none = if task == TASK { !text.contains("[[schedule]]") } else { self.has_none };
+        self.changed(task, lived);
+    }
+
+    pub(crate) fn taken_away(&mut self, task: &str, lived: Duration) {
+        self.is_away |= task == TASK;
+        self.changed(task, lived);
+    }
+
+    pub(crate) fn put_back(&mut self, task: &str, lived: Duration) {
+        self.is_away &= task != TASK;
+        self.changed(task, lived);
+    }
+
+    /// Something was done to the task's files.
+    fn changed(&mut self, task: &str, lived: Duration) {
+        match task {
+            TASK => {
+                if self.is_away || self.has_none {
+                    self.absent_since.get_or_insert(lived);
+                    self.absent_from.get_or_insert((lived, wall()));
+                } else {
+                    self.end_absence(lived);
+                }
+                self.quiet_since = Some((lived, wall(), self.newest));
+            }
+            ONE_AT_A_TIME => self.busy_quiet_since = wall(),
+            _ => {}
+        }
     }
 
     fn end_absence(&mut self, lived: Duration) {
@@ -67,47 +97,6 @@ impl Schedules {
             && lived.saturating_sub(since) > GONE
         {
             self.absences.push(from + ON_TIME..wall() - ON_TIME);
-        }
-    }
-
-    pub(crate) fn saved(&mut self, task: &str, text: &str, lived: Duration) {
-        if task == ONE_AT_A_TIME {
-            self.busy_quiet_since = wall();
-        }
-        if task != TASK {
-            return;
-        }
-        if text.contains("[[schedule]]") {
-            self.end_absence(lived);
-        } else {
-            self.begin_absence(lived);
-        }
-        self.disturbed_by_file(lived);
-    }
-
-    fn disturbed_by_file(&mut self, lived: Duration) {
-        self.quiet_since = Some((lived, wall(), self.newest));
-    }
-
-    pub(crate) fn taken_away(&mut self, task: &str, lived: Duration) {
-        match task {
-            TASK => {
-                self.begin_absence(lived);
-                self.disturbed_by_file(lived);
-            }
-            ONE_AT_A_TIME => self.busy_quiet_since = wall(),
-            _ => {}
-        }
-    }
-
-    pub(crate) fn put_back(&mut self, task: &str, lived: Duration) {
-        match task {
-            TASK if self.absent_since.is_some() => {
-                self.end_absence(lived);
-                self.disturbed_by_file(lived);
-            }
-            ONE_AT_A_TIME => self.busy_quiet_since = wall(),
-            _ => {}
         }
     }
 
@@ -123,7 +112,7 @@ impl Schedules {
             if !self.seen.insert(row.no) {
                 continue;
             }
-            if self.absent_since.is_some_and(|since| since + GONE < lived) {
+            if self.absent_from.is_some_and(|(_, from)| row.created_at > from + GONE.as_millis() as i64) {
                 return Err(format!("a schedule that is not there starts a run: run {}", row.no));
             }
             let due = due_time(&key).ok_or_else(|| format!("a schedule's key names no time: {key:?}"))?;

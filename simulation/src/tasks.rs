@@ -85,8 +85,8 @@ pub(crate) fn script(task: &str, depth: u32, rng: &mut fastrand::Rng) -> Script 
         ops: Vec::new(),
     };
     if task == "timed" {
-        // Far from its deadline, so that only a fault lets it be over.
-        script.ops = vec![Op::Send(1), Op::Sleep(rng.u64(..4_000)), Op::Send(1)];
+        // Far from its deadline, so that only a fault lets it be over; and with something left to do after a freeze.
+        script.ops = vec![Op::Sleep(rng.u64(..2_000)), Op::Send(1), Op::Sleep(rng.u64(..2_000)), Op::Send(1)];
         return script;
     }
     for _ in 0..rng.u32(0..5) {

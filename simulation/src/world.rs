@@ -227,8 +227,8 @@ impl World {
             }
             Step::Wait(ms) => sleep(Duration::from_millis(*ms)).await,
             Step::Freeze(ms) => {
-                self.observer.disturbed(self.lived + Duration::from_millis(*ms));
                 advance(Duration::from_millis(*ms)).await;
+                self.observer.disturbed(self.lived + Duration::from_millis(*ms));
             }
             Step::ClockAhead(ms) => {
                 clock.set_ahead(Duration::from_millis(*ms));

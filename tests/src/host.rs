@@ -67,7 +67,7 @@ impl TestHost {
     pub async fn stop(self) -> Stopped {
         let _ = self.shutdown.send(());
         drop(self.handle);
-        soon("stopping", self.host.stopped()).await;
+        soon("stopping", self.host.stopped()).await.expect("it stops in order");
         Stopped { config: self.config, folder: self.folder }
     }
 

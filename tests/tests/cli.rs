@@ -240,7 +240,7 @@ fn wrong_arguments_are_told_with_the_usage() {
 fn help_has_an_example_of_every_command_and_the_exit_codes() {
     let help = Said::of(child::command().arg("--help"));
     assert_eq!(help.code, 0);
-    assert!(help.out.contains("Exit codes: 0 done, 1 the run or the build failed"), "{help:?}");
+    assert!(help.out.contains("Exit codes: 0 done, 1 the run, the build or the host failed"), "{help:?}");
     for command in ["serve", "tasks", "start", "tail", "runs", "cancel"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         for ask in [&[command, "--help"][..], &[command, "-h"], &["help", command]] {

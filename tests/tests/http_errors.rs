@@ -381,7 +381,7 @@ async fn while_tasks_are_being_loaded_the_host_is_not_ready() {
     api.post("/api/tasks/test/nobody/runs", "{}").await.problem(404, "unknown-task");
     assert_eq!(api.post("/api/tasks/test/probe7/runs", "{}").await.status, 202);
     shutdown.send(()).unwrap();
-    soon("stopping", host.stopped()).await;
+    soon("stopping", host.stopped()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,10 +37,13 @@
 //! }
 //!
 //! shutdown.send(()).expect("the host runs");
-//! host.stopped().await;
+//! host.stopped().await?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A program that embeds a host handles `SIGXFSZ`, as the binary does: unhandled, it ends the process where a file
+//! would exceed a limit of its size (`ulimit -f`), and the host has no chance to take that for a full disk.
 
 pub mod check;
 mod control;
@@ -58,6 +61,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -82,6 +86,9 @@ pub(crate) use program::own_program;
 /// Time that open connections have when every run is over: enough to carry off
 /// what is on its way.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Longest wait for a step of the removal of old runs that is under way: one takes some milliseconds.
+const REMOVAL_GRACE: Duration = Duration::from_secs(5);
 
 /// Threads that a host must be able to have beside those that it starts with: for notices of the tasks folder,
 /// for a look at it, a load, and a read of the database. With fewer it would serve, and stand still at times.
@@ -133,6 +140,11 @@ pub enum LaunchError {
     Listener(#[source] std::io::Error),
 }
 
+/// The host ended by a fault of its own: what it could not settle, the next start does.
+#[derive(Debug, thiserror::Error)]
+#[error("the host failed; the log says where, and the next start settles what is left")]
+pub struct Panicked;
+
 /// A host that serves.
 pub struct Host {
     handle: Handle,
@@ -179,11 +191,9 @@ impl Host {
     }
 
     /// Waits until the host has stopped: every run ended or put back, every stream
-    /// closed, the database closed.
-    pub async fn stopped(self) {
-        if self.serving.await.is_err() {
-            tracing::error!("the host ended by a panic");
-        }
+    /// closed, the database closed. An error says that this did not happen.
+    pub async fn stopped(self) -> Result<(), Panicked> {
+        self.serving.await.map_err(|_| Panicked)
     }
 }
 
@@ -326,7 +336,11 @@ impl Rooms {
         tracing::info!("stopping");
         self.api.stopping.cancel();
         self.stage.set("the removal of old runs");
-        self.pruner.stop().await;
+        if timeout(REMOVAL_GRACE, self.pruner.stop()).await.is_err() {
+            tracing::error!(
+                "the removal of old runs gets no answer from the disk; the next start goes on with it"
+            );
+        }
         self.stage.set("runs");
         self.scheduler.drain(self.config.drain_grace).await;
         self.stage.set("connections");

@@ -10,6 +10,8 @@ pub enum Exit {
     Ok,
     /// The run failed, or one of several did.
     RunFailed(String),
+    /// The host failed while it served.
+    HostFailed(String),
     /// The project's own tool failed.
     BuildFailed(String),
     /// Arguments or configuration make no sense, or a tool is missing.
@@ -29,14 +31,14 @@ pub enum Exit {
 }
 
 /// Shown at the end of `--help`.
-pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run or the build failed, 2 wrong arguments or configuration, \
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run, the build or the host failed, 2 wrong arguments or configuration, \
 3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
 
 impl Exit {
     const fn code(&self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::RunFailed(_) | Self::BuildFailed(_) => 1,
+            Self::RunFailed(_) | Self::HostFailed(_) | Self::BuildFailed(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
@@ -53,6 +55,7 @@ impl Exit {
             Self::Ok | Self::Compiler(_) => None,
             Self::RunFailed(message)
             | Self::RunCancelled(message)
+            | Self::HostFailed(message)
             | Self::BuildFailed(message)
             | Self::Usage(message)
             | Self::Refused(message)

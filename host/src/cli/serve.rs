@@ -45,10 +45,9 @@ impl Serve {
         let reloader = host.reloader();
         tokio::select! {
             biased;
-            () = host.stopped() => {}
-            () = self.keep_reloading(settings, hangups, &reloader, &filter) => {}
+            stopped = host.stopped() => stopped.map_err(|error| Exit::HostFailed(error.to_string())),
+            () = self.keep_reloading(settings, hangups, &reloader, &filter) => Ok(()),
         }
-        Ok(())
     }
 
     /// The flags, and the file as it is now.

@@ -138,7 +138,9 @@ impl DevHost {
     pub(super) async fn stop(self) {
         if let Some((host, shutdown)) = self.own {
             let _ = shutdown.send(());
-            host.stopped().await;
+            if let Err(error) = host.stopped().await {
+                tracing::error!("{error}");
+            }
         }
     }
 
