@@ -140,6 +140,11 @@ pub(crate) fn draw(count: usize, rng: &mut fastrand::Rng) -> Vec<Step> {
     steps
 }
 
+/// A task to change something of: each other time one of which something is kept or due.
+fn file(rng: &mut fastrand::Rng) -> usize {
+    if rng.bool() { rng.usize(..TASKS.len()) } else { rng.usize(tasks::WITH_RULES..TASKS.len()) }
+}
+
 fn one(at: u32, [clocks, disks, files, lives]: [bool; 4], rng: &mut fastrand::Rng) -> Step {
     // Most is done to what was started last.
     let run = if rng.bool() { rng.usize(..4) } else { rng.usize(..40) };
@@ -158,15 +163,15 @@ fn one(at: u32, [clocks, disks, files, lives]: [bool; 4], rng: &mut fastrand::Rn
         126..128 if disks => Step::DiskFull,
         128..133 if disks => Step::DiskFree,
         133..140 if files => {
-            let task = rng.usize(..TASKS.len());
+            let task = file(rng);
             let text = rng.usize(..TASKS[task].manifests.len());
             let how =
                 [Saving::InPlace, Saving::RenameOver, Saving::RenameAway, Saving::Unlink][rng.usize(..4)];
             Step::Save { task, text, how }
         }
-        140..142 if files => Step::Deploy(rng.usize(..TASKS.len())),
-        142..144 if files => Step::Remove(rng.usize(..TASKS.len())),
-        144..150 if files => Step::PutBack(rng.usize(..TASKS.len())),
+        140..142 if files => Step::Deploy(file(rng)),
+        142..144 if files => Step::Remove(file(rng)),
+        144..150 if files => Step::PutBack(file(rng)),
         150..152 if lives => Step::Restart(rng.u64(..600_000)),
         152..154 if lives => Step::Kill(rng.u64(..600_000)),
         154 => Step::Wait(rng.u64(60_000..3_600_000)),

@@ -69,6 +69,9 @@ pub(crate) const TASKS: &[Kind] = &[
     },
 ];
 
+/// The first of the tasks with rules of retention or schedules, which are the last ones.
+pub(crate) const WITH_RULES: usize = 9;
+
 /// The tasks that a script of a random run may be for: those that do not start by themselves.
 const STARTABLE: usize = 10;
 

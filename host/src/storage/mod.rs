@@ -451,8 +451,9 @@ pub trait Families: Send + Sync + 'static {
     /// let them go.
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
 
-    /// Why none of the runs that `run` waits for can begin: each needs what `run` has, or what
-    /// a run has that waits for it in turn. None if one of them can.
+    /// Why `run`, which waits, never goes on: all that could let it lead back to it, by runs that
+    /// wait for others and by locks that they hold. None if something can, or if it only waits for
+    /// such runs: they are told.
     async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>>;
 }
 

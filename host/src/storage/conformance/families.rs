@@ -15,6 +15,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(&*open().await).await;
     a_start_that_closes_a_circle_is_refused(&*open().await).await;
     a_wait_that_closes_a_circle_is_found(&*open().await).await;
+    a_wait_for_any_of_several_that_all_lead_back_is_found(&*open().await).await;
     a_turn_is_passed_on_when_its_run_leaves_the_queue(&*open().await).await;
 }
 
@@ -121,6 +122,38 @@ async fn a_wait_that_closes_a_circle_is_found(storage: &dyn Storage) {
     let free = queued(storage, child_of(&parent, "b", &[])).await;
     let _wait = waits.begin(parent.run.key.no, [child.key.id.clone(), free.key.id.clone()].into());
     assert_eq!(circle().await, None);
+}
+
+/// A parent waits for any of two children, and each of these for a run that needs what the parent has.
+async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Storage) {
+    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let waits = Arc::<Waits>::default();
+    let waits_for = |run: &Run, others: &[&Run]| {
+        waits.begin(run.key.no, others.iter().map(|other| other.key.id.clone()).collect())
+    };
+    let (mut children, mut grandchildren) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let mut child = child_of(&parent, "b", &[]);
+        child.parent = child.parent.map(|parent| Parent { detached: true, ..parent });
+        children.push(claimed(storage, child, &HostId::new()).await);
+        grandchildren.push(queued(storage, child_of(&children[children.len() - 1], "c", &["x"])).await);
+    }
+    let circle = async |run: &Run| storage.circle(run.key.no, Arc::clone(&waits)).await.expect("reads");
+    let _parent = waits_for(&parent.run, &[&children[0].run, &children[1].run]);
+    let _first = waits_for(&children[0].run, &[&grandchildren[0]]);
+    assert_eq!(circle(&children[0].run).await, None, "the other child does not wait yet, and may end");
+    let _second = waits_for(&children[1].run, &[&grandchildren[1]]);
+    for (child, grandchild) in children.iter().zip(&grandchildren) {
+        let reason = circle(&child.run).await.expect("nobody goes on");
+        for named in [id(grandchild), "x, which the run", id(&parent.run), id(&child.run)] {
+            assert!(reason.contains(named), "{named} in {reason}");
+        }
+    }
+    // One that only waits for them is in no circle: it goes on when they do.
+    let other = claimed(storage, new_run("d"), &HostId::new()).await;
+    let its_child = queued(storage, child_of(&other, "c", &["x"])).await;
+    let _other = waits_for(&other.run, &[&its_child]);
+    assert_eq!(circle(&other.run).await, None);
 }
 
 async fn a_turn_is_passed_on_when_its_run_leaves_the_queue(storage: &dyn Storage) {

@@ -1,53 +1,46 @@
 //! Circles of runs that wait for each other: a parent waits for its child, the child for a
 //! lock, and whoever holds the lock for the parent.
 //!
-//! Looked for when a child is started and when a wait begins, and refused then: nothing else
-//! would ever end it. At a start it is not known who will wait, so a parent is taken to wait
-//! for each child that it has not detached: these end with it anyway. While it waits, that is
-//! known. A lock with several places waits for any of its holders.
+//! Looked for when a child is started, and refused then: nothing else would ever end it. At a
+//! start it is not known who will wait, so a parent is taken to wait for each child that it has
+//! not detached: these end with it anyway. What comes about later is found by the wait (`knots`).
+//! A lock with several places waits for any of its holders.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use super::needs;
-use crate::model::{Need, RunId};
-use crate::storage::{NewRun, Waits};
+use crate::model::Need;
+use crate::storage::NewRun;
 
-/// Most runs that are looked at for one answer. A circle through more is not found at the
-/// start; the look of whoever waits comes again.
-const MAX_LOOKED_AT: usize = 1_000;
+/// Most runs that are looked at for one answer. A circle through more is not found, and lasts until
+/// somebody cancels one of its runs.
+pub(super) const MAX_LOOKED_AT: usize = 1_000;
 
 /// Why the new run could not begin as long as its parent waits for it.
 pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option<String>> {
     // One that is detached may begin when its parent has ended, if that does not wait for it.
     let Some(parent) = new.parent.filter(|parent| !parent.detached) else { return Ok(None) };
-    let mut search = Search::new(db, parent.run, None)?;
+    let mut search = Search::new(db, parent.run)?;
     let circle = search.through_locks(&new.needs)?;
     Ok(circle.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
 }
 
-/// See [`Families::circle`](crate::storage::Families::circle).
-pub(super) fn of_wait(db: &Connection, run: i64, waits: &Waits) -> rusqlite::Result<Option<String>> {
-    let Some(waited_for) = waits.of(run) else { return Ok(None) };
-    // In each circle somebody waits for a run that waits for a lock, and finds it. All others know at once.
-    if !is_any_blocked(db, &waited_for)? {
-        return Ok(None);
-    }
-    let mut search = Search::new(db, run, Some(waits))?;
-    let circle = search.through_all(&waited_for)?;
-    Ok(circle.map(|links| format!("it would wait for ever: it waits for {}", links.join(", "))))
-}
+/// Runs under way that hold each lock.
+pub(super) type Holders = BTreeMap<String, Vec<i64>>;
 
-fn is_any_blocked(db: &Connection, runs: &[RunId]) -> rusqlite::Result<bool> {
+pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
+    let mut holders = Holders::new();
     let mut statement =
-        db.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND waits_for IS NOT NULL)")?;
-    for id in runs {
-        if statement.query_row([id.as_str()], |row| row.get(0))? {
-            return Ok(true);
+        db.prepare_cached("SELECT no, needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
+    for row in statement.query_map([], |row| Ok((row.get(0)?, needs::column(row, 1)?)))? {
+        let (no, needs): (i64, Option<_>) = row?;
+        for need in needs.iter().flat_map(|needs| needs.iter()) {
+            holders.entry(need.name.clone()).or_default().push(no);
         }
     }
-    Ok(false)
+    Ok(holders)
 }
 
 /// What leads from a run to the one that waits.
@@ -57,27 +50,15 @@ struct Search<'a> {
     db: &'a Connection,
     /// The run that waits, or would.
     target: i64,
-    /// Who waits for whom, if that is known.
-    waits: Option<&'a Waits>,
-    /// Runs under way that hold each lock.
-    holders: BTreeMap<String, Vec<i64>>,
+    holders: Holders,
     /// What was found of each run. None also while it is looked at: a circle without the
     /// target is for others to find.
     seen: BTreeMap<i64, Option<Links>>,
 }
 
 impl<'a> Search<'a> {
-    fn new(db: &'a Connection, target: i64, waits: Option<&'a Waits>) -> rusqlite::Result<Self> {
-        let mut holders: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        let mut statement =
-            db.prepare_cached("SELECT no, needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
-        for row in statement.query_map([], |row| Ok((row.get(0)?, needs::column(row, 1)?)))? {
-            let (no, needs): (i64, Option<_>) = row?;
-            for need in needs.iter().flat_map(|needs| needs.iter()) {
-                holders.entry(need.name.clone()).or_default().push(no);
-            }
-        }
-        Ok(Self { db, target, waits, holders, seen: BTreeMap::new() })
+    fn new(db: &'a Connection, target: i64) -> rusqlite::Result<Self> {
+        Ok(Self { db, target, holders: holders(db)?, seen: BTreeMap::new() })
     }
 
     /// Whether one of the locks is held only by runs that wait for the target.
@@ -118,35 +99,13 @@ impl<'a> Search<'a> {
             .db
             .prepare_cached("SELECT owner IS NOT NULL, needs FROM runs WHERE no = ?1")?
             .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs::column(row, 1)?)))?;
-        let found = match (owned, needs, self.waits) {
-            (false, Some(needs), _) => self.through_locks(&needs)?,
-            (false, None, _) => None,
-            (true, _, None) => self.through_attached(run)?,
-            (true, _, Some(waits)) => match waits.of(run) {
-                Some(waited_for) => self.through_all(&waited_for)?,
-                None => None,
-            },
+        let found = match (owned, needs) {
+            (false, Some(needs)) => self.through_locks(&needs)?,
+            (false, None) => None,
+            (true, _) => self.through_attached(run)?,
         };
         self.seen.insert(run, found.clone());
         Ok(found)
-    }
-
-    /// Whether each of these runs waits for the target: whoever waits for one of them does too.
-    fn through_all(&mut self, runs: &[RunId]) -> rusqlite::Result<Option<Links>> {
-        let mut first = None;
-        for id in runs {
-            let found: Option<i64> = self
-                .db
-                .prepare_cached("SELECT no FROM runs WHERE id = ?1 AND finished_at IS NULL")?
-                .query_row([id.as_str()], |row| row.get(0))
-                .optional()?;
-            // One that has ended ends the wait.
-            let Some(child) = found else { return Ok(None) };
-            let Some(mut links) = self.through_run(child)? else { return Ok(None) };
-            links.insert(0, format!("the run {id}, which waits for"));
-            first = first.or(Some(links));
-        }
-        Ok(first)
     }
 
     /// Whether one of the run's children that end with it waits for the target.

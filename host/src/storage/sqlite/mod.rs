@@ -15,6 +15,7 @@ mod clock;
 mod events;
 mod families;
 mod group;
+mod knots;
 mod list;
 mod log_size;
 mod needs;
@@ -170,7 +171,7 @@ impl Families for Sqlite {
     }
 
     async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>> {
-        self.readers.read(move |db| circles::of_wait(db, run, &waits)).await
+        self.readers.read(move |db| knots::of_wait(db, run, &waits)).await
     }
 }
 
