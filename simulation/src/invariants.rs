@@ -187,7 +187,7 @@ impl Observer {
             let of_task = self.living().filter(|other| other.task == row.task).filter(active).count();
             let limit = task.settings.max_running.unwrap_or(u32::MAX);
             let closed = matches!(rooms.scheduler.circuit(&task), None | Some(Circuit::Closed));
-            let has_room = rooms.scheduler.has_room(alive as u32, in_all as u32, row.depth);
+            let has_room = rooms.scheduler.has_room(row.depth);
             if closed && (of_task as u32) < limit && has_room && !self.is_locked(row) {
                 return Some(format!(
                     "a slot is free and a run that may run waits: run {} of {} in depth {}, {in_all} of {} slots are taken, \

@@ -90,7 +90,7 @@ impl Scheduler {
         for claimed in claimed {
             let task = loaded.iter().find(|task| task.name == claimed.run.task);
             let task = Arc::clone(task.expect("only runs of tasks that were asked for are given"));
-            let slot = reservation.take(&task.name);
+            let slot = reservation.take(&task.name, claimed.depth);
             self.launch(claimed, task, slot);
         }
         Ok((asked, self.next_look(&loaded, next_due)))

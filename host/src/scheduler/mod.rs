@@ -318,10 +318,10 @@ impl Scheduler {
         }
     }
 
-    /// Whether there is room for a run of that depth beside so many guests, some of them active.
+    /// Whether there is room for a run with so many above it.
     #[doc(hidden)]
-    pub fn has_room(&self, guests: u32, active: u32, depth: u32) -> bool {
-        self.slots.most_guests(depth, active) > guests
+    pub fn has_room(&self, depth: u32) -> bool {
+        self.slots.has_room(depth)
     }
 
     /// Of the loop that claims runs.

@@ -8,8 +8,9 @@
 //! parents can hold up their children, nor for ever anybody else.
 //!
 //! Locks make it harder: what the deepest waits for may wait for a lock, and its holder for a
-//! child of less depth. So when all guests wait, one more is let in whatever its depth is, as
-//! long as memory lasts; and when that is over, one wait is given up.
+//! child of less depth. So when all guests wait and nobody has room by its depth, one more child is
+//! let in beyond that, the deepest there is, as long as memory lasts; and when that is over, one
+//! wait is given up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ struct Taken {
     given_up: Option<Instant>,
     /// Not counted in `all`: their runs wait for others.
     left: u32,
+    /// Of all of these, guests that were let in beyond the room of their depth. They take it from nobody.
+    beyond: u32,
     by_task: HashMap<TaskRef, u32>,
     /// While the queue is being asked for as many runs as there is room, nobody
     /// else may fill that room.
@@ -63,7 +66,7 @@ impl Slots {
         if taken.reserved || of_task >= limit || self.room(&taken, depth) == 0 {
             return None;
         }
-        Some(self.take(&mut taken, task))
+        Some(self.take(&mut taken, task, false))
     }
 
     /// Keeps all free slots for the holder, until dropped. There is one at a time.
@@ -101,21 +104,34 @@ impl Slots {
         }
     }
 
-    /// How many runs of this depth can be let in.
+    /// How many runs of this depth can be let in. It grows with each level, and most of what is
+    /// beyond `max` is for the first.
     fn room(&self, taken: &Taken, depth: u32) -> u32 {
-        let guests = taken.all + taken.left;
-        let most = self.most_guests(depth, taken.all);
-        self.max.saturating_sub(taken.all).min(most.saturating_sub(guests))
+        let most = match depth {
+            0 => self.max,
+            deeper => {
+                let kept = kept_for_locks(self.max) + MAX_DEPTH.saturating_sub(deeper);
+                (self.max + self.spare).saturating_sub(kept)
+            }
+        };
+        let by_depth = most.saturating_sub(taken.all + taken.left - taken.beyond);
+        self.max.saturating_sub(taken.all).min(by_depth).min(self.memory(taken))
     }
 
-    /// Guests that may be there when one of this depth is let in beside so many that do not
-    /// wait. It grows with each level, and most of what is beyond `max` is for the first.
-    pub(super) fn most_guests(&self, depth: u32, active: u32) -> u32 {
-        let kept = if active == 0 { 0 } else { kept_for_locks(self.max) };
-        match depth {
-            0 => self.max,
-            deeper => (self.max + self.spare).saturating_sub(kept + MAX_DEPTH.saturating_sub(deeper)),
-        }
+    /// How many more guests can be there at all.
+    fn memory(&self, taken: &Taken) -> u32 {
+        (self.max + self.spare).saturating_sub(taken.all + taken.left)
+    }
+
+    /// Whether one child may be let in beyond the room of its depth.
+    fn has_beyond(&self, taken: &Taken) -> bool {
+        taken.all == 0 && taken.left > 0 && self.memory(taken) > 0
+    }
+
+    /// Whether a run of this depth can be let in.
+    pub(super) fn has_room(&self, depth: u32) -> bool {
+        let taken = self.taken.lock();
+        self.room(&taken, depth) > 0 || (depth > 0 && self.has_beyond(&taken))
     }
 
     /// Whether all guests wait and there is room for none of the runs that they wait for.
@@ -123,17 +139,18 @@ impl Slots {
     pub(super) fn must_give_up(&self) -> bool {
         let mut taken = self.taken.lock();
         let recently = taken.given_up.is_some_and(|given_up| given_up.elapsed() < BETWEEN_GIVING_UP);
-        let stuck = taken.all == 0 && self.room(&taken, MAX_DEPTH) == 0 && !recently;
+        let stuck = taken.all == 0 && self.memory(&taken) == 0 && !recently;
         if stuck {
             taken.given_up = Some(Instant::now());
         }
         stuck
     }
 
-    fn take(self: &Arc<Self>, taken: &mut Taken, task: &TaskRef) -> Slot {
+    fn take(self: &Arc<Self>, taken: &mut Taken, task: &TaskRef, beyond: bool) -> Slot {
         taken.all += 1;
+        taken.beyond += u32::from(beyond);
         *taken.by_task.entry(task.clone()).or_default() += 1;
-        Slot { slots: Arc::clone(self), task: task.clone() }
+        Slot { slots: Arc::clone(self), task: task.clone(), beyond }
     }
 }
 
@@ -146,7 +163,7 @@ impl Reservation {
     /// How many runs may be taken, by their depth.
     pub(super) fn room(&self) -> DepthLimits {
         let taken = self.slots.taken.lock();
-        DepthLimits::new(|depth| self.slots.room(&taken, depth))
+        DepthLimits::new(|depth| self.slots.room(&taken, depth)).or_deepest(self.slots.has_beyond(&taken))
     }
 
     /// How many runs of the task, which may have `limit`, may be taken.
@@ -155,10 +172,11 @@ impl Reservation {
         limit.saturating_sub(taken.by_task.get(task).copied().unwrap_or(0))
     }
 
-    /// A slot for a run that the queue gave.
-    pub(super) fn take(&self, task: &TaskRef) -> Slot {
+    /// A slot for a run of this depth that the queue gave.
+    pub(super) fn take(&self, task: &TaskRef, depth: u32) -> Slot {
         let mut taken = self.slots.taken.lock();
-        self.slots.take(&mut taken, task)
+        let beyond = self.slots.room(&taken, depth) == 0;
+        self.slots.take(&mut taken, task, beyond)
     }
 }
 
@@ -172,6 +190,7 @@ impl Drop for Reservation {
 pub(super) struct Slot {
     slots: Arc<Slots>,
     task: TaskRef,
+    beyond: bool,
 }
 
 impl Slot {
@@ -218,6 +237,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.slots.taken.lock();
         taken.give_back(&self.task);
+        taken.beyond -= u32::from(self.beyond);
         let none_left = taken.all + taken.left == 0;
         drop(taken);
         self.slots.freed.notify_one();
@@ -295,13 +315,39 @@ mod tests {
     }
 
     #[test]
+    fn where_all_wait_and_depth_leaves_no_room_one_child_is_let_in_after_the_other() {
+        let slots = Slots::new(1, MAX_DEPTH + 1);
+        let leave = |slot: Slot| std::mem::forget(Box::leak(Box::new(slot)).leave());
+        for depth in 0..3 {
+            leave(slots.try_take(&task("a"), u32::MAX, depth).unwrap());
+        }
+        assert!(slots.try_take(&task("a"), u32::MAX, 1).is_none(), "by its depth");
+        let mut beyond = 0;
+        while slots.has_room(1) {
+            assert!(!slots.must_give_up());
+            let reservation = slots.reserve().unwrap();
+            assert_eq!(reservation.room().beyond().next(), Some(MAX_DEPTH));
+            let slot = reservation.take(&task("a"), 1);
+            drop(reservation);
+            beyond += 1;
+            assert!(!slots.has_room(1), "one at a time");
+            leave(slot);
+        }
+        assert_eq!(beyond, 1 + 1 + MAX_DEPTH - 3, "as long as memory lasts");
+        assert!(
+            slots.must_give_up() && !slots.must_give_up(),
+            "then one wait is given up, and not the next at once"
+        );
+    }
+
+    #[test]
     fn a_reservation_keeps_the_room_that_it_saw() {
         let slots = Slots::new(3, SPARE);
         let _one = slots.try_take(&task("a"), 2, 0);
         let reservation = slots.reserve().unwrap();
         assert_eq!((reservation.room().of(0), reservation.room_for(&task("a"), 2)), (2, 1));
         assert!(slots.try_take(&task("b"), 2, 0).is_none());
-        let _two = reservation.take(&task("a"));
+        let _two = reservation.take(&task("a"), 0);
         drop(reservation);
         assert!(slots.try_take(&task("a"), 2, 0).is_none());
         assert!(slots.try_take(&task("b"), 2, 0).is_some());

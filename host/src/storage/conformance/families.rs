@@ -66,6 +66,13 @@ async fn where_room_is_scarce_deeper_runs_go_first(storage: &dyn Storage) {
     assert!(claim(storage, &["a", "b"], DepthLimits::new(|depth| u32::from(depth > 2))).await.is_empty());
     let deepest = claim(storage, &["a", "b"], DepthLimits::new(|depth| u32::from(depth > 1))).await;
     assert_eq!(ids(&deepest), [id(&grandchild)]);
+    // One beyond all limits: the deepest again, and none that nobody has started.
+    let none = DepthLimits::all(0);
+    assert!(claim(storage, &["a", "b"], none).await.is_empty());
+    let beyond = claim(storage, &["a", "b"], none.or_deepest(true)).await;
+    assert_eq!(ids(&beyond), [id(&sibling)]);
+    assert!(claim(storage, &["a", "b"], none.or_deepest(true)).await.is_empty());
+    let sibling = queued(storage, child_of(&parent, "b", &[])).await;
     // With room for all, the usual order: by priority, then the oldest.
     assert_eq!(ids(&claim(storage, &["a", "b"], DepthLimits::all(9)).await), [id(&older), id(&sibling)]);
 }

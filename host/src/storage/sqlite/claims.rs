@@ -41,6 +41,12 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
             break;
         }
     }
+    let mut beyond = request.limits.beyond();
+    while runs.is_empty()
+        && let Some(depth) = beyond.next()
+    {
+        claim_from_depth(tx, request, depth, 1, &mut runs)?;
+    }
     Ok(Ok(runs))
 }
 
