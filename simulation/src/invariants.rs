@@ -214,7 +214,11 @@ impl Observer {
         };
         for row in self.living().filter(|row| row.waits_for.is_some()).filter(loaded) {
             let lock = row.waits_for.as_ref()?;
-            let capacity = row.locks.get(lock).copied().unwrap_or(1);
+            // A manifest may have changed it, and one that waits for fewer holders may be next in line.
+            let in_line = self
+                .living()
+                .filter(|other| other.waits_for.as_ref() == Some(lock) && other.task == row.task);
+            let capacity = in_line.filter_map(|other| other.locks.get(lock).copied()).min().unwrap_or(1);
             let next = self.living().filter(loaded).any(|other| {
                 other.status == "queued" && other.waits_for.is_none() && other.locks.contains_key(lock)
             });

@@ -8,7 +8,7 @@ use streamtask_tests::optional::skip;
 use streamtask_tests::{Api, ChildHost, Folders, child, eventually, soon};
 
 const EVERY_SECOND: &str = "[[schedule]]\nname = \"s\"\ncron = \"* * * * * *\"\ninput = { do = \"echo\" }\n";
-const SETTINGS: [&str; 4] = ["--durability", "normal", "--drain-grace", "100ms"];
+const SETTINGS: [&str; 6] = ["--durability", "normal", "--drain-grace", "100ms", "--retention-delay", "0s"];
 
 /// The time of day of a host: the machine's, and so many seconds more. Only that one is another; the clock that
 /// measures durations goes on as it is.

@@ -106,15 +106,21 @@ impl Scheduler {
 
     /// Where the clock was set back, what waits for some time does not wait for that too.
     async fn mind_the_clock(&self, clock: &mut Clock) {
-        let Some(by) = clock.set_back() else { return };
-        tracing::warn!(?by, "the clock was set back; schedules and delays follow it from here");
+        if let Some(by) = clock.set_back() {
+            tracing::warn!(?by, "the clock was set back; schedules and delays follow it from here");
+            clock.minded = false;
+        }
+        if clock.minded {
+            return;
+        }
         match self.storage.mind_the_clock().await {
-            Ok(0) => {}
-            Ok(_) => self.notifier.notify(&Topic::Queue),
-            Err(error) => {
-                tracing::warn!(%error, "delays can't follow the clock now");
-                clock.look_again();
+            Ok(moved) => {
+                clock.minded = true;
+                if moved > 0 {
+                    self.notifier.notify(&Topic::Queue);
+                }
             }
+            Err(error) => tracing::warn!(%error, "delays can't follow the clock now"),
         }
     }
 
@@ -237,7 +243,9 @@ impl Scheduler {
                 tracing::warn!(task = %key.0, schedule = key.1, was_at = %known.reached, "the clock was set back; the schedule is followed again from here");
                 Followed { spec, reached: now, turn: known.turn + 1 }
             }
-            _ => Followed { spec, reached: now, turn: 0 },
+            Some(known) => Followed { spec, reached: now, turn: known.turn + 1 },
+            // An earlier one of the same name may have had these times, before the clock was set back.
+            None => Followed { spec, reached: now, turn: now.as_millis() },
         };
         self.keep(key, &followed, followers).await?;
         Ok(followed)
@@ -283,13 +291,13 @@ impl Scheduler {
 struct Clock {
     wall: Timestamp,
     at: Instant,
-    /// Set if what follows from a step back could not be done.
-    missed: Option<Duration>,
+    /// Whether delays follow it. At first nobody knows: it may have been set while this host could not write.
+    minded: bool,
 }
 
 impl Clock {
     fn new() -> Self {
-        Self { wall: Timestamp::now(), at: Instant::now(), missed: None }
+        Self { wall: Timestamp::now(), at: Instant::now(), minded: false }
     }
 
     /// By how much it was set back since the last look; none if it was not.
@@ -299,14 +307,7 @@ impl Clock {
         (self.wall, self.at) = (now, Instant::now());
         let behind = expected.as_millis().saturating_sub(now.as_millis());
         let behind = Duration::from_millis(u64::try_from(behind).unwrap_or(0));
-        let missed = self.missed.take();
-        self.missed = Some(behind).filter(|behind| *behind >= CLOCK_STEP).or(missed);
-        self.missed.take()
-    }
-
-    /// The next look finds the same.
-    fn look_again(&mut self) {
-        self.missed = Some(CLOCK_STEP);
+        Some(behind).filter(|behind| *behind >= CLOCK_STEP)
     }
 }
 

@@ -464,8 +464,8 @@ pub struct Followed {
     pub spec: String,
     /// All starts up to this moment have been made.
     pub reached: Timestamp,
-    /// How often the clock was set back before it: so often a time can have come.
-    pub turn: u32,
+    /// Tells starts at the same time apart: after the clock was set back, a time comes again.
+    pub turn: i64,
 }
 
 /// How far schedules have been followed.

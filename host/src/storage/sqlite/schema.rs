@@ -206,7 +206,7 @@ ALTER TABLE runs ADD COLUMN on_disconnect TEXT; -- NULL: continue
 /// How deep a run stands in its family, and the whole request that has started it.
 const V8: &str = "
 ALTER TABLE runs ADD COLUMN depth INTEGER NOT NULL DEFAULT 0; -- runs above it
-ALTER TABLE schedules ADD COLUMN turn INTEGER NOT NULL DEFAULT 0; -- how often the clock was set back before it
+ALTER TABLE schedules ADD COLUMN turn INTEGER NOT NULL DEFAULT 0; -- tells starts at the same time apart
 ALTER TABLE runs ADD COLUMN request TEXT;         -- digest, of those with a key or an id of their own
 WITH RECURSIVE family (no, depth) AS (
     SELECT no, 0 FROM runs WHERE parent IS NULL AND no IN (SELECT parent FROM runs WHERE parent IS NOT NULL)
