@@ -53,7 +53,7 @@ async fn a_tree_is_added_up_by_weight_and_is_the_same_after_a_restart() {
     assert_eq!(told["fraction"], 0.40625);
     assert_eq!((&told["status"], &told["message"]), (&json!("running"), &json!("Importing")));
     assert_eq!((&told["behind"], &told["pruned"]), (&json!(0), &json!(false)));
-    let counts = json!({"waiting":0,"running":3,"completed":0,"skipped":1,"failed":1});
+    let counts = json!({"waiting":0,"running":3,"completed":0,"skipped":1,"failed":1,"cancelled":0});
     assert_eq!(told["counts"], counts);
     let root = &told["items"][0];
     assert_eq!((root["id"].as_str(), root["parent"].as_str()), (Some("import"), None));
