@@ -219,10 +219,10 @@ pub enum Cancelled {
 pub struct RunFilter {
     /// Of this task.
     pub task: Option<TaskRef>,
-    /// In this status.
-    pub status: Option<RunStatus>,
-    /// With this label.
-    pub label: Option<(String, String)>,
+    /// In one of these; empty: in any.
+    pub statuses: Vec<RunStatus>,
+    /// With all of these labels.
+    pub labels: Vec<(String, String)>,
     /// Started by this run.
     pub parent: Option<RunId>,
     /// Submitted after this moment. With this or the next, the list is in order of these
@@ -237,6 +237,9 @@ pub struct RunFilter {
     /// Leave out what can be large: the input is `null` then, and there is no final value
     /// and no trace or details of an error.
     pub brief: bool,
+    /// Most bytes of what can be large that all returned runs have together; the first is returned whatever it has. None:
+    /// without a bound.
+    pub max_bytes: Option<u64>,
     /// Most runs to return.
     pub limit: u32,
 }
