@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream as BlockingStream};
 
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_tests::{Answer, Api, Connection, TestHost, raw, soon, stream_path};
+use streamtask_tests::{Answer, Api, Connection, EventStream, TestHost, eventually, raw, soon, stream_path};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -122,6 +122,46 @@ async fn a_list_takes_several_values_and_none_that_is_not_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_bounded_in_bytes_and_goes_on_where_it_ended() {
+    const RUNS: usize = 12;
+    let host = TestHost::start().await;
+    let input = json!({ "do": "echo", "more": "x".repeat(900_000) }).to_string();
+    for nth in 0..RUNS {
+        let answer = host.post(&format!("{START}?delay=1h&id=r{nth}"), input.as_str()).await;
+        assert_eq!(answer.status, 202);
+    }
+    let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = host.get(&format!("/api/runs?limit=1000{cursor}")).await;
+        assert!(page.body.len() < 5 << 20, "{}", page.body.len());
+        let page = page.json();
+        found.extend(
+            page["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()),
+        );
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let newest_first: Vec<String> = (0..RUNS).rev().map(|nth| format!("r{nth}")).collect();
+    assert_eq!((found, pages), (newest_first.clone(), 3));
+    assert_eq!(runs(&host, "limit=1000&fields=brief").await, newest_first, "in one, for it has no inputs");
+
+    // Live, each is told with its input, and only once.
+    let mut list = EventStream::open(host.address, "/api/runs?limit=1000&format=sse", &[]).await;
+    let told = list.until("run.list-complete").await;
+    assert_eq!((told.len(), told[RUNS].json()["data"]["runs"].as_u64()), (RUNS + 1, Some(RUNS as u64)));
+    for (event, id) in told.iter().zip(&newest_first) {
+        let run = &event.json()["data"];
+        assert_eq!(
+            (run["id"].as_str(), run["input"]["more"].as_str().map(str::len)),
+            (Some(&**id), Some(900_000))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_host_says_where_a_run_comes_from() {
     let host = TestHost::start().await;
     let run = host.run(json!({ "do": "echo" })).await;
@@ -134,9 +174,9 @@ async fn only_the_host_says_where_a_run_comes_from() {
         assert_eq!(runs(&host, &format!("label={label}")).await.len(), 0, "it can be looked for");
     }
     let again = host.post(&format!("/api/runs/{id}/retry"), "").await.json();
-    let twice =
-        host.post(&format!("/api/runs/{}/retry", host.finished(&again).await["id"].as_str().unwrap()), "");
-    assert_eq!(twice.await.json()["labels"]["retry-of"], again["id"], "one that is repeated can be repeated");
+    let again = host.finished(&again).await["id"].as_str().unwrap().to_owned();
+    let twice = host.post(&format!("/api/runs/{again}/retry"), "").await.json();
+    assert_eq!(twice["labels"]["retry-of"], again, "one that is repeated can be repeated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,6 +233,29 @@ async fn other_pages_can_not_embed_what_they_may_not_read() {
     }
     let open = TestHost::with(|config| config.cors_origins = vec!["*".to_owned()]).await;
     assert_eq!(open.get("/api/runs").await.header("cross-origin-resource-policy"), "cross-origin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_may_not_read_a_run_can_not_cancel_it_by_leaving() {
+    let host = TestHost::start().await;
+    let start = async || {
+        host.post(&format!("{START}?on_disconnect=cancel"), r#"{"do":"until-cancelled"}"#).await.json()
+    };
+    let (read, by_page, by_head) = (start().await, start().await, start().await);
+    let mut page = host.follow_with(&by_page, "", &[("sec-fetch-site", "cross-site")]).await;
+    page.until("run.started").await;
+    drop(page);
+    let several = format!("/api/events?run={}", by_page["id"].as_str().unwrap());
+    let foreign = [("origin", "https://evil.example")];
+    drop(EventStream::open(host.address, &several, &foreign).await);
+    let head = [("accept", "text/event-stream")];
+    assert_eq!(host.request(&Method::HEAD, stream_path(&by_head), &head, "").await.status, 200);
+    host.follow(&read).await.until("run.started").await;
+    // By its last client, which came and went after all the others.
+    eventually("it is cancelled", async || host.read_run(&read).await["status"] == "cancelled").await;
+    for run in [by_page, by_head] {
+        assert_eq!(host.read_run(&run).await["status"], "running");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
