@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Executor;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, JsonError, Run, RunId, TaskRef, Timestamp};
+use crate::model::{HostId, Json, JsonError, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::Uptime;
 use crate::process::Heartbeat;
@@ -235,7 +235,8 @@ impl Scheduler {
             max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
             not_before: request.start_time(now),
             delayed_by: request.delay,
-            digest: request.digest(),
+            digest: request.digest(Json::canonical),
+            text_digest: request.digest(|value| value.as_str().to_owned()),
             own_id: request.id.is_some(),
             id: request.id.unwrap_or_default(),
             task: request.task,

@@ -69,8 +69,8 @@ impl Request {
 
     /// Stands for everything that the caller has asked for, if a later request may have to be
     /// compared with it. A delay is what the caller said, not the time that it led to, so that
-    /// the same request is the same later on.
-    pub(super) fn digest(&self) -> Option<String> {
+    /// the same request is the same later on. `text` stands for a value.
+    pub(super) fn digest(&self, text: impl Fn(&Json) -> String) -> Option<String> {
         if self.id.is_none() && self.idempotency_key.is_none() {
             return None;
         }
@@ -89,16 +89,12 @@ impl Request {
             on_disconnect: &'static str,
         }
         let said = Said {
-            input: self.input.canonical(),
+            input: text(&self.input),
             labels: &self.labels,
             not_before: self.not_before,
             delay_ms: self.delay.map(|delay| delay.as_millis()),
             priority: self.priority,
-            parameters: self
-                .parameters
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.canonical()))
-                .collect(),
+            parameters: self.parameters.iter().map(|(name, value)| (name.as_str(), text(value))).collect(),
             detached: self.parent.map(|parent| parent.detached),
             resources: &self.resources,
             fail_if_busy: self.fail_if_busy,
@@ -121,7 +117,7 @@ mod tests {
             request.idempotency_key = Some("key".to_owned());
             let name = SignalName::parse("level").expect("a name");
             request.parameters.insert(name, Json::parse(level).expect("JSON"));
-            request.digest()
+            request.digest(Json::canonical)
         };
         let first = digest(r#"{"a":1,"b":"x"}"#, "[1,2]");
         assert_eq!(first, digest("{ \"b\": \"\\u0078\",\n \"a\": 1 }", "[ 1, 2 ]"));

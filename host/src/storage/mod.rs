@@ -100,6 +100,8 @@ pub struct NewRun {
     /// Of a request with a key or an id of its own: stands for all that was asked for. The
     /// same key or id with another one is another request.
     pub digest: Option<String>,
+    /// The same of the texts in place of the values, as earlier versions kept it.
+    pub text_digest: Option<String>,
     /// When the caller asked.
     pub created_at: Timestamp,
     /// When it may begin; none if at once.
