@@ -172,7 +172,7 @@ async fn the_command_prints_the_tree() {
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     let lines: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["completed", "100", "%", "Importing"]);
-    assert_eq!(lines[2], ["fetch", "running", "25", "%", "20/80"]);
+    assert_eq!(lines[2], ["fetch", "completed", "100", "%", "20/80"], "the end of the run closed it");
     assert_eq!((lines.len(), lines[5][0]), (6, "extra"));
     Said::of(child::command().args(["progress", "nobody", "--host", &url])).refused(3, "there is no run");
 }
