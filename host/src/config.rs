@@ -232,7 +232,7 @@ pub struct Settings {
         value_delimiter = ','
     )]
     pub cors_origins: Option<Vec<String>>,
-    /// Name besides localhost by which a host on the loopback interface may be called; can be repeated
+    /// Name besides localhost by which the host may be called, or `*`; can be repeated
     #[arg(
         long = "allowed-host",
         value_name = "NAME",

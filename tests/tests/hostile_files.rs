@@ -117,7 +117,7 @@ async fn a_bad_describe_is_refused() {
         ("returns-garbage", "", "\u{0}garbage", "no such JSON"),
         ("returns-something-else", "", "[1]", "no such JSON"),
         ("returns-too-much", "", &"x".repeat(300_000), "the limit is 262144"),
-        ("nests", "", &nested, "recursion limit"),
+        ("nests", "", &nested, "levels of nesting"),
         ("is-no-schema", "", r#"{"input_schema":{"type":7}}"#, "input schema"),
         ("leads-elsewhere", "", r#"{"input_schema":{"$ref":"file:///etc/passwd"}}"#, "input schema"),
     ] {
@@ -163,6 +163,9 @@ async fn a_bad_schema_does_not_keep_the_host_busy() {
             assert!(answer.status == 202 || answer.status == 400, "{name}: {}", answer.status);
         }
     }
-    let listed = arena.listed("good", &describing("", r#"{"input_schema":{"type":"object"}}"#)).await;
+    let schema = r#"{"type":"object","properties":{"name":{},"age":{},"city":{}}}"#;
+    let listed = arena.listed("good", &describing("", &format!("{{\"input_schema\":{schema}}}"))).await;
     assert!(listed["problem"].is_null(), "{listed}");
+    let served = arena.host.get("/api/tasks/test/good").await.body;
+    assert!(String::from_utf8_lossy(&served).contains(schema), "in the order in which it was written");
 }

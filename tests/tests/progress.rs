@@ -53,7 +53,7 @@ async fn a_tree_is_added_up_by_weight_and_is_the_same_after_a_restart() {
     assert_eq!(told["fraction"], 0.40625);
     assert_eq!((&told["status"], &told["message"]), (&json!("running"), &json!("Importing")));
     assert_eq!((&told["behind"], &told["pruned"]), (&json!(0), &json!(false)));
-    let counts = json!({"waiting":0,"running":3,"completed":0,"skipped":1,"failed":1});
+    let counts = json!({"waiting":0,"running":3,"completed":0,"skipped":1,"failed":1,"cancelled":0});
     assert_eq!(told["counts"], counts);
     let root = &told["items"][0];
     assert_eq!((root["id"].as_str(), root["parent"].as_str()), (Some("import"), None));
@@ -172,7 +172,7 @@ async fn the_command_prints_the_tree() {
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     let lines: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["completed", "100", "%", "Importing"]);
-    assert_eq!(lines[2], ["fetch", "running", "25", "%", "20/80"]);
+    assert_eq!(lines[2], ["fetch", "completed", "100", "%", "20/80"], "the end of the run closed it");
     assert_eq!((lines.len(), lines[5][0]), (6, "extra"));
     Said::of(child::command().args(["progress", "nobody", "--host", &url])).refused(3, "there is no run");
 }

@@ -2,7 +2,8 @@
 //! not start.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -190,7 +191,26 @@ fn an_address_that_others_reach_has_to_be_asked_for_twice() {
         serve
     };
     Said::of(&mut open(&[])).refused(2, "listen on 127.0.0.1, or say --open");
-    drop(ChildHost::spawn(open(&["--open"])).unwrap_or_else(|said| panic!("{said:?}")));
+    let asked = |host: &ChildHost, name: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", host.address.port())).unwrap();
+        let head =
+            format!("POST /api/prune?dry_run=true HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].to_owned()
+    };
+    let spawn = |arguments: &[&str]| {
+        ChildHost::spawn(open(arguments)).unwrap_or_else(|said| panic!("{said:?}")).ready()
+    };
+    let host = spawn(&["--open", "--allowed-host", "tasks.lan"]);
+    for (name, status) in
+        [("10.0.0.7:80", "200"), ("tasks.lan", "200"), ("streamtask", "200"), ("evil.example", "421")]
+    {
+        assert_eq!(asked(&host, name), status, "{name}");
+    }
+    host.terminate();
+    assert_eq!(asked(&spawn(&["--open", "--allowed-host", "*"]), "evil.example"), "200");
 }
 
 #[test]

@@ -19,7 +19,7 @@ async fn a_stream_says_what_it_is_and_wants_no_buffering_on_its_way() {
         let answer = host.read_stream(&run, "", media).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-type"), media);
-        assert_eq!(answer.header("cache-control"), "no-cache, no-transform");
+        assert_eq!(answer.header("cache-control"), "no-store, no-transform");
         assert_eq!(answer.header("x-accel-buffering"), "no");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert!(answer.headers.get("content-length").is_none(), "its end is not known when it begins");

@@ -333,7 +333,8 @@ export interface ProgressItem {
   id: string;
   parent?: string;
   weight?: number;
-  status: 'waiting' | 'running' | 'completed' | 'failed' | 'skipped';
+  /** `cancelled` only of what the end of the run has closed. */
+  status: 'waiting' | 'running' | 'completed' | 'failed' | 'skipped' | 'cancelled';
   done?: number;
   total?: number;
   percent?: number;
@@ -354,6 +355,8 @@ export class Progress {
   readonly items: Map<string, ProgressItem>;
   /** Takes in the data of one event; the item that it speaks of, if it is about progress. */
   update(data: unknown): ProgressItem | undefined;
+  /** Closes what is still open when the run has ended as `completed`, `failed` or `cancelled`. */
+  close(status: string): void;
   /** From 0 to 1; undefined if nothing is known. Without an id, of the run. */
   fraction(id?: string): number | undefined;
   /** The items that are part of no other, with their parts; and how far the run is. */

@@ -635,6 +635,7 @@ function randomName() {
 
 // progress.js
 var MAX_ITEMS = 1e3;
+var OUTCOMES = /* @__PURE__ */ new Set(["completed", "failed", "cancelled"]);
 var STATUSES = /* @__PURE__ */ new Set(["waiting", "running", "completed", "failed", "skipped"]);
 var number = (value) => typeof value === "number" && Number.isFinite(value) ? value : void 0;
 var text = (value) => typeof value === "string" ? value : void 0;
@@ -666,6 +667,17 @@ var Progress = class {
     this.items.set(item.id, item);
     this.#tree = void 0;
     return item;
+  }
+  /**
+   * Closes what is still open when the run has ended: nobody works at it any more.
+   * @param {string} status `completed`, `failed` or `cancelled`
+   */
+  close(status) {
+    if (!OUTCOMES.has(status)) return;
+    for (const item of this.items.values()) {
+      if (item.status === "waiting" || item.status === "running") this.items.set(item.id, { ...item, status });
+    }
+    this.#tree = void 0;
   }
   /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */
   fraction(id) {
@@ -1452,7 +1464,13 @@ var Connection = class {
   #take(event) {
     this.onEvent?.(event);
     if (event.type === "view") return this.view.apply(event.data);
-    if (event.type === "progress") this.#showProgress(event.data);
+    if (event.type === "progress") {
+      this.#progress.update(event.data);
+      this.#showProgress();
+    } else if (isEnd(event)) {
+      this.#progress.close(event.type.replace("run.", ""));
+      this.#showProgress();
+    }
     this.#showLine(event);
     this.root.dispatchEvent(new CustomEvent("stream:event", { bubbles: true, detail: event }));
   }
@@ -1463,9 +1481,8 @@ var Connection = class {
       this.view.apply({ op: "line", text: String(text2), level: data?.level, source: data?.stream }, element);
     }
   }
-  /** @param {any} data */
-  #showProgress(data) {
-    this.#progress.update(data);
+  #showProgress() {
+    if (this.#progress.items.size === 0) return;
     for (const element of this.root.querySelectorAll("[data-stream-progress]")) {
       const id = element.getAttribute("data-stream-progress") || void 0;
       this.view.apply({ op: "progress", id, progress: this.#progress }, element);

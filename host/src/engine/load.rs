@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustix::io::Errno;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
@@ -23,7 +24,7 @@ use super::ticker::Ticker;
 use super::turns::Turns;
 use super::{Engine, Loader, async_world};
 use crate::model::{
-    ErrorKind, Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version,
+    ErrorKind, Json, JsonError, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version,
 };
 
 /// Time for `describe`, which returns a constant. It includes starting an
@@ -130,13 +131,39 @@ pub(super) fn is_scarcity(error: &wasmtime::Error) -> bool {
 
 /// What a task says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "Described")]
 pub struct Metadata {
     /// Text for people.
     pub description: Option<String>,
     /// JSON Schema that every input matches.
     pub input_schema: Option<serde_json::Value>,
-    /// JSON Schema of the result.
-    pub output_schema: Option<serde_json::Value>,
+    /// The same as it was written: a form shows the properties in their author's order, which a value has lost.
+    pub input_schema_text: Option<Json>,
+    /// JSON Schema of the result, as it was written.
+    pub output_schema_text: Option<Json>,
+}
+
+/// What `describe` returns.
+#[derive(Deserialize)]
+struct Described {
+    description: Option<String>,
+    input_schema: Option<Box<RawValue>>,
+    output_schema: Option<Box<RawValue>>,
+}
+
+impl TryFrom<Described> for Metadata {
+    type Error = JsonError;
+
+    fn try_from(described: Described) -> Result<Self, JsonError> {
+        let text = |schema: Option<Box<RawValue>>| schema.map(|text| Json::parse(text.get())).transpose();
+        let input_schema_text = text(described.input_schema)?;
+        Ok(Self {
+            description: described.description,
+            input_schema: input_schema_text.as_ref().map(Json::to_value),
+            input_schema_text,
+            output_schema_text: text(described.output_schema)?,
+        })
+    }
 }
 
 /// A program of WebAssembly, ready to be instantiated.
@@ -400,5 +427,26 @@ impl GuestHost for NoRun {
 
     async fn load_checkpoint(&self, _key: String) -> Result<Option<Vec<u8>>, Refusal> {
         Err(no_run())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_keeps_the_order_in_which_it_was_written() {
+        let text = r#"{"description":"d","output_schema":null,"input_schema":{"type":"object",
+            "properties":{"name":{"type":"string"},"age":{"type":"integer"}}}}"#;
+        let metadata: Metadata = serde_json::from_str(text).unwrap();
+        let written = metadata.input_schema_text.unwrap().into_string();
+        assert!(written.find("name") < written.find("age") && !written.contains('\n'), "{written}");
+        assert_eq!(metadata.input_schema.unwrap()["properties"]["age"]["type"], "integer");
+        assert_eq!((metadata.description.as_deref(), metadata.output_schema_text), (Some("d"), None));
+        for bad in
+            [r#"{"input_schema":}"#, r#"{"input_schema":{"$serde_json::private::RawValue":"{}"}}"#, "[1]"]
+        {
+            assert!(serde_json::from_str::<Metadata>(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,22 +1,45 @@
-//! Which of the offered media types a client wants most.
+//! Which of what is offered a client wants most.
+
+/// The entries of a header that weighs what it lists, such as `gzip;q=0.5, br`, each without its parameters and with
+/// its quality in thousandths. An entry with a quality that is none is left out.
+pub(super) fn weighted(list: &str) -> impl Iterator<Item = (&str, u16)> {
+    list.split(',').filter_map(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let name = parts.next()?;
+        let parameters = parts.filter_map(|part| part.split_once('='));
+        let mut qualities = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        let quality = qualities.next().map_or(Some(1000), |(_, value)| thousandths(value.trim()))?;
+        Some((name, quality))
+    })
+}
+
+/// A quality, from 0 to 1; what is more is 1.
+fn thousandths(text: &str) -> Option<u16> {
+    // A float would also be `inf`, `nan` or `1e3`.
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let quality: f32 = text.parse().ok().filter(|_| plain)?;
+    Some((quality.clamp(0.0, 1.0) * 1000.0) as u16)
+}
 
 /// The best of `offers` (in the host's order of preference) for an `Accept`
-/// header; none if nothing offered is accepted. No header accepts everything.
+/// header; none if nothing offered is accepted. No header accepts everything. Of two that are liked equally, the one
+/// that is named wins over one that is only let in, by `*/*`.
 pub(super) fn best<'a>(accept: Option<&str>, offers: &[&'a str]) -> Option<&'a str> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
         return offers.first().copied();
     };
-    let ranges: Vec<Range<'_>> = accept.split(',').filter_map(Range::parse).collect();
-    let quality = |offer: &str| {
+    let ranges: Vec<Range<'_>> = weighted(accept).filter_map(Range::of).collect();
+    let liked = |offer: &str| {
         // The most specific range that matches decides, not the one with the highest quality; of those, the best.
-        ranges.iter().filter_map(|range| range.matches(offer).map(|rank| (rank, range.quality))).max()
+        let deciding = ranges.iter().filter_map(|range| Some((range.matches(offer)?, range.quality))).max();
+        deciding.map(|(rank, quality)| (quality, rank)).filter(|(quality, _)| *quality > 0)
     };
-    let mut best: Option<(u16, &'a str)> = None;
+    let mut best: Option<((u16, u8), &'a str)> = None;
     for &offer in offers {
-        if let Some((_, quality)) = quality(offer)
-            && quality > best.map_or(0, |(quality, _)| quality)
+        if let Some(liked) = liked(offer)
+            && best.is_none_or(|(most, _)| liked > most)
         {
-            best = Some((quality, offer));
+            best = Some((liked, offer));
         }
     }
     best.map(|(_, offer)| offer)
@@ -31,12 +54,9 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.split(';').map(str::trim);
-        let (kind, subtype) = parts.next()?.split_once('/')?;
-        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        let quality = quality.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok())?;
-        Some(Self { kind, subtype, quality: (quality.clamp(0.0, 1.0) * 1000.0) as u16 })
+    fn of((name, quality): (&'a str, u16)) -> Option<Self> {
+        let (kind, subtype) = name.split_once('/')?;
+        Some(Self { kind, subtype, quality })
     }
 
     /// How specifically the range matches, if it does.
@@ -80,6 +100,30 @@ mod tests {
         let twice = "application/json, application/json;q=0.1, application/x-ndjson;q=0.5";
         assert_eq!(best(Some(twice), &OFFERS), Some("application/json"), "in any order");
         assert_eq!(best(Some("APPLICATION/JSON; charset=utf-8"), &OFFERS), Some("application/json"));
+    }
+
+    #[test]
+    fn a_type_that_is_named_wins_over_one_that_is_let_in() {
+        let json_first = ["application/json", "text/event-stream", "application/x-ndjson"];
+        for (accept, expected) in [
+            ("text/event-stream, */*", "text/event-stream"),
+            ("*/*, application/x-ndjson", "application/x-ndjson"),
+            ("text/event-stream, application/*", "text/event-stream"),
+            ("text/event-stream;q=0.9, */*", "application/json"),
+            ("application/json, text/event-stream", "application/json"),
+            ("*/*", "application/json"),
+        ] {
+            assert_eq!(best(Some(accept), &json_first), Some(expected), "{accept}");
+        }
+        assert_eq!(best(Some("application/x-ndjson, */*"), &OFFERS), Some("application/x-ndjson"));
+    }
+
+    #[test]
+    fn a_quality_is_read_in_either_case_and_only_if_it_is_one() {
+        let read = |list| weighted(list).collect::<Vec<_>>();
+        assert_eq!(read("gzip;Q=0, br ; q=0.25"), [("gzip", 0), ("br", 250)]);
+        assert_eq!(read("a/b;level=1;q=1.000, c/d;q=7"), [("a/b", 1000), ("c/d", 1000)]);
+        assert_eq!(read("a;q=x, b;q=nan, c;q=inf, d;q=-1, e;q=1e1, f;q=, g"), [("g", 1000)]);
     }
 
     #[test]

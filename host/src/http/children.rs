@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::body::Response;
 use super::json::RunJson;
 use super::problem::Problem;
+use super::request::Query;
+use super::runs::MAX_LIST_BYTES;
 use super::{Api, json, runs};
 use crate::model::{Run, RunId};
 use crate::storage::{MAX_CHILDREN, RunFilter};
@@ -30,29 +32,60 @@ struct Tree<'a> {
 }
 
 /// `GET /api/runs/{run}/children`: oldest first, each with its own.
-pub(super) async fn get(api: &Api, id: &str) -> Result<Response, Problem> {
+pub(super) async fn get(api: &Api, query: &Query, id: &str) -> Result<Response, Problem> {
+    let brief = runs::is_brief(query)?;
     let root = runs::find(api, id).await?.key.id;
-    let mut families: HashMap<RunId, Vec<Run>> = HashMap::new();
+    let mut families: HashMap<RunId, Vec<Child>> = HashMap::new();
     let mut left = VecDeque::from([root.clone()]);
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, if brief { 0 } else { MAX_LIST_BYTES });
     let mut truncated = false;
     while let Some(parent) = left.pop_front() {
         if count >= MAX_RUNS {
             truncated = true;
             break;
         }
-        let filter = RunFilter { parent: Some(parent.clone()), limit: MAX_CHILDREN, ..RunFilter::default() };
-        let mut children = api.storage.runs(filter).await?;
-        children.reverse();
+        let children = children(api, &parent, &mut bytes).await?;
         count += children.len();
-        left.extend(children.iter().map(|child| child.key.id.clone()));
+        left.extend(children.iter().map(|child| child.run.key.id.clone()));
         families.insert(parent, children);
     }
     let tree = Tree { children: nodes(&families, &root), truncated };
     Ok(json::response(StatusCode::OK, &tree))
 }
 
-fn nodes<'a>(families: &'a HashMap<RunId, Vec<Run>>, parent: &RunId) -> Vec<Node<'a>> {
+/// A run of the tree.
+struct Child {
+    run: Run,
+    /// Without its input and its result.
+    brief: bool,
+}
+
+/// The children of a run, the oldest first. As many as there are `bytes` for are whole.
+async fn children(api: &Api, parent: &RunId, bytes: &mut u64) -> Result<Vec<Child>, Problem> {
+    let filter = RunFilter { parent: Some(parent.clone()), limit: MAX_CHILDREN, ..RunFilter::default() };
+    let all = api.storage.runs(RunFilter { brief: true, ..filter.clone() }).await?;
+    let mut whole: HashMap<i64, Run> = HashMap::new();
+    if *bytes > 0 && !all.is_empty() {
+        let found = api.storage.runs(RunFilter { max_bytes: Some(*bytes), ..filter }).await?;
+        *bytes = bytes.saturating_sub(found.iter().map(Run::size).sum());
+        if found.len() < all.len() {
+            *bytes = 0;
+        }
+        whole.extend(found.into_iter().map(|run| (run.key.no, run)));
+    }
+    let child = |run: Run| match whole.remove(&run.key.no) {
+        Some(run) => Child { run, brief: false },
+        None => Child { run, brief: true },
+    };
+    Ok(all.into_iter().rev().map(child).collect())
+}
+
+fn nodes<'a>(families: &'a HashMap<RunId, Vec<Child>>, parent: &RunId) -> Vec<Node<'a>> {
     let children = families.get(parent).into_iter().flatten();
-    children.map(|run| Node { run: RunJson::from(run), children: nodes(families, &run.key.id) }).collect()
+    children
+        .map(|Child { run, brief }| {
+            let json = if *brief { RunJson::brief(run) } else { RunJson::from(run) };
+            Node { run: json, children: nodes(families, &run.key.id) }
+        })
+        .collect()
 }

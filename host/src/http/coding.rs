@@ -13,12 +13,13 @@ use bytes::Bytes;
 use flate2::write::ZlibEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use futures_util::StreamExt as _;
+use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Api;
 use super::body::{Body, Broken, Response};
 use super::request::header_list;
+use super::{Api, accept};
 
 /// Compressors with a window of their own at once; beyond it bodies are sent as they are. One costs up to a
 /// megabyte.
@@ -69,14 +70,17 @@ impl Coding {
     }
 
     fn best(accepted: &str) -> Option<Self> {
-        let items: Vec<(&str, u16)> = accepted.split(',').filter_map(item).collect();
-        let quality = |name: &str| {
-            let named = items.iter().find(|(item, _)| item.eq_ignore_ascii_case(name));
-            named.or_else(|| items.iter().find(|(item, _)| *item == "*")).map(|(_, quality)| *quality)
+        let items: Vec<(&str, u16)> = accept::weighted(accepted).collect();
+        let of = |name: &str| {
+            items
+                .iter()
+                .filter(|(item, _)| item.eq_ignore_ascii_case(name))
+                .map(|(_, quality)| *quality)
+                .max()
         };
+        let quality = |name: &str| of(name).or_else(|| of("*"));
         // As it is, it is accepted unless a client says otherwise, but only a client that names it wants it so.
-        let plain = items.iter().find(|(item, _)| item.eq_ignore_ascii_case("identity"));
-        let mut best = (plain.map_or(0, |(_, quality)| *quality), None);
+        let mut best = (of("identity").unwrap_or(0), None);
         for (coding, name) in CODINGS {
             if let Some(quality) = quality(name)
                 && (quality > best.0 || quality == best.0 && quality > 0 && best.1.is_none())
@@ -95,14 +99,6 @@ impl Coding {
             Self::Deflate => "deflate",
         }
     }
-}
-
-/// One entry of the header, such as `br;q=0.5`, with its quality in thousandths.
-fn item(text: &str) -> Option<(&str, u16)> {
-    let (name, parameters) = text.split_once(';').unwrap_or((text, ""));
-    let quality = parameters.split(';').find_map(|part| part.trim().strip_prefix("q="));
-    let quality = quality.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok())?;
-    Some((name.trim(), (quality.clamp(0.0, 1.0) * 1000.0) as u16))
 }
 
 /// Marks a response as one that is compressed, or might be.
@@ -215,10 +211,21 @@ pub(super) fn streamed(
     response
 }
 
+/// The answer to a reader that has all that there will ever be: an `EventSource` that gets it does not come back.
+pub(super) fn nothing_more() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    // A cache would answer all other readers of the run with it, who have not read any of it.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding, Last-Event-ID"));
+    response
+}
+
 /// Marks a response as one whose bytes come in time.
 pub(super) fn mark_live(headers: &mut HeaderMap) {
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept, Last-Event-ID"));
     // nginx would hold events back until its buffer is full.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
@@ -409,9 +416,17 @@ mod tests {
 
     #[test]
     fn a_client_that_wants_nothing_gets_the_bytes_as_they_are() {
-        for accepted in
-            ["", "identity", "gzip;q=0", "compress", "gzip;q=0.2, identity;q=0.8", "*;q=0", "gzip;q=x"]
-        {
+        for accepted in [
+            "",
+            "identity",
+            "gzip;q=0",
+            "gzip;Q=0",
+            "gzip;q=inf",
+            "compress",
+            "gzip;q=0.2, identity;q=0.8",
+            "*;q=0",
+            "gzip;q=x",
+        ] {
             assert_eq!(best(accepted), None, "{accepted}");
         }
     }

@@ -4,9 +4,11 @@
 //! host's consent (CORS); sending something does not, so requests that change
 //! something are refused here unless their page is the host's own or allowed.
 
-use hyper::header::{self, HeaderMap, HeaderValue};
+use std::net::{IpAddr, Ipv6Addr};
+
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 
 use super::body::{Body, Response};
 use super::problem::Problem;
@@ -16,28 +18,25 @@ use super::{Api, Config};
 /// How long a browser may remember what a preflight allowed, in seconds.
 const PREFLIGHT_AGE: u32 = 600;
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
-const HEADERS: &str = "Content-Type, Last-Event-ID, Idempotency-Key, Authorization, X-Request-Id";
+/// What the host reads, and what clients and their libraries usually add; a browser sends nothing if one is missing.
+const HEADERS: &str = "Content-Type, Last-Event-ID, Idempotency-Key, Authorization, X-Request-Id, Cache-Control, Pragma, \
+                       If-None-Match, X-Requested-With, traceparent, tracestate, baggage";
 const EXPOSED: &str = "Location, X-Request-Id, Retry-After, Idempotent-Replayed";
 
-/// Refuses what a foreign page must not do, and names under which this machine is
-/// not known.
-pub(super) fn check(
-    api: &Api,
-    method: &Method,
-    headers: &HeaderMap,
-    authority: Option<&str>,
-) -> Result<(), Problem> {
+/// Refuses what a foreign page must not do, and names under which the host is not known.
+pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     let config = api.config();
-    let host = authority.or_else(|| header(headers, header::HOST));
-    if api.loopback && !host.is_none_or(|host| is_local(host, &config.allowed_hosts)) {
-        // A page can make its own name point to 127.0.0.1; the name stays foreign.
-        let detail = "this host is not served under that name; add it to `allowed_hosts` if it should be";
+    let host = host(parts)?;
+    if !host.is_none_or(|host| is_known(name(host).unwrap_or_default(), &config.allowed_hosts, api.loopback))
+    {
+        // A page can make its own name point to this address; the name stays foreign.
+        let detail = "this host is not served under that name; add it to `allowed-hosts` if it should be";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail));
     }
-    let Some(origin) = header(headers, header::ORIGIN) else { return Ok(()) };
+    let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
     // A browser opens a WebSocket for every page, and what comes over it can cancel.
-    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-        || headers.contains_key(header::UPGRADE);
+    let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || parts.headers.contains_key(header::UPGRADE);
     if changes && !is_same_origin(origin, host) && !is_allowed(&config, origin) {
         let detail =
             format!("pages of {origin} may not do this; add the origin to `cors_origins` if they should");
@@ -46,13 +45,69 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether who asks gets to see the answer. A browser fetches every address that a page names, as for a picture, also
+/// where the page may not read what comes. Only who reads is a client, which a run can be lost with.
+pub(super) fn reads(config: &Config, parts: &Parts) -> bool {
+    if parts.method == Method::HEAD {
+        return false;
+    }
+    let host = host(parts).ok().flatten();
+    let may_read = |origin: &str| is_same_origin(origin, host) || is_allowed(config, origin);
+    if let Some(origin) = header(&parts.headers, header::ORIGIN) {
+        return may_read(origin);
+    }
+    match header(&parts.headers, HeaderName::from_static("sec-fetch-site")) {
+        // Asked for without CORS, which only a page of the host's own can read, or by the user.
+        Some(site) => matches!(site, "same-origin" | "none"),
+        // No browser, or one that says less to an address without TLS.
+        None => header(&parts.headers, header::REFERER).is_none_or(|page| {
+            let authority = page.find("://").map_or(0, |at| at + 3);
+            let end = page[authority..].find('/').map_or(page.len(), |at| authority + at);
+            may_read(&page[..end])
+        }),
+    }
+}
+
+/// What the host is called in a request; none only in one of HTTP/1.0. An address with more than one name could mean
+/// another host to a proxy in between than it does here.
+fn host(parts: &Parts) -> Result<Option<&str>, Problem> {
+    let refuse = |detail: &str| Err(Problem::bad_request("invalid-host", detail));
+    let mut names = parts.headers.get_all(header::HOST).iter();
+    let named = names.next().map(|name| name.to_str().unwrap_or_default());
+    if names.next().is_some() {
+        return refuse("the request has more than one `Host`");
+    }
+    if named.is_none() && parts.version == Version::HTTP_11 {
+        return refuse("the request has no `Host`");
+    }
+    let target = parts.uri.authority().map(|authority| authority.as_str());
+    if target.or(named).is_none() && parts.version >= Version::HTTP_11 {
+        return refuse("the request has no `:authority`");
+    }
+    if target.into_iter().chain(named).any(|host| name(host).is_none()) {
+        return refuse("the request's `Host` is no name or address with a port or without one");
+    }
+    Ok(target.or(named))
+}
+
+/// A host without its port; none if it is no host.
+fn name(host: &str) -> Option<&str> {
+    let (name, rest) = match host.strip_prefix('[') {
+        Some(inner) => inner.split_once(']').filter(|(name, _)| name.parse::<Ipv6Addr>().is_ok())?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:%!$&'()*+,;=".contains(&byte);
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    let has_port = rest.is_empty() || rest.starts_with(':');
+    let fits = !name.is_empty() && name.bytes().all(plain);
+    (fits && has_port && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
+}
+
 /// Refuses pages of origins that were not named: that all pages may start tasks does not
 /// mean that all may bring their own.
 pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
     let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    let host = authority.or_else(|| header(&parts.headers, header::HOST));
-    if is_same_origin(origin, host) || api.config().cors_origins.iter().any(|named| named == origin) {
+    if is_same_origin(origin, host(parts)?) || api.config().cors_origins.iter().any(|named| named == origin) {
         return Ok(());
     }
     let detail =
@@ -74,10 +129,14 @@ pub(super) fn preflight() -> Response {
 /// Lets an allowed page read the response.
 pub(super) fn allow(api: &Api, origin: Option<&HeaderValue>, response: &mut Response) {
     let config = api.config();
+    let headers = response.headers_mut();
+    // Other pages can't even embed what they may not read. One that may asks with CORS, which this leaves alone.
+    let embeds =
+        if config.cors_origins.iter().any(|allowed| allowed == "*") { "cross-origin" } else { "same-origin" };
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static(embeds));
     if config.cors_origins.is_empty() {
         return;
     }
-    let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     let Some(origin) =
         origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_allowed(&config, origin)))
@@ -101,21 +160,65 @@ fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
     authority.is_some() && authority == host
 }
 
-fn is_local(host: &str, allowed: &[String]) -> bool {
-    // The port says nothing: it may be a forwarded one.
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.parse::<std::net::IpAddr>().is_ok()
+/// Whether the host is known under a name. A foreign page can make a name of its own point anywhere, so all but plain
+/// addresses and this machine have to be allowed. A name without a dot is none of the internet's: others of a network
+/// may call a host by it.
+fn is_known(name: &str, allowed: &[String], loopback: bool) -> bool {
+    name.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
         || name.to_ascii_lowercase().ends_with(".localhost")
-        || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+        || !loopback && !name.contains('.')
+        || allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_local(host: &str, allowed: &[String]) -> bool {
+        is_known(name(host).unwrap_or_default(), allowed, true)
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_a_port() {
+        for (host, expected) in [
+            ("a.b:80", "a.b"),
+            ("A", "A"),
+            ("[::1]:8080", "::1"),
+            ("[::1]", "::1"),
+            ("a:", "a"),
+            ("1.2.3.4", "1.2.3.4"),
+        ] {
+            assert_eq!(name(host), Some(expected));
+        }
+        for bad in [
+            "localhost:80@evil.com",
+            "evil.com@localhost",
+            "",
+            ":80",
+            "a:b",
+            "a:1:2",
+            "[::1",
+            "[x]",
+            "[::1]x",
+            "a/b",
+            "a b",
+        ] {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_others_reach_is_known_by_addresses_plain_names_and_what_is_allowed() {
+        for known in ["10.0.0.5", "streamtask", "localhost", "tasks.lan"] {
+            assert!(is_known(known, &["tasks.lan".to_owned()], false), "{known}");
+        }
+        for foreign in ["evil.com", "tasks.lan.evil.com", "streamtask."] {
+            assert!(!is_known(foreign, &["tasks.lan".to_owned()], false), "{foreign}");
+            assert!(is_known(foreign, &["*".to_owned()], false), "{foreign}");
+        }
+        assert!(!is_known("streamtask", &[], true), "this machine is not called that");
+    }
 
     #[test]
     fn only_names_of_this_machine_are_local() {
@@ -142,5 +245,47 @@ mod tests {
         assert!(!is_same_origin("http://localhost:8081", Some("localhost:8080")));
         assert!(!is_same_origin("null", Some("localhost:8080")));
         assert!(!is_same_origin("http://localhost:8080", None));
+    }
+
+    #[test]
+    fn only_who_may_read_an_answer_is_its_reader() {
+        let config = Config {
+            max_input_bytes: 0,
+            heartbeat: std::time::Duration::ZERO,
+            cors_origins: vec!["https://friend.example".to_owned()],
+            allowed_hosts: Vec::new(),
+            uploads: false,
+        };
+        let is_reader = |method: Method, headers: &[(&str, &str)]| {
+            let mut request =
+                hyper::Request::builder().method(method).uri("/").header("host", "localhost:80");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            reads(&config, &request.body(()).expect("a request").into_parts().0)
+        };
+        for reader in [
+            vec![],
+            vec![("origin", "https://friend.example"), ("sec-fetch-site", "cross-site")],
+            vec![("origin", "http://localhost:80")],
+            vec![("sec-fetch-site", "same-origin")],
+            vec![("sec-fetch-site", "none")],
+            vec![("referer", "http://localhost:80/")],
+            vec![("referer", "https://friend.example/page?q")],
+        ] {
+            assert!(is_reader(Method::GET, &reader), "{reader:?}");
+            assert!(!is_reader(Method::HEAD, &reader), "{reader:?}");
+        }
+        for foreign in [
+            vec![("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")],
+            vec![("origin", "null")],
+            vec![("sec-fetch-site", "cross-site")],
+            vec![("sec-fetch-site", "same-site")],
+            vec![("sec-fetch-site", "cross-site"), ("referer", "http://localhost:80/")],
+            vec![("referer", "https://evil.example/http://localhost:80")],
+            vec![("referer", "nonsense")],
+        ] {
+            assert!(!is_reader(Method::GET, &foreign), "{foreign:?}");
+        }
     }
 }

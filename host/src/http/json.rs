@@ -11,7 +11,6 @@ use crate::model::{
 };
 use crate::registry::{Grants, Listed};
 use crate::scheduler::Skipped;
-use crate::storage::RunFilter;
 
 /// A JSON response that nobody may cache: all of it changes.
 pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
@@ -53,13 +52,6 @@ pub(super) struct RunJson<'a> {
     on_disconnect: &'static str,
     labels: &'a Labels,
     stream: String,
-}
-
-impl<'a> RunJson<'a> {
-    /// As the list of `filter` has it.
-    pub(super) fn of(run: &'a Run, filter: &RunFilter) -> Self {
-        if filter.brief { Self::brief(run) } else { Self::from(run) }
-    }
 }
 
 impl<'a> From<&'a Run> for RunJson<'a> {
@@ -107,8 +99,8 @@ pub(super) struct TaskJson<'a> {
     size: Option<u64>,
     loaded_at: Option<Timestamp>,
     description: Option<&'a str>,
-    input_schema: Option<&'a serde_json::Value>,
-    output_schema: Option<&'a serde_json::Value>,
+    input_schema: Option<Json>,
+    output_schema: Option<&'a Json>,
     /// Runs that start by themselves.
     schedules: Vec<ScheduleJson<'a>>,
     /// Whether its runs are started; null if it has no circuit breaker.
@@ -172,8 +164,8 @@ impl<'a> TaskJson<'a> {
             size: task.map(|task| task.size),
             loaded_at: task.map(|task| task.loaded_at),
             description: task.and_then(|task| task.description()),
-            input_schema: task.and_then(|task| task.input_schema()),
-            output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
+            input_schema: task.and_then(|task| task.input_schema_text()),
+            output_schema: metadata.and_then(|metadata| metadata.output_schema_text.as_ref()),
             schedules: task
                 .iter()
                 .flat_map(|task| task.settings.schedules.iter().map(|schedule| (&task.name, schedule)))

@@ -3,7 +3,7 @@
 //! For dashboards. It has no positions: who comes back gets the list as it is then, and that is all that counts. The
 //! list is read again when something moves, so what it costs does not grow with what the runs say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use super::request::Query;
 use super::stream::{heartbeat, silence};
 use crate::model::{Run, RunId, RunStatus, Timestamp};
 use crate::notifier::{Listener, Topic};
-use crate::storage::RunFilter;
+use crate::storage::{RunFilter, StorageError};
 
+/// Bytes of the list that are put together; what follows waits in storage until these are sent.
+const PIECE_BYTES: usize = 64 << 10;
 /// The list is not read more often, however much moves: people can't read faster.
 const PACE: Duration = Duration::from_millis(200);
 /// How often it is read when nothing seems to move, in case a hint was lost.
@@ -44,6 +46,7 @@ pub(super) async fn open(
         api: Arc::clone(api),
         filter,
         known: HashMap::new(),
+        pending: VecDeque::new(),
         out: Out { bytes: BytesMut::new(), is_sse: media == SSE },
         listener,
         heartbeat,
@@ -82,11 +85,21 @@ impl Mark {
     }
 }
 
+/// Something to be told.
+enum Change {
+    State(Run),
+    Removed(RunId),
+    /// So many runs were in the list at the beginning, and all have been told.
+    Complete(usize),
+}
+
 struct List {
     api: Arc<Api>,
     filter: RunFilter,
     /// Runs that the client has in its list, by number.
     known: HashMap<i64, Mark>,
+    /// What the client has still to be told, in this order. No run in it has its input or its result.
+    pending: VecDeque<Change>,
     out: Out,
     listener: Listener,
     heartbeat: Option<Duration>,
@@ -98,21 +111,37 @@ struct List {
 
 impl List {
     async fn begin(&mut self) -> Result<(), Problem> {
-        let runs = self.api.storage.runs(self.filter.clone()).await?;
+        let runs = self.read().await?;
         if self.out.is_sse {
             self.out.bytes.extend_from_slice(PREAMBLE.as_bytes());
         }
-        for run in &runs {
-            self.out.put("run.state", &RunJson::of(run, &self.filter));
-            self.known.insert(run.key.no, Mark::of(run));
-        }
-        self.out.put("run.list-complete", &json!({ "runs": runs.len() }));
+        self.known.extend(runs.iter().map(|run| (run.key.no, Mark::of(run))));
+        let count = runs.len();
+        self.pending.extend(runs.into_iter().map(Change::State));
+        self.pending.push_back(Change::Complete(count));
         Ok(())
+    }
+
+    /// The list without what can be large, of which most is known to the client already.
+    async fn read(&self) -> Result<Vec<Run>, StorageError> {
+        self.api.storage.runs(RunFilter { brief: true, ..self.filter.clone() }).await
     }
 
     /// The next bytes; none when the host stops.
     async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        while self.out.bytes.is_empty() {
+        loop {
+            while self.out.bytes.len() < PIECE_BYTES
+                && let Some(change) = self.pending.pop_front()
+            {
+                if let Err(error) = self.put(change).await {
+                    self.over = true;
+                    return Some(Err(error));
+                }
+            }
+            if !self.out.bytes.is_empty() {
+                self.spoke = Instant::now();
+                return Some(Ok(self.out.bytes.split().freeze()));
+            }
             if self.over {
                 return None;
             }
@@ -121,8 +150,21 @@ impl List {
                 return Some(Err(error));
             }
         }
-        self.spoke = Instant::now();
-        Some(Ok(self.out.bytes.split().freeze()))
+    }
+
+    async fn put(&mut self, change: Change) -> Result<(), Broken> {
+        match change {
+            Change::State(run) if self.filter.brief => self.out.put("run.state", &RunJson::brief(&run)),
+            Change::State(run) => {
+                // One that was removed meanwhile is told to be so at the next look.
+                if let Some(run) = self.api.storage.run(&run.key.id).await? {
+                    self.out.put("run.state", &RunJson::from(&run));
+                }
+            }
+            Change::Removed(id) => self.out.put("run.removed", &json!({ "id": id.as_str() })),
+            Change::Complete(count) => self.out.put("run.list-complete", &json!({ "runs": count })),
+        }
+        Ok(())
     }
 
     async fn wait(&mut self) -> Result<(), Broken> {
@@ -150,21 +192,22 @@ impl List {
 
     /// Reads the list again and tells what is different.
     async fn look(&mut self) -> Result<(), Broken> {
-        let runs = self.api.storage.runs(self.filter.clone()).await?;
+        let runs = self.read().await?;
         self.looked = Instant::now();
         let oldest = runs.last().filter(|_| runs.len() == self.filter.limit as usize).map(|run| run.key.no);
         let mut gone = std::mem::take(&mut self.known);
-        for run in runs.iter().rev() {
-            let mark = Mark::of(run);
-            if gone.remove(&run.key.no).as_ref() != Some(&mark) {
-                self.out.put("run.state", &RunJson::of(run, &self.filter));
-            }
+        for run in runs.into_iter().rev() {
+            let mark = Mark::of(&run);
+            let is_told = gone.remove(&run.key.no).as_ref() == Some(&mark);
             self.known.insert(run.key.no, mark);
+            if !is_told {
+                self.pending.push_back(Change::State(run));
+            }
         }
         for (no, mark) in gone {
             // Those that newer ones have pushed out of the list are where they were.
             if oldest.is_none_or(|oldest| no >= oldest) {
-                self.out.put("run.removed", &json!({ "id": mark.id.as_str() }));
+                self.pending.push_back(Change::Removed(mark.id));
             }
         }
         Ok(())

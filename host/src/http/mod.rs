@@ -21,6 +21,7 @@ mod json;
 mod live;
 mod many;
 mod page;
+mod parameters;
 mod position;
 mod presence;
 mod problem;
@@ -69,8 +70,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Origins whose pages may call the host: `https://example.com`, or `*`.
     pub cors_origins: Vec<String>,
-    /// Names besides `localhost` and plain addresses under which a host that
-    /// listens on the loopback interface is called.
+    /// Names besides `localhost` and plain addresses under which the host is
+    /// called; `*` for all.
     pub allowed_hosts: Vec<String>,
     /// Whether clients may send task files.
     pub uploads: bool,
@@ -104,8 +105,8 @@ pub struct Api {
     pub stopping: CancellationToken,
     /// Set when streams have to end, though their runs go on elsewhere or later.
     pub end_streams: CancellationToken,
-    /// Whether only this machine can reach the listener, so that a foreign
-    /// `Host` can only come from a page that plays tricks with names.
+    /// Whether only this machine can reach the listener, and so has no reason to
+    /// call it by a name of its network.
     pub loopback: bool,
     /// For clients whose streams are compressed.
     pub windows: Windows,

@@ -48,6 +48,8 @@ struct OfRun {
 struct Seat {
     client: Option<Box<str>>,
     form: &'static str,
+    /// Whether the run can be lost with it.
+    is_client: bool,
     since: Timestamp,
     /// The last event that it was given.
     position: AtomicU64,
@@ -80,10 +82,16 @@ impl Presence {
         client: Option<Box<str>>,
         form: &'static str,
         position: u64,
+        is_client: bool,
     ) -> Seated {
-        let position = AtomicU64::new(position);
-        let seat =
-            Arc::new(Seat { client, form, since: Timestamp::now(), position, sent_bytes: AtomicU64::new(0) });
+        let seat = Arc::new(Seat {
+            client,
+            form,
+            is_client,
+            since: Timestamp::now(),
+            position: AtomicU64::new(position),
+            sent_bytes: AtomicU64::new(0),
+        });
         let mut seats = self.seats.lock();
         let of_run = seats.entry(run.key.no).or_insert_with(|| OfRun {
             run: run.key.clone(),
@@ -91,7 +99,7 @@ impl Presence {
             on_disconnect: run.on_disconnect,
             seats: Vec::new(),
         });
-        if run.on_disconnect == OnDisconnect::Cancel {
+        if is_client && run.on_disconnect == OnDisconnect::Cancel {
             self.left.lock().remove(&run.key.no);
         }
         of_run.seats.push(Arc::clone(&seat));
@@ -139,11 +147,12 @@ impl Drop for Seated {
         if let Some(of_run) = seats.get_mut(&self.run) {
             of_run.seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
             self.presence.sent_bytes.fetch_add(self.seat.sent_bytes.load(Relaxed), Relaxed);
-            if of_run.seats.is_empty()
-                && let Some(of_run) = seats.remove(&self.run)
-                && of_run.on_disconnect == OnDisconnect::Cancel
-            {
-                self.presence.left.lock().insert(self.run, (of_run.run.id, Instant::now()));
+            let was_last = self.seat.is_client && !of_run.seats.iter().any(|seat| seat.is_client);
+            if was_last && of_run.on_disconnect == OnDisconnect::Cancel {
+                self.presence.left.lock().insert(self.run, (of_run.run.id.clone(), Instant::now()));
+            }
+            if of_run.seats.is_empty() {
+                seats.remove(&self.run);
             }
         }
     }
@@ -328,7 +337,7 @@ mod tests {
     fn a_run_is_abandoned_when_its_last_client_has_been_away_for_long_and_only_then() {
         let presence: Arc<Presence> = Arc::default();
         let (watched, other) = (run(1, OnDisconnect::Cancel), run(2, OnDisconnect::Continue));
-        let sit = |run: &Run| presence.sit(run, None, "sse", 0);
+        let sit = |run: &Run| presence.sit(run, None, "sse", 0, true);
         let much_later = || Instant::now() + 2 * RETURN_TIME;
         drop(sit(&other));
         let (first, second) = (sit(&watched), sit(&watched));
@@ -340,6 +349,26 @@ mod tests {
         assert_eq!(presence.abandoned(much_later()), [], "it has come back");
         drop(back);
         assert_eq!(presence.abandoned(much_later()), std::slice::from_ref(&watched.key.id));
+        assert_eq!(presence.abandoned(much_later()), [], "told once");
+    }
+
+    #[test]
+    fn who_may_not_read_a_run_is_no_client_that_it_can_be_lost_with() {
+        let presence: Arc<Presence> = Arc::default();
+        let run = run(1, OnDisconnect::Cancel);
+        let sit = |is_client| presence.sit(&run, None, "sse", 0, is_client);
+        let much_later = || Instant::now() + 2 * RETURN_TIME;
+        drop(sit(false));
+        assert_eq!(presence.abandoned(much_later()), [], "nobody has read it yet");
+        let (client, other) = (sit(true), sit(false));
+        drop(client);
+        drop(sit(false));
+        assert_eq!(
+            presence.abandoned(much_later()),
+            std::slice::from_ref(&run.key.id),
+            "the other does not count"
+        );
+        drop(other);
         assert_eq!(presence.abandoned(much_later()), [], "told once");
     }
 }

@@ -125,6 +125,9 @@ impl From<StartError> for Problem {
             StartError::NotLoaded(..) => Self::not_found("task-not-loaded", detail),
             StartError::StillLoading => Self::unavailable("loading", detail, 1),
             StartError::Stopping => Self::unavailable("stopping", detail, 5),
+            StartError::Names(error) => Self::bad_request("invalid-json", detail)
+                .with("line", error.line)
+                .with("column", error.column),
             StartError::Input(error) => {
                 let violations = error.violations.into_iter();
                 let errors: Vec<Value> = violations

@@ -151,6 +151,7 @@ struct Counts {
     completed: u32,
     skipped: u32,
     failed: u32,
+    cancelled: u32,
 }
 
 #[derive(Serialize)]
@@ -213,6 +214,7 @@ impl Counts {
                 ProgressStatus::Completed => &mut counts.completed,
                 ProgressStatus::Skipped => &mut counts.skipped,
                 ProgressStatus::Failed => &mut counts.failed,
+                ProgressStatus::Cancelled => &mut counts.cancelled,
             } += 1;
         }
         counts

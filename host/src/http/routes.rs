@@ -10,10 +10,10 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
 use super::problem::Problem;
-use super::request::{self, Query};
+use super::request::{self, Query, RequestBody};
 use super::{
-    Api, children, cors, files, health, many, page, presence, progress, pruning, runs, signals, start,
-    stream, tasks, uploads, websocket,
+    Api, children, cors, files, health, many, page, parameters, presence, progress, pruning, runs, signals,
+    start, stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
 
@@ -117,11 +117,15 @@ pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Respo
     let origin = request.headers().get(header::ORIGIN).cloned();
     let is_head = *request.method() == Method::HEAD;
     let wanted = Coding::wanted(request.headers());
+    let ends_unread = request::ends_unread(&request);
     let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
     coding::whole(wanted, &mut response);
     cors::allow(api, origin.as_ref(), &mut response);
     // A browser must never take an answer for anything else than it says to be.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if ends_unread && response.status().is_client_error() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if is_head {
         leave_out_body(&mut response);
     }
@@ -138,8 +142,9 @@ fn leave_out_body(response: &mut Response) {
 
 async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
-    cors::check(api, &parts.method, &parts.headers, authority)?;
+    let body = RequestBody::of(&parts, body);
+    cors::check(api, &parts)?;
+    request::check_codings(&parts.headers)?;
     let path = parts.uri.path();
     let matched = ROUTES.at(path);
     let matched =
@@ -152,7 +157,8 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
     if !resource.methods().contains(method) {
         return Err(Problem::method_not_allowed(resource.allow()));
     }
-    let query = Query::of(&parts.uri);
+    let query = Query::of(&parts.uri)?;
+    parameters::check(&query, parameters::of(resource, method))?;
     let part = |name| matched.params.get(name).unwrap_or_default();
     match resource {
         Resource::Index => Ok(page::index(&parts.headers)),
@@ -172,11 +178,11 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Runs => runs::list(api, &parts.headers, &query).await,
         Resource::StreamStatus => presence::status(api, [part("app"), part("task"), part("run")]).await,
         Resource::Streams => presence::list(api).await,
-        Resource::Events => many::get(api, &parts.headers, &query).await,
+        Resource::Events => many::get(api, &parts, &query).await,
         Resource::Metrics => Ok(presence::metrics(api)),
         Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
         Resource::Run => runs::get(api, part("run")).await,
-        Resource::Children => children::get(api, part("run")).await,
+        Resource::Children => children::get(api, &query, part("run")).await,
         Resource::Progress => progress::get(api, part("run")).await,
         Resource::Retry => {
             let body = request::body(body, api.config().max_input_bytes).await?;
@@ -201,7 +207,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
             if !websocket::is_wanted(&parts.headers) {
-                return stream::get(api, &parts.headers, &query, path).await;
+                return stream::get(api, &parts, &query, path).await;
             }
             // The upgrade takes the parts that the path lies in.
             let path = path.map(str::to_owned);

@@ -14,13 +14,18 @@ use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::stream::{self, JSON};
 use super::{Api, json, live};
-use crate::model::{Json, MAX_LABEL_BYTES, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label};
+use crate::model::{
+    Json, Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
+};
 use crate::storage::{Cancelled, RunFilter, RunPlace};
 
 /// Runs in a list unless the client says otherwise.
 const DEFAULT_LIMIT: u32 = 50;
 /// Most runs in one list.
 const MAX_LIMIT: u32 = 1000;
+/// Most bytes of inputs and results in one answer, besides those of one run: an answer is in memory as a whole, and
+/// several are at once.
+pub(super) const MAX_LIST_BYTES: u64 = 4 << 20;
 
 /// A body that has to be JSON.
 pub(super) fn body_json(body: Bytes) -> Result<Json, Problem> {
@@ -35,10 +40,28 @@ pub(super) fn body_json(body: Bytes) -> Result<Json, Problem> {
     })
 }
 
-/// A label as it stands in a query.
-pub(super) fn label(text: &str) -> Result<(String, String), Problem> {
-    let rule = || invalid("label", text, &format!("key:value, each at most {MAX_LABEL_BYTES} bytes"));
-    parse_label(text).ok_or_else(rule)
+/// `?label=key:value`, any number of times.
+pub(super) fn labels(query: &Query) -> Result<Labels, Problem> {
+    let mut labels = Labels::new();
+    for text in query.all("label") {
+        let rule = || invalid("label", text, &format!("key:value, each at most {MAX_LABEL_BYTES} bytes"));
+        let (key, value) = parse_label(text).ok_or_else(rule)?;
+        if labels.get(&key).is_some_and(|other| *other != value) {
+            // Nothing that has both: a run that is started would lose one, and a list would be empty.
+            return Err(invalid("label", text, "the only one of its key; a run has one value for each"));
+        }
+        labels.insert(key, value);
+    }
+    check_count(&labels)?;
+    Ok(labels)
+}
+
+pub(super) fn check_count(labels: &Labels) -> Result<(), Problem> {
+    if labels.len() <= MAX_LABELS {
+        return Ok(());
+    }
+    let detail = format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");
+    Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "label"))
 }
 
 /// `GET /api/runs`: newest first.
@@ -55,8 +78,18 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
         return live::open(api, headers, query, media, filter).await;
     }
     let (limit, brief) = (filter.limit, filter.brief);
-    let runs = api.storage.runs(filter).await?;
-    let next = runs.last().filter(|_| runs.len() == limit as usize).map(|run| cursor(&run.into()));
+    let runs = api.storage.runs(RunFilter { max_bytes: Some(MAX_LIST_BYTES), ..filter.clone() }).await?;
+    let last = runs.last().map(RunPlace::from);
+    let goes_on = match last {
+        None => false,
+        Some(_) if brief || runs.len() == limit as usize => runs.len() == limit as usize,
+        // It may have ended for its bytes.
+        Some(_) => {
+            let more = RunFilter { after: last, brief: true, limit: 1, ..filter };
+            !api.storage.runs(more).await?.is_empty()
+        }
+    };
+    let next = last.filter(|_| goes_on).map(|place| cursor(&place));
     let runs = runs.iter().map(if brief { RunJson::brief } else { RunJson::from }).collect();
     Ok(json::response(StatusCode::OK, &Page { runs, next }))
 }
@@ -85,7 +118,7 @@ fn moment(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
 }
 
 /// `?fields=brief`.
-fn is_brief(query: &Query) -> Result<bool, Problem> {
+pub(super) fn is_brief(query: &Query) -> Result<bool, Problem> {
     match query.get("fields") {
         None | Some("all") => Ok(false),
         Some("brief") => Ok(true),
@@ -93,16 +126,27 @@ fn is_brief(query: &Query) -> Result<bool, Problem> {
     }
 }
 
+/// `?status=running,paused`, any number of times: runs in any of them.
+fn statuses(query: &Query) -> Result<Vec<RunStatus>, Problem> {
+    let mut statuses = Vec::new();
+    for text in query.all("status").flat_map(|texts| texts.split(',')) {
+        let status = RunStatus::parse(text);
+        let status = status.ok_or_else(|| invalid("status", text, "a status such as `running`"))?;
+        if !statuses.contains(&status) {
+            statuses.push(status);
+        }
+    }
+    Ok(statuses)
+}
+
 /// Which runs are asked for.
 pub(super) fn filter(query: &Query) -> Result<RunFilter, Problem> {
     let limit = query.parse("limit", "a number of runs")?.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
-    let status =
-        |text| RunStatus::parse(text).ok_or_else(|| invalid("status", text, "a status such as `running`"));
     let task = |text| TaskRef::parse_path(text).map_err(|_| invalid("task", text, "`app/task`"));
     Ok(RunFilter {
         task: query.get("task").map(task).transpose()?,
-        status: query.get("status").map(status).transpose()?,
-        label: query.get("label").map(label).transpose()?,
+        statuses: statuses(query)?,
+        labels: labels(query)?.into_iter().collect(),
         parent: query
             .get("parent")
             .map(|id| RunId::parse(id).map_err(|_| invalid("parent", id, "the id of a run")))
@@ -116,6 +160,7 @@ pub(super) fn filter(query: &Query) -> Result<RunFilter, Problem> {
             })
             .transpose()?,
         brief: is_brief(query)?,
+        max_bytes: None,
         since: None,
         limit,
     })

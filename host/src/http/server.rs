@@ -28,10 +28,12 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 64 << 10;
 /// Streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
-/// First pause before another look at a client that sent one or two bytes; each
+/// First pause before another look at a client that sent a part of HTTP/2's preface; each
 /// doubles. The bytes are still there to be peeked at, so nothing would tell of
 /// the next.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
+/// Longest of these pauses, by which a client that sends the rest late is answered late.
+const MAX_PREFACE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the system refused a connection, usually for want of file
 /// descriptors; without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -166,8 +168,8 @@ enum Protocol {
 /// What a client speaks, by its first bytes, which stay unread. None: it sent
 /// none in time, or went away.
 async fn protocol(stream: &TcpStream) -> Option<Protocol> {
-    // No method of HTTP/1 starts like the preface of HTTP/2 (RFC 9113, section 3.4).
-    const PREFACE: &[u8] = b"PRI";
+    // The whole preface of HTTP/2 (RFC 9113, section 3.4): hyper would wait for the rest of one without end.
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let decided = async {
         let mut pause = PREFACE_PAUSE;
         loop {
@@ -178,7 +180,7 @@ async fn protocol(stream: &TcpStream) -> Option<Protocol> {
                 PREFACE => return Some(Protocol::Http2),
                 few if PREFACE.starts_with(few) => {
                     tokio::time::sleep(pause).await;
-                    pause *= 2;
+                    pause = (2 * pause).min(MAX_PREFACE_PAUSE);
                 }
                 _ => return Some(Protocol::Http1),
             }
@@ -213,5 +215,36 @@ fn request_id(request: &Request<Incoming>) -> HeaderValue {
     match request.headers().get("x-request-id").filter(plain) {
         Some(id) => id.clone(),
         None => HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).expect("a UUID is plain"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    /// Connected, with these bytes sent by the client, which stays.
+    async fn sent(bytes: &[u8]) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(bytes).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    // Time goes on by itself where nobody has anything to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_preface_that_is_not_finished_in_time_ends_the_connection() {
+        for part in ["", "P", "PRI", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            let (client, stream) = sent(part.as_bytes()).await;
+            assert!(protocol(&stream).await.is_none(), "{part:?}");
+            drop(client);
+        }
+        let (_client, stream) = sent(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        assert!(matches!(protocol(&stream).await, Some(Protocol::Http2)));
+        for other in ["PRI * HTTP/1.1", "GET / HTTP/1.1"] {
+            let (_client, stream) = sent(other.as_bytes()).await;
+            assert!(matches!(protocol(&stream).await, Some(Protocol::Http1)), "{other}");
+        }
     }
 }

@@ -11,16 +11,17 @@ use super::body::Response;
 use super::coding::Coding;
 use super::format::{BYTES, NDJSON, SSE, TEXT};
 use super::json::RunJson;
+use super::position::last_event_id;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::runs::{body_json, label};
+use super::runs::{body_json, check_count};
 use super::stream::JSON;
 use super::{Api, json, runs, stream};
 use crate::model::{
-    Json, Labels, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run,
-    RunId, TaskRef, Time, Timestamp,
+    Json, Labels, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run, RunId, TaskRef,
+    Time, Timestamp,
 };
-use crate::scheduler::Request;
+use crate::scheduler::{Request, SCHEDULE_LABEL};
 
 /// Longest idempotency key in bytes.
 const MAX_KEY_BYTES: usize = 255;
@@ -29,6 +30,8 @@ const MAX_KEY_BYTES: usize = 255;
 const MAX_RESOURCES: usize = MAX_NEEDS;
 /// The key of the label by which a run is found that repeats another.
 const RETRY_OF: &str = "retry-of";
+/// Keys of labels by which the host says where a run comes from; a caller could only forge them.
+const HOST_LABELS: [&str; 2] = [RETRY_OF, SCHEDULE_LABEL];
 
 /// `POST /api/tasks/{app}/{task}/runs`: the body is the input.
 pub(super) async fn post(
@@ -86,7 +89,13 @@ async fn start(
     // Before the run starts: a request that can't be answered must not start anything.
     let follow =
         if media == JSON { None } else { Some(stream::Options::of(&api.config(), headers, query, media)?) };
-    let started = api.scheduler.submit(request()?).await?;
+    let request = request()?;
+    if last_event_id(headers, query).is_some() && request.id.is_none() && request.idempotency_key.is_none() {
+        let detail = "this would start another run than the one that the Last-Event-ID is of: send an \
+                      `Idempotency-Key` or `?id=` with each try, or GET the stream of the run";
+        return Err(Problem::new(StatusCode::CONFLICT, "would-start-another", detail));
+    }
+    let started = api.scheduler.submit(request).await?;
     let mut response = match follow {
         Some(options) => stream::open(api, &started.run, options, Coding::wanted(headers)).await?,
         None => json::response(StatusCode::ACCEPTED, &RunJson::from(&started.run)),
@@ -133,23 +142,16 @@ fn own_id(query: &Query) -> Result<Option<RunId>, Problem> {
     query.get("id").map(|id| RunId::parse(id).map_err(|_| invalid("id", id, what))).transpose()
 }
 
-/// `?label=key:value`, any number of times.
+/// The caller's labels, none of which says what only the host can know.
 fn labels(query: &Query) -> Result<Labels, Problem> {
-    let mut labels = Labels::new();
-    for text in query.all("label") {
-        let (key, value) = label(text)?;
-        labels.insert(key, value);
+    let labels = runs::labels(query)?;
+    match labels.iter().find(|(key, _)| HOST_LABELS.contains(&key.as_str())) {
+        None => Ok(labels),
+        Some((key, value)) => {
+            let what = format!("one with another key: the host itself gives the label `{key}`");
+            Err(invalid("label", &format!("{key}:{value}"), &what))
+        }
     }
-    check_count(&labels)?;
-    Ok(labels)
-}
-
-fn check_count(labels: &Labels) -> Result<(), Problem> {
-    if labels.len() <= MAX_LABELS {
-        return Ok(());
-    }
-    let detail = format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");
-    Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "label"))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::sync::{Mutex, Semaphore};
@@ -15,6 +14,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::body::{Body, Response};
 use super::json::TaskJson;
 use super::problem::Problem;
+use super::request::RequestBody;
 use super::{Api, cors, json, request};
 use crate::model::TaskRef;
 use crate::registry::{InstallError, Installed, Listed};
@@ -51,7 +51,7 @@ pub(super) async fn change(
     api: &Arc<Api>,
     parts: &Parts,
     path: [&str; 2],
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response, Problem> {
     if !api.config().uploads {
         let detail = "this host takes no task files over HTTP; start it with --uploads if it should";
@@ -72,7 +72,7 @@ pub(super) async fn change(
     put(api, TaskRef::parse(path[0], path[1]).map_err(faulty)?, body).await
 }
 
-async fn put(api: &Arc<Api>, task: TaskRef, body: Incoming) -> Result<Response, Problem> {
+async fn put(api: &Arc<Api>, task: TaskRef, body: RequestBody) -> Result<Response, Problem> {
     let Ok(_place) = api.uploads.places.try_acquire() else {
         let detail = format!("{MAX_UPLOADS} uploads are under way, which is as many as may be");
         return Err(Problem::unavailable("too-many-uploads", detail, RETRY_AFTER));

@@ -126,7 +126,13 @@ impl EventType {
 
     /// Whether an event of this type is the last of its run.
     pub fn is_terminal(&self) -> bool {
-        self.0.strip_prefix(HOST_PREFIX).and_then(RunStatus::parse).is_some_and(RunStatus::is_terminal)
+        self.ended_as().is_some()
+    }
+
+    /// The status with which an event of this type ends a run, if it ends one.
+    pub fn ended_as(&self) -> Option<RunStatus> {
+        let status = self.0.strip_prefix(HOST_PREFIX).and_then(RunStatus::parse);
+        status.filter(|status| status.is_terminal())
     }
 }
 

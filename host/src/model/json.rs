@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -16,6 +18,9 @@ pub struct Json(Box<str>);
 /// Levels of arrays and objects. Many parsers read 127, and the host puts a value into
 /// others: in a list of runs it is three levels deep.
 const MAX_NESTING: u8 = 120;
+/// What the names begin with by which serde_json marks its own values. Its parser takes an object with such a name as
+/// the JSON text in it, so what is checked here would be another value than what a guest is given.
+const RESERVED: &str = "$serde_json::private::";
 
 /// For `deserialize_with` of a field that tells `null` from nothing, which serde would not.
 pub fn also_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -38,11 +43,7 @@ impl Json {
     /// spaces; everything else stays as written.
     pub fn parse(text: impl Into<String>) -> Result<Self, JsonError> {
         let text = text.into();
-        let mut parser = serde_json::Deserializer::from_str(&text);
-        Checked { levels: MAX_NESTING }
-            .deserialize(&mut parser)
-            .and_then(|()| parser.end())
-            .map_err(|error| JsonError::from(&error))?;
+        walk(&text, Names::Any)?;
         Ok(Self(on_one_line(text).into_boxed_str()))
     }
 
@@ -62,6 +63,12 @@ impl Json {
         Self(text.into_boxed_str())
     }
 
+    /// Refuses an object that has a name twice: of its values one parser takes the first and another the last, so a
+    /// schema would check what its guest does not see.
+    pub fn check_names(&self) -> Result<(), JsonError> {
+        walk(&self.0, Names::Once)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,6 +77,23 @@ impl Json {
     /// The text, given away.
     pub fn into_string(self) -> String {
         self.0.into_string()
+    }
+
+    /// One text for all that are the same value: without space, the names of an object in their order.
+    pub fn canonical(&self) -> String {
+        /// Sorted by itself, whichever map the parser has.
+        fn sorted(value: serde_json::Value) -> serde_json::Value {
+            match value {
+                serde_json::Value::Object(members) => {
+                    let members: BTreeMap<_, _> =
+                        members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+                    members.into_iter().collect()
+                }
+                serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+                plain => plain,
+            }
+        }
+        sorted(self.to_value()).to_string()
     }
 
     /// The value as a tree.
@@ -117,11 +141,27 @@ impl From<&serde_json::Error> for JsonError {
     }
 }
 
+fn walk(text: &str, names: Names) -> Result<(), JsonError> {
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let walked = Checked { levels: MAX_NESTING, names }.deserialize(&mut parser);
+    walked.and_then(|()| parser.end()).map_err(|error| JsonError::from(&error))
+}
+
+/// How often an object can have a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// As a guest's own events, whose many names cost time to compare.
+    Any,
+    Once,
+}
+
 /// Walks a whole value and keeps nothing. `IgnoredAny` would be faster but lets
 /// lone surrogates and numbers beyond a double pass.
+#[derive(Clone, Copy)]
 struct Checked {
     /// That may still be entered.
     levels: u8,
+    names: Names,
 }
 
 impl Checked {
@@ -129,7 +169,43 @@ impl Checked {
         let levels = self.levels.checked_sub(1);
         let levels =
             levels.ok_or_else(|| E::custom(format_args!("more than {MAX_NESTING} levels of nesting")))?;
-        Ok(Self { levels })
+        Ok(Self { levels, ..self })
+    }
+}
+
+/// The name of a member, kept if names are compared.
+struct Name(Names);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Option<Cow<'de, str>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        check_name(name)?;
+        Ok((self.0 == Names::Once).then_some(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        check_name(name)?;
+        Ok((self.0 == Names::Once).then(|| Cow::Owned(name.to_owned())))
+    }
+}
+
+fn check_name<E: Error>(name: &str) -> Result<(), E> {
+    match name.starts_with(RESERVED) {
+        true => Err(E::custom(format_args!("the name {name:?} can't be used"))),
+        false => Ok(()),
     }
 }
 
@@ -173,14 +249,22 @@ impl<'de> Visitor<'de> for Checked {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let levels = self.enter::<A::Error>()?.levels;
-        while items.next_element_seed(Checked { levels })?.is_some() {}
+        let inner = self.enter::<A::Error>()?;
+        while items.next_element_seed(inner)?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let levels = self.enter::<A::Error>()?.levels;
-        while entries.next_entry_seed(Checked { levels }, Checked { levels })?.is_some() {}
+        let inner = self.enter::<A::Error>()?;
+        let mut seen = HashSet::new();
+        while let Some(name) = entries.next_key_seed(Name(self.names))? {
+            if let Some(name) = name
+                && let Some(name) = seen.replace(name)
+            {
+                return Err(Error::custom(format_args!("the name {name:?} is there twice in one object")));
+            }
+            entries.next_value_seed(inner)?;
+        }
         Ok(())
     }
 }
@@ -220,6 +304,48 @@ mod tests {
         assert!(parse("1 2").is_err(), "two values");
         assert!(parse("").is_err(), "nothing");
         assert!(parse("\u{feff}1").is_err(), "a byte order mark");
+    }
+
+    #[test]
+    fn the_same_value_is_the_same_text_however_it_was_written() {
+        let canonical = |text| parse(text).unwrap().canonical();
+        let expected = r#"{"a":[1,{"x":null,"y":"é"}],"b":1.5}"#;
+        for same in [expected, "{ \"b\": 15e-1,\n\"a\": [1, {\"y\": \"\\u00e9\", \"x\": null}] }"] {
+            assert_eq!(canonical(same), expected);
+        }
+        assert_ne!(canonical("[1,2]"), canonical("[2,1]"));
+        assert_ne!(canonical("1"), canonical("\"1\""));
+    }
+
+    #[test]
+    fn refuses_names_by_which_the_parser_would_take_it_for_another_value() {
+        for name in ["RawValue", "Number", "\\u0052awValue", ""] {
+            for text in [
+                "{\"$serde_json::private::NAME\":\"{}\"}",
+                "[{\"a\":{\"\\u0024serde_json::private::NAME\":1}}]",
+            ] {
+                let text = text.replace("NAME", name);
+                let error = parse(&text).unwrap_err();
+                assert!(error.message.contains("can't be used"), "{text}: {error}");
+            }
+        }
+        assert!(
+            parse("{\"$serde_json\":1,\"a\":\"$serde_json::private::RawValue\"}").is_ok(),
+            "no such name"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_found_wherever_it_is() {
+        for twice in
+            ["{\"a\":1,\"a\":1}", "[{\"b\":{\"x\":1,\"a\":2,\"\\u0078\":3}}]", "{\"\":1,\"b\":2,\"\":3}"]
+        {
+            let json = parse(twice).unwrap();
+            assert!(json.check_names().unwrap_err().message.contains("twice"), "{twice}");
+        }
+        for once in ["{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}],\"A\":1}", "null", "[1,1]"] {
+            assert_eq!(parse(once).unwrap().check_names(), Ok(()), "{once}");
+        }
     }
 
     #[test]

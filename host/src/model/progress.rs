@@ -2,6 +2,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::RunStatus;
+
 /// Most items of one run that are kept; an event about one more is ignored. A
 /// guest chooses the ids, so without a bound it could fill the memory of whoever
 /// watches.
@@ -27,6 +29,8 @@ pub enum ProgressStatus {
     Skipped,
     /// It could not be done.
     Failed,
+    /// The run was cancelled before it was done. A task can't say so.
+    Cancelled,
 }
 
 /// One part of a run's work.
@@ -101,6 +105,21 @@ impl Progress {
             message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)].clone_into(&mut item.message);
         }
         Some(place)
+    }
+
+    /// Closes what is still open when the run has ended with that status: nobody works at it any more.
+    pub fn close(&mut self, status: RunStatus) {
+        let closed = match status {
+            RunStatus::Completed => ProgressStatus::Completed,
+            RunStatus::Failed => ProgressStatus::Failed,
+            RunStatus::Cancelled => ProgressStatus::Cancelled,
+            RunStatus::Queued | RunStatus::Delayed | RunStatus::Running | RunStatus::Paused => return,
+        };
+        for item in &mut self.items {
+            if matches!(item.status, ProgressStatus::Waiting | ProgressStatus::Running) {
+                item.status = closed;
+            }
+        }
     }
 
     fn place_of(&mut self, id: &str) -> Option<usize> {
@@ -229,7 +248,7 @@ impl ProgressItem {
 }
 
 impl ProgressStatus {
-    /// All of them.
+    /// All that a task can say.
     pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Completed, Self::Skipped, Self::Failed];
 
     /// The word used in events and in JSON.
@@ -240,6 +259,7 @@ impl ProgressStatus {
             Self::Completed => "completed",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -282,6 +302,32 @@ mod tests {
         assert_eq!(progress.fraction(2), None);
         assert_eq!(progress.fraction(0), Some(0.125));
         assert_eq!(progress.ancestors(1), [0]);
+    }
+
+    #[test]
+    fn the_end_of_a_run_closes_what_is_open_and_nothing_else() {
+        let open = progress(&[
+            json!({"id":"run","percent":16}),
+            json!({"id":"wait","status":"waiting"}),
+            json!({"id":"done","status":"completed"}),
+            json!({"id":"out","status":"skipped"}),
+            json!({"id":"bad","status":"failed","percent":50}),
+        ]);
+        let statuses = |end| {
+            let mut progress = open.clone();
+            progress.close(end);
+            let words: Vec<&str> = progress.items().iter().map(|item| item.status.as_str()).collect();
+            (words, progress.fraction(0))
+        };
+        let (left, over) = (["completed", "skipped", "failed"], |word| vec![word, word]);
+        for (end, word, fraction) in [
+            (RunStatus::Completed, "completed", 1.0),
+            (RunStatus::Failed, "failed", 0.16),
+            (RunStatus::Cancelled, "cancelled", 0.16),
+        ] {
+            assert_eq!(statuses(end), ([over(word), left.to_vec()].concat(), Some(fraction)));
+        }
+        assert_eq!(statuses(RunStatus::Paused).0[..2], ["running", "waiting"]);
     }
 
     #[test]

@@ -84,6 +84,9 @@ impl ProgressLog {
             (other, _) if other.starts_with("run.") && other != "run.resumed" => {
                 self.clock.hold(time);
                 self.clock.attempt = false;
+                if let Some(status) = event.what.event_type.ended_as() {
+                    self.progress.close(status);
+                }
             }
             _ => {}
         }

@@ -376,6 +376,18 @@ pub struct Run {
     pub last_seq: Option<u64>,
 }
 
+impl Run {
+    /// The bytes of what can be large: the input, and what came of it.
+    pub fn size(&self) -> u64 {
+        let error = self.error.as_ref().map_or(0, |error| {
+            let details = error.details.as_ref().map_or(0, |details| details.as_str().len());
+            error.message.len() + details + error.trace.as_ref().map_or(0, String::len)
+        });
+        let value = self.final_value.as_ref().map_or(0, |value| value.as_str().len());
+        (self.input.as_str().len() + value + error) as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,6 +88,14 @@ impl Task {
         self.settings.input_schema.as_deref().or(self.program.metadata.input_schema.as_ref())
     }
 
+    /// The same as it was written, as far as that is known.
+    pub fn input_schema_text(&self) -> Option<Json> {
+        match &self.settings.input_schema {
+            Some(schema) => Some(Json::of(&**schema)),
+            None => self.program.metadata.input_schema_text.clone(),
+        }
+    }
+
     /// Checks an input against the task's limit, and its schema, if it has one.
     pub fn check_input(&self, input: &Json) -> Result<(), InputError> {
         let (bytes, limit) = (input.as_str().len(), self.settings.limits.input_bytes);

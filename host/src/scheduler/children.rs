@@ -128,7 +128,7 @@ fn not_started(error: StartError) -> Refusal {
     let code = match error {
         StartError::Storage(error) => return refusal(error),
         StartError::NoTask(_) | StartError::NotLoaded(..) => RefusalCode::NotFound,
-        StartError::Input(_) => RefusalCode::InvalidArgument,
+        StartError::Names(_) | StartError::Input(_) => RefusalCode::InvalidArgument,
         StartError::StillLoading | StartError::Stopping => RefusalCode::Unavailable,
     };
     Refusal::new(code, error.to_string())

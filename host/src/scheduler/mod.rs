@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Executor;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, Run, RunId, TaskRef, Timestamp};
+use crate::model::{HostId, Json, JsonError, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::Uptime;
 use crate::process::Heartbeat;
@@ -47,7 +47,7 @@ use self::slots::{Slot, Slots};
 
 pub use capacity::Capacity;
 pub use request::Request;
-pub use schedules::Skipped;
+pub use schedules::{SCHEDULE_LABEL, Skipped};
 
 /// A host's runs stay its own for this long after it last said that it lives.
 const LEASE: Duration = Duration::from_secs(30);
@@ -102,6 +102,9 @@ pub enum StartError {
     /// The host is stopping.
     #[error("the host is stopping")]
     Stopping,
+    /// The input has a name twice in one object.
+    #[error("the input can't be used: {0}")]
+    Names(JsonError),
     /// The input does not match the task's schema.
     #[error("the input does not match the task's schema: {0}")]
     Input(InputError),
@@ -205,6 +208,7 @@ impl Scheduler {
             // drain would wait as long as the pause lasts.
             let _starting = self.starting.token();
             let task = self.runnable(&request.task)?;
+            request.input.check_names().map_err(StartError::Names)?;
             task.check_input(&request.input).map_err(StartError::Input)?;
             let scheduler = Arc::clone(self);
             // Spawned, because the caller may go away while the claim is being committed, and then the run would
@@ -231,7 +235,8 @@ impl Scheduler {
             max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
             not_before: request.start_time(now),
             delayed_by: request.delay,
-            digest: request.digest(),
+            digest: request.digest(Json::canonical),
+            text_digest: request.digest(|value| value.as_str().to_owned()),
             own_id: request.id.is_some(),
             id: request.id.unwrap_or_default(),
             task: request.task,

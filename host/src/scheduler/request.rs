@@ -69,31 +69,32 @@ impl Request {
 
     /// Stands for everything that the caller has asked for, if a later request may have to be
     /// compared with it. A delay is what the caller said, not the time that it led to, so that
-    /// the same request is the same later on.
-    pub(super) fn digest(&self) -> Option<String> {
+    /// the same request is the same later on. `text` stands for a value.
+    pub(super) fn digest(&self, text: impl Fn(&Json) -> String) -> Option<String> {
         if self.id.is_none() && self.idempotency_key.is_none() {
             return None;
         }
         #[derive(Serialize)]
         struct Said<'a> {
-            input: &'a str,
+            /// The value and not its text: a client that repeats itself may write it anew.
+            input: String,
             labels: &'a Labels,
             not_before: Option<Timestamp>,
             delay_ms: Option<u128>,
             priority: Option<i32>,
-            parameters: Vec<(&'a str, &'a str)>,
+            parameters: Vec<(&'a str, String)>,
             detached: Option<bool>,
             resources: &'a [String],
             fail_if_busy: Option<bool>,
             on_disconnect: &'static str,
         }
         let said = Said {
-            input: self.input.as_str(),
+            input: text(&self.input),
             labels: &self.labels,
             not_before: self.not_before,
             delay_ms: self.delay.map(|delay| delay.as_millis()),
             priority: self.priority,
-            parameters: self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            parameters: self.parameters.iter().map(|(name, value)| (name.as_str(), text(value))).collect(),
             detached: self.parent.map(|parent| parent.detached),
             resources: &self.resources,
             fail_if_busy: self.fail_if_busy,
@@ -101,5 +102,26 @@ impl Request {
         };
         let digest = Sha256::digest(Json::of(&said).as_str());
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_the_same_if_its_values_are() {
+        let digest = |input: &str, level: &str| {
+            let task = TaskRef::parse("demo", "counter").expect("a name");
+            let mut request = Request::new(task, Json::parse(input).expect("JSON"));
+            request.idempotency_key = Some("key".to_owned());
+            let name = SignalName::parse("level").expect("a name");
+            request.parameters.insert(name, Json::parse(level).expect("JSON"));
+            request.digest(Json::canonical)
+        };
+        let first = digest(r#"{"a":1,"b":"x"}"#, "[1,2]");
+        assert_eq!(first, digest("{ \"b\": \"\\u0078\",\n \"a\": 1 }", "[ 1, 2 ]"));
+        assert_ne!(first, digest(r#"{"a":2,"b":"x"}"#, "[1,2]"));
+        assert_ne!(first, digest(r#"{"a":1,"b":"x"}"#, "[2,1]"));
     }
 }

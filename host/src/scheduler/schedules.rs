@@ -31,8 +31,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Most missed starts that are made up for at once; older ones are left out. Whoever was
 /// away for a year does not want half a million runs.
 const MAX_MISSED: usize = 1_000;
-/// The label that says which schedule has started a run.
-const LABEL: &str = "schedule";
+/// The key of the label that says which schedule has started a run.
+pub const SCHEDULE_LABEL: &str = "schedule";
 /// How long a schedule has to be away until it is another one when it comes back. A file
 /// that is being replaced is away for less.
 const GONE: Duration = Duration::from_secs(60);
@@ -267,7 +267,7 @@ impl Scheduler {
         followed: &Followed,
     ) -> Result<Attempted, StartError> {
         let mut request = Request::new(task.name.clone(), schedule.input.clone());
-        request.labels.insert(LABEL.to_owned(), schedule.name.clone());
+        request.labels.insert(SCHEDULE_LABEL.to_owned(), schedule.name.clone());
         // The same time again, after the clock was set back, is another start.
         let turn = if followed.turn == 0 { String::new() } else { format!(":{}", followed.turn) };
         request.idempotency_key = Some(format!("{HOST_KEY}schedule:{}:{time}{turn}", schedule.name));
@@ -278,7 +278,12 @@ impl Scheduler {
                 Ok(Attempted::Refused(error))
             }
             // Trying again would not help.
-            Err(error @ (StartError::Input(_) | StartError::NoTask(_) | StartError::NotLoaded(..))) => {
+            Err(
+                error @ (StartError::Names(_)
+                | StartError::Input(_)
+                | StartError::NoTask(_)
+                | StartError::NotLoaded(..)),
+            ) => {
                 tracing::warn!(task = %task.name, schedule = schedule.name, %error, "a scheduled run was not started");
                 Ok(Attempted::Done)
             }

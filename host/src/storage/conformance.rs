@@ -58,6 +58,7 @@ fn new_run(name: &str) -> NewRun {
         labels: Labels::new(),
         idempotency_key: None,
         digest: None,
+        text_digest: None,
         created_at: Timestamp::now(),
         not_before: None,
         delayed_by: None,

@@ -100,6 +100,8 @@ pub struct NewRun {
     /// Of a request with a key or an id of its own: stands for all that was asked for. The
     /// same key or id with another one is another request.
     pub digest: Option<String>,
+    /// The same of the texts in place of the values, as earlier versions kept it.
+    pub text_digest: Option<String>,
     /// When the caller asked.
     pub created_at: Timestamp,
     /// When it may begin; none if at once.
@@ -219,10 +221,10 @@ pub enum Cancelled {
 pub struct RunFilter {
     /// Of this task.
     pub task: Option<TaskRef>,
-    /// In this status.
-    pub status: Option<RunStatus>,
-    /// With this label.
-    pub label: Option<(String, String)>,
+    /// In one of these; empty: in any.
+    pub statuses: Vec<RunStatus>,
+    /// With all of these labels.
+    pub labels: Vec<(String, String)>,
     /// Started by this run.
     pub parent: Option<RunId>,
     /// Submitted after this moment. With this or the next, the list is in order of these
@@ -237,6 +239,9 @@ pub struct RunFilter {
     /// Leave out what can be large: the input is `null` then, and there is no final value
     /// and no trace or details of an error.
     pub brief: bool,
+    /// Most bytes of what can be large that all returned runs have together; the first is returned whatever it has. None:
+    /// without a bound.
+    pub max_bytes: Option<u64>,
     /// Most runs to return.
     pub limit: u32,
 }

@@ -88,7 +88,13 @@ class Connection {
   #take(event) {
     this.onEvent?.(event);
     if (event.type === 'view') return this.view.apply(event.data);
-    if (event.type === 'progress') this.#showProgress(event.data);
+    if (event.type === 'progress') {
+      this.#progress.update(event.data);
+      this.#showProgress();
+    } else if (isEnd(event)) {
+      this.#progress.close(event.type.replace('run.', ''));
+      this.#showProgress();
+    }
     this.#showLine(event);
     this.root.dispatchEvent(new CustomEvent('stream:event', { bubbles: true, detail: event }));
   }
@@ -101,9 +107,8 @@ class Connection {
     }
   }
 
-  /** @param {any} data */
-  #showProgress(data) {
-    this.#progress.update(data);
+  #showProgress() {
+    if (this.#progress.items.size === 0) return;
     for (const element of this.root.querySelectorAll('[data-stream-progress]')) {
       const id = element.getAttribute('data-stream-progress') || undefined;
       this.view.apply({ op: 'progress', id, progress: this.#progress }, element);

@@ -4,6 +4,7 @@
 
 /** Items beyond so many are left out: a guest chooses the ids. */
 const MAX_ITEMS = 1000;
+const OUTCOMES = new Set(['completed', 'failed', 'cancelled']);
 const STATUSES = new Set(['waiting', 'running', 'completed', 'failed', 'skipped']);
 
 /** @param {unknown} value */
@@ -41,6 +42,18 @@ export class Progress {
     this.items.set(item.id, item);
     this.#tree = undefined;
     return item;
+  }
+
+  /**
+   * Closes what is still open when the run has ended: nobody works at it any more.
+   * @param {string} status `completed`, `failed` or `cancelled`
+   */
+  close(status) {
+    if (!OUTCOMES.has(status)) return;
+    for (const item of this.items.values()) {
+      if (item.status === 'waiting' || item.status === 'running') this.items.set(item.id, { ...item, status });
+    }
+    this.#tree = undefined;
   }
 
   /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */

@@ -34,6 +34,19 @@ test('what an event leaves out stays, and parents are as far as their parts by w
   assert.equal(progress.fraction(), 0.25);
 });
 
+test('the end of a run closes what is open', () => {
+  const events = [{ id: 'a', percent: 16 }, { id: 'b', status: 'waiting' }, { id: 'c', status: 'skipped' }];
+  for (const [status, fraction] of [['completed', 1], ['failed', 0.16], ['cancelled', 0.16]]) {
+    const progress = progressOf(...events);
+    progress.close(status);
+    assert.deepEqual([...progress.items.values()].map((item) => item.status), [status, status, 'skipped']);
+    assert.equal(progress.fraction('a'), fraction);
+  }
+  const open = progressOf(...events);
+  open.close('running');
+  assert.equal(open.items.get('a').status, 'running');
+});
+
 test('what the run says of itself counts more than its parts', () => {
   assert.equal(progressOf({ percent: 10 }, { id: 'a', percent: 90 }).fraction(), 0.1);
   assert.equal(progressOf({ id: 'a', percent: 90 }, { id: 'b', parent: 'a', percent: 0 }).fraction('a'), 0.9);

@@ -5,7 +5,7 @@ import { count, duration } from "./format.js";
 
 /** Items from which on the list may be scrolled; the style sheet bounds its height. */
 const SCROLLED_FROM = 10;
-const ICON = { waiting: "ring", running: "play", completed: "check", failed: "alert", skipped: "skip" };
+const ICON = { waiting: "ring", running: "play", completed: "check", failed: "alert", skipped: "skip", cancelled: "skip" };
 
 /** @returns {{ element: HTMLElement, update: (progress: import("../streamtask.js").Progress, pace: import("./pace.js").Pace, nowMs: number, isOver: boolean) => void }} */
 export function progressView() {

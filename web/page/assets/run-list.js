@@ -74,7 +74,7 @@ export class RunList {
 
   #query(more) {
     const { task, status, label } = this.filter;
-    return { task: task || undefined, status: status || undefined, label: label || undefined, limit: LIMIT, ...more };
+    return { task: task || undefined, status: status || undefined, label: label || undefined, fields: "brief", limit: LIMIT, ...more };
   }
 
   /** The host lists by the order of creation, so what is too old is at the end. */

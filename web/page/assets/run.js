@@ -185,7 +185,10 @@ class RunPage {
     const at = Date.parse(event.timestamp);
     if (this.timeline.isActive) this.pace.begin(at, { anew: event.type === "run.started" });
     else this.pace.hold(at);
-    if (this.timeline.ended) this.output.finish();
+    if (this.timeline.ended) {
+      this.output.finish();
+      this.progress.close(event.type.replace("run.", ""));
+    }
     this.isRunOld = true;
   }
 

@@ -6,6 +6,9 @@ import { Unreadable, control } from "./fields.js";
 import { copy } from "./notices.js";
 import { fieldOf } from "./schema.js";
 
+/** Keys of labels that the host gives, and takes from nobody else. */
+const HOST_LABELS = ["retry-of", "schedule"];
+
 /**
  * @param {any} task as the host lists it
  * @param {{ input?: any, labels?: Record<string, string>, started: (id: string) => void }} options `input` fills the form
@@ -185,7 +188,8 @@ function moreOptions() {
   return {
     element,
     setLabels: (labels) => {
-      const text = Object.entries(labels).map(([key, label]) => `${key}:${label}`).join(", ");
+      const own = Object.entries(labels).filter(([key]) => !HOST_LABELS.includes(key));
+      const text = own.map(([key, label]) => `${key}:${label}`).join(", ");
       element.querySelector('[name="labels"]').value = text;
       element.open = text !== "";
     },

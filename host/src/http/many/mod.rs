@@ -10,16 +10,17 @@ mod reader;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 
-use super::body::{Body, Response};
+use super::body::Response;
 use super::coding;
 use super::format::{Envelope, Format, NDJSON, SSE};
+use super::position::last_event_id;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::stream::{self, Filter};
-use super::{Api, presence, runs};
+use super::{Api, cors, presence, runs};
 use crate::model::RunStatus;
 use crate::storage::RunFilter;
 
@@ -33,7 +34,8 @@ pub(super) use places::positions;
 const MAX_OPEN: usize = 64;
 
 /// `GET /api/events`.
-pub(super) async fn get(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> Result<Response, Problem> {
+pub(super) async fn get(api: &Arc<Api>, parts: &Parts, query: &Query) -> Result<Response, Problem> {
+    let headers = &parts.headers;
     let media = stream::media(headers, query, &[SSE, NDJSON], "events of several runs")?;
     let named = query.parse("named", "`true` or `false`")?.unwrap_or(true);
     let selection = selection(api, query).await?;
@@ -44,15 +46,13 @@ pub(super) async fn get(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> R
         heartbeat: stream::heartbeat(&api.config(), query, media)?,
         interval: stream::interval(query)?,
         client: presence::client(query)?,
+        is_client: cors::reads(&api.config(), parts),
         is_sse: media == SSE,
         named,
     };
     let reader = Reader::open(api, selection, places, wanted).await?;
     if reader.is_done() {
-        // An EventSource that is told so does not come back.
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return Ok(response);
+        return Ok(coding::nothing_more());
     }
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
         let next = reader.next().await;
@@ -64,10 +64,10 @@ pub(super) async fn get(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> R
 async fn selection(api: &Api, query: &Query) -> Result<Selection, Problem> {
     let ids: Vec<&str> = query.all("run").flat_map(|ids| ids.split(',')).collect();
     if ids.is_empty() {
-        let RunFilter { task, label, parent, .. } = runs::filter(query)?;
+        let RunFilter { task, labels, parent, .. } = runs::filter(query)?;
         return Ok(Selection::Matching(RunFilter {
             task,
-            label,
+            labels,
             parent,
             brief: true,
             ..RunFilter::default()
@@ -92,10 +92,13 @@ async fn begin(
     query: &Query,
     selection: &Selection,
 ) -> Result<Places, Problem> {
-    let header = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
-    if let Some(id) = header.as_deref().or(query.get("after")) {
-        let what = "the `id` of an event of the same request";
-        return Places::parse(id.trim()).ok_or_else(|| invalid("after", id, what));
+    const WHAT: &str = "the `id` of an event of the same request";
+    if let Some(id) = last_event_id(headers, query) {
+        let detail = format!("the Last-Event-ID is {id:?}; it must be {WHAT}");
+        return Places::parse(id.trim()).ok_or_else(|| Problem::bad_request("invalid-parameter", detail));
+    }
+    if let Some(after) = query.get("after").filter(|after| !after.is_empty()) {
+        return Places::parse(after.trim()).ok_or_else(|| invalid("after", after, WHAT));
     }
     match query.get("from") {
         None | Some("start") => Ok(Places::default()),
@@ -116,7 +119,7 @@ async fn now(api: &Api, selection: &Selection) -> Result<Places, Problem> {
             let mut active = Vec::new();
             for status in RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()) {
                 let limit = MAX_OPEN as u32 + 1;
-                let filter = RunFilter { status: Some(status), since: Some(0), limit, ..filter.clone() };
+                let filter = RunFilter { statuses: vec![status], since: Some(0), limit, ..filter.clone() };
                 active.extend(api.storage.runs(filter).await?);
             }
             active

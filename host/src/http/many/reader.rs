@@ -42,6 +42,8 @@ pub(super) struct Wanted {
     pub(super) interval: Option<Duration>,
     /// What the client calls itself.
     pub(super) client: Option<Box<str>>,
+    /// Whether it is one that a run can be lost with.
+    pub(super) is_client: bool,
     pub(super) is_sse: bool,
     pub(super) named: bool,
 }
@@ -235,7 +237,7 @@ impl Reader {
         let after = self.places.open.get(&no).copied().unwrap_or(0);
         let subscription = self.api.log.subscribe(run.key.clone(), Position::After(after)).await?;
         let form = if self.wanted.is_sse { "sse" } else { "ndjson" };
-        let seat = self.api.presence.sit(run, self.wanted.client.clone(), form, after);
+        let seat = self.api.presence.sit(run, self.wanted.client.clone(), form, after, self.wanted.is_client);
         self.reading.spawn(read(Member { no, names: Names::of(run), subscription, seat }));
         Ok(())
     }

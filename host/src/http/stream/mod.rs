@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 use tokio::time::Instant;
 
 use super::body::{Body, Response};
@@ -17,7 +18,7 @@ use super::format::{BYTES, NDJSON, SSE, TEXT};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, header_list, invalid};
-use super::{Api, accept, json};
+use super::{Api, accept, cors, json};
 use crate::model::{Run, RunId, TaskRef};
 
 pub(super) use frames::{gathered, joined};
@@ -27,6 +28,15 @@ pub(super) use reader::Reader;
 /// What `?format=` can say, and the media types that it stands for.
 const FORMATS: [(&str, &str); 5] =
     [("sse", SSE), ("ndjson", NDJSON), ("json", JSON), ("text", TEXT), ("bytes", BYTES)];
+/// Other names under which clients ask for NDJSON, and get it. `application/json-seq` is another framing.
+pub(super) const NDJSON_NAMES: [&str; 6] = [
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/jsonlines",
+    "application/json-lines",
+    "application/stream+json",
+];
 /// The run as it is now.
 pub(super) const JSON: &str = "application/json";
 
@@ -52,9 +62,12 @@ pub(super) fn media(
             invalid("format", name, &format!("one of {}", names.join(", ")))
         });
     }
+    let mut named = offers.to_vec();
+    if let Some(at) = offers.iter().position(|offer| *offer == NDJSON) {
+        named.splice(at + 1..at + 1, NDJSON_NAMES);
+    }
     let accepted = header_list(headers, header::ACCEPT);
-    let best = accept::best(accepted.as_deref(), offers);
-    best.and_then(|best| offers.iter().find(|offer| **offer == best)).copied().ok_or_else(|| {
+    accept::best(accepted.as_deref(), &named).ok_or_else(|| {
         let detail = format!("{what} can be had as {}", offers.join(", "));
         Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail)
     })
@@ -63,16 +76,18 @@ pub(super) fn media(
 /// `GET /stream/{app}/{task}/{run}`.
 pub(super) async fn get(
     api: &Arc<Api>,
-    headers: &HeaderMap,
+    parts: &Parts,
     query: &Query,
     path: [&str; 3],
 ) -> Result<Response, Problem> {
+    let headers = &parts.headers;
     let run = find(api, path).await?;
     let media = media(headers, query, &[SSE, NDJSON, JSON, TEXT, BYTES], "this stream")?;
     if media == JSON {
         return Ok(json::response(StatusCode::OK, &RunJson::from(&run)));
     }
-    let options = Options::of(&api.config(), headers, query, media)?;
+    let mut options = Options::of(&api.config(), headers, query, media)?;
+    options.is_client = cors::reads(&api.config(), parts);
     open(api, &run, options, Coding::wanted(headers)).await
 }
 
@@ -97,10 +112,7 @@ pub(super) async fn open(
     let coding = coding.filter(|_| !options.has_own_media());
     let reader = Reader::open(api, run, options).await?;
     if run.last_seq.is_some_and(|last| reader.position() >= last) {
-        // An EventSource that is told so does not come back.
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return Ok(response);
+        return Ok(coding::nothing_more());
     }
     let (stream, coding) = coding::Stream::new(coding, &api.windows);
     coding::mark(response.headers_mut(), coding);

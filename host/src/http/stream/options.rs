@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderMap;
 
+use super::NDJSON_NAMES;
 use crate::http::Config;
 use crate::http::format::{BYTES, Envelope, Format, SSE, TEXT};
 use crate::http::position::Wish;
@@ -23,6 +24,8 @@ pub(in crate::http) const WEBSOCKET: &str = "websocket";
 /// How one reader wants to read.
 pub(in crate::http) struct Options {
     pub(super) format: Format,
+    /// The other name by which the client asked for that format.
+    asked_as: Option<&'static str>,
     pub(super) wish: Wish,
     pub(super) filter: Filter,
     /// None: no signs of life.
@@ -33,6 +36,8 @@ pub(in crate::http) struct Options {
     pub(super) interval: Option<Duration>,
     /// What the client calls itself.
     pub(super) client: Option<Box<str>>,
+    /// Whether it is one that the run can be lost with: who only makes a browser fetch is none.
+    pub(super) is_client: bool,
     /// The form's name, for the operator.
     pub(super) form: &'static str,
 }
@@ -43,7 +48,7 @@ impl Options {
         config: &Config,
         headers: &HeaderMap,
         query: &Query,
-        media: &str,
+        media: &'static str,
     ) -> Result<Self, Problem> {
         let envelope = envelope(query)?;
         let named = query.parse("named", "`true` or `false`")?.unwrap_or(true);
@@ -58,12 +63,14 @@ impl Options {
         let live = query.parse("live", "`true` or `false`")?.unwrap_or(true);
         Ok(Self {
             format,
+            asked_as: NDJSON_NAMES.contains(&media).then_some(media),
             wish: Wish::of(headers, query)?,
             filter: Filter::of(query, format)?,
             heartbeat,
             live,
             interval: interval(query)?,
             client: presence::client(query)?,
+            is_client: true,
             form: match media {
                 SSE => "sse",
                 TEXT => "text",
@@ -85,7 +92,8 @@ impl Options {
 
     /// The media type of the body.
     pub(super) fn media_type(&self) -> &str {
-        self.filter.media.as_deref().unwrap_or(self.format.media_type())
+        let named = self.filter.media.as_deref().or(self.asked_as);
+        named.unwrap_or(self.format.media_type())
     }
 }
 

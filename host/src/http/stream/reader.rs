@@ -80,7 +80,7 @@ impl Reader {
             over: false,
             cut_short: false,
             missing: None,
-            seat: api.presence.sit(run, options.client, options.form, start),
+            seat: api.presence.sit(run, options.client, options.form, start, options.is_client),
         })
     }
 

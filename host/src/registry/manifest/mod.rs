@@ -362,6 +362,12 @@ mod tests {
             ("[concurrency]\nresources = ['a', '']\n", 2, 19, "1 to 128 bytes"),
             ("[queue]\npriority = 101\n", 2, 12, "-100 to 100"),
             ("[[schedule]]\ncron = 'soon'\n", 2, 8, "cron pattern"),
+            (
+                "[[schedule]]\ncron = '0 3 * * *'\ninput = { a = { '$serde_json::private::RawValue' = '{}' } }\n",
+                2,
+                8,
+                "can't be used",
+            ),
             ("[[schedule]]\ncron = '0 3 * * *'\ntime-zone = 'Mars'\n", 3, 13, "time zone"),
             ("[[schedule]]\ncron = '0 3 * * *'\n[[schedule]]\ncron = '0 3 * * *'\n", 4, 8, "`name`"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),

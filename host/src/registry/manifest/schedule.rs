@@ -68,7 +68,7 @@ impl ScheduleTable {
         schedules.clear();
         for table in tables {
             let at = table.name.as_ref().map_or(table.cron.span(), Spanned::span).start;
-            let schedule = table.schedule()?;
+            let schedule = table.schedule(at)?;
             if schedules.iter().any(|other| other.name == schedule.name) {
                 return Err((
                     at,
@@ -83,7 +83,7 @@ impl ScheduleTable {
         Ok(())
     }
 
-    fn schedule(self) -> Result<Schedule, Fault> {
+    fn schedule(self, at: usize) -> Result<Schedule, Fault> {
         let zone = self.time_zone.as_ref().map_or("UTC", |zone| zone.get_ref());
         let mut schedule = Schedule::new(self.cron.get_ref(), zone).map_err(|error| match &error {
             ScheduleError::Zone(_) => {
@@ -103,7 +103,10 @@ impl ScheduleTable {
             schedule.name = name.into_inner();
         }
         if let Some(input) = self.input {
-            schedule.input = Json::of(&json(input));
+            // A name may be one that JSON can have and an input can't.
+            let input = Json::parse(json(input).to_string());
+            schedule.input =
+                input.map_err(|error| (at, format!("the input can't be used: {}", error.message)))?;
         }
         schedule.missed = match self.missed {
             MissedWord::Skip => Missed::Skip,

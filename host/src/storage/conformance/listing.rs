@@ -11,6 +11,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     lists_are_filtered_and_paged(&*open().await).await;
     lists_by_time_are_in_order_of_time(&*open().await).await;
     a_brief_list_leaves_out_what_can_be_large(&*open().await).await;
+    a_list_ends_where_it_has_enough_bytes(&*open().await).await;
 }
 
 async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
@@ -19,6 +20,7 @@ async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
     for n in 0..10 {
         let mut new = new_run(if n % 2 == 0 { "even" } else { "odd" });
         new.labels.insert("third".to_owned(), (n % 3).to_string());
+        new.labels.insert("half".to_owned(), (n / 5).to_string());
         let run = claimed(storage, new, &owner).await;
         if n < 5 {
             storage
@@ -35,21 +37,33 @@ async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
     };
     let base = RunFilter { limit: 100, ..RunFilter::default() };
     let even = || Some(task("even"));
-    let running = Some(RunStatus::Running);
-    let third = || Some(("third".to_owned(), "0".to_owned()));
+    let running = || vec![RunStatus::Running];
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let third = || vec![label("third", "0")];
     assert_eq!(list(base.clone()).await.0, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     assert_eq!(list(RunFilter { task: even(), ..base.clone() }).await.0, [8, 6, 4, 2, 0]);
-    assert_eq!(list(RunFilter { status: running, ..base.clone() }).await.0, [9, 8, 7, 6, 5]);
-    assert_eq!(list(RunFilter { task: even(), status: running, ..base.clone() }).await.0, [8, 6]);
-    assert_eq!(list(RunFilter { label: third(), ..base.clone() }).await.0, [9, 6, 3, 0]);
+    assert_eq!(list(RunFilter { statuses: running(), ..base.clone() }).await.0, [9, 8, 7, 6, 5]);
+    assert_eq!(list(RunFilter { task: even(), statuses: running(), ..base.clone() }).await.0, [8, 6]);
+    assert_eq!(list(RunFilter { labels: third(), ..base.clone() }).await.0, [9, 6, 3, 0]);
     assert_eq!(
-        list(RunFilter { label: third(), task: even(), status: running, ..base.clone() }).await.0,
+        list(RunFilter { labels: third(), task: even(), statuses: running(), ..base.clone() }).await.0,
         [6]
     );
     assert_eq!(list(RunFilter { task: Some(task("none")), ..base.clone() }).await.0, [0; 0]);
+    let both = || vec![label("half", "0"), label("third", "0")];
+    assert_eq!(list(RunFilter { labels: both(), ..base.clone() }).await.0, [3, 0], "with all of the labels");
+    let neither = || vec![RunStatus::Failed, RunStatus::Cancelled];
+    assert_eq!(list(RunFilter { statuses: neither(), ..base.clone() }).await.0, [0; 0]);
 
-    let filters =
-        [base.clone(), RunFilter { task: even(), ..base.clone() }, RunFilter { label: third(), ..base }];
+    let either = || vec![RunStatus::Completed, RunStatus::Running, RunStatus::Completed];
+    let filters = [
+        base.clone(),
+        RunFilter { task: even(), ..base.clone() },
+        RunFilter { statuses: either(), ..base.clone() },
+        RunFilter { task: even(), statuses: either(), ..base.clone() },
+        RunFilter { labels: third(), ..base.clone() },
+        RunFilter { labels: both(), statuses: either(), ..base },
+    ];
     for filter in filters.clone() {
         let (mut all, _) = list(filter.clone()).await;
         all.reverse();
@@ -99,11 +113,11 @@ async fn lists_by_time_are_in_order_of_time(storage: &dyn Storage) {
     let between = RunFilter { created_before: after(2_500), created_after: after(1_000), ..base.clone() };
     assert_eq!(list(between.clone()).await.0, [4, 1, 3]);
     assert_eq!(list(RunFilter { task: Some(task("a")), ..between.clone() }).await.0, [1, 3]);
-    let status = Some(RunStatus::Running);
-    assert_eq!(list(RunFilter { status, brief: true, ..between.clone() }).await.0, [4, 1, 3]);
-    let label = Some(("odd".to_owned(), "1".to_owned()));
-    assert_eq!(list(RunFilter { label: label.clone(), ..between }).await.0, [1, 3]);
-    for filter in [base.clone(), RunFilter { label, ..base }] {
+    let statuses = vec![RunStatus::Running, RunStatus::Failed];
+    assert_eq!(list(RunFilter { statuses, brief: true, ..between.clone() }).await.0, [4, 1, 3]);
+    let labels = vec![("odd".to_owned(), "1".to_owned())];
+    assert_eq!(list(RunFilter { labels: labels.clone(), ..between }).await.0, [1, 3]);
+    for filter in [base.clone(), RunFilter { labels, ..base }] {
         let (all, _) = list(filter.clone()).await;
         let (mut pages, mut last) = (Vec::new(), None);
         loop {
@@ -144,5 +158,34 @@ async fn a_brief_list_leaves_out_what_can_be_large(storage: &dyn Storage) {
         let left = RunError { details: None, trace: None, ..error.clone() };
         assert_eq!(brief[0].error.as_ref(), Some(&left));
         assert_eq!(brief[0].labels, whole[0].labels);
+    }
+}
+
+async fn a_list_ends_where_it_has_enough_bytes(storage: &dyn Storage) {
+    for nth in 0..6 {
+        let mut new = new_run("a");
+        let length = if nth == 2 { 500 } else { 98 };
+        new.input = Json::of(&"x".repeat(length));
+        claimed(storage, new, &HostId::new()).await;
+    }
+    let list = async |filter: RunFilter| {
+        let runs = storage.runs(RunFilter { limit: 9, ..filter }).await.expect("reads");
+        (runs.iter().map(|run| run.input.as_str().len()).collect::<Vec<_>>(), runs.last().map(RunPlace::from))
+    };
+    for base in [
+        RunFilter::default(),
+        RunFilter { task: Some(task("a")), ..RunFilter::default() },
+        RunFilter { statuses: vec![RunStatus::Running, RunStatus::Queued], ..RunFilter::default() },
+        RunFilter { created_after: Some(Timestamp::from_millis(0)), ..RunFilter::default() },
+    ] {
+        let base = RunFilter { max_bytes: Some(250), ..base };
+        let (first, last) = list(base.clone()).await;
+        assert_eq!(first, [100, 100]);
+        let (second, last) = list(RunFilter { after: last, ..base.clone() }).await;
+        assert_eq!(second, [100], "the next would be too much");
+        let (third, last) = list(RunFilter { after: last, ..base.clone() }).await;
+        assert_eq!(third, [502], "one is always returned");
+        assert_eq!(list(RunFilter { after: last, ..base.clone() }).await.0, [100, 100]);
+        assert_eq!(list(RunFilter { brief: true, ..base }).await.0.len(), 6);
     }
 }

@@ -99,8 +99,8 @@ async fn a_removed_run_has_never_been(storage: Arc<dyn Storage>) {
     assert!(storage.run(&key.id).await.expect("reads").is_none());
     assert!(events(&*storage, key.no).await.is_empty());
     assert!(storage.parameters(key.no).await.expect("reads").is_empty());
-    let label = Some(("project".to_owned(), "x".to_owned()));
-    let filter = RunFilter { label, limit: 9, ..Default::default() };
+    let labels = vec![("project".to_owned(), "x".to_owned())];
+    let filter = RunFilter { labels, limit: 9, ..Default::default() };
     assert!(storage.runs(filter).await.expect("reads").is_empty());
     assert_eq!(prune(&*storage, key.no, Part::Run).await, Amount::default(), "again is no error");
     let again = storage.submit(new, None).await.expect("submits");

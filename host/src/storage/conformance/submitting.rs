@@ -68,6 +68,9 @@ async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
     queued(storage, said("one")).await;
     assert!(matches!(storage.submit(said("one"), None).await, Ok(Submitted::Existing(_))));
     assert!(matches!(storage.submit(said("other"), None).await, Err(StorageError::Conflict(_))));
+    // An earlier version kept that of the texts.
+    let of_text = NewRun { text_digest: Some("one".to_owned()), ..said("of values") };
+    assert!(matches!(storage.submit(of_text, None).await, Ok(Submitted::Existing(_))));
     // A key belongs to its task.
     queued(storage, NewRun { id: RunId::new(), task: task("b"), ..keyed }).await;
 }

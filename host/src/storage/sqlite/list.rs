@@ -1,5 +1,7 @@
 //! Reading runs: one, many, and a row as a [`Run`].
 
+use std::borrow::Cow;
+
 use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
@@ -138,14 +140,41 @@ pub(super) fn cancel_requests(db: &Connection, owner: &HostId) -> rusqlite::Resu
 ///
 /// Every combination walks an index backwards and stops at the limit, so the
 /// cost does not grow with the number of runs; only a label together with a
-/// task, status or time reads the runs of that label, and a time together with a
-/// task or status the runs of that time.
+/// task, status, time or other label reads the runs of that label, and a time together
+/// with a task or status the runs of that time.
 pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
-    if let (Some(task), None, None, None, false) =
-        (&filter.task, filter.status, &filter.label, &filter.parent, filter.is_by_time())
-    {
-        return of_task(db, task, filter);
+    match filter.max_bytes {
+        Some(max_bytes) if !filter.brief => within(db, filter, max_bytes),
+        _ => found(db, filter),
     }
+}
+
+/// The first of those that match, as many as have no more than so many bytes. What can be large is read of these alone.
+fn within(db: &Connection, filter: &RunFilter, max_bytes: u64) -> rusqlite::Result<Vec<Run>> {
+    // They are as they were when they were found.
+    let reading = db.unchecked_transaction()?;
+    let (mut runs, mut bytes) = (Vec::new(), 0);
+    for brief in found(&reading, &RunFilter { brief: true, ..filter.clone() })? {
+        let run = by_no(&reading, brief.key.no)?;
+        bytes += run.size();
+        if bytes > max_bytes && !runs.is_empty() {
+            break;
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+fn found(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
+    let by_status = filter.labels.is_empty() && filter.parent.is_none() && !filter.is_by_time();
+    match (&filter.task, &filter.statuses[..]) {
+        (Some(_), []) if by_status => merged(db, &RunStatus::ALL, filter),
+        (_, [_, _, ..]) if by_status => merged(db, &filter.statuses, filter),
+        _ => walked(db, filter),
+    }
+}
+
+fn walked(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
     let (sql, values) = query(filter);
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), run)?;
@@ -153,54 +182,71 @@ pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<
 }
 
 fn query(filter: &RunFilter) -> (String, Vec<Value>) {
-    let mut conditions: Vec<&str> = Vec::new();
+    let mut conditions: Vec<Cow<'static, str>> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
     // By what the rows of its index are ordered.
-    let no = if filter.label.is_some() { "run_labels.run" } else { "runs.no" };
-    let in_time = filter.is_by_time() && filter.label.is_none() && filter.parent.is_none();
+    let no = if !filter.labels.is_empty() { "run_labels.run" } else { "runs.no" };
+    let in_time = filter.is_by_time() && filter.labels.is_empty() && filter.parent.is_none();
     let mut sql = String::from(match (filter.brief, in_time) {
         (false, false) => SELECT,
         (false, true) => SELECT_BY_TIME,
         (true, false) => BRIEF,
         (true, true) => BRIEF_BY_TIME,
     });
-    let mut limit_to = |condition: &'static str, with: Vec<Value>| {
+    let mut limit_to = |condition: Cow<'static, str>, with: Vec<Value>| {
         conditions.push(condition);
         values.extend(with);
     };
-    if let Some((key, value)) = &filter.label {
-        sql += " JOIN run_labels ON run_labels.run = runs.no";
+    for (nth, (key, value)) in filter.labels.iter().enumerate() {
         let label = vec![Value::from(key.clone()), Value::from(value.clone())];
-        limit_to("run_labels.key = ? AND run_labels.value = ?", label);
+        if nth == 0 {
+            sql += " JOIN run_labels ON run_labels.run = runs.no";
+            limit_to("run_labels.key = ? AND run_labels.value = ?".into(), label);
+        } else {
+            let other = "EXISTS (SELECT 1 FROM run_labels AS others WHERE others.key = ? AND others.value = ? \
+                         AND others.run = runs.no)";
+            limit_to(other.into(), label);
+        }
     }
     if let Some(task) = &filter.task {
         let task = vec![Value::from(task.app.to_string()), Value::from(task.task.to_string())];
-        limit_to("runs.task = (SELECT no FROM tasks WHERE app = ? AND task = ?)", task);
+        limit_to("runs.task = (SELECT no FROM tasks WHERE app = ? AND task = ?)".into(), task);
     }
-    if let Some(status) = filter.status {
-        limit_to("runs.status = ?", vec![Value::from(status.as_str().to_owned())]);
+    let statuses = || filter.statuses.iter().map(|status| Value::from(status.as_str().to_owned())).collect();
+    match filter.statuses.len() {
+        0 => {}
+        1 => limit_to("runs.status = ?".into(), statuses()),
+        count => {
+            let any = format!("runs.status IN (?{})", ", ?".repeat(count - 1));
+            limit_to(any.into(), statuses());
+        }
     }
     if let Some(parent) = &filter.parent {
-        limit_to("runs.parent = (SELECT no FROM runs WHERE id = ?)", vec![Value::from(parent.to_string())]);
+        limit_to(
+            "runs.parent = (SELECT no FROM runs WHERE id = ?)".into(),
+            vec![Value::from(parent.to_string())],
+        );
     }
     if let Some(after) = filter.created_after {
-        limit_to("runs.created_at > ?", vec![Value::from(after.as_millis())]);
+        limit_to("runs.created_at > ?".into(), vec![Value::from(after.as_millis())]);
     }
     if let Some(before) = filter.created_before {
-        limit_to("runs.created_at < ?", vec![Value::from(before.as_millis())]);
+        limit_to("runs.created_at < ?".into(), vec![Value::from(before.as_millis())]);
     }
     match filter.after {
         Some(last) if filter.is_by_time() => {
             let place = vec![Value::from(last.created_at.as_millis()), Value::from(last.no)];
-            limit_to("(runs.created_at, runs.no) < (?, ?)", place);
+            limit_to("(runs.created_at, runs.no) < (?, ?)".into(), place);
         }
-        Some(last) if filter.label.is_some() => limit_to("run_labels.run < ?", vec![Value::from(last.no)]),
-        Some(last) => limit_to("runs.no < ?", vec![Value::from(last.no)]),
+        Some(last) if !filter.labels.is_empty() => {
+            limit_to("run_labels.run < ?".into(), vec![Value::from(last.no)])
+        }
+        Some(last) => limit_to("runs.no < ?".into(), vec![Value::from(last.no)]),
         None => {}
     }
     if let Some(since) = filter.since {
-        let condition = if filter.label.is_some() { "run_labels.run > ?" } else { "runs.no > ?" };
-        limit_to(condition, vec![Value::from(since)]);
+        let condition = if filter.labels.is_empty() { "runs.no > ?" } else { "run_labels.run > ?" };
+        limit_to(condition.into(), vec![Value::from(since)]);
     }
     if !conditions.is_empty() {
         sql = sql + " WHERE " + &conditions.join(" AND ");
@@ -212,20 +258,17 @@ fn query(filter: &RunFilter) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-/// The index orders the runs of a task by status first, so the newest of each
-/// status are read and merged.
-fn of_task(db: &Connection, task: &TaskRef, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
+/// The indices order runs by status first, so the newest of each status are read and merged.
+fn merged(db: &Connection, statuses: &[RunStatus], filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
     let mut runs = Vec::new();
-    for status in RunStatus::ALL {
-        runs.extend(matching(
-            db,
-            &RunFilter { status: Some(status), task: Some(task.clone()), ..filter.clone() },
-        )?);
+    for status in statuses {
+        runs.extend(walked(db, &RunFilter { statuses: vec![*status], ..filter.clone() })?);
     }
     match filter.since {
         Some(_) => runs.sort_by_key(|run| run.key.no),
         None => runs.sort_by_key(|run| std::cmp::Reverse(run.key.no)),
     }
+    runs.dedup_by_key(|run| run.key.no);
     runs.truncate(filter.limit as usize);
     Ok(runs)
 }
@@ -258,7 +301,8 @@ mod tests {
         let filters = [
             base.clone(),
             RunFilter { created_before: moment, after, brief: true, ..base.clone() },
-            RunFilter { task, status: Some(RunStatus::Failed), ..base },
+            RunFilter { task: task.clone(), statuses: vec![RunStatus::Failed], ..base.clone() },
+            RunFilter { task, statuses: vec![RunStatus::Failed, RunStatus::Cancelled], ..base },
         ];
         for filter in filters {
             let (sql, values) = query(&filter);

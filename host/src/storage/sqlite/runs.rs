@@ -209,7 +209,9 @@ fn is_same(tx: &Tx<'_>, run: &Run, new: &NewRun) -> rusqlite::Result<bool> {
         .query_row([run.key.no], |row| row.get(0))?;
     Ok(run.task == new.task
         && match request {
-            Some(request) => Some(&request) == new.digest.as_ref(),
+            Some(request) => {
+                [&new.digest, &new.text_digest].into_iter().flatten().any(|digest| *digest == request)
+            }
             // Of a version that kept less of the request.
             None => run.input == new.input && run.labels == new.labels,
         })

@@ -1,0 +1,226 @@
+//! The query parameters that each route knows, and the refusal of all others.
+//!
+//! A parameter that is ignored makes a request do what its client asked it not to do:
+//! `dryrun=true` would prune, and `stauts=failed` would list everything.
+
+use hyper::Method;
+
+use super::problem::Problem;
+use super::request::Query;
+use super::routes::Resource;
+
+/// A parameter's name, and how often a request can have it.
+pub(super) struct Parameter {
+    name: &'static str,
+    can_repeat: bool,
+}
+
+const fn once(name: &'static str) -> Parameter {
+    Parameter { name, can_repeat: false }
+}
+
+const fn repeated(name: &'static str) -> Parameter {
+    Parameter { name, can_repeat: true }
+}
+
+/// How one stream is read.
+const STREAM: &[Parameter] = &[
+    once("format"),
+    once("envelope"),
+    once("named"),
+    once("heartbeat"),
+    once("interval"),
+    once("live"),
+    once("after"),
+    once("tail"),
+    once("from"),
+    once(LAST_EVENT_ID),
+    repeated("types"),
+    repeated("channel"),
+    once("media"),
+    once("client_id"),
+];
+/// How a run is started.
+const START: &[Parameter] = &[
+    once("id"),
+    repeated("label"),
+    once("not_before"),
+    once("delay"),
+    once("priority"),
+    repeated("resource"),
+    once("if_busy"),
+    once("on_disconnect"),
+];
+const RUNS: &[Parameter] = &[
+    once("task"),
+    repeated("status"),
+    repeated("label"),
+    once("parent"),
+    once("created_after"),
+    once("created_before"),
+    once("cursor"),
+    once("limit"),
+    once("fields"),
+    once("format"),
+    once("heartbeat"),
+];
+const EVENTS: &[Parameter] = &[
+    repeated("run"),
+    once("task"),
+    repeated("label"),
+    once("parent"),
+    once("format"),
+    once("envelope"),
+    once("named"),
+    once("heartbeat"),
+    once("interval"),
+    once("after"),
+    once("from"),
+    once(LAST_EVENT_ID),
+    repeated("types"),
+    repeated("channel"),
+    once("client_id"),
+];
+const CHILDREN: &[Parameter] = &[once("fields")];
+const PRUNE: &[Parameter] =
+    &[once("dry_run"), once("older_than"), once("keep"), once("confirm_clock"), once("task")];
+
+/// What clients send in place of the header that they can't set.
+pub(super) const LAST_EVENT_ID: &str = "lastEventId";
+
+/// Those that a route knows for a method that it has.
+pub(super) fn of(resource: Resource, method: &Method) -> &'static [&'static [Parameter]] {
+    match resource {
+        Resource::TaskRuns | Resource::Retry => &[START, STREAM],
+        Resource::Stream => &[STREAM],
+        Resource::Runs => &[RUNS],
+        Resource::Children => &[CHILDREN],
+        Resource::Events => &[EVENTS],
+        Resource::Prune if *method == Method::POST => &[PRUNE],
+        _ => &[],
+    }
+}
+
+/// Refuses a query with a parameter that is not known, or has two values where there is one.
+pub(super) fn check(query: &Query, known: &[&[Parameter]]) -> Result<(), Problem> {
+    let mut once_seen: Vec<&str> = Vec::new();
+    for name in query.names() {
+        let found = known.iter().copied().flatten().find(|known| known.name == name);
+        match found {
+            None => return Err(unknown(name, known)),
+            Some(parameter) if parameter.can_repeat => {}
+            Some(_) if once_seen.contains(&name) => return Err(twice(name)),
+            Some(parameter) => once_seen.push(parameter.name),
+        }
+    }
+    Ok(())
+}
+
+fn twice(name: &str) -> Problem {
+    let detail = format!("the query parameter `{name}` is there more than once; it can have one value");
+    Problem::bad_request("repeated-parameter", detail).with("parameter", name)
+}
+
+fn unknown(name: &str, known: &[&[Parameter]]) -> Problem {
+    let names: Vec<&'static str> = known.iter().copied().flatten().map(|known| known.name).collect();
+    let nearest = nearest(name, &names);
+    let advice = match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if names.is_empty() => "there are none here".to_owned(),
+        None => format!("those that are known here are {}", names.join(", ")),
+    };
+    let detail = format!("there is no query parameter {name:?}; {advice}");
+    let problem = Problem::bad_request("unknown-parameter", detail).with("parameter", name);
+    let problem = problem.with("known", names);
+    if let Some(nearest) = nearest { problem.with("nearest", nearest) } else { problem }
+}
+
+/// Longest name that is compared with those that are known; the time grows with its length.
+const MAX_COMPARED_BYTES: usize = 64;
+
+/// The name that was probably meant; none if none is near.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    if name.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
+    // `dryRun`, `dry-run` and `DRY_RUN` are the same word.
+    let plain = |name: &str| -> Vec<char> {
+        name.chars().filter(|c| !matches!(c, '_' | '-' | '[' | ']')).flat_map(char::to_lowercase).collect()
+    };
+    let name = plain(name);
+    let near = known.iter().map(|known| (distance(&name, &plain(known)), *known));
+    near.min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
+        .map(|(_, known)| known)
+}
+
+/// How many characters have to be put in, left out, replaced or swapped with their neighbour to make one
+/// word of the other.
+fn distance(from: &[char], to: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (row, a) in from.iter().enumerate() {
+        let mut now = vec![row + 1];
+        for (column, b) in to.iter().enumerate() {
+            let replaced = last[column] + usize::from(a != b);
+            let mut least = replaced.min(last[column + 1] + 1).min(now[column] + 1);
+            if row > 0 && column > 0 && *a == to[column - 1] && from[row - 1] == *b {
+                least = least.min(before[column - 1] + 1);
+            }
+            now.push(least);
+        }
+        before = std::mem::replace(&mut last, now);
+    }
+    last[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(resource: Resource, query: &str) -> Result<(), serde_json::Value> {
+        let query = Query::of(&format!("/?{query}").parse().expect("an address")).expect("UTF-8");
+        check(&query, of(resource, &Method::POST)).map_err(|problem| {
+            let body = problem.response().into_body().into_whole().expect("a problem has a body");
+            serde_json::from_slice(&body).expect("a problem is JSON")
+        })
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_refused_with_the_nearest_that_is() {
+        for (resource, query, nearest) in [
+            (Resource::Prune, "older_than=1s&dryrun=true", "dry_run"),
+            (Resource::Prune, "dry-run=true", "dry_run"),
+            (Resource::Runs, "stauts=failed", "status"),
+            (Resource::Runs, "createdAfter=1m", "created_after"),
+            (Resource::TaskRuns, "lable=a:b&prioritty=7", "label"),
+            (Resource::TaskRuns, "label=a:b&prioritty=7", "priority"),
+            (Resource::Stream, "last-event-id=4", "lastEventId"),
+            (Resource::Stream, "lastEventID=4", "lastEventId"),
+            (Resource::Events, "runs=a", "run"),
+        ] {
+            let problem = checked(resource, query).unwrap_err();
+            assert_eq!(problem["nearest"], nearest, "{query}: {problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(nearest), "{problem}");
+        }
+        let far = checked(Resource::Prune, "nonsense=1").unwrap_err();
+        assert!(far.get("nearest").is_none() && far["known"][0] == "dry_run", "{far}");
+        let none = checked(Resource::Cancel, "force=true").unwrap_err();
+        assert!(none["detail"].as_str().unwrap().contains("none"), "{none}");
+        checked(Resource::Runs, &"x".repeat(10_000)).unwrap_err();
+    }
+
+    #[test]
+    fn only_what_can_have_several_values_is_there_twice() {
+        checked(Resource::Runs, "status=failed&status=cancelled&label=a:1&label=b:2&limit=1&").unwrap();
+        checked(Resource::TaskRuns, "resource=a&resource=b&types=a&types=b").unwrap();
+        for (resource, twice) in [
+            (Resource::Prune, "dry_run=true&dry_run=false"),
+            (Resource::Runs, "task=a/b&limit=1&task=a/b"),
+            (Resource::Stream, "after=1&after=2"),
+        ] {
+            let problem = checked(resource, twice).unwrap_err();
+            assert_eq!(problem["type"], "urn:streamtask:problem:repeated-parameter", "{twice}");
+        }
+    }
+}
