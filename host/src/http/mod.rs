@@ -21,6 +21,8 @@ mod json;
 mod live;
 mod many;
 mod page;
+mod peer;
+mod pieces;
 mod position;
 mod presence;
 mod problem;

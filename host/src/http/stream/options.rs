@@ -83,9 +83,9 @@ impl Options {
         self.filter.media.is_some()
     }
 
-    /// The media type of the body.
-    pub(super) fn media_type(&self) -> &str {
-        self.filter.media.as_deref().unwrap_or(self.format.media_type())
+    /// The `Content-Type` of the body.
+    pub(super) fn content_type(&self) -> &str {
+        self.filter.media.as_deref().unwrap_or(self.format.content_type())
     }
 }
 
