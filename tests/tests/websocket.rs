@@ -196,9 +196,8 @@ async fn a_client_that_closes_is_answered_with_its_own_code() {
             let frame = code.map(|code: u16| CloseFrame { code: code.into(), reason: "done".into() });
             socket.send(Message::Close(frame)).await;
             let answered = loop {
-                match socket.next().await.expect("an answer") {
-                    Message::Close(frame) => break frame.map(|frame| u16::from(frame.code)),
-                    _ => {}
+                if let Message::Close(frame) = socket.next().await.expect("an answer") {
+                    break frame.map(|frame| u16::from(frame.code));
                 }
             };
             assert_eq!(answered, code);

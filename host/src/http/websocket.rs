@@ -144,7 +144,9 @@ async fn serve(api: &Api, run: &Run, reader: Reader, upgraded: Upgraded) {
         // It has closed, or the connection is lost.
         () = &mut listening => {}
         // All was said, or nothing can be said any more: the client has closed, and is to be answered.
-        _ = &mut speaking => drop(tokio::time::timeout(CLOSE_TIME, listening).await),
+        _ = &mut speaking => {
+            let _ = tokio::time::timeout(CLOSE_TIME, listening).await;
+        }
     }
 }
 
@@ -268,7 +270,8 @@ async fn listen(
             Ok(Message::Close(_)) => {
                 // The library's answer goes out while this waits for what follows, which is nothing.
                 let closed = async { while messages.next().await.is_some() {} };
-                return drop(tokio::time::timeout(CLOSE_TIME, closed).await);
+                let _ = tokio::time::timeout(CLOSE_TIME, closed).await;
+                return;
             }
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 Said::Close(CloseCode::Size, "the message is too large")
