@@ -20,6 +20,7 @@ mod reload;
 mod replay;
 mod report;
 mod sleepers;
+mod stalled;
 mod start;
 
 use clap::{Parser, ValueEnum};
@@ -62,6 +63,8 @@ enum What {
     Sleepers,
     /// 10,000 clients that wait
     Idle,
+    /// 1,000 clients that read nothing, and dead ones
+    Stalled,
     /// What guests that mean harm do to the others
     Hostile,
     /// Start and memory of a task in each language
@@ -100,6 +103,7 @@ fn main() {
                 What::Growth => growth::measure(&mut report, scale).await,
                 What::Sleepers => sleepers::measure(&mut report, scale).await,
                 What::Idle => idle::measure(&mut report, scale).await,
+                What::Stalled => stalled::measure(&mut report, scale).await,
                 What::Hostile => hostile::measure(&mut report, scale).await,
                 What::Languages => languages::measure(&mut report, scale).await,
                 What::Reload => reload::measure(&mut report, scale).await,

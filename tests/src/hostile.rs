@@ -33,6 +33,11 @@ pub fn data() -> Vec<String> {
     texts
 }
 
+/// How it arrives: what some readers take for the end of a line is escaped, which means the same.
+pub fn arrived(text: &str) -> String {
+    text.replace('\u{85}', r"\u0085").replace('\u{2028}', r"\u2028").replace('\u{2029}', r"\u2029")
+}
+
 /// Event types.
 pub fn types() -> Vec<String> {
     let mut types: Vec<String> = [

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod child;
 pub mod clients;
+pub mod dead;
 pub mod elsewhere;
 pub mod folders;
 pub mod guests;
@@ -13,6 +14,7 @@ pub mod http;
 pub mod limits;
 pub mod nginx;
 pub mod optional;
+pub mod proxies;
 pub mod said;
 pub mod sse;
 pub mod stall;

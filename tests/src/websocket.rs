@@ -9,7 +9,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderName;
 
-pub use tokio_tungstenite::tungstenite::protocol::Message;
+pub use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::soon;
 

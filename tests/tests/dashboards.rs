@@ -37,7 +37,7 @@ async fn the_list_of_runs_is_told_and_then_each_change_of_it() {
     let host = TestHost::start().await;
     let ended = host.run(json!({ "do": "echo" })).await;
     let mut list = lines(&host, "/api/runs?task=test/probe", &[]).await;
-    assert_eq!(list.headers["content-type"], "application/x-ndjson");
+    assert_eq!(list.headers["content-type"], "application/x-ndjson; charset=utf-8");
     let first = next(&mut list).await;
     assert_eq!((&first["type"], &first["data"]), (&json!("run.state"), &ended));
     assert_eq!(next(&mut list).await, json!({ "type": "run.list-complete", "data": { "runs": 1 } }));

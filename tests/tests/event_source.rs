@@ -110,6 +110,7 @@ async fn hostile_data_arrives_to_the_byte() {
     let heard = client.rest().await;
     let events = events(&heard);
     assert_eq!(events.len(), texts.len());
+    let texts: Vec<String> = texts.iter().map(|text| hostile::arrived(text)).collect();
     for (nth, (event, text)) in events.iter().zip(&texts).enumerate() {
         assert!(event.data == *text, "{nth}: {text:.100} became {:.100}", event.data);
     }

@@ -47,7 +47,7 @@ async fn a_run_that_ended_is_started_again_and_stays_as_it_is() {
 
     let accept = [("accept", "application/x-ndjson")];
     let streamed = retry(&host, &third, "", &accept, "").await;
-    assert_eq!(streamed.header("content-type"), "application/x-ndjson");
+    assert_eq!(streamed.header("content-type"), "application/x-ndjson; charset=utf-8");
     assert!(streamed.body.ends_with(b"\n") && streamed.body.windows(13).any(|part| part == b"run.completed"));
 }
 

@@ -109,6 +109,7 @@ async fn hostile_data_arrives_to_the_byte_in_every_form() {
     let host = TestHost::with(|config| config.limits.input_bytes = 16 << 20).await;
     let texts = hostile::data();
     let run = sent(&host, texts.iter().map(|text| json!({ "type": "t", "data": text })).collect()).await;
+    let texts: Vec<String> = texts.iter().map(|text| hostile::arrived(text)).collect();
     for query in ["types=t&envelope=data", "types=t&envelope=data&named=false"] {
         let events = events(&host, &run, query).await;
         assert_eq!(events.len(), texts.len() + 1);

@@ -11,6 +11,11 @@ const SSE: &str = "text/event-stream";
 const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
 
+/// What a body of that media type says to be.
+fn content_type(media: &str) -> String {
+    if media == JSON { media.to_owned() } else { format!("{media}; charset=utf-8") }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_says_what_it_is_and_wants_no_buffering_on_its_way() {
     let host = TestHost::start().await;
@@ -18,7 +23,7 @@ async fn a_stream_says_what_it_is_and_wants_no_buffering_on_its_way() {
     for media in [SSE, NDJSON] {
         let answer = host.read_stream(&run, "", media).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("content-type"), media);
+        assert_eq!(answer.header("content-type"), content_type(media));
         assert_eq!(answer.header("cache-control"), "no-store, no-transform");
         assert_eq!(answer.header("x-accel-buffering"), "no");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
@@ -55,9 +60,14 @@ async fn a_stream_opens_before_anything_happens() {
     assert_eq!(stream.status, 200, "the head is here though no event is");
     host.cancel(&run).await;
     assert_eq!(stream.next().await.unwrap().name, "run.cancelled");
-    assert_eq!((stream.comments.as_slice(), stream.retry), (["open".to_owned()].as_slice(), Some(2000)));
+    assert_eq!(stream.comments, ["open"]);
+    assert!(stream.retry.is_some_and(|retry| (1000..=5000).contains(&retry)), "{:?}", stream.retry);
     let whole = host.read_stream(&run, "", SSE).await;
-    assert!(whole.body.starts_with(b"retry: 2000\n: open\nid: 1\nevent: run.started\ndata: {"));
+    let text = std::str::from_utf8(&whole.body).unwrap();
+    assert!(
+        text.starts_with("retry: ") && text.contains("\n: open\nid: 1\nevent: run.started\ndata: {"),
+        "{text}"
+    );
     assert!(whole.body.ends_with(b"}\n\n"));
 }
 
@@ -197,7 +207,8 @@ async fn accept_decides_what_a_stream_is() {
     ] {
         let headers: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
         let answer = host.request(&Method::GET, stream_path(&run), &headers, "").await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, media), "{accept:?}");
+        let expected = content_type(media);
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, &*expected), "{accept:?}");
     }
     for accept in ["text/html", "image/*", "application/json;q=0", "text/event-stream;q=0.000", "nonsense"] {
         let answer = host.request(&Method::GET, stream_path(&run), &[("accept", accept)], "").await;
@@ -208,7 +219,7 @@ async fn accept_decides_what_a_stream_is() {
     // A list may come in several lines (RFC 9110, section 5.3).
     let lines = [("accept", "text/html"), ("accept", "application/json;q=0.5"), ("accept", NDJSON)];
     let answer = host.request(&Method::GET, stream_path(&run), &lines, "").await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, NDJSON));
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, &*content_type(NDJSON)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +264,10 @@ async fn a_start_streams_at_once_if_the_client_accepts_a_stream() {
         id.to_owned()
     };
     let stream = EventStream::request(host.address, &Method::POST, start, &[], input).await;
-    assert_eq!((stream.status.as_u16(), &stream.headers["content-type"]), (200, &SSE.parse().unwrap()));
+    assert_eq!(
+        (stream.status.as_u16(), &stream.headers["content-type"]),
+        (200, &content_type(SSE).parse().unwrap())
+    );
     let id = located(stream.headers["location"].to_str().unwrap());
     let events = stream.rest().await;
     assert_eq!(names(&events), ["run.started", "tick", "tick", "tick", "run.completed"]);
@@ -262,7 +276,10 @@ async fn a_start_streams_at_once_if_the_client_accepts_a_stream() {
 
     let path = format!("{start}?envelope=data&types=tick");
     let stream = Lines::request(host.address, &Method::POST, &path, &[], input).await;
-    assert_eq!((stream.status.as_u16(), &stream.headers["content-type"]), (200, &NDJSON.parse().unwrap()));
+    assert_eq!(
+        (stream.status.as_u16(), &stream.headers["content-type"]),
+        (200, &content_type(NDJSON).parse().unwrap())
+    );
     let id = located(stream.headers["location"].to_str().unwrap());
     let lines = stream.rest().await;
     assert_eq!(lines.len(), 4, "{lines:?}");
@@ -315,4 +332,74 @@ async fn who_polls_gets_what_is_there_and_the_end_of_the_answer() {
     host.cancel(&run).await;
     host.finished(&run).await;
     assert!(poll("").await > 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_end_lines_at_other_characters_get_whole_lines_in_every_form() {
+    let host = TestHost::start().await;
+    let text = "a\u{85}b\u{2028}c\u{2029}d ü€😀\u{84}\u{2027}\u{202a}\u{7f}\u{9f}\u{feff}";
+    let data = serde_json::to_string(text).unwrap();
+    let events = json!([{ "type": "chunk", "data": data }, { "type": "view", "data": view(text) }]);
+    let run = host.run(json!({ "do": "send", "events": events, "own": text })).await;
+    let id = run["id"].as_str().unwrap();
+    let splits = ['\u{85}', '\u{2028}', '\u{2029}'];
+    let stream = stream_path(&run);
+    for (path, accept) in [
+        (stream.to_owned(), SSE),
+        (format!("{stream}?envelope=data"), SSE),
+        (format!("{stream}?interval=10"), SSE),
+        (stream.to_owned(), NDJSON),
+        (format!("{stream}?envelope=data"), NDJSON),
+        (format!("/api/events?run={id}"), SSE),
+        (format!("/api/events?run={id}"), NDJSON),
+    ] {
+        let answer = host.request(&Method::GET, &path, &[("accept", accept)], "").await;
+        let body = std::str::from_utf8(&answer.body).unwrap();
+        assert!(!body.contains(splits), "{path} {accept}: {body}");
+        let lines = body.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+        let data = lines.filter(|line| line.starts_with(['{', '"'])).map(|line| {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        });
+        let has_text = |value: &Value| *value == text || value["data"] == text;
+        assert_eq!(data.filter(has_text).count(), 1, "{path} {accept}");
+    }
+    // What a client has sent comes back in the state of a run.
+    for accept in [SSE, NDJSON] {
+        let mut connection = streamtask_tests::Connection::open(host.address).await;
+        let response = connection.send(&Method::GET, "/api/runs", &[("accept", accept)], "").await;
+        let body = http_body_util::BodyExt::frame(&mut response.into_body()).await.unwrap().unwrap();
+        let body = String::from_utf8(body.data_ref().unwrap().to_vec()).unwrap();
+        assert!(body.contains("own") && !body.contains(splits), "{body}");
+    }
+    let (said, _) = streamtask_tests::WebSocket::open(host.address, stream, &[]).await.unwrap().rest().await;
+    assert!(said.iter().any(|message| message["data"] == text));
+    // In a text they mean what they mean.
+    let body = host.read_stream(&run, "format=text", "").await.body;
+    assert!(std::str::from_utf8(&body).unwrap().contains(splits));
+}
+
+/// An update of a page that adds text.
+fn view(text: &str) -> String {
+    json!({ "op": "text", "target": "answer", "text": text }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_told_different_times_to_come_back() {
+    let host = TestHost::start().await;
+    let run = host.run(json!({ "do": "echo" })).await;
+    let mut told = std::collections::HashSet::new();
+    for path in [stream_path(&run).to_owned(), format!("/api/events?run={}", run["id"].as_str().unwrap())] {
+        for coding in ["identity", "gzip", "zstd"] {
+            for _ in 0..5 {
+                let headers = [("accept", SSE), ("accept-encoding", coding)];
+                let body = host.request(&Method::GET, &path, &headers, "").await.body;
+                assert!(!body.is_empty());
+                if coding == "identity" {
+                    let text = String::from_utf8(body.to_vec()).unwrap();
+                    told.insert(text.lines().next().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    assert!(told.len() > 2 && told.iter().all(|line| line.starts_with("retry: ")), "{told:?}");
 }

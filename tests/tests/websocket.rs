@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamtask_tests::websocket::Message;
-use streamtask_tests::{EventStream, TestHost, WebSocket, eventually, stream_path};
+use streamtask_tests::websocket::{CloseFrame, Message};
+use streamtask_tests::{EventStream, TestHost, WebSocket, eventually, raw, soon, stream_path};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 async fn follow(host: &TestHost, run: &Value, query: &str) -> WebSocket {
     WebSocket::open(host.address, &format!("{}?{query}", stream_path(run)), &[]).await.expect("opens")
@@ -179,5 +181,114 @@ async fn silence_is_broken_by_pings_and_a_host_that_stops_says_so() {
     let stopping = tokio::spawn(host.stop());
     let (said, code) = socket.rest().await;
     assert_eq!((&said.last().unwrap()["type"], code), (&json!("run.stream-closing"), 1001));
+    stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_is_answered_with_its_own_code() {
+    let host = TestHost::start().await;
+    let quiet = host.probe(json!({ "do": "until-cancelled" })).await;
+    let busy = host.probe(json!({ "do": "flood", "events": 1_000_000, "bytes": 500, "pause_ms": 1 })).await;
+    for run in [&quiet, &busy] {
+        for code in [Some(1000), Some(3000), None] {
+            let mut socket = follow(&host, run, "").await;
+            socket.until("run.state").await;
+            let frame = code.map(|code: u16| CloseFrame { code: code.into(), reason: "done".into() });
+            socket.send(Message::Close(frame)).await;
+            let answered = loop {
+                if let Message::Close(frame) = socket.next().await.expect("an answer") {
+                    break frame.map(|frame| u16::from(frame.code));
+                }
+            };
+            assert_eq!(answered, code);
+            assert!(socket.next().await.is_none(), "and then it is over");
+        }
+    }
+    eventually("nobody reads any more", || async {
+        host.get("/api/streams").await.json()["streams"].as_array().is_some_and(Vec::is_empty)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_event_comes_as_one_message() {
+    let host = TestHost::start().await;
+    let data = format!("\"{}\"", "ü€".repeat(200_000));
+    let run = host.run(json!({ "do": "send", "events": [{ "type": "large", "data": data }] })).await;
+    let (said, code) = follow(&host, &run, "").await.rest().await;
+    assert_eq!(code, 1000);
+    let large = said.iter().find(|message| message["type"] == "large").expect("the event");
+    assert_eq!(large["data"], serde_json::from_str::<Value>(&data).unwrap());
+}
+
+/// The head of the answer to a handshake.
+async fn head(host: &TestHost, run: &Value, headers: &str) -> String {
+    let mut stream = TcpStream::connect(host.address).await.unwrap();
+    let request = format!(
+        "GET {} HTTP/1.1\r\nhost: {}\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
+        stream_path(run),
+        host.address
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon("the head", stream.read_u8()).await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_subprotocols_that_are_offered_one_is_chosen() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "until-cancelled" })).await;
+    for (offered, chosen) in [
+        ("sec-websocket-protocol: streamtask.v1\r\n", Some("streamtask.v1")),
+        ("sec-websocket-protocol: other, streamtask.v1\r\n", Some("streamtask.v1")),
+        ("sec-websocket-protocol: other\r\nsec-websocket-protocol: streamtask.v1\r\n", Some("streamtask.v1")),
+        ("sec-websocket-protocol: first, second\r\n", Some("first")),
+        ("sec-websocket-protocol: ,\r\n", None),
+        ("", None),
+    ] {
+        let head =
+            head(&host, &run, &format!("connection: upgrade\r\nupgrade: websocket\r\n{offered}")).await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        let found = head.lines().find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+        assert_eq!(found, chosen, "{offered}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_a_proxy_has_broken_is_refused_with_words() {
+    let host = TestHost::start().await;
+    let run = host.run(json!({ "do": "echo" })).await;
+    for left in ["", "connection: close\r\n", "upgrade: websocket\r\n"] {
+        let request = format!(
+            "GET {} HTTP/1.1\r\nhost: {}\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{left}connection: close\r\n\r\n",
+            stream_path(&run),
+            host.address
+        );
+        let answer = raw(host.address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+        assert!(answer.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+        assert!(answer.contains("upgrade-required") && answer.contains("proxy"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_the_stopping_host_has_ended_does_not_look_like_one_that_was_all() {
+    let host = TestHost::start().await;
+    let run = host.probe(json!({ "do": "stubborn" })).await;
+    let mut socket = follow(&host, &run, "").await;
+    socket.until("run.started").await;
+    let stopping = tokio::spawn(host.stop());
+    let (said, code) = socket.rest().await;
+    let last = said.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["data"]["error"]["kind"]),
+        (&json!("run.failed"), &json!("interrupted"))
+    );
+    assert_eq!(code, 1001);
     stopping.await.unwrap();
 }

@@ -21,10 +21,14 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// Pages that the cache expects, to size its tables.
 const EXPECTED_PAGES: usize = 1024;
 
-/// Which run, and the nth page of it.
+/// Bytes of events from which on a page is kept that is not full, because its events are large: without it, each
+/// reader of the same stretch would have megabytes of its own.
+const LARGE_PAGE_BYTES: usize = 64 << 10;
+
+/// Which run, and the event that the page follows.
 type Key = (i64, u64);
 
-/// A full page. Events are never changed, so it is true until they are removed.
+/// A page that others will ask for. Events are never changed, so it is true until they are removed.
 type Page = Arc<[Arc<Segment>]>;
 
 /// Pages that were read lately.
@@ -45,7 +49,7 @@ impl Weighter<Key, Page> for Weight {
 /// Why a page was not kept.
 enum NotKept {
     Failed(crate::storage::StorageError),
-    /// It is not full yet; this is what is there.
+    /// It is small and not full yet; this is what is there.
     Unfinished(Vec<Arc<Segment>>),
 }
 
@@ -57,20 +61,25 @@ impl Pages {
     /// Events of a run that follow `after`, some of them; empty if there are none.
     /// The first segment may begin before.
     pub(super) async fn read(&self, run: i64, after: u64) -> Result<Vec<Arc<Segment>>> {
-        let nth = after / PAGE_EVENTS;
-        let page = self.cache.get_or_insert_async(&(run, nth), self.fetch(run, nth)).await;
-        let page = match page {
-            Ok(page) => page.to_vec(),
-            Err(NotKept::Unfinished(page)) => page,
-            Err(NotKept::Failed(error)) => return Err(error),
-        };
-        let rest: Vec<_> = page.into_iter().filter(|segment| segment.last_seq() > after).collect();
-        if !rest.is_empty() {
+        let begin = after - after % PAGE_EVENTS;
+        let rest = self.page(run, begin, after).await?;
+        if !rest.is_empty() || begin == after {
             return Ok(rest);
         }
-        // A page of large events ends before its last number, and what follows a gap may lie pages ahead.
-        let events = self.storage.events(run, after, PAGE_EVENTS as u32).await?;
-        Ok(segments(events).collect())
+        // A page of large events ends before its last number, and what follows a gap may lie pages ahead. The next one
+        // begins where that one ended, for every reader who comes from there.
+        self.page(run, after, after).await
+    }
+
+    /// What follows `after` in the page that begins after `before`.
+    async fn page(&self, run: i64, before: u64, after: u64) -> Result<Vec<Arc<Segment>>> {
+        let page = self.cache.get_or_insert_async(&(run, before), self.fetch(run, before)).await;
+        let follows = |segment: &Arc<Segment>| segment.last_seq() > after;
+        match page {
+            Ok(page) => Ok(page.iter().filter(|segment| follows(segment)).cloned().collect()),
+            Err(NotKept::Unfinished(page)) => Ok(page.into_iter().filter(follows).collect()),
+            Err(NotKept::Failed(error)) => Err(error),
+        }
     }
 
     /// Keeps nothing of these runs. A page that is being read just now may stay: who
@@ -79,13 +88,13 @@ impl Pages {
         self.cache.retain(|(run, _), _| !runs.contains(run));
     }
 
-    async fn fetch(&self, run: i64, nth: u64) -> Result<Page, NotKept> {
-        let before = nth * PAGE_EVENTS;
+    async fn fetch(&self, run: i64, before: u64) -> Result<Page, NotKept> {
         // A reader may wait for any number there is.
         let last = before.saturating_add(PAGE_EVENTS);
         let events = self.storage.events(run, before, PAGE_EVENTS as u32).await.map_err(NotKept::Failed)?;
         let full = events.len() as u64 == PAGE_EVENTS && events.last().is_some_and(|event| event.seq == last);
+        let large = events.iter().map(|event| event.what.cost()).sum::<usize>() >= LARGE_PAGE_BYTES;
         let page = segments(events);
-        if full { Ok(page.collect()) } else { Err(NotKept::Unfinished(page.collect())) }
+        if full || large { Ok(page.collect()) } else { Err(NotKept::Unfinished(page.collect())) }
     }
 }

@@ -15,7 +15,7 @@ use crate::model::RunKey;
 use crate::notifier::{Listener, Topic};
 use crate::storage::Result;
 
-/// Most bytes of events taken from the window at once.
+/// Most bytes of events taken at once, beyond one segment: a reader that stalls keeps them.
 const READ_BYTES: usize = 64 << 10;
 /// How often storage is asked about a run that this host does not execute, in
 /// case a wake-up was lost.
@@ -190,10 +190,19 @@ impl Subscription {
         Ok(())
     }
 
-    /// Reads one page; says whether there was anything.
+    /// Reads from a page; says whether there was anything.
     async fn read_storage(&mut self) -> Result<bool> {
-        self.ready = self.log.pages.read(self.run.no, self.after).await?;
-        self.ready.reverse();
+        let mut page = self.log.pages.read(self.run.no, self.after).await?;
+        // The rest is asked for again: pages of more than this are kept for all.
+        let mut bytes = 0;
+        let taken = page.iter().take_while(|segment| {
+            let has_room = bytes < READ_BYTES;
+            bytes += segment.cost();
+            has_room
+        });
+        page.truncate(taken.count());
+        page.reverse();
+        self.ready = page;
         Ok(!self.ready.is_empty())
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{Body, Broken, Response};
 use super::request::header_list;
-use super::{Api, accept};
+use super::{Api, accept, format};
 
 /// Compressors with a window of their own at once; beyond it bodies are sent as they are. One costs up to a
 /// megabyte.
@@ -38,6 +38,9 @@ const MIN_WHOLE_BYTES: usize = 800;
 const MAX_WHOLE_BYTES: usize = 1 << 20;
 /// What a gzip stream begins with (RFC 1952): deflate, no name, no time, system unknown.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// An empty stored block. Go's reader gives out what it has when it comes to one, and not before its buffer is full else,
+/// where a piece that was not compressed would wait in it for the next.
+const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 /// A last, empty block (RFC 1951).
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
 
@@ -206,7 +209,9 @@ pub(super) fn streamed(
     let (packed, coding) = Stream::new(Coding::wanted(wanted), &api.windows);
     let mut response = Response::new(Body::Stream(Box::pin(pack(stream, packed))));
     mark_live(response.headers_mut());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(format::content_type(media)));
     mark(response.headers_mut(), coding);
     response
 }
@@ -379,7 +384,7 @@ pub(super) fn deflated(bytes: &[u8]) -> Bytes {
     packed.map_or_else(|| stored(bytes), Bytes::from)
 }
 
-/// The bytes as they are, in blocks.
+/// The bytes as they are, in blocks, and a flush, as compressed ones have it.
 fn stored(bytes: &[u8]) -> Bytes {
     let mut packed = Vec::with_capacity(bytes.len() + 16);
     for block in bytes.chunks(usize::from(u16::MAX)) {
@@ -389,6 +394,7 @@ fn stored(bytes: &[u8]) -> Bytes {
         packed.extend_from_slice(&(!len).to_le_bytes());
         packed.extend_from_slice(block);
     }
+    packed.extend_from_slice(&FLUSH);
     packed.into()
 }
 
@@ -468,6 +474,7 @@ mod tests {
             sent.extend_from_slice(&frame.pass(&piece, &deflated(&piece)));
             expected.extend_from_slice(&piece);
             assert!(read(flate2::read::GzDecoder::new(&sent[..])) == expected);
+            assert!(sent.ends_with(&FLUSH[1..]), "a reader that waits for a flush gives it out, too");
         }
         sent.extend_from_slice(&frame.end());
         assert!(whole(Coding::Gzip, &sent).unwrap() == expected, "with a checksum that is right");

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use hyper::header::HeaderMap;
 use serde::Serialize;
 use serde_json::json;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::body::{Broken, Response};
 use super::coding;
-use super::format::{HEARTBEAT, PREAMBLE, SSE};
+use super::format::{HEARTBEAT, SSE, lines, preamble};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
@@ -113,7 +113,7 @@ impl List {
     async fn begin(&mut self) -> Result<(), Problem> {
         let runs = self.read().await?;
         if self.out.is_sse {
-            self.out.bytes.extend_from_slice(PREAMBLE.as_bytes());
+            self.out.bytes.extend_from_slice(&preamble());
         }
         self.known.extend(runs.iter().map(|run| (run.key.no, Mark::of(run))));
         let count = runs.len();
@@ -232,7 +232,7 @@ impl Out {
             self.bytes.extend_from_slice(b"\ndata: ");
         }
         let line = Line { r#type: kind, data };
-        serde_json::to_writer((&mut self.bytes).writer(), &line).expect("the host's own values are JSON");
+        self.bytes.extend_from_slice(&lines::line(&line));
         self.bytes.extend_from_slice(if self.is_sse { b"\n\n" } else { b"\n" });
     }
 }

@@ -22,6 +22,8 @@ mod live;
 mod many;
 mod page;
 mod parameters;
+mod peer;
+mod pieces;
 mod position;
 mod presence;
 mod problem;

@@ -206,6 +206,9 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::File => files::get(api, part("run"), part("path")).await,
         Resource::Stream => {
             let path = [part("app"), part("task"), part("run")];
+            if let Some(refused) = websocket::refuse_broken(&parts.headers) {
+                return Ok(refused);
+            }
             if !websocket::is_wanted(&parts.headers) {
                 return stream::get(api, &parts, &query, path).await;
             }

@@ -12,12 +12,13 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument as _;
 
 use super::body::Response;
+use super::peer::{self, Peer, PeerIo, Peers};
 use super::problem::Problem;
 use super::{Api, presence, routes};
 
@@ -71,6 +72,10 @@ macro_rules! drive {
 /// when all are closed, at the latest `grace` later.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken, grace: Duration) {
     let connections = TaskTracker::new();
+    let peers = Arc::new(Peers::default());
+    peer::prepare(&listener);
+    let watched = Arc::clone(&peers);
+    let _watch = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
     tokio::spawn(presence::cancel_abandoned(Arc::clone(&api)));
     let cut_off = CancellationToken::new();
     // Told once, not at each try.
@@ -89,7 +94,9 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
                     tracing::info!("connections are accepted again");
                 }
                 let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
-                connections.spawn(connection(stream, Arc::clone(&api), end));
+                let peer = Peer::new(stream);
+                peers.add(&peer);
+                connections.spawn(connection(peer, Arc::clone(&api), end));
             }
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {
@@ -117,22 +124,20 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
 /// events at once, so what they keep while they wait is small: the protocol is
 /// found by peeking, where hyper's own detection would double the read buffer, and
 /// the future of a request is freed when its response begins.
-async fn connection(stream: TcpStream, api: Arc<Api>, end: End) {
-    // An event must not wait for the acknowledgement of the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "could not set TCP_NODELAY");
-    }
+async fn connection(peer: Arc<Peer>, api: Arc<Api>, end: End) {
     let protocol = tokio::select! {
         // A request that is there already is answered, also while the host stops.
         biased;
-        protocol = Box::pin(protocol(&stream)) => protocol,
+        protocol = Box::pin(protocol(&peer)) => protocol,
         () = end.stop.cancelled() => None,
     };
-    let service = service_fn(move |request| {
+    let asking = Arc::clone(&peer);
+    let service = service_fn(move |request: Request<Incoming>| {
+        asking.has_asked(request.version());
         let api = Arc::clone(&api);
         Box::pin(async move { Ok::<_, Infallible>(traced(&api, request).await) })
     });
-    let io = TokioIo::new(stream);
+    let io = TokioIo::new(PeerIo(Arc::clone(&peer)));
     let served = match protocol {
         Some(Protocol::Http1) => drive!(http1().serve_connection(io, service).with_upgrades(), end),
         Some(Protocol::Http2) => drive!(http2().serve_connection(io, service), end),
@@ -141,6 +146,9 @@ async fn connection(stream: TcpStream, api: Arc<Api>, end: End) {
     if let Err(error) = served {
         // A client that goes away in the middle is no fault.
         tracing::debug!(%error, "connection ended");
+        if error.is_user() {
+            peer.break_off().await;
+        }
     }
 }
 
@@ -150,13 +158,10 @@ fn http1() -> http1::Builder {
     builder
 }
 
+/// Without pings: a client that is stopped answers none, and is not dead. `peer` finds those that are.
 fn http2() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_send_buf_size(BUFFER_BYTES)
-        .keep_alive_interval(HEAD_TIME);
+    builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_send_buf_size(BUFFER_BYTES);
     builder
 }
 
@@ -167,14 +172,14 @@ enum Protocol {
 
 /// What a client speaks, by its first bytes, which stay unread. None: it sent
 /// none in time, or went away.
-async fn protocol(stream: &TcpStream) -> Option<Protocol> {
+async fn protocol(peer: &Peer) -> Option<Protocol> {
     // The whole preface of HTTP/2 (RFC 9113, section 3.4): hyper would wait for the rest of one without end.
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let decided = async {
         let mut pause = PREFACE_PAUSE;
         loop {
             let mut first = [0; PREFACE.len()];
-            let there = stream.peek(&mut first).await.ok()?;
+            let there = peer.peek(&mut first).await.ok()?;
             match &first[..there] {
                 [] => return None,
                 PREFACE => return Some(Protocol::Http2),

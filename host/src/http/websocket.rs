@@ -20,29 +20,34 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::body::{Body, Response};
+use super::format::lines;
 use super::json::RunJson;
+use super::pieces::{self, PIECE_BYTES};
 use super::problem::Problem;
 use super::request::{Query, header_list};
 use super::stream::{self, Options, Reader, WEBSOCKET};
 use super::{Api, runs, signals};
-use crate::model::{MAX_SIGNAL_BYTES, Run, also_null};
+use crate::model::{ErrorKind, MAX_SIGNAL_BYTES, Run, also_null};
 
 /// Largest message of a client: a signal's payload and what stands around it.
 const MAX_MESSAGE_BYTES: usize = MAX_SIGNAL_BYTES + (1 << 10);
 /// Clients say little. The library's own measure, 128 KiB, would be most of what a connection costs.
 const READ_BUFFER_BYTES: usize = 4 << 10;
 /// Bytes that may be written but not sent: about what other streams put together.
-const BUFFER_BYTES: usize = 64 << 10;
+const BUFFER_BYTES: usize = 32 << 10;
 /// Answers that may wait for a client that reads slowly. Beyond it the host reads
 /// no more of its requests.
 const MAX_ANSWERS: usize = 16;
-/// Time for a client to agree that the connection ends.
+/// Time for the one side to agree that the connection ends, after the other has said so.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// What a client calls this, if it gives names for it to choose from.
+const SUBPROTOCOL: &str = "streamtask.v1";
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -55,6 +60,19 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     names(header::CONNECTION, "upgrade") && names(header::UPGRADE, "websocket")
 }
 
+/// Refuses a request that was meant to become one on its way here, and no longer is.
+pub(super) fn refuse_broken(headers: &HeaderMap) -> Option<Response> {
+    if is_wanted(headers) || !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        return None;
+    }
+    let detail = "this asks for a WebSocket by `Sec-WebSocket-Key`, but without `Connection: upgrade` and `Upgrade: \
+                  websocket`: the proxy in between does not pass them on; docs/proxy.md has its lines";
+    let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", detail).response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    Some(response)
+}
+
 /// Answers such a request; the connection is served by a task of its own.
 pub(super) async fn open(
     api: &Arc<Api>,
@@ -64,6 +82,7 @@ pub(super) async fn open(
 ) -> Result<Response, Problem> {
     let run = stream::find(api, path).await?;
     let accept = accept_key(&parts.headers)?;
+    let subprotocol = subprotocol(&parts.headers);
     let options = Options::of(&api.config(), &parts.headers, query, WEBSOCKET)?;
     let reader = Reader::open(api, &run, options).await?;
     let upgraded = hyper::upgrade::on(hyper::Request::from_parts(parts, ()));
@@ -79,7 +98,19 @@ pub(super) async fn open(
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     Ok(response)
+}
+
+/// The one to speak of those that a client offers: a browser fails where none is chosen. All mean the same here.
+fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = header_list(headers, header::SEC_WEBSOCKET_PROTOCOL)?;
+    let mut offered = offered.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let first = offered.next()?;
+    let known = first == SUBPROTOCOL || offered.any(|name| name == SUBPROTOCOL);
+    HeaderValue::try_from(if known { SUBPROTOCOL } else { first }).ok()
 }
 
 /// RFC 6455, section 4.2.
@@ -107,15 +138,14 @@ async fn serve(api: &Api, run: &Run, reader: Reader, upgraded: Upgraded) {
     let (answers, answered) = mpsc::channel(MAX_ANSWERS);
     let answering = Mutex::new(());
     let listening = listen(api, run, messages, answers, &answering);
-    let speaking = speak(run, reader, sink, answered, &answering);
+    let speaking = speak(api, run, reader, sink, answered, &answering);
     tokio::pin!(listening, speaking);
     tokio::select! {
         // It has closed, or the connection is lost.
         () = &mut listening => {}
-        spoken = &mut speaking => {
-            if let Ok(()) = spoken {
-                let _ = tokio::time::timeout(CLOSE_TIME, listening).await;
-            }
+        // All was said, or nothing can be said any more: the client has closed, and is to be answered.
+        _ = &mut speaking => {
+            let _ = tokio::time::timeout(CLOSE_TIME, listening).await;
         }
     }
 }
@@ -135,12 +165,14 @@ struct Notice<'a, T> {
 
 impl<T: Serialize> Notice<'_, T> {
     fn text(&self) -> Utf8Bytes {
-        serde_json::to_string(self).expect("the host's own values are JSON").into()
+        let line = String::from_utf8(lines::line(self));
+        line.expect("JSON is UTF-8").into()
     }
 }
 
 /// The run as it is, then its log, answers in between, and why it ends.
 async fn speak(
+    api: &Api,
     run: &Run,
     mut reader: Reader,
     mut sink: SplitSink<Socket, Message>,
@@ -160,6 +192,9 @@ async fn speak(
                 Some(Ok(lines)) => send_lines(&mut sink, &lines).await?,
                 Some(Err(_)) => break (CloseCode::Error, "the log can't be read now"),
                 None if reader.is_cut_short() => break (CloseCode::Away, "the host is stopping"),
+                None if is_interrupted(api, run).await => {
+                    break (CloseCode::Away, "the host is stopping and has ended the run");
+                }
                 None => break (CloseCode::Normal, "this is all"),
             },
         }
@@ -179,16 +214,41 @@ async fn speak(
     sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await
 }
 
+/// Whether the run has ended because this host stops: clients take 1000 for all that they came for.
+async fn is_interrupted(api: &Api, run: &Run) -> bool {
+    if !api.stopping.is_cancelled() {
+        return false;
+    }
+    let run = api.storage.run(&run.key.id).await.ok().flatten();
+    run.and_then(|run| run.error).is_some_and(|error| error.kind == ErrorKind::Interrupted)
+}
+
 /// A message for each line, and a ping for an empty one, which is a sign of life.
 async fn send_lines(sink: &mut SplitSink<Socket, Message>, lines: &Bytes) -> Result<(), Error> {
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', lines) {
         let line = lines.slice(from..end);
         from = end + 1;
+        if line.len() > PIECE_BYTES {
+            send_large(sink, line).await?;
+            continue;
+        }
         let message = if line.is_empty() { Message::Ping(line) } else { Message::Text(line.try_into()?) };
         sink.feed(message).await?;
     }
     sink.flush().await
+}
+
+/// A message in fragments (RFC 6455, section 5.4): a frame is copied before it is written, and whoever reads slowly
+/// would keep a copy of all of it.
+async fn send_large(sink: &mut SplitSink<Socket, Message>, mut line: Bytes) -> Result<(), Error> {
+    let mut opcode = OpCode::Data(Data::Text);
+    while !line.is_empty() {
+        let fragment = pieces::first(&mut line);
+        sink.feed(Message::Frame(Frame::message(fragment, opcode, line.is_empty()))).await?;
+        opcode = OpCode::Data(Data::Continue);
+    }
+    Ok(())
 }
 
 /// Takes the client's requests until it closes or is lost, or breaks a rule.
@@ -207,7 +267,12 @@ async fn listen(
             Ok(Message::Binary(_)) => Said::Close(CloseCode::Unsupported, "a request is text"),
             // Answered by the library.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
-            Ok(Message::Close(_)) => return,
+            Ok(Message::Close(_)) => {
+                // The library's answer goes out while this waits for what follows, which is nothing.
+                let closed = async { while messages.next().await.is_some() {} };
+                let _ = tokio::time::timeout(CLOSE_TIME, closed).await;
+                return;
+            }
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
                 Said::Close(CloseCode::Size, "the message is too large")
             }

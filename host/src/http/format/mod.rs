@@ -3,6 +3,7 @@
 //! Each form of a segment is made once and shared by all who follow the run in
 //! that form, so nothing here may depend on the reader.
 
+pub(super) mod lines;
 mod ndjson;
 mod raw;
 mod sse;
@@ -13,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
-pub(super) use sse::{HEARTBEAT, PREAMBLE};
+pub(super) use sse::{HEARTBEAT, preamble};
 
 use crate::event_log::{ENCODINGS, Encoded, Segment};
 use crate::model::{Content, Event, GAP, Json, NewEvent, Run, RunId, TaskRef, Timestamp};
@@ -49,14 +50,24 @@ pub(super) const TEXT: &str = "text/plain";
 /// Media type of bytes of any kind.
 pub(super) const BYTES: &str = "application/octet-stream";
 
+/// The `Content-Type` of a body of one of these. With a charset, for readers that would else take one of their own.
+pub(super) fn content_type(media: &'static str) -> &'static str {
+    match media {
+        SSE => "text/event-stream; charset=utf-8",
+        NDJSON => "application/x-ndjson; charset=utf-8",
+        TEXT => "text/plain; charset=utf-8",
+        other => other,
+    }
+}
+
 impl Format {
-    pub(super) const fn media_type(self) -> &'static str {
-        match self {
+    pub(super) fn content_type(self) -> &'static str {
+        content_type(match self {
             Self::Sse { .. } => SSE,
             Self::Ndjson { .. } => NDJSON,
-            Self::Text => "text/plain; charset=utf-8",
+            Self::Text => TEXT,
             Self::Bytes => BYTES,
-        }
+        })
     }
 
     /// Whether a body holds what the run wrote and nothing of the host. Only its end can then say whether it is
@@ -138,11 +149,11 @@ impl Format {
         Bytes::from(writer.out)
     }
 
-    /// What a stream begins with.
-    pub(super) fn preamble(self) -> Option<&'static str> {
+    /// What a stream begins with, another one for each reader.
+    pub(super) fn preamble(self) -> Bytes {
         match self {
-            Self::Sse { .. } => Some(PREAMBLE),
-            Self::Ndjson { .. } | Self::Text | Self::Bytes => None,
+            Self::Sse { .. } => preamble(),
+            Self::Ndjson { .. } | Self::Text | Self::Bytes => Bytes::new(),
         }
     }
 
@@ -300,10 +311,10 @@ impl<'a> EventWriter<'a> {
         self.out.extend_from_slice(self.clock.1.as_bytes());
     }
 
-    /// The data alone: JSON as it is, bytes as a base64 string.
+    /// The data alone: JSON, bytes as a base64 string.
     fn data(&mut self, content: &Content) {
         match content {
-            Content::Json(json) => self.text(json.as_str()),
+            Content::Json(json) => lines::append(&mut self.out, json.as_str().as_bytes()),
             Content::Bytes(_, bytes) => {
                 self.out.push(b'"');
                 let at = self.out.len();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -11,7 +11,8 @@ use super::places::Places;
 use crate::event_log::{Delivery, Position, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
-use crate::http::format::{Envelope, Format, HEARTBEAT, Names, Notice, PREAMBLE};
+use crate::http::format::{Envelope, Format, HEARTBEAT, Names, Notice, preamble};
+use crate::http::pieces::{PIECE_BYTES, Pieces};
 use crate::http::presence::Seated;
 use crate::http::stream::{Filter, MAX_HELD, gathered, silence};
 use crate::model::{Event, Run};
@@ -20,8 +21,6 @@ use crate::storage::{RunFilter, StorageError};
 
 /// How often new runs are looked for, in case a hint was lost.
 const POLL: Duration = Duration::from_secs(1);
-/// Bytes put together for one write.
-const GATHER_BYTES: usize = 32 << 10;
 /// Bytes of a frame after which the other runs wait for the next: all at once they would be 16 MiB for each client.
 const FRAME_BYTES: usize = 256 << 10;
 
@@ -77,6 +76,8 @@ pub(super) struct Reader {
     reading: JoinSet<Read>,
     /// Read, and gathered for a frame. No more of these runs is read meanwhile: the log keeps what comes.
     held: Vec<Read>,
+    /// Bytes that have not been given out.
+    out: Pieces,
     listener: Listener,
     spoke: Instant,
     opening: bool,
@@ -119,6 +120,7 @@ impl Reader {
             wanted,
             reading: JoinSet::new(),
             held: Vec::new(),
+            out: Pieces::default(),
             spoke: Instant::now(),
             opening: true,
             over: false,
@@ -142,11 +144,13 @@ impl Reader {
 
     /// The next bytes; none when the stream is over.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        let mut out = BytesMut::new();
         if std::mem::take(&mut self.opening) && self.wanted.is_sse {
-            out.extend_from_slice(PREAMBLE.as_bytes());
-            return Some(Ok(out.freeze()));
+            return Some(Ok(preamble()));
         }
+        if let Some(piece) = self.out.next() {
+            return Some(Ok(piece));
+        }
+        let mut out = Pieces::default();
         while !self.over && out.is_empty() {
             let told = match self.wait().await {
                 Waited::Read(read) if self.wanted.interval.is_some() => {
@@ -158,7 +162,7 @@ impl Reader {
                 Waited::Runs => self.take_up().await,
                 Waited::Silence => {
                     let sign = if self.wanted.is_sse { HEARTBEAT } else { "\n" };
-                    out.extend_from_slice(sign.as_bytes());
+                    out.add(sign.as_bytes());
                     Ok(())
                 }
                 Waited::Lost => {
@@ -178,7 +182,8 @@ impl Reader {
             self.over |= self.is_done();
         }
         self.spoke = Instant::now();
-        (!out.is_empty()).then(|| Ok(out.freeze()))
+        self.out = out;
+        self.out.next().map(Ok)
     }
 
     async fn wait(&mut self) -> Waited {
@@ -243,7 +248,7 @@ impl Reader {
     }
 
     /// What was gathered, and what is there of these runs by now.
-    async fn frame(&mut self, out: &mut BytesMut) -> Result<(), StorageError> {
+    async fn frame(&mut self, out: &mut Pieces) -> Result<(), StorageError> {
         let mut held = std::mem::take(&mut self.held).into_iter();
         while out.len() < FRAME_BYTES
             && let Some(Read { mut member, next }) = held.next()
@@ -268,21 +273,21 @@ impl Reader {
     async fn deliver(
         &mut self,
         Read { mut member, next }: Read,
-        out: &mut BytesMut,
+        out: &mut Pieces,
     ) -> Result<(), StorageError> {
         let mut delivery = Some(next?);
         while let Some(next) = delivery {
             if self.put_all(&member, std::slice::from_ref(&next), out) {
                 return self.take_up().await;
             }
-            delivery = if out.len() < GATHER_BYTES { member.subscription.next_ready() } else { None };
+            delivery = if out.len() < PIECE_BYTES { member.subscription.next_ready() } else { None };
         }
         self.reading.spawn(read(member));
         Ok(())
     }
 
     /// Puts deliveries of a run; says whether that was all of it.
-    fn put_all(&mut self, member: &Member, deliveries: &[Delivery], out: &mut BytesMut) -> bool {
+    fn put_all(&mut self, member: &Member, deliveries: &[Delivery], out: &mut Pieces) -> bool {
         let form = Format::Ndjson { envelope: self.wanted.envelope };
         let (before, mut events, mut ended) = (out.len(), Vec::new(), false);
         for delivery in deliveries {
@@ -312,7 +317,7 @@ impl Reader {
         ended
     }
 
-    fn put_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>, out: &mut BytesMut) {
+    fn put_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>, out: &mut Pieces) {
         let place_after = |event: &Event| (!event.is_terminal()).then_some(event.seq);
         let last = events.last().map(|(event, _)| place_after(event));
         events.retain(|(event, _)| self.wanted.filter.passes(event));
@@ -336,37 +341,27 @@ impl Reader {
         }
     }
 
-    fn notice(&self, names: &Names, notice: &Notice, out: &mut BytesMut) {
+    fn notice(&self, names: &Names, notice: &Notice, out: &mut Pieces) {
         let line = Format::Ndjson { envelope: self.wanted.envelope }.notice(names, notice, 0);
         self.put(notice.kind(), &line, out);
     }
 
     /// A line of NDJSON, with its position.
-    fn put(&self, kind: &str, line: &[u8], out: &mut BytesMut) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
+    fn put(&self, kind: &str, line: &Bytes, out: &mut Pieces) {
+        let without = |end: &[u8]| line.strip_suffix(end).map(|rest| line.slice(..rest.len()));
         let position = self.places.text();
-        let mut text = |text: &str| out.extend_from_slice(text.as_bytes());
         if self.wanted.is_sse {
-            text("id: ");
-            text(&position);
-            if self.wanted.named {
-                text("\nevent: ");
-                text(kind);
-            }
-            text("\ndata: ");
-            out.extend_from_slice(line);
-            out.extend_from_slice(b"\n\n");
-            return;
+            let name = if self.wanted.named { format!("\nevent: {kind}") } else { String::new() };
+            out.add(format!("id: {position}{name}\ndata: ").as_bytes());
+            out.share(without(b"\n").unwrap_or_else(|| line.clone()));
+            return out.add(b"\n\n");
         }
-        match line.strip_suffix(b"}").filter(|_| self.wanted.envelope == Envelope::Full) {
+        match without(b"}\n").filter(|_| self.wanted.envelope == Envelope::Full) {
             Some(members) => {
-                out.extend_from_slice(members);
-                out.extend_from_slice(format!(",\"position\":\"{position}\"}}\n").as_bytes());
+                out.share(members);
+                out.add(format!(",\"position\":\"{position}\"}}\n").as_bytes());
             }
-            None => {
-                out.extend_from_slice(line);
-                out.extend_from_slice(b"\n");
-            }
+            None => out.share(line.clone()),
         }
     }
 }

@@ -134,7 +134,7 @@ pub(super) async fn silence(heartbeat: Option<Duration>, spoke: Instant) {
 }
 
 fn describe(headers: &mut HeaderMap, options: &Options) {
-    let media = HeaderValue::try_from(options.media_type());
+    let media = HeaderValue::try_from(options.content_type());
     headers.insert(header::CONTENT_TYPE, media.unwrap_or(HeaderValue::from_static(BYTES)));
     coding::mark_live(headers);
     if options.is_raw() {

@@ -90,10 +90,10 @@ impl Options {
         self.filter.media.is_some()
     }
 
-    /// The media type of the body.
-    pub(super) fn media_type(&self) -> &str {
+    /// The `Content-Type` of the body.
+    pub(super) fn content_type(&self) -> &str {
         let named = self.filter.media.as_deref().or(self.asked_as);
-        named.unwrap_or(self.format.media_type())
+        named.unwrap_or(self.format.content_type())
     }
 }
 

@@ -9,20 +9,17 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::MAX_HELD;
 use super::frames;
-use super::options::{Filter, Options};
+use super::options::{Filter, Options, WEBSOCKET};
 use crate::event_log::{Delivery, Position, Segment, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
 use crate::http::coding::{self, Stream as Coded};
 use crate::http::format::{Format, Names, Notice};
+use crate::http::pieces::{self, PIECE_BYTES};
 use crate::http::presence::Seated;
 use crate::http::problem::Problem;
 use crate::model::{Event, Run, RunStatus};
 use crate::storage::StorageError;
-
-/// Small pieces that are there at once are put together up to this size, so that
-/// one system call carries many of them.
-const GATHER_BYTES: usize = 32 << 10;
 
 /// One reader's stream. All it owns is a position.
 pub(in crate::http) struct Reader {
@@ -45,6 +42,10 @@ pub(in crate::http) struct Reader {
     interval: Option<Duration>,
     held: Vec<Delivery>,
     coded: Coded,
+    /// Whether the bytes of a line have to stay together.
+    whole_lines: bool,
+    /// What follows the bytes that were given out last.
+    rest: Bytes,
     over: bool,
     cut_short: bool,
     /// Why a body that can't say so itself is not whole.
@@ -77,6 +78,8 @@ impl Reader {
             interval: options.interval,
             held: Vec::new(),
             coded: Coded::Plain,
+            whole_lines: options.form == WEBSOCKET,
+            rest: Bytes::new(),
             over: false,
             cut_short: false,
             missing: None,
@@ -102,10 +105,14 @@ impl Reader {
     /// The next bytes; none when the stream is over. Nothing is lost if it is not awaited to
     /// the end.
     pub(in crate::http) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Some(self.give(rest));
+        }
         let mut opening = Gathered::default();
         self.begin(&mut opening);
         if !opening.is_empty() {
-            return Some(self.give(opening));
+            return Some(self.give_all(opening));
         }
         while !self.over && (!self.held.is_empty() || self.wants_more()) {
             let mut gathered = Gathered::default();
@@ -130,7 +137,7 @@ impl Reader {
                 if let Some((time, silence)) = &mut self.heartbeat {
                     silence.as_mut().reset(self.spoke + *time);
                 }
-                return Some(self.give(gathered));
+                return Some(self.give_all(gathered));
             }
         }
         self.finish().await
@@ -146,7 +153,7 @@ impl Reader {
         if matches!(self.coded, Coded::Shared(_)) {
             out.add(coding::Frame::begin());
         }
-        self.put_own(self.format.preamble().unwrap_or_default().into(), out);
+        self.put_own(self.format.preamble(), out);
         if let Some(notice) = notice {
             self.notice(&notice, 0, out);
         }
@@ -195,7 +202,7 @@ impl Reader {
     /// The bytes of a delivery and of all that is there already, up to a size.
     fn gather(&mut self, first: Delivery, out: &mut Gathered) {
         self.deliver(first, out);
-        while out.len() < GATHER_BYTES
+        while out.len() < PIECE_BYTES
             && let Some(delivery) = self.subscription.next_ready()
         {
             self.deliver(delivery, out);
@@ -313,8 +320,20 @@ impl Reader {
         }
     }
 
-    fn give(&mut self, gathered: Gathered) -> Result<Bytes, Broken> {
-        let bytes = gathered.into_bytes();
+    fn give_all(&mut self, gathered: Gathered) -> Result<Bytes, Broken> {
+        let (first, rest) = gathered.into_parts();
+        self.rest = rest;
+        self.give(first)
+    }
+
+    fn give(&mut self, mut bytes: Bytes) -> Result<Bytes, Broken> {
+        if !self.whole_lines && bytes.len() > PIECE_BYTES {
+            let first = pieces::first(&mut bytes);
+            if !self.rest.is_empty() {
+                bytes = [&bytes[..], &self.rest].concat().into();
+            }
+            self.rest = std::mem::replace(&mut bytes, first);
+        }
         let bytes = match &mut self.coded {
             Coded::Own(own) => own.pass(&bytes)?,
             Coded::Plain | Coded::Shared(_) => bytes,
@@ -324,11 +343,14 @@ impl Reader {
     }
 }
 
-/// Bytes for one write. A single piece is shared, not copied.
+/// Bytes that are there at once. Small ones are put together, so that one system call carries many of them; a single
+/// one, and a large one that comes last, is shared, not copied.
 #[derive(Default)]
 struct Gathered {
     first: Bytes,
     all: BytesMut,
+    /// Follows those.
+    rest: Bytes,
 }
 
 impl Gathered {
@@ -337,23 +359,33 @@ impl Gathered {
             self.first = piece;
             return;
         }
+        if self.rest.is_empty() && self.len() + piece.len() > PIECE_BYTES {
+            self.rest = piece;
+            return;
+        }
         if self.all.is_empty() {
-            self.all.reserve(GATHER_BYTES + piece.len());
+            self.all.reserve(PIECE_BYTES + piece.len());
             self.all.extend_from_slice(&self.first);
         }
+        self.all.extend_from_slice(&std::mem::take(&mut self.rest));
         self.all.extend_from_slice(&piece);
     }
 
     fn len(&self) -> usize {
-        self.all.len().max(self.first.len())
+        self.all.len().max(self.first.len()) + self.rest.len()
     }
 
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    fn into_parts(self) -> (Bytes, Bytes) {
+        (if self.all.is_empty() { self.first } else { self.all.freeze() }, self.rest)
+    }
+
     fn into_bytes(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.freeze() }
+        let (first, rest) = self.into_parts();
+        if rest.is_empty() { first } else { [&first[..], &rest].concat().into() }
     }
 }
 
