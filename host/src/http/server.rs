@@ -226,15 +226,16 @@ fn request_id(request: &Request<Incoming>) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpStream;
 
     use super::*;
 
     /// Connected, with these bytes sent by the client, which stays.
-    async fn sent(bytes: &[u8]) -> (TcpStream, TcpStream) {
+    async fn sent(bytes: &[u8]) -> (TcpStream, Arc<Peer>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(bytes).await.unwrap();
-        (client, listener.accept().await.unwrap().0)
+        (client, Peer::new(listener.accept().await.unwrap().0))
     }
 
     // Time goes on by itself where nobody has anything to do.
