@@ -4,14 +4,15 @@
 //! is compressed once for all of them: as deflate blocks that refer to nothing before, so that they stand in any
 //! reader's stream as they are. The others keep a window for each connection, which costs memory and is bounded.
 
-use std::cell::RefCell;
+mod shared;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use brotli::CompressorWriter;
 use bytes::Bytes;
+use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use futures_util::StreamExt as _;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -20,6 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::body::{Body, Broken, Response};
 use super::request::header_list;
 use super::{Api, accept, format};
+
+pub(super) use self::shared::{Frame, deflated};
 
 /// Compressors with a window of their own at once; beyond it bodies are sent as they are. One costs up to a
 /// megabyte.
@@ -36,14 +39,6 @@ const MIN_BYTES: usize = 200;
 const MIN_WHOLE_BYTES: usize = 800;
 /// Largest body that is compressed whole. Larger ones would keep a thread of the runtime from other clients.
 const MAX_WHOLE_BYTES: usize = 1 << 20;
-/// What a gzip stream begins with (RFC 1952): deflate, no name, no time, system unknown.
-const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// An empty stored block. Go's reader gives out what it has when it comes to one, and not before its buffer is full else,
-/// where a piece that was not compressed would wait in it for the next.
-const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
-/// A last, empty block (RFC 1951).
-const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
-
 /// Windows that compressors may have, over all connections.
 pub struct Windows(Arc<Semaphore>);
 
@@ -146,7 +141,7 @@ pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
 /// A whole gzip stream.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut frame = Frame::new();
-    let mut packed = GZIP_HEADER.to_vec();
+    let mut packed = Frame::begin().to_vec();
     packed.extend_from_slice(&frame.pass(bytes, &deflated(bytes)));
     packed.extend_from_slice(&frame.end());
     packed
@@ -181,7 +176,7 @@ impl Stream {
         match self {
             Self::Plain => Ok(bytes.clone()),
             Self::Shared(frame) => {
-                let mut packed = if frame.crc.amount() == 0 { GZIP_HEADER.to_vec() } else { Vec::new() };
+                let mut packed = if frame.is_new() { Frame::begin().to_vec() } else { Vec::new() };
                 packed.extend_from_slice(&frame.pass(bytes, &deflated(bytes)));
                 Ok(packed.into())
             }
@@ -324,84 +319,11 @@ impl Own {
     }
 }
 
-/// A gzip stream around deflate blocks that were made elsewhere.
-pub(super) struct Frame {
-    crc: Crc,
-}
-
-impl Frame {
-    fn new() -> Self {
-        Self { crc: Crc::new() }
-    }
-
-    /// What it begins with.
-    pub(super) fn begin() -> Bytes {
-        Bytes::from_static(&GZIP_HEADER)
-    }
-
-    /// Takes note of bytes that are sent as `blocks`.
-    pub(super) fn pass(&mut self, plain: &[u8], blocks: &Bytes) -> Bytes {
-        self.crc.update(plain);
-        blocks.clone()
-    }
-
-    /// What marks the end.
-    pub(super) fn end(&mut self) -> Bytes {
-        let mut end = LAST_BLOCK.to_vec();
-        end.extend_from_slice(&self.crc.sum().to_le_bytes());
-        end.extend_from_slice(&self.crc.amount().to_le_bytes());
-        end.into()
-    }
-}
-
-thread_local! {
-    /// Making one costs more than compressing a small piece.
-    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
-}
-
-/// Deflate blocks that refer to nothing before and end at a whole byte.
-pub(super) fn deflated(bytes: &[u8]) -> Bytes {
-    if bytes.len() < MIN_BYTES {
-        return stored(bytes);
-    }
-    let packed = COMPRESS.with_borrow_mut(|compress| {
-        compress.reset();
-        let mut packed = Vec::with_capacity(bytes.len() / 4 + 64);
-        loop {
-            let from = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
-            let status = compress.compress_vec(bytes.get(from..)?, &mut packed, FlushCompress::Full).ok()?;
-            let taken = compress.total_in() == bytes.len() as u64;
-            if taken && packed.len() < packed.capacity() {
-                return Some(packed);
-            }
-            if status == Status::StreamEnd {
-                return None;
-            }
-            packed.reserve(packed.capacity().max(64));
-        }
-    });
-    // Whatever a compressor can't do, this can.
-    packed.map_or_else(|| stored(bytes), Bytes::from)
-}
-
-/// The bytes as they are, in blocks, and a flush, as compressed ones have it.
-fn stored(bytes: &[u8]) -> Bytes {
-    let mut packed = Vec::with_capacity(bytes.len() + 16);
-    for block in bytes.chunks(usize::from(u16::MAX)) {
-        let len = block.len() as u16;
-        packed.push(0);
-        packed.extend_from_slice(&len.to_le_bytes());
-        packed.extend_from_slice(&(!len).to_le_bytes());
-        packed.extend_from_slice(block);
-    }
-    packed.extend_from_slice(&FLUSH);
-    packed.into()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
 
+    use super::shared::FLUSH;
     use super::*;
 
     fn best(accepted: &str) -> Option<Coding> {
