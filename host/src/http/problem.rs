@@ -125,6 +125,7 @@ impl From<StartError> for Problem {
             StartError::NotLoaded(..) => Self::not_found("task-not-loaded", detail),
             StartError::StillLoading => Self::unavailable("loading", detail, 1),
             StartError::Stopping => Self::unavailable("stopping", detail, 5),
+            StartError::Unchecked(_) => Self::unavailable("no-threads", detail, 1),
             StartError::Input(error) => {
                 let violations = error.violations.into_iter();
                 let errors: Vec<Value> = violations
