@@ -21,6 +21,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         threads: 1,
         compiler: None,
         async_world: false,
+        memory_bytes: 256 << 20,
     };
     let engine = Arc::new(Engine::new(&config).expect("an engine"));
     let wasm = guest("tests/guests", "probe");

@@ -23,7 +23,14 @@ const LAST_MILLIS: i64 = 253_402_300_799_999;
 pub fn components(wasm: &[u8]) {
     static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         let cache = PathBuf::from(NO_FOLDER);
-        let config = Config { cache, max_instances: 1, threads: 1, compiler: None, async_world: true };
+        let config = Config {
+            cache,
+            max_instances: 1,
+            threads: 1,
+            compiler: None,
+            async_world: true,
+            memory_bytes: 64 << 20,
+        };
         Engine::new(&config).expect("this system can execute guests")
     });
     if let Err(error) = ENGINE.load(wasm, Version::of(wasm)) {

@@ -55,6 +55,7 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
         threads: 1,
         compiler: Some(super::own_program()),
         async_world: true,
+        memory_bytes: usize::MAX,
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
     // On a thread of its own: what a task says of itself is waited for, which no thread that drives others may.

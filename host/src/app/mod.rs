@@ -54,7 +54,7 @@ pub mod single;
 use std::fs;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,9 @@ use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::http::{self, Api};
 use crate::notifier::{LocalNotifier, Notifier};
-use crate::process::{Heartbeat, Liveness, Reserve, can_start, spawn_blocking};
+use crate::process::{
+    Heartbeat, Liveness, Reserve, can_start, is_writable_by_others, make_private_folder, spawn_blocking,
+};
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
 use crate::scheduler::{self, Capacity, Parts, Scheduler};
@@ -210,7 +212,8 @@ struct Foundation {
 /// What blocks: opening files, and reserving address space.
 fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let failed = |source| LaunchError::Data { path: config.data.clone(), source };
-    fs::create_dir_all(&config.data).map_err(failed)?;
+    make_private_folder(&config.data).map_err(failed)?;
+    warn_of_others(config);
     let database = |source| LaunchError::Database { path: config.data.clone(), source };
     // The data of a single file's run is mostly gone with it.
     let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
@@ -221,6 +224,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
         async_world: config.experimental_async,
+        memory_bytes: config.limits.memory_bytes,
     })?);
     let grants = GrantPolicy {
         kinds: config.grants.clone(),
@@ -233,6 +237,19 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let registry = Registry::open(&config.tasks, only, sharing, ceilings, config.retention)?;
     let files = Arc::new(Files::new(config.data.join("files")));
     Ok(Foundation { writing: storage.heartbeat(), storage, engine, registry, files })
+}
+
+/// Says who else can do what the host's owner can.
+fn warn_of_others(config: &Config) {
+    let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| is_writable_by_others(&metadata));
+    if writable(&config.data) {
+        let path = config.data.display();
+        tracing::warn!(%path, "others can write to the data folder, and so change all that runs have said");
+    }
+    if writable(&config.tasks) {
+        let path = config.tasks.display();
+        tracing::warn!(%path, "others can write to the tasks folder, and so have this host execute what they like");
+    }
 }
 
 /// All rooms of a host, put together.

@@ -6,6 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use crate::model::Progress;
+use crate::process::plain;
 
 /// Most bars at once; a terminal has not many more lines.
 const MAX_BARS: usize = 16;
@@ -82,7 +83,7 @@ impl Bars {
         bar.set_length(length);
         bar.set_position(position);
         bar.set_prefix(label);
-        bar.set_message(plain(&message));
+        bar.set_message(plain(&message).into_owned());
     }
 
     /// Prints a line above the bars.
@@ -97,9 +98,4 @@ impl Bars {
             bar.abandon();
         }
     }
-}
-
-/// Without control characters: what a guest says must not steer a terminal.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
 }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Exit, folders};
 use crate::app::check::{self, Checked};
+use crate::process::plain;
 
 /// Files to be looked at.
 #[derive(Args)]
@@ -31,12 +32,13 @@ impl Check {
         for path in &self.files {
             match check::check(path, data.path()) {
                 Ok(Checked { is, details }) => {
-                    writeln!(out, "{} is {is} that can be used", path.display())?;
+                    writeln!(out, "{} is {is} that can be used", plain(&path.display().to_string()))?;
                     for detail in details {
-                        writeln!(out, "  {detail}")?;
+                        writeln!(out, "  {}", plain(&detail))?;
                     }
                 }
-                Err(fault) => faults.push(fault),
+                // An import may have a line break in its name.
+                Err(fault) => faults.push(plain(&fault).into_owned()),
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(Exit::Usage(faults.join("\nstreamtask: "))) }

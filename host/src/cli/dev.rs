@@ -151,5 +151,5 @@ async fn end(host: &DevHost, shown: &mut Option<Shown>) -> Result<(), Exit> {
 /// A line beside what runs say; nothing if nobody reads stderr any more.
 fn note(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", crate::process::plain_lines(text));
 }

@@ -2,13 +2,11 @@
 
 use std::fs::{self, DirBuilder};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
-
-/// Others than the user who may write to a file, in its mode.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
+use crate::process::is_ours_alone;
 
 /// Where a program's output goes that is no result.
 pub(super) fn stderr() -> std::io::Result<std::process::Stdio> {
@@ -57,7 +55,5 @@ pub(super) fn cache() -> Option<PathBuf> {
     let user = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     let path = user.join("streamtask");
     DirBuilder::new().recursive(true).mode(0o700).create(&path).ok()?;
-    let metadata = fs::metadata(&path).ok()?;
-    let own = metadata.uid() == rustix::process::geteuid().as_raw();
-    (own && metadata.mode() & WRITABLE_BY_OTHERS == 0).then_some(path)
+    is_ours_alone(&fs::metadata(&path).ok()?).then_some(path)
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Exit, Server};
+use crate::process::{plain, plain_json};
 
 /// List the tasks of a host.
 #[derive(Args)]
@@ -60,20 +61,24 @@ impl Tasks {
         let answer = self.server.client()?.get("/api/tasks").await?;
         let mut out = std::io::stdout().lock();
         if self.json {
-            writeln!(out, "{answer}")?;
+            writeln!(out, "{}", json(&answer))?;
             return Ok(());
         }
         for task in items(&answer, "tasks") {
             let name = match (task["app"].as_str(), task["task"].as_str()) {
-                (Some(app), Some(task)) => format!("{app}/{task}"),
+                (Some(app), Some(task)) => plain(&format!("{app}/{task}")).into_owned(),
                 _ => text(&task["path"]),
             };
-            let version = task["version"].as_str().map_or("-", |version| &version[..version.len().min(12)]);
+            let version: String = match task["version"].as_str() {
+                Some(version) => plain(version).chars().take(12).collect(),
+                None => "-".to_owned(),
+            };
             let description =
                 task["description"].as_str().and_then(|text| text.lines().next()).unwrap_or_default();
+            let description = plain(description);
             writeln!(out, "{name:<32} {version:<12} {description}")?;
             if let Some(problem) = task["problem"]["message"].as_str() {
-                writeln!(out, "{:<32} not loaded: {problem}", "")?;
+                writeln!(out, "{:<32} not loaded: {}", "", plain(problem))?;
             }
         }
         Ok(())
@@ -101,7 +106,7 @@ impl Runs {
         let answer = self.server.client()?.get(&format!("/api/runs?{}", query.finish())).await?;
         let mut out = std::io::stdout().lock();
         if self.json {
-            writeln!(out, "{answer}")?;
+            writeln!(out, "{}", json(&answer))?;
             return Ok(());
         }
         for run in items(&answer, "runs") {
@@ -109,6 +114,7 @@ impl Runs {
             let (id, status, created) = (text(&run["id"]), text(&run["status"]), text(&run["created_at"]));
             let error =
                 run["error"]["message"].as_str().and_then(|error| error.lines().next()).unwrap_or_default();
+            let error = plain(error);
             writeln!(out, "{id:<36} {status:<10} {created:<24} {task:<24} {error}")?;
         }
         Ok(())
@@ -129,9 +135,14 @@ pub(super) fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &
     answer[name].as_array().into_iter().flatten()
 }
 
-/// A text of the host's answer; empty if it is none.
+/// A text of the host's answer, as it may be shown; empty if it is none.
 pub(super) fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    plain(value.as_str().unwrap_or_default()).into_owned()
+}
+
+/// The host's answer as JSON, as it may be shown.
+pub(super) fn json(value: &Value) -> String {
+    plain_json(&value.to_string()).into_owned()
 }
 
 /// What has to be escaped in a part of a path.

@@ -5,18 +5,21 @@
 //! host nor the end of the process.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{IsTerminal as _, Write as _};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::Exit;
 use crate::config::{LogFormat, Settings};
-use crate::process::{LogQueue, panic_message};
+use crate::process::{LogQueue, panic_message, plain, plain_json, plain_lines};
 
 /// Time that the last lines have to be written when the process ends: one who reads takes them in
 /// milliseconds, and one who doesn't shall not keep the process.
@@ -33,15 +36,20 @@ pub(super) fn init(settings: &Settings) -> Result<Filter, Exit> {
     let (filter, handle) = reload::Layer::new(filter(settings).map_err(Exit::Usage)?);
     let queue = start()?;
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(move || queue.clone())
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         // Which would print them, past the queue.
         .log_internal_errors(false)
         .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     match settings.log_format.unwrap_or_default() {
-        LogFormat::Text => registry.with(lines).init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => {
+            let fields = debug_fn(write_field).delimited(" ");
+            registry.with(lines.fmt_fields(fields).with_writer(move || queue.clone())).init();
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            registry.with(lines.with_writer(move || JsonLines(queue.clone()))).init();
+        }
     }
     std::panic::set_hook(Box::new(|panic| {
         let (thread, place, message, trace) = describe(panic);
@@ -56,9 +64,39 @@ pub(super) fn init_panics() -> Result<(), Exit> {
     std::panic::set_hook(Box::new(|panic| {
         let (thread, place, message, trace) = describe(panic);
         let trace = trace.map(|trace| format!("\n{trace}")).unwrap_or_default();
+        let message = plain(&message);
         queue.push(format!("thread {thread:?} panicked at {place}: {message}{trace}\n").as_bytes());
     }));
     Ok(())
+}
+
+/// One field of a line: nothing that a guest or a file's name has in it ends the line or steers a terminal.
+fn write_field(
+    writer: &mut Writer<'_>,
+    field: &tracing::field::Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    let value = format!("{value:?}");
+    let value = plain(&value);
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        name if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}"),
+        name => write!(writer, "{name}={value}"),
+    }
+}
+
+/// The same for lines that are JSON, whose own escapes leave some such characters as they are.
+struct JsonLines(LogQueue);
+
+impl io::Write for JsonLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(plain_json(&String::from_utf8_lossy(line)).as_bytes());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Filter {
@@ -71,7 +109,7 @@ impl Filter {
 /// Says the last that the process has to say, if there is something, and waits until all is written, but
 /// not for long.
 pub(super) fn finish(last: Option<&str>) {
-    let line = last.map(|message| format!("streamtask: {message}\n"));
+    let line = last.map(|message| format!("streamtask: {}\n", plain_lines(message)));
     match (QUEUE.get(), line) {
         (Some(queue), line) => {
             if let Some(line) = line {
@@ -81,7 +119,7 @@ pub(super) fn finish(last: Option<&str>) {
         }
         (None, Some(line)) => {
             // A closed standard error must not turn into a panic.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            let _ = io::stderr().write_all(line.as_bytes());
         }
         (None, None) => {}
     }
@@ -93,7 +131,7 @@ fn filter(settings: &Settings) -> Result<EnvFilter, String> {
 }
 
 fn start() -> Result<&'static LogQueue, Exit> {
-    let queue = LogQueue::start(std::io::stderr(), |lines| {
+    let queue = LogQueue::start(io::stderr(), |lines| {
         tracing::warn!(lines, "lines of this log were dropped, because they could not be written in time");
     });
     let queue = queue.map_err(|error| Exit::Start(format!("can't start the thread that logs: {error}")))?;

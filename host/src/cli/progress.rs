@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::bars::plain;
-use super::lists::{encoded, items};
+use super::lists::{encoded, items, json};
 use super::{Exit, Server};
+use crate::process::plain;
 
 /// Width of an item's name with what stands before it, in characters.
 const NAME_WIDTH: usize = 32;
@@ -33,7 +33,7 @@ impl Progress {
         let answer = self.server.client()?.get(&path).await?;
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{answer}")?;
+            writeln!(out, "{}", json(&answer))?;
             return Ok(());
         }
         let left = answer["remaining_ms"].as_u64().map(|ms| format!("{} left", time(ms)));
@@ -98,14 +98,15 @@ mod tests {
             line(&mut out, level, name, &item, left).unwrap();
             String::from_utf8(out).unwrap()
         };
-        let all = json!({"status":"running","fraction":0.424,"done":20,"total":80,"message":"pa\u{1b}ge"});
+        let all = json!({"status":"running","fraction":0.424,"done":20,"total":80,"message":"page\u{1b}"});
         assert_eq!(
             print(0, "", all.clone(), "1m 3s left"),
-            "running     42 %  20/80        1m 3s left page\n"
+            "running     42 %  20/80        1m 3s left page\\u{1b}\n"
         );
         let item = print(2, "fetch", all, "");
         assert!(
-            item.starts_with("    fetch  ") && item.ends_with("running     42 %  20/80         page\n"),
+            item.starts_with("    fetch  ")
+                && item.ends_with("running     42 %  20/80         page\\u{1b}\n"),
             "{item}"
         );
         assert_eq!(print(0, "", json!({"status":"queued","fraction":null}), ""), "queued         -\n");

@@ -4,8 +4,9 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
-use super::bars::{Bars, plain};
+use super::bars::Bars;
 use super::start::is_watched;
+use crate::process::{plain, plain_json, plain_lines};
 
 /// Where events are shown.
 pub(super) enum Screen {
@@ -57,12 +58,11 @@ impl Screen {
             Self::Silent => Ok(()),
             Self::Json => {
                 let mut out = std::io::stdout().lock();
-                out.write_all(line)?;
-                out.write_all(b"\n")
+                writeln!(out, "{}", plain_json(&String::from_utf8_lossy(line)))
             }
             Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event, "")),
             Self::Runs { width } => {
-                let run = event["_task_id"].as_str().unwrap_or_default();
+                let run = plain(event["_task_id"].as_str().unwrap_or_default());
                 *width = run.len().max(*width);
                 let run = format!("{run:width$} ", width = *width);
                 writeln!(std::io::stdout().lock(), "{}", describe(event, &run))
@@ -79,6 +79,7 @@ impl Screen {
 
     /// Says what is no event, beside them.
     pub(super) fn note(&self, text: &str) {
+        let text = &plain_lines(text);
         match self {
             Self::Silent => {}
             Self::Bars(bars) => bars.line(text),
@@ -100,9 +101,9 @@ impl Screen {
 fn describe(event: &Value, run: &str) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     // The time of day is enough beside a live run.
-    let time = text("timestamp").get(11..23).unwrap_or_default();
+    let time = plain(text("timestamp").get(11..23).unwrap_or_default());
     match event["data"]["message"].as_str() {
         Some(message) if text("type") == "log" => format!("{time} {run}log {}", plain(message)),
-        _ => format!("{time} {run}{} {}", text("type"), event["data"]),
+        _ => format!("{time} {run}{} {}", plain(text("type")), plain_json(&event["data"].to_string())),
     }
 }

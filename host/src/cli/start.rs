@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::follow::{Follow, until_end};
-use super::lists::encoded;
+use super::lists::{encoded, json, text};
 use super::screen::Screen;
 use super::{Exit, Server, input};
 use crate::http::client::Client;
@@ -142,7 +142,7 @@ impl Retry {
 impl Watch {
     async fn follow(self, client: Client, run: &Value) -> Result<(), Exit> {
         if self.detach {
-            writeln!(std::io::stdout().lock(), "{}", run["id"].as_str().unwrap_or_default())?;
+            writeln!(std::io::stdout().lock(), "{}", text(&run["id"]))?;
             return Ok(());
         }
         let screen = Screen::new(self.json, self.quiet);
@@ -156,7 +156,7 @@ impl Watch {
 pub(super) fn conclude(end: &Value, has_events: bool) -> Result<(), Exit> {
     let value = &end["final_value"];
     if !has_events && !value.is_null() {
-        writeln!(std::io::stdout().lock(), "{value}")?;
+        writeln!(std::io::stdout().lock(), "{}", json(value))?;
     }
     outcome(end)
 }

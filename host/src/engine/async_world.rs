@@ -148,7 +148,14 @@ mod tests {
     fn a_synchronous_task_stays_in_its_own_world() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().to_owned();
-        let config = Config { cache, max_instances: 1, threads: 1, compiler: None, async_world: true };
+        let config = Config {
+            cache,
+            max_instances: 1,
+            threads: 1,
+            compiler: None,
+            async_world: true,
+            memory_bytes: 64 << 20,
+        };
         let engine = Engine::new(&config).unwrap();
         let text = include_str!("../../../tests/guests/bare.wat");
         let load = |text: &str| {

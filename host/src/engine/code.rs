@@ -22,6 +22,7 @@ use super::core_module;
 use super::executor::Permit;
 use super::load::is_scarcity;
 use crate::model::Version;
+use crate::process::{is_ours_alone, make_private_folder, private_options};
 
 /// Most bytes that are kept; room for some fifty versions of an interpreter with
 /// its libraries, or thousands of a small task. What was not used for the longest
@@ -143,9 +144,17 @@ impl CodeCache {
         })
     }
 
-    /// None if there is no such file or it is not what was written: a machine
+    /// Whether only this user can have put files there: what is in it is executed.
+    fn is_ours(&self) -> bool {
+        fs::metadata(&self.folder).is_ok_and(|folder| is_ours_alone(&folder))
+    }
+
+    /// None if there is no such file, another user may have written it, or it is not what was written: a machine
     /// must not execute what a failing disk made of code.
     fn read(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Result<Option<Code>, CompileError> {
+        if !self.is_ours() || !fs::metadata(path).is_ok_and(|code| is_ours_alone(&code)) {
+            return Ok(None);
+        }
         let Ok(expected) = fs::read_to_string(checksum_path(path)) else { return Ok(None) };
         let found = File::open(path).and_then(|mut code| copy_and_sum(&mut code, &mut io::sink()));
         let Ok(found) = found else { return Ok(None) };
@@ -175,7 +184,10 @@ impl CodeCache {
     }
 
     fn keep(&self, path: &Path, code: &mut File) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
+        make_private_folder(&self.folder)?;
+        if !self.is_ours() {
+            return Err(io::Error::other("it belongs to another user, or others can write to it"));
+        }
         code.rewind()?;
         let checksum = self.write_whole(path, |file| copy_and_sum(code, file))?;
         // Last, so that a checksum never stands beside unfinished code.
@@ -218,7 +230,8 @@ impl CodeCache {
     fn write_whole<T>(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
         let nth = self.unfinished.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("tmp-{}-{nth}", std::process::id()));
-        let written = File::create(&unfinished).and_then(|mut file| write(&mut file));
+        let opened = private_options().create_new(true).open(&unfinished);
+        let written = opened.and_then(|mut file| write(&mut file));
         let renamed = written.and_then(|value| fs::rename(&unfinished, path).map(|()| value));
         if renamed.is_err() {
             let _ = fs::remove_file(&unfinished);

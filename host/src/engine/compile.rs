@@ -18,6 +18,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
     Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit,
 };
+use rustix::thread::set_no_new_privs;
 use wasmtime::Engine;
 
 use super::code::Form;
@@ -321,6 +322,8 @@ fn bound(bounds: Bounds) -> io::Result<()> {
     for bound in [bounds.memory, bounds.cpu, bounds.code] {
         setrlimit(bound.resource, bound.limit())?;
     }
+    // Nor can anything that it might be made to start have more rights than it.
+    set_no_new_privs(true)?;
     // No picture of its memory when it dies.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     // Only a preference, for which not every system has the file.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -13,9 +15,10 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::calls::Calls;
 use super::command::Dialogue;
-use super::filesystem::{OpenFiles, hold_folders};
+use super::filesystem::{Lane, OpenFiles, hold_folders};
 use super::gate::Gate;
 use super::grants::{FolderGrant, Grants, OUTPUT_MOUNT, OutputFolder};
+use super::load::is_scarcity;
 use super::memory::MemoryLimit;
 use super::outgoing::{self, Network, Outgoing};
 use super::pace::Pace;
@@ -140,6 +143,9 @@ pub(super) struct Guest {
     pub(super) table: ResourceTable,
 }
 
+/// Longest time that a granted folder takes to be looked at, on the slowest of networks.
+const FOLDER_TIME: Duration = Duration::from_secs(30);
+
 /// What a guest may reach.
 #[derive(Clone)]
 pub(super) struct Access {
@@ -147,6 +153,30 @@ pub(super) struct Access {
     /// Where its output files go, if it may have any.
     pub(super) files: Option<OutputFolder>,
     pub(super) network: Arc<Network>,
+    /// Where its calls to files are made.
+    pub(super) lane: Lane,
+}
+
+impl Access {
+    /// Looks at the granted folders where that holds up nobody: one that hangs would, when it is opened, keep a
+    /// thread that executes guests.
+    pub(super) async fn wait_for_folders(&self) -> Result<(), String> {
+        if self.grants.folders.is_empty() {
+            return Ok(());
+        }
+        let grants = Arc::clone(&self.grants);
+        let look = move || grants.folders.iter().filter(|folder| folder.path.read_dir().is_ok()).count();
+        // One that can't be looked at can't be opened either, which is told then.
+        let looked = timeout(FOLDER_TIME, self.lane.block(look)).await;
+        looked.map(drop).map_err(|_| "a folder that it was granted does not answer".to_owned())
+    }
+}
+
+/// A folder that a guest was granted can't be opened.
+pub(super) struct NoFolder {
+    pub(super) message: String,
+    /// Whether that is for want of descriptors or memory, now.
+    pub(super) may_pass: bool,
 }
 
 /// What an ordinary program begins with.
@@ -167,7 +197,7 @@ impl Guest {
         gate: Arc<Gate>,
         access: Access,
         invocation: Option<Invocation<'_>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NoFolder> {
         let mask = access.grants.secrets.mask().cloned();
         let pace = Pace::new(limits.event_rate, limits.event_bytes_rate).map(Arc::new);
         let output = GuestOutput::new(Arc::clone(&host), limits.log_bytes, mask.clone(), pace.clone());
@@ -181,7 +211,8 @@ impl Guest {
             dialogue.connect(&mut wasi, invocation);
         }
         let is_module = invocation.is_some_and(|invocation| invocation.is_module);
-        let mut files = OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output);
+        let mut files =
+            OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output, access.lane.clone());
         let mut preview_1 = is_module.then(|| std::mem::take(&mut wasi).build_p1());
         if let Some(wasi) = &mut preview_1 {
             hold_folders(&mut files, wasi);
@@ -205,7 +236,7 @@ impl Guest {
 
 /// Sockets and names stay closed, nothing is inherited, and no folder is opened that
 /// was not granted.
-fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtxBuilder, String> {
+fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtxBuilder, NoFolder> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(output.stdout())
         .stderr(output.stderr())
@@ -219,7 +250,10 @@ fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtxBuilder, String>
     }
     let mut open = |path: &Path, mount: &str, perms| {
         let opened = wasi.preopened_dir(path, mount, perms);
-        opened.map(drop).map_err(|error| format!("the folder for {mount} can't be opened: {error}"))
+        opened.map(drop).map_err(|error| NoFolder {
+            message: format!("the folder for {mount} can't be opened: {error}"),
+            may_pass: is_scarcity(&error),
+        })
     };
     for FolderGrant { path, mount, write } in folders {
         open(path, mount, if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly })?;

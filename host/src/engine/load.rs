@@ -17,6 +17,7 @@ use super::compile::CompileError;
 use super::core_module::is_core_module;
 use super::entry::{Entry, Kind};
 use super::executor::{Executable, Execution, Executor, Permit, Program};
+use super::filesystem::FileThreads;
 use super::guest::{Children, GuestHost, NewChild, RunInfo, RunLost};
 use super::outgoing::Network;
 use super::run::{self, Attempt, Exit, Limits, Vacancies};
@@ -30,8 +31,8 @@ use crate::model::{
 /// Time for `describe`, which returns a constant. It includes starting an
 /// interpreter, for languages that need one.
 const DESCRIBE_TIME: Duration = Duration::from_secs(5);
-/// Memory for `describe`.
-const DESCRIBE_MEMORY: usize = 512 << 20;
+/// Most memory for `describe`, where runs may have more.
+pub(super) const DESCRIBE_MEMORY: usize = 512 << 20;
 /// Longest text that `describe` may return.
 const DESCRIBE_BYTES: usize = 256 << 10;
 
@@ -172,6 +173,7 @@ pub(super) struct Wasm {
     pub(super) vacancies: Arc<Vacancies>,
     pub(super) turns: Turns,
     pub(super) network: Arc<Network>,
+    pub(super) file_threads: Arc<FileThreads>,
 }
 
 /// What a file is made of, for people.
@@ -251,6 +253,7 @@ impl Engine {
             vacancies: Arc::clone(&self.vacancies),
             turns: self.turns.clone(),
             network: Arc::clone(&self.network),
+            file_threads: Arc::clone(&self.file_threads),
         };
         let metadata = if described { self.describe(&code, *version)? } else { Metadata::default() };
         Ok(Some((code, metadata)))
@@ -264,7 +267,7 @@ impl Engine {
     fn describe(&self, code: &Wasm, version: Version) -> Result<Metadata, LoadError> {
         let host = Arc::new(NoRun::new(version));
         let limits = Limits {
-            memory_bytes: DESCRIBE_MEMORY,
+            memory_bytes: self.describe_memory,
             deadline: Some(DESCRIBE_TIME),
             cpu: None,
             events: None,

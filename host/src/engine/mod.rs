@@ -47,6 +47,7 @@ use wasmtime::component::Linker;
 
 use self::code::CodeCache;
 use self::compile::Compiler;
+use self::filesystem::FileThreads;
 use self::guest::Guest;
 use self::outgoing::Network;
 use self::pool::{Addresses, World};
@@ -70,8 +71,9 @@ pub use load::{LoadError, Metadata, Outline};
 pub use pool::Allocation;
 pub use run::{Attempt, Exit, Limits};
 
-/// Accesses to files by guests at once; more wait. What a disk can do at a time.
-const FILE_THREADS: usize = 64;
+/// Calls that block, such as of storage, that the host makes at once for its guests; more wait. What guests do
+/// with files has threads of its own.
+const BLOCKING_THREADS: usize = 64;
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
@@ -86,6 +88,8 @@ pub struct Config {
     pub compiler: Option<PathBuf>,
     /// Whether it takes async tasks too, which are an experiment.
     pub async_world: bool,
+    /// Most memory of one guest, in bytes, also while it describes itself.
+    pub memory_bytes: usize,
 }
 
 /// Why an engine could not be set up.
@@ -101,9 +105,12 @@ pub struct Engine {
     /// For core modules.
     module_linker: wasmtime::Linker<Guest>,
     allocation: Allocation,
+    /// Most memory of one guest that describes itself.
+    describe_memory: usize,
     vacancies: Arc<Vacancies>,
     turns: Turns,
     network: Arc<Network>,
+    file_threads: Arc<FileThreads>,
     ticker: Arc<Ticker>,
     /// Executes guests. Taken when the engine is dropped.
     guests: Option<Runtime>,
@@ -154,7 +161,7 @@ impl Engine {
         };
         let threads = config.threads.max(1);
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.thread_name("guest").max_blocking_threads(FILE_THREADS).enable_time();
+        builder.thread_name("guest").max_blocking_threads(BLOCKING_THREADS).enable_time();
         let threadless =
             |error: io::Error| SetupError(format!("can't start the threads that execute guests: {error}"));
         // One more, for the clock.
@@ -174,9 +181,11 @@ impl Engine {
             async_loader,
             module_linker,
             allocation,
+            describe_memory: config.memory_bytes.min(load::DESCRIBE_MEMORY),
             vacancies: Arc::default(),
             turns: Turns::new(threads),
             network: Arc::default(),
+            file_threads: Arc::default(),
             ticker,
             guests: Some(guests),
         })

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::async_world::{self, TooMuchUnderWay};
@@ -17,7 +17,7 @@ use super::entry::{Called, Entry, Kind};
 use super::executor::Program;
 use super::gate::Gate;
 use super::grants::{Grants, Mask, OutputFolder};
-use super::guest::{Access, Guest, GuestHost, Invocation, RunLost};
+use super::guest::{Access, Guest, GuestHost, Invocation, NoFolder, RunLost};
 use super::load::Wasm;
 use super::turns::{Allowance, Turns};
 use crate::model::{ErrorKind, Json, RunError};
@@ -56,6 +56,9 @@ pub struct Limits {
     /// Everything printed to stdout and stderr.
     pub log_bytes: usize,
 }
+
+/// Pause before a run is tried again for which the system had no descriptor left.
+const SCARCITY_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to execute.
 pub struct Attempt {
@@ -100,8 +103,16 @@ impl Attempt {
 
 /// Executes one attempt of a program of WebAssembly.
 pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
-    let Wasm { entry, vacancies, turns, network } = code;
-    let access = Access { grants: attempt.grants, files: attempt.files, network: Arc::clone(network) };
+    let Wasm { entry, vacancies, turns, network, file_threads } = code;
+    let lane = match file_threads.of(&attempt.host.info().task) {
+        Ok(lane) => lane,
+        Err(error) => return Exit::Failed(RunError::new(ErrorKind::Internal, error.to_string())),
+    };
+    let network = Arc::clone(network);
+    let access = Access { grants: attempt.grants, files: attempt.files, network, lane };
+    if let Err(message) = access.wait_for_folders().await {
+        return Exit::Failed(RunError::new(ErrorKind::Internal, message));
+    }
     let is_module = entry.kind() == Kind::Module;
     let invocation = Invocation { input: &attempt.input, arguments: &attempt.arguments, is_module };
     let is_program = matches!(entry.kind(), Kind::Command | Kind::Module);
@@ -112,7 +123,13 @@ pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
         let guest = Guest::new(host, attempt.limits, gate, access.clone(), invocation);
         let mut store = match guest {
             Ok(guest) => store(entry, guest),
-            Err(message) => return Exit::Failed(RunError::new(ErrorKind::Internal, message)),
+            Err(NoFolder { may_pass: true, .. }) => {
+                sleep(SCARCITY_PAUSE).await;
+                continue;
+            }
+            Err(NoFolder { message, .. }) => {
+                return Exit::Failed(RunError::new(ErrorKind::Internal, message));
+            }
         };
         let called = within_deadline(&mut store, turns, &attempt.uptime, async |store| {
             entry.call(store, &attempt.input).await
@@ -163,11 +180,14 @@ pub(super) async fn describe(
     host: Arc<dyn GuestHost>,
     limits: Limits,
 ) -> Result<String, RunError> {
-    let Wasm { entry, vacancies, turns, network } = code;
-    let access = Access { grants: Arc::default(), files: None, network: Arc::clone(network) };
+    let Wasm { entry, vacancies, turns, network, file_threads } = code;
+    let lane = file_threads.of(&host.info().task);
+    let lane = lane.map_err(|error| RunError::new(ErrorKind::Internal, error.to_string()))?;
+    let access = Access { grants: Arc::default(), files: None, network: Arc::clone(network), lane };
     let (called, guest) = loop {
         let guest = Guest::new(Arc::clone(&host), limits, Arc::default(), access.clone(), None);
-        let mut store = store(entry, guest.map_err(|message| RunError::new(ErrorKind::Internal, message))?);
+        let mut store =
+            store(entry, guest.map_err(|error| RunError::new(ErrorKind::Internal, error.message))?);
         let called = within_deadline(&mut store, turns, &Uptime::default(), async |store| {
             let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is no component"))?;
             let instance = pre.instantiate_async(&mut *store).await?;

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::body::Response;
 use super::problem::Problem;
 use super::{Api, json};
+use crate::process::are_descriptors_scarce;
 
 /// `GET /`: where to go.
 pub(super) fn index() -> Response {
@@ -46,8 +47,11 @@ pub(super) fn ready(api: &Api) -> Response {
     }
     if reasons.is_empty() {
         // Nothing of which a balancer should keep away, and which someone should look at.
-        let warnings: Vec<String> =
-            api.pruner.suspended().into_iter().chain(api.storage.condition().warning).collect();
+        let descriptors = are_descriptors_scarce().then(|| {
+            "clients wait to be accepted: there are no more file descriptors for them (ulimit -n)".to_owned()
+        });
+        let warnings = api.pruner.suspended().into_iter().chain(api.storage.condition().warning);
+        let warnings: Vec<String> = warnings.chain(descriptors).collect();
         let ready = match warnings.is_empty() {
             true => json!({ "status": "ready" }),
             false => json!({ "status": "ready", "warnings": warnings }),

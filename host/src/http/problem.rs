@@ -128,6 +128,7 @@ impl From<StartError> for Problem {
             StartError::Names(error) => Self::bad_request("invalid-json", detail)
                 .with("line", error.line)
                 .with("column", error.column),
+            StartError::Unchecked(_) => Self::unavailable("no-threads", detail, 1),
             StartError::Input(error) => {
                 let violations = error.violations.into_iter();
                 let errors: Vec<Value> = violations

@@ -21,6 +21,7 @@ use super::body::Response;
 use super::peer::{self, Peer, PeerIo, Peers};
 use super::problem::Problem;
 use super::{Api, presence, routes};
+use crate::process::leaves_enough;
 
 /// Time for a client to send a request's head, also on a connection that is
 /// kept for the next request.
@@ -92,6 +93,11 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
             Ok((stream, _)) => {
                 if std::mem::take(&mut refused) {
                     tracing::info!("connections are accepted again");
+                }
+                // Others wait with it, before they are accepted.
+                while !leaves_enough(&stream) && !stop.is_cancelled() {
+                    heartbeat.beat();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
                 let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
                 let peer = Peer::new(stream);

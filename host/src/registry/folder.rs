@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::Problem;
 use crate::model::{AppName, TaskName, TaskRef};
 use crate::platform;
+use crate::process::open_plain;
 
 /// Largest file that is loaded. An interpreter of a whole language with its
 /// libraries has 20 to 40 MB.
@@ -309,7 +310,7 @@ pub(super) fn read(root: &Path, found: &Found) -> Result<Option<Vec<u8>>, Proble
     }
     let path = root.join(&found.path);
     let mut content = Vec::new();
-    let file = match fs::File::open(&path) {
+    let file = match open_plain(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|error| Problem::unreadable("", &error))?,
     };
@@ -344,7 +345,7 @@ pub(super) fn manifests(
 /// None if it is not there.
 fn manifest(path: &Path, name: &str) -> Result<Option<String>, Problem> {
     let unreadable = |error: io::Error| Problem::unreadable(&format!("{name}: "), &error);
-    let file = match fs::File::open(path) {
+    let file = match open_plain(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),

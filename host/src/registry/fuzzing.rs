@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use jsonschema::PatternOptions;
 use serde_json::{Value, json};
 
 use super::manifest::{Ceilings, GrantPolicy, Settings};
-use super::schema::Schema;
+use super::schema::{self, Schema};
 use crate::engine::Limits;
 use crate::model::{ErrorKind, Json, MAX_NEEDS, Retention, RunError, TaskRef};
 
@@ -121,8 +120,7 @@ type Built = (Schema, jsonschema::Validator);
 fn build(schema: &Value) -> Option<Built> {
     // What we can't build needs no bound.
     let ours = Schema::new(schema).ok()?;
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    Some((ours, options.build(schema).expect("with a bound it is a schema")))
+    Some((ours, schema::options().build(schema).expect("with a bound it is a schema")))
 }
 
 /// The bound changes nothing but the time.

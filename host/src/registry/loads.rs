@@ -290,7 +290,14 @@ mod tests {
         let module = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
         fs::write(folder.path().join("a.wasm"), wat::parse_str(module).unwrap()).unwrap();
         let (cache, compiler) = (folder.path().join("cache"), compiler.map(PathBuf::from));
-        let config = Config { cache, max_instances: 1, threads: 1, compiler, async_world: false };
+        let config = Config {
+            cache,
+            max_instances: 1,
+            threads: 1,
+            compiler,
+            async_world: false,
+            memory_bytes: 64 << 20,
+        };
         let engine = Arc::new(Engine::new(&config).unwrap());
         let limits = Limits {
             memory_bytes: 1 << 20,

@@ -129,7 +129,9 @@ fn not_started(error: StartError) -> Refusal {
         StartError::Storage(error) => return refusal(error),
         StartError::NoTask(_) | StartError::NotLoaded(..) => RefusalCode::NotFound,
         StartError::Names(_) | StartError::Input(_) => RefusalCode::InvalidArgument,
-        StartError::StillLoading | StartError::Stopping => RefusalCode::Unavailable,
+        StartError::StillLoading | StartError::Stopping | StartError::Unchecked(_) => {
+            RefusalCode::Unavailable
+        }
     };
     Refusal::new(code, error.to_string())
 }

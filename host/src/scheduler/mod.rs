@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,7 +35,7 @@ use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{HostId, Json, JsonError, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
-use crate::platform::Uptime;
+use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
 use crate::registry::{InputError, Registry, Task};
 use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted, Waits};
@@ -57,6 +57,10 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// Time for the ends of runs that were cut off to be written. A disk that takes
 /// none, such as a full one, must not keep the host from stopping.
 const SETTLING: Duration = Duration::from_secs(5);
+
+/// Inputs that are checked at once, of those whose check takes long. Each takes a core meanwhile, and memory
+/// for what its patterns search with.
+const CHECKS: usize = 2;
 
 /// Most runs that are named in the log when they could not be settled.
 const MAX_NAMED: usize = 20;
@@ -108,6 +112,9 @@ pub enum StartError {
     /// The input does not match the task's schema.
     #[error("the input does not match the task's schema: {0}")]
     Input(InputError),
+    /// The system gives no thread to check the input on.
+    #[error("the input can't be checked now: {0}")]
+    Unchecked(String),
     /// Storage refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -129,6 +136,8 @@ pub struct Scheduler {
     /// Held while a run is held or let go on, so that its gate ends as storage says:
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
+    /// A permit for each check of an input that takes long.
+    checks: Semaphore,
     breakers: Breakers,
     skipped: AllSkipped,
     /// Which runs wait for which of those that they have started.
@@ -183,6 +192,7 @@ impl Scheduler {
             engine,
             files,
             holding: AsyncMutex::default(),
+            checks: Semaphore::new(CHECKS),
             breakers: Breakers::default(),
             skipped: AllSkipped::default(),
             waits: Arc::default(),
@@ -209,13 +219,29 @@ impl Scheduler {
             let _starting = self.starting.token();
             let task = self.runnable(&request.task)?;
             request.input.check_names().map_err(StartError::Names)?;
-            task.check_input(&request.input).map_err(StartError::Input)?;
+            let checked = task.check_input_briefly(&request.input);
+            let checked = checked.transpose().map_err(StartError::Input)?;
             let scheduler = Arc::clone(self);
             // Spawned, because the caller may go away while the claim is being committed, and then the run would
             // belong to this host and never execute.
-            self.starting.spawn(async move { scheduler.submit_to(task, request).await })
+            self.starting.spawn(async move {
+                let request = match checked {
+                    Some(()) => request,
+                    None => scheduler.check(Arc::clone(&task), request).await?,
+                };
+                scheduler.submit_to(task, request).await
+            })
         };
         submitting.await.unwrap_or(Err(StartError::Stopping))
+    }
+
+    /// Checks an input that takes longer than a thread that serves others can be held up.
+    async fn check(&self, task: Arc<Task>, request: Request) -> Result<Request, StartError> {
+        let permit = self.checks.acquire().await;
+        let checking = platform::blocking(move || task.check_input(&request.input).map(|()| request));
+        let checked = checking.await.map_err(|error| StartError::Unchecked(error.to_string()))?;
+        drop(permit);
+        checked.map_err(StartError::Input)
     }
 
     async fn submit_to(self: &Arc<Self>, task: Arc<Task>, request: Request) -> Result<Started, StartError> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
@@ -21,6 +22,9 @@ use crate::notifier::Topic;
 use crate::platform;
 use crate::registry::Task;
 use crate::storage::{Claimed, StorageError};
+
+/// Longest time that a run's end waits until an empty folder for its files is removed, which happens anyway.
+const TIDYING: Duration = Duration::from_secs(1);
 
 /// How a run under way is reached.
 pub(super) struct Control {
@@ -143,7 +147,10 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
             platform::fault_point();
             running.note_end(&task, &control, &ended);
             if has_files {
-                running.take_folder(&id).await;
+                // Of one that is ended by force, nothing is waited for.
+                let forced = !matches!(ended, Ended::Exit(_));
+                let longest = if forced { Duration::ZERO } else { TIDYING };
+                let _ = timeout(longest, running.take_folder(&id)).await;
             }
         };
         // At worst the breaker knows less, or an empty folder stays.

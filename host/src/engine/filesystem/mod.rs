@@ -7,6 +7,7 @@
 mod preview_1;
 mod quota;
 mod streams;
+mod threads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::guest::Guest;
 use super::stdio::GuestOutput;
 
 pub(super) use preview_1::{hold_folders, link as link_preview_1};
+pub(super) use threads::{FileThreads, Lane};
 
 /// Files, folders and streams of them that one guest may have open. Each is a file
 /// descriptor of the host, of which the clients need some too.
@@ -42,8 +44,9 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 /// What one guest has open.
-#[derive(Default)]
 pub(super) struct OpenFiles {
+    /// Where its calls are made.
+    lane: Lane,
     /// Has a clone for each descriptor and stream. Made with the first.
     counter: Option<Arc<()>>,
     descriptors: HashMap<u32, Held>,
@@ -58,9 +61,25 @@ struct Held {
 }
 
 impl OpenFiles {
-    pub(super) fn new(files: Option<(FilesGrant, &OutputFolder)>, output: &GuestOutput) -> Self {
+    pub(super) fn new(files: Option<(FilesGrant, &OutputFolder)>, output: &GuestOutput, lane: Lane) -> Self {
         let quota = files.map(|(grant, folder)| Arc::new(Quota::new(grant, folder, output.clone())));
-        Self { quota, ..Self::default() }
+        Self { lane, counter: None, descriptors: HashMap::new(), quota }
+    }
+
+    /// Where a call with a descriptor is made, if it is one of a file.
+    fn lane_of(&self, fd: u32) -> Option<Lane> {
+        self.descriptors.contains_key(&fd).then(|| self.lane.clone())
+    }
+
+    /// Whether what is counted would come to be where it is not, or the other way round: a file that has a name on
+    /// both sides, or one that is still open on the other, would grow uncounted.
+    fn is_across(&self, from: u32, to: u32, output: &GuestOutput) -> bool {
+        let across = self.is_output(from) != self.is_output(to);
+        if across {
+            output
+                .note(&format!("denied: no file can be moved or linked to or from {OUTPUT_MOUNT}; copy it"));
+        }
+        across
     }
 
     fn open(&mut self) -> Arc<()> {
@@ -151,9 +170,15 @@ impl Guest {
         let (file, quota) = (self.file(&fd)?.file, self.files.quota(fd.rep()));
         let inner = self.table.delete(stream)?;
         let open = self.files.open();
-        let bounded: DynOutputStream = Box::new(Output::new(inner, file, position, quota, open));
+        let bounded: DynOutputStream =
+            Box::new(Output::new(inner, file, position, quota, open, self.files.lane.clone()));
         Ok(self.table.push(bounded)?)
     }
+}
+
+/// What may wait for others when it is opened: pipes, devices, sockets.
+const fn is_special(kind: DescriptorType) -> bool {
+    !matches!(kind, DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink)
 }
 
 impl preopens::Host for Guest {
@@ -184,7 +209,8 @@ impl HostDirectoryEntryStream for Guest {
         &mut self,
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        HostDirectoryEntryStream::read_directory_entry(&mut self.filesystem(), stream).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDirectoryEntryStream::read_directory_entry(&mut self.filesystem(), stream)).await
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
@@ -196,7 +222,8 @@ impl HostDirectoryEntryStream for Guest {
 macro_rules! hand_on {
     ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         $(async fn $name(&mut self, fd: Resource<Descriptor>, $($argument: $type),*) -> FsResult<$answer> {
-            HostDescriptor::$name(&mut self.filesystem(), fd, $($argument),*).await
+            let lane = self.files.lane.clone();
+            lane.within(HostDescriptor::$name(&mut self.filesystem(), fd, $($argument),*)).await
         })*
     };
 }
@@ -223,7 +250,8 @@ impl HostDescriptor for Guest {
         one: Resource<Descriptor>,
         other: Resource<Descriptor>,
     ) -> wasmtime::Result<bool> {
-        HostDescriptor::is_same_object(&mut self.filesystem(), one, other).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::is_same_object(&mut self.filesystem(), one, other)).await
     }
 
     async fn open_at(
@@ -240,17 +268,25 @@ impl HostDescriptor for Guest {
             self.note_read_only(&fd, &path);
         }
         let folder = fd.rep();
-        if open_flags.contains(OpenFlags::CREATE)
-            && let Some(quota) = self.files.quota(fd.rep())
-        {
-            let there = self.stat_at(Resource::new_borrow(folder), path_flags, path.clone()).await;
-            if there.is_err() {
-                quota.take_entry()?;
+        match self.stat_at(Resource::new_borrow(folder), path_flags, path.clone()).await {
+            Ok(there) if is_special(there.type_) => {
+                self.output.note(&format!("denied: {path:?} is neither a file nor a folder"));
+                return Err(ErrorCode::NotPermitted.into());
             }
+            Ok(_) => {}
+            Err(_) if open_flags.contains(OpenFlags::CREATE) => {
+                if let Some(quota) = self.files.quota(folder) {
+                    quota.take_entry()?;
+                }
+            }
+            // Opening it says why.
+            Err(_) => {}
         }
         let is_output = self.files.is_output(folder);
-        let opened =
-            HostDescriptor::open_at(&mut self.filesystem(), fd, path_flags, path, open_flags, flags).await?;
+        let lane = self.files.lane.clone();
+        let mut library = self.filesystem();
+        let opening = HostDescriptor::open_at(&mut library, fd, path_flags, path, open_flags, flags);
+        let opened = lane.within(opening).await?;
         self.files.hold(opened.rep(), is_output);
         Ok(opened)
     }
@@ -261,17 +297,20 @@ impl HostDescriptor for Guest {
     }
 
     async fn read_directory(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
-        HostDescriptor::read_directory(&mut self.filesystem(), fd).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::read_directory(&mut self.filesystem(), fd)).await
     }
 
     async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
         self.count_new(&fd, &path)?;
-        HostDescriptor::create_directory_at(&mut self.filesystem(), fd, path).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::create_directory_at(&mut self.filesystem(), fd, path)).await
     }
 
     async fn symlink_at(&mut self, fd: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
         self.count_new(&fd, &path)?;
-        HostDescriptor::symlink_at(&mut self.filesystem(), fd, target, path).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::symlink_at(&mut self.filesystem(), fd, target, path)).await
     }
 
     async fn link_at(
@@ -282,8 +321,12 @@ impl HostDescriptor for Guest {
         new_fd: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
+        if self.files.is_across(fd.rep(), new_fd.rep(), &self.output) {
+            return Err(ErrorCode::CrossDevice.into());
+        }
         self.count_new(&new_fd, &new_path)?;
-        HostDescriptor::link_at(&mut self.filesystem(), fd, flags, path, new_fd, new_path).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::link_at(&mut self.filesystem(), fd, flags, path, new_fd, new_path)).await
     }
 
     async fn rename_at(
@@ -294,35 +337,40 @@ impl HostDescriptor for Guest {
         new_path: String,
     ) -> FsResult<()> {
         self.note_read_only(&fd, &path);
-        // What was below the same folder before has been counted.
-        if self.files.quota(fd.rep()).is_none() {
-            self.count_new(&new_fd, &new_path)?;
+        if self.files.is_across(fd.rep(), new_fd.rep(), &self.output) {
+            return Err(ErrorCode::CrossDevice.into());
         }
-        HostDescriptor::rename_at(&mut self.filesystem(), fd, path, new_fd, new_path).await
+        self.note_read_only(&new_fd, &new_path);
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::rename_at(&mut self.filesystem(), fd, path, new_fd, new_path)).await
     }
 
     async fn remove_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
         self.note_read_only(&fd, &path);
-        HostDescriptor::remove_directory_at(&mut self.filesystem(), fd, path).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::remove_directory_at(&mut self.filesystem(), fd, path)).await
     }
 
     async fn unlink_file_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
         self.note_read_only(&fd, &path);
-        HostDescriptor::unlink_file_at(&mut self.filesystem(), fd, path).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::unlink_file_at(&mut self.filesystem(), fd, path)).await
     }
 
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: u64) -> FsResult<()> {
         if let Some(quota) = self.files.quota(fd.rep()) {
             quota.take_growth(&self.file(&fd)?.file, Some(0), size)?;
         }
-        HostDescriptor::set_size(&mut self.filesystem(), fd, size).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::set_size(&mut self.filesystem(), fd, size)).await
     }
 
     async fn write(&mut self, fd: Resource<Descriptor>, bytes: Vec<u8>, offset: u64) -> FsResult<u64> {
         if let Some(quota) = self.files.quota(fd.rep()) {
             quota.take_growth(&self.file(&fd)?.file, Some(offset), bytes.len() as u64)?;
         }
-        HostDescriptor::write(&mut self.filesystem(), fd, bytes, offset).await
+        let lane = self.files.lane.clone();
+        lane.within(HostDescriptor::write(&mut self.filesystem(), fd, bytes, offset)).await
     }
 
     fn read_via_stream(
@@ -333,7 +381,8 @@ impl HostDescriptor for Guest {
         self.check_open()?;
         let stream = HostDescriptor::read_via_stream(&mut self.filesystem(), fd, offset)?;
         let inner = self.table.delete(stream)?;
-        let counted: DynInputStream = Box::new(Input::new(inner, self.files.open()));
+        let lane = self.files.lane.clone();
+        let counted: DynInputStream = Box::new(Input::new(inner, self.files.open(), lane));
         Ok(self.table.push(counted)?)
     }
 

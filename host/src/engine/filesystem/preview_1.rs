@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p1::types::{Ciovec, Errno, Fd, Fdflags, Lookupflags, Prestat};
+use wasmtime_wasi::p1::types::{Ciovec, Errno, Fd, Fdflags, Filetype, Lookupflags, Prestat};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as library, WasiSnapshotPreview1 as _};
 use wiggle::{GuestMemory, GuestPtr};
 
@@ -27,23 +27,31 @@ const SUCCESS: i32 = 0;
 /// Defines functions, each as: its arguments; what may refuse it; what is noted once it went well.
 macro_rules! define {
     ($linker:ident, $call:ident: $(
-        fn $name:ident($($argument:ident: $type:ty),*) { $($check:expr)? } $(then $noted:expr)?;
+        fn $name:ident($fd:ident: i32 $(, $argument:ident: $type:ty)*) { $($check:expr)? } $(then $noted:expr)?;
     )*) => {$(
         $linker.func_wrap_async(
             "wasi_snapshot_preview1",
             stringify!($name),
-            |mut caller: Caller<'_, Guest>, ($($argument,)*): ($($type,)*)| {
+            |mut caller: Caller<'_, Guest>, ($fd, $($argument,)*): (i32, $($type,)*)| {
                 Box::new(async move {
-                    #[allow(unused_mut, reason = "not every check changes something")]
-                    let mut $call = Call::of(&mut caller)?;
-                    $(if let Err(refused) = $check {
-                        return Ok(refused as i32);
-                    })?
-                    let answer = library::$name($call.wasi, &mut $call.memory, $($argument),*).await?;
-                    $(if answer == SUCCESS {
-                        $noted;
-                    })?
-                    wasmtime::Result::Ok(answer)
+                    // Other than a file, it may be an input that the host itself has to be asked for.
+                    let lane = caller.data().files.lane_of($fd as u32);
+                    let called = async move {
+                        #[allow(unused_mut, reason = "not every check changes something")]
+                        let mut $call = Call::of(&mut caller)?;
+                        $(if let Err(refused) = $check {
+                            return Ok(refused as i32);
+                        })?
+                        let answer = library::$name($call.wasi, &mut $call.memory, $fd, $($argument),*).await?;
+                        $(if answer == SUCCESS {
+                            $noted;
+                        })?
+                        wasmtime::Result::Ok(answer)
+                    };
+                    match lane {
+                        Some(lane) => lane.within(called).await,
+                        None => called.await,
+                    }
                 })
             },
         )?;
@@ -68,16 +76,50 @@ pub(in crate::engine) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()
         };
         fn fd_filestat_set_size(fd: i32, size: i64) { call.may_grow(fd, Some(0), size as u64).await };
         fn path_create_directory(folder: i32, path: i32, length: i32) { call.may_make_in(folder) };
-        fn path_symlink(target: i32, target_length: i32, folder: i32, path: i32, length: i32) {
-            call.may_make_in(folder)
-        };
         fn path_link(
             from: i32, lookup: i32, old: i32, old_length: i32, folder: i32, path: i32, length: i32
-        ) { call.may_make_in(folder) };
+        ) { call.may_link(from, folder) };
+        fn fd_read(fd: i32, pieces: i32, count: i32, read: i32) {};
+        fn fd_pread(fd: i32, pieces: i32, count: i32, position: i64, read: i32) {};
+        fn fd_advise(fd: i32, position: i64, length: i64, advice: i32) {};
+        fn fd_datasync(fd: i32) {};
+        fn fd_fdstat_get(fd: i32, stat: i32) {};
+        fn fd_seek(fd: i32, distance: i64, from: i32, position: i32) {};
+        fn fd_sync(fd: i32) {};
+        fn fd_filestat_get(fd: i32, stat: i32) {};
+        fn fd_filestat_set_times(fd: i32, accessed: i64, modified: i64, flags: i32) {};
+        fn fd_readdir(fd: i32, buffer: i32, length: i32, cookie: i64, used: i32) {};
+        fn path_filestat_get(folder: i32, lookup: i32, path: i32, length: i32, stat: i32) {};
+        fn path_filestat_set_times(
+            folder: i32, lookup: i32, path: i32, length: i32, accessed: i64, modified: i64, flags: i32
+        ) {};
+        fn path_readlink(folder: i32, path: i32, length: i32, buffer: i32, room: i32, used: i32) {};
+        fn path_remove_directory(folder: i32, path: i32, length: i32) {};
+        fn path_unlink_file(folder: i32, path: i32, length: i32) {};
         fn path_rename(from: i32, old: i32, old_length: i32, folder: i32, path: i32, length: i32) {
             call.may_move(from, folder)
         };
     }
+    // The only one that does not begin with a descriptor.
+    linker.func_wrap_async(
+        "wasi_snapshot_preview1",
+        "path_symlink",
+        |mut caller: Caller<'_, Guest>,
+         (target, target_length, folder, path, length): (i32, i32, i32, i32, i32)| {
+            Box::new(async move {
+                let lane = caller.data().files.lane.clone();
+                lane.within(async move {
+                    let mut call = Call::of(&mut caller)?;
+                    if let Err(refused) = call.may_make_in(folder) {
+                        return Ok(refused as i32);
+                    }
+                    let (wasi, memory) = (call.wasi, &mut call.memory);
+                    library::path_symlink(wasi, memory, target, target_length, folder, path, length).await
+                })
+                .await
+            })
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -131,12 +173,23 @@ impl<'a> Call<'a> {
         flags: i32,
     ) -> Result<(), Errno> {
         self.files.check_open(self.output).map_err(|_| Errno::Mfile)?;
-        let quota = self.quota(folder).filter(|_| flags & CREATE != 0);
-        let Some(quota) = quota else { return Ok(()) };
         let lookup = Lookupflags::try_from(lookup).map_err(|_| Errno::Inval)?;
         let path = GuestPtr::new((path as u32, length as u32));
-        let there = self.wasi.path_filestat_get(&mut self.memory, Fd::from(folder), lookup, path).await;
-        if there.is_ok() { Ok(()) } else { take_entry(&quota) }
+        match self.wasi.path_filestat_get(&mut self.memory, Fd::from(folder), lookup, path).await {
+            // What may wait for others when it is opened: pipes, devices, sockets.
+            Ok(there)
+                if !matches!(
+                    there.filetype,
+                    Filetype::RegularFile | Filetype::Directory | Filetype::SymbolicLink
+                ) =>
+            {
+                self.output.note("denied: what is neither a file nor a folder can't be opened");
+                Err(Errno::Perm)
+            }
+            Err(_) if flags & CREATE != 0 => self.may_make_in(folder),
+            // Opening it says why.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Reads what the library has answered.
@@ -185,9 +238,13 @@ impl<'a> Call<'a> {
         self.quota(folder).map_or(Ok(()), |quota| take_entry(&quota))
     }
 
-    /// What was below the same folder before has been counted.
+    fn may_link(&self, from: i32, to: i32) -> Result<(), Errno> {
+        self.may_move(from, to)?;
+        self.may_make_in(to)
+    }
+
     fn may_move(&self, from: i32, to: i32) -> Result<(), Errno> {
-        if self.quota(from).is_some() { Ok(()) } else { self.may_make_in(to) }
+        if self.files.is_across(from as u32, to as u32, self.output) { Err(Errno::Xdev) } else { Ok(()) }
     }
 }
 

@@ -9,34 +9,36 @@ use wasmtime_wasi::p2::{
 };
 
 use super::quota::Quota;
+use super::threads::Lane;
 
 /// Reads from a file.
 pub(super) struct Input {
     inner: DynInputStream,
     _open: Arc<()>,
+    lane: Lane,
 }
 
 impl Input {
-    pub(super) fn new(inner: DynInputStream, open: Arc<()>) -> Self {
-        Self { inner, _open: open }
+    pub(super) fn new(inner: DynInputStream, open: Arc<()>, lane: Lane) -> Self {
+        Self { inner, _open: open, lane }
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        self.inner.ready().await;
+        self.lane.within(self.inner.ready()).await;
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl InputStream for Input {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.inner.read(size)
+        self.lane.enter(|| self.inner.read(size))
     }
 
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.inner.blocking_read(size).await
+        self.lane.within(self.inner.blocking_read(size)).await
     }
 
     async fn cancel(&mut self) {
@@ -52,6 +54,7 @@ pub(super) struct Output {
     position: Option<u64>,
     quota: Option<Arc<Quota>>,
     _open: Arc<()>,
+    lane: Lane,
 }
 
 impl Output {
@@ -61,8 +64,9 @@ impl Output {
         position: Option<u64>,
         quota: Option<Arc<Quota>>,
         open: Arc<()>,
+        lane: Lane,
     ) -> Self {
-        Self { inner, file, position, quota, _open: open }
+        Self { inner, file, position, quota, _open: open, lane }
     }
 
     fn take(&mut self, length: usize) -> StreamResult<()> {
@@ -79,7 +83,7 @@ impl Output {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {
-        self.inner.ready().await;
+        self.lane.within(self.inner.ready()).await;
     }
 }
 
@@ -87,14 +91,14 @@ impl Pollable for Output {
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.take(bytes.len())?;
-        self.inner.write(bytes)
+        self.lane.enter(|| self.inner.write(bytes))
     }
 
     async fn blocking_write_and_flush(&mut self, bytes: Bytes) -> StreamResult<()> {
         // The length that the growth is measured by is that after the writes before.
-        self.inner.ready().await;
+        self.lane.within(self.inner.ready()).await;
         self.take(bytes.len())?;
-        self.inner.blocking_write_and_flush(bytes).await
+        self.lane.within(self.inner.blocking_write_and_flush(bytes)).await
     }
 
     fn flush(&mut self) -> StreamResult<()> {

@@ -5,12 +5,13 @@
 //! URL. A guest that wants to tell a secret spells it in another way, and can't be
 //! kept from it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::{Content, Json, RunError};
 
@@ -22,6 +23,29 @@ const MIN_PATTERN_BYTES: usize = 8;
 /// is looked for has to fit in.
 const MAX_PATTERN_BYTES: usize = 6 << 10;
 
+/// What the usual functions leave as it is when they escape a part of a URL: none but letters and digits, those of
+/// RFC 3986, Python's `quote`, JavaScript's `encodeURIComponent` and `encodeURI`.
+const URL_SETS: [&AsciiSet; 5] = [NON_ALPHANUMERIC, RFC_3986, PYTHON, COMPONENT, URI];
+const RFC_3986: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const PYTHON: &AsciiSet = &RFC_3986.remove(b'/');
+const COMPONENT: &AsciiSet = &RFC_3986.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+const URI: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
+/// How apostrophes are written in HTML: by Python, by most others, and in XML.
+const APOSTROPHES: [&str; 3] = ["&#x27;", "&#39;", "&apos;"];
+/// Lengths of lines of Base64: of PEM, and of MIME.
+const BASE64_LINES: [usize; 2] = [64, 76];
+
 /// Finds the secrets of one task, however they are usually spelled.
 #[derive(Clone)]
 pub(in crate::engine) struct Mask(Arc<Spellings>);
@@ -29,7 +53,6 @@ pub(in crate::engine) struct Mask(Arc<Spellings>);
 struct Spellings {
     finder: AhoCorasick,
     longest: usize,
-    replacements: Vec<&'static str>,
 }
 
 impl Mask {
@@ -42,7 +65,7 @@ impl Mask {
             .build(&patterns)
             .expect("a few patterns of a few KiB fit the automaton");
         let longest = patterns.iter().map(String::len).max().unwrap_or(0);
-        Self(Arc::new(Spellings { finder, longest, replacements: vec![MASK; patterns.len()] }))
+        Self(Arc::new(Spellings { finder, longest }))
     }
 
     fn has_any(&self, bytes: &[u8]) -> bool {
@@ -51,18 +74,59 @@ impl Mask {
 
     /// The text without secrets.
     pub(in crate::engine) fn text(&self, text: String) -> String {
-        if !self.has_any(text.as_bytes()) {
-            return text;
+        match self.masked(text.as_bytes()) {
+            None => text,
+            // What is replaced are whole characters.
+            Some(masked) => String::from_utf8_lossy(&masked).into_owned(),
         }
-        self.0.finder.replace_all(&text, &self.0.replacements)
     }
 
     /// The bytes without secrets.
     pub(in crate::engine) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
-        if !self.has_any(&bytes) {
-            return bytes;
+        self.masked(&bytes).unwrap_or(bytes)
+    }
+
+    /// None if there is no secret.
+    fn masked(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut found: Vec<Range<usize>> =
+            self.0.finder.find_iter(bytes).map(|found| found.range()).collect();
+        found.extend(self.across_lines(bytes));
+        if found.is_empty() {
+            return None;
         }
-        self.0.finder.replace_all_bytes(&bytes, &self.0.replacements)
+        found.sort_by_key(|range| range.start);
+        let (mut masked, mut done) = (Vec::with_capacity(bytes.len()), 0);
+        for range in found {
+            if range.start >= done {
+                masked.extend_from_slice(&bytes[done..range.start]);
+                masked.extend_from_slice(MASK.as_bytes());
+            }
+            done = done.max(range.end);
+        }
+        masked.extend_from_slice(&bytes[done..]);
+        Some(masked)
+    }
+
+    /// Secrets that are broken into lines, as encoders of Base64 do, whose lines may begin with spaces.
+    fn across_lines(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        if !bytes.contains(&b'\n') {
+            return Vec::new();
+        }
+        let (mut joined, mut places, mut begins) = (Vec::new(), Vec::new(), false);
+        for (place, &byte) in bytes.iter().enumerate() {
+            match byte {
+                b'\n' => begins = true,
+                b'\r' => {}
+                b' ' | b'\t' if begins => {}
+                _ => {
+                    begins = false;
+                    joined.push(byte);
+                    places.push(place);
+                }
+            }
+        }
+        let found = self.0.finder.find_iter(&joined);
+        found.map(|found| places[found.start()]..places[found.end() - 1] + 1).collect()
     }
 
     /// The value without secrets, in strings, names of members and numbers, however
@@ -90,7 +154,8 @@ impl Mask {
             return self.has_any(token.as_bytes()).then(|| format!("\"{MASK}\""));
         }
         let plain: String = serde_json::from_str(token).ok()?;
-        self.has_any(plain.as_bytes()).then(|| Json::of(&self.text(plain)).into_string())
+        let masked = self.masked(plain.as_bytes())?;
+        Some(Json::of(&String::from_utf8_lossy(&masked)).into_string())
     }
 
     /// What an event carries, without secrets.
@@ -124,7 +189,7 @@ impl Mask {
 }
 
 /// A string with its quotes, or a number.
-fn next_token(text: &str) -> Option<std::ops::Range<usize>> {
+fn next_token(text: &str) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let start = bytes.iter().position(|&byte| byte == b'"' || byte == b'-' || byte.is_ascii_digit())?;
     if bytes[start] != b'"' {
@@ -146,10 +211,50 @@ fn spellings(value: &str) -> Vec<String> {
     spellings.extend(value.lines().map(|line| line.trim().to_owned()));
     let quoted = Json::of(value).into_string();
     spellings.push(quoted[1..quoted.len() - 1].to_owned());
-    spellings.push(utf8_percent_encode(value, NON_ALPHANUMERIC).to_string());
-    spellings.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
+    let mut urls: Vec<String> =
+        URL_SETS.iter().map(|set| utf8_percent_encode(value, set).to_string()).collect();
+    // As in forms; Python's `quote_plus` differs from others in a few signs.
+    urls.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
+    urls.push(utf8_percent_encode(value, RFC_3986).to_string().replace("%20", "+"));
+    spellings.extend(urls.iter().map(|url| lower_escapes(url)));
+    spellings.extend(urls);
+    spellings.extend(html_spellings(value));
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    spellings.push(hex.to_uppercase());
+    spellings.push(hex);
     spellings.extend(base64_spellings(value.as_bytes()));
+    for length in BASE64_LINES {
+        // As lines of the log, each by itself.
+        let encoded = STANDARD.encode(value);
+        spellings
+            .extend(encoded.as_bytes().chunks(length).map(|line| String::from_utf8_lossy(line).into_owned()));
+    }
     spellings.retain(|spelling| (MIN_PATTERN_BYTES..=MAX_PATTERN_BYTES).contains(&spelling.len()));
+    spellings
+}
+
+/// `%2f` for `%2F`, and everything else as it is.
+fn lower_escapes(url: &str) -> String {
+    let mut parts = url.split('%');
+    let mut lower = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (escape, rest) = part.split_at(part.len().min(2));
+        lower.push('%');
+        lower.push_str(&escape.to_ascii_lowercase());
+        lower.push_str(rest);
+    }
+    lower
+}
+
+/// With the signs that mean something in HTML as entities; quotes are left by some.
+fn html_spellings(value: &str) -> Vec<String> {
+    let text = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let quoted = text.replace('"', "&quot;");
+    let mut spellings: Vec<String> =
+        APOSTROPHES.iter().map(|apostrophe| quoted.replace('\'', apostrophe)).collect();
+    spellings.push(quoted.replace("&quot;", "&#34;").replace('\'', "&#39;"));
+    spellings.push(quoted);
+    spellings.push(text);
     spellings
 }
 
@@ -205,6 +310,56 @@ mod tests {
         assert_eq!(mask().text("?k=s%C3%ABsame%20%22open%22&".to_owned()), "?k=***&");
         assert_eq!(mask().text("?k=s%C3%ABsame+%22open%22&".to_owned()), "?k=***&");
         assert_eq!(mask().text(r#"{"k":"sësame \"open\""}"#.to_owned()), r#"{"k":"***"}"#);
+    }
+
+    #[test]
+    fn a_secret_is_found_as_other_languages_escape_it() {
+        let secret = "Ab/c'd <e>&f\"(g)~h_i";
+        let mask = Mask::new([secret].into_iter());
+        for escaped in [
+            "Ab%2fc%27d%20%3ce%3e%26f%22%28g%29%7eh%5fi",
+            // Python's quote(), quote(safe=''), quote_plus().
+            "Ab/c%27d%20%3Ce%3E%26f%22%28g%29~h_i",
+            "Ab%2Fc%27d%20%3Ce%3E%26f%22%28g%29~h_i",
+            "Ab%2Fc%27d+%3Ce%3E%26f%22%28g%29~h_i",
+            // encodeURIComponent() and encodeURI().
+            "Ab%2Fc'd%20%3Ce%3E%26f%22(g)~h_i",
+            "Ab/c'd%20%3Ce%3E&f%22(g)~h_i",
+            // Hex.
+            "41622f632764203c653e2666222867297e685f69",
+            // Entities.
+            "Ab/c&#x27;d &lt;e&gt;&amp;f&quot;(g)~h_i",
+            "Ab/c&#39;d &lt;e&gt;&amp;f&quot;(g)~h_i",
+            "Ab/c&#39;d &lt;e&gt;&amp;f&#34;(g)~h_i",
+            "Ab/c'd &lt;e&gt;&amp;f\"(g)~h_i",
+        ] {
+            let escaped = if escaped.starts_with("4162") {
+                secret.bytes().map(|byte| format!("{byte:02X}")).collect()
+            } else {
+                escaped.to_owned()
+            };
+            assert_eq!(mask.text(format!("<{escaped}>")), "<***>", "{escaped}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_lines_of_base64() {
+        let secret: String = (0..40).map(|nth| format!("line-{nth} ")).collect();
+        let mask = Mask::new([secret.as_str()].into_iter());
+        for (before, width, line_end) in
+            [("", 76, "\n"), ("user:", 76, "\r\n"), ("u", 64, "\n  "), ("", 60, "\n")]
+        {
+            let encoded = STANDARD.encode(format!("{before}{secret}"));
+            let lines: Vec<&str> =
+                encoded.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            let masked = mask.text(format!("begin\n{}\nend", lines.join(line_end)));
+            assert!(masked.starts_with("begin\n") && masked.ends_with("end"), "{masked}");
+            assert!(masked.contains("***") && masked.len() < 30, "{masked}");
+        }
+        // In the log each line is by itself.
+        for line in STANDARD.encode(&secret).as_bytes().chunks(76) {
+            assert!(line.len() < MIN_PATTERN_BYTES || mask.bytes(line.to_vec()) == b"***");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::engine::{
     FilesGrant, FolderGrant, Grants, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT, TaskPattern,
 };
 use crate::model::Time;
+use crate::process::{kernels_in, open_plain};
 
 /// Largest body of a response, and longest time of a request, unless a rule says
 /// otherwise: what an API answers, and not a download.
@@ -254,26 +255,34 @@ fn environment(
     })
 }
 
-/// No message has the value, or what a file that is no secret has in it.
+/// Whether a text is how variables are called, and not how keys and passwords look.
+fn is_surely_a_name(text: &str) -> bool {
+    text.contains('_') && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+}
+
+/// No message has the value, or what a file that is no secret has in it, or the name: it may be the value, in the
+/// wrong place.
 fn secret(source: SecretTable, folder: &Path) -> Result<String, String> {
     match (source.env, source.file) {
-        (Some(name), None) => match std::env::var(&name) {
-            Ok(value) => Ok(value),
-            Err(std::env::VarError::NotPresent) => {
-                Err(format!("the host's environment variable {name} is not set"))
-            }
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(format!("the host's environment variable {name} is not UTF-8"))
-            }
-        },
+        (Some(name), None) if name.is_empty() || name.contains(['=', '\0']) => {
+            Err("this can't be the name of an environment variable".to_owned())
+        }
+        (Some(name), None) => std::env::var(&name).map_err(|error| {
+            let why = match error {
+                std::env::VarError::NotPresent => "not set",
+                std::env::VarError::NotUnicode(_) => "not UTF-8",
+            };
+            let shown = if is_surely_a_name(&name) { &name } else { "that is named here" };
+            format!("the host's environment variable {shown} is {why}")
+        }),
         (None, Some(path)) => {
             let path = folder.join(path);
             let read = || {
                 let mut text = String::new();
-                fs::File::open(&path)?.take(MAX_SECRET_FILE_BYTES).read_to_string(&mut text)?;
+                open_plain(&path)?.take(MAX_SECRET_FILE_BYTES).read_to_string(&mut text)?;
                 io::Result::Ok(text)
             };
-            let text = read().map_err(|error| format!("can't read {}: {error}", path.display()))?;
+            let text = read().map_err(|error| format!("can't read the file that is named here: {error}"))?;
             // Editors end a file with one.
             let text = text.strip_suffix('\n').unwrap_or(&text);
             Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
@@ -305,6 +314,11 @@ fn mounted(
     if write && overlap(&real, &policy.tasks) {
         let message = "no task may write into the tasks folder, nor into a folder that it lies in";
         return Err((at, message.to_owned()));
+    }
+    // There is what the host and its machine are made of: its environment, its memory, devices.
+    if let Some(kernels) = kernels_in(&real) {
+        let what = format!("{} belongs to the system: neither it", kernels.display());
+        return Err((at, format!("{what} nor a folder that it lies in or that lies in it can be granted")));
     }
     let at = mount.span().start;
     let names = mount.get_ref().strip_prefix('/').map(|rest| rest.split('/').collect::<Vec<_>>());
@@ -435,14 +449,22 @@ mod tests {
             ("[[http]]\nhost = 'a'\ntimeout = 'none'\n", 30, "at most"),
             ("[[folders]]\npath = '/nonexistent'\nmount = '/x'\n", 19, "/nonexistent: No such file"),
             ("[[folders]]\npath = '/dev/null'\nmount = '/x'\n", 19, "is not a folder"),
-            ("[[folders]]\npath = '/dev'\nmount = 'x'\n", 34, "a mount is"),
-            ("[[folders]]\npath = '/dev'\nmount = '/x/../y'\n", 34, "a mount is"),
-            ("output-files = true\n[[folders]]\npath = '/dev'\nmount = '/output'\n", 54, "output files go"),
+            ("[[folders]]\npath = '/usr'\nmount = 'x'\n", 34, "a mount is"),
+            ("[[folders]]\npath = '/usr'\nmount = '/x/../y'\n", 34, "a mount is"),
+            ("output-files = true\n[[folders]]\npath = '/usr'\nmount = '/output'\n", 54, "output files go"),
             ("[secrets]\nKEY = {}\n", 16, "a secret is"),
             ("[secrets]\nKEY = { env = 'A', file = 'b' }\n", 16, "a secret is"),
             ("[secrets]\nKEY = { env = 'NOT_SET_ANYWHERE' }\n", 16, "NOT_SET_ANYWHERE is not set"),
-            ("[secrets]\nKEY = { file = '/nonexistent' }\n", 16, "can't read /nonexistent"),
-            ("[secrets]\nKEY = { file = '/dev/null' }\n", 16, "the secret KEY: it has 0 bytes"),
+            (
+                "[secrets]\nKEY = { file = '/nonexistent' }\n",
+                16,
+                "can't read the file that is named here: No such file",
+            ),
+            ("[secrets]\nKEY = { file = '/dev/null' }\n", 16, "this is not a file"),
+            ("[secrets]\nKEY = { env = 'sk-live-1234' }\n", 16, "that is named here is not set"),
+            ("[[folders]]\npath = '/proc/self'\nmount = '/x'\n", 19, "belongs to the system"),
+            ("[[folders]]\npath = '/dev'\nmount = '/x'\n", 19, "belongs to the system"),
+            ("[[folders]]\npath = '/'\nmount = '/x'\n", 19, "belongs to the system"),
             ("[env]\n'A=B' = 'c'\n", 14, "can't be a variable's name"),
             ("output-files-size = '1MiB'\n", 20, "output-files = true"),
             ("output-files = true\noutput-files-size = '2GiB'\n", 40, "at most 1.0 GiB"),

@@ -169,7 +169,7 @@ impl Settings {
     ) -> Result<Self, ManifestError> {
         let manifest: Manifest = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            error_at(file, text, at, error.message().to_owned())
+            error_at(file, text, at, without_value(error.message()))
         })?;
         self.description = manifest.description.or(self.description);
         self.on_interrupt = manifest.on_interrupt.map_or(self.on_interrupt, OnInterrupt::from);
@@ -245,6 +245,18 @@ pub fn check(file: &str, text: &str, folder: &Path) -> Result<(), ManifestError>
 
 /// Where in the text, and what is wrong there.
 type Fault = (usize, String);
+
+/// A parser's message without the value that it quotes: it may be a secret in the wrong place.
+fn without_value(message: &str) -> String {
+    let quoted = message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "));
+    match quoted {
+        Some((what, expected)) => {
+            let kind = what.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("invalid type: {kind}, expected {expected}")
+        }
+        None => message.to_owned(),
+    }
+}
 
 fn error_at(file: &str, text: &str, at: usize, message: String) -> ManifestError {
     let before = text.get(..at).unwrap_or(text);
@@ -388,6 +400,33 @@ mod tests {
             let error = settings(text).unwrap_err();
             assert_eq!((error.line, error.column), (line, column), "{text:?}: {error}");
             assert!(error.message.contains(message), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_error_quotes_a_secret_in_the_wrong_place() {
+        let secret = "sk-live-4242, expected a secret";
+        for text in [
+            format!("[grants]\nsecrets = '{secret}'"),
+            format!("[grants.secrets]\nKEY = '{secret}'"),
+            format!("[grants.secrets]\nKEY = ['{secret}']"),
+            format!("[grants.secrets]\nKEY = {{ env = '{secret}' }}"),
+            format!("[grants.secrets]\nKEY = {{ file = '{secret}' }}"),
+            format!("[grants.secrets]\nKEY = {{ env = ['{secret}'] }}"),
+            format!("[grants.secrets]\nKEY = {{ value = '{secret}' }}"),
+            format!("[grants]\nenv = ['{secret}']"),
+            format!("[grants]\nenv = '{secret}'"),
+            format!("[grants.env]\nKEY = {{ env = '{secret}' }}"),
+            format!("[grants]\nhttp = '{secret}'"),
+            format!("grants = '{secret}'"),
+            format!("secrets = '{secret}'"),
+            format!("[grants.secrets]\nKEY = '{secret}"),
+            "[grants.secrets]\nKEY = 4242".to_owned(),
+            "[grants.env]\nKEY = 4242".to_owned(),
+            "[grants.env]\nKEY = 4242.5".to_owned(),
+        ] {
+            let error = check("x.toml", &text, Path::new("/")).unwrap_err();
+            assert!(!error.to_string().contains("4242"), "{text}: {error}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! always met, which takes one look off the budget, and which unwinds the whole check
 //! when none is left. It stands first in `allOf`: what comes before that leads to other
 //! values of the input only, up to the first that does not match, so its work is bounded
-//! by the input.
+//! by the input. A look counts for more than one where it takes longer ([`Weight`]).
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,10 +14,15 @@ use jsonschema::{Keyword, ValidationError};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use super::patterns::Patterns;
+use super::weight::Weight;
+
 /// Looks that one check may take: a few for each value of the largest input. Some 0.3 s.
-pub(super) const LOOKS: u32 = 2_000_000;
+pub(super) const LOOKS: usize = 2_000_000;
 /// The same where each look may leave a reason behind, of some 400 bytes.
-pub(super) const LOOKS_FOR_REASONS: u32 = 200_000;
+pub(super) const LOOKS_FOR_REASONS: usize = 200_000;
+/// Looks of a check that is made at once, on a thread that serves others too. Less than a millisecond.
+pub(super) const BRIEF_LOOKS: usize = 5_000;
 /// What the condition is called; no schema's author has a use for it.
 pub(super) const KEYWORD: &str = "x-streamtask-look";
 
@@ -35,14 +40,14 @@ const NOT_IN_FRAGMENTS: &AsciiSet =
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 thread_local! {
-    static LEFT: Cell<u32> = const { Cell::new(0) };
+    static LEFT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The check took more looks than there are.
 pub(super) struct TooLong;
 
 /// Runs one check with a budget of its own.
-pub(super) fn within<T>(looks: u32, check: impl FnOnce() -> T) -> Result<T, TooLong> {
+pub(super) fn within<T>(looks: usize, check: impl FnOnce() -> T) -> Result<T, TooLong> {
     LEFT.set(looks);
     // A check keeps nothing that it could leave half done.
     panic::catch_unwind(AssertUnwindSafe(check))
@@ -50,38 +55,39 @@ pub(super) fn within<T>(looks: u32, check: impl FnOnce() -> T) -> Result<T, TooL
 }
 
 /// Adds the condition to every part. Fails with the reason if a reference leads to where
-/// there is none.
-pub(super) fn arm(schema: &Value) -> Result<Value, String> {
-    let mut armed = schema.clone();
-    arm_part(&mut armed, false)?;
-    Ok(armed)
+/// there is none, or patterns are too large. Says also what all patterns weigh.
+pub(super) fn arm(schema: &Value) -> Result<(Value, usize), String> {
+    let (mut armed, mut patterns) = (schema.clone(), Patterns::default());
+    arm_part(&mut armed, false, &mut patterns)?;
+    Ok((armed, patterns.total_kib()))
 }
 
-fn arm_part(part: &mut Value, is_map: bool) -> Result<(), String> {
+fn arm_part(part: &mut Value, is_map: bool, patterns: &mut Patterns) -> Result<(), String> {
     match part {
         Value::Object(members) => {
+            let weight = if is_map { None } else { Some(Weight::of(members, patterns)?) };
             for (name, member) in members.iter_mut() {
                 let name = name.as_str();
                 if is_map {
-                    arm_part(member, false)?;
+                    arm_part(member, false, patterns)?;
                 } else if let (true, Value::String(place)) = (REFERENCES.contains(&name), &mut *member) {
                     *place = moved(place)?;
                 } else if !VALUES.contains(&name) {
-                    arm_part(member, MAPS.contains(&name))?;
+                    arm_part(member, MAPS.contains(&name), patterns)?;
                 }
             }
-            if !is_map {
-                add_condition(members);
+            if let Some(weight) = weight {
+                add_condition(members, weight);
             }
         }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| arm_part(item, false))?,
+        Value::Array(items) => items.iter_mut().try_for_each(|item| arm_part(item, false, patterns))?,
         _ => {}
     }
     Ok(())
 }
 
-fn add_condition(members: &mut Map<String, Value>) {
-    let condition = serde_json::json!({ KEYWORD: true });
+fn add_condition(members: &mut Map<String, Value>, weight: Weight) {
+    let condition = serde_json::json!({ KEYWORD: weight.to_value() });
     match members.get_mut(ALL_OF) {
         None => drop(members.insert(ALL_OF.to_owned(), Value::Array(vec![condition]))),
         Some(Value::Array(conditions)) => conditions.insert(0, condition),
@@ -113,20 +119,21 @@ fn moved(place: &str) -> Result<String, String> {
 }
 
 /// What the condition does.
-pub(super) struct Look;
+pub(super) struct Look(Weight);
 
 impl Look {
     /// For the library's options.
     pub(super) fn keyword<'a>(
         _: &'a Map<String, Value>,
-        _: &'a Value,
+        weight: &'a Value,
         _: jsonschema::paths::Location,
     ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
-        Ok(Box::new(Self))
+        // Whoever writes this keyword by hand gets one more look.
+        Ok(Box::new(Self(Weight::from_value(weight).unwrap_or_default())))
     }
 
-    fn take() {
-        match LEFT.get().checked_sub(1) {
+    fn take(&self, value: &Value) {
+        match LEFT.get().checked_sub(self.0.cost(value)) {
             Some(left) => LEFT.set(left),
             // Not a panic: nothing is wrong with the host, and nothing goes to the log.
             None => panic::resume_unwind(Box::new(TooLong)),
@@ -135,13 +142,13 @@ impl Look {
 }
 
 impl<'i> Keyword<'i> for Look {
-    fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
-        Self::take();
+    fn validate(&self, value: &'i Value) -> Result<(), ValidationError<'i>> {
+        self.take(value);
         Ok(())
     }
 
-    fn is_valid(&self, _: &'i Value) -> bool {
-        Self::take();
+    fn is_valid(&self, value: &'i Value) -> bool {
+        self.take(value);
         true
     }
 }

@@ -1,18 +1,37 @@
 //! A task's input schema.
 
 mod budget;
+mod patterns;
+mod weight;
 
 use std::fmt;
 
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{ValidationError, ValidationOptions, Validator};
 
 use crate::model::Json;
 
 /// Most violations that are reported at once.
 const MAX_REPORTED: usize = 10;
+/// Longest reason that is reported: the library quotes the value, which may be all of the input.
+const MAX_REASON_BYTES: usize = 1000;
+/// Bytes of an input that take as long to parse as a look.
+const PARSED_BYTES: usize = 64;
 
 /// A JSON Schema, compiled.
-pub(super) struct Schema(Validator);
+pub(super) struct Schema {
+    validator: Validator,
+    /// Size of all its patterns.
+    patterns_kib: usize,
+}
+
+/// A check took longer than it may.
+struct Unfinished;
+
+/// What a check may take.
+struct Bounds {
+    looks: usize,
+    looks_for_reasons: usize,
+}
 
 /// An input does not match its task's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,36 +51,75 @@ impl fmt::Display for InputError {
     }
 }
 
+/// How every schema is read. `format` is checked, whatever the draft, but for `regex`: that would be
+/// a pattern of the client's.
+pub(super) fn options() -> ValidationOptions<'static> {
+    let options = jsonschema::options().with_pattern_options(patterns::engine());
+    options.should_validate_formats(true).with_format("regex", |_: &str| true)
+}
+
 impl Schema {
-    /// Fails with the reason if `schema` is not a JSON Schema. It may refer to
+    /// Fails with the reason if `schema` is not a JSON Schema, or its patterns are too large. It may refer to
     /// parts of itself only, never to a file or an address.
     pub(super) fn new(schema: &serde_json::Value) -> Result<Self, String> {
-        // Patterns come from the guest and inputs from clients: only an engine with linear time may match them.
-        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-        let options = options.with_keyword(budget::KEYWORD, budget::Look::keyword);
+        let options = options().with_keyword(budget::KEYWORD, budget::Look::keyword);
         // Building may check too, with what the guest says of itself.
         let built = budget::within(budget::LOOKS, || {
-            options.build(&budget::arm(schema)?).map_err(|error| error.to_string())
+            let (armed, patterns_kib) = budget::arm(schema)?;
+            let validator = options.build(&armed).map_err(|error| error.to_string())?;
+            Ok(Self { validator, patterns_kib })
         });
-        built.unwrap_or_else(|_| Err("it takes too long to build".to_owned())).map(Self)
+        built.unwrap_or_else(|_| Err("it takes too long to build".to_owned()))
     }
 
+    /// Checks an input, for at most some tenths of a second.
     pub(super) fn check(&self, input: &Json) -> Result<(), InputError> {
+        let bounds = Bounds { looks: budget::LOOKS, looks_for_reasons: budget::LOOKS_FOR_REASONS };
+        self.check_within(input, &bounds)
+            .unwrap_or_else(|Unfinished| Err(fault("the task's schema takes too long to check it")))
+    }
+
+    /// The same if it takes no longer than a millisecond; none if it would.
+    pub(super) fn check_briefly(&self, input: &Json) -> Option<Result<(), InputError>> {
+        let bytes = input.as_str().len();
+        // What is done before it is counted: the input is parsed, and each of its texts may be read once.
+        let uncounted = bytes / PARSED_BYTES + weight::reading(bytes, self.patterns_kib);
+        if uncounted > budget::BRIEF_LOOKS {
+            return None;
+        }
+        let bounds = Bounds { looks: budget::BRIEF_LOOKS, looks_for_reasons: budget::BRIEF_LOOKS };
+        self.check_within(input, &bounds).ok()
+    }
+
+    fn check_within(&self, input: &Json, bounds: &Bounds) -> Result<Result<(), InputError>, Unfinished> {
         let value = input.to_value();
-        let place = |error: ValidationError<'_>| (error.instance_path().to_string(), error.to_string());
-        let fault = |why: &str| InputError { violations: vec![(String::new(), why.to_owned())] };
-        match budget::within(budget::LOOKS, || self.0.is_valid(&value)) {
-            Ok(true) => return Ok(()),
+        match budget::within(bounds.looks, || self.validator.is_valid(&value)) {
+            Ok(true) => return Ok(Ok(())),
             Ok(false) => {}
-            Err(_) => return Err(fault("the task's schema takes too long to check it")),
+            Err(_) => return Err(Unfinished),
         }
         // The library keeps every reason that it finds, so these get fewer looks.
-        let reasons = || self.0.iter_errors(&value).take(MAX_REPORTED).map(place).collect();
-        match budget::within(budget::LOOKS_FOR_REASONS, reasons) {
-            Ok(violations) => Err(InputError { violations }),
-            Err(_) => Err(fault("it does not match, for more reasons than can be told")),
-        }
+        let reasons = || self.validator.iter_errors(&value).take(MAX_REPORTED).map(reason).collect();
+        Ok(Err(match budget::within(bounds.looks_for_reasons, reasons) {
+            Ok(violations) => InputError { violations },
+            Err(_) if bounds.looks < budget::LOOKS => return Err(Unfinished),
+            Err(_) => fault("it does not match, for more reasons than can be told"),
+        }))
     }
+}
+
+fn fault(why: &str) -> InputError {
+    InputError { violations: vec![(String::new(), why.to_owned())] }
+}
+
+/// Where and why.
+fn reason(error: ValidationError<'_>) -> (String, String) {
+    let mut why = error.to_string();
+    if why.len() > MAX_REASON_BYTES {
+        why.truncate(why.floor_char_boundary(MAX_REASON_BYTES));
+        why.push('…');
+    }
+    (error.instance_path().to_string(), why)
 }
 
 #[cfg(test)]
@@ -145,5 +203,67 @@ mod tests {
         assert!(!check(json!({ "properties": 1 })) && !check(json!({ "x-streamtask-look": 1 })));
         let hidden = json!({ "$ref": "#/%63onst/x", "const": { "x": {} } });
         assert!(Schema::new(&hidden).is_err_and(|reason| reason.contains("into a value")));
+    }
+
+    #[test]
+    fn a_format_is_checked_whatever_the_draft() {
+        for draft in
+            ["https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"]
+        {
+            for (format, good, bad) in [
+                ("email", "a@example.com", "a at example.com"),
+                ("date", "2024-02-29", "2023-02-29"),
+                ("date-time", "2024-02-29T12:00:00Z", "yesterday"),
+                ("uri", "https://example.com/?a=b", "not a uri"),
+                ("regex", "(", "anything"),
+            ] {
+                let schema = Schema::new(&json!({ "$schema": draft, "format": format })).unwrap();
+                assert!(schema.check(&Json::of(&json!(good))).is_ok(), "{format}");
+                let checked = schema.check(&Json::of(&json!(bad)));
+                assert_eq!(checked.is_err(), format != "regex", "{format}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_and_comparisons_are_counted() {
+        let objects: Vec<_> = (0..8000).map(|n| json!({ "n": n })).collect();
+        let letters: Vec<_> = (1..6).map(|n| json!({ "pattern": format!("^\\p{{L}}{{{n}}}$") })).collect();
+        let texts: Vec<_> = (0..100).map(|_| "ä".repeat(5000)).collect();
+        for (schema, input) in [
+            (json!({ "items": { "enum": objects } }), json!(vec![json!({ "n": -1, "m": 1 }); 5000])),
+            (json!({ "items": { "not": { "enum": objects } } }), json!(vec![json!({ "m": 1 }); 5000])),
+            (json!({ "items": { "not": { "anyOf": letters } } }), json!(texts)),
+        ] {
+            let schema = Schema::new(&schema).unwrap();
+            let input = Json::of(&input);
+            assert!(schema.check_briefly(&input).is_none());
+            let _ = schema.check(&input);
+        }
+        let schema = Schema::new(&json!({ "items": { "enum": objects } })).unwrap();
+        let error = schema.check(&Json::of(&json!(vec![json!({ "n": 7999 }); 5000]))).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
+    }
+
+    #[test]
+    fn a_usual_check_is_brief_and_says_the_same() {
+        let schema = Schema::new(&json!({
+            "type": "object", "properties": { "name": { "type": "string", "pattern": "^\\p{L}+$" } }
+        }))
+        .unwrap();
+        for input in [json!({ "name": "Ada" }), json!({ "name": "1" }), json!(1)] {
+            let input = Json::of(&input);
+            assert_eq!(schema.check_briefly(&input), Some(schema.check(&input)));
+        }
+        let long = Json::of(&json!({ "name": "x".repeat(1 << 20) }));
+        assert!(schema.check_briefly(&long).is_none(), "it is checked elsewhere");
+        assert!(schema.check(&long).is_ok());
+    }
+
+    #[test]
+    fn a_reason_does_not_repeat_a_large_input() {
+        let schema = Schema::new(&json!({ "type": "object" })).unwrap();
+        let error = schema.check(&Json::of(&json!("é".repeat(100_000)))).unwrap_err();
+        assert!(error.to_string().len() < 2000);
     }
 }

@@ -10,6 +10,7 @@ use super::readers::Readers;
 use super::space::{self, Reserve, Space};
 use super::writer::{self, Writer};
 use super::{Sqlite, schema};
+use crate::process::{close_private_file, make_private_file, private_options};
 
 /// Name of the database within the data folder.
 pub(super) const DATABASE: &str = "streamtask.db";
@@ -139,6 +140,14 @@ struct Opened {
 impl Opened {
     fn open(path: &Path, durability: Durability, index: Index) -> Result<Self, OpenError> {
         let vfs = (index == Index::Own).then_some(c"unix-excl");
+        // With those beside it, which SQLite makes with the same mode.
+        // What keeps it from being made, SQLite says.
+        let _ = make_private_file(path);
+        for beside in ["-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(beside);
+            close_private_file(Path::new(&name));
+        }
         let mut db = match vfs {
             Some(vfs) => Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs)?,
             None => Connection::open(path)?,
@@ -169,7 +178,7 @@ fn make(db: &mut Connection, durability: Durability) -> Result<(), OpenError> {
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    let file = private_options().create(true).truncate(false).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse),

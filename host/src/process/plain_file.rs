@@ -1,0 +1,135 @@
+//! Opening what may be something else than a file: a pipe, which waits for whoever writes
+//! into it, a device, or a file of the kernel's.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, fstatfs};
+
+/// File systems whose files are not stored but made by the kernel, by the numbers of statfs(2). Who opens
+/// one may look into processes, change the kernel or reach a device.
+const KERNELS: [u64; 14] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x1cd1,      // devpts
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0xcafe_4a11, // bpf
+    0xde5e_81e4, // efivarfs
+    0x6165_676c, // pstore
+    0x6265_6570, // configfs
+    0x4249_4e4d, // binfmt_misc
+    0x6e73_6673, // nsfs
+];
+/// The same by the names of /proc/self/mountinfo, and that of devices, which statfs(2) calls a tmpfs.
+const KERNEL_NAMES: [&str; 15] = [
+    "proc",
+    "sysfs",
+    "devtmpfs",
+    "devpts",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "cgroup",
+    "cgroup2",
+    "bpf",
+    "efivarfs",
+    "pstore",
+    "configfs",
+    "binfmt_misc",
+    "nsfs",
+];
+/// Where they are on every system, if it can't be asked.
+const USUAL: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// Opens a plain file to read it, and nothing else: anything else is an error, at once.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    // Not waiting: a pipe would, for whoever writes into it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is not a file")) }
+}
+
+/// Whether a file or folder is one of the kernel's.
+pub fn is_kernels(file: impl AsFd) -> bool {
+    // The type of the number differs between systems.
+    fstatfs(file).is_ok_and(|system| KERNELS.contains(&((system.f_type as u64) & 0xffff_ffff)))
+}
+
+/// A file system of the kernel's that a folder is part of, or that is mounted below it.
+pub fn kernels_in(folder: &Path) -> Option<PathBuf> {
+    if File::open(folder).is_ok_and(is_kernels) {
+        return Some(folder.to_owned());
+    }
+    let overlaps = |mount: &Path| mount.starts_with(folder) || folder.starts_with(mount);
+    if let Some(usual) = USUAL.map(Path::new).into_iter().find(|usual| overlaps(usual)) {
+        return Some(usual.to_owned());
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(kernels_mount).find(|mount| mount.starts_with(folder))
+}
+
+/// Where a line of mountinfo says that such a file system is.
+fn kernels_mount(line: &str) -> Option<PathBuf> {
+    let (mount, system) = line.split_once(" - ")?;
+    let is_kernels = system.split(' ').next().is_some_and(|name| KERNEL_NAMES.contains(&name));
+    let place = mount.split(' ').nth(4).filter(|_| is_kernels)?;
+    Some(
+        place
+            .replace("\\040", " ")
+            .replace("\\011", "\t")
+            .replace("\\012", "\n")
+            .replace("\\134", "\\")
+            .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_file_is_opened_and_nothing_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        fs::write(&file, "x").unwrap();
+        assert!(open_plain(&file).is_ok());
+        for other in [pipe.as_path(), folder.path(), Path::new("/dev/null")] {
+            assert_eq!(open_plain(other).unwrap_err().to_string(), "this is not a file");
+        }
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_known_also_below_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(kernels_in(&fs::canonicalize(folder.path()).unwrap()), None);
+        for kernels in ["/proc", "/proc/self", "/sys", "/dev", "/dev/shm", "/"] {
+            if let Ok(path) = fs::canonicalize(kernels) {
+                assert!(kernels_in(&path).is_some(), "{kernels}");
+            }
+        }
+        assert!(is_kernels(File::open("/proc/self/status").unwrap()));
+        assert!(!is_kernels(File::open(folder.path()).unwrap()));
+    }
+
+    #[test]
+    fn a_mount_of_the_kernel_is_read_from_the_systems_list() {
+        let line = "36 35 0:22 / /srv/a\\040b/dev rw,nosuid shared:2 - devtmpfs devtmpfs rw";
+        assert_eq!(kernels_mount(line), Some("/srv/a b/dev".into()));
+        assert_eq!(kernels_mount("36 35 8:1 / /srv rw - ext4 /dev/sda1 rw"), None);
+    }
+}

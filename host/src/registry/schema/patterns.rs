@@ -1,0 +1,101 @@
+//! What the patterns of a schema cost. A pattern of ten characters can be compiled to
+//! megabytes, which stay as long as the task is loaded, and a search takes time in
+//! proportion to them.
+
+use std::collections::HashMap;
+
+use jsonschema::PatternOptions;
+
+/// Largest compiled pattern in KiB. `^\p{L}+$` takes some 50.
+const MAX_KIB: u32 = 512;
+/// All of one schema together.
+const MAX_TOTAL_KIB: u32 = 2048;
+/// What the smallest counts as, so that there is also an end to how many there are.
+const MIN_KIB: u32 = 8;
+/// Longest pattern. What it is parsed to is not bounded by the sizes above.
+const MAX_TEXT_BYTES: usize = 4 << 10;
+/// Memory that one search of one pattern may use to be faster.
+const SEARCH_BYTES: usize = 64 << 10;
+/// Characters of a pattern that are quoted.
+const MAX_QUOTED: usize = 80;
+
+/// The engine for all patterns. They come from guests and inputs from clients: only one with linear time
+/// may match them.
+pub(super) fn engine() -> PatternOptions<jsonschema::Regex> {
+    engine_of(MAX_KIB)
+}
+
+fn engine_of(kib: u32) -> PatternOptions<jsonschema::Regex> {
+    PatternOptions::regex().size_limit(kib as usize * 1024).dfa_size_limit(SEARCH_BYTES)
+}
+
+/// The patterns of one schema, each of which is compiled once, however often it is used.
+#[derive(Default)]
+pub(super) struct Patterns {
+    kib: HashMap<String, u32>,
+    total_kib: u32,
+}
+
+impl Patterns {
+    /// Size of a pattern in KiB when it is compiled, up to a factor of two. Fails with the reason
+    /// if it is too much, by itself or with the others.
+    pub(super) fn size(&mut self, pattern: &str) -> Result<u32, String> {
+        if let Some(kib) = self.kib.get(pattern) {
+            return Ok(*kib);
+        }
+        let kib = measure(pattern)?;
+        self.total_kib += kib;
+        if self.total_kib > MAX_TOTAL_KIB {
+            return Err(format!("its patterns take more than {MAX_TOTAL_KIB} KiB when they are compiled"));
+        }
+        self.kib.insert(pattern.to_owned(), kib);
+        Ok(kib)
+    }
+
+    /// All of them.
+    pub(super) fn total_kib(&self) -> usize {
+        self.total_kib as usize
+    }
+}
+
+/// The library tells no size, only whether it is below a limit.
+fn measure(pattern: &str) -> Result<u32, String> {
+    if pattern.len() > MAX_TEXT_BYTES {
+        let bytes = pattern.len();
+        return Err(format!("it has a pattern of {bytes} bytes; the limit is {MAX_TEXT_BYTES}"));
+    }
+    let schema = serde_json::json!({ "pattern": pattern });
+    let fits = |kib: &u32| jsonschema::options().with_pattern_options(engine_of(*kib)).build(&schema).is_ok();
+    let sizes = std::iter::successors(Some(MIN_KIB), |kib| (*kib < MAX_KIB).then_some(kib * 2));
+    sizes.into_iter().find(fits).ok_or_else(|| {
+        let quoted: String = pattern.chars().take(MAX_QUOTED).collect();
+        format!(
+            "the pattern {quoted:?} is no regular expression without look-around and back-references, or takes \
+             more than {MAX_KIB} KiB when it is compiled"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_patterns_are_small_and_large_ones_are_refused() {
+        let mut patterns = Patterns::default();
+        assert_eq!(patterns.size("^[a-z0-9-]+$"), Ok(MIN_KIB));
+        assert!(patterns.size(r"^\p{L}[\p{L}\p{N} ]*$").unwrap() <= 256);
+        for refused in [r"\p{L}{150}0", r"(x{1000}){1000}", r"(?<=a)b", "("] {
+            assert!(patterns.size(refused).is_err_and(|reason| reason.contains("compiled")), "{refused}");
+        }
+        assert!(patterns.size(&"x".repeat(5000)).is_err_and(|reason| reason.contains("5000 bytes")));
+    }
+
+    #[test]
+    fn there_is_an_end_to_all_patterns_together() {
+        let mut patterns = Patterns::default();
+        let refused = (0..10_000).find(|nth| patterns.size(&format!("^{nth}[a-z]*$")).is_err()).unwrap();
+        assert_eq!(refused, MAX_TOTAL_KIB / MIN_KIB);
+        assert_eq!(patterns.size("^1[a-z]*$"), Ok(MIN_KIB), "what is there may be used again");
+    }
+}
