@@ -112,8 +112,7 @@ async fn a_check_that_takes_long_is_given_up_and_holds_up_nobody() {
         let asked = Instant::now();
         assert_eq!(host.get("/healthz").await.status, 200);
         // And a start whose check is short waits behind none of these.
-        let run = host.probe(json!({ "do": "echo" })).await;
-        assert!(!run.is_empty());
+        host.probe(json!({ "do": "echo" })).await;
         slowest = slowest.max(asked.elapsed());
     }
     assert!(slowest < PROMPT, "{slowest:?}");
