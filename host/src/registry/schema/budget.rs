@@ -31,6 +31,24 @@ const MAPS: [&str; 6] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
 /// Keywords that have values, in which a condition would be one more member.
 const VALUES: [&str; 6] = ["const", "enum", "default", "examples", "dependentRequired", "$vocabulary"];
+/// Keywords that may take long and are looked at before `allOf`: they go behind the condition, or a value that
+/// they refuse would cost nothing.
+const LEAVES: [&str; 9] = [
+    "const",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "format",
+    "uniqueItems",
+    "required",
+    "dependentRequired",
+];
+/// The same of those that depend on one another, where there are patterns among them.
+const GROUP: [&str; 3] = [PATTERNS, "properties", "additionalProperties"];
+const PATTERNS: &str = "patternProperties";
+/// Where both are then.
+const BEHIND: &str = "/allOf/0/allOf/1";
 /// Keyword of the conditions that must all be met.
 const ALL_OF: &str = "allOf";
 /// What can't stand in a reference as it is.
@@ -58,36 +76,47 @@ pub(super) fn within<T>(looks: usize, check: impl FnOnce() -> T) -> Result<T, To
 /// there is none, or patterns are too large. Says also what all patterns weigh.
 pub(super) fn arm(schema: &Value) -> Result<(Value, usize), String> {
     let (mut armed, mut patterns) = (schema.clone(), Patterns::default());
-    arm_part(&mut armed, false, &mut patterns)?;
+    arm_part(&mut armed, false, &mut patterns, schema)?;
     Ok((armed, patterns.total_kib()))
 }
 
-fn arm_part(part: &mut Value, is_map: bool, patterns: &mut Patterns) -> Result<(), String> {
+fn arm_part(part: &mut Value, is_map: bool, patterns: &mut Patterns, root: &Value) -> Result<(), String> {
     match part {
         Value::Object(members) => {
             let weight = if is_map { None } else { Some(Weight::of(members, patterns)?) };
             for (name, member) in members.iter_mut() {
                 let name = name.as_str();
                 if is_map {
-                    arm_part(member, false, patterns)?;
+                    arm_part(member, false, patterns, root)?;
                 } else if let (true, Value::String(place)) = (REFERENCES.contains(&name), &mut *member) {
-                    *place = moved(place)?;
+                    *place = moved(place, root)?;
                 } else if !VALUES.contains(&name) {
-                    arm_part(member, MAPS.contains(&name), patterns)?;
+                    arm_part(member, MAPS.contains(&name), patterns, root)?;
                 }
             }
             if let Some(weight) = weight {
                 add_condition(members, weight);
             }
         }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| arm_part(item, false, patterns))?,
+        Value::Array(items) => items.iter_mut().try_for_each(|item| arm_part(item, false, patterns, root))?,
         _ => {}
     }
     Ok(())
 }
 
 fn add_condition(members: &mut Map<String, Value>, weight: Weight) {
-    let condition = serde_json::json!({ KEYWORD: weight.to_value() });
+    let mut behind = Map::new();
+    let group = if members.contains_key(PATTERNS) { &GROUP[..] } else { &[] };
+    for name in LEAVES.iter().chain(group) {
+        if let Some(member) = members.remove(*name) {
+            behind.insert((*name).to_owned(), member);
+        }
+    }
+    let look = serde_json::json!({ KEYWORD: weight.to_value() });
+    let condition = match behind.is_empty() {
+        true => look,
+        false => serde_json::json!({ ALL_OF: [look, behind] }),
+    };
     match members.get_mut(ALL_OF) {
         None => drop(members.insert(ALL_OF.to_owned(), Value::Array(vec![condition]))),
         Some(Value::Array(conditions)) => conditions.insert(0, condition),
@@ -98,15 +127,21 @@ fn add_condition(members: &mut Map<String, Value>, weight: Weight) {
 
 /// Where a reference leads now. Not into a value: that is no part of a schema, and a
 /// reference could make it one.
-fn moved(place: &str) -> Result<String, String> {
+fn moved(place: &str, root: &Value) -> Result<String, String> {
     let Some((document, pointer)) = place.split_once('#') else { return Ok(place.to_owned()) };
     let pointer = percent_encoding::percent_decode_str(pointer).decode_utf8_lossy();
     let (mut moved, mut is_map, mut before) = (format!("{document}#"), false, "");
+    let mut part = document.is_empty().then_some(root);
     for (nth, name) in pointer.split('/').enumerate() {
         if nth > 0 && !is_map && VALUES.contains(&name) {
             return Err(format!("{place:?} leads into a value, where no schema can be"));
         }
         let slash = if nth == 0 { "" } else { "/" };
+        let is_behind = |part: &Value| !is_map && GROUP.contains(&name) && part.get(PATTERNS).is_some();
+        if nth > 0 && part.is_some_and(is_behind) {
+            moved.push_str(BEHIND);
+        }
+        part = if nth == 0 { part } else { part.and_then(|part| step(part, name)) };
         match name.parse::<usize>() {
             Ok(index) if before == ALL_OF => moved.push_str(&format!("{slash}{}", index.saturating_add(1))),
             _ => moved.push_str(&format!("{slash}{}", utf8_percent_encode(name, NOT_IN_FRAGMENTS))),
@@ -116,6 +151,14 @@ fn moved(place: &str) -> Result<String, String> {
         is_map = nth > 0 && !is_map && MAPS.contains(&name);
     }
     Ok(moved)
+}
+
+/// Where a name of a pointer leads.
+fn step<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
+    match part {
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        _ => part.get(name.replace("~1", "/").replace("~0", "~")),
+    }
 }
 
 /// What the condition does.

@@ -240,9 +240,31 @@ mod tests {
             assert!(schema.check_briefly(&input).is_none());
             let _ = schema.check(&input);
         }
-        let schema = Schema::new(&json!({ "items": { "enum": objects } })).unwrap();
-        let error = schema.check(&Json::of(&json!(vec![json!({ "n": 7999 }); 5000]))).unwrap_err();
+        let schema = Schema::new(&json!({ "items": { "not": { "enum": objects } } })).unwrap();
+        let error = schema.check(&Json::of(&json!(vec![json!({ "m": 1 }); 5000]))).unwrap_err();
         assert!(error.to_string().contains("too long"), "{error}");
+    }
+
+    #[test]
+    fn patterns_of_names_are_counted_and_change_no_schema() {
+        let refused = json!({ "$ref": "#/$defs/names" });
+        let names = json!({ "patternProperties": { "^(\\p{L}{5})*$": false } });
+        let schema = json!({ "not": { "anyOf": vec![refused; 2000] }, "$defs": { "names": names } });
+        let schema = Schema::new(&schema).unwrap();
+        let error = schema.check(&Json::of(&json!({ "ä".repeat(50_000): 1 })));
+        assert!(error.unwrap_err().to_string().contains("too long"));
+
+        let schema = Schema::new(&json!({
+            "properties": { "a": { "type": "string" }, "b": { "$ref": "#/properties/a" } },
+            "patternProperties": { "^x": { "type": "integer" } },
+            "additionalProperties": { "$ref": "#/patternProperties/%5Ex" },
+            "required": ["a"]
+        }))
+        .unwrap();
+        let check = |input: serde_json::Value| schema.check(&Json::of(&input)).is_ok();
+        assert!(check(json!({ "a": "a", "b": "b", "x": 1, "other": 2 })));
+        assert!(!check(json!({})) && !check(json!({ "a": 1 })) && !check(json!({ "a": "a", "b": 1 })));
+        assert!(!check(json!({ "a": "a", "x": "x" })) && !check(json!({ "a": "a", "other": "x" })));
     }
 
     #[test]
