@@ -108,7 +108,7 @@ async fn dead(report: &mut Report) {
     report.at_most("100 dead clients are noticed after", began.elapsed().as_secs_f64(), "s", 45.0);
 }
 
-/// Lets the kernel drop what comes for a client, as if its network were gone.
+/// Lets the kernel drop all packets for a client, as if its network were gone.
 fn cut_off(client: &TcpStream) {
     let mut program = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
     let filter = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };

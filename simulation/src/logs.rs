@@ -44,8 +44,7 @@ pub(crate) fn check(db: &Connection, rows: &[RunRow], known: &[Known]) -> Result
             return broken("a cancel was acknowledged and the run ended otherwise");
         }
         for (name, operation) in [("run.signal", &known.signals), ("run.paused", &known.pauses)] {
-            // One that met the run's end may have left no note.
-            let least = operation.acknowledged.saturating_sub(1) as usize;
+            let least = operation.acknowledged as usize;
             let most = (operation.acknowledged + operation.unanswered) as usize;
             if !(least..=most).contains(&count(name)) {
                 return broken(&format!("{name} is not in the log once for each time: {operation:?}"));

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use crate::{Api, PATIENCE, root};
+use crate::{Api, PATIENCE, eventually, root};
 
 /// Cargo, without what another cargo has told this test of its package: a build script that
 /// looks at that (that of ring does) would run again, and the host be compiled again.
@@ -176,6 +176,18 @@ impl ChildHost {
     /// What it logged since it listens, or since this was asked last.
     pub fn logged(&self) -> Vec<String> {
         self.log.try_iter().collect()
+    }
+
+    /// Waits for a line that says `what`, from its first on or since the last one was asked for; returns it.
+    pub async fn says(&self, what: &str) -> String {
+        let mut found = self.opening.iter().find(|line| line.contains(what)).cloned();
+        eventually(what, || {
+            found = found.take().or_else(|| self.logged().into_iter().find(|line| line.contains(what)));
+            let is_there = found.is_some();
+            async move { is_there }
+        })
+        .await;
+        found.expect("it is there")
     }
 
     /// Ends it without a word: `kill -9`.

@@ -183,7 +183,7 @@ fn what_the_host_refuses_is_told_in_its_words() {
     fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "-q"]);
     fixture
         .say(&["start", "ticker", "-i", "1", "--id", "one"])
-        .refused(3, "the run \"one\" was started by another request");
+        .refused(3, "the run one was started by another request");
     assert_eq!(
         fixture.say(&["start", "ticker", "-i", "0", "--id", "one", "-q"]).out,
         "\"top\"\n",

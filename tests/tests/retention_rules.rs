@@ -33,17 +33,6 @@ async fn run_some(api: &Api, task: &str, count: usize) {
     }
 }
 
-async fn until_logged(host: &ChildHost, what: &str) -> String {
-    let mut found = host.opening.iter().find(|line| line.contains(what)).cloned();
-    eventually(what, || {
-        found = found.take().or_else(|| host.logged().into_iter().find(|line| line.contains(what)));
-        let is_there = found.is_some();
-        async move { is_there }
-    })
-    .await;
-    found.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_remove_more_are_told_before_and_wait() {
     let folders = Folders::new();
@@ -51,7 +40,7 @@ async fn rules_that_remove_more_are_told_before_and_wait() {
     run_some(&host, "test/probe", 6).await;
     let manifest = folders.tasks().join("test/probe.toml");
     fs::write(&manifest, "[retention]\nmax-runs = 1\n").unwrap();
-    let told = until_logged(&host, "will be removed").await;
+    let told = host.says("will be removed").await;
     assert!(told.contains("5 runs and 10 events will be removed, because max-runs is now 1"), "{told}");
     assert_eq!(kept(&host, "test/probe").await, 6, "not yet");
     // Who asks for it is not kept waiting.
@@ -181,7 +170,7 @@ async fn a_clock_that_is_far_ahead_has_nothing_removed_for_its_age_until_someone
         .unwrap();
     drop(db);
     let host = serve().ready();
-    let told = until_logged(&host, "no run is removed for its age").await;
+    let told = host.says("no run is removed for its age").await;
     // After the days for which a host may be away.
     assert!(told.contains("the clock is 27d ahead of what was expected"), "{told}");
     let ready = host.get("/readyz").await;
@@ -197,7 +186,7 @@ async fn a_clock_that_is_far_ahead_has_nothing_removed_for_its_age_until_someone
     // It is remembered as long as nobody has confirmed it.
     host.kill();
     let host = serve().ready();
-    until_logged(&host, "no run is removed for its age").await;
+    host.says("no run is removed for its age").await;
     assert_eq!(prune(&host, "older_than=60d&confirm_clock=true").await["runs"], 0);
     assert!(host.get("/readyz").await.json()["warnings"].is_null());
     assert_eq!(prune(&host, "").await["runs"], 4);

@@ -635,7 +635,10 @@ function randomName() {
 
 // progress.js
 var MAX_ITEMS = 1e3;
-var OUTCOMES = /* @__PURE__ */ new Set(["completed", "failed", "cancelled"]);
+var OUTCOMES = (
+  /** @type {const} */
+  ["completed", "failed", "cancelled"]
+);
 var STATUSES = /* @__PURE__ */ new Set(["waiting", "running", "completed", "failed", "skipped"]);
 var number = (value) => typeof value === "number" && Number.isFinite(value) ? value : void 0;
 var text = (value) => typeof value === "string" ? value : void 0;
@@ -673,9 +676,10 @@ var Progress = class {
    * @param {string} status `completed`, `failed` or `cancelled`
    */
   close(status) {
-    if (!OUTCOMES.has(status)) return;
+    const outcome = OUTCOMES.find((one) => one === status);
+    if (outcome === void 0) return;
     for (const item of this.items.values()) {
-      if (item.status === "waiting" || item.status === "running") this.items.set(item.id, { ...item, status });
+      if (item.status === "waiting" || item.status === "running") this.items.set(item.id, { ...item, status: outcome });
     }
     this.#tree = void 0;
   }

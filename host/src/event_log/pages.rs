@@ -49,7 +49,7 @@ impl Weighter<Key, Page> for Weight {
 /// Why a page was not kept.
 enum NotKept {
     Failed(crate::storage::StorageError),
-    /// It is small and not full yet; this is what is there.
+    /// A page that is small and not full yet, as far as it goes.
     Unfinished(Vec<Arc<Segment>>),
 }
 

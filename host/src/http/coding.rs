@@ -4,7 +4,7 @@
 //! is compressed once for all of them: as deflate blocks that refer to nothing before, so that they stand in any
 //! reader's stream as they are. The others keep a window for each connection, which costs memory and is bounded.
 
-mod shared;
+mod blocks;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::body::{Body, Broken, Response};
 use super::request::header_list;
 use super::{Api, accept, format};
 
-pub(super) use self::shared::{Frame, deflated};
+pub(super) use self::blocks::{Frame, deflated};
 
 /// Compressors with a window of their own at once; beyond it bodies are sent as they are. One costs up to a
 /// megabyte.
@@ -323,7 +323,7 @@ impl Own {
 mod tests {
     use std::io::Read as _;
 
-    use super::shared::FLUSH;
+    use super::blocks::FLUSH;
     use super::*;
 
     fn best(accepted: &str) -> Option<Coding> {

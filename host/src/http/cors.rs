@@ -45,8 +45,8 @@ pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether who asks gets to see the answer. A browser fetches every address that a page names, as for a picture, also
-/// where the page may not read what comes. Only who reads is a client, which a run can be lost with.
+/// Whether the requester may read the answer. A browser fetches every address that a page names, as for a picture, also
+/// where the page may not read the response. Only a reader counts as a client, whose loss can cancel a run.
 pub(super) fn reads(config: &Config, parts: &Parts) -> bool {
     if parts.method == Method::HEAD {
         return false;

@@ -87,7 +87,7 @@ impl Mark {
 
 /// Something to be told.
 enum Change {
-    State(Run),
+    State(Box<Run>),
     Removed(RunId),
     /// So many runs were in the list at the beginning, and all have been told.
     Complete(usize),
@@ -117,7 +117,7 @@ impl List {
         }
         self.known.extend(runs.iter().map(|run| (run.key.no, Mark::of(run))));
         let count = runs.len();
-        self.pending.extend(runs.into_iter().map(Change::State));
+        self.pending.extend(runs.into_iter().map(|run| Change::State(Box::new(run))));
         self.pending.push_back(Change::Complete(count));
         Ok(())
     }
@@ -201,7 +201,7 @@ impl List {
             let is_told = gone.remove(&run.key.no).as_ref() == Some(&mark);
             self.known.insert(run.key.no, mark);
             if !is_told {
-                self.pending.push_back(Change::State(run));
+                self.pending.push_back(Change::State(Box::new(run)));
             }
         }
         for (no, mark) in gone {

@@ -4,7 +4,7 @@
 
 /** Items beyond so many are left out: a guest chooses the ids. */
 const MAX_ITEMS = 1000;
-const OUTCOMES = new Set(['completed', 'failed', 'cancelled']);
+const OUTCOMES = /** @type {const} */ (['completed', 'failed', 'cancelled']);
 const STATUSES = new Set(['waiting', 'running', 'completed', 'failed', 'skipped']);
 
 /** @param {unknown} value */
@@ -49,9 +49,10 @@ export class Progress {
    * @param {string} status `completed`, `failed` or `cancelled`
    */
   close(status) {
-    if (!OUTCOMES.has(status)) return;
+    const outcome = OUTCOMES.find((one) => one === status);
+    if (outcome === undefined) return;
     for (const item of this.items.values()) {
-      if (item.status === 'waiting' || item.status === 'running') this.items.set(item.id, { ...item, status });
+      if (item.status === 'waiting' || item.status === 'running') this.items.set(item.id, { ...item, status: outcome });
     }
     this.#tree = undefined;
   }

@@ -163,8 +163,8 @@ test('log lines, progress and buttons need no script of the page', async (t) => 
   );
   await ended(second);
   assert.deepEqual(await second.$eval('main', (main) => [...main.children].map((child) => child.value ?? child.innerHTML)), [
-    0.25,
-    '50 % A',
+    1,
+    '100 % A',
     [27, 28, 29].map((n) => `<div class="stream-line" data-level="warn">&lt;i&gt;${n}</div>`).join(''),
   ]);
 });

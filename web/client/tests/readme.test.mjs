@@ -111,5 +111,5 @@ test('the progress page shows bars', async (t) => {
   await set.load();
   await set.page.waitForSelector('main[data-stream-status=completed]');
   const shown = await set.page.$$eval('[data-stream-progress]', (list) => list.map((one) => one.value ?? one.textContent));
-  assert.deepEqual(shown, [0.125, 0.5, '50 % Reading']);
+  assert.deepEqual(shown, [1, 1, '100 % Reading']);
 });

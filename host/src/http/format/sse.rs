@@ -15,7 +15,7 @@ use crate::model::{Event, NewEvent};
 const RETRY_MS: RangeInclusive<u32> = 1000..=5000;
 
 /// When to come back, and a comment so that proxies and clients see the stream open at once. No blank line ends it,
-/// nor a sign of life: some readers (httpx-sse) make an empty event of one.
+/// nor a heartbeat: some readers (httpx-sse) take one for an empty event.
 pub(in crate::http) fn preamble() -> Bytes {
     format!("retry: {}\n: open\n", fastrand::u32(RETRY_MS)).into()
 }

@@ -9,8 +9,8 @@ use super::MIN_BYTES;
 
 /// What a gzip stream begins with (RFC 1952): deflate, no name, no time, system unknown.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// An empty stored block. Go's reader gives out what it has when it comes to one, and not before its buffer is full else,
-/// where a piece that was not compressed would wait in it for the next.
+/// An empty stored block. Go's reader returns its data when it comes to one, and otherwise only when its buffer is full:
+/// a piece that was not compressed would wait in it for the next.
 pub(super) const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 /// A last, empty block (RFC 1951).
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
