@@ -112,7 +112,10 @@ async fn dead_peers_are_noticed_in_every_form_and_living_ones_that_read_nothing_
         eventually("all readers are there", || async { readers(&host, run).await == *expected }).await;
     }
 
-    dead.iter().for_each(|socket| dead::cut_off(*socket));
+    for socket in &dead {
+        eventually("nothing is under way from it", async || dead::is_acknowledged(*socket)).await;
+        dead::cut_off(*socket);
+    }
     let began = Instant::now();
     for (run, left) in runs.iter().zip([0, 0, living.len()]) {
         eventually("the dead are gone", || async { readers(&host, run).await == left }).await;
