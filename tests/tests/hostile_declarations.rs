@@ -50,12 +50,12 @@ async fn install(host: &ChildHost, folders: &Folders, name: &str, wasm: &[u8]) -
     listed(host, name).await
 }
 
-async fn listed(host: &Api, name: &str) -> Value {
+async fn listed(host: &Api, path: &str) -> Value {
     let listed = async || {
         let tasks = host.get("/api/tasks").await.json();
-        tasks["tasks"].as_array().unwrap().iter().find(|task| task["task"] == name).cloned()
+        tasks["tasks"].as_array().unwrap().iter().find(|task| task["path"] == path).cloned()
     };
-    eventually(name, || async { listed().await.is_some() }).await;
+    eventually(path, || async { listed().await.is_some() }).await;
     listed().await.unwrap()
 }
 
@@ -184,13 +184,13 @@ async fn pipes_in_the_tasks_folder_are_reported_and_stop_no_loading() {
         guests::install(&folders.tasks(), task, &guests::ticker("x"));
     }
     let host = folders.start(&["--durability", "normal"]);
-    for task in ["one", "two", "task", "three"] {
-        let listed = listed(&host, task).await;
+    for path in ["test/one.wasm", "test/two.wasm", "other/task.wasm", "test/three.wasm"] {
+        let listed = listed(&host, path).await;
         let problem = listed["problem"]["message"].as_str().unwrap_or_else(|| panic!("{listed}"));
-        assert!(problem.contains("not a file"), "{task}: {problem}");
+        assert!(problem.contains("not a file"), "{path}: {problem}");
     }
     guests::install(&folders.tasks(), "test/late.wasm", &guests::ticker("late"));
-    assert!(listed(&host, "late").await["problem"].is_null());
+    assert!(listed(&host, "test/late.wasm").await["problem"].is_null());
     let run = host.start_run("test/late", json!(0)).await;
     assert_eq!(host.finished(&run).await["final_value"], "late");
 }
