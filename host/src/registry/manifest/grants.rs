@@ -464,7 +464,7 @@ mod tests {
             ("[secrets]\nKEY = { env = 'sk-live-1234' }\n", 16, "that is named here is not set"),
             ("[[folders]]\npath = '/proc/self'\nmount = '/x'\n", 19, "belongs to the system"),
             ("[[folders]]\npath = '/dev'\nmount = '/x'\n", 19, "belongs to the system"),
-            ("[[folders]]\npath = '/'\nmount = '/x'\n", 19, "belongs to the system"),
+            ("[[folders]]\npath = '/'\nmount = '/x'\n", 19, "data folder"),
             ("[env]\n'A=B' = 'c'\n", 14, "can't be a variable's name"),
             ("output-files-size = '1MiB'\n", 20, "output-files = true"),
             ("output-files = true\noutput-files-size = '2GiB'\n", 40, "at most 1.0 GiB"),

@@ -51,9 +51,22 @@ const PATTERNS: &str = "patternProperties";
 const BEHIND: &str = "/allOf/0/allOf/1";
 /// Keyword of the conditions that must all be met.
 const ALL_OF: &str = "allOf";
-/// What can't stand in a reference as it is.
-const NOT_IN_FRAGMENTS: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'%').add(b'#');
+/// What can't stand in a reference as it is (RFC 3986, section 3.5).
+const NOT_IN_FRAGMENTS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 /// Keywords that lead to another part by its place.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
