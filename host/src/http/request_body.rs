@@ -192,10 +192,10 @@ impl Drop for RequestBody {
             && let Ok(runtime) = Handle::try_current()
         {
             // It ends with its connection, which it belongs to, and soon.
-            runtime.spawn(tokio::time::timeout(READ_ON_TIME, async move {
+            runtime.spawn(timeout(READ_ON_TIME, async move {
                 let mut read = 0;
                 while read < READ_ON_BYTES
-                    && let Ok(Some(Ok(frame))) = tokio::time::timeout(READ_ON_SILENCE, body.frame()).await
+                    && let Ok(Some(Ok(frame))) = timeout(READ_ON_SILENCE, body.frame()).await
                 {
                     read += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
