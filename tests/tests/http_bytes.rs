@@ -1,9 +1,10 @@
 //! Bytes that are no proper request: too many, too slow, broken off, or meant to
 //! deceive. Each gets an answer or is cut off, and the host goes on.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use streamtask_tests::{Api, TestHost, raw, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -270,6 +271,47 @@ async fn clients_that_dawdle_are_cut_off_and_hold_up_nobody() {
         }
     }
     assert_eq!(runs(&host).await, 0);
+}
+
+/// Sends a head and so much of a body, and no more.
+async fn send_body(address: SocketAddr, bytes: usize) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {START} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", bytes + 1);
+    client.write_all(head.as_bytes()).await.unwrap();
+    let piece = vec![b' '; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        match client.write(&piece[..left.min(piece.len())]).await {
+            Ok(written) => left -= written,
+            // It is refused.
+            Err(_) => break,
+        }
+    }
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_come_slowly_have_a_bound_together_and_usual_ones_are_still_taken() {
+    let host = TestHost::with(|config| config.limits.input_bytes = 100 << 20).await;
+    // Two of these have room together, and no third.
+    let first = send_body(host.address, 60 << 20).await;
+    let second = send_body(host.address, 60 << 20).await;
+    let mut third = send_body(host.address, 60 << 20).await;
+    let mut answer = Vec::new();
+    let _ = soon("a refusal", third.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert_eq!(raw_problem(&answer), (503, "too-many-bodies".to_owned()));
+    assert!(answer.to_lowercase().contains("\r\nretry-after: "), "{answer}");
+    host.run(json!({ "do": "echo" })).await;
+    // They send nothing more.
+    for mut slow in [first, second] {
+        let mut answer = Vec::new();
+        let _ = soon("a refusal", slow.read_to_end(&mut answer)).await;
+        assert_eq!(raw_problem(&String::from_utf8_lossy(&answer)), (408, "body-timeout".to_owned()));
+    }
+    // That this is no JSON shows that it was read.
+    let answer = host.post(START, " ".repeat(60 << 20)).await;
+    assert_eq!(answer.status, 400, "there is room again");
 }
 
 /// Sends `first`, then `drip` once a second. Returns when the host closed the

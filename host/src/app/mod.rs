@@ -318,12 +318,13 @@ impl Rooms {
             storage: Arc::clone(&storage),
             files,
             stopping: CancellationToken::new(),
-            end_streams: CancellationToken::new(),
+            stream_ends: http::StreamEnds::default(),
             loopback: address.is_none_or(|address| address.ip().is_loopback()),
             notifier: Arc::clone(&notifier),
             presence: Arc::default(),
             windows: http::Windows::default(),
             progress: http::ProgressCache::default(),
+            body_room: http::BodyRoom::default(),
             uploads: http::Uploads::default(),
             websockets: TaskTracker::new(),
         });
@@ -361,7 +362,7 @@ impl Rooms {
         self.stage.set("runs");
         self.scheduler.drain(self.config.drain_grace).await;
         self.stage.set("connections");
-        self.api.end_streams.cancel();
+        self.api.stream_ends.begin();
         stop_serving.cancel();
         if let Some(serving) = serving {
             let _ = serving.await;

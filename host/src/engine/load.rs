@@ -136,12 +136,11 @@ pub(super) fn is_scarcity(error: &wasmtime::Error) -> bool {
 pub struct Metadata {
     /// Text for people.
     pub description: Option<String>,
-    /// JSON Schema that every input matches.
-    pub input_schema: Option<serde_json::Value>,
-    /// The same as it was written: a form shows the properties in their author's order, which a value has lost.
-    pub input_schema_text: Option<Json>,
-    /// JSON Schema of the result, as it was written.
-    pub output_schema_text: Option<Json>,
+    /// JSON Schema that every input matches, as it was written: a form shows the properties in their author's order,
+    /// which a value has lost.
+    pub input_schema: Option<Json>,
+    /// JSON Schema of the result.
+    pub output_schema: Option<Json>,
 }
 
 /// What `describe` returns.
@@ -157,12 +156,10 @@ impl TryFrom<Described> for Metadata {
 
     fn try_from(described: Described) -> Result<Self, JsonError> {
         let text = |schema: Option<Box<RawValue>>| schema.map(|text| Json::parse(text.get())).transpose();
-        let input_schema_text = text(described.input_schema)?;
         Ok(Self {
             description: described.description,
-            input_schema: input_schema_text.as_ref().map(Json::to_value),
-            input_schema_text,
-            output_schema_text: text(described.output_schema)?,
+            input_schema: text(described.input_schema)?,
+            output_schema: text(described.output_schema)?,
         })
     }
 }
@@ -442,10 +439,11 @@ mod tests {
         let text = r#"{"description":"d","output_schema":null,"input_schema":{"type":"object",
             "properties":{"name":{"type":"string"},"age":{"type":"integer"}}}}"#;
         let metadata: Metadata = serde_json::from_str(text).unwrap();
-        let written = metadata.input_schema_text.unwrap().into_string();
+        let schema = metadata.input_schema.unwrap();
+        assert_eq!(schema.to_value()["properties"]["age"]["type"], "integer");
+        let written = schema.into_string();
         assert!(written.find("name") < written.find("age") && !written.contains('\n'), "{written}");
-        assert_eq!(metadata.input_schema.unwrap()["properties"]["age"]["type"], "integer");
-        assert_eq!((metadata.description.as_deref(), metadata.output_schema_text), (Some("d"), None));
+        assert_eq!((metadata.description.as_deref(), metadata.output_schema), (Some("d"), None));
         for bad in
             [r#"{"input_schema":}"#, r#"{"input_schema":{"$serde_json::private::RawValue":"{}"}}"#, "[1]"]
         {

@@ -164,8 +164,8 @@ impl<'a> TaskJson<'a> {
             size: task.map(|task| task.size),
             loaded_at: task.map(|task| task.loaded_at),
             description: task.and_then(|task| task.description()),
-            input_schema: task.and_then(|task| task.input_schema_text()),
-            output_schema: metadata.and_then(|metadata| metadata.output_schema_text.as_ref()),
+            input_schema: task.and_then(|task| task.input_schema().cloned()),
+            output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
             schedules: task
                 .iter()
                 .flat_map(|task| task.settings.schedules.iter().map(|schedule| (&task.name, schedule)))

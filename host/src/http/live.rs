@@ -21,6 +21,7 @@ use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
 use super::stream::{heartbeat, silence};
+use super::stream_ends::StreamEnd;
 use crate::model::{Run, RunId, RunStatus, Timestamp};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
@@ -52,6 +53,7 @@ pub(super) async fn open(
         heartbeat,
         spoke: Instant::now(),
         looked: Instant::now(),
+        end: api.stream_ends.of_one(),
         over: false,
     };
     // Before the answer: a list that can't be read is an error of the request.
@@ -106,6 +108,7 @@ struct List {
     spoke: Instant,
     /// When the list was read last.
     looked: Instant,
+    end: StreamEnd,
     over: bool,
 }
 
@@ -168,7 +171,6 @@ impl List {
     }
 
     async fn wait(&mut self) -> Result<(), Broken> {
-        let end = self.api.end_streams.clone();
         let moved = async {
             // What moves meanwhile is seen together, and what moves elsewhere costs no more than this.
             tokio::time::sleep_until(self.looked + PACE).await;
@@ -176,7 +178,7 @@ impl List {
         };
         tokio::select! {
             biased;
-            () = end.cancelled() => {
+            () = &mut self.end => {
                 self.over = true;
                 self.out.put("run.stream-closing", &json!({ "reason": "the host is stopping" }));
                 Ok(())

@@ -30,12 +30,14 @@ mod problem;
 mod progress;
 mod pruning;
 mod request;
+mod request_body;
 mod routes;
 mod runs;
 mod server;
 mod signals;
 mod start;
 mod stream;
+mod stream_ends;
 mod tasks;
 mod uploads;
 mod websocket;
@@ -60,7 +62,9 @@ pub use coding::Windows;
 pub use format::EventLines;
 pub use presence::Presence;
 pub use progress::ProgressCache;
+pub use request_body::BodyRoom;
 pub use server::serve;
+pub use stream_ends::StreamEnds;
 pub use uploads::Uploads;
 
 /// How clients are served.
@@ -105,8 +109,8 @@ pub struct Api {
     pub files: Arc<Files>,
     /// Set when the host begins to stop.
     pub stopping: CancellationToken,
-    /// Set when streams have to end, though their runs go on elsewhere or later.
-    pub end_streams: CancellationToken,
+    /// When streams have to end, though their runs go on elsewhere or later.
+    pub stream_ends: StreamEnds,
     /// Whether only this machine can reach the listener, and so has no reason to
     /// call it by a name of its network.
     pub loopback: bool,
@@ -114,7 +118,9 @@ pub struct Api {
     pub windows: Windows,
     /// How far runs are, as far as that was read.
     pub progress: ProgressCache,
-    /// Task files on their way.
+    /// For bodies of requests on their way.
+    pub body_room: BodyRoom,
+    /// Task files that are put into the folder.
     pub uploads: Uploads,
     /// Connections that are none of HTTP any more.
     pub websockets: TaskTracker,

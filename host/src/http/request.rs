@@ -1,30 +1,12 @@
-//! What a request carries: its query, its headers, its body.
+//! What a request carries beside its body: its query and its headers.
 
 use std::str::FromStr;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName};
-use hyper::http::request::Parts;
-use hyper::{Request, StatusCode, Uri, Version};
+use hyper::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
-use tokio::runtime::Handle;
 
 use super::problem::Problem;
-
-/// Time for a client to send its body; a slower one holds a connection for
-/// nothing.
-const BODY_TIME: Duration = Duration::from_secs(30);
-
-/// How much of a body that nobody wants is read on, so that its client comes to read the answer: twice the largest that
-/// is taken anywhere. None of it is kept.
-const READ_ON_BYTES: u64 = 128 << 20;
-/// For how long.
-const READ_ON_TIME: Duration = Duration::from_secs(10);
-/// Silence after which no more of it is waited for: who has the answer may have stopped.
-const READ_ON_SILENCE: Duration = Duration::from_secs(2);
 
 /// The query's parameters, decoded.
 pub(super) struct Query(Vec<(String, String)>);
@@ -111,102 +93,4 @@ pub(super) fn check_codings(headers: &HeaderMap) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding", detail));
     }
     Ok(())
-}
-
-/// A request's body. What a route leaves of it is read on and thrown away, beside the answer: a connection that is closed
-/// with bytes unread is reset, and the client loses the answer that says why.
-pub(super) struct RequestBody {
-    /// None when it has been read to its end.
-    body: Option<Incoming>,
-    reads_on: bool,
-}
-
-impl RequestBody {
-    pub(super) fn of(parts: &Parts, body: Incoming) -> Self {
-        // In HTTP/2 a stream ends by itself, and who waits to be asked for a body has sent none.
-        let reads_on = parts.version <= Version::HTTP_11 && !parts.headers.contains_key(header::EXPECT);
-        Self { body: Some(body), reads_on }
-    }
-
-    fn size(&self) -> u64 {
-        self.body.as_ref().map_or(0, |body| body.size_hint().lower())
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        while let Some(body) = &mut self.body {
-            match body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-                None => self.body = None,
-                Some(Err(error)) => {
-                    self.body = None;
-                    return Err(Problem::bad_request("body", format!("the body broke off: {error}")));
-                }
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        let left = self.body.take().filter(|body| self.reads_on && !body.is_end_stream());
-        // There is none at the end of the process.
-        if let Some(mut body) = left
-            && let Ok(runtime) = Handle::try_current()
-        {
-            // It ends with its connection, which it belongs to, and soon.
-            runtime.spawn(tokio::time::timeout(READ_ON_TIME, async move {
-                let mut read = 0;
-                while read < READ_ON_BYTES
-                    && let Ok(Some(Ok(frame))) = tokio::time::timeout(READ_ON_SILENCE, body.frame()).await
-                {
-                    read += frame.data_ref().map_or(0, |data| data.len() as u64);
-                }
-            }));
-        }
-    }
-}
-
-/// Whether the connection has to end with an answer that does not take the body.
-pub(super) fn ends_unread(request: &Request<Incoming>) -> bool {
-    let is_left =
-        request.headers().contains_key(header::EXPECT) || request.body().size_hint().lower() > READ_ON_BYTES;
-    is_left && request.version() <= Version::HTTP_11
-}
-
-/// The whole body, at most `limit` bytes.
-pub(super) async fn body(body: RequestBody, limit: usize) -> Result<Bytes, Problem> {
-    body_within(body, limit, BODY_TIME).await
-}
-
-/// The same, in another time.
-pub(super) async fn body_within(
-    mut body: RequestBody,
-    limit: usize,
-    time: Duration,
-) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("the body is larger than {limit} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
-    };
-    if body.size() > limit as u64 {
-        return Err(too_large());
-    }
-    let reading = async {
-        let mut whole = BytesMut::new();
-        while let Some(data) = body.next().await? {
-            if whole.len() + data.len() > limit {
-                return Err(too_large());
-            }
-            whole.extend_from_slice(&data);
-        }
-        Ok(whole.freeze())
-    };
-    let detail = format!("the body did not arrive within {} s", time.as_secs());
-    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail);
-    tokio::time::timeout(time, reading).await.unwrap_or_else(|_| Err(late()))
 }

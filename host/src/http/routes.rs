@@ -10,7 +10,8 @@ use matchit::Router;
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
 use super::problem::Problem;
-use super::request::{self, Query, RequestBody};
+use super::request::{self, Query};
+use super::request_body::{self, RequestBody};
 use super::{
     Api, children, cors, files, health, many, page, parameters, presence, progress, pruning, runs, signals,
     start, stream, tasks, uploads, websocket,
@@ -117,7 +118,7 @@ pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Respo
     let origin = request.headers().get(header::ORIGIN).cloned();
     let is_head = *request.method() == Method::HEAD;
     let wanted = Coding::wanted(request.headers());
-    let ends_unread = request::ends_unread(&request);
+    let ends_unread = request_body::ends_unread(&request);
     let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
     coding::whole(wanted, &mut response);
     cors::allow(api, origin.as_ref(), &mut response);
@@ -142,7 +143,7 @@ fn leave_out_body(response: &mut Response) {
 
 async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = RequestBody::of(&parts, body);
+    let mut body = RequestBody::of(&parts, body);
     cors::check(api, &parts)?;
     request::check_codings(&parts.headers)?;
     let path = parts.uri.path();
@@ -168,11 +169,11 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Ready => Ok(health::ready(api)),
         Resource::Tasks => Ok(tasks::list(api)),
         Resource::Task if *method != Method::GET => {
-            uploads::change(api, &parts, [part("app"), part("task")], body).await
+            uploads::change(api, &parts, [part("app"), part("task")], &mut body).await
         }
         Resource::Task => tasks::get(api, [part("app"), part("task")]),
         Resource::TaskRuns => {
-            let body = request::body(body, api.config().max_input_bytes).await?;
+            let body = body.whole(api.config().max_input_bytes, &api.body_room).await?;
             start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
         }
         Resource::Runs => runs::list(api, &parts.headers, &query).await,
@@ -185,19 +186,19 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::Children => children::get(api, &query, part("run")).await,
         Resource::Progress => progress::get(api, part("run")).await,
         Resource::Retry => {
-            let body = request::body(body, api.config().max_input_bytes).await?;
+            let body = body.whole(api.config().max_input_bytes, &api.body_room).await?;
             start::retry(api, &parts.headers, &query, part("run"), body).await
         }
         Resource::Cancel => runs::cancel(api, part("run")).await,
         Resource::Pause => signals::hold(api, part("run"), true).await,
         Resource::Resume => signals::hold(api, part("run"), false).await,
         Resource::Signal => {
-            let body = request::body(body, MAX_SIGNAL_BYTES).await?;
+            let body = body.whole(MAX_SIGNAL_BYTES, &api.body_room).await?;
             signals::signal(api, part("run"), &name(part("name"))?, body).await
         }
         Resource::Parameters => signals::parameters(api, part("run")).await,
         Resource::Parameter => {
-            let body = request::body(body, MAX_SIGNAL_BYTES).await?;
+            let body = body.whole(MAX_SIGNAL_BYTES, &api.body_room).await?;
             signals::set_parameter(api, part("run"), &name(part("name"))?, body).await
         }
         Resource::ManifestSchema => Ok(tasks::manifest_schema()),

@@ -1,6 +1,7 @@
 //! Connections: accepted, served, and ended in order.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,8 +80,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
     let _watch = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
     tokio::spawn(presence::cancel_abandoned(Arc::clone(&api)));
     let cut_off = CancellationToken::new();
-    // Told once, not at each try.
-    let mut refused = false;
+    let mut refusal = Refusal::default();
     let heartbeat = api.accepting.begin();
     loop {
         heartbeat.rest();
@@ -91,23 +91,20 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
         heartbeat.beat();
         match accepted {
             Ok((stream, _)) => {
-                if std::mem::take(&mut refused) {
-                    tracing::info!("connections are accepted again");
-                }
                 // Others wait with it, before they are accepted.
                 while !leaves_enough(&stream) && !stop.is_cancelled() {
+                    refusal.begin("too few file descriptors are left for runs (ulimit -n)");
                     heartbeat.beat();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+                refusal.end();
                 let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
                 let peer = Peer::new(stream);
                 peers.add(&peer);
                 connections.spawn(connection(peer, Arc::clone(&api), end));
             }
             Err(error) => {
-                if !std::mem::replace(&mut refused, true) {
-                    tracing::warn!(%error, "could not accept a connection; trying again");
-                }
+                refusal.begin(error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -123,6 +120,24 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
         tracing::info!(connections = connections.len(), "closing connections that are still open");
         cut_off.cancel();
         connections.wait().await;
+    }
+}
+
+/// Whether connections have to wait. Told once, not at each try.
+#[derive(Default)]
+struct Refusal(bool);
+
+impl Refusal {
+    fn begin(&mut self, error: impl Display) {
+        if !std::mem::replace(&mut self.0, true) {
+            tracing::warn!(%error, "could not accept a connection; trying again");
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.0) {
+            tracing::info!("connections are accepted again");
+        }
     }
 }
 

@@ -9,23 +9,19 @@ use std::time::Duration;
 
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use super::body::{Body, Response};
 use super::json::TaskJson;
 use super::problem::Problem;
-use super::request::RequestBody;
-use super::{Api, cors, json, request};
+use super::request_body::RequestBody;
+use super::{Api, cors, json};
 use crate::model::TaskRef;
 use crate::registry::{InstallError, Installed, Listed};
 
 /// Largest file that can be uploaded. It is in memory as a whole; a larger one can be put
 /// into the folder.
 pub(super) const MAX_UPLOAD_BYTES: usize = 64 << 20;
-/// Time for a client to send it; some 200 kB a second for the largest.
-const UPLOAD_TIME: Duration = Duration::from_secs(300);
-/// Uploads at once, to bound the memory that they take together.
-const MAX_UPLOADS: usize = 4;
 /// Seconds after which a client may try again what this host had no room for.
 const RETRY_AFTER: u32 = 5;
 /// Longest wait until the watched folder shows what was changed in it. It is seen within
@@ -33,17 +29,11 @@ const RETRY_AFTER: u32 = 5;
 const SHOW_TIME: Duration = Duration::from_secs(15);
 
 /// What uploads share.
+#[derive(Default)]
 pub struct Uploads {
-    places: Semaphore,
     /// Held while the folder is changed and until that shows, so that of two uploads of a
     /// task each is served for a moment and answered with its own version.
     changing: Mutex<()>,
-}
-
-impl Default for Uploads {
-    fn default() -> Self {
-        Self { places: Semaphore::new(MAX_UPLOADS), changing: Mutex::default() }
-    }
 }
 
 /// Either method.
@@ -51,7 +41,7 @@ pub(super) async fn change(
     api: &Arc<Api>,
     parts: &Parts,
     path: [&str; 2],
-    body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<Response, Problem> {
     if !api.config().uploads {
         let detail = "this host takes no task files over HTTP; start it with --uploads if it should";
@@ -72,12 +62,8 @@ pub(super) async fn change(
     put(api, TaskRef::parse(path[0], path[1]).map_err(faulty)?, body).await
 }
 
-async fn put(api: &Arc<Api>, task: TaskRef, body: RequestBody) -> Result<Response, Problem> {
-    let Ok(_place) = api.uploads.places.try_acquire() else {
-        let detail = format!("{MAX_UPLOADS} uploads are under way, which is as many as may be");
-        return Err(Problem::unavailable("too-many-uploads", detail, RETRY_AFTER));
-    };
-    let wasm = request::body_within(body, MAX_UPLOAD_BYTES, UPLOAD_TIME).await?;
+async fn put(api: &Arc<Api>, task: TaskRef, body: &mut RequestBody) -> Result<Response, Problem> {
+    let wasm = body.upload(MAX_UPLOAD_BYTES, &api.body_room).await?;
     let _changing = api.uploads.changing.lock().await;
     let (registry, name) = (Arc::clone(&api.registry), task.clone());
     let Installed { version, is_new } = blocking(move || registry.install(&name, &wasm)).await?;

@@ -60,7 +60,11 @@ pub struct Task {
 impl Task {
     fn new(name: TaskRef, program: Program, size: u64, settings: Settings) -> Result<Self, Problem> {
         let mut task = Self { name, program, loaded_at: Timestamp::now(), size, settings, input: None };
-        task.input = task.input_schema().map(Schema::new).transpose().map_err(Problem::Schema)?;
+        task.input = task
+            .input_schema()
+            .map(|schema| Schema::new(&schema.to_value()))
+            .transpose()
+            .map_err(Problem::Schema)?;
         for schedule in &task.settings.schedules {
             let checked = task.check_input(&schedule.input);
             checked.map_err(|error| Problem::Schedule(schedule.name.clone(), error))?;
@@ -84,16 +88,8 @@ impl Task {
     }
 
     /// JSON Schema that every input matches, by the operator's word or its own.
-    pub fn input_schema(&self) -> Option<&serde_json::Value> {
-        self.settings.input_schema.as_deref().or(self.program.metadata.input_schema.as_ref())
-    }
-
-    /// The same as it was written, as far as that is known.
-    pub fn input_schema_text(&self) -> Option<Json> {
-        match &self.settings.input_schema {
-            Some(schema) => Some(Json::of(&**schema)),
-            None => self.program.metadata.input_schema_text.clone(),
-        }
+    pub fn input_schema(&self) -> Option<&Json> {
+        self.settings.input_schema.as_ref().or(self.program.metadata.input_schema.as_ref())
     }
 
     /// Checks an input against the task's limit, and its schema, if it has one. That may take some tenths of a

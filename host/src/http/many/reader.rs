@@ -15,6 +15,7 @@ use crate::http::format::{Envelope, Format, HEARTBEAT, Names, Notice, preamble};
 use crate::http::pieces::{PIECE_BYTES, Pieces};
 use crate::http::presence::Seated;
 use crate::http::stream::{Filter, MAX_HELD, gathered, silence};
+use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
@@ -81,6 +82,7 @@ pub(super) struct Reader {
     listener: Listener,
     spoke: Instant,
     opening: bool,
+    end: StreamEnd,
     over: bool,
 }
 
@@ -123,6 +125,7 @@ impl Reader {
             out: Pieces::default(),
             spoke: Instant::now(),
             opening: true,
+            end: api.stream_ends.of_one(),
             over: false,
         };
         let resumed: Vec<i64> = reader.places.open.keys().copied().collect();
@@ -191,7 +194,7 @@ impl Reader {
         let frame = self.wanted.interval.filter(|_| !self.held.is_empty()).map(|time| self.spoke + time);
         // What is gathered is a sign of life itself, and soon.
         let heartbeat = self.wanted.heartbeat.filter(|_| frame.is_none());
-        let (listener, end) = (&self.listener, self.api.end_streams.clone());
+        let listener = &self.listener;
         let more = async {
             match has_room {
                 true => drop(tokio::time::timeout(POLL, listener.heard()).await),
@@ -208,7 +211,7 @@ impl Reader {
             biased;
             () = frame_is_due => Waited::Frame,
             Some(read) = self.reading.join_next() => read.map_or(Waited::Lost, Waited::Read),
-            () = end.cancelled() => if frame.is_some() { Waited::Frame } else { Waited::Closing },
+            () = &mut self.end => if frame.is_some() { Waited::Frame } else { Waited::Closing },
             () = silence(heartbeat, self.spoke) => Waited::Silence,
             () = more => Waited::Runs,
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::MAX_HELD;
 use super::frames;
@@ -18,6 +17,7 @@ use crate::http::format::{Format, Names, Notice};
 use crate::http::pieces::{self, PIECE_BYTES};
 use crate::http::presence::Seated;
 use crate::http::problem::Problem;
+use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run, RunStatus};
 use crate::storage::StorageError;
 
@@ -32,7 +32,7 @@ pub(in crate::http) struct Reader {
     heartbeat: Option<(Duration, Pin<Box<Sleep>>)>,
     /// The last event that it wants; none: all that come.
     until: Option<u64>,
-    end: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: StreamEnd,
     /// Not opened yet; with what to tell first.
     opening: Option<Option<Notice>>,
     /// When the last bytes were given out: a stream of which the filter lets
@@ -72,7 +72,7 @@ impl Reader {
             filter: options.filter,
             heartbeat: options.heartbeat.map(|time| (time, Box::pin(sleep(time)))),
             until: (!options.live).then_some(head),
-            end: Box::pin(api.end_streams.clone().cancelled_owned()),
+            end: api.stream_ends.of_one(),
             opening: Some(notice),
             spoke: Instant::now(),
             interval: options.interval,
@@ -175,7 +175,7 @@ impl Reader {
             // Until then nothing is read: the log keeps what comes.
             tokio::select! {
                 biased;
-                () = self.end.as_mut() => {}
+                () = &mut self.end => {}
                 () = tokio::time::sleep_until(self.spoke + interval) => {}
             }
             return Waited::Frame;
@@ -194,7 +194,7 @@ impl Reader {
         tokio::select! {
             biased;
             delivery = subscription.next() => Waited::Delivery(delivery),
-            () = end.as_mut() => Waited::Closing,
+            () = end => Waited::Closing,
             () = silence => Waited::Silence,
         }
     }

@@ -23,7 +23,7 @@ use toml::Spanned;
 use super::folder::APP_MANIFEST;
 use super::schema::Schema;
 use crate::engine::{Grants, Limits};
-use crate::model::{Breaker, OnInterrupt, Origin, Origins, Queueing, Retention, Retry, Schedule};
+use crate::model::{Breaker, Json, OnInterrupt, Origin, Origins, Queueing, Retention, Retry, Schedule};
 
 use self::circuit_breaker::CircuitBreakerTable;
 use self::command::CommandTable;
@@ -67,7 +67,7 @@ pub struct Settings {
     /// Text for people, in place of the task's own.
     pub description: Option<String>,
     /// JSON Schema that every input matches, in place of the task's own.
-    pub input_schema: Option<Arc<Value>>,
+    pub input_schema: Option<Json>,
     /// For each attempt.
     pub limits: Limits,
     /// Arguments for it, if it is an ordinary program.
@@ -103,7 +103,7 @@ struct Manifest {
     /// JSON Schema that every input matches, in place of the task's own: for one that
     /// can't describe itself.
     #[schemars(with = "Map<String, Value>")]
-    input_schema: Option<Spanned<Map<String, Value>>>,
+    input_schema: Option<Spanned<toml::Table>>,
     /// What becomes of a run when the host stops without letting it finish: `resume`
     /// (from its checkpoint, if it has one; the default), `rerun`, or `fail`.
     #[schemars(with = "Interrupted")]
@@ -203,11 +203,14 @@ impl Settings {
         }
     }
 
-    fn take_schema(&mut self, schema: Spanned<Map<String, Value>>) -> Result<(), Fault> {
+    /// Keeps it as it is written: its order is that of a form.
+    fn take_schema(&mut self, schema: Spanned<toml::Table>) -> Result<(), Fault> {
         let at = schema.span().start;
-        let schema = Value::Object(schema.into_inner());
-        Schema::new(&schema).map_err(|reason| (at, format!("this is no JSON Schema: {reason}")))?;
-        self.input_schema = Some(Arc::new(schema));
+        let refused = |reason: String| (at, format!("this is no JSON Schema: {reason}"));
+        let text = Json::of(&schema.into_inner()).into_string();
+        let schema = Json::parse(text).map_err(|error| refused(error.to_string()))?;
+        Schema::new(&schema.to_value()).map_err(refused)?;
+        self.input_schema = Some(schema);
         Ok(())
     }
 }
@@ -385,6 +388,7 @@ mod tests {
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
             ("input-schema = 'x.json'\n", 1, 16, "map"),
             ("\n[input-schema]\ntype = 'text'\n", 2, 1, "no JSON Schema"),
+            ("[input-schema.'$serde_json::private::RawValue']\n", 1, 2, "no JSON Schema"),
             ("[circuit-breaker]\nfailures = 0\n", 2, 12, "at least one"),
             ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
             ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
@@ -401,6 +405,15 @@ mod tests {
             assert_eq!((error.line, error.column), (line, column), "{text:?}: {error}");
             assert!(error.message.contains(message), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_schema_keeps_the_order_in_which_it_is_written() {
+        let text = "[input-schema]\ntype = 'object'\n[input-schema.properties]\nsteps = { type = 'integer' }\n\
+                    color = { type = 'string' }\nage.type = 'number'\n";
+        let schema = settings(text).unwrap().input_schema.unwrap().into_string();
+        let places = ["type", "properties", "steps", "color", "age"].map(|name| schema.find(name).unwrap());
+        assert!(places.is_sorted(), "{schema}");
     }
 
     #[test]
