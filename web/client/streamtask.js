@@ -1210,7 +1210,7 @@ function restOfTable(parsed, line, stack, table2) {
   const above = startOf(tokens[from]) + 2;
   if (columns * (line - above) > lines2.slice(above, line).join("\n").length) return void 0;
   const row = (cell) => `|${`${cell}|`.repeat(columns)}`;
-  return [first + row("a"), prefix(parsed, stack, false) + row("-"), ...lines2.slice(line)].join("\n");
+  return [first + row(" "), prefix(parsed, stack, false) + row("-"), ...lines2.slice(line)].join("\n");
 }
 function isSame(whole, at, rest, stack, isCode) {
   const table2 = stack.findIndex(({ type }) => type === "table_open");
@@ -1470,6 +1470,9 @@ var Markdown = class {
   #path = [];
   /** What was built of the rest. @type {(Element | Text)[]} */
   #built = [];
+  /** Characters that are shown, but not parsed yet. */
+  #waiting = "";
+  /** Where they are shown. @type {Element} */
   #end;
   /** A line end of two characters may be cut between them. */
   #endsWithReturn = false;
@@ -1478,8 +1481,6 @@ var Markdown = class {
     this.element = element;
     this.#end = element;
   }
-  /** Characters that are shown, but not parsed yet. */
-  #waiting = "";
   /** @param {string} text */
   append(text2) {
     this.source += text2;

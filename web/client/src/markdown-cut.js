@@ -141,7 +141,7 @@ function restOfTable(parsed, line, stack, table) {
   const above = startOf(tokens[from]) + 2;
   if (columns * (line - above) > lines.slice(above, line).join('\n').length) return undefined;
   const row = (/** @type {string} */ cell) => `|${`${cell}|`.repeat(columns)}`;
-  return [first + row('a'), prefix(parsed, stack, false) + row('-'), ...lines.slice(line)].join('\n');
+  return [first + row(' '), prefix(parsed, stack, false) + row('-'), ...lines.slice(line)].join('\n');
 }
 
 /**

@@ -38,6 +38,9 @@ export class Markdown {
   #path = [];
   /** What was built of the rest. @type {(Element | Text)[]} */
   #built = [];
+  /** Characters that are shown, but not parsed yet. */
+  #waiting = '';
+  /** Where they are shown. @type {Element} */
   #end;
   /** A line end of two characters may be cut between them. */
   #endsWithReturn = false;
@@ -45,12 +48,8 @@ export class Markdown {
   /** @param {Element} element */
   constructor(element) {
     this.element = element;
-    /** Where what comes is shown until it is parsed. */
     this.#end = element;
   }
-
-  /** Characters that are shown, but not parsed yet. */
-  #waiting = '';
 
   /** @param {string} text */
   append(text) {

@@ -84,6 +84,21 @@ test('what is settled stays as it is, also within a block that goes on', () => {
   }
 });
 
+test('what comes after a block was taken away begins anew', () => {
+  for (const [start, more, html] of [
+    ['- a\n- b\n- c\n', '- d', '<ul><li>b</li><li>c</li><li>d</li></ul>'],
+    ['|a|\n|-|\n|1|\n|2|\n|3|\n', '|4|', '<table><thead><tr><th></th></tr></thead><tbody><tr><td>2</td></tr><tr><td>3</td></tr><tr><td>4</td></tr></tbody></table>'],
+    ['```\na\nb\nc', '\nd', '<pre><code>c\nd</code></pre>'],
+  ]) {
+    const element = new FakeDocument().createElement('div');
+    const markdown = new Markdown(element);
+    markdown.append(start);
+    element.children[0].remove();
+    markdown.append(more);
+    assert.equal(element.innerHTML, html);
+  }
+});
+
 const LIMIT = 64 << 10;
 const fill = (piece, length = LIMIT) => piece.repeat(Math.ceil(length / piece.length)).slice(0, length);
 
