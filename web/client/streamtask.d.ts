@@ -276,7 +276,21 @@ export type ViewUpdate =
   | { op: 'state'; state: any }
   | { op: 'frame'; ops: ViewUpdate[] };
 
+/** What a task's html may do besides being read. The defaults are for tasks and pages that are strangers to each other. */
+export interface SanitizeOptions {
+  /** The page that it is for. Default: `document`. */
+  page?: Document;
+  /** Which images load: `data` those in the html itself (`data:`), `same-origin` also the page's own, `any` also those of
+   * other hosts, which then learn who looks at the page, and whatever the task writes into their addresses. Default: `same-origin`. */
+  images?: 'data' | 'same-origin' | 'any';
+  /** What ids and classes get in front, and what refers to them, so that none is the page's own. Empty: they stay as they
+   * are, and a task can look like a part of the page. Default: `user-content-`. */
+  prefix?: string;
+}
+
 export interface ViewOptions {
+  /** For the client's own sanitiser. */
+  html?: Omit<SanitizeOptions, 'page'>;
   /** In place of the client's own: makes of a task's html what may go into the page. */
   sanitize?: (html: string) => DocumentFragment;
 }
@@ -323,7 +337,7 @@ export class View {
 }
 
 /** What an allow-list leaves of html: nothing that runs, loads scripts or styles, or sends anything. */
-export function sanitize(html: string, page?: Document): DocumentFragment;
+export function sanitize(html: string, options?: SanitizeOptions): DocumentFragment;
 
 /** The updates that the data of a `view` event says, in order: of a frame those in it, of any other that itself. */
 export function updatesOf(data: any): Generator<ViewUpdate, void, undefined>;

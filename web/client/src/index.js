@@ -2,7 +2,8 @@
 //
 // `npm run build` makes one module of it, ../streamtask.js. The shapes are in ../streamtask.d.ts.
 // From the bottom up: errors, pauses, frames, log; address; watchdog, line, follow, host; and for
-// pages sanitize, markdown, queue, scrolling, progress, view, page.
+// pages sanitize, markdown-parser, markdown-cut, markdown-build, markdown; queue, scrolling, selector, marks,
+// progress, view, page.
 
 export { HostError, RunError } from './errors.js';
 export { follow, followBatches } from './follow.js';

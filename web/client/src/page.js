@@ -33,7 +33,7 @@ class Connection {
 
   /** @param {ConnectOptions} options */
   constructor(options) {
-    const { root = document, host, run, url, sanitize, signal, onEvent, ...following } = options;
+    const { root = document, host, run, url, html, sanitize, signal, onEvent, ...following } = options;
     const element = root instanceof Element ? root : root.documentElement;
     const target = run ?? url ?? element.getAttribute('data-stream-run') ?? element.getAttribute('data-stream-url');
     if (!target) throw new TypeError('connect() needs a `run`, or a `root` with `data-stream-run`');
@@ -42,7 +42,7 @@ class Connection {
     this.root = root;
     this.element = element;
     this.onEvent = onEvent;
-    this.view = new View(root, { sanitize });
+    this.view = new View(root, { html, sanitize });
     const after = Number(element.getAttribute('data-stream-after') ?? '0');
     const interval = element.getAttribute('data-stream-interval');
     const intervalMs = interval === null ? undefined : Number(interval);

@@ -1,9 +1,11 @@
 // Updates of a page: what tasks say with `view` events, written into the elements that they name.
 
 import { Markdown } from './markdown.js';
+import { activate, clearError, done, fail, nameOf, start, tell } from './marks.js';
 import { Queue } from './queue.js';
-import { sanitize } from './sanitize.js';
+import { PREFIX, sanitize } from './sanitize.js';
 import { Scrolling } from './scrolling.js';
+import { withPrefix } from './selector.js';
 
 /** @import { Entry, Update } from './queue.js' */
 /** @import { ViewOptions } from '../streamtask.d.ts' */
@@ -12,6 +14,8 @@ import { Scrolling } from './scrolling.js';
 const NO_FRAME_MS = 1000;
 /** A longer text gets another node: to add to one copies it. */
 const TEXT_NODE_CHARS = 64 << 10;
+/** For so long, markdown may show marks that it has not looked at yet. */
+const CATCH_UP_MS = 100;
 /** Lines that are kept of events shown as lines, unless the element says otherwise. */
 const MAX_LINES = 5000;
 /** What the target of `state` is, which has none. No name has this character. */
@@ -27,11 +31,14 @@ export class View {
   #waiting = [];
   /** @type {WeakMap<Element, Markdown>} */
   #markdown = new WeakMap();
+  /** Those that have not looked at all that came. @type {Set<Markdown>} */
+  #behind = new Set();
 
   /** @param {Document | Element} [root] @param {ViewOptions} [options] */
   constructor(root = document, options = {}) {
     this.root = root;
-    this.sanitize = options.sanitize ?? ((html) => sanitize(html));
+    this.sanitize = options.sanitize ?? ((html) => sanitize(html, options.html));
+    this.prefix = options.html?.prefix ?? PREFIX;
   }
 
   /** How many updates wait. */
@@ -106,11 +113,12 @@ export class View {
     if (entry.isMoot && op !== 'text') return;
     if (op === 'state') return tell(this.root, 'state', { state: update.state });
     for (const element of this.#elements(entry.target)) {
+      if (op === 'done' || op === 'error') this.#catchUp(this.#markdown.get(element));
       if (entry.isMoot) activate(element);
       else if (op === 'text') this.#text(element, entry);
       else if (op === 'html') this.#html(element, String(update.html ?? ''));
       else if (op === 'insert') this.#insert(element, entry);
-      else if (op === 'remove') remove(element, String(update.selector));
+      else if (op === 'remove') remove(element, withPrefix(String(update.selector), this.prefix));
       else if (op === 'prune') prune(element, update);
       else if (op === 'start') start(element);
       else if (op === 'done') done(element);
@@ -140,6 +148,23 @@ export class View {
     this.#markdown.set(element, markdown);
     if (mode !== 'append') element.replaceChildren();
     markdown.append(mode === 'prepend' ? text + (before?.source ?? '') : text);
+    if (!markdown.isBehind) return;
+    if (this.#behind.size === 0) setTimeout(() => this.#catchUpAll(), CATCH_UP_MS);
+    this.#behind.add(markdown);
+  }
+
+  #catchUpAll() {
+    const behind = [...this.#behind];
+    this.#behind.clear();
+    const scrolling = new Scrolling(behind.map(({ element }) => element));
+    for (const markdown of behind) this.#catchUp(markdown);
+    scrolling.restore();
+  }
+
+  /** @param {Markdown | undefined} markdown */
+  #catchUp(markdown) {
+    // Unless its element shows something else by now.
+    if (markdown?.isBehind && this.#markdown.get(markdown.element) === markdown) markdown.catchUp();
   }
 
   /** @param {Element} element @param {string} html */
@@ -179,17 +204,6 @@ export function* updatesOf(data) {
   }
 }
 
-/** @param {Element} element */
-function nameOf(element) {
-  return element.getAttribute('data-stream') ?? element.getAttribute('dj-stream') ?? '';
-}
-
-/** @param {Node} node @param {string} what @param {object} detail */
-function tell(node, what, detail) {
-  const stream = node instanceof Element ? nameOf(node) : '';
-  node.dispatchEvent(new CustomEvent(`stream:${what}`, { bubbles: true, detail: { stream, ...detail } }));
-}
-
 /** @param {Element} element @param {string} text @param {string} mode */
 function writeText(element, text, mode) {
   if (mode === 'replace') {
@@ -218,60 +232,6 @@ function prune(element, { limit, edge }) {
     if (edge === 'bottom') element.lastElementChild?.remove();
     else element.firstElementChild?.remove();
   }
-}
-
-/** @param {Element} element */
-function loadingClasses(element) {
-  return (element.getAttribute('data-loading-class') ?? '').split(/\s+/).filter(Boolean);
-}
-
-/** @param {Element} element */
-function activate(element) {
-  if (element.hasAttribute('data-stream-active')) return;
-  element.setAttribute('data-stream-active', 'true');
-  // A screen reader then speaks the whole, and not each word as it comes.
-  element.setAttribute('aria-busy', 'true');
-  for (const name of loadingClasses(element)) element.classList.add(name);
-}
-
-/** @param {Element} element */
-function deactivate(element) {
-  element.removeAttribute('data-stream-active');
-  element.removeAttribute('aria-busy');
-  for (const name of loadingClasses(element)) element.classList.remove(name);
-}
-
-/** @param {Element} element */
-function start(element) {
-  clearError(element);
-  activate(element);
-  tell(element, 'start', {});
-}
-
-/** @param {Element} element */
-function done(element) {
-  deactivate(element);
-  tell(element, 'done', {});
-}
-
-/** @param {Element} element @param {string} message */
-function fail(element, message) {
-  deactivate(element);
-  clearError(element);
-  element.setAttribute('data-stream-error', 'true');
-  const note = document.createElement('div');
-  note.className = 'stream-error dj-stream-error';
-  note.setAttribute('role', 'alert');
-  note.textContent = message;
-  element.append(note);
-  tell(element, 'error', { error: message });
-}
-
-/** @param {Element} element */
-function clearError(element) {
-  if (!element.hasAttribute('data-stream-error')) return;
-  element.removeAttribute('data-stream-error');
-  for (const child of [...element.children]) if (child.matches('.stream-error[role=alert]')) child.remove();
 }
 
 /** @param {Element} element @param {{ text: string, level?: string, source?: string }[]} pieces */

@@ -18,6 +18,9 @@ export async function use(): Promise<number> {
   }
   const connection: said.Connection = connect({ run, onEvent: (event) => event.type });
   await connection.done;
+  connect({ run, html: { images: 'any', prefix: 'task-' } });
+  // @ts-expect-error where images come from is one of a few words
+  connect({ run, html: { images: 'all' } });
   // @ts-expect-error a status is one of a few words
   await host.runs({ status: 'over' });
   return (await run.result()) as number;

@@ -42,9 +42,9 @@ test('each update does what it is for', async (t) => {
   assert.equal(await within([a('text', { text: '1 <b>&' })]), '01 &lt;b&gt;&amp;');
   assert.equal(await within([a('text', { text: '-', mode: 'prepend' }), a('text', { text: '+', mode: 'prepend' })]), '+-01 &lt;b&gt;&amp;');
   assert.equal(await within([a('text', { text: 'x' }), a('text', { text: 'y', mode: 'replace' }), a('text', { text: 'z' })]), 'yz');
-  assert.equal(await within([a('html', { html: '<p id="one">1</p>' })]), '<p id="one">1</p>');
-  assert.equal(await within([a('insert', { html: '<p id="two">2</p>' }), a('insert', { html: '<p>0</p>', at: 'prepend' })]), '<p>0</p><p id="one">1</p><p id="two">2</p>');
-  assert.equal(await within([a('remove', { selector: '#one' })]), '<p>0</p><p id="two">2</p>');
+  assert.equal(await within([a('html', { html: '<p id="one">1</p>' })]), '<p id="user-content-one">1</p>');
+  assert.equal(await within([a('insert', { html: '<p id="two">2</p>' }), a('insert', { html: '<p>0</p>', at: 'prepend' })]), '<p>0</p><p id="user-content-one">1</p><p id="user-content-two">2</p>');
+  assert.equal(await within([a('remove', { selector: '#one' })]), '<p>0</p><p id="user-content-two">2</p>');
   assert.equal(await within([a('insert', { html: '<p>3</p><p>4' }), a('prune', { limit: 2 })]), '<p>3</p><p>4</p>');
   assert.equal(await within([a('prune', { limit: 1, edge: 'bottom' })]), '<p>3</p>');
   assert.equal(await within([a('text', { text: '5' }), a('insert', { html: '<p>6</p>' }), a('text', { text: '7' })]), '<p>3</p>5<p>6</p>7');
@@ -211,13 +211,48 @@ const HOSTILE = [
   ['<style>*{display:none}</style><link rel=stylesheet href=http://evil.invalid/><meta http-equiv=refresh content=0>', ''],
   ['<base href="http://evil.invalid/"><p>x', '<p>x</p>'],
   ['<form action="http://evil.invalid/"><input name=p><button formaction="javascript:hit()">go</button></form>', 'go'],
-  ['<p id="location" name="cookie">x</p><p id=body>y</p><p id="item-1">z</p>', '<p>x</p><p>y</p><p id="item-1">z</p>'],
+  ['<p id="location" name="cookie">x</p><p id=body>y</p><p id="item-1">z</p>', '<p id="user-content-location">x</p><p id="user-content-body">y</p><p id="user-content-item-1">z</p>'],
   ['<div data-stream-run="other" data-stream-url="x" data-stream-action="cancel" data-x="y" data-stream="b">x</div>', '<div data-stream="b">x</div>'],
-  ['<p onclick="hit()" ONMOUSEOVER=hit() aria-label="a" class="c" x-data="hit()" @click="hit()">x</p>', '<p aria-label="a" class="c">x</p>'],
+  ['<p onclick="hit()" ONMOUSEOVER=hit() aria-label="a" class="c" x-data="hit()" @click="hit()">x</p>', '<p aria-label="a" class="user-content-c">x</p>'],
   ['<details ontoggle=hit() open>x</details><video><source onerror=hit()></video><audio src onerror=hit()>', '<details open="">x</details>'],
   ['<marquee onstart=hit()>x</marquee><custom-element onclick=hit()>y</custom-element>', 'xy'],
   ['<xmp><img src=x onerror=hit()></xmp><plaintext><img src=x onerror=hit()>', ''],
   ['<!-- --><![CDATA[<img src=x onerror=hit()>]]><?x <img src=x onerror=hit()>', null],
+  // Of DOMPurify's suite: what has got through one sanitiser or another.
+  ['<form id=f><input name=attributes><input name=parentNode><input name=nodeName>123</form>', ''],
+  ['<form onsubmit=hit()><input name=removeAttributeNode><p onclick=hit()>x</p></form>', ''],
+  ['<img src=x name=createElement><img src=y id=createElement>', null],
+  ['<image name=body><image name=adoptNode>x<image name=firstElementChild><svg onload=hit()>', null],
+  ['<listing>&lt;img onerror="hit();//" src=x&gt;<t t></listing>', '&lt;img onerror="hit();//" src=x&gt;'],
+  ["<img src=x id/=' onerror=hit()//'>", null],
+  ['<textarea>x</textarea><!--</textarea><img src=x onerror=hit()>-->', ''],
+  ['<b><noscript><!-- </noscript><img src=x onerror=hit() --></noscript>', null],
+  ['<b><noscript><a alt="</noscript><img src=x onerror=hit()>"></noscript>', null],
+  ['<template><s><template><s><img src=x onerror=hit()>x</s></template></s></template>', ''],
+  ['<a href="\u0001java\u0003script:hit()">x</a>', '<a rel="noopener noreferrer nofollow">x</a>'],
+  ['<a href="\u2028javascript:hit()">x</a><a href="&#xA0javascript:hit()">y</a>', null],
+  ['<option><style></option></select><b><img src=x onerror=hit()></style></option>', null],
+  ['<b><style><style/><img src=x onerror=hit()>', null],
+  ['<svg></p><style><a id="</style><img src=1 onerror=hit()>">', null],
+  ['<svg><style><!--</style><img src=x onerror=hit()>-->', null],
+  ['<math><annotation-xml encoding="text/html"><style><img src=x onerror=hit()></style></annotation-xml></math>', null],
+  ['<math><mi><b><style><!--</style><b title="--&gt;&lt;img src=x onerror=hit()&gt;">', null],
+  ['<svg><foreignobject><p><style><!--</style><img src=x onerror=hit()>', null],
+  ['<svg><animate xlink:href=#x attributeName=href values="javascript:hit()"/><a id=x><text>x</text></a>', ''],
+  ['<svg><use href="data:image/svg+xml,<svg id=x onload=hit()></svg>#x"></svg>', ''],
+  ['<isindex src="javascript:" onmouseover="hit()" label="x">', null],
+  ['<div style="content:url(data:image/svg+xml,%3Csvg/%3E)" onload=hit()>x</div>', '<div>x</div>'],
+  ['<table background="javascript:hit()"><tr><td background="http://evil.invalid/">x', '<table><tbody><tr><td>x</td></tr></tbody></table>'],
+  ['<b slot="z" nonce="n" part="p" itemprop="i">x</b>', '<b>x</b>'],
+  ['<p><template shadowrootmode=open><img src=x onerror=hit()></template>x</p>', '<p>x</p>'],
+  ['<div popover id=p autofocus tabindex=1 contenteditable onfocus=hit()>x</div>', '<div id="user-content-p">x</div>'],
+  ['<p data-loading-class="page-part" aria-labelledby="title a" class=" a  b ">x</p>', '<p data-loading-class="user-content-page-part" aria-labelledby="user-content-title user-content-a" class="user-content-a  user-content-b">x</p>'],
+  ['<a href="#part">x</a><p id="user-content-part">y</p>', '<a href="#user-content-part" rel="noopener noreferrer nofollow">x</a><p id="user-content-part">y</p>'],
+  ['<p data-stream="log:1" title="javascript:x">x</p>', '<p data-stream="log:1" title="javascript:x">x</p>'],
+  ['<img src="http://evil.invalid/i.png"><img src="//evil.invalid/i.png"><img srcset="http://evil.invalid/ 1x">', '<img><img><img>'],
+  ['<img src="/own.png"><img src="https:evil.invalid/i.png">', null],
+  ['<picture><source srcset="http://evil.invalid/"><img src="http://evil.invalid/"></picture>', ''],
+  ['<input type=image src="http://evil.invalid/"><video poster="http://evil.invalid/"></video><p background="http://evil.invalid/">', '<p></p>'],
   ['<p>'.repeat(10) + 'x', null],
   ['<div>'.repeat(5000) + '<img src=x onerror=hit()>', null],
 ];
@@ -252,6 +287,74 @@ test('html that wants to do something does nothing', async (t) => {
     }
   }
   assert.deepEqual(asked.filter((url) => url.includes('evil.invalid')), []);
+});
+
+test('a page says which images load, and whether names are the own ones of a task', async (t) => {
+  const page = await open(t, '<div data-stream="a"></div>');
+  if (!page) return;
+  const html = '<img src="https://other.invalid/i"><img src="/own"><img src="data:image/gif;base64,AA"><img src="data:image/svg+xml;base64,AA">';
+  const sources = (options) =>
+    page.evaluate(([html, options]) => [...client.sanitize(html, options).querySelectorAll('img')].map((one) => one.getAttribute('src')), [html, options]);
+  assert.deepEqual(await sources(), [null, '/own', 'data:image/gif;base64,AA', null]);
+  assert.deepEqual(await sources({ images: 'data' }), [null, null, 'data:image/gif;base64,AA', null]);
+  assert.deepEqual(await sources({ images: 'any' }), ['https://other.invalid/i', '/own', 'data:image/gif;base64,AA', null]);
+  const shown = await page.evaluate(() => {
+    const element = document.querySelector('[data-stream=a]');
+    return ['', 'task-'].map((prefix) => {
+      const view = new client.View(document, { html: { prefix } });
+      view.apply({ op: 'html', target: 'a', html: '<p id="one" class="big red">1</p><p id="location">2</p><p class="gone">3</p>' });
+      view.apply({ op: 'remove', target: 'a', selector: 'p:not(#one).gone' });
+      view.flush();
+      return element.innerHTML;
+    });
+  });
+  assert.deepEqual(shown, [
+    '<p id="one" class="big red">1</p><p>2</p>',
+    '<p id="task-one" class="task-big task-red">1</p><p id="task-location">2</p>',
+  ]);
+});
+
+test('a task removes by its own names, and by those of the page', async (t) => {
+  const page = await open(t, '<div data-stream="a"></div>');
+  if (!page) return;
+  const left = await page.evaluate(() => {
+    const element = document.querySelector('[data-stream=a]');
+    const view = new client.View();
+    const parts = '<i id="a.b"></i><i class="x"></i><i class="x y"></i><i title="#t .x"></i><b id="last"></b>';
+    return ['#a\\.b', '.x:not(.y)', 'i.x.y', '[title="#t .x"]', '#own', '.x, #last', 'i:nth-child(2)'].map((selector) => {
+      view.apply({ op: 'html', target: 'a', html: parts });
+      view.flush();
+      element.insertAdjacentHTML('beforeend', '<u id="own"></u>');
+      view.apply({ op: 'remove', target: 'a', selector });
+      view.flush();
+      return [...element.children].map((one) => one.localName[0] + (one.id || one.className || one.title).replaceAll('user-content-', '')).join(' ');
+    });
+  });
+  assert.deepEqual(left, [
+    'ix ix y i#t .x blast uown',
+    'ia.b ix y i#t .x blast uown',
+    'ia.b ix i#t .x blast uown',
+    'ia.b ix ix y blast uown',
+    'ia.b ix ix y i#t .x blast',
+    'ia.b i#t .x uown',
+    'ia.b ix y i#t .x blast uown',
+  ]);
+});
+
+test('html is shown also where a page demands trusted types', async (t) => {
+  const browser = await startBrowser(t);
+  if (!browser) return;
+  const page = await browser.newPage();
+  const server = await servePages(t, { '/': PAGE });
+  await page.route(server.url + '/', async (route) => {
+    const response = await route.fetch();
+    const policy = `${response.headers()['content-security-policy']}; require-trusted-types-for 'script'; trusted-types dompurify`;
+    await route.fulfill({ response, headers: { ...response.headers(), 'content-security-policy': policy } });
+  });
+  await page.goto(server.url);
+  await page.waitForFunction(() => window.client !== undefined);
+  assert.equal(await page.evaluate(() => client.sanitize('<b onclick=x>a').firstChild.outerHTML), '<b>a</b>');
+  await assert.rejects(page.evaluate(() => void (document.body.innerHTML = 'x')), /TrustedHTML/);
 });
 
 test('a page can have its own rules for html', async (t) => {
@@ -307,9 +410,10 @@ end **open`;
 
 const RENDERED =
   '<h1>A <em>title</em></h1>' +
-  '<p>Some <strong>bold</strong>, <em>italic</em>, <strong><em>both</em></strong>, <code>code &lt;b&gt;</code>, <s>old</s> and *no*, snake_case_name.\nNext line<br>broken.</p>' +
+  '<p>Some <strong>bold</strong>, <em>italic</em>, <em><strong>both</strong></em>, <code>code &lt;b&gt;</code>, <s>old</s> and *no*, snake_case_name.\nNext line<br>broken.</p>' +
   '<ul><li>one</li><li>two<ul><li>inner</li></ul><p>more</p></li></ul>' +
-  '<ol start="3"><li>three</li><li>four</li></ol>' +
+  // Another character after the number is another list, as CommonMark has it.
+  '<ol start="3"><li>three</li></ol><ol start="4"><li>four</li></ol>' +
   '<blockquote><p>quote\n<strong>again</strong></p></blockquote>' +
   '<pre><code class="language-js">let x = "&lt;script&gt;";\n\n- no list</code></pre>' +
   '<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>1</td><td><em>2</em></td></tr></tbody></table>' +
@@ -354,6 +458,29 @@ test('hostile markdown takes no longer than other', { timeout: 120_000 }, async 
     }, text);
     assert(shown > 0, piece);
   }
+});
+
+test('markdown that is behind catches up by itself, and when its target is done', async (t) => {
+  const page = await open(t, '<div data-stream="a" data-stream-format="markdown"></div>');
+  if (!page) return;
+  const shown = await page.evaluate(async () => {
+    const element = document.querySelector('[data-stream=a]');
+    const view = new client.View();
+    const say = (text, mode) => {
+      view.apply({ op: 'text', target: 'a', text, mode });
+      view.flush();
+      return element.querySelectorAll('strong').length;
+    };
+    const seen = [say('word '.repeat(200), 'replace'), say('**one** ')];
+    while (element.querySelectorAll('strong').length < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    seen.push(say('**two** '));
+    view.apply({ op: 'done', target: 'a' });
+    view.flush();
+    seen.push(element.querySelectorAll('strong').length, say('**three**'));
+    view.finish();
+    return [...seen, element.querySelectorAll('strong').length];
+  });
+  assert.deepEqual(shown, [0, 0, 1, 2, 2, 3]);
 });
 
 test('the end stays in sight only for who is there', async (t) => {
