@@ -27,6 +27,7 @@ mod gate;
 mod grants;
 mod guest;
 mod imports;
+mod last_words;
 mod line_buffer;
 mod load;
 mod memory;

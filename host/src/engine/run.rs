@@ -147,14 +147,14 @@ pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
     let returned = called.map(|called| match (called, &guest.dialogue) {
         (Called::Exited(code), Some(dialogue)) => dialogue.exit(code),
         (Called::Exited(_), None) => Ok("null".to_owned()),
-        (Called::Returned(returned), _) => returned,
+        (Called::Returned(returned), _) => returned.map_err(from_failure),
     });
     let exit = match returned {
         Ok(Ok(output)) => match checked_output(output, attempt.limits.output_bytes) {
             Ok(output) => Exit::Output(output),
             Err(error) => Exit::Failed(error),
         },
-        Ok(Err(failure)) => Exit::Failed(from_failure(failure)),
+        Ok(Err(error)) => Exit::Failed(error),
         Err(stop) => stop.explain(&guest),
     };
     match &guest.calls.mask {
@@ -333,7 +333,7 @@ fn checked_output(text: String, limit: usize) -> Result<Json, RunError> {
     })
 }
 
-fn from_failure(failure: Failure) -> RunError {
+pub(super) fn from_failure(failure: Failure) -> RunError {
     let details =
         failure.details.map(|details| Json::parse(details.clone()).unwrap_or_else(|_| Json::of(&details)));
     RunError {
@@ -377,9 +377,15 @@ impl Stop {
         } else {
             (ErrorKind::Trap, error.root_cause().to_string())
         };
-        // What the guest printed last usually says why: a panic's message, an exception.
-        let last_words = guest.output.stderr_tail();
-        let message = if last_words.is_empty() { message } else { format!("{message}: {last_words}") };
+        // What the guest printed last usually says why.
+        let (kind, message) = match guest.output.reason() {
+            Some(reason) if reason.is_out_of_memory => (ErrorKind::OutOfMemory, reason.message),
+            Some(reason) if kind == ErrorKind::Trap => (kind, reason.message),
+            _ => match guest.output.stderr_tail() {
+                last_words if last_words.is_empty() => (kind, message),
+                last_words => (kind, format!("{message}: {last_words}")),
+            },
+        };
         Exit::Failed(RunError { trace, ..RunError::new(kind, message) })
     }
 }

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::backlog::{self, Backlog};
 use super::grants::Mask;
 use super::guest::GuestHost;
+use super::last_words::{LastWords, Reason};
 use super::line_buffer::LineBuffer;
 use super::pace::Pace;
 use crate::model::{Content, EventType, Json, NewEvent, Timestamp};
@@ -47,6 +48,7 @@ struct Inner {
     /// Of stdout and stderr.
     lines: [LineBuffer; 2],
     tail: Vec<u8>,
+    words: LastWords,
     /// What the host has noted.
     notes: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl GuestOutput {
             waiting: Backlog::default(),
             lines: Default::default(),
             tail: Vec::new(),
+            words: LastWords::default(),
             notes: Vec::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), host, pace, mask }
@@ -90,13 +93,18 @@ impl GuestOutput {
             let mut inner = self.inner.lock();
             for stream in [Stream::Stdout, Stream::Stderr] {
                 let mut lines = std::mem::take(&mut inner.lines[stream as usize]);
-                lines.finish(|part| inner.log(stream.name(), self.masked(part.text)));
+                lines.finish(|part| inner.take(stream, self.masked(part.text)));
             }
         }
         // What an ended guest left is little, and no reason to keep its run waiting.
         while !self.send_waiting(None) {
             self.host.room().await;
         }
+    }
+
+    /// Why the guest has ended, in its own words, if it printed such.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.inner.lock().words.reason()
     }
 
     /// The last lines of stderr.
@@ -148,7 +156,7 @@ impl GuestOutput {
         }
         let mut lines = std::mem::take(&mut inner.lines[stream as usize]);
         lines.write(bytes, MAX_LINE_BYTES, self.mask.as_ref(), |part| {
-            inner.log(stream.name(), self.masked(part.text));
+            inner.take(stream, self.masked(part.text));
         });
         inner.lines[stream as usize] = lines;
         drop(inner);
@@ -172,6 +180,13 @@ impl Stream {
 }
 
 impl Inner {
+    fn take(&mut self, stream: Stream, line: Cow<'_, [u8]>) {
+        if let Stream::Stderr = stream {
+            self.words.add(&String::from_utf8_lossy(&line));
+        }
+        self.log(stream.name(), line);
+    }
+
     fn log(&mut self, name: &str, line: Cow<'_, [u8]>) {
         let Some(budget) = self.budget else { return };
         // A line costs at least its event, so that empty lines are bounded too.

@@ -24,8 +24,9 @@ use super::calls::Calls;
 use super::guest::Invocation;
 use super::line_buffer::{LineBuffer, Part};
 use super::outgoing::Outgoing;
+use super::run::from_failure;
 use super::stdio::GuestOutput;
-use crate::model::{Json, NewEvent, Refusal};
+use crate::model::{ErrorKind, Json, NewEvent, Refusal, RunError};
 
 /// Longest line: an event of 1 MiB in Base64, and what is around it.
 const MAX_LINE_BYTES: usize = 3 << 19;
@@ -94,27 +95,29 @@ impl Dialogue {
 
     /// What the program's end means, as `process` would say it. To be called after
     /// [`finish`](Self::finish).
-    pub(super) fn exit(&self, code: i32) -> Result<String, Failure> {
+    pub(super) fn exit(&self, code: i32) -> Result<String, RunError> {
         let mut state = self.state();
         if let Some(failure) = state.failure.take() {
-            return Err(failure.into());
+            return Err(from_failure(failure.into()));
         }
         if code == 0 {
             let result = state.result.take().or_else(|| state.plain.take());
             return Ok(result.unwrap_or_else(|| "null".to_owned()));
         }
-        let last_words = self.output.stderr_tail();
-        let message = match last_words.lines().next_back() {
-            None => format!("it ended with exit code {code}"),
-            Some(words) => words.to_owned(),
-        };
-        Err(Failure {
+        let reason = self.output.reason();
+        if let Some(reason) = reason.as_ref().filter(|reason| reason.is_out_of_memory) {
+            return Err(RunError::new(ErrorKind::OutOfMemory, reason.message.clone()));
+        }
+        let last_line = || self.output.stderr_tail().lines().next_back().map(str::to_owned);
+        let message = reason.map(|reason| reason.message).or_else(last_line);
+        let message = message.unwrap_or_else(|| format!("it ended with exit code {code}"));
+        Err(from_failure(Failure {
             message,
             code: Some("exit".to_owned()),
             details: Some(format!("{{\"exit_code\":{code}}}")),
             retryable: false,
             retry_after_ms: None,
-        })
+        }))
     }
 
     /// Takes a last line without an end, and sends what waits.

@@ -1,0 +1,196 @@
+//! Why a guest ended, in its own words: the panic or the exception that it printed last, without the traces,
+//! advice and machine words around it.
+//!
+//! Each runtime prints these in a form of its own, of which this knows the usual ones: Rust's, Go's, Python's,
+//! C's and C++'s. All of what was printed is in the run's log.
+
+/// How such words begin.
+const BEGINNINGS: [&str; 8] = [
+    "thread '",
+    "panic: ",
+    "fatal error: ",
+    "runtime: out of memory",
+    "Traceback (most recent call last):",
+    "Assertion failed: ",
+    "libc++abi: ",
+    "terminate called ",
+];
+/// Most that is kept of them. A trace can be long, and the author's own function is near its begin or, in Python, its
+/// end, which is brief.
+const MAX_BYTES: usize = 4 << 10;
+
+/// Collects them, line by line.
+#[derive(Default)]
+pub(super) struct LastWords(String);
+
+/// What they say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// One line: what happened, and where in the author's source as far as that is told.
+    pub(super) message: String,
+    pub(super) is_out_of_memory: bool,
+}
+
+impl LastWords {
+    /// Takes in a line of stderr.
+    pub(super) fn add(&mut self, line: &str) {
+        // What is printed in a panic may be a panic that was caught and is passed on.
+        if BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) && !self.is_of_memory(line) {
+            self.0.clear();
+        } else if self.0.is_empty() {
+            return;
+        }
+        if self.0.len() + line.len() <= MAX_BYTES {
+            self.0.push_str(line);
+            self.0.push('\n');
+        }
+    }
+
+    /// Go says twice that there is no memory, at first in its words.
+    fn is_of_memory(&self, line: &str) -> bool {
+        line.starts_with("fatal error: ") && self.0.starts_with("runtime: out of memory")
+    }
+
+    /// None if nothing was printed that is known.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        let lines: Vec<&str> = self.0.lines().map(|line| line.trim_end_matches('\r')).collect();
+        let first = *lines.first()?;
+        let message = if first.starts_with("thread '") {
+            of_rust(&lines)?
+        } else if first.starts_with("panic: ") || first.starts_with("fatal error: ") {
+            of_go(&lines)
+        } else if first.starts_with("Traceback") {
+            of_python(&lines)?
+        } else {
+            first.to_owned()
+        };
+        let is_out_of_memory =
+            ["runtime: out of memory", "fatal error: out of memory", "fatal error: runtime: out of memory"]
+                .iter()
+                .any(|beginning| first.starts_with(beginning))
+                || message.starts_with("MemoryError");
+        Some(Reason { message, is_out_of_memory })
+    }
+}
+
+/// `thread 'main' (1) panicked at src/lib.rs:7:9:`, the message, and advice.
+fn of_rust(lines: &[&str]) -> Option<String> {
+    let (_, place) = lines[0].split_once(" panicked at ")?;
+    let place = place.trim_end_matches(':');
+    let is_advice = |line: &&&str| !line.starts_with("note: ") && !line.starts_with("stack backtrace:");
+    let message: Vec<&str> = lines[1..].iter().take_while(is_advice).copied().collect();
+    match message.join(" ").trim() {
+        // As it was before Rust 1.73: the message, then the place.
+        "" => Some(format!("panicked: {place}")),
+        message => Some(format!("panicked at {place}: {message}")),
+    }
+}
+
+/// `panic: why`, and for each goroutine functions with their files:
+///
+/// ```text
+/// goroutine 7 [running]:
+/// main.deep(...)
+///         /src/main.go:33 +0x91
+/// ```
+fn of_go(lines: &[&str]) -> String {
+    let is_own = |function: &str| {
+        let libraries = ["runtime.", "panic(", "created by ", "internal/", "sync.", "github.com/streamtask/"];
+        !libraries.iter().any(|library| function.starts_with(library))
+    };
+    let frames = lines.windows(2).filter(|pair| pair[1].starts_with('\t') && !pair[0].starts_with('\t'));
+    let own = frames.filter(|pair| is_own(pair[0])).find_map(|pair| {
+        let function = pair[0].rsplit_once('(').map_or(pair[0], |(function, _)| function);
+        let place = pair[1].trim().split(' ').next()?;
+        Some(format!("{} at {}", function.rsplit('/').next()?, place.rsplit('/').next()?))
+    });
+    let message = lines[0].trim_end_matches(" [recovered]");
+    own.map_or_else(|| message.to_owned(), |own| format!("{message}, in {own}"))
+}
+
+/// The exception stands last, and before it the line that raised it.
+fn of_python(lines: &[&str]) -> Option<String> {
+    let is_indented = |line: &str| line.starts_with([' ', '\t']);
+    let exception = lines[1..].iter().find(|line| !line.is_empty() && !is_indented(line))?;
+    let place = lines.iter().rev().find_map(|line| {
+        let (file, rest) = line.trim_start().strip_prefix("File \"")?.split_once("\", line ")?;
+        let (line, function) = rest.split_once(", in ").unwrap_or((rest, "<module>"));
+        Some(format!("{function} at {}:{line}", file.rsplit('/').next()?))
+    });
+    Some(place.map_or_else(|| (*exception).to_owned(), |place| format!("{exception}, in {place}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(printed: &str) -> Option<Reason> {
+        let mut words = LastWords::default();
+        printed.lines().for_each(|line| words.add(line));
+        words.reason()
+    }
+
+    fn message(printed: &str) -> String {
+        reason(printed).unwrap().message
+    }
+
+    #[test]
+    fn a_panic_of_rust_is_its_message_and_its_place() {
+        let panic = "begin\nthread 'main' (1) panicked at src/lib.rs:7:9:\nfirst\nsecond\n\
+                     note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        assert_eq!(message(panic), "panicked at src/lib.rs:7:9: first second");
+        assert_eq!(
+            message("thread 'x' panicked at 'why', src/lib.rs:7:9\n"),
+            "panicked: 'why', src/lib.rs:7:9"
+        );
+    }
+
+    #[test]
+    fn a_panic_of_go_is_its_message_and_the_authors_function() {
+        let panic = "panic: runtime error: index out of range [7] with length 2\n\ngoroutine 18 [running]:\n\
+                     runtime.goPanicIndex(0x7)\n\t/go/src/runtime/panic.go:115 +0x74\n\
+                     example.org/task/main.deep(...)\n\t/home/ada/task/main.go:33 +0x91\n\
+                     created by main.run in goroutine 1\n\t/home/ada/task/main.go:20 +0x2\n";
+        assert_eq!(
+            message(panic),
+            "panic: runtime error: index out of range [7] with length 2, in main.deep at main.go:33"
+        );
+        let asleep = "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\n\
+                      main.main()\n\t/src/main.go:9 +0x2\n";
+        assert_eq!(
+            message(asleep),
+            "fatal error: all goroutines are asleep - deadlock!, in main.main at main.go:9"
+        );
+    }
+
+    #[test]
+    fn want_of_memory_is_told_apart() {
+        let go = "runtime: out of memory: cannot allocate 4194304-byte block (62 in use)\nfatal error: out of memory\n\
+                  \ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:9 +0x2\n";
+        let reason = reason(go).unwrap();
+        assert!(reason.is_out_of_memory && reason.message.starts_with("runtime: out of memory: cannot"));
+    }
+
+    #[test]
+    fn an_exception_of_python_is_its_last_line_and_the_line_that_raised_it() {
+        let chained = "Traceback (most recent call last):\n  File \"/src/a.py\", line 1, in f\n    x\nKeyError: 'a'\n\n\
+                       During handling of the above exception, another exception occurred:\n\n\
+                       Traceback (most recent call last):\n  File \"/src/task.py\", line 9, in <module>\n    f()\n\
+                       \x20 File \"/src/task.py\", line 4, in f\n    raise ValueError(\"no\")\nValueError: no\n";
+        assert_eq!(message(chained), "ValueError: no, in f at task.py:4");
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_reason_and_what_is_long_has_an_end() {
+        assert_eq!(reason("something\nelse\n"), None);
+        assert_eq!(
+            message("Assertion failed: n > 0 (task.c: deep: 7)\n"),
+            "Assertion failed: n > 0 (task.c: deep: 7)"
+        );
+        let endless = format!("panic: why\n{}", "x\n".repeat(100_000));
+        assert_eq!(message(&endless), "panic: why");
+        assert_eq!(reason(&format!("panic: {}\n", "x".repeat(10_000))), None);
+        assert_eq!(reason("Traceback (most recent call last):\n"), None);
+        assert_eq!(reason("thread 'x' has overflowed its stack\n"), None);
+    }
+}
