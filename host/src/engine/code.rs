@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use wasmtime::component::Component;
 use super::compile::{CompileError, Compiler};
 use super::core_module;
 use super::executor::Permit;
-use super::load::is_scarcity;
+use super::load::{is_forbidden, is_scarcity};
 use crate::model::Version;
 use crate::process::{is_ours_alone, make_private_folder, private_options};
 
@@ -86,13 +86,22 @@ pub(super) struct CodeCache {
     unfinished: AtomicU32,
     /// Bytes that may be kept before the folder is looked through again, which takes as long as it has files.
     room: Mutex<u64>,
+    /// Whether it was said that code can't be executed from there.
+    copies: AtomicBool,
 }
 
 impl CodeCache {
     pub(super) fn new(folder: PathBuf, engine: &wasmtime::Engine, compiler: Compiler) -> Self {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { folder, compiler, engine: hasher.finish(), unfinished: AtomicU32::new(0), room: Mutex::new(0) }
+        Self {
+            folder,
+            compiler,
+            engine: hasher.finish(),
+            unfinished: AtomicU32::new(0),
+            room: Mutex::new(0),
+            copies: AtomicBool::new(false),
+        }
     }
 
     /// What `wasm` becomes, from the cache or compiled now. Takes seconds of computing if
@@ -176,10 +185,32 @@ impl CodeCache {
             Err(error) if is_scarcity(&error) => {
                 Err(CompileError::Host(format!("can't load the compiled code: {error:#}")))
             }
+            Err(error) if is_forbidden(&error) => {
+                self.say_that_it_is_copied();
+                Ok(self.copy(engine, form, path))
+            }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "compiled code can't be used; compiling again");
+                let error = format!("{error:#}");
+                tracing::warn!(path = %path.display(), error, "compiled code can't be used; compiling again");
                 Ok(None)
             }
+        }
+    }
+
+    /// The same in memory of the host's own. None if it can't be used.
+    fn copy(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
+        let bytes = fs::read(path).ok()?;
+        // SAFETY: as for `map`.
+        unsafe { form.load(engine, &bytes) }.ok()
+    }
+
+    fn say_that_it_is_copied(&self) {
+        if !self.copies.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                folder = %self.folder.display(),
+                "code can't be executed from the folder where it is kept, which is probably mounted `noexec`; each \
+                 task's is copied into memory, which takes more of it"
+            );
         }
     }
 

@@ -124,9 +124,18 @@ fn is_scarce(error: &io::Error) -> bool {
 
 /// The same of an error of wasmtime, or of what caused it.
 pub(super) fn is_scarcity(error: &wasmtime::Error) -> bool {
+    is_of_system(error, is_scarce)
+}
+
+/// Whether the system forbids it: to execute what is in a file, for one.
+pub(super) fn is_forbidden(error: &wasmtime::Error) -> bool {
+    is_of_system(error, |error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+fn is_of_system(error: &wasmtime::Error, which: impl Fn(&io::Error) -> bool) -> bool {
     error.chain().any(|cause| {
         let errno = cause.downcast_ref::<Errno>().map(|errno| io::Error::from(*errno));
-        errno.as_ref().or_else(|| cause.downcast_ref()).is_some_and(is_scarce)
+        errno.as_ref().or_else(|| cause.downcast_ref()).is_some_and(&which)
     })
 }
 
