@@ -10,6 +10,7 @@ mod log_queue;
 mod plain_file;
 mod private;
 mod reserve;
+mod seldom;
 mod threads;
 
 pub use descriptors::{are_descriptors_scarce, leaves_enough};
@@ -22,4 +23,5 @@ pub use private::{
     private_options,
 };
 pub use reserve::Reserve;
+pub use seldom::Seldom;
 pub use threads::{can_start, is_threadless, panic_message, spawn_blocking, start_runtime, start_thread};

@@ -1,12 +1,13 @@
 //! Looking at the tasks folder: which files there are, and how they are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Problem;
+use super::overlooked::Overlooked;
 use crate::model::{AppName, TaskName, TaskRef};
 use crate::platform;
 use crate::process::open_plain;
@@ -116,6 +117,8 @@ pub(super) struct Scan {
     pub(super) unreadable: Vec<PathBuf>,
     /// Task files beyond [`MAX_FILES`].
     pub(super) left_out: usize,
+    /// Files that look like tasks and are none.
+    pub(super) overlooked: BTreeSet<PathBuf>,
     /// Files that the system was asked about.
     pub(super) asked: usize,
 }
@@ -128,12 +131,13 @@ struct Names {
     new: Vec<PathBuf>,
     manifests: HashSet<PathBuf>,
     left_out: usize,
+    overlooked: Overlooked,
 }
 
 impl Names {
     fn add(&mut self, path: PathBuf, known: &dyn Fn(&Path) -> bool) {
         if !may_count(&path) {
-            return;
+            return self.overlooked.add_file(&path);
         }
         match (is_manifest(&path), known(&path)) {
             (true, _) => {
@@ -175,12 +179,19 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
         };
         if is_folder {
             apps.push(name);
+        } else {
+            names.overlooked.add_file(&name);
         }
     }
     for app in apps {
         let listed = fs::read_dir(root.join(&app)).and_then(|entries| {
             entries.into_iter().try_for_each(|entry| {
-                names.add(app.join(entry?.file_name()), known);
+                let entry = entry?;
+                let path = app.join(entry.file_name());
+                if !is_hidden(&path) && !is_wasm(&path) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    names.overlooked.add_folder(root, &path);
+                }
+                names.add(path, known);
                 Ok(())
             })
         });
@@ -191,6 +202,7 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
     }
     let files = names.limited(MAX_FILES);
     scan.left_out = names.left_out;
+    scan.overlooked = std::mem::take(&mut names.overlooked).into_paths();
     let mut apps = HashSet::new();
     for path in files {
         scan.add(root, path, &|path| names.manifests.contains(path), &mut apps);

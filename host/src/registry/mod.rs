@@ -14,6 +14,7 @@ mod install;
 mod loads;
 mod manifest;
 mod notices;
+mod overlooked;
 mod schema;
 mod watch;
 
@@ -393,10 +394,11 @@ impl Registry {
                 if tried_again && known {
                     return false;
                 }
-                let serving = file.listed.task.as_ref().map(|task| task.version());
+                let serving = file.listed.task.as_ref().map(|task| task.version().to_string());
+                let serving = serving.unwrap_or_else(|| "no version".to_owned());
                 file.listed.problem = Some((problem.clone(), Timestamp::now()));
                 drop(tasks);
-                tracing::warn!(path = %found.path.display(), %problem, ?serving, "task file not loaded");
+                tracing::warn!(path = %found.path.display(), %problem, serving, "task file not loaded");
             }
         }
         true

@@ -3,6 +3,7 @@
 //! A look at the folder is the truth; notices of the file system only make it sooner, and say which files to
 //! compare.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,7 @@ struct Follower<'a> {
     /// Why the last look failed.
     unreadable: Option<String>,
     left_out: usize,
+    overlooked: BTreeSet<PathBuf>,
     /// When to tell of changes that were not told of.
     tell_at: Option<Instant>,
     told_at: Option<Instant>,
@@ -110,6 +112,7 @@ impl<'a> Follower<'a> {
             unsettled: false,
             unreadable: None,
             left_out: 0,
+            overlooked: BTreeSet::new(),
             tell_at: None,
             told_at: None,
         }
@@ -124,6 +127,7 @@ impl<'a> Follower<'a> {
         let taken = self.changes.take(&scan, notices, known, now, !self.looked);
         (self.looked, self.unsettled) = (true, taken.again.is_some());
         self.say_what_is_left_out(scan.left_out);
+        self.say_what_is_overlooked(scan.overlooked);
         self.retire(&taken.retire, now);
         self.loads.want(taken.load);
         let again = taken.again.map_or(self.look_at, |again| again.max(self.look_from));
@@ -162,6 +166,17 @@ impl<'a> Follower<'a> {
         }
         self.left_out = left_out;
         self.registry.set_left_out(left_out);
+    }
+
+    /// Says once of each file that it is taken for no task.
+    fn say_what_is_overlooked(&mut self, overlooked: BTreeSet<PathBuf>) {
+        for path in overlooked.difference(&self.overlooked) {
+            tracing::warn!(
+                path = %path.display(),
+                "not taken for a task: a task's file is NAME.wasm or APP/NAME.wasm, in small letters"
+            );
+        }
+        self.overlooked = overlooked;
     }
 
     fn retire(&mut self, paths: &[PathBuf], now: Instant) {

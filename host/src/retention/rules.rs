@@ -168,6 +168,17 @@ impl Standing {
     }
 }
 
+/// What is kept, in the words of a manifest.
+pub(super) fn said(keep: &Retention) -> String {
+    let rules = [
+        keep.max_age.map(|age| format!("max-age {}", text_of(age))),
+        keep.max_runs.map(|runs| format!("max-runs {runs}")),
+        keep.events_max_age.map(|age| format!("events-max-age {}", text_of(age))),
+    ];
+    let rules: Vec<String> = rules.into_iter().flatten().collect();
+    if rules.is_empty() { "everything".to_owned() } else { rules.join(", ") }
+}
+
 /// In the largest unit that gives a whole number, as it may stand in a manifest.
 pub(super) fn text_of(time: Duration) -> String {
     text_in(time, |millis, unit| millis >= unit && millis.is_multiple_of(unit))

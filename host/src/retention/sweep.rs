@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::{Clock, Jump, Note, TRIAL};
-use super::rules::{News, Standing, about, text_of};
+use super::rules::{News, Standing, about, said, text_of};
 use super::{Pruner, Report};
 use crate::model::{Amount, Retention, TaskRef, Timestamp};
 use crate::storage::{Result, StorageError};
@@ -111,7 +111,9 @@ impl Pruner {
             match news {
                 News::Nothing => {}
                 News::Waits => self.announce(&task, &standing).await?,
-                News::InForce => tracing::info!(%task, ?keep, "new rules of what is kept are in force"),
+                News::InForce => {
+                    tracing::info!(%task, keep = said(&keep), "new rules of what is kept are in force")
+                }
             }
             if keep != Retention::default() {
                 rules.push((task, keep));

@@ -12,6 +12,7 @@ mod capacity;
 mod children;
 mod claiming;
 mod mailbox;
+mod news;
 mod recovery;
 mod request;
 mod run_host;
@@ -41,6 +42,7 @@ use crate::registry::{InputError, Registry, Task};
 use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted, Waits};
 
 use self::breaker::Breakers;
+use self::news::News;
 use self::runner::Control;
 use self::schedules::AllSkipped;
 use self::slots::{Slot, Slots};
@@ -139,6 +141,7 @@ pub struct Scheduler {
     /// A permit for each check of an input that takes long.
     checks: Semaphore,
     breakers: Breakers,
+    news: News,
     skipped: AllSkipped,
     /// Which runs wait for which of those that they have started.
     waits: Arc<Waits>,
@@ -194,6 +197,7 @@ impl Scheduler {
             holding: AsyncMutex::default(),
             checks: Semaphore::new(CHECKS),
             breakers: Breakers::default(),
+            news: News::default(),
             skipped: AllSkipped::default(),
             waits: Arc::default(),
             uptime: Arc::default(),
@@ -212,6 +216,15 @@ impl Scheduler {
     /// Starts a run: at once if a slot is free and nobody waits, else when its
     /// turn comes. When this returns, the run is durable.
     pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
+        let task = request.task.clone();
+        let submitted = self.take(request).await;
+        if let Err(error) = &submitted {
+            self.news.refused(&task, error);
+        }
+        submitted
+    }
+
+    async fn take(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
         let submitting = {
             // Taken before looking whether the host is stopping: a drain that begins after the look waits for this.
             // And given back before anything is waited for: the caller may be a guest that is paused, and then a
@@ -396,7 +409,8 @@ impl Scheduler {
         if timeout(SETTLING, settled).await.is_err() {
             let running: Vec<String> =
                 self.controls.lock().keys().take(MAX_NAMED).map(RunId::to_string).collect();
-            tracing::error!(?running, "the ends of runs can't be written now; the next start settles them");
+            let running = running.join(", ");
+            tracing::error!(running, "the ends of runs can't be written now; the next start settles them");
             self.ended.cancel();
         }
     }

@@ -259,7 +259,10 @@ impl Scheduler {
             Ended::Exit(Exit::Failed(error)) => {
                 match end.retry.pause_after(host.info.attempt, &error, fastrand::f64()) {
                     Some(pause) => self.retry(log, host, &error, pause).await,
-                    None => self.log.finish(log, Outcome::Failed(error)).await,
+                    None => {
+                        self.news.failed(log.run(), &host.info.task, &error);
+                        self.log.finish(log, Outcome::Failed(error)).await
+                    }
                 }
             }
             Ended::Forced => self.log.finish(log, Outcome::Cancelled(None)).await,
