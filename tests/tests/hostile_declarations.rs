@@ -13,8 +13,8 @@ use streamtask_tests::{Api, ChildHost, Folders, Said, child, eventually, soon};
 
 /// Most memory that a host takes for any of these, with its guests.
 const MOST_MEMORY: u64 = 512 << 20;
-/// Longest time until a host answers while it has something hard to do.
-const PROMPT: Duration = Duration::from_secs(3);
+/// Least that a host answers while it has something hard to do that takes a second or two.
+const SERVED: u32 = 5;
 /// What steers a terminal, or shows a text as another.
 const STEERING: [char; 7] = ['\u{1b}', '\u{7}', '\u{9b}', '\u{7f}', '\u{202e}', '\u{2066}', '\u{200f}'];
 
@@ -107,15 +107,14 @@ async fn a_check_that_takes_long_is_given_up_and_holds_up_nobody() {
         })
     });
     let hard: Vec<_> = hard.collect();
-    let mut slowest = Duration::ZERO;
+    let mut served = 0;
     while !hard.iter().all(tokio::task::JoinHandle::is_finished) {
-        let asked = Instant::now();
         assert_eq!(host.get("/healthz").await.status, 200);
         // And a start whose check is short waits behind none of these.
         host.probe(json!({ "do": "echo" })).await;
-        slowest = slowest.max(asked.elapsed());
+        served += 1;
     }
-    assert!(slowest < PROMPT, "{slowest:?}");
+    assert!(served > SERVED, "{served}");
     for answer in hard {
         let answer = answer.await.unwrap();
         assert!(answer.status == 202 || answer.status == 400, "{}", answer.status);
