@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 /// Folders that a user of an SDK does not need (among them `wit/async`, for which there is
@@ -20,6 +21,7 @@ const OWN: &[&str] = &["_test.go", "package-lock.json"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    name_version();
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
     for language in ["rust", "python", "js", "go", "c"] {
@@ -35,6 +37,26 @@ fn main() -> io::Result<()> {
     let mut page = String::new();
     list(&mut page, "PAGE", &package.join("../web/page/assets"), false)?;
     fs::write(out.join("page.rs"), page)
+}
+
+/// The version, and in a build for others the commit: a build at each change would otherwise be one at each commit too.
+fn name_version() {
+    let mut version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        let git = |arguments: &[&str]| {
+            let answer = Command::new("git").args(arguments).output().ok()?;
+            let text = String::from_utf8(answer.stdout).ok()?.trim().to_owned();
+            (answer.status.success() && !text.is_empty()).then_some(text)
+        };
+        // A package without its repository has none.
+        if let Some(commit) = git(&["show", "--no-patch", "--format=%h %cs", "HEAD"]) {
+            version = format!("{version} ({commit})");
+        }
+        if let Some(log) = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"]) {
+            println!("cargo::rerun-if-changed={log}");
+        }
+    }
+    println!("cargo::rustc-env=STREAMTASK_VERSION={version}");
 }
 
 /// A constant with the path and the content of each file.

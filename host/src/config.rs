@@ -4,7 +4,9 @@
 //! from `streamtask.toml`, else from here. The flags and the file have the same
 //! names, because they are the same struct.
 
+mod listen;
 mod reload;
+mod values;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,13 +21,10 @@ use serde::Deserialize;
 use crate::engine::Limits;
 use crate::model::{Retention, Time};
 pub use crate::registry::GrantKinds;
-use crate::storage::sqlite::Durability;
+pub use crate::storage::sqlite::Durability;
 
+pub use listen::ListenAddress;
 pub use reload::Reloaded;
-
-/// Most threads that execute guests. More than the cores of any machine, and few enough that to find out
-/// whether they can be had takes no memory to speak of.
-const MAX_GUEST_THREADS: usize = 1_024;
 
 /// The configuration file that is read if it is there.
 pub const DEFAULT_FILE: &str = "streamtask.toml";
@@ -137,7 +136,7 @@ impl Config {
 pub struct Settings {
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT", env = "STREAMTASK_LISTEN")]
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<ListenAddress>,
     /// Folder with the task files: NAME.wasm or APP/NAME.wasm [default: tasks]
     #[arg(long, value_name = "DIR", env = "STREAMTASK_TASKS")]
     pub tasks: Option<PathBuf>,
@@ -367,9 +366,9 @@ impl Settings {
     /// The address to listen on. An address that other machines reach has to be
     /// asked for twice: there is no password.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        let address = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-        if address.ip().is_loopback() || self.open == Some(true) {
-            return Ok(address);
+        let address = self.listen.unwrap_or_default();
+        if !address.is_open() || self.open == Some(true) {
+            return Ok(address.0);
         }
         Err(ConfigError::Value(format!(
             "{address} can be reached from other machines, and anyone who reaches it can start tasks; \
@@ -387,14 +386,7 @@ impl Settings {
                 ConfigError::Value("a size is larger than this machine's memory can be".to_owned())
             })
         };
-        if self.guest_threads.is_some_and(|threads| threads > MAX_GUEST_THREADS) {
-            let message = format!("guest-threads can be at most {MAX_GUEST_THREADS}");
-            return Err(ConfigError::Value(message));
-        }
-        if self.max_event_bytes_rate.is_some_and(|rate| rate.as_u64() == 0) {
-            let message = "at a max-event-bytes-rate of 0 no event is ever sent".to_owned();
-            return Err(ConfigError::Value(message));
-        }
+        values::check(self)?;
         let limits = Limits {
             memory_bytes: bytes(self.memory, default.limits.memory_bytes)?,
             deadline: self.deadline.map_or(default.limits.deadline, |time| time.0),
@@ -413,9 +405,9 @@ impl Settings {
                 None | Some(DurabilitySetting::Full) => Durability::Full,
                 Some(DurabilitySetting::Normal) => Durability::Normal,
             },
-            guest_threads: self.guest_threads.unwrap_or(default.guest_threads).max(1),
-            max_running: self.max_running.unwrap_or(default.max_running).max(1),
-            max_running_per_task: self.max_running_per_task.unwrap_or(default.max_running_per_task).max(1),
+            guest_threads: self.guest_threads.unwrap_or(default.guest_threads),
+            max_running: self.max_running.unwrap_or(default.max_running),
+            max_running_per_task: self.max_running_per_task.unwrap_or(default.max_running_per_task),
             max_queued: self.max_queued.unwrap_or(default.max_queued),
             grants: self.grants.clone().unwrap_or(default.grants),
             max_files_bytes: self.max_files.map_or(default.max_files_bytes, |size| size.as_u64()),

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 use streamtask_tests::optional::skip;
-use streamtask_tests::{ChildHost, Said, child, guests};
+use streamtask_tests::{ChildHost, Said, child, eventually, guests};
 use tempfile::TempDir;
 
 /// A folder with a tasks folder in it.
@@ -221,7 +221,8 @@ fn a_faulty_setting_is_refused_with_its_place() {
         ("max-runing = 7", "line 1, column 1", "unknown field `max-runing`"),
         ("max-running = 7\ndeadline = \"7\"", "line 2, column 12", "a time has a unit, such as `250ms`"),
         ("memory = \"7 apples\"", "line 1, column 10", "apples"),
-        ("listen = 8080", "line 1, column 10", "expected"),
+        ("listen = true", "line 1, column 10", "an address and a port, or a port"),
+        ("listen = \"example.org:80\"", "line 1, column 10", "such as 127.0.0.1:8080"),
         ("max-running = -1", "line 1, column 15", "-1"),
         ("durability = \"maybe\"", "line 1, column 14", "`full`"),
         ("= 1", "line 1, column 1", ""),
@@ -241,6 +242,7 @@ fn a_faulty_setting_is_refused_with_its_place() {
         ("--memory", "7 apples", "apples"),
         ("--max-running", "many", "invalid digit"),
         ("--durability", "maybe", "[possible values: full, normal]"),
+        ("--listen", "example.org:80", "such as 127.0.0.1:8080"),
     ];
     for (flag, value, why) in flags {
         let variable =
@@ -254,6 +256,9 @@ fn a_faulty_setting_is_refused_with_its_place() {
     }
     Said::of(&mut folders.serve(&["--heartbeat", "none"])).refused(2, "heartbeat can't be `none`");
     Said::of(&mut folders.serve(&["--log", "a=b=c"])).refused(2, "log filter \"a=b=c\"");
+    Said::of(&mut folders.serve(&["--log", "nonsense"])).refused(2, "\"nonsense\" is no level");
+    Said::of(&mut folders.serve(&["--max-running", "0"])).refused(2, "max-running can't be 0");
+    Said::of(&mut folders.serve(&["--cors-origin", "a.example"])).refused(2, "would match no page");
     Said::of(&mut folders.serve(&["--config", "nowhere.toml"]))
         .refused(2, "can't read nowhere.toml: No such file");
 }
@@ -290,4 +295,88 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     assert!(tasks_of(&["--tasks", flag], &in_environment).contains("/flag"));
     assert!(tasks_of(&["--config", "other.toml"], &[]).contains("/other-file"));
     assert!(tasks_of(&[], &[("STREAMTASK_CONFIG", Path::new("other.toml"))]).contains("/other-file"));
+}
+
+#[test]
+fn a_check_prints_each_setting_with_where_it_comes_from_and_starts_nothing() {
+    let folders = Folders::new();
+    let file = folders.path("streamtask.toml");
+    fs::write(&file, "memory = \"64MiB\"\nmax-running = 7\n").unwrap();
+    let check = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut serve = folders.serve(&["--check"]);
+        serve.args(arguments).envs(environment.iter().copied()).current_dir(folders.folder.path());
+        Said::of(&mut serve)
+    };
+    let said =
+        check(&["--open"], &[("STREAMTASK_MAX_RUNNING", "3"), ("STREAMTASK_SERVICE_HOST", "10.0.0.1")]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    let told = |setting: &str, source: &str| {
+        said.out.lines().any(|line| line.starts_with(setting) && line.ends_with(&format!("# {source}")))
+    };
+    assert!(told("max-running = 3 ", "STREAMTASK_MAX_RUNNING"), "{}", said.out);
+    assert!(told("open = true ", "--open") && told("memory = \"64MiB\" ", "streamtask.toml"), "{}", said.out);
+    assert!(told("# deadline: 24h ", "default"), "{}", said.out);
+    assert!(!folders.path("data").exists(), "nothing is started");
+    for (arguments, environment, why) in [
+        (&["--deadline", "0s"][..], &[][..], "deadline can't be 0"),
+        (&["--log", "loud"], &[], "no level"),
+        (&["--tasks", "nowhere"], &[], "the tasks folder nowhere is not there"),
+        (
+            &[],
+            &[("STREAMTASK_MAX_RUNING", "3")],
+            "STREAMTASK_MAX_RUNING is no setting; did you mean STREAMTASK_MAX_RUNNING?",
+        ),
+    ] {
+        let said = check(arguments, environment);
+        assert!(said.code == 2 && said.err.starts_with("streamtask: ") && said.err.contains(why), "{said:?}");
+    }
+    let judge = |text: &str| {
+        fs::write(&file, text).unwrap();
+        Said::of(child::command().arg("check").arg(&file))
+    };
+    let fine = judge("max-running = 7\n");
+    assert!(fine.code == 0 && fine.out.ends_with("is a configuration that can be used\n"), "{fine:?}");
+    judge("max-running = 0\n").refused(2, "max-running can't be 0");
+    assert!(judge("max-runing = 7\n").err.contains("unknown field"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_tells_what_an_operator_has_to_know() {
+    let folders = Folders::new();
+    guests::install(&folders.path("tasks"), "test/probe.wasm", &guests::probe());
+    let mut serve = folders.serve(&["--durability", "normal"]);
+    serve.env("STREAMTASK_MAX_RUNING", "3");
+    let host = ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}")).ready();
+    let opening = host.opening.join("\n");
+    assert!(opening.contains("did you mean STREAMTASK_MAX_RUNNING?"), "{opening}");
+    for told in ["durability=\"normal\"", &format!("data={:?}", folders.path("data")), "version="] {
+        assert!(opening.contains(told), "{told}: {opening}");
+    }
+    let run = host.run(serde_json::json!({ "do": "fail" })).await;
+    let line = host.says("run failed").await;
+    for told in [run["id"].as_str().unwrap(), "test/probe", "failure", "as asked"] {
+        assert!(line.contains(told), "{told}: {line}");
+    }
+    assert_eq!(host.post("/api/tasks/test/probe/runs", "{\"do\":1}").await.status, 400);
+    let line = host.says("start refused").await;
+    assert!(line.contains("test/probe") && line.contains("does not match"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_look_like_tasks_and_are_none_are_told() {
+    let folders = Folders::new();
+    for path in ["LOUD.WASM", "test/deep/x.wasm"] {
+        guests::install(&folders.path("tasks"), path, &guests::ticker("x"));
+    }
+    let host = ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}"));
+    let mut said = host.opening.clone();
+    eventually("both are told", || {
+        said.extend(host.logged());
+        let told = |path: &&str| {
+            said.iter().any(|line| line.contains("not taken for a task") && line.contains(*path))
+        };
+        let both = ["LOUD.WASM", "test/deep/x.wasm"].iter().all(told);
+        async move { both }
+    })
+    .await;
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
+use crate::config::{self, Settings};
 use crate::engine::{self, Engine, Executor as _, Kind, LoadError, Outline};
 use crate::model::Version;
 use crate::registry;
@@ -24,6 +25,12 @@ pub fn check(path: &Path, cache: &Path) -> Result<Checked, String> {
     let name = path.display().to_string();
     let unreadable = |error: io::Error| format!("can't read {name}: {error}");
     match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") if path.file_name().is_some_and(|name| name == config::DEFAULT_FILE) => {
+            let settings = Settings::read(Some(path)).map_err(|error| error.to_string())?;
+            let checked = settings.config().and_then(|_| settings.address());
+            checked.map_err(|error| format!("{name}: {error}"))?;
+            Ok(Checked { is: "a configuration", details: Vec::new() })
+        }
         Some("toml") => {
             let text = fs::read_to_string(path).map_err(unreadable)?;
             let folder = path.parent().unwrap_or(Path::new("."));

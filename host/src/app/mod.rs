@@ -65,7 +65,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::engine::{self, Allocation, Engine};
 pub(crate) use crate::engine::{COMPILE, compile_process};
 use crate::event_log::EventLog;
@@ -319,7 +319,7 @@ impl Rooms {
             files,
             stopping: CancellationToken::new(),
             stream_ends: http::StreamEnds::default(),
-            loopback: address.is_none_or(|address| address.ip().is_loopback()),
+            loopback: address.is_none_or(|address| !ListenAddress(address).is_open()),
             notifier: Arc::clone(&notifier),
             presence: Arc::default(),
             windows: http::Windows::default(),

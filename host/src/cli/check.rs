@@ -12,7 +12,7 @@ use crate::process::plain;
 /// Files to be looked at.
 #[derive(Args)]
 pub(super) struct Check {
-    /// Tasks, NAME.wasm, and manifests, NAME.toml
+    /// Tasks, NAME.wasm, manifests, NAME.toml, and a host's configuration, streamtask.toml
     #[arg(value_name = "FILE", required_unless_present = "manifest_schema")]
     files: Vec<PathBuf>,
     /// Print the JSON Schema of manifests, for editors

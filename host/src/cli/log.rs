@@ -106,6 +106,9 @@ impl Filter {
     }
 }
 
+/// What a log filter can say of everything.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Says the last that the process has to say, if there is something, and waits until all is written, but
 /// not for long.
 pub(super) fn finish(last: Option<&str>) {
@@ -125,9 +128,26 @@ pub(super) fn finish(last: Option<&str>) {
     }
 }
 
+/// Whether the filter of the settings can be used.
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    filter(settings).map(drop)
+}
+
 fn filter(settings: &Settings) -> Result<EnvFilter, String> {
     let filter = settings.log.as_deref().unwrap_or("info");
-    filter.parse().map_err(|error| format!("log filter {filter:?}: {error}"))
+    let refused = |why: String| format!("log filter {filter:?}: {why}");
+    // Taken for the name of a library, a misspelt level would log nothing at all.
+    if let Some(word) = filter.split(',').map(str::trim).find(|directive| !is_directive(directive)) {
+        let levels = LEVELS.join(", ");
+        return Err(refused(format!(
+            "{word:?} is no level; write one of {levels}, or as in streamtask_host=debug,info"
+        )));
+    }
+    filter.parse().map_err(|error: tracing_subscriber::filter::ParseError| refused(error.to_string()))
+}
+
+fn is_directive(text: &str) -> bool {
+    text.contains(['=', '[']) || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text))
 }
 
 fn start() -> Result<&'static LogQueue, Exit> {
@@ -146,4 +166,32 @@ fn describe(panic: &PanicHookInfo<'_>) -> (String, String, String, Option<String
     let trace = Backtrace::capture();
     let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
     (thread, place, message, trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_would_log_nothing_by_mistake_is_refused() {
+        let filter = |text: &str| {
+            filter(&Settings { log: Some(text.to_owned()), ..Settings::default() })
+                .map(|filter| filter.to_string())
+        };
+        for fine in ["info", "OFF", "streamtask_host=debug,info", "warn, streamtask_host::http=trace"] {
+            assert!(filter(fine).is_ok(), "{fine}");
+        }
+        for (faulty, reason) in [
+            ("nonsense", "is no level"),
+            ("", "is no level"),
+            ("info,streamtask_host", "streamtask_host=debug"),
+            ("a=b", "a=b"),
+        ] {
+            assert!(
+                filter(faulty).is_err_and(|error| error.contains(reason)),
+                "{faulty}: {:?}",
+                filter(faulty)
+            );
+        }
+    }
 }

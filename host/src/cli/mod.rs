@@ -4,6 +4,8 @@ mod bars;
 mod build;
 mod check;
 mod dev;
+mod effective;
+mod environment;
 mod exit;
 mod folders;
 mod follow;
@@ -23,7 +25,7 @@ mod signals;
 mod start;
 mod tail;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,7 +37,7 @@ pub use exit::Exit;
 /// Runs user-defined WebAssembly tasks, keeps every event they send, and streams
 /// them live.
 #[derive(Parser)]
-#[command(name = "streamtask", version, max_term_width = 100, after_help = exit::HELP)]
+#[command(name = "streamtask", version = env!("STREAMTASK_VERSION"), max_term_width = 100, after_help = exit::HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -108,7 +110,9 @@ enum Command {
         async_world: bool,
     },
     /// Remove ended runs and their events, by age or number, and give their space back
-    #[command(after_help = "Example: streamtask prune --older-than 7d --dry-run")]
+    #[command(after_help = "Examples:
+  streamtask prune --older-than 7d --dry-run
+  streamtask prune --by-rules")]
     Prune(pruning::Prune),
     /// Remove one run that has ended
     #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
@@ -143,7 +147,12 @@ fn start_threads() -> std::io::Result<Runtime> {
 
 /// Runs the command that the process was called with; returns how it went.
 pub fn run() -> Exit {
-    let cli = Cli::parse();
+    let mut matches = Cli::command().get_matches();
+    let settings = matches.subcommand_matches("serve").cloned();
+    let cli = match Cli::from_arg_matches_mut(&mut matches) {
+        Ok(cli) => cli,
+        Err(error) => error.format(&mut Cli::command()).exit(),
+    };
     if let Command::Compile { scarce, async_world } = cli.command {
         // Before there are any threads: it takes from itself what they would need.
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
@@ -157,7 +166,7 @@ pub fn run() -> Exit {
     let result = runtime.block_on(async {
         take_full_files_as_errors()?;
         match cli.command {
-            Command::Serve(command) => command.run().await,
+            Command::Serve(command) => command.run(settings.unwrap_or_default()).await,
             Command::New(command) => command.run(),
             Command::Build(command) => command.run().await,
             Command::Dev(command) => command.run().await,

@@ -2,14 +2,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgMatches, Args, CommandFactory as _};
 use tokio::net::TcpListener;
 
-use super::Exit;
 use super::interrupts::{Hangups, Interrupts};
 use super::log::{self, Filter};
+use super::{Cli, Exit, effective, environment};
 use crate::app::{Host, LaunchError, Reloader, StopStage, own_program};
-use crate::config::{Config, ConfigError, Reloaded, Settings};
+use crate::config::{Config, ConfigError, Durability, Reloaded, Settings};
 
 /// Time beyond the drain grace that a host has to stop. Each of its steps has a bound of its own, of some seconds; this
 /// one is for what they overlook.
@@ -23,31 +23,55 @@ pub(super) struct Serve {
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    /// Start nothing: check the settings, and print each with where it comes from
+    #[arg(long)]
+    check: bool,
 }
 
 impl Serve {
-    pub(super) async fn run(self) -> Result<(), Exit> {
+    /// `given` are the flags and variables that it was made of.
+    pub(super) async fn run(self, given: ArgMatches) -> Result<(), Exit> {
         let settings = self.read().map_err(usage)?;
         let address = settings.address().map_err(usage)?;
         let config = config(&settings).map_err(usage)?;
+        if self.check {
+            return self.print_checked(&settings, &config, &given);
+        }
         let filter = log::init(&settings)?;
+        for fault in misspelt() {
+            tracing::warn!("{fault}");
+        }
         let stage = Arc::new(OnceLock::new());
         let (mut interrupts, hangups) = listen(config.drain_grace, Arc::clone(&stage))?;
         raise_file_limit();
         let listening = TcpListener::bind(address).await;
         let listener =
             listening.map_err(|error| Exit::Start(format!("can't listen on {address}: {error}")))?;
-        let tasks = config.tasks.display().to_string();
+        let (tasks, data) = (config.tasks.display().to_string(), config.data.display().to_string());
+        let durability = if config.durability == Durability::Full { "full" } else { "normal" };
         let interrupted = async move { interrupts.next().await };
         let host = Host::launch(config, listener, interrupted).await.map_err(refused)?;
         let _ = stage.set(host.stop_stage());
-        tracing::info!(address = %host.address(), tasks, "listening on http://{}", host.address());
+        let (address, version) = (host.address(), env!("STREAMTASK_VERSION"));
+        tracing::info!(%address, tasks, data, durability, version, "listening on http://{address}");
         let reloader = host.reloader();
         tokio::select! {
             biased;
             stopped = host.stopped() => stopped.map_err(|error| Exit::HostFailed(error.to_string())),
             () = self.keep_reloading(settings, hangups, &reloader, &filter) => Ok(()),
         }
+    }
+
+    /// What `--check` says.
+    fn print_checked(&self, settings: &Settings, config: &Config, given: &ArgMatches) -> Result<(), Exit> {
+        log::check(settings).map_err(Exit::Usage)?;
+        let file = self.config.as_deref();
+        effective::print(&mut std::io::stdout().lock(), given, file)?;
+        let mut faults = misspelt();
+        if !config.tasks.is_dir() {
+            faults.push(format!("the tasks folder {} is not there", config.tasks.display()));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Exit::Usage(faults.join("\nstreamtask: "))) }
     }
 
     /// The flags, and the file as it is now.
@@ -87,6 +111,13 @@ impl Serve {
         }
         Ok(settings)
     }
+}
+
+/// Variables that are probably meant as settings, and are none.
+fn misspelt() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let misspelt = environment::misspelt(names, &Cli::command());
+    misspelt.into_iter().map(|(name, meant)| format!("{name} is no setting; did you mean {meant}?")).collect()
 }
 
 fn usage(error: ConfigError) -> Exit {

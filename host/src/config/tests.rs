@@ -22,7 +22,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 #[test]
 fn a_faulty_file_is_refused_with_the_place() {
     for (text, place) in
-        [("max-runing = 7\n", "line 1"), ("\ndeadline = \"7\"\n", "line 2"), ("listen = 8080", "line 1")]
+        [("max-runing = 7\n", "line 1"), ("\ndeadline = \"7\"\n", "line 2"), ("listen = true", "line 1")]
     {
         let error = file(text).unwrap_err().to_string();
         assert!(error.contains(place), "{error}");

@@ -8,6 +8,7 @@ use hyper::Method;
 use super::problem::Problem;
 use super::request::Query;
 use super::routes::Resource;
+use crate::model::nearest;
 
 /// A parameter's name, and how often a request can have it.
 pub(super) struct Parameter {
@@ -133,45 +134,6 @@ fn unknown(name: &str, known: &[&[Parameter]]) -> Problem {
     let problem = Problem::bad_request("unknown-parameter", detail).with("parameter", name);
     let problem = problem.with("known", names);
     if let Some(nearest) = nearest { problem.with("nearest", nearest) } else { problem }
-}
-
-/// Longest name that is compared with those that are known; the time grows with its length.
-const MAX_COMPARED_BYTES: usize = 64;
-
-/// The name that was probably meant; none if none is near.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    if name.len() > MAX_COMPARED_BYTES {
-        return None;
-    }
-    // `dryRun`, `dry-run` and `DRY_RUN` are the same word.
-    let plain = |name: &str| -> Vec<char> {
-        name.chars().filter(|c| !matches!(c, '_' | '-' | '[' | ']')).flat_map(char::to_lowercase).collect()
-    };
-    let name = plain(name);
-    let near = known.iter().map(|known| (distance(&name, &plain(known)), *known));
-    near.min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
-        .map(|(_, known)| known)
-}
-
-/// How many characters have to be put in, left out, replaced or swapped with their neighbour to make one
-/// word of the other.
-fn distance(from: &[char], to: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (row, a) in from.iter().enumerate() {
-        let mut now = vec![row + 1];
-        for (column, b) in to.iter().enumerate() {
-            let replaced = last[column] + usize::from(a != b);
-            let mut least = replaced.min(last[column + 1] + 1).min(now[column] + 1);
-            if row > 0 && column > 0 && *a == to[column - 1] && from[row - 1] == *b {
-                least = least.min(before[column - 1] + 1);
-            }
-            now.push(least);
-        }
-        before = std::mem::replace(&mut last, now);
-    }
-    last[to.len()]
 }
 
 #[cfg(test)]

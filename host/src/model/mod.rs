@@ -6,6 +6,7 @@
 mod breaker;
 mod event;
 mod json;
+mod nearest;
 mod progress;
 mod progress_log;
 mod queueing;
@@ -23,6 +24,7 @@ pub use event::{
     NewEvent, Refusal, RefusalCode,
 };
 pub use json::{Json, JsonError, also_null};
+pub use nearest::nearest;
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, ProgressTree};
 pub use progress_log::ProgressLog;
 pub use queueing::{
