@@ -165,7 +165,10 @@ fn lists_tell_what_there_is() {
     assert_eq!(runs(&[]), ["two", "one"], "newest first");
     assert_eq!(runs(&["--task", "default/ticker"]), ["one"]);
     assert_eq!(runs(&["--status", "failed"]), ["two"]);
+    assert_eq!(runs(&["--status", "failed,completed"]), ["two", "one"]);
+    assert_eq!(runs(&["--status", "completed", "--status", "delayed"]), ["one"]);
     assert_eq!(runs(&["--label", "team:blue"]), ["one"]);
+    assert_eq!(runs(&["--label", "team:blue", "--label", "n:2"]), [""; 0]);
     assert_eq!(runs(&["--limit", "1"]), ["two"]);
     assert!(fixture.say(&["runs"]).out.lines().next().unwrap().ends_with(" as asked"), "with its error");
     assert_eq!(fixture.run("one")["labels"], json!({ "team": "blue", "n": "1" }));
@@ -176,7 +179,10 @@ fn what_the_host_refuses_is_told_in_its_words() {
     let fixture = Fixture::new();
     fixture.say(&["start", "test/nothing"]).refused(3, "there is no task test/nothing");
     fixture.say(&["start", "broken"]).refused(3, "this is not a WebAssembly file");
-    fixture.say(&["start", "test/probe", "-i", "{"]).refused(3, "not JSON: ");
+    fixture.say(&["start", "test/probe", "-i", "{"]).refused(2, "the input is not JSON: ");
+    fixture.say(&["start", "test/probe", "-i", "text"]).refused(2, "a text needs quotes");
+    fixture.say(&["signal", "one", "name", "text"]).refused(2, "what goes with the signal is not JSON: ");
+    fixture.say(&["set", "one", "name", "{"]).refused(2, "the value is not JSON: ");
     fixture.say(&["start", "test/probe", "-i", r#"{"do":1}"#]).refused(3, "the input does not match");
     fixture.say(&["start", "test/probe", "--label", "x"]).refused(3, "key:value");
     fixture.say(&["start", "test/probe", "--id", "a b"]).refused(3, "\"a b\"");
@@ -198,7 +204,12 @@ fn what_the_host_refuses_is_told_in_its_words() {
     fixture.say(&["start", "ticker", "--on-disconnect", "maybe"]).refused(3, "\"maybe\"");
     fixture.say(&["cancel", "../../api"]).refused(3, "there is no run");
     fixture.say(&["cancel", "one"]).refused(3, "already ended as completed");
-    fixture.say(&["runs", "--status", "lost"]).refused(3, "\"lost\"");
+    for (arguments, why) in
+        [(["runs", "--status", "lost"], "delayed"), (["runs", "--limit", "0"], "1..=1000")]
+    {
+        let said = fixture.say(&arguments);
+        assert!(said.code == 2 && said.err.contains(why), "{said:?}");
+    }
 }
 
 #[test]
@@ -210,7 +221,7 @@ fn a_host_that_is_not_there_is_told_apart_from_one_that_refuses() {
         [&["tasks"][..], &["runs"], &["start", "a/b"], &["tail", "x"], &["tail", "x", "y"], &["cancel", "x"]]
     {
         let said = Said::of(child::command().args(command).args(["--host", &host]));
-        said.refused(4, &format!("can't reach a host at {host}: "));
+        said.refused(4, &format!("can't reach a host at {host}: Connection refused"));
     }
     let said = Said::of(child::command().args(["tasks", "--host", "https//nonsense"]));
     said.refused(2, "such as http://127.0.0.1:8080");

@@ -269,7 +269,9 @@ fn the_command_prints_the_same_numbers_before_and_after() {
     assert!(dry.out.contains("would remove 2 runs, 10 events, "), "{dry:?}");
     let real = say(&["prune", "--keep", "1"]);
     assert_eq!(real.out, dry.out.replace("would remove", "removed"));
-    assert_eq!(say(&["prune"]).out, "removed 0 runs, 0 events, 0 bytes\n");
+    assert_eq!(say(&["prune", "--by-rules"]).out, "removed 0 runs, 0 events, 0 bytes\n");
+    let unsaid = say(&["prune"]);
+    assert!(unsaid.code == 2 && unsaid.err.contains("--by-rules"), "{unsaid:?}");
     let runs: Value = serde_json::from_str(&say(&["runs", "--json"]).out).unwrap();
     let id = runs["runs"][0]["id"].as_str().unwrap();
     assert!(say(&["delete", id]).out.starts_with("removed 1 runs, 5 events, "));

@@ -10,8 +10,14 @@ use crate::process::plain;
 
 /// Most bars at once; a terminal has not many more lines.
 const MAX_BARS: usize = 16;
-/// Width of a bar's label in characters, so that bars begin at one place.
+/// Width of a bar's label in characters, so that bars begin at one place; less on a narrow terminal.
 const LABEL_WIDTH: usize = 24;
+/// Width of a bar; less on a narrow terminal.
+const BAR_WIDTH: usize = 30;
+/// Width of the numbers beside a bar.
+const COUNT_WIDTH: usize = 16;
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS: usize = 80;
 /// How often a bar that stands still turns its spinner, to show that the run lives.
 const SPIN: Duration = Duration::from_millis(120);
 /// Drawings a second.
@@ -61,17 +67,22 @@ impl Bars {
             _ if fraction.is_some() => "{percent}%",
             _ => "",
         };
-        let bar_part = if fraction.is_some() { "{bar:30}" } else { "{spinner}" };
+        let (label_width, bar_width) = widths(columns());
+        let bar_part = match fraction {
+            Some(_) => format!("{{bar:{bar_width}}}"),
+            None => "{spinner}".to_owned(),
+        };
         let indent = "  ".repeat(self.progress.ancestors(place).len());
         // An item is called by its first message or its id; the run that only counts has a message at the end.
         let (label, message) = if item.id.is_empty() {
             (String::new(), item.message.clone())
         } else {
             let name = if item.message.is_empty() { &item.id } else { &item.message };
-            let label: String = plain(&format!("{indent}{name}")).chars().take(LABEL_WIDTH).collect();
-            (format!("{label:LABEL_WIDTH$} "), String::new())
+            let label: String = plain(&format!("{indent}{name}")).chars().take(label_width).collect();
+            (format!("{label:label_width$} "), String::new())
         };
-        let template = format!("{{prefix}}{bar_part} {count} {{msg}}");
+        let rest = if message.is_empty() { "" } else { "{wide_msg}" };
+        let template = format!("{{prefix}}{bar_part} {count} {rest}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
@@ -97,5 +108,32 @@ impl Bars {
         for bar in &self.bars {
             bar.abandon();
         }
+    }
+}
+
+/// How wide labels and bars are, so that a line is not broken: what breaks is drawn again and again.
+fn widths(columns: usize) -> (usize, usize) {
+    let label = LABEL_WIDTH.min(columns / 3);
+    (label, BAR_WIDTH.min(columns.saturating_sub(label + COUNT_WIDTH)).max(1))
+}
+
+/// As many as the terminal has now; it may be made narrower meanwhile.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_the_terminal() {
+        assert_eq!(widths(120), (24, 30));
+        for columns in 24..120 {
+            let (label, bar) = widths(columns);
+            assert!(label + 1 + bar + COUNT_WIDTH <= columns + 2, "{columns}");
+        }
+        assert_eq!(widths(1), (0, 1));
     }
 }

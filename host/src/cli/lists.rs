@@ -3,11 +3,16 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, value_parser};
 use serde_json::Value;
 
 use super::{Exit, Server};
 use crate::process::{plain, plain_json};
+
+/// Most runs that a host lists in one answer.
+const MAX_LISTED: i64 = 1000;
+/// Every status of a run.
+const STATUSES: [&str; 7] = ["queued", "delayed", "running", "paused", "completed", "failed", "cancelled"];
 
 /// List the tasks of a host.
 #[derive(Args)]
@@ -27,12 +32,12 @@ pub(super) struct Runs {
     /// Only runs of this task
     #[arg(long, value_name = "APP/TASK")]
     task: Option<String>,
-    /// Only runs in this status: queued, running, paused, completed, failed, cancelled
-    #[arg(long)]
-    status: Option<String>,
-    /// Only runs with this label
+    /// Only runs in this status; can be repeated
+    #[arg(long, value_delimiter = ',', value_parser = STATUSES)]
+    status: Vec<String>,
+    /// Only runs with this label; of several, with all of them
     #[arg(long, value_name = "KEY:VALUE")]
-    label: Option<String>,
+    label: Vec<String>,
     /// Only runs submitted after this moment, such as 2030-01-31T08:00:00Z, or so long ago, such as 15m
     #[arg(long, value_name = "MOMENT")]
     created_after: Option<String>,
@@ -40,7 +45,7 @@ pub(super) struct Runs {
     #[arg(long, value_name = "MOMENT")]
     created_before: Option<String>,
     /// Most runs to list
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=MAX_LISTED))]
     limit: u32,
     /// Print the host's JSON
     #[arg(long)]
@@ -91,12 +96,15 @@ impl Runs {
         query.append_pair("limit", &self.limit.to_string());
         for (name, value) in [
             ("task", &self.task),
-            ("status", &self.status),
-            ("label", &self.label),
             ("created_after", &self.created_after),
             ("created_before", &self.created_before),
         ] {
             if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        for (name, values) in [("status", &self.status), ("label", &self.label)] {
+            for value in values {
                 query.append_pair(name, value);
             }
         }
@@ -125,7 +133,9 @@ impl Cancel {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let path = format!("/api/runs/{}/cancel", encoded(&self.run));
         let run = self.server.client()?.post(&path, &[], Bytes::new()).await?;
-        writeln!(std::io::stdout().lock(), "{} {}", text(&run["id"]), text(&run["status"]))?;
+        // One under way has time to end by itself.
+        let asked = if run["finished_at"].is_null() { "was asked to end, and is " } else { "" };
+        writeln!(std::io::stdout().lock(), "{} {asked}{}", text(&run["id"]), text(&run["status"]))?;
         Ok(())
     }
 }

@@ -3,20 +3,23 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::lists::{encoded, items, text};
 use super::{Exit, Server};
 use crate::model::Time;
 
-/// Ended runs to be removed.
+/// Ended runs to be removed. Which ones has to be said: what is gone is gone.
 #[derive(Args)]
+#[command(group(ArgGroup::new("which").required(true).multiple(true).args(WHICH)))]
 pub(super) struct Prune {
     #[command(flatten)]
     server: Server,
-    /// Runs that ended so long ago, such as `7d`; without this and --keep, those that the tasks' manifests
-    /// no longer keep
+    /// Runs that the tasks' manifests and the host's settings no longer keep
+    #[arg(long, conflicts_with_all = ["older_than", "keep"])]
+    by_rules: bool,
+    /// Runs that ended so long ago, such as `7d`
     #[arg(long, value_name = "TIME", value_parser = age)]
     older_than: Option<String>,
     /// Runs beyond so many of each task that ended last
@@ -32,6 +35,9 @@ pub(super) struct Prune {
     #[arg(long)]
     confirm_clock: bool,
 }
+
+/// What says which runs are meant, or that none is removed.
+const WHICH: [&str; 5] = ["by_rules", "older_than", "keep", "dry_run", "confirm_clock"];
 
 /// A run to be removed.
 #[derive(Args)]

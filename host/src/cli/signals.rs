@@ -5,6 +5,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use clap::Args;
 
+use super::input::check_json;
 use super::lists::{encoded, text};
 use super::{Exit, Server};
 
@@ -56,6 +57,7 @@ impl Hold {
 
 impl Signal {
     pub(super) async fn run(self) -> Result<(), Exit> {
+        check_json(self.payload.as_bytes(), "what goes with the signal")?;
         let path = format!("/api/runs/{}/signals/{}", encoded(&self.run), encoded(&self.name));
         self.server.client()?.post(&path, &[], self.payload.into()).await?;
         Ok(())
@@ -64,6 +66,7 @@ impl Signal {
 
 impl Set {
     pub(super) async fn run(self) -> Result<(), Exit> {
+        check_json(self.value.as_bytes(), "the value")?;
         let path = format!("/api/runs/{}/parameters/{}", encoded(&self.run), encoded(&self.name));
         self.server.client()?.put(&path, self.value.into()).await?;
         Ok(())

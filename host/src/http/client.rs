@@ -1,5 +1,6 @@
 //! A small client of the host's own API, for the command line.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -26,12 +27,12 @@ pub enum ClientError {
     #[error("{0:?} is not an address of a host, such as http://127.0.0.1:8080")]
     Address(String),
     /// Nobody answers there.
-    #[error("can't reach a host at {address}: {source}")]
+    #[error("can't reach a host at {address}: {}", cause(&**source))]
     Unreachable {
         /// Where it was looked for.
         address: String,
         /// What went wrong.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The host answered with an error.
     #[error("{detail}")]
@@ -44,6 +45,14 @@ pub enum ClientError {
     /// The connection broke, or the answer was none of this API.
     #[error("the connection broke off: {0}")]
     Broken(String),
+}
+
+/// What the system said, below what libraries make of it.
+fn cause(mut error: &(dyn Error + 'static)) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// A host, by its address.
