@@ -262,7 +262,17 @@ fn help_has_an_example_of_every_command_and_the_exit_codes() {
         }
     }
     let version = Said::of(child::command().arg("--version"));
-    assert_eq!((version.code, version.out), (0, format!("streamtask {}\n", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(version.code, 0);
+    assert!(version.out.starts_with(&format!("streamtask {}", env!("CARGO_PKG_VERSION"))), "{version:?}");
+}
+
+#[test]
+fn a_shell_completes_the_commands_for_people_and_no_other() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Said::of(child::command().args(["completions", shell]));
+        assert!(script.code == 0 && script.out.contains("by-rules"), "{shell}: {}", script.err);
+        assert!(!script.out.contains("compile") && !script.out.contains("--scarce"), "{shell}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bars;
 mod build;
 mod check;
+mod completions;
 mod dev;
 mod effective;
 mod environment;
@@ -120,6 +121,9 @@ enum Command {
     /// Check files for the tasks folder, without a host
     #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
     Check(check::Check),
+    /// Print a script by which a shell completes these commands
+    #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
+    Completions(completions::Completions),
 }
 
 /// Which host a client's command speaks to.
@@ -186,6 +190,7 @@ pub fn run() -> Exit {
             Command::Prune(command) => command.run().await,
             Command::Delete(command) => command.run().await,
             Command::Check(command) => command.run(),
+            Command::Completions(command) => command.run(),
         }
     });
     // Not waiting for threads that read a terminal or a slow disk.
