@@ -97,7 +97,11 @@ fn the_exit_code_is_how_the_run_ended() {
         fixture.spawn(&["start", "test/probe", "-i", r#"{"do":"until-cancelled"}"#, "--id", "mine"]);
     fixture.wait_for("mine", "running");
     let cancelled = fixture.say(&["cancel", "mine"]);
-    assert_eq!((cancelled.code, cancelled.out.as_str()), (0, "mine running\n"), "{cancelled:?}");
+    assert_eq!(
+        (cancelled.code, cancelled.out.as_str()),
+        (0, "mine was asked to end, and is running\n"),
+        "{cancelled:?}"
+    );
     let said = Said::by(starting);
     assert_eq!((said.code, said.out.as_str()), (5, "\"partial\"\n"), "{said:?}");
     assert!(said.err.ends_with("streamtask: the run was cancelled\n"));

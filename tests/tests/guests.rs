@@ -53,7 +53,7 @@ async fn a_failure_is_kept_with_all_it_said() {
 async fn a_trap_says_what_and_where() {
     let host = TestHost::start().await;
     let message = failed(&host, json!({ "do": "panic" }), "trap").await;
-    let told = message.strip_prefix("panicked at src/lib.rs:").and_then(|rest| rest.split_once(": "));
+    let told = message.strip_prefix("panicked at probe/src/lib.rs:").and_then(|rest| rest.split_once(": "));
     assert_eq!(told.map(|(_, why)| why), Some("boom"), "{message}");
     let message = failed(&host, json!({ "do": "divide", "zero": 0 }), "trap").await;
     assert!(message.contains("divide by zero"), "{message}");
