@@ -45,8 +45,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     if settings.guest_threads.is_some_and(|threads| threads > MAX_GUEST_THREADS) {
         return Err(ConfigError::Value(format!("guest-threads can be at most {MAX_GUEST_THREADS}")));
     }
-    let origins = settings.cors_origins.iter().flatten();
-    origins.map(|origin| check_origin(origin)).collect()
+    let mut origins = settings.cors_origins.iter().flatten();
+    origins.try_for_each(|origin| check_origin(origin))
 }
 
 /// An origin is compared as browsers write it, so no other spelling of it would ever match.
