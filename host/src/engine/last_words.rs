@@ -98,13 +98,15 @@ fn of_go(lines: &[&str]) -> String {
         let libraries = ["runtime.", "panic(", "created by ", "internal/", "sync.", "github.com/streamtask/"];
         !libraries.iter().any(|library| function.starts_with(library))
     };
-    let frames = lines.windows(2).filter(|pair| pair[1].starts_with('\t') && !pair[0].starts_with('\t'));
+    let is_place = |line: &str| line.starts_with('\t') && line.contains(".go:");
+    let frames = lines.windows(2).filter(|pair| is_place(pair[1]) && !pair[0].starts_with('\t'));
     let own = frames.filter(|pair| is_own(pair[0])).find_map(|pair| {
         let function = pair[0].rsplit_once('(').map_or(pair[0], |(function, _)| function);
         let place = pair[1].trim().split(' ').next()?;
         Some(format!("{} at {}", function.rsplit('/').next()?, place.rsplit('/').next()?))
     });
-    let message = lines[0].trim_end_matches(" [recovered]");
+    // One that was recovered from, and goes on.
+    let message = lines[0].split(" [recovered").next().unwrap_or(lines[0]);
     own.map_or_else(|| message.to_owned(), |own| format!("{message}, in {own}"))
 }
 
@@ -155,6 +157,12 @@ mod tests {
             message(panic),
             "panic: runtime error: index out of range [7] with length 2, in main.deep at main.go:33"
         );
+        let again = "panic: boom [recovered, repanicked]\n\ngoroutine 1 [running]:\n\
+                     github.com/streamtask/streamtask/guest-sdk/go.(*Context).attempt.func1()\n\t/sdk/run.go:65 +0x2\n\
+                     panic({0x1, 0x2})\n\t/go/src/runtime/panic.go:1 +0x2\nmain.deep()\n\t/src/main.go:7 +0x2\n";
+        assert_eq!(message(again), "panic: boom, in main.deep at main.go:7");
+        let older = again.replace(" [recovered, repanicked]", " [recovered]\n\tpanic: boom");
+        assert_eq!(message(&older), "panic: boom, in main.deep at main.go:7");
         let asleep = "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:\n\
                       main.main()\n\t/src/main.go:9 +0x2\n";
         assert_eq!(

@@ -30,6 +30,8 @@ use crate::model::{ErrorKind, Json, NewEvent, Refusal, RunError};
 
 /// Longest line: an event of 1 MiB in Base64, and what is around it.
 const MAX_LINE_BYTES: usize = 3 << 19;
+/// The code of a failure that is a panic, whose trace is printed too.
+const PANIC: &str = "panic";
 /// Calls that a program may print before it reads the answers.
 const MAX_CALLS: usize = 64;
 /// Longest input that is also an environment variable. The adapter of preview 1 has
@@ -98,7 +100,14 @@ impl Dialogue {
     pub(super) fn exit(&self, code: i32) -> Result<String, RunError> {
         let mut state = self.state();
         if let Some(failure) = state.failure.take() {
-            return Err(from_failure(failure.into()));
+            let mut failure: Failure = failure.into();
+            // Which says the same, and where.
+            if failure.code.as_deref() == Some(PANIC)
+                && let Some(reason) = self.output.reason()
+            {
+                failure.message = reason.message;
+            }
+            return Err(from_failure(failure));
         }
         if code == 0 {
             let result = state.result.take().or_else(|| state.plain.take());
