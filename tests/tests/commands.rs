@@ -317,3 +317,96 @@ async fn a_core_module_for_preview_1_is_wrapped() {
     let run = host.finished(&run).await;
     assert_eq!((&run["status"], &run["final_value"]), (&json!("completed"), &json!({ "a": [1, 2] })));
 }
+
+/// A host with the program and this manifest.
+async fn called(manifest: &str) -> TestHost {
+    let host = host(|_| {}).await;
+    host.manifest(manifest).await;
+    host
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_reads_and_answers_in_the_forms_that_its_manifest_says() {
+    let steps = json!({ "steps": [{ "print": "{\"event\":\"no\",\"data\":1}" }, { "bytes": [0x61, 0xff] }] })
+        .to_string();
+    for (manifest, input, result) in [
+        ("stdin = 'raw'\nresult = 'text'", json!(steps), json!("{\"event\":\"no\",\"data\":1}\na\u{fffd}")),
+        (
+            "stdin = '/program'\nresult = 'bytes'\ncontent-type = 'image/png'",
+            json!({ "program": "{\"steps\":[{\"bytes\":[0,255]}]}" }),
+            json!({ "content_type": "image/png", "base64": "AP8=" }),
+        ),
+        ("result = 'json'", json!({ "steps": [{ "print": "{\n\"a\":[1]\n}" }] }), json!({ "a": [1] })),
+        ("result = 'json'", json!({ "steps": [] }), Value::Null),
+    ] {
+        let host = called(&format!("[command]\n{manifest}\n")).await;
+        let run = host.start_run("test/probe", input).await;
+        let events = host.follow(&run).await.rest().await;
+        let run = host.finished(&run).await;
+        assert_eq!(
+            (&run["status"], &run["final_value"]),
+            (&json!("completed"), &result),
+            "{manifest}: {run}"
+        );
+        assert!(
+            !events.iter().any(|event| event.name == "no" || event.name == "output"),
+            "{manifest}: {events:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_come_from_the_input_and_variables_of_the_run_can_be_left_out() {
+    let host = called(
+        "[command]\nstdin = '/program'\nargs = ['{/name}', '--n={/n}', '{/none}']\ninherit-run = false\n",
+    )
+    .await;
+    let input = json!({ "program": "{\"steps\":[{\"look\":null}]}", "name": "-a b", "n": 7 });
+    let run = host.start_run("test/probe", input).await;
+    let events = host.follow(&run).await.rest().await;
+    let look = &data(&events, "look")[0];
+    assert_eq!(look["arguments"], json!(["probe", "-a b", "--n=7"]));
+    assert_eq!(look["variables"], json!([]));
+    for (input, why) in
+        [(json!({ "n": 7 }), "nothing at /program"), (json!({ "program": "" }), "nothing at /n")]
+    {
+        let run = host.start_run("test/probe", input).await;
+        let error = host.finished(&run).await["error"].clone();
+        assert_eq!((&error["kind"], &error["code"]), (&json!("failure"), &json!("invalid-input")), "{error}");
+        assert!(error["message"].as_str().unwrap().contains(why), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_and_is_no_result_fails_the_run_as_that() {
+    let host = called("[command]\nresult = 'json'\n[limits]\noutput = '1KiB'\n").await;
+    for (step, why) in
+        [(json!({ "print": "1 2" }), "not JSON"), (json!({ "fill": 2000 }), "more than 1024 bytes")]
+    {
+        let run = host.start_run("test/probe", json!({ "steps": [step] })).await;
+        let error = host.finished(&run).await["error"].clone();
+        assert_eq!(error["kind"], "invalid-output", "{error}");
+        assert!(error["message"].as_str().unwrap().contains(why), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_code_completes_the_run_if_the_manifest_says_so_and_is_told_as_it_is() {
+    let host = host(|_| {}).await;
+    let module = |code: i32| {
+        let text = format!(
+            "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
+               (memory (export \"memory\") 1) (func (export \"_start\") (call $exit (i32.const {code}))))"
+        );
+        wat::parse_str(text).unwrap()
+    };
+    for (code, told) in [(3, 3), (126, 126), (255, 255), (-1, 255)] {
+        host.install("test/probe.wasm", &module(code)).await;
+        let run = host.start_run("test/probe", json!({})).await;
+        let error = host.finished(&run).await["error"].clone();
+        assert_eq!(error["details"], json!({ "exit_code": told }), "{error}");
+    }
+    host.manifest("[command]\nsuccess-codes = [0, 255]\n").await;
+    let run = host.start_run("test/probe", json!({})).await;
+    assert_eq!(host.finished(&run).await["status"], "completed");
+}

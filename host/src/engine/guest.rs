@@ -14,7 +14,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::calls::Calls;
-use super::command::Dialogue;
+use super::command::{CommandSettings, Dialogue, Prepared};
 use super::filesystem::{Lane, OpenFiles, hold_folders};
 use super::gate::Gate;
 use super::grants::{FolderGrant, Grants, OUTPUT_MOUNT, OutputFolder};
@@ -183,8 +183,8 @@ pub(super) struct NoFolder {
 #[derive(Clone, Copy)]
 pub(super) struct Invocation<'a> {
     pub(super) input: &'a Json,
-    /// Without the name of the program.
-    pub(super) arguments: &'a [String],
+    pub(super) settings: &'a Arc<CommandSettings>,
+    pub(super) prepared: &'a Prepared,
     /// Whether it is one for preview 1.
     pub(super) is_module: bool,
 }
@@ -204,8 +204,8 @@ impl Guest {
         let calls = Calls::new(host, limits, gate, mask, pace);
         let outgoing =
             || Outgoing::new(Arc::clone(&access.grants), Arc::clone(&access.network), output.clone());
-        let dialogue = invocation
-            .map(|Invocation { input, .. }| Dialogue::new(input, calls.clone(), output.clone(), outgoing()));
+        let dialogue =
+            invocation.map(|invocation| Dialogue::new(invocation, calls.clone(), output.clone(), outgoing()));
         let mut wasi = wasi(&output, &access)?;
         if let (Some(dialogue), Some(invocation)) = (&dialogue, invocation) {
             dialogue.connect(&mut wasi, invocation);

@@ -58,6 +58,7 @@ use self::turns::{SPARE_THREADS, Turns};
 
 use crate::process::start_runtime;
 
+pub use command::{CommandSettings, ResultSource, StdinSource};
 pub use compile::{COMMAND as COMPILE, compile_process};
 pub use deadline::within_deadline;
 pub use entry::Kind;

@@ -12,6 +12,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBackt
 
 use super::async_world::{self, TooMuchUnderWay};
 use super::bindings::streamtask::task::types::Failure;
+use super::command::CommandSettings;
 use super::deadline::Deadline;
 use super::entry::{Called, Entry, Kind};
 use super::executor::Program;
@@ -70,8 +71,8 @@ pub struct Attempt {
     pub host: Arc<dyn GuestHost>,
     /// What it may use.
     pub limits: Limits,
-    /// Arguments for it, if it is an ordinary program.
-    pub arguments: Arc<[String]>,
+    /// How it is called, if it is an ordinary program.
+    pub command: Arc<CommandSettings>,
     /// What it may reach.
     pub grants: Arc<Grants>,
     /// Where its output files go, if it is granted any.
@@ -114,9 +115,21 @@ pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
         return Exit::Failed(RunError::new(ErrorKind::Internal, message));
     }
     let is_module = entry.kind() == Kind::Module;
-    let invocation = Invocation { input: &attempt.input, arguments: &attempt.arguments, is_module };
-    let is_program = matches!(entry.kind(), Kind::Command | Kind::Module);
-    let invocation = is_program.then_some(invocation);
+    let prepared = match entry.kind() {
+        Kind::Command | Kind::Module => match attempt.command.prepare(&attempt.input) {
+            Ok(prepared) => Some(prepared),
+            Err(unfit) => {
+                let code = Some("invalid-input".to_owned());
+                return Exit::Failed(RunError {
+                    code,
+                    ..RunError::new(ErrorKind::Failure, unfit.to_string())
+                });
+            }
+        },
+        Kind::Task | Kind::AsyncTask => None,
+    };
+    let (input, settings) = (&attempt.input, &attempt.command);
+    let invocation = prepared.as_ref().map(|prepared| Invocation { input, settings, prepared, is_module });
     let (called, guest) = loop {
         let host = Arc::clone(&attempt.host);
         let gate = Arc::clone(&attempt.gate);

@@ -113,7 +113,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         input: claimed.run.input,
         host: Arc::clone(&host) as _,
         limits: task.settings.limits,
-        arguments: Arc::clone(&task.settings.arguments),
+        command: Arc::clone(&task.settings.command),
         grants: Arc::clone(&task.settings.grants),
         files: None,
         gate: Arc::clone(&control.gate),

@@ -5,6 +5,7 @@
 
 mod answers;
 mod lines;
+mod settings;
 mod streams;
 
 use std::collections::VecDeque;
@@ -16,6 +17,9 @@ use std::task::{Context, Poll};
 use parking_lot::{Mutex, MutexGuard};
 use wasmtime_wasi::WasiCtxBuilder;
 
+pub(super) use self::settings::Prepared;
+pub use self::settings::{CommandSettings, ResultSource, StdinSource};
+
 use self::answers::Answering;
 use self::lines::{FailureLine, Line, PlainOutput};
 use super::backlog::{self, Backlog};
@@ -26,7 +30,7 @@ use super::line_buffer::{LineBuffer, Part};
 use super::outgoing::Outgoing;
 use super::run::from_failure;
 use super::stdio::GuestOutput;
-use crate::model::{ErrorKind, Json, NewEvent, Refusal, RunError};
+use crate::model::{ErrorKind, NewEvent, Refusal, RunError};
 
 /// Longest line: an event of 1 MiB in Base64, and what is around it.
 const MAX_LINE_BYTES: usize = 3 << 19;
@@ -45,6 +49,7 @@ const MAX_WAITING_BYTES: usize = 4 << 20;
 #[derive(Clone)]
 pub(super) struct Dialogue {
     state: Arc<Mutex<State>>,
+    settings: Arc<CommandSettings>,
     answering: Arc<Answering>,
     output: GuestOutput,
 }
@@ -62,6 +67,8 @@ struct State {
     lines: LineBuffer,
     waiting: Backlog,
     plain: PlainOutput,
+    /// All that it printed, where that is its result. None when it is more than a result may be.
+    printed: Option<Vec<u8>>,
     result: Option<String>,
     failure: Option<FailureLine>,
 }
@@ -69,21 +76,31 @@ struct State {
 type Answer = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 
 impl Dialogue {
-    pub(super) fn new(input: &Json, calls: Calls, output: GuestOutput, outgoing: Outgoing) -> Self {
+    pub(super) fn new(
+        invocation: Invocation<'_>,
+        calls: Calls,
+        output: GuestOutput,
+        outgoing: Outgoing,
+    ) -> Self {
         let state = State {
-            input: format!("{}\n", input.as_str()).into_bytes(),
+            input: invocation.prepared.stdin.clone(),
             plain: PlainOutput::new(calls.limits.output_bytes),
+            printed: Some(Vec::new()),
             ..State::default()
         };
-        let answering = Answering { calls, outgoing: Mutex::new(outgoing) };
-        Self { state: Arc::new(Mutex::new(state)), answering: Arc::new(answering), output }
+        let answering = Arc::new(Answering { calls, outgoing: Mutex::new(outgoing) });
+        let settings = Arc::clone(invocation.settings);
+        Self { state: Arc::new(Mutex::new(state)), settings, answering, output }
     }
 
     /// Gives the program its standard input and output, arguments and variables.
     pub(super) fn connect(&self, wasi: &mut WasiCtxBuilder, invocation: Invocation<'_>) {
         let info = self.answering.calls.host.info();
         wasi.stdin(self.stdin()).stdout(self.stdout());
-        wasi.arg(info.task.task.as_str()).args(invocation.arguments);
+        wasi.arg(info.task.task.as_str()).args(&invocation.prepared.arguments);
+        if !self.settings.has_run_variables {
+            return;
+        }
         let input = invocation.input.as_str();
         if input.len() <= MAX_INPUT_VARIABLE {
             wasi.env("STREAMTASK_INPUT", input);
@@ -109,9 +126,8 @@ impl Dialogue {
             }
             return Err(from_failure(failure));
         }
-        if code == 0 {
-            let result = state.result.take().or_else(|| state.plain.take());
-            return Ok(result.unwrap_or_else(|| "null".to_owned()));
+        if u8::try_from(code).is_ok_and(|code| self.settings.success_codes.contains(&code)) {
+            return self.result(&mut state);
         }
         let reason = self.output.reason();
         if let Some(reason) = reason.as_ref().filter(|reason| reason.is_out_of_memory) {
@@ -127,6 +143,19 @@ impl Dialogue {
             retryable: false,
             retry_after_ms: None,
         }))
+    }
+
+    fn result(&self, state: &mut State) -> Result<String, RunError> {
+        if self.settings.is_dialogue() {
+            let result = state.result.take().or_else(|| state.plain.take());
+            return Ok(result.unwrap_or_else(|| "null".to_owned()));
+        }
+        let invalid = |message| RunError::new(ErrorKind::InvalidOutput, message);
+        let Some(printed) = state.printed.take() else {
+            let limit = self.answering.calls.limits.output_bytes;
+            return Err(invalid(format!("it printed more than {limit} bytes, the limit of a result")));
+        };
+        self.settings.result_of(printed).map_err(invalid)
     }
 
     /// Takes a last line without an end, and sends what waits.
@@ -145,6 +174,15 @@ impl Dialogue {
     /// What the program prints. False if it prints without asking whether there is room.
     fn hear(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
+        if !self.settings.is_dialogue() {
+            let limit = self.answering.calls.limits.output_bytes;
+            let printed = state.printed.take().filter(|printed| printed.len() + bytes.len() <= limit);
+            state.printed = printed.map(|mut printed| {
+                printed.extend_from_slice(bytes);
+                printed
+            });
+            return true;
+        }
         let mut lines = std::mem::take(&mut state.lines);
         let mask = self.answering.calls.mask.as_ref();
         lines.write(bytes, MAX_LINE_BYTES, mask, |part| self.take(&mut state, part));

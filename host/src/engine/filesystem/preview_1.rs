@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::types::{Ciovec, Errno, Fd, Fdflags, Filetype, Lookupflags, Prestat};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as library, WasiSnapshotPreview1 as _};
@@ -21,6 +22,8 @@ use crate::engine::stdio::GuestOutput;
 const FIRST_FOLDER: u32 = 3;
 /// The bit of `oflags` that makes what is not there.
 const CREATE: i32 = 1;
+/// Systems keep the last eight bits of an exit code.
+const MAX_EXIT_CODE: i32 = 0xff;
 /// The answer to a call that went well.
 const SUCCESS: i32 = 0;
 
@@ -100,7 +103,11 @@ pub(in crate::engine) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()
             call.may_move(from, folder)
         };
     }
-    // The only one that does not begin with a descriptor.
+    // The library takes codes up to 125, and what is more for a fault.
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(code & MAX_EXIT_CODE).into())
+    })?;
+    // The only one of files that does not begin with a descriptor.
     linker.func_wrap_async(
         "wasi_snapshot_preview1",
         "path_symlink",

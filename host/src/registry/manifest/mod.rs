@@ -22,7 +22,7 @@ use toml::Spanned;
 
 use super::folder::APP_MANIFEST;
 use super::schema::Schema;
-use crate::engine::{Grants, Limits};
+use crate::engine::{CommandSettings, Grants, Limits};
 use crate::model::{Breaker, Json, OnInterrupt, Origin, Origins, Queueing, Retention, Retry, Schedule};
 
 use self::circuit_breaker::CircuitBreakerTable;
@@ -70,8 +70,8 @@ pub struct Settings {
     pub input_schema: Option<Json>,
     /// For each attempt.
     pub limits: Limits,
-    /// Arguments for it, if it is an ordinary program.
-    pub arguments: Arc<[String]>,
+    /// How it is called, if it is an ordinary program.
+    pub command: Arc<CommandSettings>,
     /// What it may reach.
     pub grants: Arc<Grants>,
     /// Runs under way at once; none: as many as the host allows of one task.
@@ -145,7 +145,7 @@ impl Settings {
             description: None,
             input_schema: None,
             limits: ceilings.limits,
-            arguments: Arc::default(),
+            command: Arc::default(),
             grants: Arc::default(),
             max_running: None,
             queueing: Queueing::default(),
@@ -177,7 +177,7 @@ impl Settings {
             .limits
             .apply(&mut self.limits, &ceilings.limits)
             .and_then(|()| manifest.grants.apply(&mut self.grants, folder, &ceilings.grants))
-            .and_then(|()| manifest.command.apply(&mut self.arguments))
+            .and_then(|()| manifest.command.apply(&mut self.command))
             .and_then(|()| manifest.input_schema.map_or(Ok(()), |schema| self.take_schema(schema)))
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))

@@ -1,0 +1,285 @@
+//! How a program is called, and what of it is the result, by `[command]` in its manifest.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use crate::model::Json;
+
+/// Largest arguments of one run together: what every system allows. Data goes to standard input.
+const MAX_ARGUMENT_BYTES: usize = 64 << 10;
+
+/// How an ordinary program is called, and what of it is the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandSettings {
+    /// Its arguments, without its name. `{/pointer}` in one stands for that part of the input.
+    pub arguments: Vec<String>,
+    /// What it can read.
+    pub stdin: StdinSource,
+    /// What its result is made of.
+    pub result: ResultSource,
+    /// Exit codes with which it has done what it was asked.
+    pub success_codes: Vec<u8>,
+    /// Whether it gets variables that tell of the run.
+    pub has_run_variables: bool,
+}
+
+/// What a program reads from standard input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StdinSource {
+    /// The input as one line of JSON, then answers to its calls.
+    #[default]
+    Json,
+    /// The input, a text as it is.
+    Raw,
+    /// A part of the input (a JSON Pointer), a text as it is.
+    Part(String),
+    /// Nothing.
+    None,
+}
+
+/// What of a program's standard output is its result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ResultSource {
+    /// What a line says, or the last line; each line is an event.
+    #[default]
+    Lines,
+    /// All of it, as a string.
+    Text,
+    /// All of it, which is JSON.
+    Json,
+    /// All of it as bytes, of this media type.
+    Bytes(String),
+}
+
+impl Default for CommandSettings {
+    fn default() -> Self {
+        Self {
+            arguments: Vec::new(),
+            stdin: StdinSource::default(),
+            result: ResultSource::default(),
+            success_codes: vec![0],
+            has_run_variables: true,
+        }
+    }
+}
+
+/// A piece of an argument as it is written in a manifest.
+enum Piece<'a> {
+    Text(&'a str),
+    /// A JSON Pointer.
+    Part(&'a str),
+}
+
+/// The input can't be made into what the program is called with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unfit(String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What one run of a program is called with.
+#[derive(Clone)]
+pub(in crate::engine) struct Prepared {
+    pub(in crate::engine) arguments: Vec<String>,
+    pub(in crate::engine) stdin: Vec<u8>,
+}
+
+impl CommandSettings {
+    /// Whether the program speaks in lines, which the host reads as it goes.
+    pub(super) fn is_dialogue(&self) -> bool {
+        self.result == ResultSource::Lines
+    }
+
+    pub(in crate::engine) fn prepare(&self, input: &Json) -> Result<Prepared, Unfit> {
+        let value = input.to_value();
+        let stdin = match &self.stdin {
+            StdinSource::Json => format!("{}\n", input.as_str()).into_bytes(),
+            StdinSource::None => Vec::new(),
+            StdinSource::Raw => text_of(&value).into_owned().into_bytes(),
+            StdinSource::Part(pointer) => {
+                let part = value.pointer(pointer);
+                let part = part.ok_or_else(|| {
+                    Unfit(format!("the input has nothing at {pointer}, which the program reads"))
+                })?;
+                text_of(part).into_owned().into_bytes()
+            }
+        };
+        let mut arguments = Vec::new();
+        for argument in &self.arguments {
+            add_argument(&mut arguments, argument, &value)?;
+        }
+        let bytes: usize = arguments.iter().map(|argument| argument.len() + 1).sum();
+        if bytes > MAX_ARGUMENT_BYTES {
+            let limit = MAX_ARGUMENT_BYTES;
+            return Err(Unfit(format!("the arguments would have {bytes} bytes; the limit is {limit}")));
+        }
+        Ok(Prepared { arguments, stdin })
+    }
+
+    /// The result that standard output is. An error is why it is none.
+    pub(super) fn result_of(&self, printed: Vec<u8>) -> Result<String, String> {
+        match &self.result {
+            ResultSource::Lines | ResultSource::Text => {
+                Ok(Json::of(&String::from_utf8_lossy(&printed)).into_string())
+            }
+            ResultSource::Json if printed.trim_ascii().is_empty() => Ok("null".to_owned()),
+            ResultSource::Json => {
+                let text =
+                    String::from_utf8(printed).map_err(|_| "what it printed is not UTF-8".to_owned())?;
+                let parsed = Json::parse(text.trim().to_owned());
+                parsed.map(Json::into_string).map_err(|error| format!("what it printed is not JSON: {error}"))
+            }
+            ResultSource::Bytes(content_type) => {
+                let bytes =
+                    json!({ "content_type": content_type, "base64": BASE64_STANDARD.encode(printed) });
+                Ok(bytes.to_string())
+            }
+        }
+    }
+}
+
+/// A text as it is, anything else as JSON.
+fn text_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// Puts the parts of the input into one argument. One that is nothing but a part that the input lacks is left out;
+/// one that is nothing but a list is as many arguments.
+fn add_argument(arguments: &mut Vec<String>, written: &str, input: &Value) -> Result<(), Unfit> {
+    let pieces = pieces(written);
+    if let [Piece::Part(pointer)] = pieces[..] {
+        match input.pointer(pointer) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                for item in items {
+                    arguments.push(plain(pointer, item)?);
+                }
+            }
+            Some(part) => arguments.push(plain(pointer, part)?),
+        }
+        return Ok(());
+    }
+    let mut argument = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => argument.push_str(text),
+            Piece::Part(pointer) => {
+                let part = input.pointer(pointer);
+                let part = part.ok_or_else(|| {
+                    Unfit(format!("the input has nothing at {pointer}, which is an argument"))
+                })?;
+                argument.push_str(&plain(pointer, part)?);
+            }
+        }
+    }
+    arguments.push(argument);
+    Ok(())
+}
+
+fn plain(pointer: &str, part: &Value) -> Result<String, Unfit> {
+    match text_of(part) {
+        text if text.contains('\0') => {
+            Err(Unfit(format!("the input at {pointer} has a zero byte, which no argument can")))
+        }
+        text => Ok(text.into_owned()),
+    }
+}
+
+/// An argument in pieces. `{/` begins a part, and the next `}` ends it; `{{/` is `{/` itself.
+fn pieces(written: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut rest) = (Vec::new(), written);
+    while let Some(begin) = rest.find("{/") {
+        if rest[..begin].ends_with('{') {
+            pieces.extend([Piece::Text(&rest[..begin - 1]), Piece::Text("{/")]);
+            rest = &rest[begin + 2..];
+            continue;
+        }
+        let Some(length) = rest[begin..].find('}') else { break };
+        if begin > 0 {
+            pieces.push(Piece::Text(&rest[..begin]));
+        }
+        pieces.push(Piece::Part(&rest[begin + 1..begin + length]));
+        rest = &rest[begin + length + 1..];
+    }
+    if !rest.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Text(rest));
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(written: &[&str], input: &Value) -> Result<Vec<String>, String> {
+        let arguments = written.iter().map(|argument| (*argument).to_owned()).collect();
+        let settings = CommandSettings { arguments, ..CommandSettings::default() };
+        settings
+            .prepare(&Json::of(input))
+            .map(|prepared| prepared.arguments)
+            .map_err(|unfit| unfit.to_string())
+    }
+
+    #[test]
+    fn parts_of_the_input_are_arguments() {
+        let input = json!({ "width": 7, "name": "a b", "files": ["x", "y", 1], "deep": { "a/b": true }, "none": null });
+        for (written, called) in [
+            (&["--width={/width}", "{/name}"][..], &["--width=7", "a b"][..]),
+            (&["{/files}", "end"], &["x", "y", "1", "end"]),
+            (&["{/absent}", "{/none}", "end"], &["end"]),
+            (&["{/deep/a~1b}", "{/deep}"], &["true", r#"{"a/b":true}"#]),
+            (&[".[] | {a}", "{}", "{{/width}", "{/width"], &[".[] | {a}", "{}", "{/width}", "{/width"]),
+            (&["", "{/width}x{/width}"], &["", "7x7"]),
+        ] {
+            assert_eq!(arguments(written, &input).unwrap(), called, "{written:?}");
+        }
+        for (written, input, why) in [
+            ("--width={/absent}", json!({}), "nothing at /absent"),
+            ("{/a}", json!({ "a": "\0" }), "zero byte"),
+            ("{/a}", json!({ "a": "x".repeat(70_000) }), "70001 bytes"),
+        ] {
+            assert!(arguments(&[written], &input).is_err_and(|error| error.contains(why)), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_reads_is_what_the_manifest_says() {
+        let read = |stdin: StdinSource, input: Value| {
+            let settings = CommandSettings { stdin, ..CommandSettings::default() };
+            settings.prepare(&Json::of(&input)).map(|prepared| String::from_utf8(prepared.stdin).unwrap())
+        };
+        let part = |pointer: &str| StdinSource::Part(pointer.to_owned());
+        let input = json!({ "text": "# Head\n\"x\"" });
+        assert_eq!(read(StdinSource::Json, json!("a")).unwrap(), "\"a\"\n");
+        assert_eq!(read(StdinSource::Raw, json!("# Head\n")).unwrap(), "# Head\n");
+        assert_eq!(read(StdinSource::Raw, json!([1, "a"])).unwrap(), "[1,\"a\"]");
+        assert_eq!(read(part("/text"), input.clone()).unwrap(), "# Head\n\"x\"");
+        assert_eq!(read(part(""), json!("a")).unwrap(), "a");
+        assert_eq!(read(StdinSource::None, input.clone()).unwrap(), "");
+        assert!(read(part("/other"), input).is_err());
+    }
+
+    #[test]
+    fn a_result_is_what_was_printed_in_the_form_that_the_manifest_says() {
+        let result = |result: ResultSource, printed: &[u8]| {
+            CommandSettings { result, ..CommandSettings::default() }.result_of(printed.to_vec())
+        };
+        assert_eq!(result(ResultSource::Text, b"<h1>\xff\n").unwrap(), "\"<h1>\u{fffd}\\n\"");
+        assert_eq!(result(ResultSource::Json, b" {\"a\": 7.50}\n").unwrap(), "{\"a\": 7.50}");
+        assert_eq!(result(ResultSource::Json, b"\n").unwrap(), "null");
+        assert!(result(ResultSource::Json, b"1 2").unwrap_err().contains("not JSON"));
+        assert!(result(ResultSource::Json, b"\"\xff\"").unwrap_err().contains("UTF-8"));
+        let bytes = result(ResultSource::Bytes("image/png".to_owned()), &[0, 255]).unwrap();
+        assert_eq!(bytes, r#"{"base64":"AP8=","content_type":"image/png"}"#);
+    }
+}
