@@ -6,10 +6,11 @@ use crate::model::nearest;
 
 /// What all variables begin with.
 const PREFIX: &str = "STREAMTASK_";
+/// What follows it in those that an orchestrator puts into every container beside a service of that name.
+const SERVICE: [&str; 2] = ["PORT_", "SERVICE_"];
 
 /// Those among `names` that no setting has and that are near one, each with what was probably meant. What is
-/// near none may be another program's: an orchestrator puts `STREAMTASK_SERVICE_HOST` and more like that into every
-/// container beside a service of that name.
+/// near none may be another program's.
 pub(super) fn misspelt(names: impl Iterator<Item = String>, command: &Command) -> Vec<(String, String)> {
     let mut known = Vec::new();
     add_known(command, &mut known);
@@ -17,7 +18,11 @@ pub(super) fn misspelt(names: impl Iterator<Item = String>, command: &Command) -
     let mut misspelt: Vec<(String, String)> = names
         .filter(|name| !known.contains(name))
         .filter_map(|name| {
-            let meant = nearest(name.strip_prefix(PREFIX)?, &short)?;
+            let word = name.strip_prefix(PREFIX)?;
+            if word == "PORT" || SERVICE.iter().any(|begin| word.starts_with(begin)) {
+                return None;
+            }
+            let meant = nearest(word, &short)?;
             Some((name, format!("{PREFIX}{meant}")))
         })
         .collect();

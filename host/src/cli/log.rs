@@ -178,7 +178,7 @@ mod tests {
             filter(&Settings { log: Some(text.to_owned()), ..Settings::default() })
                 .map(|filter| filter.to_string())
         };
-        for fine in ["info", "OFF", "streamtask_host=debug,info", "warn, streamtask_host::http=trace"] {
+        for fine in ["info", "OFF", "streamtask_host=debug,info", "warn,streamtask_host::http=trace"] {
             assert!(filter(fine).is_ok(), "{fine}");
         }
         for (faulty, reason) in [
