@@ -9,16 +9,13 @@ use crate::world::Known;
 /// Bits of an event's key that hold its number within the run.
 const SEQ_BITS: u32 = 32;
 
-/// A run that has ended needs no note.
 pub(crate) fn acknowledged(db: &Connection, id: &str, event: &str, times: u32) -> Result<(), String> {
-    let row = db.query_row("SELECT no, finished_at IS NOT NULL FROM runs WHERE id = ?1", [id], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
-    });
+    let row = db.query_row("SELECT no FROM runs WHERE id = ?1", [id], |row| row.get::<_, i64>(0));
     // Retention may have removed it.
-    let Some((no, finished)) = row.optional().map_err(|error| error.to_string())? else { return Ok(()) };
+    let Some(no) = row.optional().map_err(|error| error.to_string())? else { return Ok(()) };
     let types = types(db, no).map_err(|error| error.to_string())?;
     let count = types.iter().filter(|(_, name)| name == event).count();
-    if count < times as usize && !finished {
+    if count < times as usize {
         return Err(format!(
             "{event} was acknowledged and is not in the log: run {no}, {times} times: {types:?}"
         ));

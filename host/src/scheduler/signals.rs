@@ -14,6 +14,16 @@ use crate::storage::{Reached, Result, StorageError};
 const REACH_TRIES: u32 = 100;
 const REACH_PAUSE: Duration = Duration::from_millis(10);
 
+/// Where a message has come to.
+enum Told {
+    /// To the attempt, which has noted it among its own events.
+    Run(Arc<Control>),
+    /// Into the log of a run of which no attempt is under way here.
+    Log,
+    /// Nowhere: the run has ended meanwhile, and whoever sent the message must not be told otherwise.
+    TooLate(Reached),
+}
+
 impl Scheduler {
     /// Holds a run where it is, or lets it go on. One that waits in the queue is
     /// passed over until then.
@@ -34,15 +44,19 @@ impl Scheduler {
         match &reached {
             Reached::Owner(_) => {
                 // Nothing that the run says comes between the two notes.
-                if hold {
-                    self.tell(id, NewEvent::paused(), Control::hold).await?;
-                    if self.stopping.is_cancelled() {
-                        self.cut_off_paused();
-                    }
-                } else if let Some(control) = self.tell(id, NewEvent::resumed(), |_| {}).await? {
-                    control.gate.open();
-                }
+                let told = match hold {
+                    true => self.tell(id, NewEvent::paused(), Control::hold).await?,
+                    false => self.tell(id, NewEvent::resumed(), |_| {}).await?,
+                };
                 self.notifier.notify(&Topic::Runs);
+                match told {
+                    Told::TooLate(reached) => return Ok(reached),
+                    Told::Run(control) if !hold => control.gate.open(),
+                    Told::Run(_) | Told::Log => {}
+                }
+                if hold && self.stopping.is_cancelled() {
+                    self.cut_off_paused();
+                }
             }
             Reached::Kept(_) => self.hint(id),
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
@@ -68,11 +82,11 @@ impl Scheduler {
         let event = NewEvent::signalled(&signal.name);
         let reached = self.storage.signal(id, signal).await?;
         match &reached {
-            Reached::Owner(_) => {
-                if let Some(control) = self.tell(id, event, |_| {}).await? {
-                    control.mailbox.arrived();
-                }
-            }
+            Reached::Owner(_) => match self.tell(id, event, |_| {}).await? {
+                Told::Run(control) => control.mailbox.arrived(),
+                Told::Log => {}
+                Told::TooLate(reached) => return Ok(reached),
+            },
             Reached::Kept(_) => self.hint(id),
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
         }
@@ -96,7 +110,9 @@ impl Scheduler {
         match &reached {
             Reached::Owner(_) => {
                 let hear = |control: &Control| control.mailbox.set(name.clone(), value.clone());
-                self.tell(id, event, hear).await?;
+                if let Told::TooLate(reached) = self.tell(id, event, hear).await? {
+                    return Ok(reached);
+                }
             }
             Reached::Kept(_) => self.hint(id),
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
@@ -115,20 +131,14 @@ impl Scheduler {
 
     /// Has `hear` done to the run if it executes here, and notes it in the run's log,
     /// durably, for whoever is answered relies on it. The owner notes it, among the
-    /// run's own events, or storage, if the attempt has ended meanwhile. A run that
-    /// has ended needs no note. Returns the control of the attempt that was told.
-    async fn tell(
-        &self,
-        id: &RunId,
-        event: NewEvent,
-        hear: impl Fn(&Control) + Sync,
-    ) -> Result<Option<Arc<Control>>> {
+    /// run's own events, or storage, if the attempt has ended meanwhile.
+    async fn tell(&self, id: &RunId, event: NewEvent, hear: impl Fn(&Control) + Sync) -> Result<Told> {
         for _ in 0..REACH_TRIES {
             let control = self.controls.lock().get(id).cloned();
             if let Some(control) = control {
                 hear(&control);
                 match note(&control.log, event.clone()).await {
-                    Ok(()) => return Ok(Some(control)),
+                    Ok(()) => return Ok(Told::Run(control)),
                     Err(StorageError::Fenced) => {}
                     Err(error) => return Err(error),
                 }
@@ -138,12 +148,14 @@ impl Scheduler {
                 Reached::Owner(_) => tokio::time::sleep(REACH_PAUSE).await,
                 Reached::Kept(_) => {
                     self.notifier.notify(&Topic::Run(id.clone()));
-                    break;
+                    return Ok(Told::Log);
                 }
-                Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => break,
+                // Storage had it still under way.
+                late @ (Reached::NotFound | Reached::AlreadyEnded(_)) => return Ok(Told::TooLate(late)),
+                Reached::Unchanged(_) => return Ok(Told::Log),
             }
         }
-        Ok(None)
+        Ok(Told::Log)
     }
 
     /// Storage wrote into the run's log, or put it into the queue.
