@@ -188,9 +188,7 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
             entries.into_iter().try_for_each(|entry| {
                 let entry = entry?;
                 let path = app.join(entry.file_name());
-                if !is_hidden(&path) && !is_wasm(&path) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    names.overlooked.add_folder(root, &path);
-                }
+                names.overlooked.add_folder(root, &path, &entry);
                 names.add(path, known);
                 Ok(())
             })
@@ -228,11 +226,10 @@ impl Scan {
         apps: &mut HashSet<PathBuf>,
     ) {
         let Some((state, problem)) = self.look(&root.join(&path)) else { return };
-        let own = manifest_of(&path);
+        let (own, app) = (manifest_of(&path), app_manifest_of(&path));
         if listed(&own) {
             self.add_manifest(root, own);
         }
-        let app = app_manifest_of(&path);
         if listed(&app) && apps.insert(app.clone()) {
             self.add_manifest(root, app);
         }

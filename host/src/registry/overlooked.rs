@@ -1,8 +1,10 @@
 //! Files that look like tasks and are none by where they lie or how they are called, so that the log can say why.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
+
+use super::folder;
 
 /// Most that are kept; whoever reads a few of them knows what is wrong.
 const MAX_PATHS: usize = 20;
@@ -26,8 +28,12 @@ impl Overlooked {
         }
     }
 
-    /// Notes task files in a folder that lies in the folder of an app.
-    pub(super) fn add_folder(&mut self, root: &Path, path: &Path) {
+    /// Notes task files in a folder that lies in the folder of an app, if this is one.
+    pub(super) fn add_folder(&mut self, root: &Path, path: &Path, entry: &DirEntry) {
+        let is_shown = !entry.file_name().as_encoded_bytes().starts_with(b".") && !folder::is_wasm(path);
+        if !is_shown || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            return;
+        }
         self.folders += 1;
         if self.folders > MAX_FOLDERS {
             return;
@@ -36,7 +42,7 @@ impl Overlooked {
         let entries = fs::read_dir(root.join(path)).into_iter().flatten().take(MAX_NAMES).flatten();
         for entry in entries {
             let path = path.join(entry.file_name());
-            if super::folder::is_wasm(&path) || is_misspelt(&path) {
+            if folder::is_wasm(&path) || is_misspelt(&path) {
                 self.add(path);
             }
         }
@@ -59,7 +65,6 @@ fn is_misspelt(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder;
     use super::*;
 
     #[test]

@@ -76,7 +76,7 @@ enum Piece<'a> {
 
 /// The input can't be made into what the program is called with.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unfit(String);
+pub(in crate::engine) struct Unfit(String);
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
