@@ -46,8 +46,9 @@ fn describing(description: &Value) -> Vec<u8> {
 
 /// Installs a task and returns how it is listed.
 async fn install(host: &ChildHost, folders: &Folders, name: &str, wasm: &[u8]) -> Value {
-    guests::install(&folders.tasks(), &format!("test/{name}.wasm"), wasm);
-    listed(host, name).await
+    let path = format!("test/{name}.wasm");
+    guests::install(&folders.tasks(), &path, wasm);
+    listed(host, &path).await
 }
 
 async fn listed(host: &Api, path: &str) -> Value {
