@@ -77,3 +77,12 @@ export async function takeUploads(page, answer) {
     return route.fulfill({ status, contentType: "application/problem+json", body: JSON.stringify({ type, status, detail: problem[1] }) });
   });
 }
+
+/** A task whose author described it otherwise: `change(task)` gives what is different in the host's list. */
+export async function changeTasks(page, change) {
+  await page.route("**/api/tasks", async (route) => {
+    const response = await route.fetch();
+    const listed = await response.json();
+    await route.fulfill({ response, json: { ...listed, tasks: listed.tasks.map((task) => ({ ...task, ...change(task) })) } });
+  });
+}
