@@ -43,7 +43,7 @@ class RunPage {
     this.run = null;
     this.closed = new AbortController();
     this.polling = poll((signal) => this.#look(signal), RUN_EVERY_MS);
-    /** How things are with the stream. */
+    /** How things are with the stream, as the client says; `failed` if it can't be read. */
     this.state = "connecting";
   }
 
@@ -68,8 +68,8 @@ class RunPage {
       if (isFirst) this.#build();
       this.#showRun();
       if (hasEnded || !isEnded(run)) this.side.refresh(run);
-      // While the stream is away, each answer here makes it try again.
-      return isEnded(run) && this.state !== "waiting" ? ENDED_EVERY_MS : RUN_EVERY_MS;
+      // Until the stream has come to its end, each answer here makes it try again.
+      return isEnded(run) && ["ended", "failed"].includes(this.state) ? ENDED_EVERY_MS : RUN_EVERY_MS;
     } catch (error) {
       if (error.status !== 404) throw error;
       return this.#gone();
@@ -144,7 +144,10 @@ class RunPage {
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === 404) this.#gone();
-      else this.head.setStream(`The events can’t be read: ${error.message}`);
+      else {
+        this.state = "failed";
+        this.head.setStream(`The events can’t be read: ${error.message}`);
+      }
     }
   }
 

@@ -68,7 +68,7 @@ test("after an outage the stream comes back with the first answer, and the parts
   // Longer than between two looks at the run, and much shorter than the pause of the stream.
   await page.clock.fastForward(5000);
   await reaches(page, "cancelled");
-  await page.locator(".stream", { hasText: /^$/ }).waitFor({ state: "attached", timeout: 5000 });
+  await page.locator(".stream", { hasText: /^$/ }).waitFor({ state: "attached", timeout: 8000 });
   assert.ok(asked >= 1, "the stream was asked for");
   await page.locator("#host", { hasText: /^$/ }).waitFor({ state: "attached" });
   await page.locator(".attempt-state", { hasText: "cancelled" }).waitFor();
@@ -93,6 +93,8 @@ test("while only the stream is away, all parts show how the run stands", async (
   await reaches(page, "cancelled");
   assert.deepEqual(await page.evaluate(() => [...globalThis.states]), ["running,running", "paused,paused", "cancelled,cancelled"]);
   out.isOn = false;
+  // With the next look at the run, which has ended: not when a long pause is over.
+  await page.waitForRequest((request) => isStream({ url: new URL(request.url()).pathname }), { timeout: 12_000 });
   await until(page, () => /\d/.test(document.querySelector(".attempt-head .num").textContent));
   assert.equal((await page.evaluate(() => [...globalThis.states])).length, 3);
 });
