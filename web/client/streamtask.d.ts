@@ -123,6 +123,11 @@ export interface FollowOptions {
 export function follow(target: Target, options?: FollowOptions): AsyncGenerator<StreamEvent | Notice, void, undefined>;
 /** The same in lists of what came together, for who can handle many at once better. */
 export function followBatches(target: Target, options?: FollowOptions): AsyncGenerator<(StreamEvent | Notice)[], void, undefined>;
+/**
+ * Tries lost connections again at once, also starts without an answer: for a page that knows from elsewhere that its host is
+ * back. Pauses that the host asked for (`Retry-After`) stay as long as they are.
+ */
+export function retryNow(): void;
 /** Whether this event is the last of its run: `run.completed`, `run.failed` or `run.cancelled`. */
 export function isEnd(event: StreamEvent | Notice): boolean;
 

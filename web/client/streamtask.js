@@ -333,17 +333,23 @@ function backoff(failures, firstMs = RETRY_MS, leastMs = 0) {
   const longest = Math.min(firstMs * 2 ** failures, MAX_RETRY_MS);
   return Math.max(leastMs, longest * (1 - Math.random() / 2));
 }
-function pause(ms, signal) {
+var waiting = /* @__PURE__ */ new Set();
+function retryNow() {
+  for (const over of [...waiting]) over();
+}
+function pause(ms, { signal, isAskedFor = false } = {}) {
   return new Promise((resolve, reject) => {
     const over = () => {
       clearTimeout(timer);
       forget();
+      waiting.delete(over);
       signal?.removeEventListener("abort", over);
       if (signal?.aborted) reject(signal.reason);
       else resolve();
     };
     const timer = setTimeout(over, ms);
     const forget = onWake(over);
+    if (!isAskedFor) waiting.add(over);
     signal?.addEventListener("abort", over);
     if (signal?.aborted) over();
   });
@@ -661,6 +667,7 @@ async function* followBatches(target, options = {}) {
     const { isPolling } = line;
     onState({ state: isPolling ? "polling" : "connecting", after: log.last });
     let wait = options.pollMs ?? POLL_MS;
+    let isAskedFor = true;
     try {
       for await (const frames of line.read(log.last)) {
         heard = Date.now();
@@ -684,10 +691,11 @@ async function* followBatches(target, options = {}) {
       if (error instanceof Overlap) line.joins = false;
       if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
       wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
+      isAskedFor = retryAfter(error) !== void 0;
       failures += 1;
       onState({ state: "waiting", after: log.last, error, retryInMs: wait });
     }
-    await pause(wait, signal);
+    await pause(wait, { signal, isAskedFor });
   }
 }
 function telling(listener) {
@@ -812,7 +820,8 @@ async function launch(host, path, input, options = {}) {
     } catch (error) {
       signal?.throwIfAborted();
       if (tries >= START_RETRIES || !mayPass(error)) throw error;
-      await pause(backoff(tries, void 0, retryAfter(error)), signal);
+      const leastMs = retryAfter(error);
+      await pause(backoff(tries, void 0, leastMs), { signal, isAskedFor: leastMs !== void 0 });
     }
   }
 }
@@ -2058,6 +2067,7 @@ export {
   follow,
   followBatches,
   isEnd,
+  retryNow,
   sanitize,
   updatesOf
 };

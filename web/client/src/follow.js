@@ -25,6 +25,8 @@ export async function* followBatches(target, options = {}) {
     const { isPolling } = line;
     onState({ state: isPolling ? 'polling' : 'connecting', after: log.last });
     let wait = options.pollMs ?? POLL_MS;
+    // Polls have a rhythm of their own.
+    let isAskedFor = true;
     try {
       for await (const frames of line.read(log.last)) {
         heard = Date.now();
@@ -49,10 +51,11 @@ export async function* followBatches(target, options = {}) {
       if (error instanceof Overlap) line.joins = false;
       if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
       wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
+      isAskedFor = retryAfter(error) !== undefined;
       failures += 1;
       onState({ state: 'waiting', after: log.last, error, retryInMs: wait });
     }
-    await pause(wait, signal);
+    await pause(wait, { signal, isAskedFor });
   }
 }
 

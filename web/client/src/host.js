@@ -146,7 +146,8 @@ async function launch(host, path, input, options = {}) {
     } catch (error) {
       signal?.throwIfAborted();
       if (tries >= START_RETRIES || !mayPass(error)) throw error;
-      await pause(backoff(tries, undefined, retryAfter(error)), signal);
+      const leastMs = retryAfter(error);
+      await pause(backoff(tries, undefined, leastMs), { signal, isAskedFor: leastMs !== undefined });
     }
   }
 }

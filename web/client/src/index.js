@@ -10,6 +10,7 @@ export { follow, followBatches } from './follow.js';
 export { Host, Run } from './host.js';
 export { isEnd } from './log.js';
 export { connect, connectAll } from './page.js';
+export { retryNow } from './pauses.js';
 export { Progress } from './progress.js';
 export { sanitize } from './sanitize.js';
 export { View, updatesOf } from './view.js';

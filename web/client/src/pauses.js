@@ -13,18 +13,31 @@ export function backoff(failures, firstMs = RETRY_MS, leastMs = 0) {
   return Math.max(leastMs, longest * (1 - Math.random() / 2));
 }
 
-/** Waits; shorter if the page comes back to life meanwhile. @param {number} ms @param {AbortSignal} [signal] @returns {Promise<void>} */
-export function pause(ms, signal) {
+/** What ends each pause that may be cut short. @type {Set<() => void>} */
+const waiting = new Set();
+
+/** Ends all pauses that may be cut short. */
+export function retryNow() {
+  for (const over of [...waiting]) over();
+}
+
+/**
+ * Waits; shorter if the page comes back to life meanwhile, or by `retryNow` unless the host asked for this pause.
+ * @param {number} ms @param {{ signal?: AbortSignal, isAskedFor?: boolean }} [options] @returns {Promise<void>}
+ */
+export function pause(ms, { signal, isAskedFor = false } = {}) {
   return new Promise((resolve, reject) => {
     const over = () => {
       clearTimeout(timer);
       forget();
+      waiting.delete(over);
       signal?.removeEventListener('abort', over);
       if (signal?.aborted) reject(signal.reason);
       else resolve();
     };
     const timer = setTimeout(over, ms);
     const forget = onWake(over);
+    if (!isAskedFor) waiting.add(over);
     signal?.addEventListener('abort', over);
     if (signal?.aborted) over();
   });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Host, HostError, follow, followBatches } from '../streamtask.js';
+import { Host, HostError, follow, followBatches, retryNow } from '../streamtask.js';
 import { PREAMBLE, all, frame, notice, openStream, positionOf, serve } from './harness.mjs';
 
 const TEXTS = ['one', 'zwölf', '日本語', '👩‍👩‍👧 family', 'line\nbreak', 'data: x', '\u2028', '"quoted"'];
@@ -246,6 +246,24 @@ test('pauses grow, and begin anew after an event', async (t) => {
   between(0, 0, 2);
   between(3, 7, 16);
   between(4, 0, 2);
+});
+
+test('retryNow ends a pause, but none that the host asked for', async (t) => {
+  const server = await serve(t, (request, response, nth) => {
+    if (nth === 1) return response.destroy();
+    if (nth === 2) return response.writeHead(503, { 'retry-after': '0.3' }).end();
+    openStream(response, after(0));
+    response.end();
+  });
+  const times = [];
+  const onState = ({ state }) => {
+    times.push([state, Date.now()]);
+    // Not yet in this moment: the pause begins when all have heard of it.
+    if (state === 'waiting') setTimeout(retryNow);
+  };
+  assertWhole(await all(follow(`${server.url}/stream/a/t/r`, { retryMs: 60_000, onState })));
+  const waited = times.flatMap(([state, time], nth) => (state === 'waiting' ? [times[nth + 1][1] - time] : []));
+  assert(waited[0] < 10_000 && waited[1] >= 290, `it waited ${waited} ms`);
 });
 
 test('with giveUpMs it gives up', async (t) => {

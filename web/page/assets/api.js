@@ -1,7 +1,7 @@
 // The host's HTTP API, as far as the page needs it, over the client that all pages can use. All requests come by here,
 // so it also knows whether the host answers.
 
-import { Host, followBatches } from "../streamtask.js";
+import { Host, followBatches, retryNow } from "../streamtask.js";
 
 /** A request waits this long for an answer, in milliseconds. */
 const TIMEOUT_MS = 20_000;
@@ -26,6 +26,8 @@ function compareClocks(response) {
 function heard(reachable) {
   if (connection.reachable === reachable) return;
   connection.reachable = reachable;
+  // Whatever waits longer than the one who heard it would show another state than the rest of the page.
+  if (reachable) retryNow();
   connection.dispatchEvent(new Event("change"));
 }
 
@@ -94,6 +96,12 @@ export const removeTask = (app, name) => host.request("DELETE", `/api/tasks/${pa
  * @param {string} stream the run's `stream`
  */
 export const batches = (stream, after, options) => followBatches(stream, { host, after, ...options });
+
+/** Tries lost connections again now. */
+export { retryNow };
+
+/** How a run's stream stands: `last_seq` is the number of its newest event. */
+export const streamStatus = (stream, signal) => get(`${stream}/status`, signal);
 
 /**
  * A page of a run's stored events.

@@ -2,17 +2,32 @@
 
 import { button, fill, h, uniqueId } from "./dom.js";
 
-/** What a reader typed can't be read; `pointer` says where. */
-export class Unreadable extends Error {
+/** What a reader typed can't be taken; `places` has a pointer and a message for each field that is wrong. */
+export class WrongFields extends Error {
+  constructor(places) {
+    super(places[0][1]);
+    this.places = places;
+  }
+}
+
+/** What a reader typed can't be read. */
+export class Unreadable extends WrongFields {
   constructor(pointer, message) {
-    super(message);
-    this.pointer = pointer;
+    super([[pointer, message]]);
+  }
+}
+
+/** Fields were left empty that may not be. */
+export class Incomplete extends WrongFields {
+  constructor(pointers) {
+    super(pointers.map((pointer) => [pointer, "This field is required"]));
   }
 }
 
 /**
- * @typedef {{ element: HTMLElement, get: () => any, set: (value: any) => void, mark: (pointer: string, message: string) => boolean,
- *   clear: () => void }} Control `get` gives undefined for what is left out; `mark` puts a message where it belongs, if that is here
+ * @typedef {{ element: HTMLElement, get: () => any, set: (value: any) => void, missing: () => string[],
+ *   mark: (pointer: string, message: string) => boolean, clear: () => void }} Control `get` gives undefined for what is left out;
+ *   `missing` has the places of what is required and was left out; `mark` puts a message where it belongs, if that is here
  */
 
 /** A field's control. `pointer` is its place in the input, a JSON Pointer. @returns {Control} */
@@ -35,17 +50,20 @@ function objectControl(field, pointer) {
   const problem = h("p", { class: "field-problem", hidden: true });
   const element = isRoot
     ? h("div", { class: "fields" }, body, problem)
-    : h("fieldset", { class: "field fields" }, h("legend", null, label(field)), describe(field), body, problem);
+    : h("fieldset", { class: "field fields" }, h("legend", null, label(field), requiredMark(field)), describe(field), body, problem);
+  const get = () => {
+    const value = { ...others };
+    for (const part of parts) {
+      const own = part.control.get();
+      if (own !== undefined) value[part.name] = own;
+    }
+    return Object.keys(value).length === 0 && !isRoot && !field.required ? undefined : value;
+  };
   return {
     element,
-    get: () => {
-      const value = { ...others };
-      for (const part of parts) {
-        const own = part.control.get();
-        if (own !== undefined) value[part.name] = own;
-      }
-      return Object.keys(value).length === 0 && !isRoot && !field.required ? undefined : value;
-    },
+    get,
+    // An object that is left out as a whole lacks nothing.
+    missing: () => (get() === undefined ? [] : parts.flatMap((part) => part.control.missing())),
     set: (value) => {
       const given = value !== null && typeof value === "object" ? value : {};
       others = Object.fromEntries(Object.entries(given).filter(([name]) => !known.has(name)));
@@ -89,9 +107,11 @@ function arrayControl(field, pointer) {
     element,
     get: () => {
       // A row that was left empty is none.
-      const values = items.map((item) => item.get()).filter((value) => value !== undefined && value !== "");
+      const values = items.map((item) => item.get()).filter((value) => value !== undefined);
       return values.length === 0 && !field.required && !Array.isArray(field.fallback) ? undefined : values;
     },
+    // An empty list is a list, and an empty row is none.
+    missing: () => [],
     set,
     mark: (at, message) => items.some((item) => item.mark(at, message)) || (at === pointer && show(problem, message)),
     clear: () => {
@@ -111,6 +131,7 @@ function checkControl(field, pointer) {
     set: (value) => {
       input.checked = (value ?? field.fallback) === true;
     },
+    missing: () => [],
     mark: (at, message) => at === pointer && show(problem, message, input),
     clear: () => hide(problem, input),
   };
@@ -123,13 +144,21 @@ function plainControl(field, pointer) {
   const described = describe(field, `${id}-description`);
   input.setAttribute("aria-describedby", `${described ? `${id}-description ` : ""}${id}-problem`);
   const name = field.title || field.name;
+  // An empty text was left empty, unless it was given: by the schema's default, or by the run whose input this is.
+  let isGiven = false;
+  const get = () => (isGiven && input.value === "" ? "" : read(field, input, pointer));
   const result = {
     element: h("div", { class: "field" }, h("label", { for: id }, name, requiredMark(field)), input, described, problem),
-    get: () => read(field, input, pointer),
-    set: (value) => write(field, input, value),
+    get,
+    set: (value) => {
+      isGiven = field.kind === "string" && value === "";
+      write(field, input, value);
+    },
+    missing: () => (field.required && get() === undefined ? [pointer] : []),
     mark: (at, message) => (at === pointer || at.startsWith(`${pointer}/`)) && show(problem, message, input),
     clear: () => hide(problem, input),
   };
+  input.addEventListener("input", () => (isGiven = false));
   result.set(field.isExample && !field.required ? undefined : field.fallback);
   return result;
 }
@@ -184,9 +213,8 @@ function read(field, input, pointer) {
       return number;
     }
     case "string":
-      // An empty text is one only where there has to be one; the others are for JSON.
-      if (text === "" && !(field.required && !field.nullable)) return absent;
-      return text;
+      // Nobody can tell an empty text from none by looking at it. Who means one writes it as JSON.
+      return text === "" ? absent : text;
     default:
       if (text.trim() === "") return absent;
       try {

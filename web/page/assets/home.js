@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { cancelRun } from "./actions.js";
 import { button, fill, h, setText } from "./dom.js";
-import { ago, moment, runTime, shortId } from "./format.js";
+import { ago, count, moment, runTime, shortId } from "./format.js";
 import { attempt } from "./notices.js";
 import { RunList } from "./run-list.js";
 import { STATUSES, isEnded, labelTags, statusBadge } from "./status.js";
@@ -21,7 +21,8 @@ export function homeView(route) {
   const none = h("p");
   const all = h("a", { href: "#/" }, "All runs");
   const empty = h("div", { class: "empty", hidden: true }, none, all);
-  const older = button("Show older", { class: "wide" }, () => attempt("Not loaded", () => list.older()));
+  const olderText = h("span", null, "Show older runs");
+  const older = button(olderText, { class: "wide" }, () => attempt("Not loaded", () => list.older()));
   const total = h("span", { class: "muted", role: "status" });
   const list = new RunList(() => draw());
   const controls = filterControls(filter, () => {
@@ -48,11 +49,13 @@ export function homeView(route) {
       rows.delete(id);
     }
     older.hidden = !list.hasOlder;
+    // Not disabled, which would take the keyboard's place away.
+    setText(olderText, list.asking ? "Loading…" : "Show older runs");
     empty.hidden = !list.isLoaded || list.runs.length > 0;
     table.hidden = list.runs.length === 0;
     all.hidden = !Object.values(filter).some(Boolean);
     setText(none, all.hidden ? "No runs yet. Choose a task to start one." : "No run matches this filter.");
-    setText(total, list.isLoaded ? `${list.runs.length}${list.hasOlder ? "+" : ""} shown` : "Loading…");
+    setText(total, list.isLoaded ? `${count(list.runs.length)} shown${list.hasOlder ? ", there are older ones" : ""}` : "Loading…");
   }
 
   const table = h(
@@ -147,6 +150,8 @@ function runRow(list) {
     element,
     tick,
     update: (next) => {
+      // Of a long list, few are another at a time.
+      if (next === run) return;
       run = next;
       const look = [run.status, run.cancel_requested_at, run.started_at, run.finished_at, run.attempt].join();
       if (look !== drawn) {

@@ -1,5 +1,7 @@
 // Asking the host again and again, gently: only while the page is seen, one request at a time, and slower while the
-// host does not answer.
+// host does not answer. When one has an answer again, all ask at once, so that the parts of the page agree.
+
+import { connection } from "./api.js";
 
 /** Longest pause between two attempts, in milliseconds. */
 const MAX_PAUSE_MS = 5000;
@@ -43,7 +45,9 @@ export function poll(look, everyMs) {
     again = false;
   };
   const seen = () => !document.hidden && next(0);
+  const back = () => connection.reachable && failures > 0 && !busy && next(0);
   document.addEventListener("visibilitychange", seen);
+  connection.addEventListener("change", back);
   turn();
   return {
     now: () => next(0),
@@ -51,6 +55,7 @@ export function poll(look, everyMs) {
       stopped.abort();
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
+      connection.removeEventListener("change", back);
     },
   };
 }

@@ -33,7 +33,7 @@ export function progressView() {
       const { roots, fraction } = progress.tree();
       const leftMs = pace.look(fraction, nowMs);
       setText(percent, fraction === undefined ? "" : `${Math.floor(fraction * 100)} %`);
-      setText(left, leftMs === undefined ? "" : `about ${duration(leftMs)} left`);
+      setText(left, leftMs === undefined || isOver ? "" : `about ${duration(leftMs)} left`);
       bar.update(fraction, "running");
       const whole = progress.items.get("");
       setText(message, whole ? itemText(whole) : "");

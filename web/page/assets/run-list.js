@@ -10,12 +10,17 @@ import { isEnded } from "./status.js";
 const EVERY_MS = 2000;
 /** Looks without a stream before one is tried again: five minutes. */
 const LOOKS_IN_A_ROW = 150;
-/** Runs of one request. */
+/** The newest runs, of which the host tells each change. */
 const LIMIT = 50;
-/** Most runs in the list; who wants to see more narrows the filter. */
-const MAX_RUNS = 1000;
-/** Active runs below the newest that are looked at each time. */
-const OLDER_AT_ONCE = 4;
+/** Older runs of one request: of a long history, few would be many clicks. */
+const OLDER_LIMIT = 200;
+/** Most runs that come into the list by themselves, beyond those that the reader has asked for: a list that is left open
+ * for days must not grow for ever. The oldest go first, and can be asked for again. */
+const MAX_UNASKED = 1000;
+/** What is new among the newest the host tells together, every 200 ms at most; what comes within so long is told together. */
+const TOGETHER_MS = 150;
+/** Most requests for what began at once and was more than the host tells of. */
+const MAX_GAP_PAGES = MAX_UNASKED / OLDER_LIMIT;
 
 export class RunList {
   /** @param {() => void} changed called when the list is another, at most once a frame */
@@ -31,9 +36,20 @@ export class RunList {
     this.runs = [];
     this.isLoaded = false;
     this.hasOlder = false;
-    /** For the runs before the oldest; undefined if it is not known yet. */
-    this.cursor = null;
-    this.turn = 0;
+    /** For the runs before the oldest; undefined if it is not known, and these are asked for by their time. */
+    this.cursor = undefined;
+    /** Most runs in the list. */
+    this.room = MAX_UNASKED;
+    /** Runs among the newest that stand below the list, newest first: they follow when others leave it. */
+    this.below = [];
+    /** When the run was created at which the next look at the older ones begins; none is the newest of these. */
+    this.tendFrom = null;
+    /** New runs that came together, and when the newest before them was created. */
+    this.burst = { at: -Infinity, size: 0, after: "" };
+    /** When the newest run was created behind which some may be missing; null if none are. */
+    this.gapAfter = null;
+    /** The request for older runs that is under way. */
+    this.asking = null;
     /** Looks until a stream is tried again. */
     this.looks = 0;
     this.generation = (this.generation ?? 0) + 1;
@@ -109,11 +125,13 @@ export class RunList {
     const generation = this.generation;
     /** The newest, until all of them are there; then changes come. */
     let snapshot = [];
-    for await (const said of runStream(this.#query(), signal)) {
+    // One more than is shown tells whether there are older ones.
+    for await (const said of runStream(this.#query({ limit: LIMIT + 1 }), signal)) {
       if (generation !== this.generation) return;
       for (const { type, data } of said) {
         if (type === "run.list-complete") {
-          this.#takeNewest({ runs: snapshot, next: data?.next ?? (snapshot.length < LIMIT ? null : undefined) });
+          this.#takeNewest({ runs: snapshot.slice(0, LIMIT), next: snapshot.length > LIMIT ? undefined : null });
+          this.below = snapshot.slice(LIMIT);
           this.isLoaded = true;
           snapshot = null;
         } else if (type === "run.state") {
@@ -121,10 +139,12 @@ export class RunList {
           else this.#put(data);
         } else if (type === "run.removed") {
           snapshot = snapshot && snapshot.filter((run) => run.id !== data.id);
-          this.runs = this.runs.filter((run) => run.id !== data.id);
+          this.#remove(data.id);
         }
       }
-      if (!snapshot) this.#changedSoon();
+      if (snapshot) continue;
+      this.#fillUp();
+      this.#changedSoon();
     }
   }
 
@@ -132,14 +152,40 @@ export class RunList {
   #put(run) {
     const fits = (!this.filter.status || run.status === this.filter.status) && this.#recent([run]).length > 0;
     const place = this.runs.findIndex((one) => one.id === run.id);
+    this.below = this.below.filter((one) => one.id !== run.id);
     if (place >= 0) this.runs.splice(place, 1, ...(fits ? [run] : []));
     else if (fits) {
       const below = this.runs.findIndex((one) => isBefore(one, run));
       // Of those that are older than the list, none is there without the others.
-      if (below < 0 && this.hasOlder) return;
-      this.runs.splice(below < 0 ? this.runs.length : below, 0, run);
-      this.runs.length = Math.min(this.runs.length, MAX_RUNS);
+      if (below < 0 && this.hasOlder) this.below = [run, ...this.below].sort((one, other) => (isBefore(one, other) ? 1 : -1)).slice(0, LIMIT);
+      else {
+        this.#countNew();
+        this.runs.splice(below < 0 ? this.runs.length : below, 0, run);
+      }
     }
+  }
+
+  /** If all of the newest are new at once, there may be others behind them, of which the host has not told. */
+  #countNew() {
+    const now = performance.now();
+    if (now - this.burst.at > TOGETHER_MS) this.burst = { at: now, size: 0, after: this.runs[0]?.created_at ?? "" };
+    this.burst.size += 1;
+    if (this.burst.size >= LIMIT) this.gapAfter ??= this.burst.after;
+  }
+
+  #remove(id) {
+    this.runs = this.runs.filter((run) => run.id !== id);
+    this.below = this.below.filter((run) => run.id !== id);
+  }
+
+  /** Keeps the newest in the list, all of them and not many more than were asked for. */
+  #fillUp() {
+    // The host tells of so many. If fewer are left here, those that followed are the next.
+    while (this.runs.length < LIMIT && this.below.length > 0) this.runs.push(this.below.shift());
+    if (this.runs.length <= this.room) return;
+    this.runs.length = this.room;
+    this.cursor = undefined;
+    this.hasOlder = true;
   }
 
   // ---- asked for
@@ -155,58 +201,119 @@ export class RunList {
 
   /** The list begins with these now. */
   #takeNewest(page) {
+    this.below = [];
+    this.gapAfter = null;
     const newest = this.#recent(page.runs);
     const ids = new Set(newest.map((run) => run.id));
     const connects = page.next === null || this.runs.some((run) => ids.has(run.id));
     if (!this.isLoaded || !connects) {
       // More came since than one page holds: what is between is not known.
       this.runs = newest;
+      this.room = MAX_UNASKED;
       this.#setCursor(page, newest);
       return;
     }
     const oldest = page.runs.at(-1);
     const older = page.next === null ? [] : this.runs.filter((run) => !ids.has(run.id) && isBefore(run, oldest));
-    this.runs = this.#recent([...newest, ...older]).slice(0, MAX_RUNS);
+    this.runs = this.#recent([...newest, ...older]);
+    if (page.next === null) this.hasOlder = false;
+    this.#fillUp();
   }
 
-  /** What nobody tells: that a run has become too old, and how active runs stand that are not among the newest. */
+  /** What nobody tells: runs that came too many at once, that one has become too old, and how those stand that are not among the newest. */
   async #tend(signal) {
+    if (this.gapAfter !== null) await this.#fillGap(signal);
+    if (signal.aborted) return;
     const kept = this.#recent(this.runs);
     if (kept.length < this.runs.length) this.#changedSoon();
     this.runs = kept;
+    // Part by part, and only where there is one that can still change.
     const active = kept.slice(LIMIT).filter((run) => !isEnded(run));
-    if (active.length === 0) return;
-    for (let nth = 0; nth < Math.min(OLDER_AT_ONCE, active.length); nth += 1) {
-      const run = active[(this.turn + nth) % active.length];
-      const now = await api.run(run.id, signal).catch((error) => (error.status === 404 ? null : run));
+    const first = active.find((run) => this.tendFrom !== null && run.created_at <= this.tendFrom) ?? active[0];
+    if (!first) return;
+    const page = await api.runs(this.#query({ created_before: justAfter(first), limit: OLDER_LIMIT }), signal);
+    if (signal.aborted) return;
+    const last = page.next === null ? null : page.runs.at(-1);
+    this.tendFrom = last && last.created_at;
+    const now = new Map(this.#recent(page.runs).map((run) => [run.id, run]));
+    // Of those that were created with the last one, some may be on the next page.
+    const isGone = (run) => run.created_at <= first.created_at && (last === null || run.created_at > last.created_at);
+    this.runs = this.runs.flatMap((run) => now.get(run.id) ?? (isGone(run) ? [] : [run]));
+    this.#changedSoon();
+  }
+
+  /** Asks for what was created after `gapAfter` and was not told. */
+  async #fillGap(signal) {
+    const after = this.gapAfter;
+    this.gapAfter = null;
+    const found = [];
+    let next;
+    for (let nth = 0; nth < MAX_GAP_PAGES && next !== null && !(found.at(-1)?.created_at <= after); nth += 1) {
+      const page = await api.runs(this.#query({ cursor: next, limit: OLDER_LIMIT }), signal).catch((error) => {
+        this.gapAfter = after;
+        throw error;
+      });
       if (signal.aborted) return;
-      const fits = now && (!this.filter.status || now.status === this.filter.status);
-      this.runs = this.runs.flatMap((one) => (one.id !== run.id ? [one] : fits ? [now] : []));
+      found.push(...page.runs);
+      next = page.next;
     }
-    this.turn += OLDER_AT_ONCE;
+    const [first, last] = [found[0], found.at(-1)];
+    if (!first) return;
+    const known = new Map(this.runs.map((run) => [run.id, run]));
+    const ids = new Set(found.map((run) => run.id));
+    const others = this.runs.filter((run) => !ids.has(run.id));
+    const isJoined = next === null || last.created_at <= after;
+    this.runs = this.#recent([
+      ...others.filter((run) => run.created_at > first.created_at),
+      ...found.map((run) => known.get(run.id) ?? run),
+      ...(isJoined ? others.filter((run) => isBefore(run, last)) : []),
+    ]);
+    if (!isJoined) {
+      this.cursor = next;
+      this.hasOlder = true;
+    }
+    this.#fillUp();
     this.#changedSoon();
   }
 
   #setCursor(page, kept) {
-    this.cursor = page.next;
-    this.hasOlder = page.next !== null && kept.length === page.runs.length && this.runs.length < MAX_RUNS;
+    this.cursor = page.next ?? undefined;
+    this.hasOlder = page.next !== null && kept.length === page.runs.length;
   }
 
   /** Adds the runs before the oldest of the list. */
-  async older() {
-    const generation = this.generation;
-    // Below the newest that are there now, wherever that is.
-    if (this.cursor === undefined) this.cursor = (await api.runs(this.#query())).next;
-    if (generation !== this.generation) return;
-    const page = this.cursor === null ? { runs: [], next: null } : await api.runs(this.#query({ cursor: this.cursor }));
-    if (generation !== this.generation) return;
-    const known = new Set(this.runs.map((run) => run.id));
-    const kept = this.#recent(page.runs);
-    this.runs = [...this.runs, ...kept.filter((run) => !known.has(run.id))].slice(0, MAX_RUNS);
-    this.#setCursor(page, kept);
+  older() {
+    const { generation } = this;
+    this.asking ??= this.#older().finally(() => {
+      if (generation !== this.generation) return;
+      this.asking = null;
+      this.changed();
+    });
     this.changed();
+    return this.asking;
+  }
+
+  async #older() {
+    const generation = this.generation;
+    // What came meanwhile at the top has moved the pages, and where the list ends another may begin.
+    for (let added = 0; added === 0 && this.hasOlder; ) {
+      const oldest = this.runs.at(-1);
+      const place = this.cursor !== undefined ? { cursor: this.cursor } : { created_before: oldest && justAfter(oldest) };
+      const page = await api.runs(this.#query({ ...place, limit: OLDER_LIMIT }));
+      if (generation !== this.generation) return;
+      const known = new Set(this.runs.map((run) => run.id));
+      const kept = this.#recent(page.runs);
+      const more = kept.filter((run) => !known.has(run.id));
+      added = more.length;
+      this.runs = [...this.runs, ...more];
+      this.room = this.runs.length + MAX_UNASKED;
+      this.below = [];
+      this.#setCursor(page, kept);
+    }
   }
 }
 
+/** The time of which all that was created with this run, or earlier, was created before: times are whole milliseconds. */
+const justAfter = (run) => new Date(Date.parse(run.created_at) + 1).toISOString();
 /** Whether it stands below that run: by the time of creation, which is how both were listed. */
 const isBefore = (run, other) => run.created_at <= other.created_at;

@@ -43,6 +43,8 @@ class RunPage {
     this.run = null;
     this.closed = new AbortController();
     this.polling = poll((signal) => this.#look(signal), RUN_EVERY_MS);
+    /** How things are with the stream, as the client says; `failed` if it can't be read. */
+    this.state = "connecting";
   }
 
   close() {
@@ -55,14 +57,19 @@ class RunPage {
 
   async #look(signal) {
     try {
+      const askedAt = performance.now();
       const run = await api.run(this.id, signal);
+      // Else the events would come later by a pause that has no reason any more, and say otherwise until then.
+      if (this.state === "waiting") api.retryNow();
+      this.askedAt = askedAt;
       const isFirst = this.run === null;
       const hasEnded = isEnded(run) && !(this.run && isEnded(this.run));
       this.run = run;
       if (isFirst) this.#build();
       this.#showRun();
       if (hasEnded || !isEnded(run)) this.side.refresh(run);
-      return isEnded(run) ? ENDED_EVERY_MS : RUN_EVERY_MS;
+      // Until the stream has come to its end, each answer here makes it try again.
+      return isEnded(run) && ["ended", "failed"].includes(this.state) ? ENDED_EVERY_MS : RUN_EVERY_MS;
     } catch (error) {
       if (error.status !== 404) throw error;
       return this.#gone();
@@ -103,6 +110,10 @@ class RunPage {
     /** When the newest event was said: it is never later than that here, whatever the clocks say. */
     this.newestMs = Date.parse(run.created_at);
     this.readAt = performance.now();
+    /** When the last event came that says how the run stands. */
+    this.heardAt = -Infinity;
+    /** The newest event that there was when the stream opened; not known at first. */
+    this.storedTo = Infinity;
     this.ticking = setInterval(() => this.#draw(), 1000);
     this.seen = () => this.#onVisibility();
     document.addEventListener("visibilitychange", this.seen);
@@ -133,15 +144,31 @@ class RunPage {
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === 404) this.#gone();
-      else this.head.setStream(`The events can’t be read: ${error.message}`);
+      else {
+        this.state = "failed";
+        this.head.setStream(`The events can’t be read: ${error.message}`);
+      }
     }
   }
 
   #onState({ state, error }) {
+    this.state = state;
     const texts = { waiting: "Reconnecting…", polling: "No stream comes through; asking now and then", connecting: "" };
     this.head.setStream(texts[state] ?? "", state === "open" ? "live" : state, error?.message);
+    if (state !== "open") return;
     // After a restart of the host, the run may have gone on without a word here.
-    if (state === "open") this.polling.now();
+    this.polling.now();
+    this.#learnEnd();
+  }
+
+  /** Asks how much of what comes now was there before. */
+  async #learnEnd() {
+    this.storedTo = Infinity;
+    // Without an answer, only silence tells.
+    const status = await api.streamStatus(this.run.stream, this.closed.signal).catch(() => null);
+    if (!status || this.closed.signal.aborted) return;
+    this.storedTo = status.last_seq;
+    this.#draw();
   }
 
   #take(batch) {
@@ -182,6 +209,7 @@ class RunPage {
 
   #lifecycle(event) {
     if (!this.timeline.update(event)) return;
+    this.heardAt = performance.now();
     const at = Date.parse(event.timestamp);
     if (this.timeline.isActive) this.pace.begin(at, { anew: event.type === "run.started" });
     else this.pace.hold(at);
@@ -201,30 +229,54 @@ class RunPage {
     });
   }
 
-  /** Whether what is read now is said now: it is not far back, or nothing more came. */
+  /** Whether what is read now is said now: all that was stored has come, it is not far back, or nothing more came. */
   get #isCaughtUp() {
-    return performance.now() - this.readAt > QUIET_MS || api.hostNow() - this.newestMs < 2 * QUIET_MS;
+    return this.store.last === this.storedTo || performance.now() - this.readAt > QUIET_MS || api.hostNow() - this.newestMs < 2 * QUIET_MS;
+  }
+
+  /** The attempts, as far as that is known and not otherwise than the rest of the page has the run. */
+  #attempts(isCaughtUp) {
+    const isRunNewer = !isCaughtUp || this.askedAt > this.heardAt;
+    const attempts = isRunNewer ? this.timeline.attemptsOf(this.run) : this.timeline.attempts;
+    // What has not come yet may have been another span, and the last one is longer than the past that was read.
+    return isCaughtUp || this.timeline.ended ? attempts : attempts.with(-1, { ...attempts.at(-1), isPartial: true });
   }
 
   #draw() {
     // While the past is read, its own time counts; then the host's.
-    const now = this.#isCaughtUp ? Math.max(this.newestMs, api.hostNow()) : this.newestMs;
+    const isCaughtUp = this.#isCaughtUp;
+    const now = isCaughtUp ? Math.max(this.newestMs, api.hostNow()) : this.newestMs;
     this.head.tick();
-    this.bars.update(this.progress, this.pace, now, this.timeline.ended);
-    this.attempts.update(this.timeline, now);
+    this.bars.update(this.progress, this.pace, now, this.timeline.ended || isEnded(this.run));
+    const end = isEnded(this.run) && this.run.finished_at ? Date.parse(this.run.finished_at) : now;
+    this.attempts.update(this.#attempts(isCaughtUp), end, this.timeline.ended);
     this.tabs.setCount("events", this.store.last);
     this.tabs.setCount("log", this.logged);
     this.tabs.setCount("output", this.output.targets);
     if (this.output.targets > 0) this.tabs.suggest("output");
     if (!this.isRunOld) return;
     this.isRunOld = false;
+    this.#showHead();
     this.polling.now();
   }
 
   #showRun() {
-    this.head.update(this.run);
     this.side.update(this.run);
-    document.title = `${statusWord(this.run)} · ${shortId(this.id)} – streamtask`;
+    this.#showHead();
+    this.#draw();
+  }
+
+  #showHead() {
+    const run = this.#runAsHeard;
+    this.head.update(run);
+    document.title = `${statusWord(run)} · ${shortId(this.id)} – streamtask`;
+  }
+
+  /** The run; if its events have told of its end before the host was asked again, with that. */
+  get #runAsHeard() {
+    if (!this.timeline.ended || isEnded(this.run)) return this.run;
+    const { outcome, to } = this.timeline.attempts.at(-1);
+    return { ...this.run, status: outcome, finished_at: new Date(to).toISOString() };
   }
 }
 

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { button, fill, h, icon, uniqueId } from "./dom.js";
-import { Unreadable, control } from "./fields.js";
+import { Incomplete, Unreadable, WrongFields, control } from "./fields.js";
 import { copy } from "./notices.js";
 import { fieldOf } from "./schema.js";
 
@@ -121,7 +121,9 @@ class StartForm {
     // While no answer comes, it is asked again, which takes its time.
     this.submitText.textContent = "Starting…";
     try {
-      started(await api.start(this.task.app, this.task.task, this.#value(), this.more.options()));
+      const value = this.#value();
+      if (this.mode === "form") this.#requireAll();
+      started(await api.start(this.task.app, this.task.task, value, this.more.options()));
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -130,9 +132,15 @@ class StartForm {
     }
   }
 
+  /** What is missing is told at its field; the host would tell it of the object around it. */
+  #requireAll() {
+    const missing = this.fields.missing();
+    if (missing.length > 0) throw new Incomplete(missing);
+  }
+
   #fail(error) {
     const errors = error.problem?.errors?.map(({ pointer, detail }) => [pointer.replace(/^#/, ""), detail]);
-    const places = errors ?? (error instanceof Unreadable ? [[error.pointer, error.message]] : []);
+    const places = errors ?? (error instanceof WrongFields ? error.places : []);
     const homeless = places.filter(([pointer, detail]) => !(this.mode === "form" && this.fields.mark(pointer, detail)));
     const said = homeless.map(([pointer, detail]) => h("li", null, pointer && h("code", null, pointer), pointer && " ", detail));
     if (this.mode === "json") this.json.setAttribute("aria-invalid", "true");

@@ -6,24 +6,24 @@ import { duration, moment, shortVersion } from "./format.js";
 /** Attempts from which on the list may be scrolled; the style sheet bounds its height. */
 const SCROLLED_FROM = 3;
 
-/** @returns {{ element: HTMLElement, update: (timeline: import("./timeline.js").Timeline, nowMs: number) => void }} */
+/** @returns {{ element: HTMLElement, update: (attempts: import("./timeline.js").Attempt[], nowMs: number, ended: boolean) => void }} */
 export function timelineView() {
   const list = h("ol", { class: "attempts", "aria-labelledby": "attempts-title" });
   const element = h("section", { class: "panel", "aria-labelledby": "attempts-title" }, h("h2", { id: "attempts-title" }, "Attempts"), list);
   let drawn = "";
   return {
     element,
-    update: (timeline, nowMs) => {
+    update: (attempts, nowMs, ended) => {
       // To the second while it goes on: a bar does not move more than that shows.
-      const now = timeline.ended ? 0 : Math.floor(nowMs / 1000);
-      const look = JSON.stringify([now, timeline.attempts]);
+      const now = ended ? 0 : Math.floor(nowMs / 1000);
+      const look = JSON.stringify([now, attempts]);
       if (look === drawn) return;
       drawn = look;
-      const end = timeline.ended ? timeline.attempts.at(-1).to : nowMs;
-      const scale = { from: timeline.attempts[0].from, length: Math.max(1, end - timeline.attempts[0].from) };
+      const end = ended ? attempts.at(-1).to : nowMs;
+      const scale = { from: attempts[0].from, length: Math.max(1, end - attempts[0].from) };
       // What can be scrolled has to be reached by keys.
-      setAttribute(list, "tabindex", timeline.attempts.length > SCROLLED_FROM ? 0 : null);
-      fill(list, timeline.attempts.map((attempt, nth) => attemptRow(attempt, timeline.attempts[nth - 1], scale, end)));
+      setAttribute(list, "tabindex", attempts.length > SCROLLED_FROM ? 0 : null);
+      fill(list, attempts.map((attempt, nth) => attemptRow(attempt, attempts[nth - 1], scale, end)));
     },
   };
 }
@@ -39,11 +39,11 @@ function attemptRow(attempt, before, scale, end) {
     return h("span", { class: `span span-${span.kind}`, style: place(span.from, to), title: `${span.kind} ${duration(to - span.from)}` });
   });
   const marks = attempt.marks.map((mark) => h("span", { class: "mark", style: { left: place(mark.at, mark.at).left }, title: `${mark.text}, ${moment(mark.at)}` }));
-  const state = attempt.outcome ?? attempt.spans.at(-1).kind;
+  const state = attempt.outcome ?? attempt.state ?? attempt.spans.at(-1).kind;
   const ran = attempt.spans.filter((span) => span.kind === "running").reduce((sum, span) => sum + (span.to ?? end) - span.from, 0);
   const others = ["queued", "delayed", "paused"]
     .map((kind) => [kind, attempt.spans.filter((span) => span.kind === kind).reduce((sum, span) => sum + (span.to ?? end) - span.from, 0)])
-    .filter(([, ms]) => ms >= 100)
+    .filter(([, ms]) => ms >= 100 && !attempt.isPartial)
     .map(([kind, ms]) => `${kind} ${duration(ms)}`);
   return h(
     "li",
@@ -53,7 +53,7 @@ function attemptRow(attempt, before, scale, end) {
       { class: "attempt-head" },
       h("span", { class: "attempt-number" }, `Attempt ${attempt.number}`),
       h("span", { class: `attempt-state state-${state}` }, state),
-      h("span", { class: "num muted" }, ran > 0 ? duration(ran) : "–"),
+      h("span", { class: "num muted" }, attempt.isPartial ? "…" : ran > 0 ? duration(ran) : "–"),
     ),
     h("div", { class: "track", "aria-hidden": "true" }, spans, marks),
     (others.length > 0 || isOther) && h("div", { class: "attempt-more muted" }, others.join(" · "), isOther && h("code", { title: attempt.version }, `version ${shortVersion(attempt.version)}`)),

@@ -14,7 +14,8 @@ const MARKS = {
 
 /**
  * @typedef {{ number: number, from: number, to: number | null, version: string | null, outcome: string | null, error: any,
- *   spans: { kind: string, from: number, to: number | null }[], marks: { at: number, text: string }[] }} Attempt
+ *   spans: { kind: string, from: number, to: number | null }[], marks: { at: number, text: string }[], state?: string,
+ *   isPartial?: boolean }} Attempt
  *   times in milliseconds; the `outcome` of one that was followed by another is `retried`
  */
 export class Timeline {
@@ -49,6 +50,20 @@ export class Timeline {
     const attempt = this.#last;
     attempt.spans.at(-1).to = at;
     Object.assign(attempt, { to: at, outcome, error: error ?? null });
+  }
+
+  /**
+   * The attempts as the host has the run now, which may be further than its events that have come. What is known of an
+   * attempt only by that has `state`, and no times if `isPartial`.
+   * @param {{ status: string, attempt: number, version: string | null }} run
+   */
+  attemptsOf(run) {
+    const last = this.#last;
+    if (this.ended) return this.attempts;
+    const before = this.attempts.slice(0, -1);
+    if (run.attempt <= last.number) return [...before, { ...last, state: run.status, isPartial: last.spans.at(-1).kind !== run.status }];
+    const next = { ...last, number: run.attempt, version: run.version, spans: [], marks: [] };
+    return [...before, { ...last, state: "retried", isPartial: true }, { ...next, state: run.status, isPartial: true }];
   }
 
   /** Takes in a host's event. Returns whether it says something here. */

@@ -6,16 +6,27 @@ export class FakeRuns {
   asked = [];
   /** Newest first. @type {any[]} */
   runs = [];
+  /** Whether it also answers what asks for a page of the list; else that goes to the real host. */
+  hasPages = false;
   #open = new Set();
 
   /** For `openPage`: answers in place of the host. Returns whether it did. */
   answer = (request, response) => {
     const url = new URL(request.url, "http://page");
-    if (url.pathname !== "/api/runs" || request.headers.accept !== "application/x-ndjson") return false;
+    if (url.pathname !== "/api/runs") return false;
+    const { task, status, created_before, cursor, limit } = Object.fromEntries(url.searchParams);
+    const fits = (run) => (!task || `${run.app}/${run.task}` === task) && (!status || run.status === status);
+    if (request.headers.accept !== "application/x-ndjson") {
+      if (!this.hasPages) return false;
+      const isBelow = (run) => (!created_before || run.created_at < created_before) && (!cursor || run.created_at < cursor);
+      const found = this.runs.filter((run) => fits(run) && isBelow(run));
+      const runs = found.slice(0, Number(limit));
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ runs, next: runs.length < found.length ? runs.at(-1).created_at : null }));
+      return true;
+    }
     this.asked.push(url.searchParams);
     response.writeHead(200, { "content-type": "application/x-ndjson" });
-    const { task, status } = Object.fromEntries(url.searchParams);
-    const fits = (run) => (!task || `${run.app}/${run.task}` === task) && (!status || run.status === status);
     for (const run of this.runs.filter(fits).slice(0, Number(url.searchParams.get("limit")))) response.write(line("run.state", run));
     response.write(line("run.list-complete"));
     this.#open.add(response);
@@ -75,5 +86,14 @@ export async function takeUploads(page, answer) {
     if (!problem) return route.fulfill({ status, json: { app, task } });
     const type = `urn:streamtask:problem:${problem[0]}`;
     return route.fulfill({ status, contentType: "application/problem+json", body: JSON.stringify({ type, status, detail: problem[1] }) });
+  });
+}
+
+/** A task whose author described it otherwise: `change(task)` gives what is different in the host's list. */
+export async function changeTasks(page, change) {
+  await page.route("**/api/tasks", async (route) => {
+    const response = await route.fetch();
+    const listed = await response.json();
+    await route.fulfill({ response, json: { ...listed, tasks: listed.tasks.map((task) => ({ ...task, ...change(task) })) } });
   });
 }

@@ -143,3 +143,87 @@ test("an active run that newer ones have pushed out of what the host tells is lo
   // The host said nothing of it in its stream.
   await page.locator(".runs tbody tr:last-child .status", { hasText: "completed" }).waitFor();
 });
+
+test("a history of any length can be seen to its end, and what is shown of it stays up to date", async (t) => {
+  const fake = new FakeRuns();
+  const at = await openPage(t, ["probe"], { answer: fake.answer });
+  if (!at) return;
+  fake.hasPages = true;
+  fake.runs = Array.from({ length: 1530 }, (_, nth) => run(`n${nth + 1}`, { status: [7, 300].includes(nth) ? "running" : "completed" })).reverse();
+  const page = await at.open();
+  const older = page.getByRole("button", { name: "Show older runs" });
+  const said = page.locator(".home-runs > .head .muted");
+  const ids = () => page.$$eval(".runs tbody .cell-run a", (links) => links.map((link) => link.textContent));
+  const shown = (length) => until(page, (length) => document.querySelectorAll(".runs tbody tr").length === length, length);
+  await shown(50);
+  assert.equal(await said.textContent(), "50 shown, there are older ones");
+  // New ones move the pages, and don't hide what is between.
+  for (let nth = 1531; nth <= 1540; nth += 1) fake.put(run(`n${nth}`));
+  await shown(60);
+  while (await older.isVisible()) {
+    const before = (await ids()).length;
+    await older.click();
+    await until(page, (before) => document.querySelectorAll(".runs tbody tr").length > before, before);
+  }
+  assert.equal(await said.textContent(), "1,540 shown");
+  assert.deepEqual(await ids(), fake.runs.map(({ id }) => id));
+  // Of those far below the host says nothing by itself.
+  fake.runs = fake.runs.filter(({ id }) => id !== "n301").map((one) => (one.id === "n8" ? { ...one, status: "failed" } : one));
+  fake.put(run("newest"));
+  await until(page, () => document.querySelector(".runs tbody a").textContent === "newest");
+  await page.locator(".runs tbody .status", { hasText: "failed" }).waitFor();
+  await until(page, () => ![...document.querySelectorAll(".runs tbody a")].some((link) => link.textContent === "n301"));
+  assert.deepEqual(await ids(), fake.runs.map(({ id }) => id));
+});
+
+test("a list that is left open does not grow for ever, and says that there are older ones", async (t) => {
+  const fake = new FakeRuns();
+  const at = await openPage(t, ["probe"], { answer: fake.answer });
+  if (!at) return;
+  fake.hasPages = true;
+  const page = await at.open();
+  await page.getByText("No runs yet").waitFor();
+  for (let nth = 1; nth <= 1100; nth += 1) fake.put(run(`n${nth}`, { status: "completed" }));
+  await until(page, () => document.querySelector(".runs tbody a")?.textContent === "n1100");
+  await page.getByText("1,000 shown, there are older ones").waitFor();
+  await page.getByRole("button", { name: "Show older runs" }).click();
+  await page.getByText("1,100 shown").waitFor();
+  const ids = await page.$$eval(".runs tbody .cell-run a", (links) => links.map((link) => link.textContent));
+  assert.deepEqual(ids, fake.runs.map(({ id }) => id));
+});
+
+test("a list of exactly as many as are shown has no older ones", async (t) => {
+  const fake = new FakeRuns();
+  const at = await openPage(t, ["probe"], { answer: fake.answer });
+  if (!at) return;
+  fake.runs = Array.from({ length: 50 }, (_, nth) => run(`n${nth}`, { status: "completed" })).reverse();
+  const page = await at.open();
+  await page.getByText("50 shown", { exact: true }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Show older" }).isVisible(), false);
+});
+
+test("runs that leave the list make room for those that follow", async (t) => {
+  const at = await openPage(t, ["probe"]);
+  if (!at) return;
+  const { client } = at.host;
+  for (let nth = 1; nth <= 55; nth += 1) await client.start("demo/probe", { do: "echo" }, { id: `n${nth}`, delay: "1h" });
+  const page = await at.open("#/?status=delayed");
+  await page.getByText("50 shown, there are older ones").waitFor();
+  for (let nth = 55; nth > 5; nth -= 1) await client.run(`n${nth}`).cancel();
+  await shows(page, "n5,n4,n3,n2,n1");
+});
+
+test("many runs that begin at once are all in the list", async (t) => {
+  const at = await openPage(t, ["probe"]);
+  if (!at) return;
+  const { client } = at.host;
+  const start = (nth) => client.start("demo/probe", { do: "echo" }, { id: `n${nth}`, delay: "1h" });
+  await start(0);
+  const page = await at.open();
+  await shows(page, "n0");
+  await Promise.all(Array.from({ length: 300 }, (_, nth) => start(nth + 1)));
+  await page.getByText("301 shown", { exact: true }).waitFor();
+  const ids = await page.$$eval(".runs tbody .cell-run a", (links) => links.map((link) => link.textContent));
+  const { runs } = await client.runs({ limit: 1000 });
+  assert.deepEqual(ids, runs.map(({ id }) => id));
+});
