@@ -56,7 +56,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
                 input,
                 host: Arc::clone(&host),
                 limits,
-                arguments: Arc::default(),
+                command: Arc::default(),
                 grants: Arc::default(),
                 files: None,
                 gate: Arc::default(),
