@@ -202,16 +202,19 @@ export class RunList {
   /** The list begins with these now. */
   #takeNewest(page) {
     this.below = [];
-    this.gapAfter = null;
     const newest = this.#recent(page.runs);
     const ids = new Set(newest.map((run) => run.id));
     const connects = page.next === null || this.runs.some((run) => ids.has(run.id));
-    if (!this.isLoaded || !connects) {
-      // More came since than one page holds: what is between is not known.
+    if (!this.isLoaded || this.runs.length === 0) {
       this.runs = newest;
-      this.room = MAX_UNASKED;
+      this.gapAfter = null;
       this.#setCursor(page, newest);
       return;
+    }
+    if (!connects) {
+      // More came since than one page holds: what is between is asked for at once.
+      this.gapAfter ??= this.runs[0].created_at;
+      this.tending.now();
     }
     const oldest = page.runs.at(-1);
     const older = page.next === null ? [] : this.runs.filter((run) => !ids.has(run.id) && isBefore(run, oldest));
@@ -248,7 +251,7 @@ export class RunList {
     this.gapAfter = null;
     const found = [];
     let next;
-    for (let nth = 0; nth < MAX_GAP_PAGES && next !== null && !(found.at(-1)?.created_at <= after); nth += 1) {
+    for (let nth = 0; nth < MAX_GAP_PAGES && next !== null && !(found.at(-1)?.created_at < after); nth += 1) {
       const page = await api.runs(this.#query({ cursor: next, limit: OLDER_LIMIT }), signal).catch((error) => {
         this.gapAfter = after;
         throw error;
@@ -262,7 +265,7 @@ export class RunList {
     const known = new Map(this.runs.map((run) => [run.id, run]));
     const ids = new Set(found.map((run) => run.id));
     const others = this.runs.filter((run) => !ids.has(run.id));
-    const isJoined = next === null || last.created_at <= after;
+    const isJoined = next === null || last.created_at < after;
     this.runs = this.#recent([
       ...others.filter((run) => run.created_at > first.created_at),
       ...found.map((run) => known.get(run.id) ?? run),
@@ -295,18 +298,22 @@ export class RunList {
 
   async #older() {
     const generation = this.generation;
-    // What came meanwhile at the top has moved the pages, and where the list ends another may begin.
+    // Meanwhile none of the oldest goes.
+    this.room = this.runs.length + OLDER_LIMIT + MAX_UNASKED;
+    // Without a cursor, a page begins with what is known already.
     for (let added = 0; added === 0 && this.hasOlder; ) {
+      const { cursor } = this;
       const oldest = this.runs.at(-1);
-      const place = this.cursor !== undefined ? { cursor: this.cursor } : { created_before: oldest && justAfter(oldest) };
+      const place = cursor !== undefined ? { cursor } : { created_before: oldest && justAfter(oldest) };
       const page = await api.runs(this.#query({ ...place, limit: OLDER_LIMIT }));
       if (generation !== this.generation) return;
+      // The list may end elsewhere by now.
+      if (cursor !== this.cursor || oldest?.id !== this.runs.at(-1)?.id) continue;
       const known = new Set(this.runs.map((run) => run.id));
       const kept = this.#recent(page.runs);
       const more = kept.filter((run) => !known.has(run.id));
       added = more.length;
       this.runs = [...this.runs, ...more];
-      this.room = this.runs.length + MAX_UNASKED;
       this.below = [];
       this.#setCursor(page, kept);
     }

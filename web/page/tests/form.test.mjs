@@ -1,4 +1,4 @@
-// The form that starts a run, for schemas that no task of the tests has.
+// The form that starts a run, for schemas that no task of the tests has; and words that are longer than a screen is wide.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -122,4 +122,50 @@ test("names, texts and messages of any length fit a phone", async (t) => {
       if (process.env.STREAMTASK_SCREENSHOTS) await page.screenshot({ path: `${process.env.STREAMTASK_SCREENSHOTS}/form-${width}.png`, fullPage: true });
     });
   }
+});
+
+test("words that are longer than a phone is wide stay within their place in every view", async (t) => {
+  const at = await openPage(t, ["probe"]);
+  if (!at) return;
+  const { client } = at.host;
+  const long = (name, length = 150) => `${name}_${"which_is_one_word_".repeat(20)}`.slice(0, length);
+  const data = (value) => JSON.stringify(value);
+  const events = [
+    { type: long("type", 100), data: data({ [long("key")]: long("value") }) },
+    { type: "log", data: data({ level: "error", message: long("message", 300) }) },
+    { type: "progress", data: data({ id: long("item", 100), done: 1, total: 3, message: long("doing") }) },
+    { type: "progress", data: data({ id: long("part", 100), parent: long("item", 100), status: "running" }) },
+    { type: "view", data: data({ op: "text", target: long("target", 60), text: long("text", 300) }) },
+    { type: "view", data: data({ op: "html", target: "html", html: `<table><tr><td>${long("cell")}</td><td>${long("cell")}</td></tr></table><pre>${long("pre", 300)}</pre>` }) },
+    { type: "view", data: data({ op: "state", state: { [long("state")]: long("value") } }) },
+  ];
+  const id = long("id", 64);
+  const labels = { [long("label", 60)]: long("value", 60) };
+  const run = await client.start("demo/probe", { do: "send", events, [long("input")]: long("value") }, { id, labels });
+  await run.result();
+  const failing = await client.start("demo/probe", { do: "fail", message: long("error", 300) }, { id: long("failing", 64), labels });
+  await failing.result().catch(() => {});
+  const going = await client.start("demo/probe", { do: "until-cancelled" }, { id: long("going", 64), resources: [long("resource", 60)] });
+  await going.setParameter(long("parameter", 60), long("value"));
+  const page = await at.open("#/nowhere", { width: 390, height: 844 });
+  await changeTasks(page, () => ({ description: long("description", 300), problem: { message: long("problem", 300), at: new Date().toISOString() }, schedules: [{ name: long("name", 60), cron: "* * * * *", time_zone: "UTC", next: null }] }));
+  const fits = async (where) => {
+    const wide = await page.evaluate(() => (document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll("main *")].filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.className || one.tagName) : []));
+    assert.deepEqual(wide, [], where);
+  };
+  for (const [path, shown] of Object.entries({ "": ".runs tbody tr", "#/tasks": ".task-item", "#/tasks/demo/probe": ".start", [`#/runs/${failing.id}`]: ".error-panel", [`#/runs/${going.id}`]: ".list-row", [`#/runs/${id}`]: ".list-row, .drawn" })) {
+    await page.goto(`${at.url}/${path}`);
+    await page.locator(shown).first().waitFor();
+    await fits(path);
+    if (process.env.STREAMTASK_SCREENSHOTS) await page.screenshot({ path: `${process.env.STREAMTASK_SCREENSHOTS}/${path.replaceAll(/\W+/g, "-").slice(0, 20)}.png`, fullPage: true });
+  }
+  for (const tab of ["Output", "Log", "Events"]) {
+    await page.getByRole("tab", { name: tab }).click();
+    if (tab !== "Output") await page.locator(".list-row:visible").nth(tab === "Log" ? 0 : 1).click();
+    await fits(tab);
+    if (tab === "Output") assert.ok(await page.locator(".output").evaluate((output) => output.scrollWidth <= output.clientWidth), "what a run draws is not scrolled sideways");
+    if (process.env.STREAMTASK_SCREENSHOTS) await page.screenshot({ path: `${process.env.STREAMTASK_SCREENSHOTS}/tab-${tab}.png`, fullPage: true });
+  }
+  await page.getByRole("button", { name: "Delete" }).click();
+  await fits("the dialog");
 });

@@ -227,3 +227,30 @@ test("many runs that begin at once are all in the list", async (t) => {
   const { runs } = await client.runs({ limit: 1000 });
   assert.deepEqual(ids, runs.map(({ id }) => id));
 });
+
+test("who comes back to a list finds it as it was, with all that came meanwhile", async (t) => {
+  const fake = new FakeRuns();
+  const at = await openPage(t, ["probe"], { answer: fake.answer });
+  if (!at) return;
+  fake.hasPages = true;
+  fake.runs = Array.from({ length: 80 }, (_, nth) => run(`n${nth + 1}`, { status: "completed" })).reverse();
+  const page = await at.open();
+  await page.getByRole("button", { name: "Show older runs" }).click();
+  await page.getByText("80 shown", { exact: true }).waitFor();
+  await setHidden(page, true);
+  await eventually(() => fake.connections === 0);
+  for (let nth = 81; nth <= 400; nth += 1) fake.put(run(`n${nth}`, { status: "completed" }));
+  await setHidden(page, false);
+  await page.getByText("400 shown", { exact: true }).waitFor();
+  const ids = () => page.$$eval(".runs tbody .cell-run a", (links) => links.map((link) => link.textContent));
+  assert.deepEqual(await ids(), fake.runs.map(({ id }) => id));
+  // Of what is more than anybody reads, the newest, and the older ones for who asks.
+  await setHidden(page, true);
+  await eventually(() => fake.connections === 0);
+  for (let nth = 401; nth <= 1800; nth += 1) fake.put(run(`n${nth}`, { status: "completed" }));
+  await setHidden(page, false);
+  await page.getByText("1,000 shown, there are older ones", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Show older runs" }).click();
+  await page.getByText("1,200 shown, there are older ones", { exact: true }).waitFor();
+  assert.deepEqual(await ids(), fake.runs.slice(0, 1200).map(({ id }) => id));
+});

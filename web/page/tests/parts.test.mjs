@@ -90,6 +90,20 @@ test("attempts have spans of waiting, running and being held", () => {
   assert.deepEqual([second.outcome, timeline.ended, timeline.isActive], ["completed", true, false]);
 });
 
+test("a run that is further than its events says how its attempts stand, without times that nobody knows", () => {
+  const timeline = new Timeline(0);
+  timeline.update(host("queued", 0));
+  timeline.update(host("started", 2, { attempt: 1, version: "v1" }));
+  const looks = (run) => timeline.attemptsOf({ version: "v2", ...run }).map(({ number, state, isPartial = false }) => [number, state, isPartial]);
+  assert.deepEqual(looks({ status: "running", attempt: 1 }), [[1, "running", false]]);
+  assert.deepEqual(looks({ status: "paused", attempt: 1 }), [[1, "paused", true]]);
+  assert.deepEqual(looks({ status: "failed", attempt: 1 }), [[1, "failed", true]]);
+  assert.deepEqual(looks({ status: "running", attempt: 3 }), [[1, "retried", true], [3, "running", true]]);
+  assert.equal(timeline.attempts.length, 1, "what the events said stays as it is");
+  timeline.update(host("cancelled", 3));
+  assert.deepEqual(timeline.attemptsOf({ status: "running", attempt: 1, version: "v1" }), timeline.attempts, "after the end nothing is newer");
+});
+
 const event = (seq, more) => ({ seq, type: "e", data: { n: seq }, timestamp: at(seq), ...more });
 const many = (from, to, more) => Array.from({ length: to - from + 1 }, (_, nth) => event(from + nth, more));
 const changed = (target, type) => new Promise((resolve) => target.addEventListener(type, resolve, { once: true }));
