@@ -21,7 +21,7 @@ enum Told {
     /// Into the log of a run of which no attempt is under way here.
     Log,
     /// Nowhere: the run has ended meanwhile, and whoever sent the message must not be told otherwise.
-    TooLate(Reached),
+    TooLate(Box<Reached>),
 }
 
 impl Scheduler {
@@ -50,7 +50,7 @@ impl Scheduler {
                 };
                 self.notifier.notify(&Topic::Runs);
                 match told {
-                    Told::TooLate(reached) => return Ok(reached),
+                    Told::TooLate(reached) => return Ok(*reached),
                     Told::Run(control) if !hold => control.gate.open(),
                     Told::Run(_) | Told::Log => {}
                 }
@@ -85,7 +85,7 @@ impl Scheduler {
             Reached::Owner(_) => match self.tell(id, event, |_| {}).await? {
                 Told::Run(control) => control.mailbox.arrived(),
                 Told::Log => {}
-                Told::TooLate(reached) => return Ok(reached),
+                Told::TooLate(reached) => return Ok(*reached),
             },
             Reached::Kept(_) => self.hint(id),
             Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
@@ -111,7 +111,7 @@ impl Scheduler {
             Reached::Owner(_) => {
                 let hear = |control: &Control| control.mailbox.set(name.clone(), value.clone());
                 if let Told::TooLate(reached) = self.tell(id, event, hear).await? {
-                    return Ok(reached);
+                    return Ok(*reached);
                 }
             }
             Reached::Kept(_) => self.hint(id),
@@ -151,7 +151,9 @@ impl Scheduler {
                     return Ok(Told::Log);
                 }
                 // Storage had it still under way.
-                late @ (Reached::NotFound | Reached::AlreadyEnded(_)) => return Ok(Told::TooLate(late)),
+                late @ (Reached::NotFound | Reached::AlreadyEnded(_)) => {
+                    return Ok(Told::TooLate(Box::new(late)));
+                }
                 Reached::Unchanged(_) => return Ok(Told::Log),
             }
         }
