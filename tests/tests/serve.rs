@@ -92,10 +92,10 @@ fn unprivileged(command: Command, is_root: bool) -> Option<Command> {
     can.is_ok_and(|can| can.status.success()).then_some(bound)
 }
 
-/// Lets a folder be that user's own.
-fn give(folder: &Path, is_root: bool) {
-    if is_root {
-        chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+/// Lets something be that user's own, if it is there.
+fn give(path: &Path, is_root: bool) {
+    if is_root && path.exists() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
 }
 
@@ -139,9 +139,11 @@ fn a_database_that_can_only_be_read_is_named() {
         return skip("a_database_that_can_only_be_read_is_named", needs);
     };
     allow("", 0o755);
-    give(&folders.path("data"), is_root);
-    allow("data/streamtask.lock", 0o666);
-    allow("data/streamtask.db", 0o444);
+    for path in ["data", "data/streamtask.lock", "data/streamtask.db-wal", "data/streamtask.db-shm"] {
+        give(&folders.path(path), is_root);
+    }
+    // One of the host's own that others could read would be closed to them, and writable.
+    allow("data/streamtask.db", if is_root { 0o444 } else { 0o400 });
     refused(&mut serve, "can't open the database in");
     refused(&mut serve, "attempt to write a readonly database");
 }
