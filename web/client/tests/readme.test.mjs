@@ -44,8 +44,12 @@ test('the chat page streams an answer', async (t) => {
   await load();
   for (const content of ['Hi', 'And?']) {
     await page.fill('input', content);
+    // The page asks for the result at the end, and keeps it for the next question.
+    const isResult = (response) => /\/api\/runs\/[^/?]+$/.test(response.url());
+    const result = page.waitForResponse(isResult);
     await page.click('text=Send');
     await page.waitForSelector('section[data-stream-status=completed]:last-child', { state: 'attached' });
+    await (await result).finished();
   }
   const answers = await page.$$eval('[data-stream=answer]', (list) => list.map((one) => [one.innerHTML, one.className]));
   assert.deepEqual(answers, Array(2).fill(['<p><strong>Hello</strong>, Ada</p>', '']));
