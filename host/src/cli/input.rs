@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::Exit;
 
-/// The input that an argument stands for: `@FILE` for what is in a file, `-` for what comes by stdin,
+/// The input that an argument stands for: `@FILE` for what is in a file, `-` for standard input,
 /// anything else for itself.
 pub(super) fn read(argument: &str) -> Result<Bytes, Exit> {
     let (input, what) = read_from(argument)?;

@@ -22,14 +22,14 @@ const UPLOAD_TIME: Duration = Duration::from_secs(300);
 /// Bytes of a body that nothing counts: those of usual requests, which are never refused for want of room.
 /// Of all connections together they are less than what hyper holds for these anyway.
 const FREE_BYTES: usize = 16 << 10;
-/// Room for all bodies together, beyond that. A body that comes slowly keeps what it has sent in memory.
+/// Room for all bodies together, beyond that. A slow body keeps its first bytes in memory until the last has come.
 const ROOM_BYTES: usize = 128 << 20;
 /// The same for task files, so that neither keeps the other out.
 const UPLOAD_ROOM_BYTES: usize = 256 << 20;
 /// In what portions room is taken.
 const PORTION_BYTES: usize = 16 << 10;
-/// Who takes room must send at least [`PACE_BYTES`] in each such time: a modem does, and who trickles to keep
-/// others out does not.
+/// A body that takes room must bring at least [`PACE_BYTES`] in each such time: a modem does, and a client that
+/// trickles to keep others out does not.
 const PACE_TIME: Duration = Duration::from_secs(5);
 const PACE_BYTES: usize = 64 << 10;
 /// Seconds after which a client may try again what there was no room for.
@@ -75,7 +75,7 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     pub(super) fn of(parts: &Parts, body: Incoming) -> Self {
-        // In HTTP/2 a stream ends by itself, and who waits to be asked for a body has sent none.
+        // In HTTP/2 a stream ends by itself, and a client that waits for `100 Continue` has sent none.
         let reads_on = parts.version <= Version::HTTP_11 && !parts.headers.contains_key(header::EXPECT);
         Self { body: Some(body), reads_on, room: None }
     }
@@ -136,7 +136,7 @@ impl RequestBody {
         }
     }
 
-    /// Takes room for so many bytes in all. Never waits for it: who waits would hold what others wait for.
+    /// Takes room for so many bytes in all. Never waits for it: a waiting body would hold room that others wait for.
     fn take_room(&mut self, bytes: usize, room: &Arc<Semaphore>) -> Result<(), Problem> {
         let portions = bytes.saturating_sub(FREE_BYTES).div_ceil(PORTION_BYTES);
         let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);

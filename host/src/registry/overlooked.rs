@@ -38,7 +38,7 @@ impl Overlooked {
         if self.folders > MAX_FOLDERS {
             return;
         }
-        // What can't be read is no task either way.
+        // An unreadable folder has no tasks either way.
         let entries = fs::read_dir(root.join(path)).into_iter().flatten().take(MAX_NAMES).flatten();
         for entry in entries {
             let path = path.join(entry.file_name());

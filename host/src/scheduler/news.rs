@@ -28,12 +28,20 @@ impl News {
     /// No run was started.
     pub(super) fn refused(&self, task: &TaskRef, error: &StartError) {
         if let Some(left_out) = self.refused.take() {
-            tracing::info!(%task, reason = brief(&error.to_string()), "start refused");
+            tracing::info!(%task, reason = brief(&without_values(error)), "start refused");
             if left_out > 0 {
                 tracing::info!(starts = left_out, "more starts were refused that were not named here");
             }
         }
     }
+}
+
+/// The reason, without what a client has sent: an input may carry a secret, and a violation quotes it.
+fn without_values(error: &StartError) -> String {
+    let StartError::Input(input) = error else { return error.to_string() };
+    let place = |place: &str| if place.is_empty() { "the top".to_owned() } else { place.to_owned() };
+    let places: Vec<String> = input.violations.iter().map(|(at, _)| place(at)).collect();
+    format!("the input does not match the task's schema at {}", places.join(", "))
 }
 
 fn brief(reason: &str) -> String {
@@ -42,4 +50,18 @@ fn brief(reason: &str) -> String {
         brief.push('…');
     }
     brief
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::InputError;
+
+    #[test]
+    fn a_refused_input_is_logged_without_its_values() {
+        let why = || "\"sk-live-1\" is not a number".to_owned();
+        let violations = vec![("/key".to_owned(), why()), (String::new(), why())];
+        let said = without_values(&StartError::Input(InputError { violations }));
+        assert_eq!(said, "the input does not match the task's schema at /key, the top");
+    }
 }

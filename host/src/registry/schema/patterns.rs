@@ -96,6 +96,6 @@ mod tests {
         let mut patterns = Patterns::default();
         let refused = (0..10_000).find(|nth| patterns.size(&format!("^{nth}[a-z]*$")).is_err()).unwrap();
         assert_eq!(refused, MAX_TOTAL_KIB / MIN_KIB);
-        assert_eq!(patterns.size("^1[a-z]*$"), Ok(MIN_KIB), "what is there may be used again");
+        assert_eq!(patterns.size("^1[a-z]*$"), Ok(MIN_KIB), "a known pattern may be used again");
     }
 }
