@@ -130,7 +130,7 @@ fn what_permissions_forbid_is_named() {
 #[test]
 fn a_database_that_can_only_be_read_is_named() {
     let folders = Folders::new();
-    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")).terminate());
+    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")).ready().terminate());
     let allow =
         |name: &str, mode| fs::set_permissions(folders.path(name), Permissions::from_mode(mode)).unwrap();
     let is_root = fs::metadata(folders.path("tasks")).unwrap().uid() == 0;
@@ -157,7 +157,7 @@ fn bytes(path: &Path) -> Vec<u8> {
 fn a_database_of_another_kind_is_refused_and_left_as_it_is() {
     let folders = Folders::new();
     let path = folders.path("data/streamtask.db");
-    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")).terminate());
+    drop(ChildHost::spawn(folders.serve(&[])).unwrap_or_else(|said| panic!("{said:?}")).ready().terminate());
     let ours = bytes(&path);
 
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
