@@ -28,7 +28,7 @@ fn main() -> io::Result<()> {
         let folder = package.join("../guest-sdk").join(language);
         list(&mut code, &format!("SDK_{}", language.to_uppercase()), &folder, true)?;
     }
-    for language in ["rust", "python", "javascript", "typescript", "go", "c"] {
+    for language in ["rust", "python", "javascript", "typescript", "go", "c", "cpp"] {
         let folder = package.join("templates").join(language);
         list(&mut code, &format!("TEMPLATE_{}", language.to_uppercase()), &folder, false)?;
     }

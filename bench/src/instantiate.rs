@@ -20,6 +20,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         max_instances: 1000,
         threads: 1,
         compiler: None,
+        compile_limits: Default::default(),
         async_world: false,
         memory_bytes: 256 << 20,
     };

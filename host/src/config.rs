@@ -18,7 +18,7 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::engine::Limits;
+use crate::engine::{CompileLimits, Limits};
 use crate::model::{Retention, Time};
 pub use crate::registry::GrantKinds;
 pub use crate::storage::sqlite::Durability;
@@ -79,6 +79,8 @@ pub struct Config {
     /// The `streamtask` program, to compile task files in a process of its own, bounded in
     /// memory and time; none: in this process, where nothing bounds it.
     pub compiler: Option<PathBuf>,
+    /// What compiling one file may take there.
+    pub compile_limits: CompileLimits,
     /// Names besides `localhost` by which this machine may be called.
     pub allowed_hosts: Vec<String>,
     /// Whether clients may put task files into the tasks folder, and take them out: then
@@ -123,6 +125,7 @@ impl Config {
             heartbeat: Duration::from_secs(15),
             cors_origins: Vec::new(),
             compiler: None,
+            compile_limits: CompileLimits::default(),
             allowed_hosts: Vec::new(),
             uploads: false,
             experimental_async: false,
@@ -195,6 +198,15 @@ pub struct Settings {
     /// Most that is logged of what one attempt prints [default: 1MiB]
     #[arg(long, value_name = "SIZE", env = "STREAMTASK_MAX_LOG")]
     pub max_log: Option<ByteSize>,
+    /// Memory to compile one task file [default: 4GiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_COMPILE_MEMORY")]
+    pub compile_memory: Option<ByteSize>,
+    /// Longest time to compile one task file, on all processors together [default: 120s]
+    #[arg(long, value_name = "TIME", env = "STREAMTASK_COMPILE_TIME")]
+    pub compile_time: Option<Time>,
+    /// Most machine code that one task file may become [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "STREAMTASK_COMPILE_CODE")]
+    pub compile_code: Option<ByteSize>,
     /// How long ended runs are kept, such as `30d`; a task's manifest may say otherwise [default: for ever]
     #[arg(long, value_name = "TIME", env = "STREAMTASK_RETENTION_AGE")]
     pub retention_age: Option<Time>,
@@ -345,6 +357,9 @@ impl Settings {
             max_input: self.max_input.or(other.max_input),
             max_output: self.max_output.or(other.max_output),
             max_log: self.max_log.or(other.max_log),
+            compile_memory: self.compile_memory.or(other.compile_memory),
+            compile_time: self.compile_time.or(other.compile_time),
+            compile_code: self.compile_code.or(other.compile_code),
             retention_age: self.retention_age.or(other.retention_age),
             retention_runs: self.retention_runs.or(other.retention_runs),
             retention_events_age: self.retention_events_age.or(other.retention_events_age),
@@ -400,7 +415,15 @@ impl Settings {
             event_bytes: bytes(self.max_event, default.limits.event_bytes)?,
             log_bytes: bytes(self.max_log, default.limits.log_bytes)?,
         };
+        let size = |set: Option<ByteSize>, default: u64| set.map_or(default, |size| size.as_u64());
+        let CompileLimits { memory_bytes, cpu_seconds, code_bytes } = default.compile_limits;
+        let compile_time = bounded("compile-time", self.compile_time, Duration::from_secs(cpu_seconds))?;
         Ok(Config {
+            compile_limits: CompileLimits {
+                memory_bytes: size(self.compile_memory, memory_bytes),
+                cpu_seconds: compile_time.as_secs().max(1),
+                code_bytes: size(self.compile_code, code_bytes),
+            },
             durability: match self.durability {
                 None | Some(DurabilitySetting::Full) => Durability::Full,
                 Some(DurabilitySetting::Normal) => Durability::Normal,
@@ -410,7 +433,7 @@ impl Settings {
             max_running_per_task: self.max_running_per_task.unwrap_or(default.max_running_per_task),
             max_queued: self.max_queued.unwrap_or(default.max_queued),
             grants: self.grants.clone().unwrap_or(default.grants),
-            max_files_bytes: self.max_files.map_or(default.max_files_bytes, |size| size.as_u64()),
+            max_files_bytes: size(self.max_files, default.max_files_bytes),
             cancel_grace: bounded("cancel-grace", self.cancel_grace, default.cancel_grace)?,
             drain_grace: bounded("drain-grace", self.drain_grace, default.drain_grace)?,
             heartbeat: bounded("heartbeat", self.heartbeat, default.heartbeat)?,

@@ -28,6 +28,7 @@ pub fn components(wasm: &[u8]) {
             max_instances: 1,
             threads: 1,
             compiler: None,
+            compile_limits: Default::default(),
             async_world: true,
             memory_bytes: 64 << 20,
         };

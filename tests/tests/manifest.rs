@@ -42,6 +42,33 @@ async fn limits_are_those_of_the_task_and_reload_like_its_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_does_not_match_the_output_schema_fails_the_run_unless_that_is_only_told() {
+    let host = TestHost::start().await;
+    let schema = "[output-schema]\ntype = 'object'\nproperties.n = { type = 'integer' }\n";
+    let (fits, misfits) = (json!({ "do": "echo", "n": 7 }), json!({ "do": "echo", "n": "seven" }));
+    host.manifest(schema).await;
+    assert_eq!(host.run(fits.clone()).await["final_value"], fits);
+    let run = host.run(misfits.clone()).await;
+    assert_eq!(
+        (&run["status"], &run["error"]["kind"]),
+        (&json!("failed"), &json!("invalid-output")),
+        "{run}"
+    );
+    let message = run["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("the result does not match the task's output schema: /n: "), "{message}");
+    assert_eq!(run["error"]["details"]["errors"][0]["pointer"], "#/n", "{run}");
+    assert_eq!(run["error"]["details"]["result"], misfits, "what it took an hour to find is not lost");
+
+    host.manifest(&format!("strict-output = false\n{schema}")).await;
+    let run = host.start_run("test/probe", misfits.clone()).await;
+    let events = host.follow(&run).await.rest().await;
+    assert_eq!(host.finished(&run).await["final_value"], misfits);
+    let log = events.iter().find(|event| event.name == "log").expect("a line in the log").json();
+    assert_eq!(log["data"]["stream"], "host");
+    assert!(log["data"]["message"].as_str().unwrap().contains("/n: "), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn computing_is_limited_apart_from_waiting() {
     let host = TestHost::start().await;
     host.manifest("[limits]\ncpu = '100ms'\n").await;

@@ -4,7 +4,7 @@ use schemars::Schema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Failure, JsonSchema};
+use crate::{Context, Failure, JsonSchema, closed};
 
 pub use schemars;
 pub use serde::de::IgnoredAny;
@@ -62,11 +62,13 @@ pub struct Schemas {
 }
 
 impl Schemas {
-    /// Adds the schema of what `T` is read from.
+    /// Adds the schema of what `T` is read from, which refuses what `T` does not have.
     #[must_use]
     pub fn with_input<T: JsonSchema>(mut self) -> Self {
         let settings = schemars::generate::SchemaSettings::draft2020_12().for_deserialize();
-        self.input = Some(settings.into_generator().into_root_schema_for::<T>());
+        let mut schema = settings.into_generator().into_root_schema_for::<T>();
+        closed::close(&mut schema);
+        self.input = Some(schema);
         self
     }
 

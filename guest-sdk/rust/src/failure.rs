@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +13,8 @@ use crate::{Cancelled, Error, ErrorCode, http};
 /// Why a task did not succeed. It ends the attempt and is kept with the run.
 ///
 /// `?` makes one from every [`std::error::Error`], with the messages of its
-/// sources in its own. Others are built:
+/// sources in its own; the host is also told where in the source the `?` stands.
+/// Others are built:
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,6 +41,17 @@ pub struct Failure {
     pub retryable: bool,
     /// The least time to wait before another attempt.
     pub retry_after: Option<Duration>,
+    place: Place,
+}
+
+/// Where `?` met an error. Two failures are the same wherever that was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place(Option<&'static Location<'static>>);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Failure {
@@ -55,6 +68,7 @@ impl Failure {
             details: None,
             retryable: false,
             retry_after: None,
+            place: Place::default(),
         }
     }
 
@@ -90,6 +104,15 @@ impl Failure {
         self.retryable()
     }
 
+    /// The message with the place in the source that is known.
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+    pub(crate) fn placed_message(&self) -> String {
+        match self.place.0 {
+            Some(place) => format!("{}, at {}:{}", self.message, place.file(), place.line()),
+            None => self.message.clone(),
+        }
+    }
+
     /// Not generic, so that each type of error adds little code.
     fn from_error(error: &(dyn StdError + 'static)) -> Self {
         let failure = Self::new(with_sources(error));
@@ -111,8 +134,13 @@ impl Failure {
 }
 
 impl<E: StdError + 'static> From<E> for Failure {
+    #[track_caller]
     fn from(error: E) -> Self {
-        Self::from_error(&error)
+        let failure = Self::from_error(&error);
+        // A run that was cancelled has no fault to look for.
+        let place =
+            if failure.code.as_deref() == Some("cancelled") { None } else { Some(Location::caller()) };
+        Self { place: Place(place), ..failure }
     }
 }
 
@@ -175,6 +203,19 @@ mod tests {
             let failure = Failure::from(Layer { repeats, source });
             assert_eq!(failure.message, "bad line: invalid digit found in string");
         }
+    }
+
+    #[test]
+    fn the_host_is_told_where_an_error_was_passed_on() {
+        fn count(text: &str) -> Result<u32, Failure> {
+            Ok(text.parse::<u32>()?)
+        }
+        let line = line!() - 2;
+        let message = count("x").unwrap_err().placed_message();
+        assert!(message.starts_with("invalid digit found in string, at "), "{message}");
+        assert!(message.ends_with(&format!("failure.rs:{line}")), "{message}");
+        assert_eq!(Failure::new("as chosen").placed_message(), "as chosen");
+        assert_eq!(Failure::from(Cancelled).placed_message(), "the run was cancelled");
     }
 
     #[test]

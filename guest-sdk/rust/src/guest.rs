@@ -156,7 +156,8 @@ impl From<types::Error> for Error {
 
 impl From<Failure> for types::Failure {
     fn from(failure: Failure) -> Self {
-        let Failure { message, code, details, retryable, retry_after } = failure;
+        let message = failure.placed_message();
+        let Failure { code, details, retryable, retry_after, .. } = failure;
         Self {
             message,
             code,

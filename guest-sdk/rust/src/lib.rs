@@ -87,9 +87,9 @@
 //!
 //! - It returns `Ok`: the value is kept with the run as its result.
 //! - It returns a [`Failure`]: the attempt failed. `?` turns every
-//!   [`std::error::Error`] into one; a failure that says
+//!   [`std::error::Error`] into one, with its file and line; a failure that says
 //!   [`retryable`](Failure::retryable) lets the host try again.
-//! - It panics: the attempt failed, the message is in the log.
+//! - It panics: the attempt failed with the message, its file and its line.
 //! - It is cancelled: `ctx.sleep(..)?` and `ctx.check_cancelled()?` return
 //!   early with a [`Cancelled`]. A task that ignores this is stopped by the host
 //!   after a grace time.
@@ -102,6 +102,11 @@
 //! about 30 KB of the file; `#[task(no_schema)]` leaves it out, and the derives
 //! are not needed then. An input that does not fit the type is a failure with
 //! the code `invalid-input`.
+//!
+//! The host also refuses names that the input type has no field for, since they
+//! are mostly misspelt, and a result that is not of the output's type. A type
+//! that takes any name says so: `#[serde(flatten)] more: BTreeMap<String, Value>`
+//! keeps them, `#[schemars(extend("additionalProperties" = true))]` ignores them.
 //!
 //! A task needs no input type at all: `fn tick(ctx: &Context) -> Result<..>`.
 //!
@@ -147,6 +152,7 @@ pub mod testing;
 
 // What a task sees of them.
 mod child;
+mod closed;
 mod context;
 pub mod http;
 

@@ -144,3 +144,70 @@ fn names_in_the_user_s_module_do_no_harm() {
     let schema = schemars::schema_for!(without_schemars_in_reach::Cow).to_value();
     assert_eq!(schema["type"], "integer");
 }
+
+/// What the host refuses of an input, by the schema that a task of that input type describes.
+mod inputs {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde_json::Value;
+    use streamtask_sdk::JsonSchema;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Plain {
+        pub(super) step: Step,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "kebab-case")]
+    pub(super) enum Step {
+        Wait { pause_ms: u32 },
+        Other(Named),
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Named {
+        pub(super) name: String,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Flat {
+        #[serde(flatten)]
+        pub(super) step: Step,
+        pub(super) note: Option<String>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Keeps {
+        pub(super) known: u32,
+        #[serde(flatten)]
+        pub(super) more: BTreeMap<String, Value>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[schemars(extend("additionalProperties" = true))]
+    pub(super) struct Ignores {
+        pub(super) known: u32,
+    }
+}
+
+#[test]
+fn an_input_schema_takes_what_its_type_takes_and_refuses_names_that_it_has_no_field_for() {
+    fn takes<T: JsonSchema + serde::de::DeserializeOwned>(input: &serde_json::Value) -> bool {
+        let schemas = streamtask_sdk::__private::Schemas::default().with_input::<T>();
+        let schemas = serde_json::to_value(&schemas).unwrap();
+        let takes = jsonschema::validator_for(&schemas["input_schema"]).unwrap().is_valid(input);
+        let read = serde_json::from_value::<T>(input.clone());
+        assert!(read.is_ok() || !takes, "what the schema takes, the type does: {input}");
+        takes
+    }
+
+    assert!(takes::<inputs::Plain>(&json!({ "step": { "kind": "wait", "pause_ms": 5 } })));
+    assert!(takes::<inputs::Plain>(&json!({ "step": { "kind": "other", "name": "x" } })));
+    assert!(!takes::<inputs::Plain>(&json!({ "step": { "kind": "wait", "pause_ms": 5, "pausems": 6 } })));
+    assert!(!takes::<inputs::Plain>(&json!({ "step": { "kind": "wait", "pause_ms": 5 }, "stepp": 1 })));
+    assert!(takes::<inputs::Flat>(&json!({ "kind": "wait", "pause_ms": 5, "note": "x" })));
+    assert!(takes::<inputs::Flat>(&json!({ "kind": "other", "name": "x", "note": null })));
+    assert!(takes::<inputs::Keeps>(&json!({ "known": 1, "more": 2 })));
+    assert!(takes::<inputs::Ignores>(&json!({ "known": 1, "more": 2 })));
+}

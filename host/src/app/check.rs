@@ -61,6 +61,7 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
         max_instances: 1,
         threads: 1,
         compiler: Some(super::own_program()),
+        compile_limits: engine::CompileLimits::default(),
         async_world: true,
         memory_bytes: usize::MAX,
     };

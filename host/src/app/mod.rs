@@ -67,7 +67,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ListenAddress};
 use crate::engine::{self, Allocation, Engine};
-pub(crate) use crate::engine::{COMPILE, compile_process};
+pub(crate) use crate::engine::{COMPILE, CompileLimits, compile_process};
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::http::{self, Api};
@@ -223,6 +223,7 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
         max_instances: Capacity::guests(config.max_running),
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
+        compile_limits: config.compile_limits,
         async_world: config.experimental_async,
         memory_bytes: config.limits.memory_bytes,
     })?);

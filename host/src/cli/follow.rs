@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Exit;
 use super::screen::Screen;
@@ -106,12 +107,13 @@ impl Follow {
 
 impl Source for Follow {
     /// What its last event, or else its record, says of the end.
-    type End = Value;
+    type End = End;
 
-    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Value>, Failed> {
+    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<End>, Failed> {
         let Some(mut lines) = self.open().await? else {
             // Nothing follows that position: the run has ended, and its record says how.
-            return Ok(Some(self.client.get(&format!("/api/runs/{}", self.run)).await?));
+            let record = self.client.get_text(&format!("/api/runs/{}", self.run)).await?;
+            return Ok(Some(End::read(&record)?));
         };
         while let Some(line) = lines.next().await? {
             let Some(event) = event_of(&line)? else { continue };
@@ -120,8 +122,8 @@ impl Source for Follow {
                 *failures = 0;
             }
             screen.event(&event, &line)?;
-            if let Some(end) = end_of(&event) {
-                return Ok(Some(end.clone()));
+            if ends(&event) {
+                return Ok(Some(End::of_event(&line)?));
             }
         }
         Ok(None)
@@ -145,10 +147,43 @@ pub(super) fn event_of(line: &[u8]) -> Result<Option<Value>, ClientError> {
     event.map(Some).map_err(|error| ClientError::Broken(format!("an event is not JSON: {error}")))
 }
 
-/// How the run ended, if that is what the event says.
-pub(super) fn end_of(event: &Value) -> Option<&Value> {
+/// Whether an event says how its run ended.
+pub(super) fn ends(event: &Value) -> bool {
     let terminal = matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"));
-    (terminal && event["data"]["_type"] == "completion").then_some(&event["data"])
+    terminal && event["data"]["_type"] == "completion"
+}
+
+/// What an event carries, as it was sent: parsed, an integer of 60 digits would be a rounded one.
+pub(super) fn data_of(line: &[u8]) -> Option<&RawValue> {
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+    serde_json::from_slice::<Event<'_>>(line).ok()?.data
+}
+
+/// How a run ended, as its last event or its record says.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct End {
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) error: Option<Value>,
+    /// As it was sent.
+    #[serde(default)]
+    pub(super) final_value: Option<Box<RawValue>>,
+}
+
+impl End {
+    fn read(text: &str) -> Result<Self, ClientError> {
+        serde_json::from_str(text)
+            .map_err(|error| ClientError::Broken(format!("this is no run's end: {error}")))
+    }
+
+    /// Of the event in that line, which `ends` its run.
+    pub(super) fn of_event(line: &[u8]) -> Result<Self, ClientError> {
+        Self::read(data_of(line).map_or("null", RawValue::get))
+    }
 }
 
 /// Why a connection is read no further.

@@ -103,6 +103,12 @@ enum Command {
     /// Compile a task file from stdin to stdout; what a host calls
     #[command(name = crate::app::COMPILE, hide = true)]
     Compile {
+        /// Bytes of memory
+        memory_bytes: u64,
+        /// Seconds of computing
+        cpu_seconds: u64,
+        /// Bytes of code
+        code_bytes: u64,
         /// For a host that has few addresses
         #[arg(long)]
         scarce: bool,
@@ -157,11 +163,13 @@ pub fn run() -> Exit {
         Ok(cli) => cli,
         Err(error) => error.format(&mut Cli::command()).exit(),
     };
-    if let Command::Compile { scarce, async_world } = cli.command {
+    if let Command::Compile { memory_bytes, cpu_seconds, code_bytes, scarce, async_world } = cli.command {
         // Before there are any threads: it takes from itself what they would need.
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
         let why_not = std::io::stderr();
-        return Exit::Compiler(crate::app::compile_process(async_world, scarce, input, output, why_not));
+        let limits = crate::app::CompileLimits { memory_bytes, cpu_seconds, code_bytes };
+        let code = crate::app::compile_process(limits, async_world, scarce, input, output, why_not);
+        return Exit::Compiler(code);
     }
     let runtime = match start_threads() {
         Ok(runtime) => runtime,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::follow::end_of;
+use super::follow::{End, ends};
 use super::interrupts::Interrupts;
 use super::screen::Screen;
 use super::start::{conclude, is_watched};
@@ -123,7 +123,7 @@ async fn watch(
     run: &mut SingleRun,
     screen: &mut Screen,
     interrupts: &mut Interrupts,
-) -> Result<Value, Exit> {
+) -> Result<End, Exit> {
     let mut cancelling = false;
     loop {
         let line = tokio::select! {
@@ -141,8 +141,8 @@ async fn watch(
         let Some(line) = line else { return Err(Exit::Start("the run was removed".to_owned())) };
         let event: Value = serde_json::from_slice(&line).unwrap_or_default();
         screen.event(&event, &line)?;
-        if let Some(end) = end_of(&event) {
-            return Ok(end.clone());
+        if ends(&event) {
+            return Ok(End::of_event(&line)?);
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::io::Write as _;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::bars::Bars;
+use super::follow::{data_of, ends};
 use super::start::is_watched;
 use crate::process::{plain, plain_json, plain_lines};
 
@@ -18,9 +20,9 @@ pub(super) enum Screen {
     Lines,
     /// The same, with the run that it is of, in a column as wide as the longest id so far.
     Runs { width: usize },
-    /// On stderr, a line for each.
+    /// On stderr, a line for each but the last: the command itself says how the run ended.
     Notes,
-    /// On a terminal: progress as bars, the rest as lines above them.
+    /// On a terminal: progress as bars, the rest as lines above them; the same.
     Bars(Bars),
 }
 
@@ -60,17 +62,18 @@ impl Screen {
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "{}", plain_json(&String::from_utf8_lossy(line)))
             }
-            Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event, "")),
+            Self::Lines => writeln!(std::io::stdout().lock(), "{}", describe(event, line, "")),
             Self::Runs { width } => {
                 let run = plain(event["_task_id"].as_str().unwrap_or_default());
                 *width = run.len().max(*width);
                 let run = format!("{run:width$} ", width = *width);
-                writeln!(std::io::stdout().lock(), "{}", describe(event, &run))
+                writeln!(std::io::stdout().lock(), "{}", describe(event, line, &run))
             }
-            Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event, "")),
+            Self::Notes | Self::Bars(_) if ends(event) => Ok(()),
+            Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event, line, "")),
             Self::Bars(bars) => {
                 if event["type"] != "progress" || !bars.update(&event["data"]) {
-                    bars.line(&describe(event, ""));
+                    bars.line(&describe(event, line, ""));
                 }
                 Ok(())
             }
@@ -97,13 +100,19 @@ impl Screen {
     }
 }
 
-/// One line: when, of which run if there are several, what, and the data.
-fn describe(event: &Value, run: &str) -> String {
+/// One line: when, of which run if there are several, what, and the data. A message that was logged keeps its lines,
+/// which are set in, so that none can be taken for another event.
+fn describe(event: &Value, line: &[u8], run: &str) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     // The time of day is enough beside a live run.
     let time = plain(text("timestamp").get(11..23).unwrap_or_default());
     match event["data"]["message"].as_str() {
-        Some(message) if text("type") == "log" => format!("{time} {run}log {}", plain(message)),
-        _ => format!("{time} {run}{} {}", plain(text("type")), plain_json(&event["data"].to_string())),
+        Some(message) if text("type") == "log" => {
+            format!("{time} {run}log {}", plain_lines(message.trim_end()).replace('\n', "\n    "))
+        }
+        _ => {
+            let data = data_of(line).map_or("null", RawValue::get);
+            format!("{time} {run}{} {}", plain(text("type")), plain_json(data))
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::follow::{Failed, Source, end_of, event_of};
+use super::follow::{Failed, Source, ends, event_of};
 use super::lists::encoded;
 use super::screen::Screen;
 use crate::http::client::{Client, ClientError, Lines};
@@ -68,7 +68,7 @@ impl Several {
             event["type"] == "gap" && event["seq"].is_null() && event["data"]["reason"] == "removed";
         let end = match is_removed {
             true => Some(json!({ "status": "removed" })),
-            false => end_of(event).cloned(),
+            false => ends(event).then(|| event["data"].clone()),
         };
         let run = event["_task_id"].as_str().and_then(|run| self.named.0.get_mut(run));
         if let (Some(run), Some(end)) = (run, end) {

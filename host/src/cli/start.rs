@@ -6,11 +6,12 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
-use super::follow::{Follow, until_end};
-use super::lists::{encoded, json, text};
+use super::follow::{End, Follow, until_end};
+use super::lists::{encoded, text};
 use super::screen::Screen;
 use super::{Exit, Server, input};
 use crate::http::client::Client;
+use crate::process::plain_json;
 
 /// Goes with an input.
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -153,23 +154,23 @@ impl Watch {
 
 /// Prints the result of a run that ended, unless stdout has its events; returns how the
 /// command ends.
-pub(super) fn conclude(end: &Value, has_events: bool) -> Result<(), Exit> {
-    let value = &end["final_value"];
-    if !has_events && !value.is_null() {
-        writeln!(std::io::stdout().lock(), "{}", json(value))?;
+pub(super) fn conclude(end: &End, has_events: bool) -> Result<(), Exit> {
+    if let Some(value) = end.final_value.as_ref().filter(|_| !has_events) {
+        writeln!(std::io::stdout().lock(), "{}", plain_json(value.get()))?;
     }
     outcome(end)
 }
 
 /// The exit that a run's end stands for.
-pub(super) fn outcome(end: &Value) -> Result<(), Exit> {
-    match end["status"].as_str() {
-        Some("failed") => {
-            let kind = end["error"]["kind"].as_str().unwrap_or("failure");
-            let message = end["error"]["message"].as_str().unwrap_or_default();
+pub(super) fn outcome(end: &End) -> Result<(), Exit> {
+    match end.status.as_str() {
+        "failed" => {
+            let told = |name: &str| end.error.as_ref().and_then(|error| error[name].as_str());
+            let kind = told("kind").unwrap_or("failure");
+            let message = told("message").unwrap_or_default();
             Err(Exit::RunFailed(format!("the run failed ({kind}): {message}")))
         }
-        Some("cancelled") => Err(Exit::RunCancelled("the run was cancelled".to_owned())),
+        "cancelled" => Err(Exit::RunCancelled("the run was cancelled".to_owned())),
         _ => Ok(()),
     }
 }

@@ -25,17 +25,23 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
             settings.max_event_bytes_rate.map(|size| size.as_u64()),
             "no event could be sent",
         ),
+        ("compile-memory", settings.compile_memory.map(|size| size.as_u64()), "no task could be loaded"),
+        ("compile-code", settings.compile_code.map(|size| size.as_u64()), "no task could be loaded"),
         ("max-input", settings.max_input.map(|size| size.as_u64()), "no run could be started"),
         ("max-output", settings.max_output.map(|size| size.as_u64()), "no run could return a result"),
     ];
     if let Some((name, _, why)) = numbers.into_iter().find(|(_, value, _)| *value == Some(0)) {
         return Err(ConfigError::Value(format!("{name} can't be 0: {why}")));
     }
+    let is_zero = |time: Option<Time>| time == Some(Time(Some(Duration::ZERO)));
     let times = [("deadline", settings.deadline), ("cpu", settings.cpu)];
-    if let Some((name, _)) = times.into_iter().find(|(_, time)| *time == Some(Time(Some(Duration::ZERO)))) {
+    if let Some((name, _)) = times.into_iter().find(|(_, time)| is_zero(*time)) {
         return Err(ConfigError::Value(format!(
             "{name} can't be 0: every run would fail; `none` is no limit"
         )));
+    }
+    if is_zero(settings.compile_time) {
+        return Err(ConfigError::Value("compile-time can't be 0: no task could be loaded".to_owned()));
     }
     if settings.memory.is_some_and(|memory| memory < MIN_MEMORY) {
         return Err(ConfigError::Value(format!(

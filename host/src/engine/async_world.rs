@@ -64,30 +64,50 @@ fn explain(error: Error, store: &mut Store<Guest>) -> Error {
 /// async function of its own. Looks at what lies at the top alone, so it takes no time;
 /// what the file really is, the compiler finds out.
 pub(super) fn is_for(wasm: &[u8]) -> bool {
+    let (mut has_async, mut has_process) = (false, false);
+    let whole = each_at_the_top(wasm, |payload| match payload {
+        Payload::ComponentTypeSection(section) => {
+            has_async |= section.into_iter().any(|ty| ty.is_ok_and(|ty| is_async(&ty)));
+        }
+        Payload::ComponentExportSection(section) => {
+            let names = |export: ComponentExport<'_>| export.name.name == "process";
+            has_process |= section.into_iter().any(|export| export.is_ok_and(names));
+        }
+        _ => {}
+    });
+    whole && has_async && has_process
+}
+
+/// The first interface of WASI 0.3 that a component imports.
+pub(super) fn wasi_0_3_of(wasm: &[u8]) -> Option<String> {
+    let mut found = None;
+    let is_newer = |name: &str| name.starts_with("wasi:") && name.contains("@0.3.");
+    each_at_the_top(wasm, |payload| {
+        if let Payload::ComponentImportSection(section) = payload {
+            let mut names = section.into_iter().filter_map(|import| Some(import.ok()?.name.name));
+            found = found.take().or_else(|| names.find(|name| is_newer(name)).map(str::to_owned));
+        }
+    });
+    found
+}
+
+/// Shows all that lies at the top of a component; false if it is none. What is damaged is refused by the compiler,
+/// with the reason.
+fn each_at_the_top<'a>(wasm: &'a [u8], mut look: impl FnMut(Payload<'a>)) -> bool {
     let mut parser = Parser::new(0);
     let mut rest = wasm;
-    let (mut has_async, mut has_process) = (false, false);
     loop {
-        // What is damaged is refused by who compiles it, with the reason.
         let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) else { return false };
-        let within = match payload {
-            Payload::ComponentTypeSection(section) => {
-                has_async |= section.into_iter().any(|ty| ty.is_ok_and(|ty| is_async(&ty)));
-                0
-            }
-            Payload::ComponentExportSection(section) => {
-                let names = |export: ComponentExport<'_>| export.name.name == "process";
-                has_process |= section.into_iter().any(|export| export.is_ok_and(names));
-                0
-            }
+        let within = match &payload {
             Payload::ModuleSection { unchecked_range, .. }
             | Payload::ComponentSection { unchecked_range, .. } => {
                 unchecked_range.end - unchecked_range.start
             }
             Payload::Version { encoding: Encoding::Module, .. } => return false,
-            Payload::End(_) => return has_async && has_process,
+            Payload::End(_) => return true,
             _ => 0,
         };
+        look(payload);
         let Some(next) = usize::try_from(within).ok().and_then(|within| rest.get(consumed + within..)) else {
             return false;
         };
@@ -103,7 +123,7 @@ fn is_async(ty: &ComponentType<'_>) -> bool {
 mod tests {
     use super::*;
 
-    use crate::engine::{Config, Engine, Kind, LoadError};
+    use crate::engine::{CompileLimits, Config, Engine, Kind, LoadError};
     use crate::model::Version;
 
     fn component(items: &str) -> Vec<u8> {
@@ -126,6 +146,17 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(is_for(&component(&items)), expected, "{items}");
+        }
+    }
+
+    #[test]
+    fn what_a_component_wants_of_wasi_0_3_is_found_where_it_imports_it() {
+        let import = |name: &str| format!("(import \"{name}\" (instance))");
+        let newer =
+            component(&format!("{}{}", import("wasi:io/poll@0.2.6"), import("wasi:cli/stdout@0.3.0")));
+        assert_eq!(wasi_0_3_of(&newer).as_deref(), Some("wasi:cli/stdout@0.3.0"));
+        for items in [import("wasi:cli/stdout@0.2.6"), import("a:b/c@0.3.0"), String::new()] {
+            assert_eq!(wasi_0_3_of(&component(&items)), None, "{items}");
         }
     }
 
@@ -153,6 +184,7 @@ mod tests {
             max_instances: 1,
             threads: 1,
             compiler: None,
+            compile_limits: CompileLimits::default(),
             async_world: true,
             memory_bytes: 64 << 20,
         };

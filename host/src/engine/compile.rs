@@ -28,12 +28,10 @@ use super::{SetupError, core_module};
 
 /// The command of the `streamtask` program that compiles.
 pub const COMMAND: &str = "compile";
-/// Memory to compile one file. Python with its libraries, 18 MB, takes 0.4 GiB.
-const MEMORY: u64 = 4 << 30;
-/// Time on all processors together to compile one file, in seconds. Python takes 20.
-const CPU_SECONDS: u64 = 120;
-/// Largest code that a file may become; Python's has 35 MB.
-const MAX_CODE_BYTES: u64 = 256 << 20;
+/// What compiling one file may take, unless the operator says otherwise. Python with its libraries, 18 MB, takes 0.4 GiB
+/// and 20 s, and becomes 35 MB of code.
+const LIMITS: CompileLimits =
+    CompileLimits { memory_bytes: 4 << 30, cpu_seconds: 120, code_bytes: 256 << 20 };
 /// Seconds between the signal that says why a compiler ends, and the end of one that does not listen. With none
 /// the system ends it without that word.
 const CPU_GRACE: u64 = 5;
@@ -52,12 +50,36 @@ const NOT_STARTED: i32 = 127;
 /// Most that it says.
 const MAX_REASON_BYTES: u64 = 64 << 10;
 
+/// What compiling one file may take, where it has a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Time on all processors together.
+    pub cpu_seconds: u64,
+    /// The code that it becomes.
+    pub code_bytes: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        LIMITS
+    }
+}
+
+impl CompileLimits {
+    /// As arguments of the compiler's process.
+    fn arguments(self) -> [String; 3] {
+        [self.memory_bytes, self.cpu_seconds, self.code_bytes].map(|limit| limit.to_string())
+    }
+}
+
 /// Where files are compiled.
 pub(super) enum Compiler {
     /// In this process.
     Here,
     /// In one of its own, for an engine of that world with so many addresses.
-    Process(PathBuf, World, Addresses),
+    Process(PathBuf, World, Addresses, CompileLimits),
 }
 
 /// Why there is no code.
@@ -94,8 +116,8 @@ impl Compiler {
                 written
                     .map_err(|error| CompileError::Host(format!("can't keep the code in memory: {error}")))?;
             }
-            Self::Process(program, world, addresses) => {
-                in_process(program, *world, *addresses, wasm, &code)?;
+            Self::Process(program, world, addresses, limits) => {
+                in_process(program, *world, *addresses, *limits, wasm, &code)?;
             }
         }
         Ok(code)
@@ -112,12 +134,16 @@ fn in_process(
     program: &Path,
     world: World,
     addresses: Addresses,
+    limits: CompileLimits,
     wasm: &[u8],
     code: &File,
 ) -> Result<(), CompileError> {
     let failed = |error: io::Error| CompileError::not_started(&error);
     let mut command = Command::new(program);
-    command.arg(COMMAND).args((addresses == Addresses::Scarce).then_some("--scarce"));
+    command
+        .arg(COMMAND)
+        .args(limits.arguments())
+        .args((addresses == Addresses::Scarce).then_some("--scarce"));
     command.args((world == World::Async).then_some("--async")).env_clear();
     command.stdin(Stdio::piped()).stdout(code.try_clone().map_err(failed)?).stderr(Stdio::piped());
     let mut process = command.spawn().map_err(|error| match error.kind() {
@@ -146,7 +172,7 @@ fn in_process(
         Some(NOT_STARTED) => {
             Err(CompileError::Host(format!("can't start the compiler: {}", reason.trim_end())))
         }
-        _ => Err(why_it_died(status, Bounds::here())),
+        _ => Err(why_it_died(status, Bounds::here(limits))),
     }
 }
 
@@ -187,12 +213,12 @@ struct Bounds {
 
 impl Bounds {
     /// For one that this process starts, or is: both have the same hard limits.
-    fn here() -> Self {
+    fn here(limits: CompileLimits) -> Self {
         let bound = |resource, wanted| Bound::within(resource, wanted, getrlimit(resource).maximum);
         Self {
-            memory: bound(Resource::Data, MEMORY),
-            cpu: bound(Resource::Cpu, CPU_SECONDS),
-            code: bound(Resource::Fsize, MAX_CODE_BYTES),
+            memory: bound(Resource::Data, limits.memory_bytes),
+            cpu: bound(Resource::Cpu, limits.cpu_seconds),
+            code: bound(Resource::Fsize, limits.code_bytes),
         }
     }
 }
@@ -215,16 +241,23 @@ impl Bound {
     }
 
     fn exceeded(self) -> CompileError {
-        let (what, unit) = match self.resource {
-            Resource::Cpu => (format!("compiling it takes more than {} s of computing", self.most), "-t"),
-            Resource::Fsize => (format!("it becomes more than {} of code", amount(self.most)), "-f"),
-            _ => (format!("compiling it takes more than {} of memory", amount(self.most)), "-d"),
+        let (what, unit, setting) = match self.resource {
+            Resource::Cpu => {
+                (format!("compiling it takes more than {} s of computing", self.most), "-t", "compile-time")
+            }
+            Resource::Fsize => {
+                (format!("it becomes more than {} of code", amount(self.most)), "-f", "compile-code")
+            }
+            _ => {
+                let what = format!("compiling it takes more than {} of memory", amount(self.most));
+                (what, "-d", "compile-memory")
+            }
         };
         match self.lowered {
             true => {
                 CompileError::Host(format!("{what}, this host's own hard limit (ulimit -H {unit}); raise it"))
             }
-            false => CompileError::File(what),
+            false => CompileError::File(format!("{what}; the host's --{setting} can allow more")),
         }
     }
 }
@@ -236,13 +269,14 @@ fn amount(bytes: u64) -> String {
 /// What a process of a `Compiler` does: compiles what it reads from `input` into `output`. Returns
 /// its exit code; if that is not 0, it has said why.
 pub fn compile_process(
+    limits: CompileLimits,
     async_world: bool,
     scarce: bool,
     input: impl Read,
     output: impl Write,
     mut why_not: impl Write,
 ) -> u8 {
-    let (code, reason) = match compile_bounded(async_world, scarce, input, output) {
+    let (code, reason) = match compile_bounded(limits, async_world, scarce, input, output) {
         Ok(()) => return 0,
         Err(CompileError::File(reason)) => (REFUSED, reason),
         Err(CompileError::Host(reason)) => (SCARCITY, reason),
@@ -253,13 +287,14 @@ pub fn compile_process(
 }
 
 fn compile_bounded(
+    limits: CompileLimits,
     async_world: bool,
     scarce: bool,
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<(), CompileError> {
     let failed = |error: io::Error| CompileError::Host(format!("the compiler failed: {error}"));
-    let bounds = Bounds::here();
+    let bounds = Bounds::here(limits);
     bound(bounds).map_err(failed)?;
     let world = if async_world { World::Async } else { World::Sync };
     let addresses = if scarce { Addresses::Scarce } else { Addresses::Plenty };
@@ -338,16 +373,16 @@ mod tests {
 
     fn bounds(hard: Option<u64>) -> Bounds {
         Bounds {
-            memory: Bound::within(Resource::Data, MEMORY, hard),
-            cpu: Bound::within(Resource::Cpu, CPU_SECONDS, hard),
-            code: Bound::within(Resource::Fsize, MAX_CODE_BYTES, hard),
+            memory: Bound::within(Resource::Data, LIMITS.memory_bytes, hard),
+            cpu: Bound::within(Resource::Cpu, LIMITS.cpu_seconds, hard),
+            code: Bound::within(Resource::Fsize, LIMITS.code_bytes, hard),
         }
     }
 
     #[test]
     fn a_compiler_that_dies_has_a_reason() {
         for (signal, words) in [
-            (Signal::XCPU, "120 s of computing"),
+            (Signal::XCPU, "120 s of computing; the host's --compile-time can allow more"),
             (Signal::ABORT, "4 GiB of memory"),
             (Signal::XFSZ, "256 MiB of code"),
             (Signal::SEGV, "the compiler failed"),

@@ -211,8 +211,7 @@ impl Guest {
             dialogue.connect(&mut wasi, invocation);
         }
         let is_module = invocation.is_some_and(|invocation| invocation.is_module);
-        let mut files =
-            OpenFiles::new(access.grants.files.zip(access.files.as_ref()), &output, access.lane.clone());
+        let mut files = OpenFiles::new(&access.grants, access.files.as_ref(), &output, access.lane.clone());
         let mut preview_1 = is_module.then(|| std::mem::take(&mut wasi).build_p1());
         if let Some(wasi) = &mut preview_1 {
             hold_folders(&mut files, wasi);
@@ -255,7 +254,7 @@ fn wasi(output: &GuestOutput, access: &Access) -> Result<WasiCtxBuilder, NoFolde
             may_pass: is_scarcity(&error),
         })
     };
-    for FolderGrant { path, mount, write } in folders {
+    for FolderGrant { path, mount, write, .. } in folders {
         open(path, mount, if *write { FsPerms::ReadWrite } else { FsPerms::ReadOnly })?;
     }
     if let Some(folder) = &access.files {

@@ -78,6 +78,12 @@ pub enum LoadError {
          start the host with --experimental-async"
     )]
     Experimental,
+    /// It is made for a version of WASI that this host has for no program.
+    #[error(
+        "this component is made for WASI 0.3 (it imports {0}), and this host takes programs for WASI 0.2 and preview 1; \
+         build it for wasm32-wasip2 or wasm32-wasip1"
+    )]
+    NewerWasi(String),
     /// It has async functions, and yet a `process` that is not.
     #[error(
         "this component has async functions, but its `process` is not async; \
@@ -238,6 +244,10 @@ impl Engine {
     ) -> Result<Option<(Wasm, Metadata)>, LoadError> {
         check_header(wasm)?;
         let is_async = async_world::is_for(wasm);
+        // Also a task of the async world reaches WASI by 0.2.
+        if let Some(interface) = async_world::wasi_0_3_of(wasm).filter(|_| !is_async) {
+            return Err(LoadError::NewerWasi(interface));
+        }
         let loader =
             if is_async { self.async_loader.as_ref().ok_or(LoadError::Experimental)? } else { &self.loader };
         let code =

@@ -37,6 +37,7 @@ mod pool;
 mod run;
 mod stdio;
 mod ticker;
+mod trace;
 mod turns;
 
 use std::io;
@@ -59,7 +60,7 @@ use self::turns::{SPARE_THREADS, Turns};
 use crate::process::start_runtime;
 
 pub use command::{CommandSettings, ResultSource, StdinSource};
-pub use compile::{COMMAND as COMPILE, compile_process};
+pub use compile::{COMMAND as COMPILE, CompileLimits, compile_process};
 pub use deadline::within_deadline;
 pub use entry::Kind;
 pub use executor::{Executable, Execution, Executor, Permit, Program};
@@ -88,6 +89,8 @@ pub struct Config {
     pub threads: usize,
     /// The `streamtask` program, to compile in a process of its own; none: in this one.
     pub compiler: Option<PathBuf>,
+    /// What compiling one file may take there.
+    pub compile_limits: CompileLimits,
     /// Whether it takes async tasks too, which are an experiment.
     pub async_world: bool,
     /// Most memory of one guest, in bytes, also while it describes itself.
@@ -138,7 +141,7 @@ impl Loader {
             World::Async => async_world::link(&mut linker)?,
         }
         let compiler = match config.compiler.clone() {
-            Some(program) => Compiler::Process(program, world, addresses),
+            Some(program) => Compiler::Process(program, world, addresses, config.compile_limits),
             None => Compiler::Here,
         };
         let code = CodeCache::new(config.cache.clone(), &wasmtime, compiler);

@@ -20,6 +20,7 @@ use super::gate::Gate;
 use super::grants::{Grants, Mask, OutputFolder};
 use super::guest::{Access, Guest, GuestHost, Invocation, NoFolder, RunLost};
 use super::load::Wasm;
+use super::trace;
 use super::turns::{Allowance, Turns};
 use crate::model::{ErrorKind, Json, RunError};
 use crate::platform::Uptime;
@@ -378,7 +379,7 @@ impl Stop {
         if error.downcast_ref::<RunLost>().is_some() {
             return Exit::Lost;
         }
-        let trace = error.downcast_ref::<WasmBacktrace>().map(trace);
+        let backtrace = error.downcast_ref::<WasmBacktrace>();
         let (kind, message) = if let Some(limit) = guest.memory.exceeded() {
             (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory"))
         } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
@@ -386,7 +387,8 @@ impl Stop {
         } else if let Some(too_much) = error.downcast_ref::<TooMuchUnderWay>() {
             (ErrorKind::Trap, too_much.to_string())
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
-            (ErrorKind::Trap, trap.to_string())
+            let place = backtrace.and_then(trace::author_function).map(|function| format!(", in {function}"));
+            (ErrorKind::Trap, format!("{trap}{}", place.unwrap_or_default()))
         } else {
             (ErrorKind::Trap, error.root_cause().to_string())
         };
@@ -399,18 +401,6 @@ impl Stop {
                 last_words => (kind, format!("{message}: {last_words}")),
             },
         };
-        Exit::Failed(RunError { trace, ..RunError::new(kind, message) })
+        Exit::Failed(RunError { trace: backtrace.map(trace::of), ..RunError::new(kind, message) })
     }
-}
-
-/// One frame a line, innermost first.
-fn trace(backtrace: &WasmBacktrace) -> String {
-    let frame = |frame: &wasmtime::FrameInfo| {
-        let module = frame.module().name().unwrap_or("?");
-        match frame.func_name() {
-            Some(name) => format!("{module}!{name}"),
-            None => format!("{module}!function {}", frame.func_index()),
-        }
-    };
-    backtrace.frames().iter().map(frame).collect::<Vec<_>>().join("\n")
 }

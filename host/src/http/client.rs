@@ -82,6 +82,13 @@ impl Client {
         self.json(Method::GET, path, &[], Bytes::new()).await
     }
 
+    /// The same, unparsed.
+    pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
+        let response = self.send(Method::GET, path, "application/json", &[], Bytes::new()).await?;
+        let whole = whole(response).await?;
+        String::from_utf8(whole.into()).map_err(|_| ClientError::Broken("the answer is not JSON".to_owned()))
+    }
+
     /// `POST`, answered with JSON.
     pub async fn post(
         &self,

@@ -155,7 +155,6 @@ struct ProblemJson {
 impl<'a> TaskJson<'a> {
     pub(super) fn of(api: &Api, listed: &'a Listed) -> Self {
         let task = listed.task.as_deref();
-        let metadata = task.map(|task| task.metadata());
         Self {
             app: listed.name.as_ref().map(|name| name.app.as_str()),
             task: listed.name.as_ref().map(|name| name.task.as_str()),
@@ -165,7 +164,7 @@ impl<'a> TaskJson<'a> {
             loaded_at: task.map(|task| task.loaded_at),
             description: task.and_then(|task| task.description()),
             input_schema: task.and_then(|task| task.input_schema().cloned()),
-            output_schema: metadata.and_then(|metadata| metadata.output_schema.as_ref()),
+            output_schema: task.and_then(|task| task.output_schema()),
             schedules: task
                 .iter()
                 .flat_map(|task| task.settings.schedules.iter().map(|schedule| (&task.name, schedule)))

@@ -130,11 +130,7 @@ impl From<StartError> for Problem {
                 .with("column", error.column),
             StartError::Unchecked(_) => Self::unavailable("no-threads", detail, 1),
             StartError::Input(error) => {
-                let violations = error.violations.into_iter();
-                let errors: Vec<Value> = violations
-                    .map(|(pointer, detail)| json!({ "pointer": format!("#{pointer}"), "detail": detail }))
-                    .collect();
-                Self::bad_request("invalid-input", detail).with("errors", errors)
+                Self::bad_request("invalid-input", detail).with("errors", error.to_json())
             }
             StartError::Storage(error) => error.into(),
         }

@@ -248,6 +248,16 @@ impl NewEvent {
         }
     }
 
+    /// A line of the host's in the run's log.
+    pub fn log(message: &str) -> Self {
+        Self {
+            event_type: EventType::trusted("log"),
+            channel: None,
+            content: Content::Json(Json::of(&serde_json::json!({ "stream": "host", "message": message }))),
+            time: Timestamp::now(),
+        }
+    }
+
     /// `run.queued`: no slot was free, or something it needs is another run's; the run
     /// waits.
     pub fn queued(waits_for: Option<&str>) -> Self {

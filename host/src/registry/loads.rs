@@ -295,6 +295,7 @@ mod tests {
             max_instances: 1,
             threads: 1,
             compiler,
+            compile_limits: Default::default(),
             async_world: false,
             memory_bytes: 64 << 20,
         };

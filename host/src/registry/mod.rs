@@ -41,7 +41,7 @@ pub use manifest::{
     Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, check as check_manifest,
     manifest_schema,
 };
-pub use schema::InputError;
+pub use schema::Mismatch;
 
 /// One loaded version of a task.
 pub struct Task {
@@ -56,16 +56,25 @@ pub struct Task {
     /// What the operator says of it.
     pub settings: Settings,
     input: Option<Schema>,
+    output: Option<Schema>,
 }
 
 impl Task {
     fn new(name: TaskRef, program: Program, size: u64, settings: Settings) -> Result<Self, Problem> {
-        let mut task = Self { name, program, loaded_at: Timestamp::now(), size, settings, input: None };
+        let (loaded_at, input, output) = (Timestamp::now(), None, None);
+        let mut task = Self { name, program, loaded_at, size, settings, input, output };
         task.input = task
             .input_schema()
             .map(|schema| Schema::new(&schema.to_value()))
             .transpose()
             .map_err(Problem::Schema)?;
+        if let Some(schema) = task.output_schema() {
+            task.output = match Schema::new(&schema.to_value()) {
+                Ok(schema) => Some(schema),
+                Err(reason) if task.settings.strict_output => return Err(Problem::OutputSchema(reason)),
+                Err(_) => None,
+            };
+        }
         for schedule in &task.settings.schedules {
             let checked = task.check_input(&schedule.input);
             checked.map_err(|error| Problem::Schedule(schedule.name.clone(), error))?;
@@ -93,28 +102,43 @@ impl Task {
         self.settings.input_schema.as_ref().or(self.program.metadata.input_schema.as_ref())
     }
 
+    /// JSON Schema that every result matches, by the operator's word or its own.
+    pub fn output_schema(&self) -> Option<&Json> {
+        self.settings.output_schema.as_ref().or(self.program.metadata.output_schema.as_ref())
+    }
+
     /// Checks an input against the task's limit, and its schema, if it has one. That may take some tenths of a
     /// second.
-    pub fn check_input(&self, input: &Json) -> Result<(), InputError> {
+    pub fn check_input(&self, input: &Json) -> Result<(), Mismatch> {
         self.check_length(input)?;
         self.input.as_ref().map_or(Ok(()), |schema| schema.check(input))
     }
 
     /// The same if it takes no longer than a millisecond; none if it would.
-    pub fn check_input_briefly(&self, input: &Json) -> Option<Result<(), InputError>> {
+    pub fn check_input_briefly(&self, input: &Json) -> Option<Result<(), Mismatch>> {
         match (self.check_length(input), &self.input) {
             (Ok(()), Some(schema)) => schema.check_briefly(input),
             (checked, _) => Some(checked),
         }
     }
 
-    fn check_length(&self, input: &Json) -> Result<(), InputError> {
+    /// Checks a result against the task's schema, if it has one. That may take some tenths of a second.
+    pub fn check_output(&self, output: &Json) -> Result<(), Mismatch> {
+        self.output.as_ref().map_or(Ok(()), |schema| schema.check(output))
+    }
+
+    /// The same if it takes no longer than a millisecond; none if it would.
+    pub fn check_output_briefly(&self, output: &Json) -> Option<Result<(), Mismatch>> {
+        self.output.as_ref().map_or(Some(Ok(())), |schema| schema.check_briefly(output))
+    }
+
+    fn check_length(&self, input: &Json) -> Result<(), Mismatch> {
         let (bytes, limit) = (input.as_str().len(), self.settings.limits.input_bytes);
         if bytes <= limit {
             return Ok(());
         }
         let why = format!("it has {bytes} bytes; the limit is {limit}");
-        Err(InputError { violations: vec![(String::new(), why)] })
+        Err(Mismatch { violations: vec![(String::new(), why)] })
     }
 }
 
@@ -144,10 +168,15 @@ pub enum Problem {
     Manifest(#[from] ManifestError),
     /// A schedule would start it with an input that it does not take.
     #[error("the input of the schedule {0:?} does not match the task's schema: {1}")]
-    Schedule(String, InputError),
+    Schedule(String, Mismatch),
     /// Its input schema is none.
     #[error("the input schema that it describes can't be used: {0}")]
     Schema(String),
+    /// Its output schema is none.
+    #[error(
+        "the output schema that it describes can't be used: {0}; `strict-output = false` in its manifest leaves it out"
+    )]
+    OutputSchema(String),
 }
 
 impl Problem {

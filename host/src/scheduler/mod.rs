@@ -15,6 +15,7 @@ mod mailbox;
 mod news;
 mod recovery;
 mod request;
+mod results;
 mod run_host;
 mod runner;
 mod schedules;
@@ -38,7 +39,7 @@ use crate::model::{HostId, Json, JsonError, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
-use crate::registry::{InputError, Registry, Task};
+use crate::registry::{Mismatch, Registry, Task};
 use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted, Waits};
 
 use self::breaker::Breakers;
@@ -60,7 +61,7 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// none, such as a full one, must not keep the host from stopping.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// Inputs that are checked at once, of those whose check takes long. Each takes a core meanwhile, and memory
+/// Inputs and results that are checked at once, of those whose check takes long. Each takes a core meanwhile, and memory
 /// for what its patterns search with.
 const CHECKS: usize = 2;
 
@@ -113,7 +114,7 @@ pub enum StartError {
     Names(JsonError),
     /// The input does not match the task's schema.
     #[error("the input does not match the task's schema: {0}")]
-    Input(InputError),
+    Input(Mismatch),
     /// The system gives no thread to check the input on.
     #[error("the input can't be checked now: {0}")]
     Unchecked(String),
@@ -138,7 +139,7 @@ pub struct Scheduler {
     /// Held while a run is held or let go on, so that its gate ends as storage says:
     /// two such wishes at once must not overtake each other in between.
     holding: AsyncMutex<()>,
-    /// A permit for each check of an input that takes long.
+    /// A permit for each check of an input or a result that takes long.
     checks: Semaphore,
     breakers: Breakers,
     news: News,

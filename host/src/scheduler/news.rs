@@ -55,13 +55,13 @@ fn brief(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::InputError;
+    use crate::registry::Mismatch;
 
     #[test]
     fn a_refused_input_is_logged_without_its_values() {
         let why = || "\"sk-live-1\" is not a number".to_owned();
         let violations = vec![("/key".to_owned(), why()), (String::new(), why())];
-        let said = without_values(&StartError::Input(InputError { violations }));
+        let said = without_values(&StartError::Input(Mismatch { violations }));
         assert_eq!(said, "the input does not match the task's schema at /key, the top");
     }
 }

@@ -140,7 +140,12 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         let has_files = task.settings.grants.files.is_some();
         let ready = whole(prepared).await.unwrap_or_else(|| Err(host_failed()));
         let ended = match ready {
-            Ok(()) => running.execute(attempt, &control).await,
+            Ok(()) => {
+                let ended = running.execute(attempt, &control).await;
+                whole(running.check_result(&task, &control, ended))
+                    .await
+                    .unwrap_or_else(|| Ended::Exit(Exit::Failed(host_failed())))
+            }
             Err(error) => Ended::Exit(Exit::Failed(error)),
         };
         let tidied = async {

@@ -4,8 +4,13 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::template::{SDK_C, TEMPLATE_C};
+use super::template::{SDK_C, TEMPLATE_C, TEMPLATE_CPP};
 use super::{Language, Project, Recipe, ask};
+
+/// The first version that knows the linker for components.
+const CLANG: u32 = 18;
+/// In the order in which the SDK's rules look for them.
+const COMPILERS: [&str; 6] = ["clang-19", "clang-20", "clang-21", "clang-22", "clang-18", "clang"];
 
 pub(super) static LANGUAGE: Language = Language {
     name: "c",
@@ -17,6 +22,8 @@ pub(super) static LANGUAGE: Language = Language {
     recipe,
 };
 
+pub(super) static CPP: Language = Language { name: "cpp", template: TEMPLATE_CPP, ..LANGUAGE };
+
 /// What the Makefile says with `NAME := …`.
 fn named(folder: &Path) -> Option<String> {
     let text = std::fs::read_to_string(folder.join("Makefile")).ok()?;
@@ -27,11 +34,36 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
     if ask("make", &["--version"], &project.folder).is_none() {
         return Err("make is missing: the package `make` of most systems".to_owned());
     }
-    let names = ["clang-19", "clang-20", "clang-21", "clang-22", "clang-18", "clang"];
-    if !names.iter().any(|name| ask(name, &["--version"], &project.folder).is_some()) {
-        return Err("clang is missing: the packages clang, lld and wasi-libc of Debian and Ubuntu".to_owned());
+    let versions = COMPILERS.iter().filter_map(|name| ask(name, &["--version"], &project.folder));
+    let versions: Vec<u32> = versions.filter_map(|said| major(&said)).collect();
+    if !versions.iter().any(|version| *version >= CLANG) {
+        let found = versions.iter().max().map(|version| format!("; there is {version}"));
+        return Err(format!(
+            "clang {CLANG} or newer with its libraries for WASI is missing{}: the packages clang-19 lld-19 wasi-libc \
+             libclang-rt-19-dev-wasm32, and for C++ libc++-19-dev-wasm32 libc++abi-19-dev-wasm32, of Debian and Ubuntu",
+            found.unwrap_or_default()
+        ));
     }
     let mut command = Command::new("make");
     command.arg(format!("{}.wasm", project.name));
     Ok(Recipe { command, made: project.component() })
+}
+
+/// Of a text such as `Debian clang version 14.0.6`, or Apple's `clang version 17.0.0 (…)`.
+fn major(said: &str) -> Option<u32> {
+    let (_, version) = said.split_once("clang version ")?;
+    version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_compilers() {
+        assert_eq!(major("Debian clang version 14.0.6\nTarget: x86_64-pc-linux-gnu"), Some(14));
+        assert_eq!(major("Ubuntu clang version 19.1.1 (1ubuntu1~24.04.2)"), Some(19));
+        assert_eq!(major("clang version 21.0.0git (https://github.com/llvm/llvm-project 1a2b)"), Some(21));
+        assert_eq!(major("gcc (Debian 12.2.0-14) 12.2.0"), None);
+    }
 }

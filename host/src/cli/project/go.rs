@@ -39,8 +39,29 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
     Ok(Recipe { command, made: project.component() })
 }
 
-/// Of a line such as `go version go1.23.4 linux/amd64`.
+/// Of a line such as `go version go1.23.4 linux/amd64`, `… go1.28rc1 …` or `… devel go1.28-5a2b7f …`.
 fn major_and_minor(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split(' ').nth(2)?.strip_prefix("go")?.split('.').map(str::parse);
-    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    let version = version.split(' ').skip(2).find_map(|word| word.strip_prefix("go"))?;
+    let mut parts = version.split('.').map(|part| {
+        let digits = part.find(|character: char| !character.is_ascii_digit()).unwrap_or(part.len());
+        part[..digits].parse().ok()
+    });
+    Some((parts.next()??, parts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_and_builds_from_source_have_a_version_too() {
+        assert_eq!(major_and_minor("go version go1.23.4 linux/amd64"), Some((1, 23)));
+        assert_eq!(major_and_minor("go version go1.28rc1 linux/amd64"), Some((1, 28)));
+        assert_eq!(major_and_minor("go version go1.22beta1 darwin/arm64"), Some((1, 22)));
+        assert_eq!(
+            major_and_minor("go version devel go1.28-5a2b7f Mon Jan 1 00:00:00 2026 +0000 linux/amd64"),
+            Some((1, 28))
+        );
+        assert_eq!(major_and_minor("something else"), None);
+    }
 }

@@ -75,6 +75,7 @@ impl ValueEnum for LanguageName {
             LanguageName(&javascript::TYPESCRIPT),
             LanguageName(&go::LANGUAGE),
             LanguageName(&c::LANGUAGE),
+            LanguageName(&c::CPP),
         ];
         ALL
     }

@@ -23,7 +23,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use self::quota::Quota;
 use self::streams::{Input, Output};
-use super::grants::{FilesGrant, OUTPUT_MOUNT, OutputFolder};
+use super::grants::{Grants, OUTPUT_MOUNT, OutputFolder};
 use super::guest::Guest;
 use super::stdio::GuestOutput;
 
@@ -52,6 +52,8 @@ pub(super) struct OpenFiles {
     descriptors: HashMap<u32, Held>,
     /// None without output files.
     quota: Option<Arc<Quota>>,
+    /// The manifest that grants folders without writing; none: the task's own.
+    read_only_in: Option<Arc<str>>,
 }
 
 struct Held {
@@ -61,9 +63,19 @@ struct Held {
 }
 
 impl OpenFiles {
-    pub(super) fn new(files: Option<(FilesGrant, &OutputFolder)>, output: &GuestOutput, lane: Lane) -> Self {
-        let quota = files.map(|(grant, folder)| Arc::new(Quota::new(grant, folder, output.clone())));
-        Self { lane, counter: None, descriptors: HashMap::new(), quota }
+    pub(super) fn new(
+        grants: &Grants,
+        folder: Option<&OutputFolder>,
+        output: &GuestOutput,
+        lane: Lane,
+    ) -> Self {
+        let files = grants.files.zip(folder);
+        let quota = files.map(|(limits, folder)| {
+            Arc::new(Quota::new(limits, grants.files_said_in.clone(), folder, output.clone()))
+        });
+        let read_only = grants.folders.iter().find(|folder| !folder.write);
+        let read_only_in = read_only.and_then(|folder| folder.said_in.clone());
+        Self { lane, counter: None, descriptors: HashMap::new(), quota, read_only_in }
     }
 
     /// Where a call with a descriptor is made, if it is one of a file.
@@ -148,7 +160,8 @@ impl Guest {
         };
         if perms.write_not_permitted() {
             let what = format!("to change {what:?} in a folder that is read-only");
-            self.output.deny(&what, "add write = true to its [[grants.folders]]");
+            let said_in = self.files.read_only_in.as_deref();
+            self.output.deny(&what, "add write = true to its [[grants.folders]]", said_in);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use wasmtime_wasi::p2::FsResult;
@@ -19,15 +20,23 @@ pub(super) struct Quota {
     bytes_left: AtomicU64,
     count_left: AtomicU32,
     limits: FilesGrant,
+    /// The manifest that says so; none: the task's own.
+    said_in: Option<Arc<str>>,
     output: GuestOutput,
 }
 
 impl Quota {
-    pub(super) fn new(limits: FilesGrant, folder: &OutputFolder, output: GuestOutput) -> Self {
+    pub(super) fn new(
+        limits: FilesGrant,
+        said_in: Option<Arc<str>>,
+        folder: &OutputFolder,
+        output: GuestOutput,
+    ) -> Self {
         Self {
             bytes_left: limits.size.saturating_sub(folder.used_bytes).into(),
             count_left: limits.count.saturating_sub(folder.used_count).into(),
             limits,
+            said_in,
             output,
         }
     }
@@ -39,7 +48,7 @@ impl Quota {
             return Ok(());
         }
         let what = format!("to make more than {} output files, folders and links", self.limits.count);
-        self.output.deny(&what, "raise output-files-count in [grants]");
+        self.output.deny(&what, "raise output-files-count in [grants]", self.said_in.as_deref());
         Err(ErrorCode::InsufficientSpace.into())
     }
 
@@ -57,7 +66,7 @@ impl Quota {
             return Ok(());
         }
         let what = format!("to write more than {} bytes of output files", self.limits.size);
-        self.output.deny(&what, "raise output-files-size in [grants]");
+        self.output.deny(&what, "raise output-files-size in [grants]", self.said_in.as_deref());
         Err(rustix::io::Errno::NOSPC.into())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -29,6 +30,9 @@ pub struct HttpGrant {
     /// From the call to the last byte of the response.
     #[serde(rename = "timeout_ms", serialize_with = "millis")]
     pub timeout: Duration,
+    /// The manifest that says so; none: the task's own.
+    #[serde(skip)]
+    pub said_in: Option<Arc<str>>,
 }
 
 /// How a request travels.
@@ -190,11 +194,18 @@ impl HttpGrant {
     }
 }
 
+/// What a manifest lacks, and which one if that is not the task's own.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Missing {
+    pub(in crate::engine) what: String,
+    pub(in crate::engine) file: Option<Arc<str>>,
+}
+
 /// The first rule that allows the request; else what the manifest lacks.
 pub(in crate::engine) fn decide<'a>(
     grants: &'a [HttpGrant],
     target: &Target,
-) -> Result<&'a HttpGrant, String> {
+) -> Result<&'a HttpGrant, Missing> {
     let of_host = || grants.iter().filter(|grant| grant.host.matches(&target.host));
     let allows =
         |grant: &&HttpGrant| grant.has_scheme(target) && grant.has_port(target) && grant.has_method(target);
@@ -209,7 +220,7 @@ pub(in crate::engine) fn decide<'a>(
         if target.port != target.scheme.default_port() {
             missing.push_str(&format!(", ports = [{}]", target.port));
         }
-        return Err(missing);
+        return Err(Missing { what: missing, file: None });
     };
     let (key, value) = if !nearest.has_scheme(target) {
         ("schemes", format!("\"{}\"", target.scheme.as_str()))
@@ -218,7 +229,8 @@ pub(in crate::engine) fn decide<'a>(
     } else {
         ("methods", format!("\"{}\"", target.method))
     };
-    Err(format!("add {value} to the {key} of [[grants.http]] host = \"{}\"", nearest.host))
+    let what = format!("add {value} to the {key} of [[grants.http]] host = \"{}\"", nearest.host);
+    Err(Missing { what, file: nearest.said_in.clone() })
 }
 
 #[cfg(test)]
@@ -234,6 +246,7 @@ mod tests {
             private: false,
             max_response_bytes: 1,
             timeout: Duration::from_secs(1),
+            said_in: None,
         }
     }
 
@@ -307,8 +320,9 @@ mod tests {
 
     #[test]
     fn a_denial_names_what_is_missing() {
-        let rules = [HttpGrant { methods: vec!["GET".to_owned()], ..grant("*.a.org") }];
-        let denied = |target: Target| decide(&rules, &target).unwrap_err();
+        let said_in = Some("app.toml".into());
+        let rules = [HttpGrant { methods: vec!["GET".to_owned()], said_in, ..grant("*.a.org") }];
+        let denied = |target: Target| decide(&rules, &target).unwrap_err().what;
         let (http, https) = (HttpScheme::Http, HttpScheme::Https);
         assert_eq!(denied(target("GET", https, "b.org", 443)), "add [[grants.http]] host = \"b.org\"");
         assert_eq!(
@@ -320,8 +334,9 @@ mod tests {
             (target("GET", https, "x.a.org", 444), "add 444 to the ports"),
             (target("PUT", https, "x.a.org", 443), "add \"PUT\" to the methods"),
         ] {
-            let message = denied(target);
-            assert!(message.starts_with(missing) && message.ends_with("host = \"*.a.org\""), "{message}");
+            let Missing { what, file } = decide(&rules, &target).unwrap_err();
+            assert!(what.starts_with(missing) && what.ends_with("host = \"*.a.org\""), "{what}");
+            assert_eq!(file.as_deref(), Some("app.toml"), "where that rule stands");
         }
     }
 }

@@ -6,6 +6,7 @@ mod secrets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -35,6 +36,24 @@ pub struct Grants {
     /// Whether the files that it makes under [`OUTPUT_MOUNT`] are kept and served.
     #[serde(rename = "output_files")]
     pub files: Option<FilesGrant>,
+    /// The manifest that says so; none: the task's own.
+    #[serde(skip)]
+    pub files_said_in: Option<Arc<str>>,
+}
+
+impl Grants {
+    /// Notes which manifest says what was not granted `before`, so that a denial can name it.
+    pub fn note_file(&mut self, file: &Arc<str>, before: &Self) {
+        for rule in self.http.iter_mut().skip(before.http.len()) {
+            rule.said_in = Some(Arc::clone(file));
+        }
+        for folder in self.folders.iter_mut().filter(|folder| !before.folders.contains(folder)) {
+            folder.said_in = Some(Arc::clone(file));
+        }
+        if self.files != before.files {
+            self.files_said_in = Some(Arc::clone(file));
+        }
+    }
 }
 
 /// Tasks of an app: one, or all.
@@ -81,6 +100,9 @@ pub struct FolderGrant {
     pub mount: String,
     /// Whether the guest may change it.
     pub write: bool,
+    /// The manifest that says so; none: the task's own.
+    #[serde(skip)]
+    pub said_in: Option<Arc<str>>,
 }
 
 /// How much an attempt may leave as files.

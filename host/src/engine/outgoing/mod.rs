@@ -70,7 +70,7 @@ impl Outgoing {
     fn granted(&self, request: &Request<WasiBody>) -> Result<HttpGrant, Error> {
         let target = target(request)?;
         decide(&self.grants.http, &target).cloned().map_err(|missing| {
-            self.output.deny(&target, &missing);
+            self.output.deny(&target, &missing.what, missing.file.as_deref());
             Error::HttpRequestDenied
         })
     }
@@ -180,19 +180,21 @@ impl Sending {
             Ok(Err(error)) => {
                 if matches!(error, Error::DestinationIpProhibited) {
                     let missing = "add private = true to its [[grants.http]]";
-                    self.output.deny(&format_args!("{host} has no public address"), missing);
+                    let file = self.grant.said_in.as_deref();
+                    self.output.deny(&format_args!("{host} has no public address"), missing, file);
                 }
                 return Err(error);
             }
             Err(_) => return Err(Error::HttpResponseTimeout),
         };
-        let limit = self.grant.max_response_bytes;
+        let grant = self.grant;
+        let limit = grant.max_response_bytes;
         if response.body().size_hint().lower() > limit {
-            return Err(response::too_large(&self.output, limit));
+            return Err(response::too_large(&self.output, limit, grant.said_in.as_deref()));
         }
         let between = self.options.between_bytes_timeout;
         let bounded = |body| {
-            response::Bounded::new(body, limit, ends, between, self.output.clone(), permit).boxed_unsync()
+            response::Bounded::new(body, &grant, ends, between, self.output.clone(), permit).boxed_unsync()
         };
         Ok((response.map(bounded), Box::new(async { Ok(()) })))
     }

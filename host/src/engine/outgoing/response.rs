@@ -2,6 +2,7 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use wasmtime_wasi_http::Error;
 
+use crate::engine::grants::HttpGrant;
 use crate::engine::stdio::GuestOutput;
 
 /// What is still to come of a response.
@@ -24,6 +26,8 @@ pub(super) struct Bounded {
     /// The guest's own limit of the time between two pieces.
     between: Option<(Duration, Pin<Box<Sleep>>)>,
     output: GuestOutput,
+    /// The manifest that says its limit; none: the task's own.
+    said_in: Option<Arc<str>>,
     /// The request counts until its response is over.
     _permit: OwnedSemaphorePermit,
 }
@@ -31,12 +35,13 @@ pub(super) struct Bounded {
 impl Bounded {
     pub(super) fn new(
         incoming: Incoming,
-        limit: u64,
+        grant: &HttpGrant,
         ends: Instant,
         between: Option<Duration>,
         output: GuestOutput,
         permit: OwnedSemaphorePermit,
     ) -> Self {
+        let limit = grant.max_response_bytes;
         Self {
             incoming,
             left: limit,
@@ -44,16 +49,16 @@ impl Bounded {
             ends: Box::pin(sleep_until(ends)),
             between: between.map(|time| (time, Box::pin(sleep(time)))),
             output,
+            said_in: grant.said_in.clone(),
             _permit: permit,
         }
     }
 }
 
 /// The body is larger than its grant allows.
-pub(super) fn too_large(output: &GuestOutput, limit: u64) -> Error {
-    output.note(&format!(
-        "denied: a response has more than {limit} bytes: raise its max-response in [[grants.http]]"
-    ));
+pub(super) fn too_large(output: &GuestOutput, limit: u64, said_in: Option<&str>) -> Error {
+    let what = format_args!("a response has more than {limit} bytes");
+    output.deny(&what, "raise its max-response in [[grants.http]]", said_in);
     Error::HttpResponseBodySize(Some(limit))
 }
 
@@ -74,7 +79,11 @@ impl Body for Bounded {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if length > this.left {
-                    return Poll::Ready(Some(Err(too_large(&this.output, this.limit))));
+                    return Poll::Ready(Some(Err(too_large(
+                        &this.output,
+                        this.limit,
+                        this.said_in.as_deref(),
+                    ))));
                 }
                 this.left -= length;
                 if let Some((time, timer)) = &mut this.between {

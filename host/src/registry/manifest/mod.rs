@@ -68,6 +68,10 @@ pub struct Settings {
     pub description: Option<String>,
     /// JSON Schema that every input matches, in place of the task's own.
     pub input_schema: Option<Json>,
+    /// JSON Schema that every result matches, in place of the task's own.
+    pub output_schema: Option<Json>,
+    /// Whether a result that does not match the task's output schema fails the run. Otherwise, the log tells.
+    pub strict_output: bool,
     /// For each attempt.
     pub limits: Limits,
     /// How it is called, if it is an ordinary program.
@@ -104,6 +108,13 @@ struct Manifest {
     /// can't describe itself.
     #[schemars(with = "Map<String, Value>")]
     input_schema: Option<Spanned<toml::Table>>,
+    /// JSON Schema that every result matches, in place of the task's own.
+    #[schemars(with = "Map<String, Value>")]
+    output_schema: Option<Spanned<toml::Table>>,
+    /// Whether a result that does not match the task's output schema fails the run (the default). Otherwise, the
+    /// run's log tells.
+    #[schemars(with = "bool")]
+    strict_output: Option<bool>,
     /// What becomes of a run when the host stops without letting it finish: `resume`
     /// (from its checkpoint, if it has one; the default), `rerun`, or `fail`.
     #[schemars(with = "Interrupted")]
@@ -144,6 +155,8 @@ impl Settings {
         Self {
             description: None,
             input_schema: None,
+            output_schema: None,
+            strict_output: true,
             limits: ceilings.limits,
             command: Arc::default(),
             grants: Arc::default(),
@@ -171,14 +184,17 @@ impl Settings {
             let at = error.span().map_or(0, |span| span.start);
             error_at(file, text, at, without_value(error.message()))
         })?;
+        let granted_before = Arc::clone(&self.grants);
         self.description = manifest.description.or(self.description);
+        self.strict_output = manifest.strict_output.unwrap_or(self.strict_output);
         self.on_interrupt = manifest.on_interrupt.map_or(self.on_interrupt, OnInterrupt::from);
         manifest
             .limits
             .apply(&mut self.limits, &ceilings.limits)
             .and_then(|()| manifest.grants.apply(&mut self.grants, folder, &ceilings.grants))
             .and_then(|()| manifest.command.apply(&mut self.command))
-            .and_then(|()| manifest.input_schema.map_or(Ok(()), |schema| self.take_schema(schema)))
+            .and_then(|()| take_schema(manifest.input_schema, &mut self.input_schema))
+            .and_then(|()| take_schema(manifest.output_schema, &mut self.output_schema))
             .and_then(|()| manifest.queue.apply(&mut self.queueing))
             .and_then(|()| manifest.concurrency.apply(&mut self.queueing, &mut self.max_running))
             .and_then(|()| manifest.retry.apply(&mut self.retry))
@@ -189,6 +205,8 @@ impl Settings {
                 manifest.circuit_breaker.map_or(Ok(()), |table| table.apply(&mut self.breaker))
             })
             .map_err(|(at, message)| error_at(file, text, at, message))?;
+        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
+        Arc::make_mut(&mut self.grants).note_file(&name.into(), &granted_before);
         Ok(self)
     }
 
@@ -202,17 +220,18 @@ impl Settings {
             Origin::Task
         }
     }
+}
 
-    /// Keeps it as it is written: its order is that of a form.
-    fn take_schema(&mut self, schema: Spanned<toml::Table>) -> Result<(), Fault> {
-        let at = schema.span().start;
-        let refused = |reason: String| (at, format!("this is no JSON Schema: {reason}"));
-        let text = Json::of(&schema.into_inner()).into_string();
-        let schema = Json::parse(text).map_err(|error| refused(error.to_string()))?;
-        Schema::new(&schema.to_value()).map_err(refused)?;
-        self.input_schema = Some(schema);
-        Ok(())
-    }
+/// Keeps it as it is written: its order is that of a form.
+fn take_schema(schema: Option<Spanned<toml::Table>>, into: &mut Option<Json>) -> Result<(), Fault> {
+    let Some(schema) = schema else { return Ok(()) };
+    let at = schema.span().start;
+    let refused = |reason: String| (at, format!("this is no JSON Schema: {reason}"));
+    let text = Json::of(&schema.into_inner()).into_string();
+    let schema = Json::parse(text).map_err(|error| refused(error.to_string()))?;
+    Schema::new(&schema.to_value()).map_err(refused)?;
+    *into = Some(schema);
+    Ok(())
 }
 
 impl From<Interrupted> for OnInterrupt {

@@ -1,4 +1,4 @@
-//! A task's input schema.
+//! A task's schemas: of its inputs and of its results.
 
 mod budget;
 mod patterns;
@@ -14,7 +14,7 @@ use crate::model::Json;
 const MAX_REPORTED: usize = 10;
 /// Longest reason that is reported: the library quotes the value, which may be all of the input.
 const MAX_REASON_BYTES: usize = 1000;
-/// Bytes of an input that take as long to parse as a look.
+/// Bytes of a value that take as long to parse as a look.
 const PARSED_BYTES: usize = 64;
 
 /// A JSON Schema, compiled.
@@ -33,21 +33,42 @@ struct Bounds {
     looks_for_reasons: usize,
 }
 
-/// An input does not match its task's schema.
+/// An input or a result does not match its task's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputError {
+pub struct Mismatch {
     /// Where (a JSON Pointer, empty for the whole) and why.
     pub violations: Vec<(String, String)>,
 }
 
-impl fmt::Display for InputError {
+impl Mismatch {
+    /// All of them in one line; `whole` is the word for what has no pointer.
+    fn told(&self, whole: &str) -> String {
+        let told = self.violations.iter().map(|(place, why)| match place.as_str() {
+            "" => format!("{whole}: {why}"),
+            place => format!("{place}: {why}"),
+        });
+        told.collect::<Vec<_>>().join("; ")
+    }
+
+    /// A list of `{"pointer","detail"}`, as problems (RFC 9457) have them.
+    pub fn to_json(&self) -> serde_json::Value {
+        let violations = self.violations.iter();
+        violations
+            .map(
+                |(pointer, detail)| serde_json::json!({ "pointer": format!("#{pointer}"), "detail": detail }),
+            )
+            .collect()
+    }
+
+    /// For people, if it was a result.
+    pub fn of_result(&self) -> String {
+        format!("the result does not match the task's output schema: {}", self.told("all of it"))
+    }
+}
+
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, (place, why)) in self.violations.iter().enumerate() {
-            let separator = if nth == 0 { "" } else { "; " };
-            let place = if place.is_empty() { "the input" } else { place };
-            write!(f, "{separator}{place}: {why}")?;
-        }
-        Ok(())
+        f.write_str(&self.told("the input"))
     }
 }
 
@@ -72,27 +93,27 @@ impl Schema {
         built.unwrap_or_else(|_| Err("it takes too long to build".to_owned()))
     }
 
-    /// Checks an input, for at most some tenths of a second.
-    pub(super) fn check(&self, input: &Json) -> Result<(), InputError> {
+    /// Checks an input or a result, for at most some tenths of a second.
+    pub(super) fn check(&self, value: &Json) -> Result<(), Mismatch> {
         let bounds = Bounds { looks: budget::LOOKS, looks_for_reasons: budget::LOOKS_FOR_REASONS };
-        self.check_within(input, &bounds)
+        self.check_within(value, &bounds)
             .unwrap_or_else(|Unfinished| Err(fault("the task's schema takes too long to check it")))
     }
 
     /// The same if it takes no longer than a millisecond; none if it would.
-    pub(super) fn check_briefly(&self, input: &Json) -> Option<Result<(), InputError>> {
-        let bytes = input.as_str().len();
-        // What is done before it is counted: the input is parsed, and each of its texts may be read once.
+    pub(super) fn check_briefly(&self, value: &Json) -> Option<Result<(), Mismatch>> {
+        let bytes = value.as_str().len();
+        // What is done before it is counted: the value is parsed, and each of its texts may be read once.
         let uncounted = bytes / PARSED_BYTES + weight::reading(bytes, self.patterns_kib);
         if uncounted > budget::BRIEF_LOOKS {
             return None;
         }
         let bounds = Bounds { looks: budget::BRIEF_LOOKS, looks_for_reasons: budget::BRIEF_LOOKS };
-        self.check_within(input, &bounds).ok()
+        self.check_within(value, &bounds).ok()
     }
 
-    fn check_within(&self, input: &Json, bounds: &Bounds) -> Result<Result<(), InputError>, Unfinished> {
-        let value = input.to_value();
+    fn check_within(&self, value: &Json, bounds: &Bounds) -> Result<Result<(), Mismatch>, Unfinished> {
+        let value = value.to_value();
         match budget::within(bounds.looks, || self.validator.is_valid(&value)) {
             Ok(true) => return Ok(Ok(())),
             Ok(false) => {}
@@ -101,15 +122,15 @@ impl Schema {
         // The library keeps every reason that it finds, so these get fewer looks.
         let reasons = || self.validator.iter_errors(&value).take(MAX_REPORTED).map(reason).collect();
         Ok(Err(match budget::within(bounds.looks_for_reasons, reasons) {
-            Ok(violations) => InputError { violations },
+            Ok(violations) => Mismatch { violations },
             Err(_) if bounds.looks < budget::LOOKS => return Err(Unfinished),
             Err(_) => fault("it does not match, for more reasons than can be told"),
         }))
     }
 }
 
-fn fault(why: &str) -> InputError {
-    InputError { violations: vec![(String::new(), why.to_owned())] }
+fn fault(why: &str) -> Mismatch {
+    Mismatch { violations: vec![(String::new(), why.to_owned())] }
 }
 
 /// Where and why.

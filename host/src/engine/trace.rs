@@ -1,0 +1,98 @@
+//! Where a guest was when it trapped, in its author's names.
+//!
+//! Names of functions are whatever the file says: they are demangled within a bound, and never trusted to be brief.
+
+use std::fmt::{self, Write as _};
+
+use wasmtime::WasmBacktrace;
+
+/// Longest name that is shown. Longer ones, of deeply nested types, tell no more.
+const MAX_NAME_BYTES: usize = 256;
+/// Functions of runtimes, which lie between what an author wrote and the trap.
+const OF_RUNTIMES: [&str; 20] = [
+    "core::", "std::", "alloc::", "<core::", "<std::", "<alloc::", "rust_", "__rust", "__rg_", "_R", "abort",
+    "__assert", "raise", "__cxa_", "__wasm", "_start", "__main", "dl", "malloc", "runtime.",
+];
+
+/// One frame a line, innermost first.
+pub(super) fn of(backtrace: &WasmBacktrace) -> String {
+    let frame = |frame: &wasmtime::FrameInfo| {
+        let module = frame.module().name().unwrap_or("?");
+        match frame.func_name() {
+            Some(name) => format!("{module}!{}", readable(name)),
+            None => format!("{module}!function {}", frame.func_index()),
+        }
+    };
+    backtrace.frames().iter().map(frame).collect::<Vec<_>>().join("\n")
+}
+
+/// The author's function that was under way; none if the file has no names.
+pub(super) fn author_function(backtrace: &WasmBacktrace) -> Option<String> {
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name()).map(readable);
+    innermost(names)
+}
+
+fn innermost(names: impl Iterator<Item = String>) -> Option<String> {
+    names.into_iter().find(|name| !OF_RUNTIMES.iter().any(|runtime| name.starts_with(runtime)))
+}
+
+/// As its author wrote it, if it is a name of Rust or C++.
+fn readable(name: &str) -> String {
+    let mut readable = Bounded(String::new());
+    let written = if let Ok(name) = rustc_demangle::try_demangle(name) {
+        write!(readable, "{name:#}")
+    } else if name.len() <= MAX_NAME_BYTES
+        && let Ok(symbol) = cpp_demangle::Symbol::new(name)
+    {
+        // A short name can stand for one of gigabytes: it is written piece by piece.
+        symbol.structured_demangle(&mut readable, &cpp_demangle::DemangleOptions::default())
+    } else {
+        readable.write_str(name)
+    };
+    if written.is_err() {
+        readable.0.push('…');
+    }
+    readable.0
+}
+
+/// Takes in no more than a name may have.
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_NAME_BYTES - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() <= room { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_their_authors() {
+        assert_eq!(readable("_ZN8importer4deep17h05af221e174051e9E"), "importer::deep");
+        assert_eq!(readable("_RNvCs15kBYyAo9fc_7mycrate7example"), "mycrate::example");
+        assert_eq!(readable("_Z4deepi"), "deep(int)");
+        assert_eq!(readable("main.deep"), "main.deep");
+    }
+
+    #[test]
+    fn a_name_has_an_end_whatever_it_stands_for() {
+        // Each `S_` repeats all that stands before it.
+        let doubling = format!("_Z1fI1a{}EvT_", "NS_IS_S_S_EE".repeat(15));
+        for name in
+            [doubling, "x".repeat(100_000), format!("_ZN100000{}E", "y".repeat(100_000)), "漢".repeat(1000)]
+        {
+            assert!(readable(&name).len() <= MAX_NAME_BYTES + '…'.len_utf8(), "{name:.40}");
+        }
+    }
+
+    #[test]
+    fn the_authors_function_is_the_innermost_that_is_of_no_runtime() {
+        let names = ["abort", "std::process::abort", "rust_panic", "importer::deep", "importer::run"];
+        assert_eq!(innermost(names.map(str::to_owned).into_iter()).as_deref(), Some("importer::deep"));
+        assert_eq!(innermost(["abort".to_owned()].into_iter()), None);
+    }
+}
