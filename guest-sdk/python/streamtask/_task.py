@@ -90,11 +90,11 @@ class Task(Generic[F]):
                 return "null"
             raise as_failure(end) from end
         except BaseException as error:
-            failure = as_failure(error)
+            made = as_failure(error)
             if not is_foreseen(error):
                 _print_traceback(error)
-                failure.message += _place(error, self.module)
-            raise failure from error
+                made.message += _place(error, self.module)
+            raise made from error
         finally:
             _context.set_current(before)
 
