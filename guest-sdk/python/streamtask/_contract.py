@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from componentize_py_types import Err, Ok
 from wit_world.imports import checkpoints, children, control, events, run
 
 try:
+    from wit_world.imports import exit as exits
     from wit_world.imports import monotonic_clock, outgoing_handler, poll, streams
     from wit_world.imports import streamtask_task_types as types
     from wit_world.imports import wasi_http_types as wasi
 
     HAS_HTTP = True
 except ImportError:
-    # Built for the contract alone, where nothing else is called `types`.
+    # Built for the contract alone, without `exits` too, and where nothing else is called `types`.
     from wit_world.imports import types
 
     HAS_HTTP = False
@@ -51,6 +52,12 @@ def as_wit_failure(failure: Failure) -> Err:
             None if wait is None else max(0, min(int(wait * 1000), 0xFFFF_FFFF)),
         )
     )
+
+
+def exit_with_code(status: int) -> NoReturn:
+    """`os._exit`: of that of the C library the host hears only whether the code is 0."""
+    exits.exit_with_code(status & 0xFF)
+    raise AssertionError("the host has ended the task")
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:

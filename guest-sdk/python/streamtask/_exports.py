@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import wit_world
 
 from . import _context, _task
-from ._contract import Contract, as_wit_failure
+from ._contract import HAS_HTTP, Contract, as_wit_failure, exit_with_code
 from ._errors import Failure
 from ._json import BROKEN, to_json
 from ._loop import Loop
@@ -62,6 +62,8 @@ def _begin() -> None:
     sys.stdout.reconfigure(line_buffering=True, errors=BROKEN)  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors=BROKEN)  # type: ignore[union-attr]
     os.abort = _abort
+    if HAS_HTTP:
+        os._exit = exit_with_code
     # A loop that can't wait counts as running all the time.
     asyncio._set_running_loop(None)
     root = logging.getLogger()
