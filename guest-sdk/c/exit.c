@@ -2,6 +2,7 @@
  * failure; wasi:cli 0.2.12 has a call that takes the code. Of a task that never exits, none of it is
  * left. */
 #ifdef __wasi__
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
