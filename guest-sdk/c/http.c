@@ -85,6 +85,7 @@ static void end(exchange *x) {
     if (x->response.__handle) wasi_http_types_incoming_response_drop_own(x->response);
     if (x->answer.__handle) wasi_http_types_future_incoming_response_drop_own(x->answer);
     forget(&x->to);
+    st_internal_take_back();
 }
 
 /* == What went wrong ===================================================================== */
@@ -241,7 +242,8 @@ static st_status wait_for(const exchange *x, wasi_io_poll_own_pollable_t it) {
 /* == Sending ============================================================================= */
 
 static streamtask_http_string_t lent(const char *text) {
-    return (streamtask_http_string_t){(uint8_t *)text, strlen(text)};
+    const char *given = st_internal_lent(text);
+    return (streamtask_http_string_t){(uint8_t *)given, strlen(given)};
 }
 
 static bool says_length(const st_http_request *request) {

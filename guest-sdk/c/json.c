@@ -1,6 +1,8 @@
 /* Reading and writing JSON. It knows nothing of the host. */
 #include "streamtask.h"
 
+#include "internal.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -329,11 +331,13 @@ char *st_text(st_json value) {
 
 /* == Writing ============================================================================ */
 
-static void put_quoted(buffer *to, const char *text) {
-    if (text == NULL) {
+static void put_quoted(buffer *to, const char *given) {
+    if (given == NULL) {
         put(to, "null", 4);
         return;
     }
+    char *mended = st_internal_mended(given);
+    const char *text = mended == NULL ? given : mended;
     put_char(to, '"');
     while (*text != 0) {
         const char *from = text;
@@ -349,6 +353,7 @@ static void put_quoted(buffer *to, const char *text) {
         text++;
     }
     put_char(to, '"');
+    free(mended);
 }
 
 /* The fewest digits that are read as the same number. */

@@ -12,7 +12,7 @@
 
 static contract_string_t lent(const char *text) {
     contract_string_t given;
-    contract_string_set(&given, text == NULL ? "" : text);
+    contract_string_set(&given, st_internal_lent(text));
     return given;
 }
 
@@ -64,7 +64,9 @@ st_status st_internal_refuse(st_status status, char *message) {
     return status;
 }
 
+/* After each call that was lent texts. */
 static st_status check(bool ok, streamtask_task_types_error_t *error) {
+    st_internal_take_back();
     /* The codes of the contract begin at 0, and 0 is no error here. */
     return ok ? ST_OK : st_internal_refuse((st_status)(error->code + 1), kept(error->message));
 }
@@ -73,23 +75,10 @@ static st_status cancelled(void) {
     return st_internal_refuse(ST_CANCELLED, copied("the run was cancelled"));
 }
 
-static st_status bad_format(void) {
+st_status st_internal_bad_format(void) {
     return st_internal_refuse(ST_INVALID_ARGUMENT,
                               copied("the format has a conversion that st_format does not know"));
 }
-
-/* Hands a formatted text to `use`. */
-#define WITH_FORMATTED(text, format, use)                   \
-    do {                                                    \
-        va_list arguments_;                                 \
-        va_start(arguments_, format);                       \
-        char *text = st_vformat(format, arguments_);        \
-        va_end(arguments_);                                 \
-        if (text == NULL) return bad_format();              \
-        st_status status_ = use;                            \
-        free(text);                                         \
-        return status_;                                     \
-    } while (0)
 
 /* == How the run ends =================================================================== */
 
@@ -138,9 +127,19 @@ static void fail_by_status(st_status status) {
     });
 }
 
-static contract_option_string_t handed_over(const char *text) {
+static contract_string_t handed_over(const char *text) {
+    contract_string_t given;
+    char *mended = st_internal_mended(text);
+    if (mended == NULL)
+        contract_string_dup(&given, text);
+    else
+        contract_string_set(&given, mended);
+    return given;
+}
+
+static contract_option_string_t handed_over_if_any(const char *text) {
     contract_option_string_t given = {text != NULL, {NULL, 0}};
-    if (text != NULL) contract_string_dup(&given.val, text);
+    if (text != NULL) given.val = handed_over(text);
     return given;
 }
 
@@ -148,13 +147,13 @@ bool exports_contract_process(contract_string_t *input, contract_string_t *ret,
                               contract_failure_t *err) {
     st_status status = st_task(st_parse(kept(*input)));
     if (status == ST_OK) {
-        contract_string_dup(ret, result == NULL ? "null" : result);
+        *ret = handed_over(result == NULL ? "null" : result);
         return true;
     }
     if (status != ST_FAILED || failure.message == NULL) fail_by_status(status);
-    contract_string_dup(&err->message, failure.message);
-    err->code = handed_over(failure.code);
-    err->details = handed_over(failure.details);
+    err->message = handed_over(failure.message);
+    err->code = handed_over_if_any(failure.code);
+    err->details = handed_over_if_any(failure.details);
     err->retryable = failure.retryable;
     err->retry_after_ms.is_some = failure.retryable && failure.retry_after_ms > 0;
     err->retry_after_ms.val = failure.retry_after_ms;
@@ -166,7 +165,7 @@ __attribute__((weak)) const char *st_describe(void) {
 }
 
 void exports_contract_describe(contract_string_t *ret) {
-    contract_string_dup(ret, st_describe());
+    *ret = handed_over(st_describe());
 }
 
 /* == Events ============================================================================= */
@@ -200,53 +199,6 @@ st_status st_flush(void) {
     return check(streamtask_task_events_flush(&error), &error);
 }
 
-static st_status log_line(st_level level, const char *message) {
-    static const char *const names[] = {"trace", "debug", "info", "warn", "error"};
-    if ((size_t)level > ST_ERROR) level = ST_ERROR;
-    return st_sendf("log", "{\"level\":%q,\"message\":%q}", names[level], message);
-}
-
-st_status st_log(st_level level, const char *format, ...) {
-    WITH_FORMATTED(message, format, log_line(level, message));
-}
-
-/* Adds a key to a text that has others before it, and frees that. */
-static char *with(char *before, char *more) {
-    if (more == NULL) return before;
-    char *both = st_format("%s%s%s", before, before[1] == 0 ? "" : ",", more);
-    free(before);
-    free(more);
-    return both;
-}
-
-static char *text_key(const char *key, const char *value) {
-    return value == NULL ? NULL : st_format("%q:%q", key, value);
-}
-
-static char *count_key(const char *key, int64_t value) {
-    return value < 0 ? NULL : st_format("%q:%lld", key, (long long)value);
-}
-
-static char *number_key(const char *key, double value) {
-    return value < 0 ? NULL : st_format("%q:%g", key, value);
-}
-
-st_status st_send_progress(st_progress_data said) {
-    char *data = st_format("{");
-    data = with(data, text_key("id", said.id));
-    data = with(data, text_key("parent", said.parent));
-    data = with(data, number_key("weight", said.weight));
-    data = with(data, text_key("status", said.status));
-    data = with(data, count_key("step", said.step));
-    data = with(data, count_key("done", said.done));
-    data = with(data, count_key("total", said.total));
-    data = with(data, number_key("percent", said.percent));
-    data = with(data, text_key("message", said.message));
-    st_status status = st_sendf("progress", "%s}", data);
-    free(data);
-    return status;
-}
-
 st_status st_stream(char *(*next)(void *state), void *state) {
     for (;;) {
         if (st_cancelled()) return cancelled();
@@ -257,58 +209,6 @@ st_status st_stream(char *(*next)(void *state), void *state) {
         free(value);
         if (status != ST_OK) return status;
     }
-}
-
-/* == Pages ============================================================================== */
-
-static st_status view_with(const char *op, const char *target, const char *key, const char *value,
-                           const char *more) {
-    return st_sendf("view", "{\"op\":%q,\"target\":%q,%q:%q%s}", op, target, key, value, more);
-}
-
-st_status st_view_start(const char *target) {
-    return st_sendf("view", "{\"op\":\"start\",\"target\":%q}", target);
-}
-
-st_status st_view_done(const char *target) {
-    return st_sendf("view", "{\"op\":\"done\",\"target\":%q}", target);
-}
-
-st_status st_view_text(const char *target, const char *text) {
-    return view_with("text", target, "text", text, "");
-}
-
-st_status st_view_prepend(const char *target, const char *text) {
-    return view_with("text", target, "text", text, ",\"mode\":\"prepend\"");
-}
-
-st_status st_view_replace(const char *target, const char *text) {
-    return view_with("text", target, "text", text, ",\"mode\":\"replace\"");
-}
-
-st_status st_view_html(const char *target, const char *html) {
-    return view_with("html", target, "html", html, "");
-}
-
-st_status st_view_insert(const char *target, const char *html, st_edge at) {
-    return view_with("insert", target, "html", html, at == ST_TOP ? ",\"at\":\"prepend\"" : "");
-}
-
-st_status st_view_remove(const char *target, const char *selector) {
-    return view_with("remove", target, "selector", selector, "");
-}
-
-st_status st_view_prune(const char *target, uint32_t limit, st_edge at) {
-    return st_sendf("view", "{\"op\":\"prune\",\"target\":%q,\"limit\":%u,\"edge\":%q}", target,
-                    (unsigned)limit, at == ST_TOP ? "top" : "bottom");
-}
-
-st_status st_view_error(const char *target, const char *message) {
-    return view_with("error", target, "message", message, "");
-}
-
-st_status st_view_state(const char *json) {
-    return st_sendf("view", "{\"op\":\"state\",\"state\":%s}", json);
 }
 
 /* == Waiting, and what comes from outside =============================================== */
@@ -336,6 +236,7 @@ st_status st_receive_signal(const char *name, uint32_t timeout_ms, st_signal *si
     streamtask_task_control_signal_t got;
     bool came = streamtask_task_control_receive_signal(
         name == NULL ? NULL : &wanted, timeout_ms == ST_FOREVER ? NULL : &timeout_ms, &got);
+    st_internal_take_back();
     if (!came) return waited_in_vain("signal");
     signal->name = kept(got.name);
     signal->payload = st_parse(kept(got.payload));
@@ -344,7 +245,9 @@ st_status st_receive_signal(const char *name, uint32_t timeout_ms, st_signal *si
 
 bool st_parameter(const char *name, st_json *value) {
     contract_string_t wanted = lent(name), got;
-    if (!streamtask_task_control_parameter(&wanted, &got)) return false;
+    bool is_set = streamtask_task_control_parameter(&wanted, &got);
+    st_internal_take_back();
+    if (!is_set) return false;
     *value = st_parse(kept(got));
     return true;
 }
@@ -359,7 +262,8 @@ st_status st_save_bytes(const char *key, const void *bytes, size_t len) {
 }
 
 st_status st_save(const char *key, const char *json) {
-    return st_save_bytes(key, json, strlen(json));
+    const char *text = st_internal_lent(json);
+    return st_save_bytes(key, text, strlen(text));
 }
 
 st_status st_load_bytes(const char *key, uint8_t **bytes, size_t *len) {
@@ -385,6 +289,14 @@ st_status st_load(const char *key, st_json *value) {
     if (bytes != NULL && value->at == NULL)
         return st_internal_refuse(ST_INVALID_ARGUMENT, st_format("the checkpoint %q is no JSON", key));
     return ST_OK;
+}
+
+st_status st_load_int(const char *key, int64_t *number) {
+    st_json value;
+    ST_TRY(st_load(key, &value));
+    if (value.at == NULL || st_int(value, number)) return ST_OK;
+    return st_internal_refuse(ST_INVALID_ARGUMENT,
+                              st_format("the checkpoint %q is no whole number but %j", key, value));
 }
 
 st_status st_remove(const char *key) {

@@ -6,6 +6,8 @@
  * st_last_error() is then one line for people. A task that returns such a status fails with
  * that error, so ST_TRY(st_send(...)) is all the handling that most calls need.
  *
+ * Text is UTF-8. Where it is broken, the host gets one U+FFFD for each broken sequence.
+ *
  * What a function allocates is freed by free(), or not at all: a run has its memory for
  * itself, and all of it is gone when st_task returns.
  */
@@ -182,6 +184,8 @@ st_status st_save(const char *key, const char *json);
 st_status st_save_bytes(const char *key, const void *bytes, size_t len);
 /* value->at is NULL if nothing was saved. */
 st_status st_load(const char *key, st_json *value);
+/* Leaves the number as it is if nothing was saved; ST_INVALID_ARGUMENT if something else was. */
+st_status st_load_int(const char *key, int64_t *number);
 /* *bytes is NULL if nothing was saved. */
 st_status st_load_bytes(const char *key, uint8_t **bytes, size_t *len);
 st_status st_remove(const char *key);

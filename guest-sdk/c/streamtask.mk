@@ -13,12 +13,15 @@ COMPONENT_LD ?= $(firstword $(shell command -v wasm-component-ld) \
 
 TASK_FLAGS ?= -Os -flto -Wall -Wextra
 TARGET_FLAGS := --target=wasm32-wasi -I$(STREAMTASK) -ffunction-sections
-LINK_FLAGS = -mexec-model=reactor -fuse-ld=$(COMPONENT_LD) -Wl,--gc-sections -Wl,--strip-all
-SDK_SOURCES := $(addprefix $(STREAMTASK)/,streamtask.c json.c http.c bindings/contract.c bindings/streamtask_http.c)
+# Names of functions stay, some 2 KB: a run that dies tells in which one.
+LINK_FLAGS = -mexec-model=reactor -fuse-ld=$(COMPONENT_LD) -Wl,--gc-sections -Wl,--strip-debug \
+	-Wl,--component-type,$(STREAMTASK)/bindings/exit.wit
+SDK_SOURCES := $(addprefix $(STREAMTASK)/,streamtask.c report.c text.c json.c http.c exit.c \
+	bindings/contract.c bindings/streamtask_http.c)
 # What the bindings are of. Of a world of which a task calls nothing, the linker imports nothing.
 SDK_TYPE := $(addprefix $(STREAMTASK)/bindings/,contract_component_type.o streamtask_http_component_type.o)
 SDK_FILES := $(SDK_SOURCES) $(SDK_TYPE) $(STREAMTASK)/streamtask.h $(STREAMTASK)/internal.h \
-	$(STREAMTASK)/bindings/contract.h $(STREAMTASK)/bindings/streamtask_http.h
+	$(STREAMTASK)/bindings/exit.wit $(STREAMTASK)/bindings/contract.h $(STREAMTASK)/bindings/streamtask_http.h
 
 %.wasm: %.c $(SDK_FILES)
 	$(CLANG) $(TARGET_FLAGS) -std=gnu17 $(TASK_FLAGS) $< $(SDK_SOURCES) $(SDK_TYPE) $(LINK_FLAGS) -o $@

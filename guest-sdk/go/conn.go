@@ -155,15 +155,27 @@ var encoders = sync.Pool{New: func() any {
 	return e
 }}
 
+func (e *encoder) encode(value any) ([]byte, error) {
+	e.buffer.Reset()
+	err := e.json.Encode(value)
+	return bytes.TrimSuffix(e.buffer.Bytes(), []byte("\n")), err
+}
+
 // withJSON calls use with the JSON of a value, which is valid only meanwhile.
 func withJSON(value any, use func([]byte) error) error {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
-	e.buffer.Reset()
-	if err := e.json.Encode(value); err != nil {
+	encoded, err := e.encode(value)
+	if err == nil && mayBeBroken(encoded) {
+		encoded, err = e.encode(mendValue(value))
+		if !utf8.Valid(encoded) {
+			encoded = []byte(mendText(string(encoded)))
+		}
+	}
+	if err != nil {
 		return err
 	}
-	return use(bytes.TrimSuffix(e.buffer.Bytes(), []byte("\n")))
+	return use(encoded)
 }
 
 // encode returns the JSON of a value on one line.
@@ -181,7 +193,7 @@ func appendString(to []byte, text string) []byte {
 	if isPlain(text) {
 		return strconv.AppendQuote(to, text)
 	}
-	encoded, _ := json.Marshal(text) // a string has a form in JSON
+	encoded, _ := json.Marshal(mendText(text)) // a string has a form in JSON
 	return append(to, encoded...)
 }
 

@@ -70,6 +70,39 @@ func TestARefusalIsAnErrorWithItsCodeAndTheTaskGoesOn(t *testing.T) {
 	equal(t, host.Types(), []string{"fine"})
 }
 
+func TestBrokenTextReachesTheHostMended(t *testing.T) {
+	const broken, mended = "a\xf0\x9f\x8eb", "a\uFFFDb"
+	host := streamtasktest.New()
+	host.Parameter(mended, 1)
+	host.Signal(mended, nil)
+	ctx := host.Context()
+	must(t, ctx.SendOn(broken, broken, broken))
+	must(t, ctx.Post(broken, broken))
+	must(t, ctx.SendBytesOn(broken, broken, "image/"+broken, []byte(broken)))
+	must(t, ctx.Progress(streamtask.Item(broken).Message(broken)))
+	must(t, ctx.View(broken).Append(broken))
+	ctx.Log(slog.LevelInfo, broken)
+	events := host.Events()
+	equal(t, host.Types(), []string{mended, mended, mended, "progress", "view", "log"})
+	equal(t, [2]string{events[0].Channel, string(events[0].Data)}, [2]string{mended, `"a�b"`})
+	equal(t, string(events[1].Data), `"a�b"`)
+	equal(t, [2]string{events[2].Channel, events[2].ContentType}, [2]string{mended, "image/" + mended})
+	equal(t, events[2].Bytes, []byte(broken))
+	equal(t, string(events[3].Data), `{"id":"a�b","message":"a�b"}`)
+	equal(t, string(events[4].Data), `{"op":"text","target":"a�b","text":"a�b"}`)
+	equal(t, string(events[5].Data), `{"level":"info","message":"a�b"}`)
+	_, ok, err := streamtask.Parameter[int](ctx, broken)
+	must(t, err)
+	equal(t, ok, true)
+	signal, err := ctx.ReceiveSignal(broken, 0)
+	must(t, err)
+	equal(t, signal.Name, mended)
+	must(t, streamtask.Save(ctx, broken, broken))
+	saved, _, err := streamtask.Load[string](ctx, mended)
+	must(t, err)
+	equal(t, saved, mended)
+}
+
 func TestWhatIsTooLargeForALineIsNeverWritten(t *testing.T) {
 	host := streamtasktest.New()
 	ctx := host.Context()

@@ -34,6 +34,7 @@ func (ctx *Context) SendOn(channel, eventType string, data any) error {
 // host refuses the event for another reason (its size, the number of events), that is only in
 // the log of the run.
 func (ctx *Context) Post(eventType string, data any) error {
+	eventType = mendText(eventType)
 	if problem := typeProblem(eventType); problem != "" {
 		return &Error{InvalidArgument, problem}
 	}

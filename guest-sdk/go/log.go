@@ -11,19 +11,13 @@ import (
 // LevelTrace is below [slog.LevelDebug].
 const LevelTrace = slog.LevelDebug - 4
 
-// maxMessage bounds a message of the log, in bytes: the host refuses lines without end.
-const maxMessage = 64 << 10
-
 // Log sends a line for the log. It does not wait, and nothing is said if the run has used
 // up its events: a log must not fail a task.
 func (ctx *Context) Log(level slog.Level, message string) {
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
-	}
 	_ = ctx.Post("log", struct {
 		Level   string `json:"level"`
 		Message string `json:"message"`
-	}{levelName(level), message})
+	}{levelName(level), shorten(message)})
 }
 
 func levelName(level slog.Level) string {

@@ -83,9 +83,7 @@ func (ctx *Context) say(key string, value any) error {
 
 // fail says why. What is too large for a line is left out of it.
 func (ctx *Context) fail(why failureLine) {
-	if len(why.Message) > maxMessage {
-		why.Message = strings.ToValidUTF8(why.Message[:maxMessage], "") + "…"
-	}
+	why.Message = shorten(why.Message)
 	var refusal *Error
 	if err := ctx.say("failure", why); errors.As(err, &refusal) && refusal.Code == TooLarge {
 		why.Details, _ = json.Marshal(refusal.Message)

@@ -52,6 +52,8 @@ func obey(ctx *streamtask.Context, in order) (any, error) {
 		return func() {}, nil
 	case "return too much":
 		return strings.Repeat("x", 2<<20), nil
+	case "fail brokenly":
+		return nil, streamtask.Fail("\xe4", "a\xf0\x9f\x8eb").With("\xe4")
 	case "panic":
 		panic("boom")
 	case "print":
@@ -112,6 +114,9 @@ func TestErrorsBecomeFailuresThatSayAllTheyKnow(t *testing.T) {
 	equal(t, failure(t, order{Do: "fail"}), map[string]any{
 		"message": "page 3: no paper", "code": "printer", "details": []any{1.0}, "retryable": true,
 		"retry_after_ms": 2.0,
+	})
+	equal(t, failure(t, order{Do: "fail brokenly"}), map[string]any{
+		"message": "a\uFFFDb", "code": "\uFFFD", "details": "\uFFFD",
 	})
 	equal(t, failure(t, order{Do: "be refused"})["code"], "invalid-argument")
 	equal(t, failure(t, order{Do: "return too much"})["code"], "too-large")

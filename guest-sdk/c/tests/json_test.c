@@ -1,8 +1,9 @@
-/* Reading and writing JSON, on this machine: `make test`. */
+/* Reading and writing JSON, and mending text, on this machine: `make test`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../internal.h"
 #include "../streamtask.h"
 
 static int failed = 0;
@@ -86,11 +87,56 @@ static void texts_are_read_and_written_as_they_are(void) {
     EXPECT(st_format("%") == NULL);
 }
 
+/* `want` is NULL where the text is to stay as it is. */
+static void mended_is(const char *text, const char *want) {
+    char *mended = st_internal_mended(text);
+    EXPECT(want == NULL ? mended == NULL : same(mended, want));
+    free(mended);
+}
+
+#define R "\xef\xbf\xbd"
+
+static void each_broken_sequence_is_replaced_once(void) {
+    mended_is("", NULL);
+    mended_is("plain text of more than eight bytes", NULL);
+    mended_is("\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf" R, NULL);
+    /* Cut off: at the end, and before something else. */
+    mended_is("a\xf0\x9f\x8e", "a" R);
+    mended_is("a\xf0\x9f\x8e" "b", "a" R "b");
+    mended_is("a\xe4" "bc", "a" R "bc");
+    mended_is("plain text, and then\xe4\xc3\xa9", "plain text, and then" R "\xc3\xa9");
+    /* What begins no character counts by itself: see table 3-8 of the Unicode Standard. */
+    mended_is("\xc0\xaf\xe0\x80\xbf\xf0\x81\x82" "A", R R R R R R R R "A");
+    mended_is("\xed\xa0\x80\xed\xbf\xbf\xed\xaf" "A", R R R R R R R R "A");
+    mended_is("\xf4\x91\x92\x93\xff" "A\x80\xbf" "B", R R R R R "A" R R "B");
+    mended_is("\xe1\x80\xe2\xf0\x91\x92\xf1\xbf" "A", R R R R "A");
+}
+
+static void broken_text_is_quoted_as_json(void) {
+    EXPECT(same(st_format("%q", "a\xf0\x9f\x8e\"b"), "\"a" R "\\\"b\""));
+    EXPECT(st_parse(st_format("{%q:%q}", "\xe4", "\xf0\x9f")).at != NULL);
+}
+
+static void texts_are_lent_until_they_are_taken_back(void) {
+    const char *fine = "fine \xc3\xa9";
+    EXPECT(st_internal_lent(fine) == fine);
+    EXPECT(same(st_internal_lent(NULL), ""));
+    const char *one = st_internal_lent("1\xff"), *other = st_internal_lent("2\xff");
+    EXPECT(same(one, "1" R) && same(other, "2" R));
+    st_internal_take_back();
+    st_internal_take_back();
+    EXPECT(same(st_internal_lent("3\xff"), "3" R));
+    st_internal_take_back();
+}
+
 int main(void) {
     what_is_no_json_is_nothing();
     values_are_found_by_key_and_in_order();
     numbers_are_what_they_say();
     texts_are_read_and_written_as_they_are();
+    each_broken_sequence_is_replaced_once();
+    broken_text_is_quoted_as_json();
+    texts_are_lent_until_they_are_taken_back();
     if (failed == 0) puts("ok");
     return failed != 0;
 }

@@ -13,7 +13,7 @@ from . import _loop
 from ._children import Child
 from ._errors import Cancelled, Error
 from ._host import FOREVER, Host, Outcome, RunInfo
-from ._json import to_json
+from ._json import clean, to_json
 from ._view import View
 
 Level = Literal["trace", "debug", "info", "warn", "error"]
@@ -63,14 +63,14 @@ class Context:
         the event; waits if the task is faster than the disk. Everyone who follows the
         run gets every event, in order. Clients can follow one channel alone.
         """
-        self._host.send_event(str(channel), str(type), to_json(data))
+        self._host.send_event(_text(channel), _text(type), to_json(data))
         return _DONE
 
     def send_bytes(
         self, type: str, data: bytes | bytearray | memoryview, content_type: str, *, channel: str = ""
     ) -> Done:
         """Sends bytes as one event. The content type is one such as `image/png`."""
-        self._host.send_bytes(str(channel), str(type), str(content_type), bytes(data))
+        self._host.send_bytes(_text(channel), _text(type), _text(content_type), bytes(data))
         return _DONE
 
     def flush(self) -> Done:
@@ -198,7 +198,7 @@ class Context:
         Waits for one, at most `timeout` seconds: 0 does not wait, none waits without
         limit. Returns none if the time is over. Raises `Cancelled`.
         """
-        name = None if name is None else str(name)
+        name = None if name is None else _text(name)
         for ms in [None] if timeout is None else _waits(timeout):
             signal = self._host.receive_signal(name, ms)
             if signal is not None:
@@ -208,7 +208,7 @@ class Context:
 
     async def areceive_signal(self, name: str | None = None, timeout: float | None = None) -> Signal | None:
         """The same for a task with `async`: others run meanwhile."""
-        waiting = _inside("areceive_signal").receive_signal(None if name is None else str(name))
+        waiting = _inside("areceive_signal").receive_signal(None if name is None else _text(name))
         try:
             signal = await asyncio.wait_for(waiting, timeout)
         except (TimeoutError, asyncio.TimeoutError):
@@ -218,7 +218,7 @@ class Context:
     def parameter(self, name: str, default: Any = None) -> Any:
         """The present value of a parameter; the default if it was never set. Clients can
         set parameters while the run is under way."""
-        value = self._host.parameter(str(name))
+        value = self._host.parameter(_text(name))
         return default if value is None else json.loads(value)
 
     # Checkpoints
@@ -239,17 +239,17 @@ class Context:
 
     def remove_checkpoint(self, key: str) -> Done:
         """Forgets what was saved under the key, if anything."""
-        self._host.remove(str(key))
+        self._host.remove(_text(key))
         return _DONE
 
     def save_checkpoint_bytes(self, key: str, value: bytes) -> Done:
         """Saves bytes under a key."""
-        self._host.save(str(key), bytes(value))
+        self._host.save(_text(key), bytes(value))
         return _DONE
 
     def load_checkpoint_bytes(self, key: str) -> bytes | None:
         """The bytes last saved under the key."""
-        return self._host.load(str(key))
+        return self._host.load(_text(key))
 
     # Children
 
@@ -271,7 +271,7 @@ class Context:
         if priority is not None and not -100 <= priority <= 100:
             raise Error("invalid-argument", f"the priority {priority} is not between -100 and 100")
         run = self._host.start_child(
-            str(task), to_json(input), None if key is None else str(key), bool(detached), priority
+            _text(task), to_json(input), None if key is None else _text(key), bool(detached), priority
         )
         return Child(self, run)
 
@@ -293,6 +293,10 @@ class Context:
     def info(self) -> RunInfo:
         """The facts of this attempt. They do not change while it runs."""
         return self._host.info()
+
+
+def _text(value: object) -> str:
+    return clean(str(value))
 
 
 def _inside(what: str) -> _loop.Loop:

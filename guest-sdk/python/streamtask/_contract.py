@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from componentize_py_types import Err, Ok
 from wit_world.imports import checkpoints, children, control, events, run
 
 try:
+    from wit_world.imports import exit as exits
     from wit_world.imports import monotonic_clock, outgoing_handler, poll, streams
     from wit_world.imports import streamtask_task_types as types
     from wit_world.imports import wasi_http_types as wasi
 
     HAS_HTTP = True
 except ImportError:
-    # Built for the contract alone, where nothing else is called `types`.
+    # Built for the contract alone, without `exits` too, and where nothing else is called `types`.
     from wit_world.imports import types
 
     HAS_HTTP = False
@@ -26,7 +27,7 @@ except ImportError:
 from ._errors import Error, Failure, kebab
 from ._host import Exchange, Outcome, Request, RunInfo, Steps
 from ._json import clean, to_json
-from ._response import RequestError
+from ._response import RequestError, grant_for
 
 # Of a body, at once: what the host hands over in one piece.
 _PART = 64 * 1024
@@ -53,6 +54,12 @@ def as_wit_failure(failure: Failure) -> Err:
     )
 
 
+def exit_with_code(status: int) -> NoReturn:
+    """`os._exit`: of that of the C library the host hears only whether the code is 0."""
+    exits.exit_with_code(status & 0xFF)
+    raise AssertionError("the host has ended the task")
+
+
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
@@ -64,16 +71,16 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Contract:
-    """See `_host.Host`."""
+    """See `_host.Host`. The texts that it is given are `clean`."""
 
     def send_event(self, channel: str, type: str, data: str) -> None:
         if channel:
-            _call(events.send_event_on, clean(channel), clean(type), data)
+            _call(events.send_event_on, channel, type, data)
         else:
-            _call(events.send_event, clean(type), data)
+            _call(events.send_event, type, data)
 
     def send_bytes(self, channel: str, type: str, content_type: str, data: bytes) -> None:
-        _call(events.send_bytes, clean(channel), clean(type), clean(content_type), data)
+        _call(events.send_bytes, channel, type, content_type, data)
 
     def flush(self) -> None:
         _call(events.flush)
@@ -92,26 +99,26 @@ class Contract:
         return control.sleep_ms(ms)
 
     def receive_signal(self, name: str | None, timeout_ms: int | None) -> tuple[str, str] | None:
-        signal = control.receive_signal(None if name is None else clean(name), timeout_ms)
+        signal = control.receive_signal(name, timeout_ms)
         return None if signal is None else (signal.name, signal.payload)
 
     def parameter(self, name: str) -> str | None:
-        return control.parameter(clean(name))
+        return control.parameter(name)
 
     def save(self, key: str, value: bytes) -> None:
-        _call(checkpoints.save, clean(key), value)
+        _call(checkpoints.save, key, value)
 
     def remove(self, key: str) -> None:
-        _call(checkpoints.remove, clean(key))
+        _call(checkpoints.remove, key)
 
     def load(self, key: str) -> bytes | None:
-        return _call(checkpoints.load, clean(key))
+        return _call(checkpoints.load, key)
 
     def start_child(
         self, task: str, input: str, key: str | None, detached: bool, priority: int | None
     ) -> str:
-        options = children.Options(None if key is None else clean(key), detached, priority)
-        return _call(children.start, clean(task), input, options)
+        options = children.Options(key, detached, priority)
+        return _call(children.start, task, input, options)
 
     def wait_children(self, runs: Sequence[str], timeout_ms: int | None) -> tuple[int, Outcome] | None:
         ended = _call(children.wait, list(runs), timeout_ms)
@@ -173,10 +180,10 @@ def _send(request: Request) -> Steps[Any]:
     if has_body and not any(name.lower() == "content-length" for name, _ in headers):
         headers.append(("content-length", str(len(content)).encode()))
     outgoing = wasi.OutgoingRequest(wasi.Fields.from_list(headers))
-    outgoing.set_method(_method(request.method))
+    outgoing.set_method(_method(clean(request.method)))
     outgoing.set_scheme(wasi.Scheme_Https() if url.scheme == "https" else wasi.Scheme_Http())
-    outgoing.set_authority(url.netloc.rpartition("@")[2])
-    outgoing.set_path_with_query((url.path or "/") + (f"?{url.query}" if url.query else ""))
+    outgoing.set_authority(clean(url.netloc.rpartition("@")[2]))
+    outgoing.set_path_with_query(clean((url.path or "/") + (f"?{url.query}" if url.query else "")))
     options = None
     if request.timeout is not None:
         options = wasi.RequestOptions()
@@ -263,5 +270,8 @@ def _refusal(what: str, code: Any) -> RequestError:
     """The error of a request, from wasi:http's own."""
     name = kebab(type(code).__name__.removeprefix("ErrorCode_")) if code is not None else "refused"
     said = getattr(code, "value", None)
-    text = name.replace("-", " ") if not isinstance(said, str) else said
+    if name == "http-request-denied":
+        text = f"not granted: it needs {grant_for(what)} in the task's manifest"
+    else:
+        text = said if isinstance(said, str) else name.replace("-", " ")
     return RequestError(f"{what}: {text}", code=name)

@@ -103,6 +103,10 @@ def as_failure(error: BaseException) -> Failure:
         return Failure(str(error), code="invalid-input", details={"pointer": error.place})
     if isinstance(error, Cancelled):
         return Failure("the run was cancelled", code="cancelled")
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else 1
+        said = f"the task ended itself with exit code {code}" if code is error.code else str(error.code)
+        return Failure(said, code="exit", details={"exit_code": code})
     if isinstance(error, SaysFailure):
         return error.as_failure()
     name = type(error).__name__
@@ -113,7 +117,7 @@ def as_failure(error: BaseException) -> Failure:
 def is_foreseen(error: BaseException) -> bool:
     """Whether the exception is one that a task means to end with, so that its
     traceback tells nothing."""
-    return isinstance(error, (Failure, InvalidInput, Cancelled))
+    return isinstance(error, (Failure, InvalidInput, Cancelled, SystemExit))
 
 
 def kebab(name: str) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import wit_world
 
 from . import _context, _task
-from ._contract import Contract, as_wit_failure
+from ._contract import HAS_HTTP, Contract, as_wit_failure, exit_with_code
 from ._errors import Failure
-from ._json import to_json
+from ._json import BROKEN, to_json
 from ._loop import Loop
 from ._task import Task
 from ._urllib import install
@@ -34,10 +35,14 @@ def export(task: Task[Any]) -> None:
                 return task.run(Contract(), input)
             except Failure as failure:
                 raised = as_wit_failure(failure)
+                is_out_of_memory = isinstance(failure.__cause__, MemoryError)
             finally:
                 # The instance is gone when this returns.
                 sys.stdout.flush()
                 sys.stderr.flush()
+            if is_out_of_memory:
+                # The host then tells it as that, as it does for each language, with what was printed last.
+                _really_abort()
             raise raised
 
     module.WitWorld = WitWorld  # type: ignore[attr-defined]
@@ -54,7 +59,11 @@ def _begin() -> None:
     if (request := sys.modules.get("urllib.request")) is not None:
         install(request)
     # Lines are logged when they are printed, not at the end.
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout.reconfigure(line_buffering=True, errors=BROKEN)  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors=BROKEN)  # type: ignore[union-attr]
+    os.abort = _abort
+    if HAS_HTTP:
+        os._exit = exit_with_code
     # A loop that can't wait counts as running all the time.
     asyncio._set_running_loop(None)
     root = logging.getLogger()
@@ -62,6 +71,16 @@ def _begin() -> None:
         root.addHandler(_LogHandler())
         if root.level == logging.WARNING:
             root.setLevel(logging.INFO)
+
+
+_really_abort = os.abort
+
+
+def _abort() -> NoReturn:
+    """`os.abort`, which says nothing itself, with the place."""
+    _task.print_stack("Aborted: os.abort() was called")
+    sys.stderr.flush()
+    _really_abort()
 
 
 class _LogHandler(logging.Handler):

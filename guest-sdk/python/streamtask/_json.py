@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import datetime
 import json
@@ -20,7 +21,11 @@ def to_json(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without the halves of surrogate pairs, which have no form in UTF-8."""
+    """The text with U+FFFD for each half of a surrogate pair, which has no form in UTF-8.
+
+    >>> clean("a\\ud83cb") == "a\\ufffdb"
+    True
+    """
     if text.isascii():
         return text
     try:
@@ -28,6 +33,18 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+BROKEN = "streamtask-broken"
+"""What `encode` does with such halves, by its name: the same."""
+
+
+def _encode_broken(error: UnicodeError) -> tuple[bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return clean(error.object[error.start : error.end]).encode(), error.end
+
+
+codecs.register_error(BROKEN, _encode_broken)
 
 
 def plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ import codecs
 import json as _json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from . import _loop
 from ._errors import Cancelled, Failure
@@ -41,6 +42,22 @@ class RequestError(HTTPError, OSError):
         """Not caught, it ends the run with its code."""
         retryable = self.code.startswith(_TRANSIENT)
         return Failure(str(self), code=self.code, retryable=retryable)
+
+
+def grant_for(request: str) -> str:
+    """The rule of a manifest that would allow a request.
+
+    >>> print(grant_for("GET http://example.com:8080/x"))
+    [[grants.http]] with host = "example.com", schemes = ["http"], ports = [8080], methods = ["GET"]
+    """
+    method, _, url = request.partition(" ")
+    parts = urlsplit(url)
+    rule = f'[[grants.http]] with host = "{parts.hostname}"'
+    if parts.scheme == "http":
+        rule += ', schemes = ["http"]'
+    if parts.port:
+        rule += f", ports = [{parts.port}]"
+    return f'{rule}, methods = ["{method}"]'
 
 
 class HTTPStatusError(HTTPError):

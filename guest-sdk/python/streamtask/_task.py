@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from . import _context, _loop, _types
 from ._context import Context, Done
-from ._errors import InvalidInput, as_failure, is_foreseen
+from ._errors import Failure, InvalidInput, as_failure, is_foreseen
 from ._host import Host
 from ._json import to_json
 from ._types import REQUIRED, Member, Type
@@ -80,10 +80,21 @@ class Task(Generic[F]):
         try:
             value = self._start(context, self._read(text))
             return to_json(_drive(context, value))
+        except Failure as failure:
+            # What was caught before, if the task did not say `from None`.
+            if failure.__cause__ or (failure.__context__ and not failure.__suppress_context__):
+                _print_traceback(failure)
+            raise
+        except SystemExit as end:
+            if end.code in (None, 0):
+                return "null"
+            raise as_failure(end) from end
         except BaseException as error:
+            made = as_failure(error)
             if not is_foreseen(error):
                 _print_traceback(error)
-            raise as_failure(error) from error
+                made.message += _place(error, self.module)
+            raise made from error
         finally:
             _context.set_current(before)
 
@@ -391,6 +402,27 @@ def _remember_source(module: Any) -> None:
             lines = linecache.getlines(file)
             # Without a time, it is not looked for on the disk again.
             linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+
+
+def _place(error: BaseException, module: str) -> str:
+    """Where in the task's own files the exception came from: its innermost frame there; of one
+    without, the innermost outside of the SDK."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)]
+    file = getattr(sys.modules.get(module), "__file__", None)
+    folder = os.path.join(os.path.dirname(file), "") if file else ""
+    own = [
+        frame for frame in frames if frame.filename.startswith(folder) and "site-packages" not in frame.filename
+    ]
+    for frame in (own or frames)[-1:]:
+        return f", in {frame.name} at {os.path.basename(frame.filename)}:{frame.lineno}"
+    return ""
+
+
+def print_stack(why: str) -> None:
+    """Prints where the task is, in the form of an exception."""
+    stack = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(_OURS)]
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(stack), f"{why}\n"]
+    print("".join(lines), end="", file=sys.stderr)
 
 
 def _print_traceback(error: BaseException) -> None:

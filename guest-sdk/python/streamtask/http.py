@@ -23,7 +23,7 @@ from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from . import _context
 from ._host import Request, Steps
-from ._json import to_json
+from ._json import BROKEN, clean, to_json
 from ._response import Headers, HTTPError, HTTPStatusError, RequestError, Response, rest, wait, wait_async
 from ._sse import ServerSentEvent
 
@@ -293,8 +293,12 @@ def _url(base: str, url: str, params: ParamTypes | None) -> str:
         raise RequestError(f"{url!r} is not an address of http or https", code="http-request-uri-invalid")
     query = parts.query
     if params:
-        query = "&".join(filter(None, [query, urlencode(params, doseq=True)]))
+        query = "&".join(filter(None, [query, _encoded(params)]))
     return urlunsplit((parts.scheme, parts.netloc, _quoted(parts.path), _quoted(query), ""))
+
+
+def _encoded(params: ParamTypes) -> str:
+    return urlencode(params, doseq=True, encoding="utf-8", errors=BROKEN)
 
 
 def _quoted(text: str) -> str:
@@ -302,7 +306,7 @@ def _quoted(text: str) -> str:
     if text.isascii() and text.isprintable() and " " not in text:
         return text
     return "".join(
-        char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+        char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", BROKEN))
         for char in text
     )
 
@@ -311,9 +315,9 @@ def _body(content: bytes | str | None, data: ParamTypes | None, json: Any) -> tu
     if json is not None:
         return to_json(json).encode(), "application/json"
     if data is not None:
-        return urlencode(data, doseq=True).encode(), "application/x-www-form-urlencoded"
+        return _encoded(data).encode(), "application/x-www-form-urlencoded"
     if isinstance(content, str):
-        return content.encode(), "text/plain; charset=utf-8"
+        return clean(content).encode(), "text/plain; charset=utf-8"
     return bytes(content or b""), None
 
 

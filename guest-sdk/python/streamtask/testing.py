@@ -21,6 +21,7 @@ from typing import Any
 from ._errors import ChildFailed, Error, Failure, as_failure
 from ._host import Exchange, Outcome, Request, RunInfo, Steps
 from ._json import to_json
+from ._response import grant_for
 from ._task import task_of
 from .http import RequestError
 
@@ -214,7 +215,8 @@ class Recording:
     def fetch(self, request: Request) -> Steps[Exchange]:
         self.requests.append(request)
         if self.http is None:
-            raise RequestError(f"{request.method} {request.url}: denied", code="http-request-denied")
+            what = f"{request.method} {request.url}"
+            raise RequestError(f"{what}: not granted: it needs {grant_for(what)}", code="http-request-denied")
         reply = self.http(request)
         if reply.delay:
             yield self.now + reply.delay

@@ -41,6 +41,37 @@ class Events(unittest.TestCase):
             ],
         )
 
+    def test_broken_text_has_one_replacement_for_each_lone_surrogate(self) -> None:
+        broken, mended = "a\ud83cb", "a\ufffdb"
+
+        def says(ctx: Context) -> Any:
+            ctx.send(broken, {broken: [broken, "\udf89\ud83c"]}, channel=broken)
+            ctx.send_bytes(broken, b"\0", "image/" + broken, channel=broken)
+            ctx.log(broken)
+            ctx.progress(broken, id=broken)
+            ctx.view.text(broken, broken)
+            ctx.save_checkpoint(broken, broken)
+            signal = ctx.receive_signal(broken, 0)
+            started = ctx.start_child(broken, broken, key=broken)
+            assert signal is not None and signal.name == mended
+            assert ctx.parameter(broken) == 1 and ctx.load_checkpoint(mended) == mended
+            assert ctx.start_child("other", key=mended).id == started.id
+            return [started.result(), broken]
+
+        host = Recording(signals=[(0, mended, None)], parameters={mended: 1}, children={mended: lambda said: said})
+        self.assertEqual(run(says, host), [mended, mended])
+        self.assertEqual(
+            [(event.type, event.data, event.channel) for event in host.events],
+            [
+                (mended, {mended: [mended, "\ufffd\ufffd"]}, mended),
+                (mended, b"\0", mended),
+                ("log", {"level": "info", "message": mended}, ""),
+                ("progress", {"id": mended, "message": mended}, ""),
+                ("view", {"op": "text", "target": mended, "text": mended}, ""),
+            ],
+        )
+        self.assertEqual(host.events[1].content_type, "image/" + mended)
+
     def test_everything_that_does_not_wait_may_be_awaited(self) -> None:
         async def says(ctx: Context) -> None:
             await ctx.send("a")

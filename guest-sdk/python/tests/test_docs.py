@@ -41,7 +41,8 @@ class Docs(unittest.TestCase):
                 self.addCleanup(sys.modules.pop, module.__name__)
                 exec(compile(block, f"README.md, task {index}", "exec", dont_inherit=True), module.__dict__)
                 host = testing.Recording(http=lambda _: testing.Reply(content="[]"))
-                host.run(module, {"steps": 3} if "steps: int" in block else {})
+                inputs = {"steps: int": {"steps": 3}, "pages: int": {"url": "http://example.com", "pages": 3}}
+                host.run(module, next((inputs[name] for name in inputs if name in block), {}))
                 self.assertTrue(host.events)
 
 

@@ -87,6 +87,23 @@ class Requests(unittest.TestCase):
             run(asks, Recording())
         self.assertEqual((caught.exception.code, caught.exception.retryable), ("http-request-denied", False))
 
+    def test_broken_text_is_mended_in_addresses_and_bodies(self) -> None:
+        def asks() -> Any:
+            http.get("http://example.com/\ud83c", params={"q": "a\ud83c"})
+            http.post("http://example.com/", data={"q": "\ud83c"})
+            http.post("http://example.com/", content="a\ud83c")
+
+        host = Recording(http=lambda _: Reply())
+        run(asks, host)
+        self.assertEqual(
+            [(request.url, request.content) for request in host.requests],
+            [
+                ("http://example.com/%EF%BF%BD?q=a%EF%BF%BD", b""),
+                ("http://example.com/", b"q=%EF%BF%BD"),
+                ("http://example.com/", b"a\xef\xbf\xbd"),
+            ],
+        )
+
     def test_an_address_that_is_none_is_refused(self) -> None:
         def asks() -> Any:
             http.get("example.com")

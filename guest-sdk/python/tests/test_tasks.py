@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import sys
 import types
 import unittest
@@ -284,10 +285,75 @@ class Failures(unittest.TestCase):
         errors = io.StringIO()
         with self.assertRaises(Failure) as caught, contextlib.redirect_stderr(errors):
             Recording().run(bug)
-        self.assertEqual(caught.exception.message, "KeyError: 'boom'")
+        line = bug.target.__code__.co_firstlineno + 2
+        self.assertEqual(caught.exception.message, f"KeyError: 'boom', in bug at test_tasks.py:{line}")
         self.assertEqual(caught.exception.code, "key-error")
         self.assertIn('raise KeyError("boom")', errors.getvalue())
         self.assertNotIn("_task.py", errors.getvalue())
+
+    def test_the_place_is_the_innermost_in_the_tasks_own_files(self) -> None:
+        def deep(text: str) -> Any:
+            return json.loads(text)
+
+        @as_task
+        def bug() -> None:
+            deep("{")
+
+        @as_task
+        async def refused(ctx: Context) -> None:
+            ctx.send("run.mine")
+
+        for fails, place in (
+            (bug, f"deep at test_tasks.py:{deep.__code__.co_firstlineno + 1}"),
+            (refused, f"refused at test_tasks.py:{refused.target.__code__.co_firstlineno + 2}"),
+        ):
+            self.assertRegex(failure_of(fails).message, f", in {place}$")
+
+    def test_a_failure_tells_the_log_what_it_came_from(self) -> None:
+        @as_task
+        def fails() -> None:
+            try:
+                raise KeyError("paper")
+            except KeyError:
+                raise Failure("the printer stopped", code="printer")
+
+        @as_task
+        def says_so() -> None:
+            try:
+                raise KeyError("paper")
+            except KeyError:
+                raise Failure("the printer stopped", code="printer") from None
+
+        for task, is_told in ((fails, True), (says_so, False)):
+            errors = io.StringIO()
+            with self.assertRaises(Failure) as caught, contextlib.redirect_stderr(errors):
+                Recording().run(task)
+            self.assertEqual((caught.exception.message, caught.exception.code), ("the printer stopped", "printer"))
+            self.assertEqual("KeyError: 'paper'" in errors.getvalue(), is_told, errors.getvalue())
+
+    def test_a_program_that_exits_ends_the_run(self) -> None:
+        @as_task
+        def leaves(code: Any) -> None:
+            sys.exit(code)
+
+        for code in (0, None):
+            self.assertIsNone(Recording().run(leaves, {"code": code}))
+        failure = failure_of(leaves, {"code": 3})
+        self.assertEqual(
+            (failure.message, failure.code, failure.details),
+            ("the task ended itself with exit code 3", "exit", {"exit_code": 3}),
+        )
+        failure = failure_of(leaves, {"code": "no paper"})
+        self.assertEqual((failure.message, failure.details), ("no paper", {"exit_code": 1}))
+
+    def test_want_of_memory_is_known_by_its_cause(self) -> None:
+        @as_task
+        def hungry() -> None:
+            raise MemoryError
+
+        failure = failure_of(hungry)
+        self.assertIsInstance(failure.__cause__, MemoryError)
+        self.assertRegex(failure.message, "^MemoryError, in hungry at test_tasks.py:")
 
     def test_a_refusal_keeps_its_code_and_only_unavailable_is_worth_a_retry(self) -> None:
         @as_task

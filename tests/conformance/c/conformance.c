@@ -1,4 +1,5 @@
 /* The conformance kit in C: each case as ../README.md has it. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,86 @@ static st_status random_number(st_json input) {
     return st_resultf("{\"random\":%u}", number);
 }
 
+/* An emoji without its last byte. */
+#define BROKEN "a\xF0\x9F\x8E" "b"
+
+static st_status broken_text(st_json input) {
+    (void)input;
+    ST_TRY(st_sendf("broken", "{\"text\":%q}", BROKEN));
+    ST_TRY(st_log(ST_INFO, "%s", BROKEN));
+    ST_TRY(st_progress(.step = 1, .total = 2, .message = BROKEN));
+    return st_resultf("{\"text\":%q}", BROKEN);
+}
+
+/* Each of them out of line, as functions of a larger program are. */
+__attribute__((noinline)) static int deep(const char *boom) {
+    assert(boom == NULL);
+    return 1;
+}
+
+__attribute__((noinline)) static int deeper(const char *boom) {
+    return deep(boom) + 1;
+}
+
+static st_status panics(st_json input) {
+    return st_resultf("%d", deeper(text_of(input, "case")) + 1);
+}
+
+static st_status out_of_memory(st_json input) {
+    (void)input;
+    static void *kept;
+    for (;;) {
+        void **piece = malloc(1 << 20);
+        if (piece == NULL) abort();
+        memset(piece, 1, 1 << 20);
+        *piece = kept;
+        kept = piece;
+    }
+}
+
+static st_status endless_loop(st_json input) {
+    (void)input;
+    for (volatile uint32_t n = 0;; n++) {
+    }
+}
+
+static st_status wrong_type(st_json input) {
+    (void)input;
+    return st_result("[\"not\",\"an\",\"object\"]");
+}
+
+static st_status aborts(st_json input) {
+    (void)input;
+    abort();
+}
+
+static st_status exits(st_json input) {
+    int64_t code;
+    ST_TRY(number_of(input, "code", &code));
+    exit((int)code);
+}
+
+static st_status denied(st_json input) {
+    st_http_response response;
+    ST_TRY(st_http_get(text_of(input, "url"), &response));
+    return st_resultf("{\"status\":%d}", response.status);
+}
+
+static st_status load_missing(st_json input) {
+    (void)input;
+    st_json loaded;
+    ST_TRY(st_load("never-saved", &loaded));
+    return st_resultf("{\"loaded\":%j}", loaded);
+}
+
+static st_status load_other(st_json input) {
+    (void)input;
+    ST_TRY(st_save("n", "\"seven\""));
+    int64_t n;
+    ST_TRY(st_load_int("n", &n));
+    return st_resultf("{\"loaded\":%lld}", (long long)n);
+}
+
 static const struct {
     const char *name;
     st_status (*run)(st_json input);
@@ -267,13 +348,20 @@ static const struct {
     {"exception", exception}, {"log", log_lines},       {"progress", progress},
     {"view", view},           {"generator", generator}, {"typed-input", typed_input},
     {"child", child},         {"http", http},           {"random", random_number},
+    {"broken-text", broken_text}, {"panic", panics},    {"out-of-memory", out_of_memory},
+    {"endless-loop", endless_loop}, {"wrong-type", wrong_type}, {"abort", aborts},
+    {"exit", exits},          {"denied", denied},       {"load-missing", load_missing},
+    {"load-other", load_other},
 };
+
+static const char *const UNSUPPORTED[] = {"async-generator", "panic-elsewhere"};
 
 st_status st_task(st_json input) {
     char *name = text_of(input, "case");
     if (name == NULL) return invalid("case has to be a string");
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
         if (strcmp(CASES[i].name, name) == 0) return CASES[i].run(input);
-    if (strcmp(name, "async-generator") == 0) return st_fail("unsupported", "C has no %s", name);
+    for (size_t i = 0; i < sizeof UNSUPPORTED / sizeof *UNSUPPORTED; i++)
+        if (strcmp(UNSUPPORTED[i], name) == 0) return st_fail("unsupported", "C has no %s", name);
     return st_fail("unknown-case", "there is no case %q", name);
 }

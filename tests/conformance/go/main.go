@@ -34,7 +34,10 @@ func dispatch(ctx *streamtask.Context, raw json.RawMessage) (any, error) {
 		"signal": signal, "parameter": parameter, "checkpoint": checkpoint, "failure": failure,
 		"exception": exception, "log": logLine, "progress": progress, "view": view,
 		"generator": generator, "async-generator": asyncGenerator, "typed-input": typedInput,
-		"child": child, "http": httpGet, "random": random,
+		"child": child, "http": httpGet, "random": random, "broken-text": brokenText,
+		"panic": panics, "panic-elsewhere": panicsElsewhere, "out-of-memory": outOfMemory,
+		"endless-loop": endlessLoop, "wrong-type": wrongType, "abort": unsupported, "exit": exit,
+		"denied": denied, "load-missing": loadMissing, "load-other": loadOther,
 	}[which.Case]
 	if !ok {
 		return nil, streamtask.Fail("unknown-case", "there is no case %q", which.Case)

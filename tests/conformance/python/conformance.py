@@ -1,6 +1,7 @@
 """The guest of the conformance kit, in Python."""
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -188,6 +189,64 @@ def draw(ctx: Context, input: dict[str, Any]) -> Any:
     return {"random": random.randrange(2**53)}
 
 
+def broken_text(ctx: Context, input: dict[str, Any]) -> Any:
+    # An emoji without its second half.
+    text = "a\ud83cb"
+    ctx.send("broken", {"text": text})
+    ctx.log(text)
+    ctx.progress(text, step=1, total=2)
+    return {"text": text}
+
+
+def panic(ctx: Context, input: dict[str, Any]) -> Any:
+    return deeper("boom") + 1
+
+
+def deeper(message: str) -> int:
+    return deep(message) + 1
+
+
+def deep(message: str) -> int:
+    # No such key: what a mistyped name comes to.
+    return {"bang": 1}[message]
+
+
+def unsupported(ctx: Context, input: dict[str, Any]) -> Any:
+    raise Failure(f"Python has no {input['case']}", code="unsupported")
+
+
+def out_of_memory(ctx: Context, input: dict[str, Any]) -> Any:
+    kept = []
+    while True:
+        kept.append(bytearray(b"x" * (1 << 20)))
+
+
+def endless_loop(ctx: Context, input: dict[str, Any]) -> Any:
+    n = 0
+    while True:
+        n = (n + 1) % 1000
+
+
+def wrong_type(ctx: Context, input: dict[str, Any]) -> Any:
+    return ["not", "an", "object"]
+
+
+def abort(ctx: Context, input: dict[str, Any]) -> Any:
+    os.abort()
+
+
+def leave(ctx: Context, input: dict[str, Any]) -> Any:
+    sys.exit(input["code"])
+
+
+def denied(ctx: Context, input: dict[str, Any]) -> Any:
+    return {"status": http.get(input["url"]).status_code}
+
+
+def load_missing(ctx: Context, input: dict[str, Any]) -> Any:
+    return {"loaded": ctx.load_checkpoint("never-saved")}
+
+
 CASES = {
     "echo": echo,
     "events": events,
@@ -214,4 +273,15 @@ CASES = {
     "child": child,
     "http": request,
     "random": draw,
+    "broken-text": broken_text,
+    "panic": panic,
+    "panic-elsewhere": unsupported,
+    "out-of-memory": out_of_memory,
+    "endless-loop": endless_loop,
+    "wrong-type": wrong_type,
+    "abort": abort,
+    "exit": leave,
+    "denied": denied,
+    "load-missing": load_missing,
+    "load-other": unsupported,
 }
