@@ -358,7 +358,7 @@ async fn chat_says_why_a_model_refuses_and_whether_to_try_again() {
     let input = json!({ "messages": [{ "content": "x" }], "base_url": other.url("/model") });
     let run = chat.host.start_run("demo/chat", input).await;
     let run = chat.host.finished(&run).await;
-    assert_eq!(run["error"]["code"], "http-request-denied", "{run}");
+    assert_eq!(run["error"]["code"], "denied", "{run}");
     assert_eq!(other.connections(), 0);
 }
 

@@ -271,6 +271,8 @@ def _refusal(what: str, code: Any) -> RequestError:
     name = kebab(type(code).__name__.removeprefix("ErrorCode_")) if code is not None else "refused"
     said = getattr(code, "value", None)
     if name == "http-request-denied":
+        # The contract's own word, as in every language.
+        name = "denied"
         text = f"not granted: it needs {grant_for(what)} in the task's manifest"
     else:
         text = said if isinstance(said, str) else name.replace("-", " ")

@@ -29,7 +29,7 @@ class HTTPError(Exception):
 
 class RequestError(HTTPError, OSError):
     """There is no answer. `code` is wasi:http's word for why, such as
-    `http-request-denied`, `connection-refused` or `dns-error`."""
+    `denied`, `connection-refused` or `dns-error`."""
 
     def __init__(self, message: str, *, code: str = "refused") -> None:
         super().__init__(message)

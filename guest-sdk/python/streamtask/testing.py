@@ -216,7 +216,7 @@ class Recording:
         self.requests.append(request)
         if self.http is None:
             what = f"{request.method} {request.url}"
-            raise RequestError(f"{what}: not granted: it needs {grant_for(what)}", code="http-request-denied")
+            raise RequestError(f"{what}: not granted: it needs {grant_for(what)}", code="denied")
         reply = self.http(request)
         if reply.delay:
             yield self.now + reply.delay

@@ -85,7 +85,7 @@ class Requests(unittest.TestCase):
 
         with self.assertRaises(Failure) as caught:
             run(asks, Recording())
-        self.assertEqual((caught.exception.code, caught.exception.retryable), ("http-request-denied", False))
+        self.assertEqual((caught.exception.code, caught.exception.retryable), ("denied", False))
 
     def test_broken_text_is_mended_in_addresses_and_bodies(self) -> None:
         def asks() -> Any:

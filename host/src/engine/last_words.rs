@@ -57,7 +57,7 @@ impl LastWords {
         let first = *lines.first()?;
         let message = if first.starts_with("thread '") {
             of_rust(&lines)?
-        } else if first.starts_with("panic: ") || first.starts_with("fatal error: ") {
+        } else if ["panic: ", "fatal error: ", "runtime: "].iter().any(|word| first.starts_with(word)) {
             of_go(&lines)
         } else if first.starts_with("Traceback") {
             of_python(&lines)?
@@ -177,6 +177,7 @@ mod tests {
                   \ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:9 +0x2\n";
         let reason = reason(go).unwrap();
         assert!(reason.is_out_of_memory && reason.message.starts_with("runtime: out of memory: cannot"));
+        assert!(reason.message.ends_with(", in main.main at main.go:9"), "{}", reason.message);
     }
 
     #[test]

@@ -380,15 +380,18 @@ impl Stop {
             return Exit::Lost;
         }
         let backtrace = error.downcast_ref::<WasmBacktrace>();
+        let place = backtrace.and_then(trace::author_function);
+        let place = place.map(|function| format!(", in {function}")).unwrap_or_default();
+        let mut is_abort = false;
         let (kind, message) = if let Some(limit) = guest.memory.exceeded() {
-            (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory"))
+            (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory{place}"))
         } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             (ErrorKind::Trap, format!("the guest ended itself with exit code {}", exit.0))
         } else if let Some(too_much) = error.downcast_ref::<TooMuchUnderWay>() {
             (ErrorKind::Trap, too_much.to_string())
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
-            let place = backtrace.and_then(trace::author_function).map(|function| format!(", in {function}"));
-            (ErrorKind::Trap, format!("{trap}{}", place.unwrap_or_default()))
+            is_abort = *trap == Trap::UnreachableCodeReached;
+            (ErrorKind::Trap, format!("{trap}{place}"))
         } else {
             (ErrorKind::Trap, error.root_cause().to_string())
         };
@@ -398,6 +401,8 @@ impl Stop {
             Some(reason) if kind == ErrorKind::Trap => (kind, reason.message),
             _ => match guest.output.stderr_tail() {
                 last_words if last_words.is_empty() => (kind, message),
+                // What aborts says why before, and how a machine aborts is nobody's question.
+                last_words if is_abort => (kind, format!("{last_words}{place}")),
                 last_words => (kind, format!("{message}: {last_words}")),
             },
         };

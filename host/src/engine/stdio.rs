@@ -121,15 +121,14 @@ impl GuestOutput {
     }
 
     /// Says in the log what the guest was denied, and what its manifest lacks: for
-    /// where an interface has errors without words.
-    pub(super) fn deny(&self, what: &dyn Display, missing: &str, file: Option<&str>) {
-        match file {
-            Some(file) => self.note(&format!("denied: {what}: {missing} in {file}")),
-            None => {
-                let task = &self.host.info().task.task;
-                self.note(&format!("denied: {what}: {missing} in {task}.toml"));
-            }
-        }
+    /// where an interface has errors without words. Returns the same.
+    pub(super) fn deny(&self, what: &dyn Display, missing: &str, file: Option<&str>) -> String {
+        let denied = match file {
+            Some(file) => format!("{what}: {missing} in {file}"),
+            None => format!("{what}: {missing} in {}.toml", self.host.info().task.task),
+        };
+        self.note(&format!("denied: {denied}"));
+        denied
     }
 
     /// Says something in the log, once.

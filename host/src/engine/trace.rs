@@ -8,11 +8,25 @@ use wasmtime::WasmBacktrace;
 
 /// Longest name that is shown. Longer ones, of deeply nested types, tell no more.
 const MAX_NAME_BYTES: usize = 256;
-/// Functions of runtimes, which lie between what an author wrote and the trap.
-const OF_RUNTIMES: [&str; 20] = [
-    "core::", "std::", "alloc::", "<core::", "<std::", "<alloc::", "rust_", "__rust", "__rg_", "_R", "abort",
-    "__assert", "raise", "__cxa_", "__wasm", "_start", "__main", "dl", "malloc", "runtime.",
+/// How functions of runtimes begin, which lie between what an author wrote and the trap.
+const OF_RUNTIMES: [&str; 13] = [
+    "core::",
+    "std::",
+    "alloc::",
+    "<core::",
+    "<std::",
+    "<alloc::",
+    "__",
+    "_start",
+    "rust_",
+    "operator new",
+    "abort_",
+    "dlmalloc",
+    "runtime.",
 ];
+/// The same, whole.
+const RUNTIME_FUNCTIONS: [&str; 10] =
+    ["abort", "raise", "exit", "_Exit", "_exit", "malloc", "calloc", "realloc", "memcpy", "memset"];
 
 /// One frame a line, innermost first.
 pub(super) fn of(backtrace: &WasmBacktrace) -> String {
@@ -32,8 +46,11 @@ pub(super) fn author_function(backtrace: &WasmBacktrace) -> Option<String> {
     innermost(names)
 }
 
-fn innermost(names: impl Iterator<Item = String>) -> Option<String> {
-    names.into_iter().find(|name| !OF_RUNTIMES.iter().any(|runtime| name.starts_with(runtime)))
+fn innermost(mut names: impl Iterator<Item = String>) -> Option<String> {
+    let is_of_runtime = |name: &str| {
+        RUNTIME_FUNCTIONS.contains(&name) || OF_RUNTIMES.iter().any(|runtime| name.starts_with(runtime))
+    };
+    names.find(|name| !is_of_runtime(name))
 }
 
 /// As its author wrote it, if it is a name of Rust or C++.

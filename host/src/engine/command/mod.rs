@@ -130,6 +130,7 @@ impl Dialogue {
             return self.result(&mut state);
         }
         let reason = self.output.reason();
+        let is_panic = reason.as_ref().is_some_and(|reason| reason.message.starts_with("panic: "));
         if let Some(reason) = reason.as_ref().filter(|reason| reason.is_out_of_memory) {
             return Err(RunError::new(ErrorKind::OutOfMemory, reason.message.clone()));
         }
@@ -138,7 +139,7 @@ impl Dialogue {
         let message = message.unwrap_or_else(|| format!("it ended with exit code {code}"));
         Err(from_failure(Failure {
             message,
-            code: Some("exit".to_owned()),
+            code: Some(if is_panic { PANIC } else { "exit" }.to_owned()),
             details: Some(format!("{{\"exit_code\":{code}}}")),
             retryable: false,
             retry_after_ms: None,

@@ -69,10 +69,13 @@ impl Outgoing {
     /// error has no room for words.
     fn granted(&self, request: &Request<WasiBody>) -> Result<HttpGrant, Error> {
         let target = target(request)?;
-        decide(&self.grants.http, &target).cloned().map_err(|missing| {
-            self.output.deny(&target, &missing.what, missing.file.as_deref());
-            Error::HttpRequestDenied
-        })
+        self.rule_for(&target).map_err(|_| Error::HttpRequestDenied)
+    }
+
+    /// The same; else what was told.
+    fn rule_for(&self, target: &Target) -> Result<HttpGrant, String> {
+        let rule = decide(&self.grants.http, target);
+        rule.cloned().map_err(|missing| self.output.deny(target, &missing.what, missing.file.as_deref()))
     }
 }
 

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks as _};
 
-use super::{MAX_HEADER_BYTES, Outgoing};
+use super::{MAX_HEADER_BYTES, Outgoing, target};
 use crate::model::{Refusal, RefusalCode};
 
 /// Largest response: what the host has to hold to answer, and again in Base64.
@@ -39,6 +39,10 @@ impl Outgoing {
     ) -> Result<impl Future<Output = Result<PlainResponse, Refusal>> + Send + use<>, Refusal> {
         let options = RequestOptions { first_byte_timeout: request.timeout, ..RequestOptions::default() };
         let request = whole(request)?;
+        if let Ok(target) = target(&request) {
+            let denied = |missing| Refusal::new(RefusalCode::Denied, missing);
+            self.rule_for(&target).map_err(denied)?;
+        }
         let sent = self.send_request(request, Some(options), Box::new(std::future::ready(Ok(()))));
         Ok(async move {
             let (response, _) = Box::into_pin(sent).await.map_err(refusal)?;
