@@ -11,6 +11,7 @@ pub mod guests;
 pub mod host;
 pub mod hostile;
 pub mod http;
+pub mod kit;
 pub mod limits;
 pub mod nginx;
 pub mod optional;

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_tests::{Elsewhere, Event, TestHost, guests, optional, root};
+use streamtask_tests::{Elsewhere, Event, TestHost, kit, optional, root};
 
 const LANGUAGES: [(&str, &str); 6] = [
     ("rust", "Rust"),
@@ -361,28 +360,15 @@ fn with_defaults(mut view: Value) -> Value {
 /// The names of the cases, from the kit's README.
 fn cases() -> Vec<String> {
     let readme = include_str!("../conformance/README.md");
+    // What goes wrong is another matter.
+    let readme = readme.split("\n## ").next().unwrap();
     let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     rows.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// A language's guest, as `cargo xtask kit` built it.
-fn guest(language: &str) -> Option<Vec<u8>> {
-    match language {
-        "rust" => Some(guests::conformance()),
-        _ => fs::read(folder().join(format!("conformance-{language}.wasm"))).ok(),
-    }
-}
-
-fn folder() -> PathBuf {
-    std::env::var_os("STREAMTASK_KIT").map_or_else(|| root().join("target/kit"), PathBuf::from)
-}
-
 async fn conforms(language: &'static str) {
-    let Some(wasm) = guest(language) else {
-        let needs =
-            format!("conformance-{language}.wasm; `cargo xtask kit` makes it, or says what that needs");
-        optional::skip(&format!("conformance in {language}"), &needs);
-        return;
+    let Some(wasm) = kit::guest(language) else {
+        return optional::skip(&format!("conformance in {language}"), &kit::needs(language));
     };
     let kit = Kit::of(&wasm).await;
     for name in cases() {

@@ -3,6 +3,7 @@
 mod host;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -17,6 +18,9 @@ use super::start::conclude;
 use super::{Exit, build, input, log};
 use crate::model::Version;
 
+/// A host that takes longer to load a version says so.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A project to be worked on.
 #[derive(Args)]
 pub(super) struct Dev {
@@ -24,10 +28,10 @@ pub(super) struct Dev {
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
     /// A host to use instead of one that is started here
-    #[arg(long, value_name = "URL", requires = "tasks")]
-    url: Option<String>,
+    #[arg(long, alias = "url", value_name = "URL", requires = "tasks")]
+    host: Option<String>,
     /// The tasks folder of that host
-    #[arg(long, value_name = "DIR", requires = "url")]
+    #[arg(long, value_name = "DIR", requires = "host")]
     tasks: Option<PathBuf>,
     /// App that the task goes to
     #[arg(long, default_value = "default")]
@@ -49,7 +53,7 @@ impl Dev {
         let mut interrupts = Interrupts::of_command()?;
         let project = Project::find(&self.folder)?;
         crate::model::AppName::parse(&self.app).map_err(|rule| Exit::Usage(format!("--app: {rule}")))?;
-        let host = match (&self.url, &self.tasks) {
+        let host = match (&self.host, &self.tasks) {
             (Some(url), Some(tasks)) => DevHost::there(url, tasks, &self.app)?,
             _ => DevHost::start(project.folder(), &self.app).await?,
         };
@@ -73,6 +77,7 @@ impl Dev {
         loop {
             // Looked at before the build: what changes during it is built again.
             let known = sources.look();
+            note(&format!("building {}", project.name));
             match project.build(Output::Kept).await {
                 Ok(built) => {
                     end(host, shown).await?;
@@ -103,7 +108,7 @@ impl Dev {
         let input = self.input(project);
         let started = async {
             host.put(&project.name, &content, manifest.as_deref())?;
-            host.serves(&project.name, &version).await?;
+            self.wait_for_host(project, host, &version).await?;
             host.run(&project.name, input?).await
         };
         let run: Value = match started.await {
@@ -126,6 +131,17 @@ impl Dev {
             }
         });
         Ok(Some(Shown { id, showing }))
+    }
+
+    /// A new version is compiled first, which a person wants to know if it takes a while.
+    async fn wait_for_host(&self, project: &Project, host: &DevHost, version: &str) -> Result<(), Exit> {
+        let serves = host.serves(&project.name, version);
+        tokio::pin!(serves);
+        if let Ok(serves) = tokio::time::timeout(PATIENCE, &mut serves).await {
+            return serves;
+        }
+        note("waiting for the host to compile it");
+        serves.await
     }
 
     fn input(&self, project: &Project) -> Result<bytes::Bytes, Exit> {

@@ -159,7 +159,7 @@ pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
     }
     guest.output.finish().await;
     let returned = called.map(|called| match (called, &guest.dialogue) {
-        (Called::Exited(code), Some(dialogue)) => dialogue.exit(code),
+        (Called::Exited(code), Some(dialogue)) => dialogue.exit(code, is_module),
         (Called::Exited(_), None) => Ok("null".to_owned()),
         (Called::Returned(returned), _) => returned.map_err(from_failure),
     });
@@ -361,6 +361,15 @@ pub(super) fn from_failure(failure: Failure) -> RunError {
     }
 }
 
+/// In words. A component's 1 may be any that is not 0: `exit` of WASI 0.2 tells success and failure, and only
+/// `exit-with-code` says which.
+pub(super) fn exit_code(code: i32, is_module: bool) -> String {
+    match code {
+        1 if !is_module => "a failing exit code".to_owned(),
+        code => format!("exit code {code}"),
+    }
+}
+
 impl Stop {
     fn explain(self, guest: &Guest) -> Exit {
         let error = match self {
@@ -386,7 +395,7 @@ impl Stop {
         let (kind, message) = if let Some(limit) = guest.memory.exceeded() {
             (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory{place}"))
         } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-            (ErrorKind::Trap, format!("the guest ended itself with exit code {}", exit.0))
+            (ErrorKind::Trap, format!("the guest ended itself with {}", exit_code(exit.0, false)))
         } else if let Some(too_much) = error.downcast_ref::<TooMuchUnderWay>() {
             (ErrorKind::Trap, too_much.to_string())
         } else if let Some(trap) = error.downcast_ref::<Trap>() {

@@ -28,7 +28,7 @@ use super::calls::Calls;
 use super::guest::Invocation;
 use super::line_buffer::{LineBuffer, Part};
 use super::outgoing::Outgoing;
-use super::run::from_failure;
+use super::run::{exit_code, from_failure};
 use super::stdio::GuestOutput;
 use crate::model::{ErrorKind, NewEvent, Refusal, RunError};
 
@@ -114,7 +114,7 @@ impl Dialogue {
 
     /// What the program's end means, as `process` would say it. To be called after
     /// [`finish`](Self::finish).
-    pub(super) fn exit(&self, code: i32) -> Result<String, RunError> {
+    pub(super) fn exit(&self, code: i32, is_module: bool) -> Result<String, RunError> {
         let mut state = self.state();
         if let Some(failure) = state.failure.take() {
             let mut failure: Failure = failure.into();
@@ -136,7 +136,7 @@ impl Dialogue {
         }
         let last_line = || self.output.stderr_tail().lines().next_back().map(str::to_owned);
         let message = reason.map(|reason| reason.message).or_else(last_line);
-        let message = message.unwrap_or_else(|| format!("it ended with exit code {code}"));
+        let message = message.unwrap_or_else(|| format!("it ended with {}", exit_code(code, is_module)));
         Err(from_failure(Failure {
             message,
             code: Some(if is_panic { PANIC } else { "exit" }.to_owned()),

@@ -1,5 +1,7 @@
 //! The guest of the conformance kit, in Rust.
 
+mod wrong;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,7 @@ fn conformance(ctx: &Context, input: Value) -> Result<Value, Failure> {
         "child" => child(ctx, &input),
         "http" => http(ctx, &input),
         "random" => Ok(json!({ "random": random() })),
+        wrong if wrong::CASES.contains(&wrong) => wrong::go(ctx, &input),
         other => Err(Failure::new(format_args!("there is no case {other:?}")).code("unknown-case")),
     }
 }
