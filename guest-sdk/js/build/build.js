@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { componentize } from '@bytecodealliance/componentize-js';
 import * as esbuild from 'esbuild';
 
+import { ENTRY, linesOf, statementOf } from './source-map.js';
+
 const WIT = fileURLToPath(new URL('../wit', import.meta.url));
 
 /** What the engine brings along in every component, and what it must not: it would serve HTTP. */
@@ -22,14 +24,18 @@ export class BuildError extends Error {}
 /**
  * Compiles the module `entry` (JavaScript or TypeScript, with all that it imports) to the
  * component `out`. The module exports a task as `default`, or as `process` and `describe`.
+ * What it is about to do is told to `report`, in one line each.
  */
-export async function build(entry, out, { minify = false } = {}) {
+export async function build(entry, out, { minify = false, report = () => {} } = {}) {
+  report(`bundling ${entry}`);
+  const { code, imports } = await bundled(resolve(entry), minify);
   const work = await mkdtemp(join(tmpdir(), 'streamtask-build-'));
   try {
-    const bundle = join(work, `${basename(entry, extname(entry))}.js`);
-    const imports = await bundled(resolve(entry), bundle, minify);
+    const bundle = join(work, nameOf(entry));
+    await writeFile(bundle, code);
     const wit = join(work, 'wit');
     await writeWorld(wit, imports);
+    report(`compiling ${Math.ceil(code.length / 1000)} KB and the engine, which takes some 10 s`);
     const { component } = await componentize({
       sourcePath: bundle,
       sourceName: basename(bundle),
@@ -45,8 +51,13 @@ export async function build(entry, out, { minify = false } = {}) {
   }
 }
 
-// Returns the interfaces that the bundle imports.
-async function bundled(entry, outfile, minify) {
+function nameOf(entry) {
+  return `${basename(entry, extname(entry))}.js`;
+}
+
+// Returns the bundle, with the map of its lines, and the interfaces that it imports.
+async function bundled(entry, minify) {
+  const folder = dirname(entry);
   const options = {
     bundle: true,
     format: 'esm',
@@ -58,22 +69,30 @@ async function bundled(entry, outfile, minify) {
     external: ['streamtask:*', 'wasi:*'],
     minify,
     metafile: true,
+    write: false,
     logLevel: 'silent',
-    absWorkingDir: dirname(entry),
+    absWorkingDir: folder,
   };
   const exported = await exportsOf(entry, options);
   const contents = exported.includes('process')
     ? `export * from ${JSON.stringify(entry)};`
     : `import task from ${JSON.stringify(entry)};
        export const process = task.process, describe = task.describe;`;
-  const stdin = { contents, resolveDir: dirname(entry), sourcefile: 'the entry', loader: 'js' };
-  const { metafile } = await run({ ...options, stdin, outfile });
-  const [output] = Object.values(metafile.outputs);
-  return output.imports.filter(({ external }) => external).map(({ path }) => path);
+  const stdin = { contents, resolveDir: folder, sourcefile: ENTRY, loader: 'js' };
+  const outfile = join(folder, nameOf(entry));
+  const { metafile, outputFiles } = await run({
+    ...options, stdin, outfile, sourcemap: 'external', sourcesContent: false,
+  });
+  const [map, bundle] = ['.map', '.js'].map((end) => outputFiles.find(({ path }) => path.endsWith(end)).text);
+  const [output] = Object.values(metafile.outputs).filter(({ entryPoint }) => entryPoint !== undefined);
+  return {
+    code: bundle + statementOf(linesOf(map, folder, nameOf(entry))),
+    imports: output.imports.filter(({ external }) => external).map(({ path }) => path),
+  };
 }
 
 async function exportsOf(entry, options) {
-  const { metafile } = await run({ ...options, entryPoints: [entry], write: false });
+  const { metafile } = await run({ ...options, entryPoints: [entry] });
   const { exports } = Object.values(metafile.outputs)[0];
   if (exports.includes('default') || (exports.includes('process') && exports.includes('describe'))) return exports;
   throw new BuildError(`${entry} exports no task: \`export default task(…)\` makes it one`);
