@@ -5,15 +5,13 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { componentize } from '@bytecodealliance/componentize-js';
 import * as esbuild from 'esbuild';
 
-import { ENTRY, linesOf, statementOf } from './source-map.js';
+import { componentOf } from './component.js';
+import { InitError } from './snapshot.js';
+import { ENTRY, linesOf, located, statementOf } from './source-map.js';
 
 const WIT = fileURLToPath(new URL('../wit', import.meta.url));
-
-/** What the engine brings along in every component, and what it must not: it would serve HTTP. */
-const LEFT_OUT = ['fetch-event'];
 
 /** The world that is compiled for: the task's own, and what else the bundle imports. */
 const WORLD = 'built';
@@ -28,26 +26,24 @@ export class BuildError extends Error {}
  */
 export async function build(entry, out, { minify = false, report = () => {} } = {}) {
   report(`bundling ${entry}`);
-  const { code, imports } = await bundled(resolve(entry), minify);
-  const work = await mkdtemp(join(tmpdir(), 'streamtask-build-'));
+  const { code, imports, map } = await bundled(resolve(entry), minify);
+  report(`compiling ${Math.ceil(code.length / 1000)} KB with the engine, which takes some 10 s`);
+  const component = await compiled(code, imports, entry, map);
+  await mkdir(dirname(resolve(out)), { recursive: true });
+  await writeFile(out, component);
+  return { bytes: component.length };
+}
+
+async function compiled(code, imports, entry, map) {
+  const wit = await mkdtemp(join(tmpdir(), 'streamtask-build-'));
   try {
-    const bundle = join(work, nameOf(entry));
-    await writeFile(bundle, code);
-    const wit = join(work, 'wit');
     await writeWorld(wit, imports);
-    report(`compiling ${Math.ceil(code.length / 1000)} KB and the engine, which takes some 10 s`);
-    const { component } = await componentize({
-      sourcePath: bundle,
-      sourceName: basename(bundle),
-      witPath: wit,
-      worldName: WORLD,
-      disableFeatures: LEFT_OUT,
-    });
-    await mkdir(dirname(resolve(out)), { recursive: true });
-    await writeFile(out, component);
-    return { bytes: component.length };
+    return await componentOf(code, nameOf(entry), wit, WORLD);
+  } catch (error) {
+    if (!(error instanceof InitError)) throw error;
+    throw new BuildError(`${entry}: ${located(error.message, map)}`, { cause: error });
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await rm(wit, { recursive: true, force: true });
   }
 }
 
@@ -85,8 +81,10 @@ async function bundled(entry, minify) {
   });
   const [map, bundle] = ['.map', '.js'].map((end) => outputFiles.find(({ path }) => path.endsWith(end)).text);
   const [output] = Object.values(metafile.outputs).filter(({ entryPoint }) => entryPoint !== undefined);
+  const lines = linesOf(map, folder, nameOf(entry));
   return {
-    code: bundle + statementOf(linesOf(map, folder, nameOf(entry))),
+    code: bundle + statementOf(lines),
+    map: lines,
     imports: output.imports.filter(({ external }) => external).map(({ path }) => path),
   };
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { decode, encode } from '../src/mappings.js';
+import { readable } from '../src/places.js';
 
 /** Frames in here say nothing to the author. */
 const SDK = fileURLToPath(new URL('../src/', import.meta.url));
@@ -47,4 +48,12 @@ function distinct(segments) {
     const before = segments[i - 1];
     return before === undefined ? source !== undefined : source !== before.source || line !== before.line;
   });
+}
+
+/** What the engine printed of an error: message and stack, with the places in the author's source. */
+export function located(text, map) {
+  const [, before, message] = /^(.*)Exception while evaluating top-level script\n\S+:\d+:\d+ (.*)$/m.exec(text) ?? [];
+  if (message === undefined) return text;
+  const stack = text.slice(text.indexOf('Stack:')).split('\n').map((line) => line.trim()).join('\n');
+  return `${before}${message}\n${readable(stack, map)}`.trim();
 }
