@@ -73,9 +73,9 @@ export function stackOf(thrown) {
     const stack = readable(one.stack).trimEnd();
     // Some engines' stacks begin with the message, others' have none.
     const text = stack.includes(one.message) ? stack : `${one.name}: ${one.message}\n${stack}`;
-    return nth === 0 ? text : `caused by ${text}`;
+    return (nth === 0 ? text : `caused by ${text}`).trimEnd();
   });
-  return parts.join('\n').trimEnd();
+  return parts.join('\n');
 }
 
 /** The longest time that the contract can say, in milliseconds: 49 days. */
