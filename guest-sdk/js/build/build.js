@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { componentize } from '@bytecodealliance/componentize-js';
 import * as esbuild from 'esbuild';
 
-const WIT = fileURLToPath(new URL('../wit', import.meta.url));
+import { componentOf } from './component.js';
+import { InitError } from './snapshot.js';
+import { ENTRY, linesOf, located, statementOf } from './source-map.js';
 
-/** What the engine brings along in every component, and what it must not: it would serve HTTP. */
-const LEFT_OUT = ['fetch-event'];
+const WIT = fileURLToPath(new URL('../wit', import.meta.url));
 
 /** The world that is compiled for: the task's own, and what else the bundle imports. */
 const WORLD = 'built';
@@ -22,31 +22,38 @@ export class BuildError extends Error {}
 /**
  * Compiles the module `entry` (JavaScript or TypeScript, with all that it imports) to the
  * component `out`. The module exports a task as `default`, or as `process` and `describe`.
+ * What it is about to do is told to `report`, in one line each.
  */
-export async function build(entry, out, { minify = false } = {}) {
-  const work = await mkdtemp(join(tmpdir(), 'streamtask-build-'));
+export async function build(entry, out, { minify = false, report = () => {} } = {}) {
+  report(`bundling ${entry}`);
+  const { code, imports, map } = await bundled(resolve(entry), minify);
+  report(`compiling ${Math.ceil(code.length / 1000)} KB with the engine, which takes some 10 s`);
+  const component = await compiled(code, imports, entry, map);
+  await mkdir(dirname(resolve(out)), { recursive: true });
+  await writeFile(out, component);
+  return { bytes: component.length };
+}
+
+async function compiled(code, imports, entry, map) {
+  const wit = await mkdtemp(join(tmpdir(), 'streamtask-build-'));
   try {
-    const bundle = join(work, `${basename(entry, extname(entry))}.js`);
-    const imports = await bundled(resolve(entry), bundle, minify);
-    const wit = join(work, 'wit');
     await writeWorld(wit, imports);
-    const { component } = await componentize({
-      sourcePath: bundle,
-      sourceName: basename(bundle),
-      witPath: wit,
-      worldName: WORLD,
-      disableFeatures: LEFT_OUT,
-    });
-    await mkdir(dirname(resolve(out)), { recursive: true });
-    await writeFile(out, component);
-    return { bytes: component.length };
+    return await componentOf(code, nameOf(entry), wit, WORLD);
+  } catch (error) {
+    if (!(error instanceof InitError)) throw error;
+    throw new BuildError(`${entry}: ${located(error.message, map)}`, { cause: error });
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await rm(wit, { recursive: true, force: true });
   }
 }
 
-// Returns the interfaces that the bundle imports.
-async function bundled(entry, outfile, minify) {
+function nameOf(entry) {
+  return `${basename(entry, extname(entry))}.js`;
+}
+
+// Returns the bundle, with the map of its lines, and the interfaces that it imports.
+async function bundled(entry, minify) {
+  const folder = dirname(entry);
   const options = {
     bundle: true,
     format: 'esm',
@@ -58,22 +65,32 @@ async function bundled(entry, outfile, minify) {
     external: ['streamtask:*', 'wasi:*'],
     minify,
     metafile: true,
+    write: false,
     logLevel: 'silent',
-    absWorkingDir: dirname(entry),
+    absWorkingDir: folder,
   };
   const exported = await exportsOf(entry, options);
   const contents = exported.includes('process')
     ? `export * from ${JSON.stringify(entry)};`
     : `import task from ${JSON.stringify(entry)};
        export const process = task.process, describe = task.describe;`;
-  const stdin = { contents, resolveDir: dirname(entry), sourcefile: 'the entry', loader: 'js' };
-  const { metafile } = await run({ ...options, stdin, outfile });
-  const [output] = Object.values(metafile.outputs);
-  return output.imports.filter(({ external }) => external).map(({ path }) => path);
+  const stdin = { contents, resolveDir: folder, sourcefile: ENTRY, loader: 'js' };
+  const outfile = join(folder, nameOf(entry));
+  const { metafile, outputFiles } = await run({
+    ...options, stdin, outfile, sourcemap: 'external', sourcesContent: false,
+  });
+  const [map, bundle] = ['.map', '.js'].map((end) => outputFiles.find(({ path }) => path.endsWith(end)).text);
+  const [output] = Object.values(metafile.outputs).filter(({ entryPoint }) => entryPoint !== undefined);
+  const lines = linesOf(map, folder, nameOf(entry));
+  return {
+    code: bundle + statementOf(lines),
+    map: lines,
+    imports: output.imports.filter(({ external }) => external).map(({ path }) => path),
+  };
 }
 
 async function exportsOf(entry, options) {
-  const { metafile } = await run({ ...options, entryPoints: [entry], write: false });
+  const { metafile } = await run({ ...options, entryPoints: [entry] });
   const { exports } = Object.values(metafile.outputs)[0];
   if (exports.includes('default') || (exports.includes('process') && exports.includes('describe'))) return exports;
   throw new BuildError(`${entry} exports no task: \`export default task(…)\` makes it one`);

@@ -18,8 +18,12 @@ Usage: streamtask-build ENTRY [--out FILE]
 /** As of all commands of streamtask. */
 const WRONG_ARGUMENTS = 2;
 
-function fail(message, code) {
+function report(message) {
   process.stderr.write(`streamtask-build: ${message}\n`);
+}
+
+function fail(message, code) {
+  report(message);
   process.exitCode = code;
 }
 
@@ -47,7 +51,7 @@ async function main(args) {
   if (positionals.length !== 1) return fail('say which module to compile; --help tells more', WRONG_ARGUMENTS);
   const begun = performance.now();
   try {
-    const { bytes } = await build(positionals[0], values.out, values);
+    const { bytes } = await build(positionals[0], values.out, { ...values, report });
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     process.stdout.write(`${values.out}: ${(bytes / 1e6).toFixed(1)} MB in ${seconds} s\n`);
   } catch (error) {

@@ -1,5 +1,9 @@
 // What can go wrong, as a task sees it.
 
+import { toJson } from './json.js';
+import { place, readable } from './places.js';
+import { wellFormed } from './text.js';
+
 /**
  * Why a task did not succeed: thrown, it ends the attempt and is kept with the run.
  */
@@ -36,9 +40,9 @@ export class HostError extends Error {
  * Whatever was thrown, as a failure of the contract.
  */
 export function toFailure(thrown) {
-  const failure = { message: messageOf(thrown), code: undefined, details: undefined, retryable: false };
+  const failure = { message: wellFormed(reasonOf(thrown)), code: undefined, details: undefined, retryable: false };
   if (thrown instanceof Failure) {
-    failure.code = thrown.code === undefined ? undefined : String(thrown.code);
+    failure.code = thrown.code === undefined ? undefined : wellFormed(String(thrown.code));
     failure.details = thrown.details === undefined ? undefined : detailsOf(thrown.details);
     failure.retryable = thrown.retryable;
     failure.retryAfterMs = thrown.retryAfter === undefined ? undefined : milliseconds(thrown.retryAfter);
@@ -51,7 +55,27 @@ export function toFailure(thrown) {
 
 /** Whether the task's own code meant it. Anything else is a bug, and its stack is worth keeping. */
 export function isExpected(thrown) {
-  return thrown instanceof Failure || thrown instanceof Cancelled || thrown instanceof HostError;
+  return thrown instanceof Failure || thrown instanceof Cancelled;
+}
+
+/** What was thrown, and of a bug also where: `TypeError: x is undefined, in deep at task.ts:12`. */
+function reasonOf(thrown) {
+  const message = messageOf(thrown);
+  if (isExpected(thrown) || !(thrown instanceof Error)) return message;
+  const where = place(thrown.stack);
+  return where === undefined ? message : `${message}, ${where}`;
+}
+
+/** The same with the stack, and those of the causes; undefined if there is none. */
+export function stackOf(thrown) {
+  if (!(thrown instanceof Error) || !thrown.stack) return undefined;
+  const parts = chain(thrown).filter((one) => one instanceof Error).map((one, nth) => {
+    const stack = readable(one.stack).trimEnd();
+    // Some engines' stacks begin with the message, others' have none.
+    const text = stack.includes(one.message) ? stack : `${one.name}: ${one.message}\n${stack}`;
+    return (nth === 0 ? text : `caused by ${text}`).trimEnd();
+  });
+  return parts.join('\n');
 }
 
 /** The longest time that the contract can say, in milliseconds: 49 days. */
@@ -71,16 +95,22 @@ export function milliseconds(time) {
 // The message of an error and of what caused it, joined by colons, each said once.
 function messageOf(thrown) {
   if (!(thrown instanceof Error)) return textOf(thrown);
-  let message = thrown.message || thrown.name;
-  const seen = new Set([thrown]);
-  let { cause } = thrown;
-  while (cause !== undefined && !seen.has(cause)) {
-    seen.add(cause);
+  const isNamed = !isExpected(thrown) && !(thrown instanceof HostError) && thrown.name !== 'Error';
+  let message = isNamed && thrown.message ? `${thrown.name}: ${thrown.message}` : thrown.message || thrown.name;
+  for (const cause of chain(thrown).slice(1)) {
     const text = cause instanceof Error ? cause.message : textOf(cause);
     if (!message.endsWith(text)) message += `: ${text}`;
-    cause = cause instanceof Error ? cause.cause : undefined;
   }
   return message;
+}
+
+// What was thrown, what caused it, what caused that.
+function chain(thrown) {
+  const all = new Set();
+  for (let one = thrown; one !== undefined && !all.has(one); one = one instanceof Error ? one.cause : undefined) {
+    all.add(one);
+  }
+  return [...all];
 }
 
 function textOf(value) {
@@ -94,8 +124,8 @@ function textOf(value) {
 // A failure must not fail: what has no form in JSON is replaced by the reason.
 function detailsOf(details) {
   try {
-    return JSON.stringify(details) ?? 'null';
+    return toJson('the details', details);
   } catch (error) {
-    return JSON.stringify(String(error));
+    return toJson('the reason', String(error));
   }
 }

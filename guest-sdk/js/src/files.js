@@ -2,6 +2,7 @@
 // this is `wasi:filesystem`. All calls return when they are done.
 
 import { getDirectories } from 'wasi:filesystem/preopens@0.2.0';
+import { wellFormed } from './text.js';
 
 /** How much is read at once: little of the memory that a run has, and few calls. */
 const CHUNK_BYTES = 256 * 1024;
@@ -149,7 +150,8 @@ export function rename(from, to) {
 }
 
 // The granted folder that a path is in, and the rest of the path.
-function granted(path) {
+function granted(given) {
+  const path = wellFormed(given);
   let found;
   for (const [folder, mount] of getDirectories()) {
     const root = mount.replace(/\/+$/, '');

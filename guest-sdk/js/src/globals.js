@@ -12,13 +12,13 @@ const native = {
 /** What a response can be read by as a whole. */
 const READERS = ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'];
 
-/** For the time of one run. Returns what undoes it. */
-export function installGlobals(waiting) {
-  Object.assign(globalThis, timers(waiting), { fetch: fetchFor(waiting) });
+/** For the time of one run, of whose timers `report` gets what they throw. Returns what undoes it. */
+export function installGlobals(waiting, report) {
+  Object.assign(globalThis, timers(waiting, report), { fetch: fetchFor(waiting) });
   return () => Object.assign(globalThis, native);
 }
 
-function timers(waiting) {
+function timers(waiting, report) {
   const running = new Map();
   let last = 0;
   const begin = (callback, ms, again, args) => {
@@ -32,7 +32,7 @@ function timers(waiting) {
         callback(...args);
       } catch (error) {
         // As in a browser: it is told, and disturbs nothing else.
-        console.error(`in a timer: ${error}\n${error?.stack ?? ''}`);
+        report(error);
       }
     };
     next();

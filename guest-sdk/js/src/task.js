@@ -2,11 +2,15 @@
 
 import { host as guestHost } from '#host';
 import { Context } from './context.js';
-import { isExpected, toFailure } from './errors.js';
+import { isExpected, toFailure, stackOf } from './errors.js';
 import { installGlobals } from './globals.js';
 import { parseJson, toJson } from './json.js';
 import { parse } from './schema.js';
+import { withWellFormedText } from './text.js';
 import { Waiting } from './waiting.js';
+
+/** What the engine throws then: a text, without a stack. */
+const OUT_OF_MEMORY = 'out of memory';
 
 /** Runs the task on a host; the test's way in. */
 export const ATTEMPT = Symbol('attempt');
@@ -24,6 +28,7 @@ export function task(about, work) {
       try {
         return await attempt(guestHost, about, work, input, installGlobals);
       } catch (thrown) {
+        if (thrown === OUT_OF_MEMORY) trapForMemory(thrown);
         // The contract's way to fail. Anything else would be a trap.
         throw Object.assign(new Error('the task failed'), { payload: toFailure(thrown) });
       }
@@ -32,14 +37,22 @@ export function task(about, work) {
   };
 }
 
+// A want of memory is no failure of the contract: the host knows it by such words before a trap. What has no
+// payload is one.
+function trapForMemory(thrown) {
+  console.error('fatal error: out of memory; JavaScript does not tell where');
+  throw thrown;
+}
+
 function describe({ description, input, output }) {
   return toJson('the description of the task', { description, input_schema: input, output_schema: output });
 }
 
-async function attempt(host, about, work, inputJson, prepare) {
+async function attempt(anyHost, about, work, inputJson, prepare) {
+  const host = withWellFormedText(anyHost);
   const waiting = new Waiting(host);
   const ctx = new Context(host, waiting);
-  const restore = prepare?.(waiting);
+  const restore = prepare?.(waiting, (error) => logUncaught(ctx, 'in a timer: ', error));
   try {
     const input = parseJson(inputJson);
     const parsed = about.input === undefined ? input : parse(about.input, input);
@@ -47,7 +60,7 @@ async function attempt(host, about, work, inputJson, prepare) {
     const value = isGenerator(result) ? await ctx.stream(result) : result;
     return toJson('the result', value);
   } catch (thrown) {
-    if (!isExpected(thrown)) logStack(ctx, thrown);
+    if (!isExpected(thrown)) logUncaught(ctx, '', thrown);
     throw thrown;
   } finally {
     waiting.end();
@@ -61,13 +74,11 @@ function isGenerator(result) {
     (typeof result[Symbol.asyncIterator] === 'function' || typeof result[Symbol.iterator] === 'function');
 }
 
-function logStack(ctx, thrown) {
-  const stack = thrown?.stack;
-  if (!stack) return;
-  // Some engines' stacks begin with the message, others' have none.
-  const text = stack.includes(thrown.message) ? stack : `${thrown.name}: ${thrown.message}\n${stack}`;
+function logUncaught(ctx, where, thrown) {
+  const text = stackOf(thrown) ?? (where && toFailure(thrown).message);
+  if (!text) return;
   try {
-    ctx.log(text.trimEnd(), 'error');
+    ctx.log(where + text, 'error');
   } catch {
     // The reason itself is not lost for that.
   }

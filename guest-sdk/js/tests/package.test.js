@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -49,7 +50,7 @@ test('all that is exported has a type, and the other way round', async () => {
 
 test('the tasks of the README do what it says', async () => {
   await withFolder(async (folder) => {
-    const [greet, count, testing] = await readmeModules(folder);
+    const [greet, count, importer, testing] = await readmeModules(folder);
     const run = new Recording();
     const { default: greeting } = await import(greet.file);
     assert.deepEqual(await run.start(greeting, { names: ['Ada', 'Alan'] }), { greeted: 2 });
@@ -58,11 +59,40 @@ test('the tasks of the README do what it says', async () => {
 
     const { default: steps } = await import(count.file);
     assert.deepEqual(await new Recording().start(steps), { step: 10, total: 10 });
+    await imports((await import(importer.file)).default);
+
     const [, body] = testing.text.match(/async \(\) => \{\n(.*)\n\}\);/s);
     const check = new Function('assert', 'Recording', 'count', `return (async () => {${body}})()`);
     await check(assert, Recording, steps);
   });
 });
+
+/** The importer, from a server with three pages, of which the second fails once. */
+async function imports(task) {
+  const asked = [];
+  const server = createServer((request, response) => {
+    const page = Number(new URL(request.url, 'http://localhost').searchParams.get('page'));
+    asked.push(page);
+    const fails = page === 2 && asked.filter((one) => one === 2).length === 1;
+    response.writeHead(fails ? 503 : 200).end(JSON.stringify(Array(page).fill('item')));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const input = { url: `http://127.0.0.1:${server.address().port}/list`, pages: 3 };
+    const first = new Recording();
+    await assert.rejects(first.start(task, input), { code: 'bad-answer', retryable: true, message: /page 2.*503/ });
+    const checkpoints = Object.fromEntries(first.checkpoints);
+    const second = new Recording({ attempt: 2, checkpoints });
+    assert.deepEqual(await second.start(task, input), { pages: 3, items: 6 });
+    assert.deepEqual(second.data('page'), [{ page: 2, items: 2 }, { page: 3, items: 3 }]);
+    assert.deepEqual(asked, [1, 2, 2, 3]);
+    const stopped = new Recording({ signals: [{ name: 'stop' }], checkpoints });
+    assert.deepEqual(await stopped.start(task, input), { pages: 1, items: 1 });
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
 
 test('a module without a task, and one that cannot be bundled, are told before anything is compiled', async () => {
   await withFolder(async (folder) => {

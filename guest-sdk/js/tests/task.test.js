@@ -45,6 +45,15 @@ test('a bug is a failure with its stack in the log; a failure that was meant is 
   assert.deepEqual(meant.events, []);
 });
 
+test('a want of memory is no failure of the contract, but a trap with words that the host knows', async (t) => {
+  const printed = t.mock.method(console, 'error', () => {});
+  const greedy = task(() => { throw 'out of memory'; });
+  await assert.rejects(greedy.process('{}'), (thrown) => thrown === 'out of memory');
+  assert.match(printed.mock.calls[0].arguments[0], /^fatal error: out of memory/);
+  const other = task(() => { throw 'out of luck'; });
+  await assert.rejects(other.process('{}'), ({ payload }) => payload.message === 'out of luck');
+});
+
 test('what is thrown becomes a failure of the contract', () => {
   const details = { a: 1 };
   assert.deepEqual(toFailure(new Failure('busy', { code: 'rate-limited', details, retryAfter: 1500.2 })), {

@@ -148,7 +148,65 @@ const cases = {
   },
 
   random: () => ({ random: Math.random() }),
+
+  'broken-text'(ctx) {
+    const text = 'a\ud83cb';
+    ctx.send('broken', { text });
+    ctx.log(text);
+    ctx.progress({ step: 1, total: 2, message: text });
+    return { text };
+  },
+
+  panic() {
+    outer();
+  },
+
+  async 'panic-elsewhere'(ctx) {
+    setTimeout(outer, 1);
+    await ctx.sleep(100);
+  },
+
+  'out-of-memory'() {
+    const kept = [];
+    for (;;) kept.push(new Uint8Array(2 ** 20).fill(1));
+  },
+
+  'endless-loop'() {
+    for (let n = 0; ; n += 1);
+  },
+
+  'wrong-type': () => ['not', 'an', 'object'],
+
+  abort: unsupported,
+
+  exit: unsupported,
+
+  async denied(_, { url }) {
+    const response = await fetch(url);
+    return { status: response.status };
+  },
+
+  'load-missing': ({ checkpoint }) => ({ loaded: checkpoint.load('missing') ?? null }),
+
+  'load-other': unsupported,
 };
+
+// Three calls deep, as far as an error can tell.
+function outer() {
+  middle();
+}
+
+function middle() {
+  deep();
+}
+
+function deep() {
+  throw new RangeError('boom');
+}
+
+function unsupported() {
+  throw new Failure('JavaScript has no such thing', { code: 'unsupported' });
+}
 
 function refusal(call) {
   try {

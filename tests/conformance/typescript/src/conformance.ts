@@ -27,12 +27,15 @@ interface Inputs {
   };
   child: { task: string; input: unknown };
   http: { url: string };
+  denied: { url: string };
 }
 
 /** The other cases have none, or look at it themselves. */
 type Others =
   | 'refused' | 'flush' | 'info' | 'remaining' | 'cancel' | 'checkpoint' | 'exception' | 'log' | 'progress'
-  | 'view' | 'generator' | 'async-generator' | 'typed-input' | 'random';
+  | 'view' | 'generator' | 'async-generator' | 'typed-input' | 'random' | 'broken-text' | 'panic'
+  | 'panic-elsewhere' | 'out-of-memory' | 'endless-loop' | 'wrong-type' | 'abort' | 'exit' | 'load-missing'
+  | 'load-other';
 
 type Case<I> = (ctx: Context, input: I) => unknown;
 
@@ -182,7 +185,65 @@ const cases: { [K in keyof Inputs]: Case<Inputs[K]> } & { [K in Others]: Case<un
   },
 
   random: () => ({ random: Math.random() }),
+
+  'broken-text'(ctx) {
+    const text = 'a\ud83cb';
+    ctx.send('broken', { text });
+    ctx.log(text);
+    ctx.progress({ step: 1, total: 2, message: text });
+    return { text };
+  },
+
+  panic() {
+    outer();
+  },
+
+  async 'panic-elsewhere'(ctx) {
+    setTimeout(outer, 1);
+    await ctx.sleep(100);
+  },
+
+  'out-of-memory'() {
+    const kept: Uint8Array[] = [];
+    for (;;) kept.push(new Uint8Array(2 ** 20).fill(1));
+  },
+
+  'endless-loop'() {
+    for (let n = 0; ; n += 1);
+  },
+
+  'wrong-type': () => ['not', 'an', 'object'],
+
+  abort: unsupported,
+
+  exit: unsupported,
+
+  async denied(_, { url }) {
+    const response = await fetch(url);
+    return { status: response.status };
+  },
+
+  'load-missing': ({ checkpoint }) => ({ loaded: checkpoint.load('missing') ?? null }),
+
+  'load-other': unsupported,
 };
+
+// Three calls deep, as far as an error can tell.
+function outer(): void {
+  middle();
+}
+
+function middle(): void {
+  deep();
+}
+
+function deep(): never {
+  throw new RangeError('boom');
+}
+
+function unsupported(): never {
+  throw new Failure('JavaScript has no such thing', { code: 'unsupported' });
+}
 
 function refusal(call: () => void): { code: string; message: string } {
   try {
