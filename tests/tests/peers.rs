@@ -11,7 +11,7 @@ use hyper::client::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use streamtask_tests::{Folders, TestHost, dead, eventually, soon, stream_path};
+use streamtask_tests::{ChildHost, Folders, TestHost, dead, eventually, soon, stream_path};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -21,6 +21,9 @@ const NOTICED: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_secs(90);
 /// What a reader that reads nothing may cost.
 const READER_BYTES: u64 = 128 << 10;
+/// The same of one that has read so much before it stopped.
+const STOPPED_READER_BYTES: u64 = 256 << 10;
+const READ_BEFORE: usize = 3 << 20;
 /// A handshake for a WebSocket.
 const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -153,44 +156,53 @@ fn unread(address: SocketAddr) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_reads_nothing_costs_little_whatever_the_size_of_the_events() {
-    const READERS: u64 = 60;
     let folders = Folders::new();
     let host = folders.start(&["--durability", "normal"]);
     for bytes in [250, 20_000, 1_000_000] {
-        let run = host.run(json!({ "do": "flood", "events": 40_000_000 / bytes, "bytes": bytes })).await;
-        let path = stream_path(&run);
-        let events = format!("/api/events?run={}", run["id"].as_str().unwrap());
-        for (path, headers) in [
-            (path, "accept: text/event-stream\r\n"),
-            (path, "accept: application/x-ndjson\r\n"),
-            (path, UPGRADE),
-            (&events, "accept: text/event-stream\r\n"),
-        ] {
-            let open = async |count: u64| {
-                let mut all = Vec::new();
-                for _ in 0..count {
-                    all.push(ask(host.address, path, headers).await);
-                }
-                // Until nothing moves any more.
-                let (mut before, mut same) = (u64::MAX, 0);
-                while same < 5 {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    let now = unread(host.address);
-                    same = if now == before { same + 1 } else { 0 };
-                    before = now;
-                }
-                all
-            };
-            // What all readers share is there after the first.
-            let first = open(4).await;
-            let (own, kernel) = (memory(host.id()), unread(host.address));
-            let all = open(READERS).await;
-            let own = memory(host.id()).saturating_sub(own) / READERS;
-            let kernel = unread(host.address).saturating_sub(kernel) / READERS;
-            let what = format!("{bytes} B, {path}, {headers:?}: {} + {} KiB", own >> 10, kernel >> 10);
-            println!("{what}");
-            assert!(kernel > 0 && own + kernel <= READER_BYTES, "{what}");
-            drop((first, all));
-        }
+        stalled_readers_cost(&host, bytes, 0, READER_BYTES).await;
+    }
+    stalled_readers_cost(&host, 20_000, READ_BEFORE, STOPPED_READER_BYTES).await;
+}
+
+/// What readers cost in each form that take in `read` bytes of a run's events, and then nothing more.
+async fn stalled_readers_cost(host: &ChildHost, bytes: usize, read: usize, most: u64) {
+    const READERS: u64 = 60;
+    let run = host.run(json!({ "do": "flood", "events": 40_000_000 / bytes, "bytes": bytes })).await;
+    let path = stream_path(&run);
+    let events = format!("/api/events?run={}", run["id"].as_str().unwrap());
+    for (path, headers) in [
+        (path, "accept: text/event-stream\r\n"),
+        (path, "accept: application/x-ndjson\r\n"),
+        (path, UPGRADE),
+        (&events, "accept: text/event-stream\r\n"),
+    ] {
+        let open = async |count: u64| {
+            let mut all = Vec::new();
+            for _ in 0..count {
+                let mut reader = ask(host.address, path, headers).await;
+                soon("reading", reader.read_exact(&mut vec![0; read])).await.expect("a living connection");
+                all.push(reader);
+            }
+            // Until nothing moves any more.
+            let (mut before, mut same) = (u64::MAX, 0);
+            while same < 5 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let now = unread(host.address);
+                same = if now == before { same + 1 } else { 0 };
+                before = now;
+            }
+            all
+        };
+        // What all readers share is there after the first.
+        let first = open(4).await;
+        let (own, kernel) = (memory(host.id()), unread(host.address));
+        let all = open(READERS).await;
+        let own = memory(host.id()).saturating_sub(own) / READERS;
+        let kernel = unread(host.address).saturating_sub(kernel) / READERS;
+        let what =
+            format!("{bytes} B, after {read}, {path}, {headers:?}: {} + {} KiB", own >> 10, kernel >> 10);
+        println!("{what}");
+        assert!(kernel > 0 && own + kernel <= most, "{what}");
+        drop((first, all));
     }
 }

@@ -21,6 +21,8 @@ const SEGMENT_BYTES: usize = 32 << 10;
 /// by all subscribers.
 pub struct Segment {
     events: Box<[Event]>,
+    /// What they cost in memory, in bytes.
+    cost: usize,
     encoded: [OnceLock<Encoded>; ENCODINGS],
 }
 
@@ -50,7 +52,9 @@ impl Segment {
     /// Of at least one event; their numbers follow one another.
     pub(super) fn new(events: Vec<Event>) -> Arc<Self> {
         debug_assert!(!events.is_empty());
-        Arc::new(Self { events: events.into_boxed_slice(), encoded: Default::default() })
+        // Asked for by every reader, for whom looking at each event again would be most of the work.
+        let cost = events.iter().map(|event| event.what.cost()).sum();
+        Arc::new(Self { events: events.into_boxed_slice(), cost, encoded: Default::default() })
     }
 
     /// The events.
@@ -75,7 +79,7 @@ impl Segment {
 
     /// What its events cost in memory, in bytes.
     pub(super) fn cost(&self) -> usize {
-        self.events.iter().map(|event| event.what.cost()).sum()
+        self.cost
     }
 }
 

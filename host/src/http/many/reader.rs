@@ -283,7 +283,8 @@ impl Reader {
             if self.put_all(&member, std::slice::from_ref(&next), out) {
                 return self.take_up().await;
             }
-            delivery = if out.len() < PIECE_BYTES { member.subscription.next_ready() } else { None };
+            // The last one comes whole, and twice as large as it is kept: its numbers and names come with each event.
+            delivery = if out.len() < PIECE_BYTES / 2 { member.subscription.next_ready() } else { None };
         }
         self.reading.spawn(read(member));
         Ok(())

@@ -1,13 +1,13 @@
 //! Reading beside the writer, on threads that may block.
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::thread;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 /// waits for. A guest that is paused in a read is not polled for as long as the pause
 /// lasts, and what it held would be held for so long.
 pub(super) struct Readers {
-    reads: Mutex<Option<mpsc::Sender<Read>>>,
+    queue: Arc<Queue>,
     /// In a simulation, the only connection: there are no threads.
     simulated: Option<Arc<Mutex<Connection>>>,
 }
@@ -35,22 +35,20 @@ pub(super) struct Readers {
 impl Readers {
     /// With a `vfs`, other programs are kept out.
     pub(super) fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Self, OpenError> {
-        let (reads, queue) = mpsc::channel::<Read>();
-        let reads = Mutex::new(Some(reads));
+        let queue = Arc::<Queue>::default();
         if platform::is_simulated() {
             let db = Arc::new(Mutex::new(open(path, cache_kib, vfs)?));
-            return Ok(Self { reads, simulated: Some(db) });
+            return Ok(Self { queue, simulated: Some(db) });
         }
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..READERS {
+        for reader in 0..READERS {
             let (db, queue) = (open(path, cache_kib, vfs)?, Arc::clone(&queue));
-            let reading = move || read_until_closed(&db, &queue);
+            let reading = move || queue.serve(reader, &db);
             thread::Builder::new()
                 .name("storage-reader".to_owned())
                 .spawn(reading)
                 .map_err(OpenError::Thread)?;
         }
-        Ok(Self { reads, simulated: None })
+        Ok(Self { queue, simulated: None })
     }
 
     /// Runs `work` on the next connection that is free. It sees all that was committed
@@ -65,15 +63,12 @@ impl Readers {
             // A caller that has gone away needs no answer.
             let _ = answer.send(work(db));
         });
-        {
-            let reads = self.reads.lock();
-            let Some(reads) = &*reads else { return Err(StorageError::Closed) };
-            match &self.simulated {
-                None => reads.send(read).map_err(|_| StorageError::Closed)?,
-                Some(db) => {
-                    let db = Arc::clone(db);
-                    drop(tokio::spawn(platform::blocking(move || read(&db.lock()))));
-                }
+        match &self.simulated {
+            None => self.queue.push(read)?,
+            Some(_) if self.queue.state.lock().closed => return Err(StorageError::Closed),
+            Some(db) => {
+                let db = Arc::clone(db);
+                drop(tokio::spawn(platform::blocking(move || read(&db.lock()))));
             }
         }
         match answered.await {
@@ -84,7 +79,74 @@ impl Readers {
 
     /// Refuses reads from now on.
     pub(super) fn close(&self) {
-        self.reads.lock().take();
+        self.queue.close();
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Reads that wait, and threads that do.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    /// Of each thread.
+    wake: [Condvar; READERS],
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: VecDeque<Read>,
+    /// Threads without work, the one that had some last at the end. It goes first: its connection has at hand what was
+    /// read just now, and a reader that goes through a log page by page stays with it.
+    idle: Vec<usize>,
+    closed: bool,
+}
+
+impl Queue {
+    fn push(&self, read: Read) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(StorageError::Closed);
+        }
+        state.reads.push_back(read);
+        if let Some(reader) = state.idle.pop() {
+            self.wake[reader].notify_one();
+        }
+        Ok(())
+    }
+
+    /// What waits is still read.
+    fn close(&self) {
+        self.state.lock().closed = true;
+        for wake in &self.wake {
+            wake.notify_one();
+        }
+    }
+
+    /// Reads until it is closed and nothing waits.
+    fn serve(&self, reader: usize, db: &Connection) {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(read) = state.reads.pop_front() {
+                drop(state);
+                // A fault of ours in one read must not take the thread from all others; whoever asked is answered by
+                // the loss of the sender.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| read(db)));
+                state = self.state.lock();
+            } else if state.closed {
+                return;
+            } else {
+                // Once, also if it was woken for nothing.
+                if !state.idle.contains(&reader) {
+                    state.idle.push(reader);
+                }
+                self.wake[reader].wait(&mut state);
+            }
+        }
     }
 }
 
@@ -104,14 +166,4 @@ fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Connection, O
     db.pragma_update(None, "cache_size", -cache_kib)?;
     db.set_prepared_statement_cache_capacity(32);
     Ok(db)
-}
-
-fn read_until_closed(db: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
-    loop {
-        let next = queue.lock().recv();
-        let Ok(read) = next else { return };
-        // A fault of ours in one read must not take the thread from all others; whoever asked is answered by the
-        // loss of the sender.
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| read(db)));
-    }
 }
