@@ -16,6 +16,7 @@ mod hostile;
 mod idle;
 mod instantiate;
 mod languages;
+mod queue;
 mod reload;
 mod replay;
 mod report;
@@ -59,6 +60,8 @@ enum What {
     Instantiate,
     /// The same with a million finished runs stored
     Growth,
+    /// 100,000 runs that wait, once there is room
+    Queue,
     /// 10,000 runs asleep at once
     Sleepers,
     /// 10,000 clients that wait
@@ -101,6 +104,7 @@ fn main() {
                 What::Start => start::measure(&mut report, scale).await,
                 What::Instantiate => instantiate::measure(&mut report, scale).await,
                 What::Growth => growth::measure(&mut report, scale).await,
+                What::Queue => queue::measure(&mut report, scale).await,
                 What::Sleepers => sleepers::measure(&mut report, scale).await,
                 What::Idle => idle::measure(&mut report, scale).await,
                 What::Stalled => stalled::measure(&mut report, scale).await,
