@@ -81,5 +81,5 @@ const char *st_describe(void) {
            "\"description\":\"How long each part takes.\"},"
            "\"skip\":{\"type\":\"string\",\"description\":\"The item to skip.\"},"
            "\"fail\":{\"type\":\"string\",\"description\":\"The item that fails at its second part.\"}"
-           "}}}";
+           "},\"additionalProperties\":false}}";
 }

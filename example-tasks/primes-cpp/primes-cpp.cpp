@@ -49,5 +49,5 @@ st_status st_task(st_json input) {
 const char *st_describe() {
     return R"({"description":"Counts the primes up to a limit.","input_schema":{"type":"object",
         "properties":{"limit":{"type":"integer","minimum":2,"maximum":1000000000,"examples":[1000000]}},
-        "required":["limit"]}})";
+        "required":["limit"],"additionalProperties":false}})";
 }

@@ -20,6 +20,7 @@ const about = {
         type: 'integer', minimum: 0, maximum: 3_600_000, default: 0,
       },
     },
+    additionalProperties: false,
   },
   output: {
     type: 'object',

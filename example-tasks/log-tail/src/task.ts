@@ -21,6 +21,7 @@ export default task(
         idle_ms: { description: 'End after so long without a new line; 0 for never.', type: 'integer', minimum: 0, default: 0 },
         poll_ms: { description: 'How often to look.', type: 'integer', minimum: 10, maximum: 60_000, default: 250 },
       },
+      additionalProperties: false,
     },
     output: {
       type: 'object',

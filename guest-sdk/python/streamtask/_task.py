@@ -201,7 +201,7 @@ def _describe(target: Any, input: Type, returns: Any) -> _Described:
     if description:
         said["description"] = description
     if input.schema:
-        said["input_schema"] = input.schema
+        said["input_schema"] = _types.closed(input.schema)
     output = _output(returns)
     if output:
         said["output_schema"] = output

@@ -262,6 +262,25 @@ class _Maker:
         return schema, read
 
 
+def closed(schema: Any) -> Any:
+    """The schema with `additionalProperties: false` wherever properties are known and nothing is said of others: a
+    misspelt one would be left out in silence."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made: JsonSchema = {}
+    for keyword, value in schema.items():
+        if keyword in ("properties", "$defs"):
+            made[keyword] = {name: closed(one) for name, one in value.items()}
+        else:
+            # These hold values, and no schemas.
+            made[keyword] = value if keyword in ("default", "enum", "const", "examples") else closed(value)
+    if "properties" in made:
+        made.setdefault("additionalProperties", False)
+    return made
+
+
 def members_of(cls: type) -> list[Member]:
     """The properties of a dataclass or TypedDict. The names of types have to be known."""
     hints = typing.get_type_hints(cls, include_extras=True)

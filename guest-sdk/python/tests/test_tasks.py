@@ -50,6 +50,7 @@ class Functions(unittest.TestCase):
                     "type": "object",
                     "properties": {"a": {"type": "integer"}, "b": {"type": "integer", "default": 5}},
                     "required": ["a"],
+                    "additionalProperties": False,
                 },
                 "output_schema": {"type": "integer"},
             },

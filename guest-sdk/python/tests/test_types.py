@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, Union
 from uuid import UUID
 
 from streamtask import InvalidInput, Schema, parse
-from streamtask._types import of
+from streamtask._types import closed, of
 
 UserId = NewType("UserId", int)
 
@@ -101,6 +101,18 @@ class Schemas(unittest.TestCase):
         self.assertEqual(schema["$ref"], "#/$defs/Tree")
         items = schema["$defs"]["Tree"]["properties"]["below"]["items"]
         self.assertEqual(items, {"$ref": "#/$defs/Tree"})
+
+    def test_an_input_refuses_names_that_are_no_property_unless_it_says_otherwise(self) -> None:
+        open_ended = Annotated[Point, Schema(additionalProperties=True)]
+        for type, properties in [(Point, {"x", "y"}), (Tree, {"name", "below"})]:
+            schema = closed(of(type).schema)
+            schema = schema.get("$defs", {}).get("Tree", schema)
+            self.assertEqual((set(schema["properties"]), schema["additionalProperties"]), (properties, False))
+        self.assertIs(closed(of(open_ended).schema)["additionalProperties"], True)
+        values = {"default": {"properties": 1}, "properties": {"default": {"type": "object", "properties": {}}}}
+        schema = closed(values)
+        self.assertEqual(schema["default"], {"properties": 1})
+        self.assertIs(schema["properties"]["default"]["additionalProperties"], False)
 
     def test_what_json_has_no_form_for_is_refused(self) -> None:
         for type in (bytes, complex, dict[int, str], Schemas):

@@ -4,7 +4,7 @@
 
 const char *st_describe(void) {
     return "{\"description\":\"Greets everyone.\",\"input_schema\":{\"type\":\"object\",\"properties\":"
-           "{\"names\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}}}";
+           "{\"names\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},\"additionalProperties\":false}}";
 }
 
 st_status st_task(st_json input) {

@@ -43,7 +43,7 @@ st_status greet(const std::vector<std::string> &names) {
 
 const char *st_describe() {
     return R"({"description":"Greets everyone.","input_schema":{"type":"object","properties":
-        {"names":{"type":"array","items":{"type":"string"}}}}})";
+        {"names":{"type":"array","items":{"type":"string"}}},"additionalProperties":false}})";
 }
 
 st_status st_task(st_json input) {

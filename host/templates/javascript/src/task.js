@@ -3,6 +3,7 @@ import { task } from 'streamtask-sdk';
 const input = {
   type: 'object',
   properties: { names: { type: 'array', items: { type: 'string' }, default: [] } },
+  additionalProperties: false,
 };
 
 export default task({ description: 'Greets everyone.', input }, async (ctx, { names }) => {
