@@ -40,6 +40,7 @@ impl Elsewhere {
     /// - `/model/…`: a language model that says the last message word by word, as OpenAI's protocol has
     ///   it; without a key it refuses, with `busy` for a message too, and at the word `wait` it waits
     /// - `/halves/NAME`: `one`, and `other` when the test [releases](Self::release) it
+    /// - `/list?page=N`: a JSON array of N numbers; the fourth is answered when the test releases `page`
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -184,6 +185,15 @@ async fn answer(
             }
             None => return say_word_by_word(stream, &last_message(body)).await,
         },
+        // The page is the only parameter.
+        list if list.starts_with("list?page=") => {
+            let page: usize = list["list?page=".len()..].parse().unwrap_or(0);
+            if page == 4 {
+                let _ = seen.released.subscribe().wait_for(|released| released.contains("page")).await;
+            }
+            let items: Vec<usize> = (0..page).collect();
+            whole("200 OK", "content-type: application/json\r\n", &serde_json::json!(items).to_string())
+        }
         "stall" => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx".to_owned(),
         // Until the client goes away.
         _ => String::new(),

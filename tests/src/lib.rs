@@ -15,6 +15,7 @@ pub mod kit;
 pub mod limits;
 pub mod nginx;
 pub mod optional;
+pub mod pages;
 pub mod proxies;
 pub mod said;
 pub mod sse;
