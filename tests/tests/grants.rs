@@ -84,6 +84,23 @@ async fn nothing_is_granted_without_a_manifest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_denial_names_the_manifest_that_has_the_rule() {
+    let (host, server) = (start().await, Elsewhere::start().await);
+    let rule = "[[grants.http]]\nhost = '127.0.0.1'\nschemes = ['http']\nports = [1]\n";
+    fs::write(host.tasks().join("test/app.toml"), format!("description = 'of the app'\n{rule}")).unwrap();
+    eventually("the app's manifest", || async {
+        host.get("/api/tasks/test/reach").await.json()["description"] == "of the app"
+    })
+    .await;
+    let (_, notes) = denied(&host, fetch(server.url("/echo"))).await;
+    let port = server.address.port();
+    let note = format!(
+        "denied: GET http://127.0.0.1:{port}: add {port} to the ports of [[grants.http]] host = \"127.0.0.1\" in app.toml"
+    );
+    assert_eq!(notes, [note]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn granted_requests_arrive_over_connections_that_are_kept() {
     let (host, server) = (start().await, Elsewhere::start().await);
     grant(&host, &rule(&server, "")).await;

@@ -110,6 +110,7 @@ projects! {
     a_project_in_typescript_builds_and_runs "typescript"
     a_project_in_go_builds_and_runs "go"
     a_project_in_c_builds_and_runs "c"
+    a_project_in_cpp_builds_and_runs "cpp"
 }
 
 #[test]

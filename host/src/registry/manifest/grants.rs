@@ -22,8 +22,7 @@ use crate::engine::{
 use crate::model::Time;
 use crate::process::{kernels_in, open_plain};
 
-/// Largest body of a response, and longest time of a request, unless a rule says
-/// otherwise: what an API answers, and not a download.
+/// Largest body of a response, and longest time of a request, unless a rule says otherwise: those of an API.
 const MAX_RESPONSE_BYTES: u64 = 16 << 20;
 const REQUEST_TIME: Duration = Duration::from_secs(60);
 /// Longest time that a rule can give a request.
@@ -417,9 +416,9 @@ mod tests {
         fs::create_dir(folder.path().join("in")).unwrap();
         fs::write(folder.path().join("key"), "hunter2hunter2\n").unwrap();
         let text = "[[folders]]\npath = 'in'\nmount = '/data'\n[secrets]\nKEY = { file = 'key' }\n";
-        let granted = grants_in(folder.path(), "all", text).unwrap();
-        assert_eq!(granted.folders[0].path, fs::canonicalize(folder.path().join("in")).unwrap());
-        assert!(granted.secrets.contains("KEY") && !granted.folders[0].write);
+        let Grants { folders, secrets, .. } = grants_in(folder.path(), "all", text).unwrap();
+        assert_eq!(folders[0].path, fs::canonicalize(folder.path().join("in")).unwrap());
+        assert!(secrets.contains("KEY") && !folders[0].write);
     }
 
     #[test]
