@@ -35,9 +35,10 @@ async fn goes_on(folder: &str, language: &str, here: &[(&str, &str)]) {
         elsewhere.address.port()
     );
     assert!(second.contains(THERE), "{second}");
+    // Before the task is there: to compile one takes longer than a host may take to start.
+    let host = ChildHost::start(&tasks, &data, &GRANTS);
     shell.run(&format!("{first}\n{}", second.replace(THERE, &own)));
 
-    let host = ChildHost::start(&tasks, &data, &GRANTS);
     let at = "/api/tasks/demo/importer";
     loaded(&host, at).await;
     let input = json!({ "url": elsewhere.url("/list"), "pages": 6 });

@@ -76,7 +76,7 @@ fn the_result_goes_to_stdout_and_the_rest_to_stderr() {
     let said = fixture.say(&["counter.wasm", "--input", r#"{"steps":2,"delay_ms":1}"#]);
     assert_eq!((said.code, said.out.as_str()), (0, "{\"steps\":2}\n"), "{said:?}");
     let types: Vec<&str> = said.err.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
-    assert_eq!(types, ["run.started", "start", "progress", "progress", "complete", "run.completed"]);
+    assert_eq!(types, ["run.started", "start", "progress", "progress", "complete"]);
 
     let said = fixture.say(&["counter.wasm", "-q", "-i", r#"{"steps":1,"delay_ms":0}"#]);
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "{\"steps\":1}\n", ""));

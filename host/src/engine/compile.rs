@@ -32,6 +32,8 @@ pub const COMMAND: &str = "compile";
 /// and 20 s, and becomes 35 MB of code.
 const LIMITS: CompileLimits =
     CompileLimits { memory_bytes: 4 << 30, cpu_seconds: 120, code_bytes: 256 << 20 };
+/// From this size on, compiling takes so long that somebody may wonder, or as much as it may take: it is said before.
+const LARGE_BYTES: usize = 16 << 20;
 /// Seconds between the signal that says why a compiler ends, and the end of one that does not listen. With none
 /// the system ends it without that word.
 const CPU_GRACE: u64 = 5;
@@ -138,6 +140,13 @@ fn in_process(
     wasm: &[u8],
     code: &File,
 ) -> Result<(), CompileError> {
+    if wasm.len() >= LARGE_BYTES {
+        let (bytes, most) = (amount(wasm.len() as u64), amount(limits.memory_bytes));
+        tracing::info!(
+            "compiling a file of {bytes}, with at most {} s of computing (compile-time) and {most} of memory (compile-memory)",
+            limits.cpu_seconds
+        );
+    }
     let failed = |error: io::Error| CompileError::not_started(&error);
     let mut command = Command::new(program);
     command
