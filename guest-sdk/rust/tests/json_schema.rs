@@ -193,7 +193,7 @@ mod inputs {
 
 #[test]
 fn an_input_schema_takes_what_its_type_takes_and_refuses_names_that_it_has_no_field_for() {
-    fn takes<T: JsonSchema + serde::de::DeserializeOwned>(input: &serde_json::Value) -> bool {
+    fn takes<T: JsonSchema + serde::de::DeserializeOwned>(input: &Value) -> bool {
         let schemas = streamtask_sdk::__private::Schemas::default().with_input::<T>();
         let schemas = serde_json::to_value(&schemas).unwrap();
         let takes = jsonschema::validator_for(&schemas["input_schema"]).unwrap().is_valid(input);
