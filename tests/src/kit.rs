@@ -5,6 +5,16 @@ use std::path::PathBuf;
 
 use crate::{guests, root};
 
+/// Languages with a guest: the folder of its source, and the name for people.
+pub const LANGUAGES: [(&str, &str); 6] = [
+    ("rust", "Rust"),
+    ("python", "Python"),
+    ("javascript", "JavaScript"),
+    ("typescript", "TypeScript"),
+    ("go", "Go"),
+    ("c", "C"),
+];
+
 /// A language's guest, as `cargo xtask kit` built it.
 pub fn guest(language: &str) -> Option<Vec<u8>> {
     match language {

@@ -151,6 +151,17 @@ async fn hard_limits_below_the_compilers_own_are_kept_to() {
     assert_eq!(host.run(json!({ "do": "echo" })).await["status"], "completed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_file_may_become_is_a_setting_and_the_error_names_it() {
+    let folders = Folders::new();
+    let host = folders.start(&[&SETTINGS[..], &["--compile-code", "4KiB"]].concat());
+    let said = problem(&host, "test/probe.wasm").await;
+    assert!(
+        said.contains("it becomes more than 4 KiB of code; the host's --compile-code can allow more"),
+        "{said}"
+    );
+}
+
 /// A namespace of its own, in which nothing is mounted on /proc.
 fn without_proc(command: &Command) -> Command {
     let script = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";

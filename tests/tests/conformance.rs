@@ -11,15 +11,6 @@ use hyper::Method;
 use serde_json::{Value, json};
 use streamtask_tests::{Elsewhere, Event, TestHost, kit, optional, root};
 
-const LANGUAGES: [(&str, &str); 6] = [
-    ("rust", "Rust"),
-    ("python", "Python"),
-    ("javascript", "JavaScript"),
-    ("typescript", "TypeScript"),
-    ("go", "Go"),
-    ("c", "C"),
-];
-
 /// What a language does not have. Its guest says so, and the matrix too.
 const UNSUPPORTED: [(&str, &str); 2] = [("rust", "async-generator"), ("c", "async-generator")];
 
@@ -397,16 +388,16 @@ languages! { rust python javascript typescript go c }
 #[test]
 fn the_matrix_is_that_of_the_kit() {
     let mut matrix = String::from("| case |");
-    for (_, name) in LANGUAGES {
+    for (_, name) in kit::LANGUAGES {
         write!(matrix, " {name} |").unwrap();
     }
     matrix.push_str("\n|---|");
-    matrix.push_str(&"---|".repeat(LANGUAGES.len()));
+    matrix.push_str(&"---|".repeat(kit::LANGUAGES.len()));
     matrix.push('\n');
     let unsupported: BTreeMap<_, _> = UNSUPPORTED.iter().map(|pair| (*pair, "–")).collect();
     for name in cases() {
         write!(matrix, "| `{name}` |").unwrap();
-        for (language, _) in LANGUAGES {
+        for (language, _) in kit::LANGUAGES {
             let mark = unsupported.get(&(language, name.as_str())).unwrap_or(&"✓");
             write!(matrix, " {mark} |").unwrap();
         }

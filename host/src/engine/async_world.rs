@@ -199,5 +199,7 @@ mod tests {
         assert!(wasmtime::Engine::same(program.entry.engine(), &engine.loader.wasmtime));
         let mixed = load(&text.replace(";; COMPONENT", ASYNC)).err().unwrap();
         assert_eq!(mixed, LoadError::SyncProcess);
+        let newer = load("(component (import \"wasi:cli/stdout@0.3.0\" (instance)))").err().unwrap();
+        assert_eq!(newer, LoadError::NewerWasi("wasi:cli/stdout@0.3.0".to_owned()));
     }
 }

@@ -141,9 +141,9 @@ fn in_process(
     code: &File,
 ) -> Result<(), CompileError> {
     if wasm.len() >= LARGE_BYTES {
-        let (bytes, most) = (amount(wasm.len() as u64), amount(limits.memory_bytes));
+        let (mib, most) = (wasm.len() >> 20, amount(limits.memory_bytes));
         tracing::info!(
-            "compiling a file of {bytes}, with at most {} s of computing (compile-time) and {most} of memory (compile-memory)",
+            "compiling a file of {mib} MiB, with at most {} s of computing (compile-time) and {most} of memory (compile-memory)",
             limits.cpu_seconds
         );
     }
@@ -271,8 +271,11 @@ impl Bound {
     }
 }
 
+/// Exactly, in the largest unit of which it is a multiple: limits are round.
 fn amount(bytes: u64) -> String {
-    if bytes >= 1 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes >> 20) }
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    whole.map_or_else(|| format!("{bytes} B"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
 }
 
 /// What a process of a `Compiler` does: compiles what it reads from `input` into `output`. Returns
@@ -415,8 +418,8 @@ mod tests {
     fn a_hard_limit_of_the_host_below_the_compilers_own_is_told() {
         for (signal, words) in [
             (Signal::XCPU, "7 s of computing, this host's own hard limit (ulimit -H -t)"),
-            (Signal::ABORT, "0 MiB of memory, this host's own hard limit (ulimit -H -d)"),
-            (Signal::XFSZ, "0 MiB of code, this host's own hard limit (ulimit -H -f)"),
+            (Signal::ABORT, "7 B of memory, this host's own hard limit (ulimit -H -d)"),
+            (Signal::XFSZ, "7 B of code, this host's own hard limit (ulimit -H -f)"),
         ] {
             let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(Some(7)));
             assert!(matches!(&died, CompileError::Host(reason) if reason.contains(words)), "{died:?}");

@@ -97,8 +97,17 @@ mod tests {
 
     #[test]
     fn a_name_has_an_end_whatever_it_stands_for() {
-        // Each `S_` repeats all that stands before it.
-        let doubling = format!("_Z1fI1a{}EvT_", "NS_IS_S_S_EE".repeat(15));
+        // `f(a, b<a, a>, c<b<a, a>, b<a, a>>, …)`: each parameter is twice the one before, and costs ten bytes.
+        let mut doubling = "_Z1f1a1bIS_S_E".to_owned();
+        for nth in (1..30).step_by(2) {
+            let before = char::from_digit(nth, 36).unwrap().to_ascii_uppercase();
+            doubling.push_str(&format!("1cIS{before}_S{before}_E"));
+        }
+        assert!(
+            readable(&doubling).starts_with("f(a, b<a, a>, c<b<a, a>, b<a, a>"),
+            "{}",
+            readable(&doubling)
+        );
         for name in
             [doubling, "x".repeat(100_000), format!("_ZN100000{}E", "y".repeat(100_000)), "漢".repeat(1000)]
         {

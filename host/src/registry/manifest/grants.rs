@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
@@ -14,19 +13,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
+use super::http::{HttpTable, http};
 use super::policy::{GrantKind, GrantPolicy};
-use super::schema::{SizeText, TimeText};
-use crate::engine::{
-    FilesGrant, FolderGrant, Grants, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT, TaskPattern,
-};
-use crate::model::Time;
+use super::schema::SizeText;
+use crate::engine::{FilesGrant, FolderGrant, Grants, OUTPUT_MOUNT, TaskPattern};
 use crate::process::{kernels_in, open_plain};
 
-/// Largest body of a response, and longest time of a request, unless a rule says otherwise: those of an API.
-const MAX_RESPONSE_BYTES: u64 = 16 << 20;
-const REQUEST_TIME: Duration = Duration::from_secs(60);
-/// Longest time that a rule can give a request.
-const MAX_REQUEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Output files of an attempt unless the manifest says otherwise.
 const OUTPUT_BYTES: u64 = 100 << 20;
 const OUTPUT_COUNT: u32 = 1_000;
@@ -63,41 +55,6 @@ pub(super) struct GrantsTable {
     /// Files, folders and links of an attempt.
     #[schemars(with = "u32")]
     output_files_count: Option<Spanned<u32>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(inline)]
-struct HttpTable {
-    /// A name, `*.` and a name, `*`, or an address.
-    #[schemars(with = "String")]
-    host: Spanned<String>,
-    /// Without it https alone.
-    schemes: Option<Vec<Scheme>>,
-    /// Without it those of the schemes.
-    #[serde(default)]
-    ports: Vec<u16>,
-    /// Without it all.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    methods: Vec<Spanned<String>>,
-    /// Whether also addresses of this machine and its network.
-    #[schemars(with = "Option<bool>")]
-    private: Option<Spanned<bool>>,
-    /// Largest body of a response.
-    #[schemars(with = "Option<SizeText>")]
-    max_response: Option<ByteSize>,
-    /// Longest time of a request.
-    #[schemars(with = "Option<TimeText>")]
-    timeout: Option<Spanned<Time>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
-enum Scheme {
-    Http,
-    Https,
 }
 
 /// Where a secret comes from: one of the two.
@@ -158,56 +115,6 @@ impl GrantsTable {
         }
         *grants = Arc::new(all);
         Ok(())
-    }
-}
-
-fn http(rule: Spanned<HttpTable>, policy: &GrantPolicy) -> Result<HttpGrant, Fault> {
-    policy.kinds.check(GrantKind::Http, rule.span().start)?;
-    let rule = rule.into_inner();
-    if let Some(private) = rule.private.as_ref().filter(|private| *private.get_ref()) {
-        policy.kinds.check(GrantKind::Private, private.span().start)?;
-    }
-    let host = HostPattern::parse(rule.host.get_ref()).ok_or_else(|| {
-        let message =
-            "a host is a name, `*.` and a name, `*`, or an address such as 192.0.2.1 or [2001:db8::1]";
-        (rule.host.span().start, message.to_owned())
-    })?;
-    let mut methods = Vec::new();
-    for method in rule.methods {
-        let is_method =
-            !method.get_ref().is_empty() && method.get_ref().bytes().all(|byte| byte.is_ascii_uppercase());
-        if !is_method || method.get_ref() == "CONNECT" {
-            let message = "a method is a word in upper case, such as \"GET\", and not CONNECT".to_owned();
-            return Err((method.span().start, message));
-        }
-        methods.push(method.into_inner());
-    }
-    let timeout = match rule.timeout {
-        None => REQUEST_TIME,
-        Some(time) => {
-            let long = || (time.span().start, format!("a request takes at most {MAX_REQUEST_TIME:?}"));
-            time.get_ref().0.filter(|time| *time <= MAX_REQUEST_TIME).ok_or_else(long)?
-        }
-    };
-    let schemes = rule.schemes.unwrap_or_else(|| vec![Scheme::Https]);
-    Ok(HttpGrant {
-        host,
-        schemes: schemes.into_iter().map(HttpScheme::from).collect(),
-        ports: rule.ports,
-        methods,
-        private: rule.private.is_some_and(|private| private.into_inner()),
-        max_response_bytes: rule.max_response.map_or(MAX_RESPONSE_BYTES, |size| size.as_u64()),
-        timeout,
-        said_in: None,
-    })
-}
-
-impl From<Scheme> for HttpScheme {
-    fn from(scheme: Scheme) -> Self {
-        match scheme {
-            Scheme::Http => Self::Http,
-            Scheme::Https => Self::Https,
-        }
     }
 }
 
@@ -374,7 +281,10 @@ fn files_of(all: &mut Grants, at: usize) -> Result<&mut FilesGrant, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::engine::{HostPattern, HttpGrant, HttpScheme};
 
     fn policy(kinds: &str) -> GrantPolicy {
         let (data, tasks) = ("/nonexistent/data".into(), "/nonexistent/tasks".into());
@@ -408,6 +318,7 @@ mod tests {
                 said_in: None,
             }]
         );
+        assert_eq!(grants("").unwrap(), Grants::default());
     }
 
     #[test]

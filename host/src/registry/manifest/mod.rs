@@ -4,6 +4,7 @@
 mod circuit_breaker;
 mod command;
 mod grants;
+mod http;
 mod limits;
 mod policy;
 mod queueing;
