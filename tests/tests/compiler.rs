@@ -229,7 +229,11 @@ fn compile_on_one_thread(program: &Path, wasm: &[u8]) -> std::process::Output {
         command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "prlimit"]);
     }
-    command.arg("--nproc=1").arg(program).arg("compile").current_dir("/");
+    command
+        .arg("--nproc=1")
+        .arg(program)
+        .args(["compile", "4294967296", "120", "268435456"])
+        .current_dir("/");
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut compiler = command.spawn().unwrap();
     compiler.stdin.take().unwrap().write_all(wasm).unwrap();

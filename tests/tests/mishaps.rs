@@ -12,7 +12,7 @@ const CASES: [(&str, &str); 11] = [
     ("panic", "A panic or an exception, deep in calls"),
     ("panic-elsewhere", "The same where nobody waits for it"),
     ("out-of-memory", "No memory left"),
-    ("endless-loop", "An endless loop, with `cpu = \"1s\"`"),
+    ("endless-loop", "An endless loop, with `cpu = \"10s\"`"),
     ("wrong-type", "A result that the output schema forbids"),
     ("too-large", "An event that is too large"),
     ("abort", "`abort`"),
@@ -23,7 +23,7 @@ const CASES: [(&str, &str); 11] = [
 ];
 /// What they need: none is tried twice, and each result is an object or nothing.
 const MANIFEST: &str =
-    "[limits]\ncpu = '1s'\nmemory = '256MiB'\n[output-schema]\ntype = ['object', 'null']\n";
+    "[limits]\ncpu = '10s'\nmemory = '256MiB'\n[output-schema]\ntype = ['object', 'null']\n";
 
 struct Kit {
     host: TestHost,
