@@ -120,15 +120,12 @@ async fn a_request_that_is_not_granted_names_the_grant() {
         };
         let other = format!("http://localhost:{port}/echo");
         let what = format!("\"localhost\", schemes = [\"http\"], ports = [{port}]");
-        assert_eq!(
-            arena.refusal(json!({ "url": other })).await,
-            ("denied".to_owned(), denied(other.clone(), &what))
-        );
         let secure = "https://example.org/".to_owned();
-        assert_eq!(
-            arena.refusal(json!({ "url": secure })).await,
-            ("denied".to_owned(), denied(secure.clone(), "\"example.org\""))
-        );
+        for (url, what) in [(other, what.as_str()), (secure, "\"example.org\"")] {
+            // After it some SDKs say the place in the author's source.
+            let (code, message) = arena.refusal(json!({ "url": url })).await;
+            assert!(code == "denied" && message.starts_with(&denied(url, what)), "{code}: {message}");
+        }
         arena.grant("methods = ['GET']\nprivate = true").await;
         let post = json!({ "url": arena.server.url("/echo"), "method": "POST", "body": "x" });
         let (code, message) = arena.refusal(post).await;
@@ -136,7 +133,7 @@ async fn a_request_that_is_not_granted_names_the_grant() {
         arena.grant("private = false").await;
         let (code, message) = arena.refusal(json!({ "url": arena.server.url("/echo") })).await;
         let needs = "127.0.0.1 has no public address, so its [[grants.http]] needs private = true";
-        assert!(code == "denied" && message.ends_with(needs), "{code}: {message}");
+        assert!(code == "denied" && message.contains(needs), "{code}: {message}");
         assert_eq!(arena.server.requests(), [] as [&str; 0]);
     }
 }

@@ -96,9 +96,9 @@ const REMOVAL_GRACE: Duration = Duration::from_secs(5);
 /// for a look at it, a load, and a read of the database. With fewer it would serve, and stand still at times.
 const SPARE_THREADS: usize = 4;
 
-/// Addresses that a host must be able to take beside those that it starts with: for the database's caches and
-/// a guest. When there are none left, the process is aborted.
-const SPARE_BYTES: usize = 96 << 20;
+/// Addresses that a host must be able to take: for its threads, the database's caches, a guest, and a compiler of
+/// its own size. When there are none left, the process is aborted.
+const SPARE_BYTES: usize = 256 << 20;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -270,6 +270,7 @@ impl Rooms {
     async fn build(config: Config, address: Option<SocketAddr>) -> Result<Self, LaunchError> {
         // Blocks on the disk for as long as an older database takes to migrate.
         let opening = config.clone();
+        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory)?;
         can_start(1).map_err(LaunchError::Threads)?;
         let opened = spawn_blocking(move || open(&opening)).map_err(LaunchError::Threads)?.await;
         let Foundation { storage, writing, engine, registry, files } =

@@ -31,7 +31,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::http::client::Client;
-use crate::process::start_runtime;
+use crate::process::{spare_addresses, start_runtime};
 
 pub use exit::Exit;
 
@@ -171,6 +171,7 @@ pub fn run() -> Exit {
         let code = crate::app::compile_process(limits, async_world, scarce, input, output, why_not);
         return Exit::Compiler(code);
     }
+    spare_addresses();
     let runtime = match start_threads() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::Start(format!("can't start threads: {error}")),

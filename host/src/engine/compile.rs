@@ -214,7 +214,7 @@ struct Bound {
 /// What a compiler may use.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// Not of addresses, of which an engine reserves many.
+    /// Not of addresses, of which an engine reserves many, unless this process has fewer.
     memory: Bound,
     cpu: Bound,
     code: Bound,
@@ -225,7 +225,8 @@ impl Bounds {
     fn here(limits: CompileLimits) -> Self {
         let bound = |resource, wanted| Bound::within(resource, wanted, getrlimit(resource).maximum);
         Self {
-            memory: bound(Resource::Data, limits.memory_bytes),
+            memory: bound(Resource::Data, limits.memory_bytes)
+                .or_lower(bound(Resource::As, limits.memory_bytes)),
             cpu: bound(Resource::Cpu, limits.cpu_seconds),
             code: bound(Resource::Fsize, limits.code_bytes),
         }
@@ -236,6 +237,10 @@ impl Bound {
     fn within(resource: Resource, wanted: u64, hard: Option<u64>) -> Self {
         let most = hard.map_or(wanted, |hard| hard.min(wanted));
         Self { resource, most, lowered: most < wanted }
+    }
+
+    fn or_lower(self, other: Self) -> Self {
+        if other.most < self.most { other } else { self }
     }
 
     fn limit(self) -> Rlimit {
@@ -259,7 +264,7 @@ impl Bound {
             }
             _ => {
                 let what = format!("compiling it takes more than {} of memory", amount(self.most));
-                (what, "-d", "compile-memory")
+                (what, if self.resource == Resource::As { "-v" } else { "-d" }, "compile-memory")
             }
         };
         match self.lowered {
@@ -412,6 +417,18 @@ mod tests {
             let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(None));
             assert!(matches!(&died, CompileError::Host(reason) if reason.contains(words)), "{died:?}");
         }
+    }
+
+    #[test]
+    fn the_lower_limit_of_data_and_addresses_is_told() {
+        let data = Bound::within(Resource::Data, 9, Some(7));
+        let addresses = |hard| Bound::within(Resource::As, 9, hard);
+        assert_eq!(data.or_lower(addresses(None)), data);
+        let died = data.or_lower(addresses(Some(6))).exceeded();
+        assert!(
+            matches!(&died, CompileError::Host(reason) if reason.contains("6 B of memory, this host's own hard limit (ulimit -H -v)")),
+            "{died:?}"
+        );
     }
 
     #[test]

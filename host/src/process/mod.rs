@@ -22,6 +22,6 @@ pub use private::{
     close_private_file, is_ours_alone, is_writable_by_others, make_private_file, make_private_folder,
     private_options,
 };
-pub use reserve::Reserve;
+pub use reserve::{Reserve, spare_addresses};
 pub use seldom::Seldom;
 pub use threads::{can_start, is_threadless, panic_message, spawn_blocking, start_runtime, start_thread};

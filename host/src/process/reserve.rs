@@ -1,5 +1,25 @@
 use std::hint::black_box;
 
+/// Arenas of the allocator in a process whose addresses are limited. By its default it takes 64 MiB of addresses for
+/// each thread, up to eight for each core, and leaves allocations of a few bytes without any.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const FEW_ARENAS: libc::c_int = 1;
+
+/// Has the allocator take no more addresses than it uses, if the system limits them. To be called before there are
+/// other threads.
+pub fn spare_addresses() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use rustix::process::{Resource, getrlimit};
+
+        let limits = [Resource::As, Resource::Data];
+        if limits.iter().any(|limit| getrlimit(*limit).current.is_some()) {
+            // SAFETY: it sets a number in the allocator, which no other thread uses yet.
+            unsafe { libc::mallopt(libc::M_ARENA_MAX, FEW_ARENAS) };
+        }
+    }
+}
+
 /// Address space that nothing else can take while this is held. It takes no memory: nothing is written to it.
 pub struct Reserve {
     _bytes: Vec<u8>,
