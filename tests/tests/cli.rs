@@ -1,12 +1,13 @@
 //! The command line as a user meets it: what it prints, where, and how it exits.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use streamtask_tests::optional::skip;
 use streamtask_tests::{ChildHost, PATIENCE, Said, child, guests};
 use tempfile::TempDir;
 
@@ -246,7 +247,40 @@ fn wrong_arguments_are_told_with_the_usage() {
         let said = Said::of(child::command().args(arguments));
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{arguments:?}: {said:?}");
         assert!(said.err.contains("Usage:") && said.err.contains("--help"), "{arguments:?}: {said:?}");
+        // What a variable says does not have to be given.
+        let set = Said::of(child::command().args(arguments).env("STREAMTASK_HOST", "http://127.0.0.1:1"));
+        assert_eq!((set.code, set.err), (2, said.err), "{arguments:?}");
     }
+    let said = Said::of(child::command().arg("tasks").env("STREAMTASK_HOST", "https//nonsense"));
+    said.refused(2, "such as http://127.0.0.1:8080");
+}
+
+#[test]
+fn an_interrupt_leaves_the_bars_as_they_are_and_the_terminal_as_it_was() {
+    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return skip("an_interrupt_leaves_the_bars_as_they_are", "script, of util-linux");
+    }
+    let fixture = Fixture::new();
+    let program = child::command().get_program().to_str().unwrap().to_owned();
+    let input = r#"{"steps":2000,"delay_ms":20}"#;
+    // It gives the program a terminal, and passes on what is typed.
+    let shell = format!("trap : INT; {program} start demo/counter -i '{input}'; echo with $?; stty -a");
+    let mut script = Command::new("script");
+    script.args(["-qec", &shell, "/dev/null"]).env("TERM", "xterm");
+    script.env("STREAMTASK_HOST", format!("http://{}", fixture.host.address));
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(script.stdout.take().unwrap());
+    let mut before = Vec::new();
+    while !before.ends_with(b"/2000") {
+        assert!(shown.read_until(b'0', &mut before).unwrap() > 0, "{}", String::from_utf8_lossy(&before));
+    }
+    script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let mut after = String::new();
+    shown.read_to_string(&mut after).unwrap();
+    script.wait().unwrap();
+    assert!(after.contains("the run goes on; end it with") && after.contains("with 130"), "{after}");
+    assert!(!after.contains("^C\r") && !after.contains("^C\u{1b}"), "{after}");
+    assert!(after.contains("echoctl") && !after.contains("-echoctl"), "{after}");
 }
 
 #[test]

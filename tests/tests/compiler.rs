@@ -152,14 +152,16 @@ async fn hard_limits_below_the_compilers_own_are_kept_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_file_may_become_is_a_setting_and_the_error_names_it() {
-    let folders = Folders::new();
-    let host = folders.start(&[&SETTINGS[..], &["--compile-code", "4KiB"]].concat());
-    let said = problem(&host, "test/probe.wasm").await;
-    assert!(
-        said.contains("it becomes more than 4 KiB of code; the host's --compile-code can allow more"),
-        "{said}"
-    );
+async fn what_a_file_may_become_and_take_are_settings_and_the_error_names_them() {
+    for (setting, most, what) in [
+        ("--compile-code", "4KiB", "it becomes more than 4 KiB of code"),
+        ("--compile-memory", "32MiB", "compiling it takes more than 32 MiB of memory"),
+    ] {
+        let folders = Folders::new();
+        let host = folders.start(&[&SETTINGS[..], &[setting, most]].concat());
+        let said = problem(&host, "test/probe.wasm").await;
+        assert!(said.contains(&format!("{what}; the host's {setting} can allow more")), "{said}");
+    }
 }
 
 /// A namespace of its own, in which nothing is mounted on /proc.

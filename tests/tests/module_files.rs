@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::{Value, json};
-use streamtask_tests::{Api, TestHost, guests};
+use streamtask_tests::{Api, TestHost, eventually, guests};
 
 /// Answers of preview 1.
 const SUCCESS: u8 = 0;
@@ -183,6 +183,52 @@ async fn a_module_leaves_files_behind_and_a_folder_has_no_part_in_their_bounds()
     let url = format!("/api/runs/{}/files/sub/c.txt", run["id"].as_str().unwrap());
     assert_eq!(host.get(&url).await.body.len(), 1000);
     assert_eq!(fs::metadata(host.tasks().join("../in/b.txt")).unwrap().len(), 50_000);
+}
+
+/// More than a call may hand over. Its exit code is the first step that goes otherwise.
+const LARGE: &str = r#"(module
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pread" (func $read (param i32 i32 i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 400)
+    (data (i32.const 64) "large")
+    (func $must (param $holds i32) (param $step i32)
+        (if (i32.eqz (local.get $holds)) (then (call $exit (local.get $step)))))
+    ;; It took a part, and the length is as it was.
+    (func $took_a_part (param $step i32)
+        (call $must (i32.eq (i32.load (i32.const 16)) (i32.const 8388608)) (local.get $step))
+        (call $must (i32.eq (i32.load (i32.const 4)) (i32.const 20971520)) (i32.add (local.get $step) (i32.const 1))))
+    (func (export "_start")
+        (call $must (i32.eqz (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 5) (i32.const 1)
+            (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 32))) (i32.const 1))
+        (i32.store (i32.const 0) (i32.const 65536))
+        (i32.store (i32.const 4) (i32.const 20971520))
+        (call $must (i32.eqz (call $write (i32.load (i32.const 32)) (i32.const 0) (i32.const 1) (i32.const 16)))
+            (i32.const 2))
+        (call $took_a_part (i32.const 3))
+        (call $must (i32.eqz (call $read (i32.load (i32.const 32)) (i32.const 0) (i32.const 1) (i64.const 0)
+            (i32.const 16))) (i32.const 5))
+        (call $took_a_part (i32.const 6))))"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_reads_and_writes_in_parts_what_is_too_much_for_one_call() {
+    let host = TestHost::with(|config| config.grants = "all".parse().unwrap()).await;
+    fs::create_dir_all(host.tasks().join("test")).unwrap();
+    fs::write(host.tasks().join("test/module.toml"), OUTPUT).unwrap();
+    host.install("test/module.wasm", &guests::wat(LARGE)).await;
+    let run = host.start_run("test/module", json!(null)).await;
+    let run = host.finished(&run).await;
+    assert_eq!(run["status"], "completed", "{run}");
+    assert_eq!(listed(&host, &run).await, [("large".to_owned(), 8 << 20)]);
+    // What is refused leaves the length as it was, too.
+    fs::write(host.tasks().join("test/module.toml"), format!("{OUTPUT}output-files-size = '1MB'\n")).unwrap();
+    let refused = async || {
+        let run = host.start_run("test/module", json!(null)).await;
+        host.finished(&run).await["error"]["details"]["exit_code"] == 2
+    };
+    eventually("the manifest", refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,8 +21,9 @@ const NOTICED: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_secs(90);
 /// What a reader that reads nothing may cost.
 const READER_BYTES: u64 = 128 << 10;
-/// The same of one that has read so much before it stopped.
-const STOPPED_READER_BYTES: u64 = 256 << 10;
+/// The same of one that has read so much before it stopped, while there are few of them: then it has 512 KiB in the
+/// kernel.
+const STOPPED_READER_BYTES: u64 = 640 << 10;
 const READ_BEFORE: usize = 3 << 20;
 /// A handshake for a WebSocket.
 const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\

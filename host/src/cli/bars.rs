@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use super::echo::Unechoed;
 use crate::model::Progress;
 use crate::process::plain;
 
@@ -29,6 +30,7 @@ pub(super) struct Bars {
     progress: Progress,
     /// In the order of the items.
     bars: Vec<ProgressBar>,
+    _unechoed: Option<Unechoed>,
 }
 
 impl Bars {
@@ -39,6 +41,7 @@ impl Bars {
             multi: MultiProgress::with_draw_target(target),
             progress: Progress::default(),
             bars: Vec::new(),
+            _unechoed: Unechoed::begin(),
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Exit, log};
+use super::{Exit, echo, log};
 use crate::process::start_thread;
 
 /// Time from the second interrupt of a command to its end by force: enough to remove what it has left.
@@ -194,5 +194,6 @@ fn end(bounds: &Bounds, interrupts: u32) -> ! {
     if let (1, Some((_, late))) = (interrupts, &bounds.first) {
         log::finish(Some(&late()));
     }
+    echo::end();
     std::process::exit(130)
 }

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod completions;
 mod dev;
+mod echo;
 mod effective;
 mod environment;
 mod exit;
@@ -26,6 +27,8 @@ mod signals;
 mod start;
 mod tail;
 
+use clap::builder::{OsStr, Resettable};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -157,7 +160,7 @@ fn start_threads() -> std::io::Result<Runtime> {
 
 /// Runs the command that the process was called with; returns how it went.
 pub fn run() -> Exit {
-    let mut matches = Cli::command().get_matches();
+    let mut matches = Cli::command().try_get_matches().unwrap_or_else(|error| explained(error).exit());
     let settings = matches.subcommand_matches("serve").cloned();
     let cli = match Cli::from_arg_matches_mut(&mut matches) {
         Ok(cli) => cli,
@@ -207,6 +210,19 @@ pub fn run() -> Exit {
     match result {
         Ok(()) => Exit::Ok,
         Err(exit) => exit,
+    }
+}
+
+/// The same error with the usage that it has where no variables are set: what they say would be shown as if it had to be
+/// given.
+fn explained(error: clap::Error) -> clap::Error {
+    let without_variables =
+        |command: clap::Command| command.mut_args(|arg| arg.env(Resettable::<OsStr>::Reset));
+    match Cli::command().mut_subcommands(without_variables).try_get_matches() {
+        // What a variable says is the error.
+        Ok(_) => error,
+        Err(_) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error,
+        Err(plain) => plain,
     }
 }
 

@@ -73,12 +73,30 @@ impl LastWords {
     }
 }
 
+/// The line that tells why a program failed, of the last ones that it printed. Behind it often stand the place, a stack
+/// or advice, which are set in or speak of no error.
+pub(super) fn telling_line(printed: &str) -> Option<&str> {
+    let begins = |line: &&str| !line.is_empty() && !line.starts_with([' ', '\t']);
+    let speaks_of_error = |line: &&str| {
+        let is_word = |(at, word): (usize, &str)| !line[at + word.len()..].starts_with(['s', 'S']);
+        line.match_indices("rror").chain(line.match_indices("RROR")).any(is_word)
+    };
+    let lines = || printed.lines().map(str::trim_end).rev();
+    let of_error = lines().filter(begins).find(speaks_of_error);
+    of_error.or_else(|| lines().find(begins)).or_else(|| lines().find(|line| !line.is_empty())).map(str::trim)
+}
+
+/// What Rust says to whoever executes a program, behind why it ended.
+pub(super) fn is_advice(line: &str) -> bool {
+    line.starts_with("note: run with `RUST_BACKTRACE=")
+}
+
 /// `thread 'main' (1) panicked at src/lib.rs:7:9:`, the message, and advice.
 fn of_rust(lines: &[&str]) -> Option<String> {
     let (_, place) = lines[0].split_once(" panicked at ")?;
     let place = place.trim_end_matches(':');
-    let is_advice = |line: &&&str| !line.starts_with("note: ") && !line.starts_with("stack backtrace:");
-    let message: Vec<&str> = lines[1..].iter().take_while(is_advice).copied().collect();
+    let ends = |line: &str| line.starts_with("note: ") || line.starts_with("stack backtrace:");
+    let message: Vec<&str> = lines[1..].iter().take_while(|line| !ends(line)).copied().collect();
     match message.join(" ").trim() {
         // As it was before Rust 1.73: the message, then the place.
         "" => Some(format!("panicked: {place}")),
@@ -134,6 +152,28 @@ mod tests {
 
     fn message(printed: &str) -> String {
         reason(printed).unwrap().message
+    }
+
+    #[test]
+    fn a_program_fails_by_the_line_that_speaks_of_an_error() {
+        for (printed, line) in [
+            (
+                "error: invalid value 'x'\n  [possible values: a]\n\nFor more information, try '--help'.",
+                "error: invalid value 'x'",
+            ),
+            ("rg: regex parse error:\n    (?:()\n    ^\nerror: unclosed group", "error: unclosed group"),
+            ("TypeError: not a function\n    at f (a.js:1:2)\n", "TypeError: not a function"),
+            (
+                "Parse error near line 1: syntax error\r\n  selec 1;\r\n  ^--- error here\r\n",
+                "Parse error near line 1: syntax error",
+            ),
+            ("reading a\nreading b\nb: No such file", "b: No such file"),
+            ("ERROR: no\n2 errors", "ERROR: no"),
+            ("  only this\n\n", "only this"),
+        ] {
+            assert_eq!(telling_line(printed), Some(line));
+        }
+        assert_eq!(telling_line(" \n"), None);
     }
 
     #[test]

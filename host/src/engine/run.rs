@@ -27,7 +27,7 @@ use crate::platform::Uptime;
 
 /// Most bytes that a guest may hand over in one call, as arguments or result.
 /// Beyond it the call traps, because the host would have to hold them to answer.
-const MAX_CALL_BYTES: usize = 16 << 20;
+pub(super) const MAX_CALL_BYTES: usize = 16 << 20;
 /// How often a guest that waits for room tries again unasked: the one that was
 /// woken in its place may need more room than there is.
 const VACANCY_POLL: Duration = Duration::from_millis(100);

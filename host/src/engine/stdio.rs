@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::backlog::{self, Backlog};
 use super::grants::Mask;
 use super::guest::GuestHost;
-use super::last_words::{LastWords, Reason};
+use super::last_words::{LastWords, Reason, is_advice};
 use super::line_buffer::LineBuffer;
 use super::pace::Pace;
 use crate::model::{Content, EventType, Json, NewEvent, Timestamp};
@@ -107,7 +107,7 @@ impl GuestOutput {
         self.inner.lock().words.reason()
     }
 
-    /// The last lines of stderr.
+    /// The last lines of stderr, without advice that nobody can follow who executes no program.
     pub(super) fn stderr_tail(&self) -> String {
         let inner = self.inner.lock();
         let text = String::from_utf8_lossy(&inner.tail);
@@ -117,7 +117,8 @@ impl GuestOutput {
         } else {
             text.split_once('\n').map_or("", |(_, rest)| rest)
         };
-        whole.trim().to_owned()
+        let lines: Vec<&str> = whole.lines().filter(|line| !is_advice(line)).collect();
+        lines.join("\n").trim().to_owned()
     }
 
     /// Says in the log what the guest was denied, and what its manifest lacks: for

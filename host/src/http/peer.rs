@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use rustix::net::{Shutdown, shutdown, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Silence after which the kernel asks a peer whether it is there, how long it waits for the answer, and how
 /// often it asks. Together less than [`SILENCE`] and two looks, so that every dead peer is found within 45 s.
@@ -38,6 +39,9 @@ const UNSENT_BYTES: u32 = 32 << 10;
 /// hundred KiB for it. With less, a hundred readers of one machine get a third less.
 const UNSENT_BYTES_OF_READERS: u32 = 128 << 10;
 const PROVEN_BYTES: u64 = 2 << 20;
+/// The same for the first [`FAST_READERS`] of these, who get a fifth more by it. Should they all stop, they hold 64 MiB.
+const UNSENT_BYTES_OF_FAST_READERS: u32 = 512 << 10;
+const FAST_READERS: usize = 128;
 /// Time for the last bytes to arrive before a connection is reset.
 const LAST_BYTES_TIME: Duration = Duration::from_secs(1);
 /// How often that is looked at.
@@ -68,12 +72,22 @@ pub(super) struct Peer {
     ends_by_closing: AtomicBool,
     /// What the kernel has taken for it.
     written: AtomicU64,
+    fast_readers: Arc<Semaphore>,
+    /// Its place among them, if it has one.
+    fast: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Peer {
-    pub(super) fn new(stream: TcpStream) -> Arc<Self> {
+    fn new(stream: TcpStream, fast_readers: Arc<Semaphore>) -> Self {
         let no = || AtomicBool::new(false);
-        Arc::new(Self { stream, was_silent: no(), ends_by_closing: no(), written: AtomicU64::new(0) })
+        Self {
+            stream,
+            was_silent: no(),
+            ends_by_closing: no(),
+            written: AtomicU64::new(0),
+            fast_readers,
+            fast: OnceLock::new(),
+        }
     }
 
     pub(super) async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
@@ -114,8 +128,17 @@ impl Peer {
         let before = self.written.fetch_add(bytes as u64, Relaxed);
         if before < PROVEN_BYTES && before + bytes as u64 >= PROVEN_BYTES {
             // At worst it is slower.
-            let _ = socket::bound_unsent(&self.stream, UNSENT_BYTES_OF_READERS);
+            let _ = socket::bound_unsent(&self.stream, self.room_of_a_reader());
         }
+    }
+
+    fn room_of_a_reader(&self) -> u32 {
+        let Ok(place) = Arc::clone(&self.fast_readers).try_acquire_owned() else {
+            return UNSENT_BYTES_OF_READERS;
+        };
+        // It asks once.
+        let _ = self.fast.set(place);
+        UNSENT_BYTES_OF_FAST_READERS
     }
 
     /// Whether two looks in a row have found it silent.
@@ -132,12 +155,20 @@ impl Peer {
 }
 
 /// All connections. One loop looks at them, for a timer of each would wake thousands that wait for nothing else.
-#[derive(Default)]
-pub(super) struct Peers(Mutex<Vec<Weak<Peer>>>);
+pub(super) struct Peers {
+    all: Mutex<Vec<Weak<Peer>>>,
+    fast_readers: Arc<Semaphore>,
+}
 
 impl Peers {
-    pub(super) fn add(&self, peer: &Arc<Peer>) {
-        self.0.lock().push(Arc::downgrade(peer));
+    pub(super) fn new() -> Self {
+        Self { all: Mutex::default(), fast_readers: Arc::new(Semaphore::new(FAST_READERS)) }
+    }
+
+    pub(super) fn add(&self, stream: TcpStream) -> Arc<Peer> {
+        let peer = Arc::new(Peer::new(stream, Arc::clone(&self.fast_readers)));
+        self.all.lock().push(Arc::downgrade(&peer));
+        peer
     }
 
     /// Ends connections whose peers are dead, for as long as it is polled.
@@ -158,7 +189,7 @@ impl Peers {
     async fn look(&self) -> usize {
         /// Peers looked at before others have a turn: a look is one system call.
         const AT_ONCE: usize = 256;
-        let mut all = std::mem::take(&mut *self.0.lock());
+        let mut all = std::mem::take(&mut *self.all.lock());
         let mut lost = 0;
         for peers in all.chunks(AT_ONCE) {
             for peer in peers.iter().filter_map(Weak::upgrade).filter(|peer| peer.is_lost()) {
@@ -168,7 +199,7 @@ impl Peers {
             tokio::task::yield_now().await;
         }
         all.retain(|peer| peer.strong_count() > 0);
-        let mut added = self.0.lock();
+        let mut added = self.all.lock();
         all.append(&mut added);
         all.shrink_to(all.len() * 2);
         *added = all;
@@ -240,5 +271,34 @@ impl AsyncWrite for PeerIo {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(shutdown(&self.0.stream, Shutdown::Write).map_err(io::Error::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_readers_that_stop_may_hold_together_is_bounded() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peers = Peers::new();
+        let mut clients = Vec::new();
+        let mut add = async || {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+            peers.add(listener.accept().await.unwrap().0)
+        };
+        let mut readers = Vec::new();
+        for _ in 0..FAST_READERS {
+            let reader = add().await;
+            reader.wrote(PROVEN_BYTES as usize - 1);
+            assert!(reader.fast.get().is_none(), "it has not shown yet that it reads");
+            reader.wrote(1);
+            assert!(reader.fast.get().is_some());
+            readers.push(reader);
+        }
+        let next = add().await;
+        assert_eq!(next.room_of_a_reader(), UNSENT_BYTES_OF_READERS);
+        readers.pop();
+        assert_eq!(next.room_of_a_reader(), UNSENT_BYTES_OF_FAST_READERS, "a place is free again");
     }
 }

@@ -74,7 +74,7 @@ macro_rules! drive {
 /// when all are closed, at the latest `grace` later.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken, grace: Duration) {
     let connections = TaskTracker::new();
-    let peers = Arc::new(Peers::default());
+    let peers = Arc::new(Peers::new());
     peer::prepare(&listener);
     let watched = Arc::clone(&peers);
     let _watch = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
@@ -99,8 +99,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
                 }
                 refusal.end();
                 let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
-                let peer = Peer::new(stream);
-                peers.add(&peer);
+                let peer = peers.add(stream);
                 connections.spawn(connection(peer, Arc::clone(&api), end));
             }
             Err(error) => {
@@ -256,7 +255,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(bytes).await.unwrap();
-        (client, Peer::new(listener.accept().await.unwrap().0))
+        (client, Peers::new().add(listener.accept().await.unwrap().0))
     }
 
     // Time goes on by itself where nobody has anything to do.

@@ -39,8 +39,9 @@ use crate::model::{ErrorKind, MAX_SIGNAL_BYTES, Run, also_null};
 const MAX_MESSAGE_BYTES: usize = MAX_SIGNAL_BYTES + (1 << 10);
 /// Clients say little. The library's own measure, 128 KiB, would be most of what a connection costs.
 const READ_BUFFER_BYTES: usize = 4 << 10;
-/// Bytes that may be written but not sent: about what other streams put together.
-const BUFFER_BYTES: usize = 32 << 10;
+/// Bytes that are put together for one write. With what exceeds it, they are mostly less than 64 KiB, beyond which the
+/// library's buffer would double; with 32 KiB, readers get a fifth less.
+const BUFFER_BYTES: usize = 44 << 10;
 /// Answers that may wait for a client that reads slowly. Beyond it the host reads
 /// no more of its requests.
 const MAX_ANSWERS: usize = 16;

@@ -26,6 +26,7 @@ use super::backlog::{self, Backlog};
 use super::bindings::streamtask::task::types::Failure;
 use super::calls::Calls;
 use super::guest::Invocation;
+use super::last_words::telling_line;
 use super::line_buffer::{LineBuffer, Part};
 use super::outgoing::Outgoing;
 use super::run::{exit_code, from_failure};
@@ -134,9 +135,9 @@ impl Dialogue {
         if let Some(reason) = reason.as_ref().filter(|reason| reason.is_out_of_memory) {
             return Err(RunError::new(ErrorKind::OutOfMemory, reason.message.clone()));
         }
-        let last_line = || self.output.stderr_tail().lines().next_back().map(str::to_owned);
-        let message = reason.map(|reason| reason.message).or_else(last_line);
-        let message = message.unwrap_or_else(|| format!("it ended with {}", exit_code(code, is_module)));
+        let said = || telling_line(&self.output.stderr_tail()).map(str::to_owned);
+        let message = reason.map(|reason| reason.message).or_else(said);
+        let message = message.unwrap_or_else(|| self.unlike_success(code, is_module));
         Err(from_failure(Failure {
             message,
             code: Some(if is_panic { PANIC } else { "exit" }.to_owned()),
@@ -144,6 +145,15 @@ impl Dialogue {
             retryable: false,
             retry_after_ms: None,
         }))
+    }
+
+    /// For a program that said nothing.
+    fn unlike_success(&self, code: i32, is_module: bool) -> String {
+        let ended = format!("it ended with {}", exit_code(code, is_module));
+        match self.settings.success_codes.as_slice() {
+            [0] => ended,
+            codes => format!("{ended}; success-codes in its manifest are {codes:?}"),
+        }
     }
 
     fn result(&self, state: &mut State) -> Result<String, RunError> {
@@ -154,7 +164,9 @@ impl Dialogue {
         let invalid = |message| RunError::new(ErrorKind::InvalidOutput, message);
         let Some(printed) = state.printed.take() else {
             let limit = self.answering.calls.limits.output_bytes;
-            return Err(invalid(format!("it printed more than {limit} bytes, the limit of a result")));
+            return Err(invalid(format!(
+                "it printed more than {limit} bytes, the limit of a result; `output` under `[limits]` in its manifest can allow more"
+            )));
         };
         self.settings.result_of(printed).map_err(invalid)
     }

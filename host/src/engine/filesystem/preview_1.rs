@@ -16,12 +16,15 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::quota::Quota;
 use super::{Guest, OUTPUT_MOUNT, OpenFiles};
+use crate::engine::run::MAX_CALL_BYTES;
 use crate::engine::stdio::GuestOutput;
 
 /// The first descriptor after standard input, output and error: that of a granted folder.
 const FIRST_FOLDER: u32 = 3;
 /// The bit of `oflags` that makes what is not there.
 const CREATE: i32 = 1;
+/// Most that is read or written in one call: well below what a guest may hand over in one.
+const MAX_PIECE_BYTES: u32 = (MAX_CALL_BYTES / 2) as u32;
 /// Systems keep the last eight bits of an exit code.
 const MAX_EXIT_CODE: i32 = 0xff;
 /// The answer to a call that went well.
@@ -43,9 +46,11 @@ macro_rules! define {
                         #[allow(unused_mut, reason = "not every check changes something")]
                         let mut $call = Call::of(&mut caller)?;
                         $(if let Err(refused) = $check {
+                            $call.lengthen()?;
                             return Ok(refused as i32);
                         })?
                         let answer = library::$name($call.wasi, &mut $call.memory, $fd, $($argument),*).await?;
+                        $call.lengthen()?;
                         $(if answer == SUCCESS {
                             $noted;
                         })?
@@ -82,8 +87,10 @@ pub(in crate::engine) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()
         fn path_link(
             from: i32, lookup: i32, old: i32, old_length: i32, folder: i32, path: i32, length: i32
         ) { call.may_link(from, folder) };
-        fn fd_read(fd: i32, pieces: i32, count: i32, read: i32) {};
-        fn fd_pread(fd: i32, pieces: i32, count: i32, position: i64, read: i32) {};
+        fn fd_read(fd: i32, pieces: i32, count: i32, read: i32) { call.shorten((pieces, count)) };
+        fn fd_pread(fd: i32, pieces: i32, count: i32, position: i64, read: i32) {
+            call.shorten((pieces, count))
+        };
         fn fd_advise(fd: i32, position: i64, length: i64, advice: i32) {};
         fn fd_datasync(fd: i32) {};
         fn fd_fdstat_get(fd: i32, stat: i32) {};
@@ -149,6 +156,8 @@ struct Call<'a> {
     wasi: &'a mut WasiP1Ctx,
     files: &'a mut OpenFiles,
     output: &'a GuestOutput,
+    /// Where a length stands that is shorter for this call, and what it was.
+    shortened: Option<(GuestPtr<u32>, u32)>,
 }
 
 impl<'a> Call<'a> {
@@ -165,6 +174,7 @@ impl<'a> Call<'a> {
             wasi,
             files: &mut guest.files,
             output: &guest.output,
+            shortened: None,
         })
     }
 
@@ -209,6 +219,7 @@ impl<'a> Call<'a> {
 
     /// Without a position: to where the file stands.
     async fn may_write(&mut self, fd: i32, pieces: (i32, i32), position: Option<u64>) -> Result<(), Errno> {
+        self.shorten(pieces)?;
         if self.quota(fd).is_none() {
             return Ok(());
         }
@@ -221,16 +232,43 @@ impl<'a> Call<'a> {
         self.may_grow(fd, position, length).await
     }
 
-    /// The length of the first piece that is not empty: all that the library writes in one call.
-    fn first_length(&self, (pieces, count): (i32, i32)) -> Result<u64, Errno> {
+    /// The length of the first piece that is not empty: all that the library takes in one call.
+    fn first_length(&self, pieces: (i32, i32)) -> Result<u64, Errno> {
+        Ok(self.first_piece(pieces)?.map_or(0, |(_, length)| length.into()))
+    }
+
+    /// The same, and where it stands.
+    fn first_piece(&self, (pieces, count): (i32, i32)) -> Result<Option<(GuestPtr<u32>, u32)>, Errno> {
         let pieces = GuestPtr::<[Ciovec]>::new((pieces as u32, count as u32));
-        for piece in pieces.iter() {
-            let piece = piece.and_then(|piece| self.memory.read(piece)).map_err(|_| Errno::Fault)?;
+        for place in pieces.iter() {
+            let place = place.map_err(|_| Errno::Fault)?;
+            let piece = self.memory.read(place).map_err(|_| Errno::Fault)?;
             if piece.buf_len > 0 {
-                return Ok(piece.buf_len.into());
+                // Behind the address.
+                return Ok(Some((GuestPtr::new(place.offset() + 4), piece.buf_len)));
             }
         }
-        Ok(0)
+        Ok(None)
+    }
+
+    /// Has the library take a part of what would be too much for one call. Programs go on with the rest: a file may
+    /// take less than it is offered.
+    fn shorten(&mut self, pieces: (i32, i32)) -> Result<(), Errno> {
+        if let Some((place, length)) = self.first_piece(pieces)?
+            && length > MAX_PIECE_BYTES
+        {
+            self.memory.write(place, MAX_PIECE_BYTES).map_err(|_| Errno::Fault)?;
+            self.shortened = Some((place, length));
+        }
+        Ok(())
+    }
+
+    /// Gives the program its length back, which it may use again.
+    fn lengthen(&mut self) -> wasmtime::Result<()> {
+        match self.shortened.take() {
+            Some((place, length)) => Ok(self.memory.write(place, length)?),
+            None => Ok(()),
+        }
     }
 
     /// By what is written from a position on, or at the end.
