@@ -244,6 +244,9 @@ async fn a_converter_of_images() {
     let png = bytes(&result, "image/png");
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{result}");
     assert_eq!((&png[12..16], &png[16..24]), (&b"IHDR"[..], &[0, 0, 0, 64, 0, 0, 0, 64][..]));
+    // Bytes, as other programs' results have them.
+    let bytes = json!({ "base64": BASE64_STANDARD.encode(svg) });
+    assert_eq!(completes(&host, "resvg", json!({ "svg": bytes, "width": 64 })).await, result);
     fails(&host, "resvg", json!({ "svg": "<svg", "width": 64 }), 1, "Error: ").await;
     fails(&host, "resvg", json!({ "svg": svg, "width": "wide" }), 1, "failed to parse 'wide'").await;
     let run = run(&host, "resvg", json!({ "svg": svg, "width": 20_000 })).await;
@@ -268,6 +271,10 @@ async fn a_solver() {
     let found = completes(&host, "boolector", formula("(= (bvmul x #x03) #x2a)", "(get-value (x))")).await;
     assert_eq!(found, "sat\n((x #b00001110))\n");
     assert_eq!(completes(&host, "boolector", formula("(bvult x x)", "")).await, "unsat\n");
+    let run = host.start_run("test/boolector", formula("(bvult x x)", "")).await;
+    let events: Vec<Event> = host.follow(&run).await.rest().await;
+    let code = events.iter().any(|event| event.json()["data"]["message"] == "ended with exit code 20");
+    assert!(code, "which of the codes it was: {events:?}");
     fails(&host, "boolector", formula("(= x", ""), 1, "boolector: <stdin>:").await;
 }
 

@@ -83,6 +83,19 @@ fn the_result_goes_to_stdout_and_the_rest_to_stderr() {
 }
 
 #[test]
+fn files_that_a_run_leaves_are_not_removed_without_a_word() {
+    let fixture = Fixture::new();
+    guests::install(fixture.0.path(), "reach.wasm", &guests::reach());
+    fs::write(fixture.path("reach.toml"), "[grants]\noutput-files = true\n").unwrap();
+    let input = r#"{"do":"files","steps":[{"op":"write","path":"/output/a.txt","text":"x"}]}"#;
+    let said = fixture.say(&["reach.wasm", "-i", input]);
+    let told = "files that the run left, now removed: 1; `--keep FOLDER` keeps them";
+    assert!(said.code == 0 && said.err.lines().any(|line| line == told), "{said:?}");
+    let said = fixture.say(&["reach.wasm", "-i", input, "--keep", "kept"]);
+    assert!(said.code == 0 && !said.err.contains("now removed"), "{said:?}");
+}
+
+#[test]
 fn with_events_stdout_has_what_a_stream_would_have() {
     let fixture = Fixture::new();
     let said = fixture.say(&["probe.wasm", "-i", r#"{"do":"echo"}"#, "--events", "--label", "team:blue"]);

@@ -2,6 +2,7 @@
 //! task but that file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::{Follow, Followed, Handle, LaunchError, Rooms};
 use crate::config::Config;
 use crate::event_log::Position;
+use crate::files::Files;
 use crate::http::EventLines;
 use crate::model::{Json, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, SignalName, TaskRef, parse_label};
 use crate::scheduler::{Request, StartError};
@@ -57,6 +59,7 @@ pub struct Single {
     path: PathBuf,
     task: TaskRef,
     handle: Handle,
+    files: Arc<Files>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -80,10 +83,10 @@ impl Single {
         config.tasks = folder;
         config.only = Some(file);
         let rooms = Rooms::build(config, None).await?;
-        let handle = rooms.handle();
+        let (handle, files) = (rooms.handle(), Arc::clone(&rooms.api.files));
         let (shutdown, stopping) = oneshot::channel();
         let serving = tokio::spawn(rooms.serve(None, async { drop(stopping.await) }));
-        Ok(Self { path: path.to_owned(), task, handle, shutdown, serving })
+        Ok(Self { path: path.to_owned(), task, handle, files, shutdown, serving })
     }
 
     /// Waits until the file is loaded, which takes seconds where it has to be compiled.
@@ -136,6 +139,12 @@ impl Single {
     pub async fn cancel(&self, run: &RunId) -> Result<(), SingleError> {
         self.handle.cancel(run).await?;
         Ok(())
+    }
+
+    /// How many files the run has left.
+    pub fn files_of(&self, run: &RunId) -> usize {
+        // For a word beside the result, which is there.
+        self.files.list(run).map_or(0, |files| files.len())
     }
 
     /// Stops the host in order.

@@ -37,6 +37,10 @@ impl Data {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept
+    }
 }
 
 impl Drop for Data {

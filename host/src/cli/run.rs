@@ -71,6 +71,11 @@ impl Run {
         let end = watch(&single, &mut run, &mut screen, &mut interrupts).await;
         screen.finish();
         let end = end?;
+        let files = single.files_of(&run.id);
+        if files > 0 && !data.is_kept() {
+            screen
+                .note(&format!("files that the run left, now removed: {files}; `--keep FOLDER` keeps them"));
+        }
         single.stop().await;
         conclude(&end, self.events)
     }

@@ -156,6 +156,9 @@ pub(super) async fn execute(code: &Wasm, attempt: Attempt) -> Exit {
     };
     if let Some(dialogue) = &guest.dialogue {
         dialogue.finish().await;
+        if let Ok(Called::Exited(code)) = &called {
+            dialogue.note_exit(*code);
+        }
     }
     guest.output.finish().await;
     let returned = called.map(|called| match (called, &guest.dialogue) {

@@ -113,6 +113,14 @@ impl Dialogue {
             .env("STREAMTASK_ATTEMPT", info.attempt.to_string());
     }
 
+    /// Notes with which of several exit codes a program has succeeded. To be called before the log is finished.
+    pub(super) fn note_exit(&self, code: i32) {
+        let codes = &self.settings.success_codes;
+        if codes.len() > 1 && u8::try_from(code).is_ok_and(|code| codes.contains(&code)) {
+            self.output.note(&format!("ended with exit code {code}"));
+        }
+    }
+
     /// What the program's end means, as `process` would say it. To be called after
     /// [`finish`](Self::finish).
     pub(super) fn exit(&self, code: i32, is_module: bool) -> Result<String, RunError> {
@@ -141,7 +149,7 @@ impl Dialogue {
         Err(from_failure(Failure {
             message,
             code: Some(if is_panic { PANIC } else { "exit" }.to_owned()),
-            details: Some(format!("{{\"exit_code\":{code}}}")),
+            details: Some(self.settings.details(code, state.printed.as_deref())),
             retryable: false,
             retry_after_ms: None,
         }))

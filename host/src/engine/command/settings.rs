@@ -5,10 +5,12 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::model::Json;
 
+/// Most of what a program has printed that its failure tells.
+const MAX_TOLD_BYTES: usize = 4 << 10;
 /// Largest arguments of one run together: what every system allows. Data goes to standard input.
 const MAX_ARGUMENT_BYTES: usize = 64 << 10;
 
@@ -33,9 +35,9 @@ pub enum StdinSource {
     /// The input as one line of JSON, then answers to its calls.
     #[default]
     Json,
-    /// The input, a text as it is.
+    /// The input, a text as it is, or bytes as results have them.
     Raw,
-    /// A part of the input (a JSON Pointer), a text as it is.
+    /// A part of the input (a JSON Pointer), the same.
     Part(String),
     /// Nothing.
     None,
@@ -102,13 +104,13 @@ impl CommandSettings {
         let stdin = match &self.stdin {
             StdinSource::Json => format!("{}\n", input.as_str()).into_bytes(),
             StdinSource::None => Vec::new(),
-            StdinSource::Raw => text_of(&value).into_owned().into_bytes(),
+            StdinSource::Raw => bytes_of(&value)?,
             StdinSource::Part(pointer) => {
                 let part = value.pointer(pointer);
                 let part = part.ok_or_else(|| {
                     Unfit(format!("the input has nothing at {pointer}, which the program reads"))
                 })?;
-                text_of(part).into_owned().into_bytes()
+                bytes_of(part)?
             }
         };
         let mut arguments = Vec::new();
@@ -121,6 +123,16 @@ impl CommandSettings {
             return Err(Unfit(format!("the arguments would have {bytes} bytes; the limit is {limit}")));
         }
         Ok(Prepared { arguments, stdin })
+    }
+
+    /// The details of a failure: the exit code, and what the program printed if that would have been its result.
+    pub(super) fn details(&self, code: i32, printed: Option<&[u8]>) -> String {
+        let mut details = json!({ "exit_code": code });
+        if let Some(printed) = printed.filter(|printed| !self.is_dialogue() && !printed.is_empty()) {
+            let told = &printed[..printed.len().min(MAX_TOLD_BYTES)];
+            details["stdout"] = String::from_utf8_lossy(told).into();
+        }
+        details.to_string()
     }
 
     /// The result that standard output is. An error is why it is none.
@@ -150,6 +162,18 @@ fn text_of(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
         other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// The same; and the bytes that an object as [`ResultSource::Bytes`] makes it stands for.
+fn bytes_of(value: &Value) -> Result<Vec<u8>, Unfit> {
+    let is_of_bytes =
+        |members: &Map<String, Value>| members.keys().all(|key| key == "base64" || key == "content_type");
+    match value.as_object().filter(|members| is_of_bytes(members)).and_then(|members| members.get("base64")) {
+        Some(Value::String(text)) => BASE64_STANDARD
+            .decode(text)
+            .map_err(|error| Unfit(format!("what the program reads is not Base64: {error}"))),
+        _ => Ok(text_of(value).into_owned().into_bytes()),
     }
 }
 
@@ -267,6 +291,23 @@ mod tests {
         assert_eq!(read(part(""), json!("a")).unwrap(), "a");
         assert_eq!(read(StdinSource::None, input.clone()).unwrap(), "");
         assert!(read(part("/other"), input).is_err());
+        // Bytes, as the result of another run has them.
+        let bytes = json!({ "content_type": "text/plain", "base64": "IyBIZWFk" });
+        assert_eq!(read(StdinSource::Raw, bytes.clone()).unwrap(), "# Head");
+        assert_eq!(read(part("/0"), json!([bytes])).unwrap(), "# Head");
+        assert!(read(StdinSource::Raw, json!({ "base64": "%" })).is_err());
+        let other = json!({ "base64": "IyBIZWFk", "name": "a" });
+        assert_eq!(read(StdinSource::Raw, other.clone()).unwrap(), other.to_string());
+    }
+
+    #[test]
+    fn a_failure_tells_what_would_have_been_the_result() {
+        let settings = CommandSettings { result: ResultSource::Text, ..CommandSettings::default() };
+        let details = |printed: Option<&[u8]>| settings.details(3, printed);
+        assert_eq!(details(None), r#"{"exit_code":3}"#);
+        assert_eq!(details(Some(b"a.c:1: unused\n")), r#"{"exit_code":3,"stdout":"a.c:1: unused\n"}"#);
+        assert!(details(Some(&[0xff; 100_000])).len() < 3 * MAX_TOLD_BYTES + 100);
+        assert_eq!(CommandSettings::default().details(3, Some(b"event")), r#"{"exit_code":3}"#);
     }
 
     #[test]
