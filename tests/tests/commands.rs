@@ -391,6 +391,21 @@ async fn what_is_printed_and_is_no_result_fails_the_run_as_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_program_printed_is_told_within_a_bound_and_without_secrets() {
+    let host = host(|config| config.grants = "secrets".parse().unwrap()).await;
+    std::fs::write(host.tasks().join("test/key"), "swordfish").unwrap();
+    host.manifest("[command]\nresult = 'text'\n[grants.secrets]\nKEY = { file = 'key' }\n").await;
+    // The secret lies across the bound.
+    let printed = format!("{}swordfish and more", "x".repeat((4 << 10) - 5));
+    let steps = json!([{ "print": printed }, { "exit": 3 }]);
+    let run = host.start_run("test/probe", json!({ "steps": steps })).await;
+    let details = host.finished(&run).await["error"]["details"].clone();
+    assert_eq!(details["exit_code"], 1, "a component tells no more: {details}");
+    let told = details["stdout"].as_str().unwrap();
+    assert_eq!(told, format!("{}*** a", "x".repeat((4 << 10) - 5)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exit_code_completes_the_run_if_the_manifest_says_so_and_is_told_as_it_is() {
     let host = host(|_| {}).await;
     let module = |code: i32| {

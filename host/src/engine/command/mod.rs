@@ -146,10 +146,15 @@ impl Dialogue {
         let said = || telling_line(&self.output.stderr_tail()).map(str::to_owned);
         let message = reason.map(|reason| reason.message).or_else(said);
         let message = message.unwrap_or_else(|| self.unlike_success(code, is_module));
+        // Before it is cut, perhaps in the middle of a secret.
+        let printed = state.printed.take().map(|printed| match &self.answering.calls.mask {
+            Some(mask) => mask.bytes(printed),
+            None => printed,
+        });
         Err(from_failure(Failure {
             message,
             code: Some(if is_panic { PANIC } else { "exit" }.to_owned()),
-            details: Some(self.settings.details(code, state.printed.as_deref())),
+            details: Some(self.settings.details(code, printed.as_deref())),
             retryable: false,
             retry_after_ms: None,
         }))
