@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 use serde_json::{Value, json};
 use streamtask_host::model::Version;
 use streamtask_tests::optional::skip;
-use streamtask_tests::{Api, ChildHost, Folders, PATIENCE, child, eventually, guests};
+use streamtask_tests::{Api, ChildHost, Folders, PATIENCE, Said, child, eventually, guests};
 
 const SETTINGS: [&str; 2] = ["--durability", "normal"];
 
@@ -152,16 +152,25 @@ async fn hard_limits_below_the_compilers_own_are_kept_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_file_may_become_and_take_are_settings_and_the_error_names_them() {
-    for (setting, most, what) in [
-        ("--compile-code", "4KiB", "it becomes more than 4 KiB of code"),
-        ("--compile-memory", "32MiB", "compiling it takes more than 32 MiB of memory"),
-    ] {
-        let folders = Folders::new();
-        let host = folders.start(&[&SETTINGS[..], &[setting, most]].concat());
-        let said = problem(&host, "test/probe.wasm").await;
-        assert!(said.contains(&format!("{what}; the host's {setting} can allow more")), "{said}");
-    }
+async fn what_a_file_may_become_is_a_setting_and_the_error_names_it() {
+    let folders = Folders::new();
+    let host = folders.start(&[&SETTINGS[..], &["--compile-code", "4KiB"]].concat());
+    let said = problem(&host, "test/probe.wasm").await;
+    assert!(
+        said.contains("it becomes more than 4 KiB of code; the host's --compile-code can allow more"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_least_memory_of_a_compiler_is_enough_for_a_small_task_and_less_is_refused() {
+    let folders = Folders::new();
+    let host = folders.start(&[&SETTINGS[..], &["--compile-memory", "256MiB"]].concat());
+    assert_eq!(problem(&host, "test/probe.wasm").await, "");
+    drop(host);
+    let mut less = serve(&folders);
+    less.args(["--compile-memory", "255MiB"]);
+    Said::of(&mut less).refused(2, "compile-memory must be at least 256.0 MiB");
 }
 
 /// A namespace of its own, in which nothing is mounted on /proc.

@@ -96,9 +96,11 @@ const REMOVAL_GRACE: Duration = Duration::from_secs(5);
 /// for a look at it, a load, and a read of the database. With fewer it would serve, and stand still at times.
 const SPARE_THREADS: usize = 4;
 
-/// Addresses that a host must be able to take: for its threads, the database's caches, a guest, and a compiler of
-/// its own size. When there are none left, the process is aborted.
-const SPARE_BYTES: usize = 256 << 20;
+/// Addresses that a host must be able to take before it starts: for its threads, the database's caches, a guest, and
+/// a compiler of its own size. When there are none left, the process is aborted.
+const START_BYTES: usize = 256 << 20;
+/// The same, beside those that it starts with: for the database's caches and a guest.
+const SPARE_BYTES: usize = 96 << 20;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -134,9 +136,9 @@ pub enum LaunchError {
     /// The system gives too little memory for a host.
     #[error(
         "the system leaves less than {mib} MiB of addresses to work with; raise the limit of memory (ulimit -v, ulimit -d)",
-        mib = SPARE_BYTES >> 20
+        mib = .0 >> 20
     )]
-    Memory,
+    Memory(usize),
     /// The listener has no address.
     #[error("can't use the listener: {0}")]
     Listener(#[source] std::io::Error),
@@ -270,13 +272,13 @@ impl Rooms {
     async fn build(config: Config, address: Option<SocketAddr>) -> Result<Self, LaunchError> {
         // Blocks on the disk for as long as an older database takes to migrate.
         let opening = config.clone();
-        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory)?;
+        Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?;
         can_start(1).map_err(LaunchError::Threads)?;
         let opened = spawn_blocking(move || open(&opening)).map_err(LaunchError::Threads)?.await;
         let Foundation { storage, writing, engine, registry, files } =
             opened.expect("opening does not panic")?;
         can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
-        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory)?;
+        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory(SPARE_BYTES))?;
         report(engine.allocation(), config.max_running);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));

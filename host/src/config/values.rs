@@ -13,6 +13,9 @@ const MAX_GUEST_THREADS: usize = 1_024;
 /// The least memory that any program has: one page of WebAssembly.
 const MIN_MEMORY: ByteSize = ByteSize::kib(64);
 
+/// The least memory that a compiler can do with: room for the tables of one guest takes 160 MiB of it.
+const MIN_COMPILE_MEMORY: ByteSize = ByteSize::mib(256);
+
 pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     let numbers = [
         ("max-running", settings.max_running.map(u64::from), "no run would ever begin"),
@@ -25,7 +28,6 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
             settings.max_event_bytes_rate.map(|size| size.as_u64()),
             "no event could be sent",
         ),
-        ("compile-memory", settings.compile_memory.map(|size| size.as_u64()), "no task could be loaded"),
         ("compile-code", settings.compile_code.map(|size| size.as_u64()), "no task could be loaded"),
         ("max-input", settings.max_input.map(|size| size.as_u64()), "no run could be started"),
         ("max-output", settings.max_output.map(|size| size.as_u64()), "no run could return a result"),
@@ -46,6 +48,11 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     if settings.memory.is_some_and(|memory| memory < MIN_MEMORY) {
         return Err(ConfigError::Value(format!(
             "memory must be at least {MIN_MEMORY}: no task can do with less"
+        )));
+    }
+    if settings.compile_memory.is_some_and(|memory| memory < MIN_COMPILE_MEMORY) {
+        return Err(ConfigError::Value(format!(
+            "compile-memory must be at least {MIN_COMPILE_MEMORY}: no task could be loaded"
         )));
     }
     if settings.guest_threads.is_some_and(|threads| threads > MAX_GUEST_THREADS) {

@@ -118,7 +118,10 @@ pub(super) fn compiling_engine(
     config.parallel_compilation(threads);
     match (world, addresses) {
         (World::Sync, Addresses::Plenty) => {
-            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1)));
+            let mut one = pool(1);
+            // As many as one guest may have. Each counts as memory, of which a compiler has little.
+            one.total_tables(TABLES);
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(one));
         }
         (World::Sync, Addresses::Scarce) => {}
         (World::Async, _) => {
