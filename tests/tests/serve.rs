@@ -292,11 +292,16 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     fs::write(folders.path("streamtask.toml"), &file).unwrap();
     let other = file.replace("/file\"", "/other-file\"");
     fs::write(folders.path("other.toml"), other).unwrap();
+    let started = std::cell::Cell::new(0);
     let tasks_of = |arguments: &[&str], environment: &[(&str, &Path)]| {
+        started.set(started.get() + 1);
         let mut serve = child::command();
+        // A process that a killed host was just starting may hold the lock of its data for a moment.
+        let data = folders.path(&format!("data-{}", started.get()));
         serve
             .arg("serve")
             .args(arguments)
+            .env("STREAMTASK_DATA", data)
             .envs(environment.iter().copied())
             .current_dir(folders.folder.path());
         let host = ChildHost::spawn(serve).unwrap_or_else(|said| panic!("{said:?}"));
