@@ -240,6 +240,11 @@ fn load(registry: &Registry, found: &Found, compilers: &Arc<Semaphore>) -> Resul
                 let Some(program) = registry.engine.load_with(&wasm, version, &mut compiler)? else {
                     return Ok(Outcome::Uncompiled);
                 };
+                // A manifest may have come meanwhile, for compiling takes up to minutes, and what it grants or limits
+                // applies to the first run already. The code is kept: the next look takes no compiler.
+                if self::settings(registry, &found.path, Some(&found.state))?.is_none() {
+                    return Ok(Outcome::Changed);
+                }
                 program
             }
         };
@@ -281,11 +286,41 @@ mod tests {
     use super::super::changes::{Changes, Notices};
     use super::super::{Ceilings, GrantKinds, GrantPolicy};
     use super::*;
-    use crate::engine::{Config, Engine, Limits};
+    use crate::engine::{Config, Engine, Execution, Executor, Limits, Program};
     use crate::model::Retention;
+
+    /// An engine that does something else while it compiles.
+    struct Interrupted<F>(Engine, F);
+
+    impl<F: Fn() + Send + Sync + 'static> Executor for Interrupted<F> {
+        fn load_with(
+            &self,
+            wasm: &[u8],
+            version: Version,
+            compiler: &mut dyn FnMut() -> Option<Permit>,
+        ) -> Result<Option<Program>, LoadError> {
+            let loaded = self.0.load_with(wasm, version, compiler);
+            (self.1)();
+            loaded
+        }
+
+        fn spawn(&self, execution: Execution) {
+            self.0.spawn(execution);
+        }
+
+        fn max_instances(&self) -> u32 {
+            self.0.max_instances()
+        }
+    }
 
     /// A folder with the program `a`, and a registry of it whose compiler is that program, or itself.
     fn registry(compiler: Option<&str>) -> (TempDir, Arc<Registry>) {
+        let (folder, engine) = folder_and_engine(compiler);
+        let registry = open(&folder, Arc::new(engine));
+        (folder, registry)
+    }
+
+    fn folder_and_engine(compiler: Option<&str>) -> (TempDir, Engine) {
         let folder = tempfile::tempdir().unwrap();
         let module = "(module (memory (export \"memory\") 1) (func (export \"_start\")))";
         fs::write(folder.path().join("a.wasm"), wat::parse_str(module).unwrap()).unwrap();
@@ -299,7 +334,11 @@ mod tests {
             async_world: false,
             memory_bytes: 64 << 20,
         };
-        let engine = Arc::new(Engine::new(&config).unwrap());
+        let engine = Engine::new(&config).unwrap();
+        (folder, engine)
+    }
+
+    fn open(folder: &TempDir, engine: Arc<dyn Executor>) -> Arc<Registry> {
         let limits = Limits {
             memory_bytes: 1 << 20,
             deadline: None,
@@ -317,8 +356,7 @@ mod tests {
             (GrantKinds::default(), folder.path().join("data"), folder.path().to_owned());
         let grants = GrantPolicy { kinds, max_files_bytes: 0, data, tasks };
         let ceilings = Ceilings { limits, grants };
-        let registry = Registry::open(folder.path(), None, engine, ceilings, Retention::default()).unwrap();
-        (folder, registry)
+        Registry::open(folder.path(), None, engine, ceilings, Retention::default()).unwrap()
     }
 
     /// The program as it is now.
@@ -432,5 +470,19 @@ mod tests {
         let without = found(&registry);
         fs::write(&manifest, "description = 'new'").unwrap();
         assert!(matches!(loaded(&registry, &without), Outcome::Changed));
+    }
+    #[tokio::test]
+    async fn a_manifest_that_comes_while_the_task_is_compiled_applies_from_its_first_run_on() {
+        let (folder, engine) = folder_and_engine(None);
+        let manifest = folder.path().join("a.toml");
+        let written = manifest.clone();
+        let once = std::sync::Once::new();
+        let write = move || once.call_once(|| fs::write(&written, "description = 'new'").unwrap());
+        let engine = Interrupted(engine, write);
+        let registry = open(&folder, Arc::new(engine));
+        let seen = found(&registry);
+        assert!(matches!(loaded(&registry, &seen), Outcome::Changed), "not without its manifest");
+        let Outcome::Loaded(again) = loaded(&registry, &found(&registry)) else { panic!("it loads") };
+        assert_eq!(again.task.description(), Some("new"));
     }
 }
