@@ -5,20 +5,26 @@ use std::path::{Path, PathBuf};
 
 /// Every file of the host, by its path within `src`.
 pub(crate) fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
+    let sources = sources_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(sources.len() > 20, "this is not the source");
+    sources
+}
+
+/// Every Rust file below a folder, by its path within it.
+pub(crate) fn sources_in(root: &Path) -> Vec<(String, String)> {
+    let (mut folders, mut sources) = (vec![root.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 sources.push((name, fs::read_to_string(&path).unwrap()));
             }
         }
     }
-    assert!(sources.len() > 20, "this is not the source");
+    assert!(!sources.is_empty(), "{}", root.display());
     sources
 }
 
