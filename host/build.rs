@@ -19,8 +19,14 @@ const TAKEN: &[&str] = &[
 /// Ends of the names of files that are only about the SDK itself.
 const OWN: &[&str] = &["_test.go", "package-lock.json"];
 
+/// Where the host runs: it reads `/proc`, starts its compiler from a file in memory, and sets up sockets and threads
+/// by calls of Linux. Guests are compiled for these processors only.
+const SYSTEM: &str = "linux";
+const PROCESSORS: &[&str] = &["x86_64", "aarch64"];
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    refuse_other_systems();
     name_version();
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let mut code = String::new();
@@ -37,6 +43,19 @@ fn main() -> io::Result<()> {
     let mut page = String::new();
     list(&mut page, "PAGE", &package.join("../web/page/assets"), false)?;
     fs::write(out.join("page.rs"), page)
+}
+
+/// Before the compiler meets the first call that is missing there.
+fn refuse_other_systems() {
+    let target = |name| env::var(name).unwrap_or_default();
+    let (system, processor) = (target("CARGO_CFG_TARGET_OS"), target("CARGO_CFG_TARGET_ARCH"));
+    if system != SYSTEM || !PROCESSORS.contains(&processor.as_str()) {
+        println!(
+            "cargo::error=the host runs on Linux (x86-64 and aarch64), not on {system} ({processor}); on other systems, \
+             run it in a container or a virtual machine"
+        );
+        std::process::exit(1);
+    }
 }
 
 /// The version, and in a build for others the commit: a build at each change would otherwise be one at each commit too.

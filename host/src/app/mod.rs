@@ -42,9 +42,41 @@
 //! # }
 //! ```
 //!
+//! [`Host::builder`] takes storage and a notifier of the embedding program in place of SQLite and of notices within the
+//! process:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use streamtask_host::app::Host;
+//! use streamtask_host::config::Config;
+//! use streamtask_host::notifier::LocalNotifier;
+//! use streamtask_host::storage::Durability;
+//! use streamtask_host::storage::sqlite::Sqlite;
+//!
+//! # #[tokio::main(flavor = "multi_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let (tasks, data, fast) = (folder.path().join("tasks"), folder.path().join("data"), folder.path().join("fast"));
+//! # std::fs::create_dir(&tasks)?;
+//! # std::fs::create_dir(&fast)?;
+//! // On a disk of its own.
+//! let storage = Arc::new(Sqlite::open(&fast, Durability::Full)?);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let host = Host::builder(Config::new(tasks, data))
+//!     .storage(storage)
+//!     .notifier(Arc::new(LocalNotifier::new()))
+//!     .launch(listener, async {})
+//!     .await?;
+//! host.stopped().await?;
+//! # assert!(fast.join("streamtask.db").exists());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! A program that embeds a host handles `SIGXFSZ`, as the binary does: unhandled, it ends the process where a file
 //! would exceed a limit of its size (`ulimit -f`), and the host has no chance to take that for a full disk.
 
+mod builder;
 pub mod check;
 mod control;
 mod handle;
@@ -71,7 +103,7 @@ pub(crate) use crate::engine::{COMPILE, CompileLimits, compile_process};
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::http::{self, Api};
-use crate::notifier::{LocalNotifier, Notifier};
+use crate::notifier::LocalNotifier;
 use crate::process::{
     Heartbeat, Liveness, Reserve, can_start, is_writable_by_others, make_private_folder, spawn_blocking,
 };
@@ -81,9 +113,12 @@ use crate::scheduler::{self, Capacity, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
 
+pub use builder::Builder;
 pub use control::{Reloader, StopStage};
-pub use handle::{Follow, Followed, Handle};
+pub use handle::{Follow, Followed, Handle, Retried};
 pub(crate) use program::own_program;
+
+use self::builder::Backend;
 
 /// Time that open connections have when every run is over: enough to carry off
 /// what is on its way.
@@ -166,12 +201,12 @@ impl Host {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, LaunchError> {
-        let address = listener.local_addr().map_err(LaunchError::Listener)?;
-        let rooms = Rooms::build(config, Some(address)).await?;
-        let handle = rooms.handle();
-        let (api, stage) = (Arc::clone(&rooms.api), rooms.stage.clone());
-        let serving = tokio::spawn(rooms.serve(Some(listener), shutdown));
-        Ok(Self { handle, address, api, stage, serving })
+        Self::builder(config).launch(listener, shutdown).await
+    }
+
+    /// Prepares a host that has storage or a notifier of the embedding program.
+    pub fn builder(config: Config) -> Builder {
+        Builder::new(config)
     }
 
     /// Where it listens.
@@ -204,22 +239,22 @@ impl Host {
 /// The rooms that open files, which blocks.
 struct Foundation {
     storage: Arc<dyn Storage>,
-    /// Of the thread that writes.
-    writing: Arc<Heartbeat>,
+    /// Of the thread that writes, if the storage is the host's own.
+    writing: Option<Arc<Heartbeat>>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     files: Arc<Files>,
 }
 
 /// What blocks: opening files, and reserving address space.
-fn open(config: &Config) -> Result<Foundation, LaunchError> {
+fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation, LaunchError> {
     let failed = |source| LaunchError::Data { path: config.data.clone(), source };
     make_private_folder(&config.data).map_err(failed)?;
     warn_of_others(config);
-    let database = |source| LaunchError::Database { path: config.data.clone(), source };
-    // The data of a single file's run is mostly gone with it.
-    let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
-    let storage = Arc::new(open(&config.data, config.durability).map_err(database)?);
+    let (storage, writing) = match storage {
+        Some(storage) => (storage, None),
+        None => open_sqlite(config)?,
+    };
     let engine = Arc::new(Engine::new(&engine::Config {
         cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
         max_instances: Capacity::guests(config.max_running),
@@ -239,7 +274,16 @@ fn open(config: &Config) -> Result<Foundation, LaunchError> {
     let (only, sharing) = (config.only.as_deref(), Arc::clone(&engine));
     let registry = Registry::open(&config.tasks, only, sharing, ceilings, config.retention)?;
     let files = Arc::new(Files::new(config.data.join("files")));
-    Ok(Foundation { writing: storage.heartbeat(), storage, engine, registry, files })
+    Ok(Foundation { writing, storage, engine, registry, files })
+}
+
+fn open_sqlite(config: &Config) -> Result<(Arc<dyn Storage>, Option<Arc<Heartbeat>>), LaunchError> {
+    // The data of a single file's run is mostly gone with it.
+    let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
+    let sqlite = open(&config.data, config.durability)
+        .map_err(|source| LaunchError::Database { path: config.data.clone(), source })?;
+    let writing = sqlite.heartbeat();
+    Ok((Arc::new(sqlite), Some(writing)))
 }
 
 /// Says who else can do what the host's owner can.
@@ -269,18 +313,23 @@ struct Rooms {
 
 impl Rooms {
     /// For a host that listens at `address`, if it does.
-    async fn build(config: Config, address: Option<SocketAddr>) -> Result<Self, LaunchError> {
+    async fn build(
+        config: Config,
+        backend: Backend,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, LaunchError> {
         // Blocks on the disk for as long as an older database takes to migrate.
         let opening = config.clone();
         Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?;
         can_start(1).map_err(LaunchError::Threads)?;
-        let opened = spawn_blocking(move || open(&opening)).map_err(LaunchError::Threads)?.await;
+        let opened =
+            spawn_blocking(move || open(&opening, backend.storage)).map_err(LaunchError::Threads)?.await;
         let Foundation { storage, writing, engine, registry, files } =
             opened.expect("opening does not panic")?;
         can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
         Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory(SPARE_BYTES))?;
         report(engine.allocation(), config.max_running);
-        let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
+        let notifier = backend.notifier.unwrap_or_else(|| Arc::new(LocalNotifier::new()));
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
         let scheduling = scheduler::Config {
             max_running: config.max_running,
@@ -298,12 +347,13 @@ impl Rooms {
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
         let accepting = Arc::<Heartbeat>::default();
-        let liveness = Liveness::new(vec![
+        let mut heartbeats = vec![
             ("loop that accepts connections", Arc::clone(&accepting)),
-            ("thread that writes to the database", writing),
             ("loop that starts runs", scheduler.heartbeat()),
             ("loop that follows the tasks folder", registry.heartbeat()),
-        ]);
+        ];
+        heartbeats.extend(writing.map(|writing| ("thread that writes to the database", writing)));
+        let liveness = Liveness::new(heartbeats);
         let pruner = Pruner::start(
             Arc::clone(&storage),
             Arc::clone(&registry),
@@ -339,6 +389,7 @@ impl Rooms {
         Handle {
             registry: Arc::clone(&self.registry),
             scheduler: Arc::clone(&self.scheduler),
+            pruner: Arc::clone(&self.pruner),
             storage: Arc::clone(&self.storage),
             log: Arc::clone(&self.log),
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::builder::Backend;
 use super::{Follow, Followed, Handle, LaunchError, Rooms};
 use crate::config::Config;
 use crate::event_log::Position;
@@ -82,7 +83,7 @@ impl Single {
             place(path).map_err(|reason| SingleError::File { path: path.to_owned(), reason })?;
         config.tasks = folder;
         config.only = Some(file);
-        let rooms = Rooms::build(config, None).await?;
+        let rooms = Rooms::build(config, Backend::default(), None).await?;
         let (handle, files) = (rooms.handle(), Arc::clone(&rooms.api.files));
         let (shutdown, stopping) = oneshot::channel();
         let serving = tokio::spawn(rooms.serve(None, async { drop(stopping.await) }));

@@ -21,15 +21,13 @@ use crate::model::{
     Json, Labels, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run, RunId, TaskRef,
     Time, Timestamp,
 };
-use crate::scheduler::{Request, SCHEDULE_LABEL};
+use crate::scheduler::{RETRY_OF, Request, SCHEDULE_LABEL};
 
 /// Longest idempotency key in bytes.
 const MAX_KEY_BYTES: usize = 255;
 /// Most resources that one request can name; with the task's own they are as many as a
 /// run can need.
 const MAX_RESOURCES: usize = MAX_NEEDS;
-/// The key of the label by which a run is found that repeats another.
-const RETRY_OF: &str = "retry-of";
 /// Keys of labels by which the host says where a run comes from; a caller could only forge them.
 const HOST_LABELS: [&str; 2] = [RETRY_OF, SCHEDULE_LABEL];
 

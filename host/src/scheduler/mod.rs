@@ -49,7 +49,7 @@ use self::schedules::AllSkipped;
 use self::slots::{Slot, Slots};
 
 pub use capacity::Capacity;
-pub use request::Request;
+pub use request::{RETRY_OF, Request};
 pub use schedules::{SCHEDULE_LABEL, Skipped};
 
 /// A host's runs stay its own for this long after it last said that it lives.

@@ -6,8 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Json, Labels, OnDisconnect, RunId, SignalName, TaskRef, Timestamp};
+use crate::model::{Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
 use crate::storage::Parent;
+
+/// Label of a retried run: the id of the run that it repeats.
+pub const RETRY_OF: &str = "retry-of";
 
 /// A run to be started.
 #[derive(Clone, Debug)]
@@ -59,6 +62,15 @@ impl Request {
             fail_if_busy: None,
             on_disconnect: OnDisconnect::default(),
         }
+    }
+
+    /// Repeats an ended run: with its task, input, labels and priority.
+    pub fn retry(old: Run) -> Self {
+        let mut request = Self::new(old.task, old.input);
+        request.labels = old.labels;
+        request.labels.insert(RETRY_OF.to_owned(), old.key.id.to_string());
+        request.priority = Some(old.priority);
+        request
     }
 
     /// When it may begin, if it is started at `now`.
