@@ -10,11 +10,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use self::host::DevHost;
-use super::follow::{Follow, until_end};
+use super::follow::{RunStream, follow_to_end};
 use super::interrupts::Interrupts;
 use super::project::{BuildError, Output, Project};
 use super::screen::Screen;
-use super::start::conclude;
 use super::{Exit, build, input, log};
 use crate::model::Version;
 
@@ -120,11 +119,10 @@ impl Dev {
             Err(error) => return Err(error),
         };
         let id = run["id"].as_str().unwrap_or_default().to_owned();
-        let follow = Follow::new(host.client()?, &run, Some(0), None)?;
+        let stream = RunStream::new(host.client()?, &run, Some(0), None)?;
         let showing = tokio::spawn(async move {
-            let ended = until_end(follow, Screen::progress(), false).await;
-            let ended = ended.and_then(|end| conclude(&end, false));
-            if let Err(exit) = ended
+            let ended = follow_to_end(stream, Screen::progress(), false).await;
+            if let Err(exit) = ended.and_then(|outcome| outcome.conclude(false))
                 && let Some(message) = exit.message()
             {
                 note(message);

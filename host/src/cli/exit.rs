@@ -1,6 +1,3 @@
-use std::process::{ExitCode, Termination};
-
-use super::log;
 use crate::http::client::ClientError;
 
 /// How a command ended, as its exit code.
@@ -35,7 +32,7 @@ pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run, the build or the h
 3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
 
 impl Exit {
-    const fn code(&self) -> u8 {
+    pub(super) const fn code(&self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::RunFailed(_) | Self::HostFailed(_) | Self::BuildFailed(_) => 1,
@@ -63,13 +60,6 @@ impl Exit {
             | Self::Start(message)
             | Self::Interrupted(message) => Some(message),
         }
-    }
-}
-
-impl Termination for Exit {
-    fn report(self) -> ExitCode {
-        log::finish(self.message());
-        ExitCode::from(self.code())
     }
 }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::Exit;
+use super::run_outcome::RunOutcome;
 use super::screen::Screen;
+use super::stream_event::{is_terminal, parse_event};
 use crate::http::client::{Client, ClientError, Lines};
 
 /// Pauses between tries to get a lost stream back; the last one repeats.
@@ -19,24 +20,28 @@ const PAUSES: [Duration; 5] = [
 ];
 
 /// What can be followed over several connections, one after the other.
-pub(super) trait Source {
+pub(super) trait EventSource {
     /// How it ended.
-    type End;
+    type Outcome;
 
     /// Reads one connection. Returns how all of it ended, if it has; none if there is more to come. `failures` is set
     /// to 0 as soon as something came.
-    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Self::End>, Failed>;
+    async fn read(
+        &mut self,
+        screen: &mut Screen,
+        failures: &mut usize,
+    ) -> Result<Option<Self::Outcome>, StreamError>;
 
     /// What becomes of it without who followed.
     fn farewell(&self) -> String;
 }
 
 /// Shows every event until there will be no more. Ctrl-C ends it too, unless the command hears of that itself.
-pub(super) async fn until_end<S: Source>(
+pub(super) async fn follow_to_end<S: EventSource>(
     mut source: S,
     mut screen: Screen,
     interruptible: bool,
-) -> Result<S::End, Exit> {
+) -> Result<S::Outcome, Exit> {
     let mut failures = 0;
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
@@ -54,20 +59,20 @@ pub(super) async fn until_end<S: Source>(
                 return Ok(end);
             }
             // The host closed the stream before the end: it stops, and comes back.
-            Ok(None) | Err(Failed::Stream(ClientError::Unreachable { .. } | ClientError::Broken(_))) => {
+            Ok(None) | Err(StreamError::Stream(ClientError::Unreachable { .. } | ClientError::Broken(_))) => {
                 let pause = PAUSES[failures.min(PAUSES.len() - 1)];
                 failures += 1;
                 screen.note("connection lost; trying again");
                 tokio::time::sleep(pause).await;
             }
-            Err(Failed::Stream(error)) => return Err(error.into()),
-            Err(Failed::Screen(error)) => return Err(error.into()),
+            Err(StreamError::Stream(error)) => return Err(error.into()),
+            Err(StreamError::Screen(error)) => return Err(error.into()),
         }
     }
 }
 
 /// A run that is followed.
-pub(super) struct Follow {
+pub(super) struct RunStream {
     client: Client,
     run: String,
     stream: String,
@@ -78,7 +83,7 @@ pub(super) struct Follow {
     tail: Option<u64>,
 }
 
-impl Follow {
+impl RunStream {
     /// Of the run that the host described as `run`.
     pub(super) fn new(
         client: Client,
@@ -105,25 +110,29 @@ impl Follow {
     }
 }
 
-impl Source for Follow {
+impl EventSource for RunStream {
     /// What its last event, or else its record, says of the end.
-    type End = End;
+    type Outcome = RunOutcome;
 
-    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<End>, Failed> {
+    async fn read(
+        &mut self,
+        screen: &mut Screen,
+        failures: &mut usize,
+    ) -> Result<Option<RunOutcome>, StreamError> {
         let Some(mut lines) = self.open().await? else {
             // Nothing follows that position: the run has ended, and its record says how.
             let record = self.client.get_text(&format!("/api/runs/{}", self.run)).await?;
-            return Ok(Some(End::read(&record)?));
+            return Ok(Some(RunOutcome::parse(&record)?));
         };
         while let Some(line) = lines.next().await? {
-            let Some(event) = event_of(&line)? else { continue };
+            let Some(event) = parse_event(&line)? else { continue };
             if let Some(seq) = event["seq"].as_u64() {
                 self.after = Some(seq);
                 *failures = 0;
             }
             screen.event(&event, &line)?;
-            if ends(&event) {
-                return Ok(Some(End::of_event(&line)?));
+            if is_terminal(&event) {
+                return Ok(Some(RunOutcome::of_event(&line)?));
             }
         }
         Ok(None)
@@ -138,67 +147,19 @@ impl Source for Follow {
     }
 }
 
-/// What a line of a stream says; none if it is only a sign of life.
-pub(super) fn event_of(line: &[u8]) -> Result<Option<Value>, ClientError> {
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let event = serde_json::from_slice(line);
-    event.map(Some).map_err(|error| ClientError::Broken(format!("an event is not JSON: {error}")))
-}
-
-/// Whether an event says how its run ended.
-pub(super) fn ends(event: &Value) -> bool {
-    let terminal = matches!(event["type"].as_str(), Some("run.completed" | "run.failed" | "run.cancelled"));
-    terminal && event["data"]["_type"] == "completion"
-}
-
-/// What an event carries, as it was sent: parsed, an integer of 60 digits would be a rounded one.
-pub(super) fn data_of(line: &[u8]) -> Option<&RawValue> {
-    #[derive(serde::Deserialize)]
-    struct Event<'a> {
-        #[serde(borrow)]
-        data: Option<&'a RawValue>,
-    }
-    serde_json::from_slice::<Event<'_>>(line).ok()?.data
-}
-
-/// How a run ended, as its last event or its record says.
-#[derive(Debug, serde::Deserialize)]
-pub(super) struct End {
-    pub(super) status: String,
-    #[serde(default)]
-    pub(super) error: Option<Value>,
-    /// As it was sent.
-    #[serde(default)]
-    pub(super) final_value: Option<Box<RawValue>>,
-}
-
-impl End {
-    fn read(text: &str) -> Result<Self, ClientError> {
-        serde_json::from_str(text)
-            .map_err(|error| ClientError::Broken(format!("this is no run's end: {error}")))
-    }
-
-    /// Of the event in that line, which `ends` its run.
-    pub(super) fn of_event(line: &[u8]) -> Result<Self, ClientError> {
-        Self::read(data_of(line).map_or("null", RawValue::get))
-    }
-}
-
 /// Why a connection is read no further.
-pub(super) enum Failed {
+pub(super) enum StreamError {
     Stream(ClientError),
     Screen(std::io::Error),
 }
 
-impl From<ClientError> for Failed {
+impl From<ClientError> for StreamError {
     fn from(error: ClientError) -> Self {
         Self::Stream(error)
     }
 }
 
-impl From<std::io::Error> for Failed {
+impl From<std::io::Error> for StreamError {
     fn from(error: std::io::Error) -> Self {
         Self::Screen(error)
     }

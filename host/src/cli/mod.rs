@@ -15,17 +15,21 @@ mod input;
 mod interrupts;
 mod lists;
 mod log;
+mod multi_run;
 mod new;
 mod progress;
 mod project;
 mod pruning;
 mod run;
+mod run_outcome;
 mod screen;
 mod serve;
-mod several;
 mod signals;
 mod start;
+mod stream_event;
 mod tail;
+
+use std::process::{ExitCode, Termination};
 
 use clap::builder::{OsStr, Resettable};
 use clap::error::ErrorKind;
@@ -146,6 +150,13 @@ struct Server {
 impl Server {
     fn client(&self) -> Result<Client, Exit> {
         Ok(Client::new(&self.host)?)
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        log::finish(self.message());
+        ExitCode::from(self.code())
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::follow::{End, ends};
 use super::interrupts::Interrupts;
-use super::screen::Screen;
-use super::start::{conclude, is_watched};
+use super::run_outcome::RunOutcome;
+use super::screen::{Screen, stderr_is_terminal};
+use super::stream_event::is_terminal;
 use super::{Exit, folders, input, log};
 use crate::app::own_program;
 use crate::app::single::{Single, SingleError, SingleRun, Wish};
@@ -68,16 +68,16 @@ impl Run {
         if run.resumed {
             screen.note(&format!("going on with the run {}", run.id));
         }
-        let end = watch(&single, &mut run, &mut screen, &mut interrupts).await;
+        let outcome = watch(&single, &mut run, &mut screen, &mut interrupts).await;
         screen.finish();
-        let end = end?;
+        let outcome = outcome?;
         let files = single.files_of(&run.id);
         if files > 0 && !data.is_kept() {
             screen
                 .note(&format!("files that the run left, now removed: {files}; `--keep FOLDER` keeps them"));
         }
         single.stop().await;
-        conclude(&end, self.events)
+        outcome.conclude(self.events)
     }
 
     fn configuration(&self, data: &Path) -> Result<Config, Exit> {
@@ -114,7 +114,7 @@ impl Run {
         if let Ok(loaded) = tokio::time::timeout(PATIENCE, &mut loaded).await {
             return Ok(loaded?);
         }
-        if is_watched() {
+        if stderr_is_terminal() {
             screen.note(&format!("compiling {}; the next time it begins at once", self.file.display()));
         }
         Ok(loaded.await?)
@@ -128,7 +128,7 @@ async fn watch(
     run: &mut SingleRun,
     screen: &mut Screen,
     interrupts: &mut Interrupts,
-) -> Result<End, Exit> {
+) -> Result<RunOutcome, Exit> {
     let mut cancelling = false;
     loop {
         let line = tokio::select! {
@@ -146,8 +146,8 @@ async fn watch(
         let Some(line) = line else { return Err(Exit::Start("the run was removed".to_owned())) };
         let event: Value = serde_json::from_slice(&line).unwrap_or_default();
         screen.event(&event, &line)?;
-        if ends(&event) {
-            return Ok(End::of_event(&line)?);
+        if is_terminal(&event) {
+            return Ok(RunOutcome::of_event(&line)?);
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Where the events of runs are shown: on stdout, on stderr, or as bars.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::bars::Bars;
-use super::follow::{data_of, ends};
-use super::start::is_watched;
+use super::stream_event::{is_terminal, raw_data};
 use crate::process::{plain, plain_json, plain_lines};
 
 /// Where events are shown.
@@ -51,7 +50,7 @@ impl Screen {
 
     /// Bars if a person watches, plain lines else.
     pub(super) fn progress() -> Self {
-        if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
+        if stderr_is_terminal() { Self::Bars(Bars::new()) } else { Self::Notes }
     }
 
     /// Shows an event, of which `line` is the JSON.
@@ -69,7 +68,7 @@ impl Screen {
                 let run = format!("{run:width$} ", width = *width);
                 writeln!(std::io::stdout().lock(), "{}", describe(event, line, &run))
             }
-            Self::Notes | Self::Bars(_) if ends(event) => Ok(()),
+            Self::Notes | Self::Bars(_) if is_terminal(event) => Ok(()),
             Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event, line, "")),
             Self::Bars(bars) => {
                 if event["type"] != "progress" || !bars.update(&event["data"]) {
@@ -100,6 +99,11 @@ impl Screen {
     }
 }
 
+/// Whether a person can see stderr.
+pub(super) fn stderr_is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 /// One line: when, of which run if there are several, what, and the data. A message that was logged keeps its lines,
 /// which are set in, so that none can be taken for another event.
 fn describe(event: &Value, line: &[u8], run: &str) -> String {
@@ -111,7 +115,7 @@ fn describe(event: &Value, line: &[u8], run: &str) -> String {
             format!("{time} {run}log {}", plain_lines(message.trim_end()).replace('\n', "\n    "))
         }
         _ => {
-            let data = data_of(line).map_or("null", RawValue::get);
+            let data = raw_data(line).map_or("null", RawValue::get);
             format!("{time} {run}{} {}", plain(text("type")), plain_json(data))
         }
     }

@@ -1,17 +1,16 @@
 //! Commands that start a run and follow it.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
-use super::follow::{End, Follow, until_end};
+use super::follow::{RunStream, follow_to_end};
 use super::lists::{encoded, text};
 use super::screen::Screen;
 use super::{Exit, Server, input};
 use crate::http::client::Client;
-use crate::process::plain_json;
 
 /// Goes with an input.
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -147,35 +146,7 @@ impl Watch {
             return Ok(());
         }
         let screen = Screen::new(self.json, self.quiet);
-        let end = until_end(Follow::new(client, run, Some(0), None)?, screen, true).await?;
-        conclude(&end, self.json)
+        let stream = RunStream::new(client, run, Some(0), None)?;
+        follow_to_end(stream, screen, true).await?.conclude(self.json)
     }
-}
-
-/// Prints the result of a run that ended, unless stdout has its events; returns how the
-/// command ends.
-pub(super) fn conclude(end: &End, has_events: bool) -> Result<(), Exit> {
-    if let Some(value) = end.final_value.as_ref().filter(|_| !has_events) {
-        writeln!(std::io::stdout().lock(), "{}", plain_json(value.get()))?;
-    }
-    outcome(end)
-}
-
-/// The exit that a run's end stands for.
-pub(super) fn outcome(end: &End) -> Result<(), Exit> {
-    match end.status.as_str() {
-        "failed" => {
-            let told = |name: &str| end.error.as_ref().and_then(|error| error[name].as_str());
-            let kind = told("kind").unwrap_or("failure");
-            let message = told("message").unwrap_or_default();
-            Err(Exit::RunFailed(format!("the run failed ({kind}): {message}")))
-        }
-        "cancelled" => Err(Exit::RunCancelled("the run was cancelled".to_owned())),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a person watches stderr.
-pub(super) fn is_watched() -> bool {
-    std::io::stderr().is_terminal()
 }

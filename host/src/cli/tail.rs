@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use super::follow::{Follow, until_end};
+use super::follow::{RunStream, follow_to_end};
 use super::lists::encoded;
+use super::multi_run::MultiRunStream;
 use super::screen::Screen;
-use super::several::Several;
-use super::start::outcome;
 use super::{Exit, Server};
 
 /// Follow runs: what they have said so far, then live. Runs that are named are followed
@@ -59,7 +58,8 @@ impl Tail {
         let client = self.server.client()?;
         let run = client.get(&format!("/api/runs/{}", encoded(run))).await?;
         let screen = if self.json { Screen::json() } else { Screen::lines() };
-        outcome(&until_end(Follow::new(client, &run, after, self.last)?, screen, true).await?)
+        let stream = RunStream::new(client, &run, after, self.last)?;
+        follow_to_end(stream, screen, true).await?.exit()
     }
 
     async fn several(&self) -> Result<(), Exit> {
@@ -79,9 +79,10 @@ impl Tail {
             query.append_pair("from", "now");
         }
         let query = query.finish();
-        let runs = Several::open(self.server.client()?, &self.runs, query, self.after.clone()).await?;
+        let stream =
+            MultiRunStream::open(self.server.client()?, &self.runs, query, self.after.clone()).await?;
         let longest = self.runs.iter().map(String::len).max().unwrap_or(0);
         let screen = if self.json { Screen::json() } else { Screen::runs(longest) };
-        until_end(runs, screen, true).await?.outcome()
+        follow_to_end(stream, screen, true).await?.exit()
     }
 }

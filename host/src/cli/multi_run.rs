@@ -5,28 +5,29 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::follow::{Failed, Source, ends, event_of};
+use super::follow::{EventSource, StreamError};
 use super::lists::encoded;
 use super::screen::Screen;
+use super::stream_event::{is_terminal, parse_event};
 use crate::http::client::{Client, ClientError, Lines};
 
 /// Runs that did not complete, of which a message tells one by one.
 const MAX_TOLD: usize = 10;
 
 /// Runs that are followed.
-pub(super) struct Several {
+pub(super) struct MultiRunStream {
     client: Client,
     /// Which, as `GET /api/events` takes it.
     query: String,
     /// Of all of them together, as the last event had it.
     after: Option<String>,
     /// Those that are named, and how each ended that has; empty if any may come.
-    named: Ends,
+    named: RunOutcomes,
     /// The first connection, which is there already.
     first: Option<Option<Lines>>,
 }
 
-impl Several {
+impl MultiRunStream {
     /// Those that are named, or else those that `query` chooses. A host that can't be reached or refuses is told at once.
     pub(super) async fn open(
         client: Client,
@@ -34,10 +35,10 @@ impl Several {
         query: String,
         after: Option<String>,
     ) -> Result<Self, Exit> {
-        let named = Ends(named.iter().map(|run| (run.clone(), None)).collect());
-        let mut runs = Self { client, query, after, named, first: None };
-        runs.first = Some(runs.connect().await?);
-        Ok(runs)
+        let named = RunOutcomes(named.iter().map(|run| (run.clone(), None)).collect());
+        let mut stream = Self { client, query, after, named, first: None };
+        stream.first = Some(stream.connect().await?);
+        Ok(stream)
     }
 
     /// None if the runs have ended and nothing of them is left to read.
@@ -48,7 +49,7 @@ impl Several {
     }
 
     /// Asks how those ended of whose end nothing was read, because it was before. None if one of them has not.
-    async fn ask(&mut self) -> Result<Option<Ends>, ClientError> {
+    async fn ask(&mut self) -> Result<Option<RunOutcomes>, ClientError> {
         for (run, end) in &mut self.named.0 {
             if end.is_none() {
                 let record = self.client.get(&format!("/api/runs/{}", encoded(run))).await?;
@@ -68,7 +69,7 @@ impl Several {
             event["type"] == "gap" && event["seq"].is_null() && event["data"]["reason"] == "removed";
         let end = match is_removed {
             true => Some(json!({ "status": "removed" })),
-            false => ends(event).then(|| event["data"].clone()),
+            false => is_terminal(event).then(|| event["data"].clone()),
         };
         let run = event["_task_id"].as_str().and_then(|run| self.named.0.get_mut(run));
         if let (Some(run), Some(end)) = (run, end) {
@@ -77,17 +78,21 @@ impl Several {
     }
 }
 
-impl Source for Several {
-    type End = Ends;
+impl EventSource for MultiRunStream {
+    type Outcome = RunOutcomes;
 
-    async fn read(&mut self, screen: &mut Screen, failures: &mut usize) -> Result<Option<Ends>, Failed> {
+    async fn read(
+        &mut self,
+        screen: &mut Screen,
+        failures: &mut usize,
+    ) -> Result<Option<RunOutcomes>, StreamError> {
         let connection = match self.first.take() {
             Some(first) => first,
             None => self.connect().await?,
         };
         let Some(mut lines) = connection else { return Ok(self.ask().await?) };
         while let Some(line) = lines.next().await? {
-            let Some(event) = event_of(&line)? else { continue };
+            let Some(event) = parse_event(&line)? else { continue };
             self.take(&event);
             *failures = 0;
             screen.event(&event, &line)?;
@@ -106,15 +111,15 @@ impl Source for Several {
 
 /// How runs ended, by id; none of those that have not.
 #[derive(Default)]
-pub(super) struct Ends(BTreeMap<String, Option<Value>>);
+pub(super) struct RunOutcomes(BTreeMap<String, Option<Value>>);
 
-impl Ends {
+impl RunOutcomes {
     fn are_all(&self) -> bool {
         !self.0.is_empty() && self.0.values().all(Option::is_some)
     }
 
     /// The exit that they stand for together: the worst.
-    pub(super) fn outcome(&self) -> Result<(), Exit> {
+    pub(super) fn exit(&self) -> Result<(), Exit> {
         let mut told = Vec::new();
         let mut only_cancelled = true;
         for (run, end) in self.0.iter().filter_map(|(run, end)| end.as_ref().map(|end| (run, end))) {
@@ -150,24 +155,24 @@ impl Ends {
 mod tests {
     use super::*;
 
-    fn ends(of: &[(&str, Value)]) -> Ends {
-        Ends(of.iter().map(|(run, end)| ((*run).to_owned(), Some(end.clone()))).collect())
+    fn outcomes(of: &[(&str, Value)]) -> RunOutcomes {
+        RunOutcomes(of.iter().map(|(run, end)| ((*run).to_owned(), Some(end.clone()))).collect())
     }
 
     #[test]
     fn the_worst_end_is_the_exit() {
         let (completed, cancelled) = (json!({"status":"completed"}), json!({"status":"cancelled"}));
         let failed = json!({"status":"failed","error":{"kind":"trap","message":"x"}});
-        assert!(ends(&[("a", completed.clone()), ("b", completed.clone())]).outcome().is_ok());
-        let exit = ends(&[("a", completed.clone()), ("b", cancelled.clone())]).outcome().unwrap_err();
+        assert!(outcomes(&[("a", completed.clone()), ("b", completed.clone())]).exit().is_ok());
+        let exit = outcomes(&[("a", completed.clone()), ("b", cancelled.clone())]).exit().unwrap_err();
         assert!(matches!(&exit, Exit::RunCancelled(_)), "{exit:?}");
         assert_eq!(exit.message(), Some("1 of 2 runs did not complete: b was cancelled"));
-        let exit = ends(&[("a", failed.clone()), ("b", cancelled), ("c", completed)]).outcome().unwrap_err();
+        let exit = outcomes(&[("a", failed.clone()), ("b", cancelled), ("c", completed)]).exit().unwrap_err();
         assert!(matches!(&exit, Exit::RunFailed(_)), "{exit:?}");
         assert_eq!(exit.message(), Some("2 of 3 runs did not complete: a failed (trap), b was cancelled"));
         let many: Vec<String> = (0..12).map(|nth| format!("r{nth:02}")).collect();
         let many: Vec<(&str, Value)> = many.iter().map(|run| (run.as_str(), failed.clone())).collect();
-        let exit = ends(&many).outcome().unwrap_err();
+        let exit = outcomes(&many).exit().unwrap_err();
         let message = exit.message().unwrap();
         assert!(message.ends_with("r09 failed (trap), and 2 more"), "{message}");
     }
