@@ -1,4 +1,4 @@
-//! Following what runs say from the command line, across lost connections, to its end.
+//! Following runs from the command line to their end, across lost connections.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::screen::Screen;
 use super::stream_event::{is_terminal, parse_event};
 use crate::http::client::{Client, ClientError, Lines};
 
-/// Pauses between tries to get a lost stream back; the last one repeats.
-const PAUSES: [Duration; 5] = [
+/// Delays before attempts to reconnect a lost stream; the last one repeats.
+const RETRY_DELAYS: [Duration; 5] = [
     Duration::from_millis(200),
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -19,24 +19,25 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
 ];
 
-/// What can be followed over several connections, one after the other.
+/// A source of events that is read over a series of connections.
 pub(super) trait EventSource {
-    /// How it ended.
+    /// How the followed runs ended.
     type Outcome;
 
-    /// Reads one connection. Returns how all of it ended, if it has; none if there is more to come. `failures` is set
-    /// to 0 as soon as something came.
+    /// Reads one connection until it ends. Returns the outcome, or none if there are more events to read. Sets
+    /// `failures` to 0 as soon as an event arrives.
     async fn read(
         &mut self,
         screen: &mut Screen,
         failures: &mut usize,
     ) -> Result<Option<Self::Outcome>, StreamError>;
 
-    /// What becomes of it without who followed.
-    fn farewell(&self) -> String;
+    /// A message for a user who stops following: whether the runs continue.
+    fn interrupt_message(&self) -> String;
 }
 
-/// Shows every event until there will be no more. Ctrl-C ends it too, unless the command hears of that itself.
+/// Shows every event until the runs have ended. With `interruptible`, Ctrl-C stops it too; otherwise the command
+/// handles Ctrl-C itself.
 pub(super) async fn follow_to_end<S: EventSource>(
     mut source: S,
     mut screen: Screen,
@@ -50,20 +51,20 @@ pub(super) async fn follow_to_end<S: EventSource>(
             read = source.read(&mut screen, &mut failures) => read,
             _ = &mut interrupt, if interruptible => {
                 screen.finish();
-                return Err(Exit::Interrupted(source.farewell()));
+                return Err(Exit::Interrupted(source.interrupt_message()));
             }
         };
         match read {
-            Ok(Some(end)) => {
+            Ok(Some(outcome)) => {
                 screen.finish();
-                return Ok(end);
+                return Ok(outcome);
             }
-            // The host closed the stream before the end: it stops, and comes back.
+            // The host closes streams before their end when it stops; it may be restarted.
             Ok(None) | Err(StreamError::Stream(ClientError::Unreachable { .. } | ClientError::Broken(_))) => {
-                let pause = PAUSES[failures.min(PAUSES.len() - 1)];
+                let delay = RETRY_DELAYS[failures.min(RETRY_DELAYS.len() - 1)];
                 failures += 1;
-                screen.note("connection lost; trying again");
-                tokio::time::sleep(pause).await;
+                screen.note("connection lost; reconnecting");
+                tokio::time::sleep(delay).await;
             }
             Err(StreamError::Stream(error)) => return Err(error.into()),
             Err(StreamError::Screen(error)) => return Err(error.into()),
@@ -71,20 +72,20 @@ pub(super) async fn follow_to_end<S: EventSource>(
     }
 }
 
-/// A run that is followed.
+/// The events of one run.
 pub(super) struct RunStream {
     client: Client,
     run: String,
     stream: String,
-    /// Whether the host ends it when nobody follows it.
-    ends_alone: bool,
-    /// The last event seen; none before the first when beginning at the tail.
+    /// Whether the host cancels the run when it has no followers.
+    cancelled_if_alone: bool,
+    /// Number of the last event read. None: nothing read yet, start at `tail`, or at the next event.
     after: Option<u64>,
     tail: Option<u64>,
 }
 
 impl RunStream {
-    /// Of the run that the host described as `run`.
+    /// Follows `run`, a record as the host sends it.
     pub(super) fn new(
         client: Client,
         run: &Value,
@@ -92,14 +93,14 @@ impl RunStream {
         tail: Option<u64>,
     ) -> Result<Self, Exit> {
         let text = |name: &str| run[name].as_str().map(str::to_owned);
-        let ends_alone = run["on_disconnect"] == "cancel";
+        let cancelled_if_alone = run["on_disconnect"] == "cancel";
         match (text("id"), text("stream")) {
-            (Some(run), Some(stream)) => Ok(Self { client, run, stream, ends_alone, after, tail }),
-            _ => Err(Exit::Unreachable("the host's answer describes no run".to_owned())),
+            (Some(run), Some(stream)) => Ok(Self { client, run, stream, cancelled_if_alone, after, tail }),
+            _ => Err(Exit::Unreachable("the response of the host does not describe a run".to_owned())),
         }
     }
 
-    /// None if the run has ended and nothing of it is left to read.
+    /// Connects. None if the run has ended and no event is left to read.
     async fn open(&self) -> Result<Option<Lines>, ClientError> {
         let position = match (self.after, self.tail) {
             (Some(after), _) => format!("after={after}"),
@@ -111,7 +112,7 @@ impl RunStream {
 }
 
 impl EventSource for RunStream {
-    /// What its last event, or else its record, says of the end.
+    /// From the terminal event, or else from the record.
     type Outcome = RunOutcome;
 
     async fn read(
@@ -120,7 +121,7 @@ impl EventSource for RunStream {
         failures: &mut usize,
     ) -> Result<Option<RunOutcome>, StreamError> {
         let Some(mut lines) = self.open().await? else {
-            // Nothing follows that position: the run has ended, and its record says how.
+            // No event after that position: the run has ended, and its record has the outcome.
             let record = self.client.get_text(&format!("/api/runs/{}", self.run)).await?;
             return Ok(Some(RunOutcome::parse(&record)?));
         };
@@ -138,16 +139,18 @@ impl EventSource for RunStream {
         Ok(None)
     }
 
-    fn farewell(&self) -> String {
+    fn interrupt_message(&self) -> String {
         let cancel = format!("`streamtask cancel {}`", self.run);
-        match self.ends_alone {
-            true => format!("the run is cancelled soon, unless somebody follows it; at once with {cancel}"),
-            false => format!("the run goes on; end it with {cancel}"),
+        match self.cancelled_if_alone {
+            true => format!(
+                "the host cancels the run soon unless another client follows it; {cancel} cancels it now"
+            ),
+            false => format!("the run continues; {cancel} cancels it"),
         }
     }
 }
 
-/// Why a connection is read no further.
+/// Why a connection can no longer be read.
 pub(super) enum StreamError {
     Stream(ClientError),
     Screen(std::io::Error),

@@ -1,4 +1,4 @@
-//! Several runs that are followed over one connection.
+//! Following several runs over one connection.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use super::screen::Screen;
 use super::stream_event::{is_terminal, parse_event};
 use crate::http::client::{Client, ClientError, Lines};
 
-/// Runs that did not complete, of which a message tells one by one.
-const MAX_TOLD: usize = 10;
+/// Most runs that did not complete that a message lists one by one.
+const MAX_LISTED: usize = 10;
 
-/// Runs that are followed.
+/// The events of several runs.
 pub(super) struct MultiRunStream {
     client: Client,
-    /// Which, as `GET /api/events` takes it.
+    /// The selection of runs, as a query of `GET /api/events`.
     query: String,
-    /// Of all of them together, as the last event had it.
+    /// Position of the last event read, among the events of all runs.
     after: Option<String>,
-    /// Those that are named, and how each ended that has; empty if any may come.
+    /// The outcomes of the runs selected by id; empty if they are selected by task or label.
     named: RunOutcomes,
-    /// The first connection, which is there already.
+    /// The first connection, which `open` has made.
     first: Option<Option<Lines>>,
 }
 
 impl MultiRunStream {
-    /// Those that are named, or else those that `query` chooses. A host that can't be reached or refuses is told at once.
+    /// Follows the runs in `named`, or those that `query` selects. Fails at once if the host is unreachable or refuses.
     pub(super) async fn open(
         client: Client,
         named: &[String],
@@ -41,39 +41,40 @@ impl MultiRunStream {
         Ok(stream)
     }
 
-    /// None if the runs have ended and nothing of them is left to read.
+    /// Connects. None if the runs have ended and no event is left to read.
     async fn connect(&self) -> Result<Option<Lines>, ClientError> {
         let after = self.after.as_ref().map(|after| format!("&after={}", encoded(after)));
         let path = format!("/api/events?{}{}&heartbeat=15", self.query, after.unwrap_or_default());
         self.client.follow(&path).await
     }
 
-    /// Asks how those ended of whose end nothing was read, because it was before. None if one of them has not.
-    async fn ask(&mut self) -> Result<Option<RunOutcomes>, ClientError> {
-        for (run, end) in &mut self.named.0 {
-            if end.is_none() {
+    /// Requests the outcomes of runs whose terminal event was not read, because it precedes the position. None unless
+    /// all runs have ended.
+    async fn complete_outcomes(&mut self) -> Result<Option<RunOutcomes>, ClientError> {
+        for (run, outcome) in &mut self.named.0 {
+            if outcome.is_none() {
                 let record = self.client.get(&format!("/api/runs/{}", encoded(run))).await?;
                 let has_ended = !record["finished_at"].is_null();
-                *end = has_ended.then_some(record);
+                *outcome = has_ended.then_some(record);
             }
         }
-        Ok(self.named.are_all().then(|| std::mem::take(&mut self.named)))
+        Ok(self.named.is_complete().then(|| std::mem::take(&mut self.named)))
     }
 
-    fn take(&mut self, event: &Value) {
+    fn record(&mut self, event: &Value) {
         if let Some(position) = event["position"].as_str() {
             self.after = Some(position.to_owned());
         }
-        // The only notice after which nothing more comes of a run.
+        // The only notice that ends the events of a run.
         let is_removed =
             event["type"] == "gap" && event["seq"].is_null() && event["data"]["reason"] == "removed";
-        let end = match is_removed {
+        let outcome = match is_removed {
             true => Some(json!({ "status": "removed" })),
             false => is_terminal(event).then(|| event["data"].clone()),
         };
-        let run = event["_task_id"].as_str().and_then(|run| self.named.0.get_mut(run));
-        if let (Some(run), Some(end)) = (run, end) {
-            *run = Some(end);
+        let known = event["_task_id"].as_str().and_then(|run| self.named.0.get_mut(run));
+        if let (Some(known), Some(outcome)) = (known, outcome) {
+            *known = Some(outcome);
         }
     }
 }
@@ -90,60 +91,62 @@ impl EventSource for MultiRunStream {
             Some(first) => first,
             None => self.connect().await?,
         };
-        let Some(mut lines) = connection else { return Ok(self.ask().await?) };
+        let Some(mut lines) = connection else { return Ok(self.complete_outcomes().await?) };
         while let Some(line) = lines.next().await? {
             let Some(event) = parse_event(&line)? else { continue };
-            self.take(&event);
+            self.record(&event);
             *failures = 0;
             screen.event(&event, &line)?;
-            if self.named.are_all() {
+            if self.named.is_complete() {
                 return Ok(Some(std::mem::take(&mut self.named)));
             }
         }
-        // All that are named have ended, or the host stops.
-        Ok(self.ask().await?)
+        // All selected runs have ended, or the host stops.
+        Ok(self.complete_outcomes().await?)
     }
 
-    fn farewell(&self) -> String {
-        "the runs go on, but those that are cancelled when nobody follows them; end one with `streamtask cancel RUN`".to_owned()
+    fn interrupt_message(&self) -> String {
+        "the runs continue, except those that the host cancels when no client follows them; cancel one with `streamtask cancel RUN`".to_owned()
     }
 }
 
-/// How runs ended, by id; none of those that have not.
+/// The outcome of each run, by id; none for runs that have not ended.
 #[derive(Default)]
 pub(super) struct RunOutcomes(BTreeMap<String, Option<Value>>);
 
 impl RunOutcomes {
-    fn are_all(&self) -> bool {
+    fn is_complete(&self) -> bool {
         !self.0.is_empty() && self.0.values().all(Option::is_some)
     }
 
-    /// The exit that they stand for together: the worst.
+    /// The exit of a command that followed the runs: the worst outcome.
     pub(super) fn exit(&self) -> Result<(), Exit> {
-        let mut told = Vec::new();
+        let mut incomplete = Vec::new();
         let mut only_cancelled = true;
-        for (run, end) in self.0.iter().filter_map(|(run, end)| end.as_ref().map(|end| (run, end))) {
-            match end["status"].as_str() {
+        for (run, outcome) in &self.0 {
+            let Some(outcome) = outcome else { continue };
+            match outcome["status"].as_str() {
                 Some("completed") => continue,
-                Some("cancelled") => told.push(format!("{run} was cancelled")),
+                Some("cancelled") => incomplete.push(format!("{run} was cancelled")),
                 Some("failed") => {
-                    let kind = end["error"]["kind"].as_str().unwrap_or("failure");
-                    told.push(format!("{run} failed ({kind})"));
+                    let kind = outcome["error"]["kind"].as_str().unwrap_or("failure");
+                    incomplete.push(format!("{run} failed ({kind})"));
                     only_cancelled = false;
                 }
                 _ => {
-                    told.push(format!("{run} was removed before its end was read"));
+                    incomplete.push(format!("{run} was removed before its outcome was known"));
                     only_cancelled = false;
                 }
             }
         }
-        let count = told.len();
+        let count = incomplete.len();
         if count == 0 {
             return Ok(());
         }
-        let more = count.checked_sub(MAX_TOLD).filter(|more| *more > 0);
-        told.truncate(MAX_TOLD);
-        let mut message = format!("{count} of {} runs did not complete: {}", self.0.len(), told.join(", "));
+        let more = count.checked_sub(MAX_LISTED).filter(|more| *more > 0);
+        incomplete.truncate(MAX_LISTED);
+        let mut message =
+            format!("{count} of {} runs did not complete: {}", self.0.len(), incomplete.join(", "));
         if let Some(more) = more {
             message += &format!(", and {more} more");
         }
@@ -156,11 +159,11 @@ mod tests {
     use super::*;
 
     fn outcomes(of: &[(&str, Value)]) -> RunOutcomes {
-        RunOutcomes(of.iter().map(|(run, end)| ((*run).to_owned(), Some(end.clone()))).collect())
+        RunOutcomes(of.iter().map(|(run, outcome)| ((*run).to_owned(), Some(outcome.clone()))).collect())
     }
 
     #[test]
-    fn the_worst_end_is_the_exit() {
+    fn the_worst_outcome_is_the_exit() {
         let (completed, cancelled) = (json!({"status":"completed"}), json!({"status":"cancelled"}));
         let failed = json!({"status":"failed","error":{"kind":"trap","message":"x"}});
         assert!(outcomes(&[("a", completed.clone()), ("b", completed.clone())]).exit().is_ok());

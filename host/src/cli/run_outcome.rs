@@ -25,7 +25,7 @@ impl RunOutcome {
     /// Parses a run's record, or the data of its terminal event.
     pub(super) fn parse(text: &str) -> Result<Self, ClientError> {
         serde_json::from_str(text).map_err(|error| {
-            ClientError::Broken(format!("the host's answer has no outcome of the run: {error}"))
+            ClientError::Broken(format!("the response of the host has no outcome of the run: {error}"))
         })
     }
 

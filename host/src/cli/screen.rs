@@ -1,4 +1,4 @@
-//! Where the events of runs are shown: on stdout, on stderr, or as bars.
+//! Output of events: on stdout, on stderr, or as progress bars.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -9,24 +9,24 @@ use super::bars::Bars;
 use super::stream_event::{is_terminal, raw_data};
 use crate::process::{plain, plain_json, plain_lines};
 
-/// Where events are shown.
+/// Where and how events are printed.
 pub(super) enum Screen {
-    /// Nowhere.
+    /// Not at all.
     Silent,
-    /// On stdout, as the host sent them.
+    /// On stdout, as JSON lines from the host.
     Json,
-    /// On stdout, a line for each.
+    /// On stdout, one line of text for each.
     Lines,
-    /// The same, with the run that it is of, in a column as wide as the longest id so far.
+    /// Like `Lines`, with the id of the run in a column as wide as the longest id so far.
     Runs { width: usize },
-    /// On stderr, a line for each but the last: the command itself says how the run ended.
+    /// On stderr, one line of text for each, except the terminal event: the command prints the outcome.
     Notes,
-    /// On a terminal: progress as bars, the rest as lines above them; the same.
+    /// On stderr, a terminal: progress as bars, other events as lines above them, except the terminal event.
     Bars(Bars),
 }
 
 impl Screen {
-    /// As the flags of a command say: the events as JSON, or nothing, or else progress.
+    /// The output that the flags of a command select.
     pub(super) fn new(json: bool, quiet: bool) -> Self {
         match (json, quiet) {
             (true, _) => Self::Json,
@@ -43,17 +43,17 @@ impl Screen {
         Self::Lines
     }
 
-    /// Of runs whose ids are at least so long.
+    /// For several runs. `width` is the initial width of the column of ids.
     pub(super) fn runs(width: usize) -> Self {
         Self::Runs { width }
     }
 
-    /// Bars if a person watches, plain lines else.
+    /// Bars on a terminal, otherwise plain lines.
     pub(super) fn progress() -> Self {
         if stderr_is_terminal() { Self::Bars(Bars::new()) } else { Self::Notes }
     }
 
-    /// Shows an event, of which `line` is the JSON.
+    /// Prints an event, parsed and as the line of JSON.
     pub(super) fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Silent => Ok(()),
@@ -79,7 +79,7 @@ impl Screen {
         }
     }
 
-    /// Says what is no event, beside them.
+    /// Prints a message that is not an event.
     pub(super) fn note(&self, text: &str) {
         let text = &plain_lines(text);
         match self {
@@ -91,7 +91,7 @@ impl Screen {
         }
     }
 
-    /// Leaves what it shows as it is.
+    /// Leaves the bars as they are.
     pub(super) fn finish(&self) {
         if let Self::Bars(bars) = self {
             bars.finish();
@@ -104,11 +104,11 @@ pub(super) fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// One line: when, of which run if there are several, what, and the data. A message that was logged keeps its lines,
-/// which are set in, so that none can be taken for another event.
+/// Formats an event as time, run (if there are several), type and data. A log message keeps its line breaks; its lines
+/// are indented, so none looks like another event.
 fn describe(event: &Value, line: &[u8], run: &str) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
-    // The time of day is enough beside a live run.
+    // The time of day is enough for a live run.
     let time = plain(text("timestamp").get(11..23).unwrap_or_default());
     match event["data"]["message"].as_str() {
         Some(message) if text("type") == "log" => {

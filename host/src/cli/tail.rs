@@ -1,4 +1,4 @@
-//! `streamtask tail`: follows runs that are under way, or were.
+//! `streamtask tail`: prints the events of runs and follows them.
 
 use clap::Args;
 
@@ -8,31 +8,31 @@ use super::multi_run::MultiRunStream;
 use super::screen::Screen;
 use super::{Exit, Server};
 
-/// Follow runs: what they have said so far, then live. Runs that are named are followed
-/// until all have ended; those of a task or with a label, also new ones, until Ctrl-C.
+/// Print the stored events of runs, then new ones live. Runs given by id are followed until all have ended; with --task
+/// or --label, all matching runs, also new ones, are followed until Ctrl-C.
 #[derive(Args)]
 pub(super) struct Tail {
-    /// The runs' ids; with several, each line says of which it is
+    /// Ids of the runs; with several, each line names its run
     #[arg(value_name = "RUN", required_unless_present_any = ["task", "label"])]
     runs: Vec<String>,
     #[command(flatten)]
     server: Server,
-    /// All runs of this task
+    /// Follow all runs of this task
     #[arg(long, value_name = "APP/TASK", conflicts_with = "runs")]
     task: Option<String>,
-    /// All runs with this label
+    /// Follow all runs with this label
     #[arg(long, value_name = "KEY:VALUE", conflicts_with = "runs")]
     label: Option<String>,
-    /// Begin after this event: its `seq`; with several runs its `position`, as --json prints it
+    /// Start after this event: its `seq`, or with several runs its `position` (see --json)
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["last", "now"])]
     after: Option<String>,
-    /// Begin with the newest N events; of one run
+    /// Start with the newest N events (only for one run)
     #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["task", "label", "now"])]
     last: Option<u64>,
-    /// Begin with what comes
+    /// Print only new events
     #[arg(long)]
     now: bool,
-    /// Print one JSON object a line
+    /// Print the events as JSON, one per line
     #[arg(long)]
     json: bool,
 }
@@ -50,7 +50,9 @@ impl Tail {
     async fn one(&self, run: &str) -> Result<(), Exit> {
         let after = match (&self.after, self.last) {
             (Some(text), _) => Some(text.parse().map_err(|_| {
-                Exit::Usage(format!("--after {text:?}: of one run it is an event's number, its `seq`"))
+                Exit::Usage(format!(
+                    "--after {text:?}: for one run this must be the number of an event, its `seq`"
+                ))
             })?),
             (None, Some(_)) => None,
             (None, None) => (!self.now).then_some(0),
@@ -64,7 +66,9 @@ impl Tail {
 
     async fn several(&self) -> Result<(), Exit> {
         if self.last.is_some() {
-            return Err(Exit::Usage("--last is for one run; see --now and --after for several".to_owned()));
+            return Err(Exit::Usage(
+                "--last works only for one run; use --now or --after for several".to_owned(),
+            ));
         }
         let mut query = form_urlencoded::Serializer::new(String::new());
         for run in &self.runs {
