@@ -348,8 +348,8 @@ impl Rooms {
         }
     }
 
-    /// Serves until `shutdown`, then stops the rooms from the top: no new run starts, runs end, streams end, connections
-    /// close, storage closes. Each step needs the rooms below it.
+    /// Serves until `shutdown`, then stops the rooms from the top: no new run starts, runs end, streams end,
+    /// connections close, storage closes. Each step needs the rooms below it.
     async fn serve(self, listener: Option<TcpListener>, shutdown: impl Future<Output = ()> + Send + 'static) {
         let stop_watching = CancellationToken::new();
         let watching = tokio::spawn(Arc::clone(&self.registry).watch(stop_watching.clone()));

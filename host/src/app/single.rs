@@ -16,8 +16,8 @@ use crate::model::{Json, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, SignalName, Ta
 use crate::scheduler::{Request, StartError};
 use crate::storage::{MAX_PARAMETERS, RunFilter, StorageError};
 
-/// The newest runs of a kept data folder among which an unfinished one is searched. Such a folder has one unfinished run
-/// at most, and its children.
+/// Number of newest runs of a kept data folder that are searched for an unfinished one. Such a folder has at most one,
+/// and its children.
 const SEARCHED_RUNS: u32 = 100;
 
 /// Why a task file can't run.
@@ -54,7 +54,7 @@ pub struct SingleInput {
 }
 
 /// A host with one task file.
-pub struct Single {
+pub struct SingleHost {
     path: PathBuf,
     task: TaskRef,
     handle: Handle,
@@ -73,7 +73,7 @@ pub struct SingleRun {
     follow: Follow,
 }
 
-impl Single {
+impl SingleHost {
     /// Starts a host for the task file at `path`, with the manifest in the same folder. Overrides the tasks folder of
     /// `config`.
     pub async fn launch(path: &Path, mut config: Config) -> Result<Self, SingleError> {

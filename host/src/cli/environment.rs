@@ -6,11 +6,11 @@ use crate::model::nearest;
 
 /// Prefix of all variables of the host.
 const PREFIX: &str = "STREAMTASK_";
-/// What follows the prefix in variables that an orchestrator sets in each container next to a service named `streamtask`.
+/// What follows the prefix in variables that an orchestrator sets in containers for a service named `streamtask`.
 const SERVICE: [&str; 2] = ["PORT_", "SERVICE_"];
 
-/// The `names` that are similar to a variable of the host but not equal, each with the variable that was probably meant.
-/// Names that are similar to none may belong to another program.
+/// The `names` that are similar to a variable of the host, each with the variable that was probably meant. Names that
+/// are similar to none may belong to another program.
 pub(super) fn misspelt(names: impl Iterator<Item = String>, command: &Command) -> Vec<(String, String)> {
     let mut known = Vec::new();
     add_known(command, &mut known);

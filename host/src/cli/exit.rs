@@ -79,7 +79,7 @@ impl From<std::io::Error> for Exit {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::Ok,
-            _ => Self::Usage(format!("can't write: {error}")),
+            _ => Self::Usage(format!("can't write the output: {error}")),
         }
     }
 }

@@ -1,17 +1,11 @@
 //! The folders of commands that start a host in their own process.
 
 use std::fs::{self, DirBuilder};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
 use crate::process::is_ours_alone;
-
-/// Standard error as the standard output of a child process whose output is not the result.
-pub(super) fn stderr() -> std::io::Result<std::process::Stdio> {
-    Ok(std::io::stderr().as_fd().try_clone_to_owned()?.into())
-}
 
 /// A data folder. Dropping this value removes a temporary one.
 pub(super) struct DataFolder {

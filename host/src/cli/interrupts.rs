@@ -43,8 +43,8 @@ impl Interrupts {
         Ok(Self { count, seen: 0 })
     }
 
-    /// For a host, which has `limit` to stop after the first interrupt, and ends at once at the second one. If it has not
-    /// stopped in time, its last message is `late`.
+    /// For a host, which has `limit` to stop after the first interrupt, and ends at once at the second one. If it has
+    /// not stopped in time, its last message is `late`.
     ///
     /// SIGHUP goes to the returned receiver; SIGUSR1 and SIGUSR2 are ignored.
     pub(super) fn of_host(

@@ -106,7 +106,9 @@ impl EventSource for MultiRunStream {
     }
 
     fn interrupt_message(&self) -> String {
-        "the runs continue, except those that the host cancels when no client follows them; cancel one with `streamtask cancel RUN`".to_owned()
+        "the runs continue, except those that the host cancels when no client follows them; cancel one with \
+         `streamtask cancel RUN`"
+            .to_owned()
     }
 }
 

@@ -12,7 +12,7 @@ use super::screen::{Screen, stderr_is_terminal};
 use super::stream_event::is_terminal;
 use super::{Exit, folders, input, log};
 use crate::app::own_program;
-use crate::app::single::{Single, SingleError, SingleInput, SingleRun};
+use crate::app::single::{SingleError, SingleHost, SingleInput, SingleRun};
 use crate::config::{Config, Durability, Settings};
 
 /// Most concurrent runs: the run and the children that it starts.
@@ -105,14 +105,14 @@ impl Run {
         config: Config,
         input: SingleInput,
         screen: &Screen,
-    ) -> Result<(Single, SingleRun), Exit> {
-        let single = Single::launch(&self.file, config).await?;
+    ) -> Result<(SingleHost, SingleRun), Exit> {
+        let single = SingleHost::launch(&self.file, config).await?;
         self.load(&single, screen).await?;
         let run = single.start(input).await?;
         Ok((single, run))
     }
 
-    async fn load(&self, single: &Single, screen: &Screen) -> Result<(), Exit> {
+    async fn load(&self, single: &SingleHost, screen: &Screen) -> Result<(), Exit> {
         let loaded = single.loaded();
         tokio::pin!(loaded);
         if let Ok(loaded) = tokio::time::timeout(SLOW_LOAD, &mut loaded).await {
@@ -128,7 +128,7 @@ impl Run {
 /// Shows the run until it ends and returns its outcome. The first interrupt cancels the run, the second one ends the
 /// command.
 async fn watch(
-    single: &Single,
+    single: &SingleHost,
     run: &mut SingleRun,
     screen: &mut Screen,
     interrupts: &mut Interrupts,

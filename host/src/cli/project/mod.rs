@@ -11,6 +11,7 @@ mod rust;
 mod sources;
 mod template;
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -142,7 +143,7 @@ impl Project {
         let cannot = |error: std::io::Error| BuildError::Missing(format!("can't run {program}: {error}"));
         let (status, text) = match output {
             BuildOutput::Shown => {
-                command.stdout(super::folders::stderr().map_err(cannot)?);
+                command.stdout(stderr_as_stdout().map_err(cannot)?);
                 (command.status().await.map_err(cannot)?, String::new())
             }
             BuildOutput::Captured => {
@@ -225,6 +226,11 @@ impl From<BuildError> for Exit {
 fn check_name(name: &str) -> Result<(), Exit> {
     let checked = TaskRef::parse("default", name);
     checked.map(drop).map_err(|rule| Exit::Usage(format!("{name:?} can't be the name of a task: {rule}")))
+}
+
+/// Standard error as the standard output of a child process, because stdout is for the result.
+fn stderr_as_stdout() -> std::io::Result<Stdio> {
+    Ok(std::io::stderr().as_fd().try_clone_to_owned()?.into())
 }
 
 /// The output of a program; none if it is missing or fails.

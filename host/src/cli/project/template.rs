@@ -47,7 +47,7 @@ fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {
     fs::write(path, content)
 }
 
-/// The path of a template file in a project. Some files are renamed, because tools would take the template for a project.
+/// The path of a template file in a project. Some files are renamed: tools would take the template for a project.
 fn place(path: &str, name: &str) -> String {
     match path {
         "NAME.toml" => format!("{name}.toml"),
