@@ -1,7 +1,7 @@
-//! What reads foreign bytes, one function for each thing that is fuzzed: it takes any
-//! bytes and panics only if the host has a fault. `fuzz/` calls them; a host doesn't.
+//! Fuzz targets: one function for each parser of untrusted bytes. A function accepts any bytes and panics only if the
+//! host has a bug. Only `fuzz/` calls them.
 //!
-//! Not only panics are looked for. Each says what has to be true of what was read.
+//! Besides panics of the parsers, the functions check invariants of the result.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -12,14 +12,14 @@ use crate::model::{Schedule, Timestamp, Version};
 pub use crate::http::fuzzing::{requests, streams};
 pub use crate::registry::fuzzing::{inputs, manifests};
 
-/// A folder that can't be made: what the fuzzer compiles is not kept.
+/// A folder that can't be created, so that compiled code is not kept.
 const NO_FOLDER: &str = "/dev/null/cache";
-/// How many starts of a schedule are looked at.
+/// Number of starts of a schedule that are checked.
 const STARTS: usize = 20;
-/// Where the calendar of most systems ends: at the end of the year 9999, in milliseconds.
+/// The end of the year 9999 in milliseconds, where the calendar of most systems ends.
 const LAST_MILLIS: i64 = 253_402_300_799_999;
 
-/// A task's file. What it says of itself is asked for, as for any task.
+/// Loads a task file, and queries its description like a host.
 pub fn components(wasm: &[u8]) {
     static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         let cache = PathBuf::from(NO_FOLDER);
@@ -39,8 +39,7 @@ pub fn components(wasm: &[u8]) {
     }
 }
 
-/// A schedule: a line with the pattern, one with the time zone, one with a moment in
-/// RFC 3339.
+/// Parses a schedule: a line with the pattern, one with the time zone, and one with a time in RFC 3339.
 pub fn schedules(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
@@ -63,7 +62,7 @@ pub fn schedules(data: &[u8]) {
         assert!(start < after, "{start} comes before {after}");
         after = start;
     }
-    // A start that is missed forwards or backwards would be made twice or never.
+    // If the two directions disagreed, a start would be repeated or skipped.
     for pair in starts.windows(2) {
         assert_eq!(schedule.last_before(pair[1]), Some(pair[0]), "the last before {}", pair[1]);
     }

@@ -1,35 +1,34 @@
 //! A WebAssembly host for user-defined, long-running tasks.
 //!
-//! Users drop a `.wasm` file into a folder, start it over HTTP, and watch what it
-//! says live, from any number of clients. Every event is durable before anyone
-//! sees it; a client that comes back misses nothing.
+//! Users drop a `.wasm` file into a folder, start runs of it over HTTP, and follow their events live from any number of
+//! clients. Each event is durable before a client sees it, and a client that reconnects misses none.
 //!
-//! The rooms, from the top down. A room uses only rooms on lower floors (a test
-//! holds this); `ARCHITECTURE.md` says why each is as it is.
+//! The modules, called rooms, from the top down. A room uses only rooms on lower floors; a test checks this.
+//! `ARCHITECTURE.md` explains the design.
 
 // Floor 8
 pub mod cli; // the command line
 // Floor 7
-pub mod app; // puts the rooms together, and takes them down in order
+pub mod app; // starts all rooms and stops them in order
 #[doc(hidden)]
-pub mod fuzzing; // what reads foreign bytes, for the fuzzer
+pub mod fuzzing; // fuzz targets
 // Floor 6
 pub mod config; // every setting, with its default
 pub mod http; // routes, formats, errors; the only room that names hyper
 // Floor 5
-pub mod retention; // removing what ended runs leave behind
-pub mod scheduler; // which run executes when, and what becomes of it
+pub mod retention; // removes the data of ended runs
+pub mod scheduler; // which run executes when, and its outcome
 // Floor 4
 pub mod event_log; // append, commit, publish; subscribers are cursors
-pub mod registry; // the tasks folder, as programs that can run
+pub mod registry; // loads the tasks folder as executable programs
 // Floor 3
 pub mod engine; // executes guests; the only room that names wasmtime
-pub mod files; // what runs leave behind as files
+pub mod files; // output files of runs
 pub mod notifier; // wake-ups, which are hints
-pub mod storage; // what is kept; only storage::sqlite names rusqlite
+pub mod storage; // runs, events, checkpoints, messages; only storage::sqlite names rusqlite
 // Floor 2
-pub mod model; // the words: task, version, run, event
+pub mod model; // tasks, versions, runs, events as plain values
 // Floor 1
 pub mod platform; // the time of day and blocking calls, which a simulation replaces
 // Floor 0
-pub mod process; // the host's own process: its log, its threads, its loops
+pub mod process; // the host's own process: its log, its threads, the heartbeats of its loops

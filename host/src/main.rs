@@ -1,4 +1,4 @@
-//! The `streamtask` binary; all it does is in the library.
+//! The `streamtask` binary. All code is in the library.
 
 use streamtask_host::cli;
 

@@ -38,8 +38,7 @@ impl Rooms {
     ) -> Result<Self, String> {
         let mut config = Config::new(folder.join("tasks"), folder.join("data"));
         config.max_running = max_running;
-        config.durability = Durability::Normal;
-        let storage = Sqlite::open(&config.data, config.durability).map_err(|error| error.to_string())?;
+        let storage = Sqlite::open(&config.data, Durability::Normal).map_err(|error| error.to_string())?;
         let storage: Arc<dyn Storage> = Arc::new(storage);
         let notifier: Arc<dyn Notifier> = Arc::new(LocalNotifier::new());
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use streamtask_host::app::{Handle, Host, LaunchError};
-use streamtask_host::config::Config;
-use streamtask_host::storage::sqlite::Durability;
+use streamtask_host::config::{Config, Durability};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;

@@ -321,11 +321,11 @@ fn check_and_run_take_such_a_file_without_a_flag() {
     let file = folder.path().join("awaits.wasm");
     let checked = Said::of(child::command().arg("check").arg(&file));
     assert_eq!(checked.code, 0, "{checked:?}");
-    assert!(checked.out.contains("is an async task (experimental) that can be used"), "{checked:?}");
+    assert!(checked.out.contains("is a valid async task (experimental)"), "{checked:?}");
     // It describes itself too, as this one does.
     guests::install(folder.path(), "counter.wasm", &guests::example("counter"));
     let checked = Said::of(child::command().arg("check").arg(folder.path().join("counter.wasm")));
-    assert!(checked.out.contains("is a task that can be used"), "{checked:?}");
+    assert!(checked.out.contains("is a valid task"), "{checked:?}");
     let mut run = child::command();
     run.arg("run").arg(&file).args(["--quiet", "--input", r#"{"do":"echo","value":[1,2]}"#]);
     run.env("XDG_CACHE_HOME", folder.path()).current_dir(folder.path());

@@ -98,7 +98,7 @@ fn the_exit_code_is_how_the_run_ended() {
     let cancelled = fixture.say(&["cancel", "mine"]);
     assert_eq!(
         (cancelled.code, cancelled.out.as_str()),
-        (0, "mine was asked to end, and is running\n"),
+        (0, "mine: cancel requested; it is still running\n"),
         "{cancelled:?}"
     );
     let said = Said::by(starting);
@@ -182,10 +182,12 @@ fn what_the_host_refuses_is_told_in_its_words() {
     let fixture = Fixture::new();
     fixture.say(&["start", "test/nothing"]).refused(3, "there is no task test/nothing");
     fixture.say(&["start", "broken"]).refused(3, "this is not a WebAssembly file");
-    fixture.say(&["start", "test/probe", "-i", "{"]).refused(2, "the input is not JSON: ");
-    fixture.say(&["start", "test/probe", "-i", "text"]).refused(2, "a text needs quotes");
-    fixture.say(&["signal", "one", "name", "text"]).refused(2, "what goes with the signal is not JSON: ");
-    fixture.say(&["set", "one", "name", "{"]).refused(2, "the value is not JSON: ");
+    fixture.say(&["start", "test/probe", "-i", "{"]).refused(2, "--input is not valid JSON: ");
+    fixture.say(&["start", "test/probe", "-i", "text"]).refused(2, "a string needs quotes");
+    fixture
+        .say(&["signal", "one", "name", "text"])
+        .refused(2, "the payload of the signal is not valid JSON: ");
+    fixture.say(&["set", "one", "name", "{"]).refused(2, "the value is not valid JSON: ");
     fixture.say(&["start", "test/probe", "-i", r#"{"do":1}"#]).refused(3, "the input does not match");
     fixture.say(&["start", "test/probe", "--label", "x"]).refused(3, "key:value");
     fixture.say(&["start", "test/probe", "--id", "a b"]).refused(3, "\"a b\"");
@@ -201,7 +203,7 @@ fn what_the_host_refuses_is_told_in_its_words() {
     fixture.say(&["tail", "nobody"]).refused(3, "there is no run \"nobody\"");
     fixture.say(&["tail", "one", "nobody"]).refused(3, "there is no run \"nobody\"");
     fixture.say(&["tail", "--label", "team"]).refused(3, "key:value");
-    fixture.say(&["tail", "one", "nobody", "-n", "1"]).refused(2, "--last is for one run");
+    fixture.say(&["tail", "one", "nobody", "-n", "1"]).refused(2, "--last works only for one run");
     fixture.say(&["tail", "one", "--after", "9-1.2"]).refused(2, "its `seq`");
     fixture.say(&["tail", "one", "two", "--after", "x"]).refused(3, "there is no run \"two\"");
     fixture.say(&["start", "ticker", "--on-disconnect", "maybe"]).refused(3, "\"maybe\"");
@@ -281,7 +283,7 @@ fn an_interrupt_leaves_the_bars_as_they_are_and_the_terminal_as_it_was() {
     let mut after = String::new();
     shown.read_to_string(&mut after).unwrap();
     script.wait().unwrap();
-    assert!(after.contains("the run goes on; end it with") && after.contains("with 130"), "{after}");
+    assert!(after.contains("the run continues; `streamtask cancel") && after.contains("with 130"), "{after}");
     // `stty` names the key too.
     let (shown, _) = after.split_once("speed ").expect("what stty says");
     assert!(!shown.contains("^C"), "{after}");
@@ -346,7 +348,7 @@ fn an_interrupted_follower_leaves_the_run_alone_and_says_how_to_end_it() {
     let mut out = BufReader::new(starting.stdout.take().unwrap());
     out.read_line(&mut String::new()).unwrap();
     assert!(Command::new("kill").args(["-INT", &starting.id().to_string()]).status().unwrap().success());
-    Said::by(starting).refused(130, "the run goes on; end it with `streamtask cancel long`");
+    Said::by(starting).refused(130, "the run continues; `streamtask cancel long` cancels it");
     assert_eq!(fixture.run("long")["status"], "running");
 }
 
@@ -410,7 +412,7 @@ fn runs_of_a_task_or_with_a_label_are_followed_as_they_come() {
     fixture.say(&["start", "ticker", "-i", "0", "--id", "later", "--label", "team:blue"]);
     until_end_of("later");
     assert!(Command::new("kill").args(["-INT", &tailing.id().to_string()]).status().unwrap().success());
-    Said::by(tailing).refused(130, "the runs go on, but those that are cancelled when nobody follows them; end one with `streamtask cancel RUN`");
+    Said::by(tailing).refused(130, "the runs continue, except those that the host cancels when no client follows them; cancel one with `streamtask cancel RUN`");
 }
 
 #[test]
@@ -422,7 +424,7 @@ fn a_run_that_shall_not_go_on_alone_is_told_so_when_its_follower_is_interrupted(
     BufReader::new(starting.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     assert_eq!(fixture.run("mine")["on_disconnect"], "cancel");
     assert!(Command::new("kill").args(["-INT", &starting.id().to_string()]).status().unwrap().success());
-    Said::by(starting).refused(130, "the run is cancelled soon, unless somebody follows it");
+    Said::by(starting).refused(130, "the host cancels the run soon unless another client follows it");
 }
 
 /// Reads the JSON lines of a command's stdout, and in the middle of them kills the host and starts it again.
@@ -461,7 +463,7 @@ fn a_follower_comes_through_a_kill_of_the_host() {
     assert_eq!(events.last().unwrap()["type"], "run.completed");
     let said = Said::by(starting);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.err.contains("connection lost; trying again"), "{said:?}");
+    assert!(said.err.contains("connection lost; reconnecting"), "{said:?}");
 }
 
 #[test]
@@ -480,5 +482,5 @@ fn who_follows_several_runs_comes_through_a_kill_of_the_host_without_gap_or_repe
     }
     let said = Said::by(tailing);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.err.contains("connection lost; trying again"), "{said:?}");
+    assert!(said.err.contains("connection lost; reconnecting"), "{said:?}");
 }

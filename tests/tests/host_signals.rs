@@ -54,7 +54,7 @@ async fn a_hangup_reloads_what_can_change_while_the_host_serves() {
 
     rewrite(&folders, "max-running = 6\nallowed-hosts = [\"tasks.lan\"]\nlog = \"debug\"\n");
     host.signal("HUP");
-    let line = log.says(&host, "configuration read again").await;
+    let line = log.says(&host, "configuration reloaded").await;
     assert!(line.contains("changed=\"allowed-hosts, log\""), "{line}");
     let line = log.says(&host, "need a restart").await;
     assert!(line.contains("settings=\"max-running\""), "{line}");
@@ -63,13 +63,13 @@ async fn a_hangup_reloads_what_can_change_while_the_host_serves() {
 
     rewrite(&folders, "allowed-hosts = 7\n");
     host.signal("HUP");
-    let line = log.says(&host, "all stays as it was").await;
+    let line = log.says(&host, "all settings stay unchanged").await;
     assert!(line.contains("line 1, column 17"), "{line}");
     assert_eq!(status_under(&host, "tasks.lan").await, "200");
 
     rewrite(&folders, "max-running = 5\n");
     host.signal("HUP");
-    log.says(&host, "configuration read again").await;
+    log.says(&host, "configuration reloaded").await;
     assert_eq!(
         status_under(&host, "tasks.lan").await,
         "421",
@@ -87,7 +87,7 @@ async fn signals_without_a_meaning_are_ignored() {
     }
     // The host takes signals one after another, so when this one is answered the others were taken.
     host.signal("HUP");
-    log.says(&host, "configuration read again").await;
+    log.says(&host, "configuration reloaded").await;
     assert_eq!(host.run(json!({ "do": "echo" })).await["status"], "completed");
 }
 

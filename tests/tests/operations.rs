@@ -108,7 +108,7 @@ async fn the_command_retries_and_follows() {
     let said = say(&[id, "--detach", "--id", "mine"]);
     assert_eq!((said.code, said.out.as_str()), (0, "mine\n"));
     say(&["nobody"]).refused(3, "there is no run");
-    say(&[id, "--input", ""]).refused(2, "the input is empty");
+    say(&[id, "--input", ""]).refused(2, "--input is empty");
 }
 
 #[tokio::test(flavor = "multi_thread")]

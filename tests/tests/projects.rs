@@ -41,12 +41,12 @@ fn a_project_is_not_made_where_something_is_nor_under_a_name_that_is_none() {
     fixture
         .say(here, &["new", "a b", "--lang", "rust"])
         .refused(2, "1 to 64 of the characters A-Z a-z 0-9 _ -");
-    fixture.say(here, &["new", "2nd", "--lang", "rust"]).refused(2, "begins with a letter");
+    fixture.say(here, &["new", "2nd", "--lang", "rust"]).refused(2, "must start with a letter");
     fs::create_dir(fixture.path("taken")).unwrap();
     fs::write(fixture.path("taken/mine"), "mine").unwrap();
     fixture.say(here, &["new", "taken", "--lang", "rust"]).refused(2, "taken is not empty");
     fixture.say(here, &["new", "x", "--lang", "rust", "--dir", "taken"]).refused(2, "taken is not empty");
-    fixture.say(here, &["build", "taken"]).refused(2, "has no project: none of Cargo.toml, ");
+    fixture.say(here, &["build", "taken"]).refused(2, "is not a project: it has none of Cargo.toml, ");
     assert_eq!(fs::read_dir(fixture.path("taken")).unwrap().count(), 1);
 }
 

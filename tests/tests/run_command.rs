@@ -89,10 +89,10 @@ fn files_that_a_run_leaves_are_not_removed_without_a_word() {
     fs::write(fixture.path("reach.toml"), "[grants]\noutput-files = true\n").unwrap();
     let input = r#"{"do":"files","steps":[{"op":"write","path":"/output/a.txt","text":"x"}]}"#;
     let said = fixture.say(&["reach.wasm", "-i", input]);
-    let told = "files that the run left, now removed: 1; `--keep FOLDER` keeps them";
+    let told = "output files removed: 1; `--keep DIR` keeps them";
     assert!(said.code == 0 && said.err.lines().any(|line| line == told), "{said:?}");
     let said = fixture.say(&["reach.wasm", "-i", input, "--keep", "kept"]);
-    assert!(said.code == 0 && !said.err.contains("now removed"), "{said:?}");
+    assert!(said.code == 0 && !said.err.contains("output files removed"), "{said:?}");
 }
 
 #[test]
@@ -149,14 +149,14 @@ fn what_can_not_be_run_is_told_in_one_line() {
     fixture.say(&["nothing.wasm"]).refused(2, "can't run nothing.wasm: ");
     fixture.say(&["broken.wasm"]).refused(2, "can't run broken.wasm: ");
     fixture.say(&["text.txt"]).refused(2, "does not end with .wasm");
-    fixture.say(&["."]).refused(2, "can't run .: it is no file");
+    fixture.say(&["."]).refused(2, "can't run .: it is not a file");
     fixture.say(&["a b.wasm"]).refused(2, "a name is 1 to 64 of the characters");
-    fixture.say(&["counter.wasm", "-i", "{"]).refused(2, "the input is not JSON: ");
+    fixture.say(&["counter.wasm", "-i", "{"]).refused(2, "--input is not valid JSON: ");
     fixture.say(&["counter.wasm", "-i", r#"{"steps":"x"}"#]).refused(2, "does not match the task's schema");
     fixture.say(&["counter.wasm", "-i", "@nothing.json"]).refused(2, "nothing.json");
     fixture.say(&["counter.wasm", "--label", "blue"]).refused(2, "\"blue\" is not key:value");
     fixture.say(&["counter.wasm", "--param", "x"]).refused(2, "\"x\" is not name=value");
-    fixture.say(&["counter.wasm", "--param", "x=y"]).refused(2, "the parameter x is not JSON");
+    fixture.say(&["counter.wasm", "--param", "x=y"]).refused(2, "the parameter x is not valid JSON");
     fs::write(fixture.path("taken"), "").unwrap();
     fixture.say(&["counter.wasm", "--keep", "taken"]).refused(6, "can't use the data folder taken: ");
 }
@@ -172,7 +172,7 @@ fn an_interrupt_cancels_and_a_second_one_ends_by_force() {
 
     let (process, mut rest) = fixture.begin(&["probe.wasm", "-i", r#"{"do":"stubborn"}"#]);
     interrupt(&process);
-    until(&mut rest, "cancelling; once more to end at once");
+    until(&mut rest, "cancelling; press Ctrl-C again to stop at once");
     interrupt(&process);
     let said = Said::by(process);
     assert_eq!((said.code, said.out.as_str()), (130, ""), "{said:?}");
@@ -192,7 +192,7 @@ fn a_run_that_was_cut_off_goes_on_from_its_checkpoint_in_the_kept_folder() {
     process.wait().unwrap();
 
     let said = fixture.say(&[&command[..], &["--events"]].concat());
-    assert!(said.code == 0 && said.err.starts_with("going on with the run "), "{said:?}");
+    assert!(said.code == 0 && said.err.starts_with("resuming run "), "{said:?}");
     let events = events(&said);
     assert!(events.iter().any(|event| event["type"] == "run.retrying"), "{said:?}");
     assert_eq!(events.last().unwrap()["attempt"], 2);
@@ -201,7 +201,7 @@ fn a_run_that_was_cut_off_goes_on_from_its_checkpoint_in_the_kept_folder() {
     until(&mut lines, r#"{"step":2}"#);
     process.kill().unwrap();
     process.wait().unwrap();
-    fixture.say(&["probe.wasm", "--keep", "kept"]).refused(2, "has a run under way with another input");
+    fixture.say(&["probe.wasm", "--keep", "kept"]).refused(2, "has an unfinished run with another input");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn an_address_that_others_reach_has_to_be_asked_for_twice() {
         serve.arg("--data").arg(folders.path("data")).args(arguments);
         serve
     };
-    Said::of(&mut open(&[])).refused(2, "listen on 127.0.0.1, or say --open");
+    Said::of(&mut open(&[])).refused(2, "listen on 127.0.0.1, or pass --open");
     let asked = |host: &ChildHost, name: &str| {
         let mut stream = TcpStream::connect(("127.0.0.1", host.address.port())).unwrap();
         let head =
@@ -271,9 +271,9 @@ fn a_faulty_setting_is_refused_with_its_place() {
     assert!(listen.code == 2 && listen.err.contains("such as 127.0.0.1:8080"), "{listen:?}");
     Said::of(&mut folders.serve(&["--heartbeat", "none"])).refused(2, "heartbeat can't be `none`");
     Said::of(&mut folders.serve(&["--log", "a=b=c"])).refused(2, "log filter \"a=b=c\"");
-    Said::of(&mut folders.serve(&["--log", "nonsense"])).refused(2, "\"nonsense\" is no level");
+    Said::of(&mut folders.serve(&["--log", "nonsense"])).refused(2, "\"nonsense\" is not a level");
     Said::of(&mut folders.serve(&["--max-running", "0"])).refused(2, "max-running can't be 0");
-    Said::of(&mut folders.serve(&["--cors-origin", "a.example"])).refused(2, "would match no page");
+    Said::of(&mut folders.serve(&["--cors-origin", "a.example"])).refused(2, "matches no page");
     Said::of(&mut folders.serve(&["--config", "nowhere.toml"]))
         .refused(2, "can't read nowhere.toml: No such file");
 }
@@ -339,11 +339,11 @@ fn a_check_prints_each_setting_with_where_it_comes_from_and_starts_nothing() {
     assert!(!folders.path("data").exists(), "nothing is started");
     for (arguments, environment, why) in [
         (&["--deadline", "0s"][..], &[][..], "deadline can't be 0"),
-        (&["--log", "loud"], &[], "no level"),
+        (&["--log", "loud"], &[], "not a level"),
         (
             &[],
             &[("STREAMTASK_MAX_RUNING", "3")],
-            "STREAMTASK_MAX_RUNING is no setting; did you mean STREAMTASK_MAX_RUNNING?",
+            "STREAMTASK_MAX_RUNING is not a setting; did you mean STREAMTASK_MAX_RUNNING?",
         ),
     ] {
         let said = check(arguments, environment);
@@ -351,13 +351,13 @@ fn a_check_prints_each_setting_with_where_it_comes_from_and_starts_nothing() {
     }
     let mut elsewhere = child::command();
     let said = Said::of(elsewhere.args(["serve", "--check", "--tasks", "nowhere"]));
-    assert!(said.code == 2 && said.err.contains("the tasks folder nowhere is not there"), "{said:?}");
+    assert!(said.code == 2 && said.err.contains("the tasks folder nowhere does not exist"), "{said:?}");
     let judge = |text: &str| {
         fs::write(&file, text).unwrap();
         Said::of(child::command().arg("check").arg(&file))
     };
     let fine = judge("max-running = 7\n");
-    assert!(fine.code == 0 && fine.out.ends_with("is a configuration that can be used\n"), "{fine:?}");
+    assert!(fine.code == 0 && fine.out.ends_with("is a valid configuration\n"), "{fine:?}");
     judge("max-running = 0\n").refused(2, "max-running can't be 0");
     assert!(judge("max-runing = 7\n").err.contains("unknown field"));
 }

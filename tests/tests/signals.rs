@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use streamtask_host::storage::sqlite::Durability;
+use streamtask_host::config::Durability;
 use streamtask_tests::{EventStream, TestHost, eventually, guests, soon};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;

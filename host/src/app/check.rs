@@ -1,4 +1,4 @@
-//! Files that are meant for a tasks folder, looked at without a host.
+//! Checks of task files, manifests and configuration files without a host.
 
 use std::fs;
 use std::io;
@@ -10,18 +10,17 @@ use crate::engine::{self, Engine, Executor as _, Kind, LoadError, Outline};
 use crate::model::Version;
 use crate::registry;
 
-/// What a file is that a host would take.
-pub struct Checked {
-    /// In a few words.
-    pub is: &'static str,
-    /// What it is made of and may need, a line each.
+/// A file that a host would accept.
+pub struct CheckedFile {
+    /// The kind of the file, such as `task`.
+    pub kind: &'static str,
+    /// Exports, imports and the grants that they may need, one per line.
     pub details: Vec<String>,
 }
 
-/// Says what a file is that a host would take. An error is one line: what is wrong,
-/// and where. Compiled code is left in `cache`: what is in there is executed, so nobody
-/// else may write to it.
-pub fn check(path: &Path, cache: &Path) -> Result<Checked, String> {
+/// Checks whether a host would accept a file. An error is one line with the fault and its place. Compiled code is
+/// stored in `cache`; a host executes the code in its cache, so no other user may write there.
+pub fn check(path: &Path, cache: &Path) -> Result<CheckedFile, String> {
     let name = path.display().to_string();
     let unreadable = |error: io::Error| format!("can't read {name}: {error}");
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -29,32 +28,30 @@ pub fn check(path: &Path, cache: &Path) -> Result<Checked, String> {
             let settings = Settings::read(Some(path)).map_err(|error| error.to_string())?;
             let checked = settings.config().and_then(|_| settings.address());
             checked.map_err(|error| format!("{name}: {error}"))?;
-            Ok(Checked { is: "a configuration", details: Vec::new() })
+            Ok(CheckedFile { kind: "configuration", details: Vec::new() })
         }
         Some("toml") => {
             let text = fs::read_to_string(path).map_err(unreadable)?;
             let folder = path.parent().unwrap_or(Path::new("."));
             registry::check_manifest(&name, &text, folder).map_err(|error| error.to_string())?;
-            Ok(Checked { is: "a manifest", details: Vec::new() })
+            Ok(CheckedFile { kind: "manifest", details: Vec::new() })
         }
         Some("wasm") => {
             let wasm = fs::read(path).map_err(unreadable)?;
             let outline = outline(&wasm, cache).map_err(|reason| format!("{name}: {reason}"))?;
-            let is = match outline.kind {
-                Kind::Task => "a task",
-                Kind::AsyncTask => "an async task (experimental)",
-                Kind::Command => "an ordinary program",
-                Kind::Module => "an ordinary program for WASI preview 1",
+            let kind = match outline.kind {
+                Kind::Task => "task",
+                Kind::AsyncTask => "async task (experimental)",
+                Kind::Command => "ordinary program",
+                Kind::Module => "ordinary program for WASI preview 1",
             };
-            Ok(Checked { is, details: details(&outline) })
+            Ok(CheckedFile { kind, details: details(&outline) })
         }
-        _ => Err(format!(
-            "{name} is neither a task nor a manifest: its name ends with neither .wasm nor .toml"
-        )),
+        _ => Err(format!("{name} is neither a task nor a manifest: its name must end with .wasm or .toml")),
     }
 }
 
-/// Loads a file as a host does.
+/// Loads a task file like a host.
 fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
     let config = engine::Config {
         cache: cache.to_owned(),
@@ -66,7 +63,7 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
         memory_bytes: usize::MAX,
     };
     let engine = Engine::new(&config).map_err(|error| error.to_string())?;
-    // On a thread of its own: what a task says of itself is waited for, which no thread that drives others may.
+    // On a thread of its own: loading blocks on the description of the task, which a thread of the runtime must not.
     let load = || engine.load(wasm, Version::of(wasm));
     let loaded = thread::scope(|scope| Ok(thread::Builder::new().spawn_scoped(scope, load)?.join()));
     let loaded = loaded.map_err(|error: io::Error| format!("can't start a thread: {error}"))?;
@@ -81,8 +78,8 @@ fn details(outline: &Outline) -> Vec<String> {
     for (prefix, need) in [
         ("wasi:http/outgoing-handler@", "[[grants.http]], to send requests"),
         ("wasi:http/client@", "[[grants.http]], to send requests"),
-        ("wasi:filesystem/preopens@", "[[grants.folders]] or output-files, to see files"),
-        ("wasi:sockets/tcp-create-socket@", "nothing for sockets: they can't be granted"),
+        ("wasi:filesystem/preopens@", "[[grants.folders]] or output-files, to access files"),
+        ("wasi:sockets/tcp-create-socket@", "sockets, which can't be granted"),
     ] {
         if imports(prefix) {
             details.push(format!("may need {need}"));

@@ -1,4 +1,4 @@
-//! What whoever runs a host may ask of it while it serves, besides its runs.
+//! Control of a running host: reloads, and the progress of a shutdown.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use crate::config::Config;
 use crate::http::{self, Api};
 
-/// How far a stop has come, for who can't wait for it any longer.
+/// The progress of a shutdown, for a message if it takes too long.
 #[derive(Clone)]
 pub struct StopStage(Arc<Mutex<&'static str>>);
 
@@ -16,7 +16,7 @@ impl StopStage {
         Self(Arc::new(Mutex::new("its start")))
     }
 
-    /// What it waits for.
+    /// What the shutdown waits for.
     pub fn waits_for(&self) -> &'static str {
         *self.0.lock()
     }
@@ -26,26 +26,26 @@ impl StopStage {
     }
 }
 
-/// Changes a host that serves.
+/// Changes settings of a running host.
 #[derive(Clone)]
 pub struct Reloader(pub(super) Arc<Api>);
 
 impl Reloader {
-    /// Takes over how clients are served, and looks at the tasks folder at once.
+    /// Applies the settings for clients, and scans the tasks folder at once.
     pub fn reload(&self, config: &Config) {
-        *self.0.config.write() = Arc::new(serving(config));
+        *self.0.config.write() = Arc::new(http_config(config));
         self.0.registry.look();
     }
 }
 
-/// How clients are served.
-pub(super) fn serving(config: &Config) -> http::Config {
+/// The settings for clients.
+pub(super) fn http_config(config: &Config) -> http::Config {
     http::Config {
         max_input_bytes: config.limits.input_bytes,
         heartbeat: config.heartbeat,
         cors_origins: config.cors_origins.clone(),
         allowed_hosts: config.allowed_hosts.clone(),
-        // Of a folder of which one file counts, others would be written and never seen.
+        // A host with a single file ignores all other files, so an upload would have no effect.
         uploads: config.uploads && config.only.is_none(),
     }
 }

@@ -1,4 +1,4 @@
-//! A host from within the same process: every operation that clients have over HTTP.
+//! The API of a host within the same process: every operation that clients have over HTTP.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::retention::{PruneError, Pruner, Removal, Report, Wish};
 use crate::scheduler::{Request, Scheduler, StartError, Started};
 use crate::storage::{Cancelled, Reached, RunFilter, Storage, StorageError};
 
-/// The controls of a host. Cheap to clone; works until the host has stopped.
+/// A handle of a host. Cheap to clone; works until the host has stopped.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) registry: Arc<Registry>,
@@ -20,8 +20,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Waits until everything that was in the tasks folder at the start has been
-    /// loaded or refused.
+    /// Waits until each file that was in the tasks folder at the start is loaded or refused.
     pub async fn loaded(&self) {
         let mut changes = self.registry.changes();
         while !self.registry.is_complete() {
@@ -29,17 +28,17 @@ impl Handle {
         }
     }
 
-    /// Every file of the tasks folder, and what it serves.
+    /// All files of the tasks folder, with their loaded versions.
     pub fn tasks(&self) -> Vec<Listed> {
         self.registry.list()
     }
 
-    /// Starts a run. When this returns, the run is durable.
+    /// Starts a run. The run is durable when this returns.
     pub async fn start(&self, request: Request) -> Result<Started, StartError> {
         self.scheduler.submit(request).await
     }
 
-    /// Asks a run to end.
+    /// Cancels a run.
     pub async fn cancel(&self, run: &RunId) -> Result<Cancelled, StorageError> {
         self.scheduler.cancel(run).await
     }
@@ -101,17 +100,17 @@ impl Handle {
         self.pruner.remove(run).await
     }
 
-    /// A run as it is now.
+    /// The current record of a run.
     pub async fn run(&self, run: &RunId) -> Result<Option<Run>, StorageError> {
         self.storage.run(run).await
     }
 
-    /// The newest runs that match.
+    /// The newest runs that match a filter.
     pub async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>, StorageError> {
         self.storage.runs(filter).await
     }
 
-    /// Follows a run from a position; none if there is no such run.
+    /// Follows a run from a position. None if the run does not exist.
     pub async fn follow(&self, run: &RunId, position: Position) -> Result<Option<Follow>, StorageError> {
         let Some(run) = self.storage.run(run).await? else { return Ok(None) };
         let subscription = self.log.subscribe(run.key, position).await?;
@@ -130,29 +129,28 @@ pub enum Retried {
     Started(Started),
 }
 
-/// The events of one run, one by one.
+/// The events of one run.
 pub struct Follow {
     subscription: Subscription,
-    /// The segment being read, and the next event in it.
+    /// The current segment, and the index of the next event in it.
     current: Option<(Arc<Segment>, usize)>,
 }
 
-/// What a [`Follow`] yields.
+/// An item of a [`Follow`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// The next event.
     Event(Event),
-    /// The events of these numbers are no longer stored.
+    /// Events that are no longer stored.
     Gap {
-        /// First missing number.
+        /// Number of the first missing event.
         from: u64,
-        /// Last missing number.
+        /// Number of the last missing event.
         to: u64,
     },
-    /// The run was removed while it was followed; what it said from this number on is
-    /// gone.
+    /// The run was removed, with its events from this number on.
     Removed {
-        /// First missing number.
+        /// Number of the first missing event.
         from: u64,
     },
 }

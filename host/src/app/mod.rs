@@ -1,7 +1,6 @@
-//! How the rooms are put together, and in which order they are taken down.
+//! A complete host: starts all rooms, and stops them in order.
 //!
-//! [`Host`] is the one door: the binary, the tests and programs that embed a
-//! host all come in here.
+//! [`Host`] is the entry point of the binary, of the tests, and of programs that embed a host.
 //!
 //! ```
 //! use streamtask_host::app::{Followed, Host};
@@ -25,9 +24,9 @@
 //! let request = Request::new(TaskRef::parse("demo", "counter")?, Json::parse(r#"{"steps":3}"#)?);
 //! match handle.start(request).await {
 //!     Ok(started) => {
-//!         // From the first event to the terminal one, live.
+//!         // All events live, from the first one to the terminal one.
 //!         let follow = handle.follow(&started.run.key.id, Position::After(0)).await?;
-//!         let mut follow = follow.expect("it was started");
+//!         let mut follow = follow.expect("the run was started");
 //!         while let Some(Followed::Event(event)) = follow.next().await? {
 //!             println!("{} {}", event.seq, event.what.event_type.as_str());
 //!         }
@@ -42,16 +41,15 @@
 //! # }
 //! ```
 //!
-//! [`Host::builder`] takes storage and a notifier of the embedding program in place of SQLite and of notices within the
-//! process:
+//! [`Host::builder`] accepts the storage and the notifier of the embedding program, in place of SQLite in the data folder
+//! and of wake-ups within the process:
 //!
 //! ```
 //! use std::sync::Arc;
 //! use streamtask_host::app::Host;
 //! use streamtask_host::config::Config;
 //! use streamtask_host::notifier::LocalNotifier;
-//! use streamtask_host::storage::Durability;
-//! use streamtask_host::storage::sqlite::Sqlite;
+//! use streamtask_host::storage::sqlite::{Durability, Sqlite};
 //!
 //! # #[tokio::main(flavor = "multi_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -73,8 +71,8 @@
 //! # }
 //! ```
 //!
-//! A program that embeds a host handles `SIGXFSZ`, as the binary does: unhandled, it ends the process where a file
-//! would exceed a limit of its size (`ulimit -f`), and the host has no chance to take that for a full disk.
+//! A program that embeds a host must handle `SIGXFSZ`, like the binary. Otherwise the system kills the process when a
+//! file would exceed the limit of its size (`ulimit -f`); with a handler, the host treats this like a full disk.
 
 mod builder;
 pub mod check;
@@ -83,6 +81,7 @@ mod handle;
 mod program;
 pub mod single;
 
+use std::error::Error;
 use std::fs;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -97,7 +96,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, Durability, ListenAddress};
 use crate::engine::{self, Allocation, Engine};
 pub(crate) use crate::engine::{COMPILE, CompileLimits, compile_process};
 use crate::event_log::EventLog;
@@ -110,7 +109,7 @@ use crate::process::{
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
 use crate::scheduler::{self, Capacity, Parts, Scheduler};
-use crate::storage::sqlite::{OpenError, Sqlite};
+use crate::storage::sqlite::{self, OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
 
 pub use builder::Builder;
@@ -120,32 +119,31 @@ pub(crate) use program::own_program;
 
 use self::builder::Backend;
 
-/// Time that open connections have when every run is over: enough to carry off
-/// what is on its way.
+/// Time that connections have to close after all runs have ended: enough to send the remaining data.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
-/// Longest wait for a step of the removal of old runs that is under way: one takes some milliseconds.
+/// Longest wait for the current step of the removal of old runs, which takes some milliseconds.
 const REMOVAL_GRACE: Duration = Duration::from_secs(5);
 
-/// Threads that a host must be able to have beside those that it starts with: for notices of the tasks folder,
-/// for a look at it, a load, and a read of the database. With fewer it would serve, and stand still at times.
+/// Threads that a host must be able to start later: for notifications of the tasks folder, a scan of it, a load, and a
+/// read of the database. With fewer, it would start but stall at times.
 const SPARE_THREADS: usize = 4;
 
-/// Addresses that a host must be able to take before it starts: for its threads, the database's caches, a guest, and
-/// a compiler of its own size. When there are none left, the process is aborted.
+/// Address space in bytes that must be free before a host starts: for its threads, the caches of the database, a guest,
+/// and a compiler of the same size. A process without free address space aborts.
 const START_BYTES: usize = 256 << 20;
-/// The same, beside those that it starts with: for the database's caches and a guest.
+/// Address space in bytes that must be free after the start: for the caches of the database and a guest.
 const SPARE_BYTES: usize = 96 << 20;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The data folder can't be made.
+    /// The data folder can't be created.
     #[error("can't use the data folder {path}: {source}", path = path.display())]
     Data {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The database can't be opened.
@@ -153,24 +151,24 @@ pub enum LaunchError {
     Database {
         /// The data folder.
         path: PathBuf,
-        /// Why.
-        source: OpenError,
+        /// The error of the database.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The tasks folder can't be read.
     #[error(transparent)]
     Tasks(#[from] FolderError),
-    /// Guests can't be executed on this machine.
+    /// This machine can't execute guests.
     #[error("can't set up the engine: {0}")]
     Engine(#[from] engine::SetupError),
     /// The database failed while the host started.
     #[error("the database failed: {0}")]
     Storage(#[from] StorageError),
-    /// The system has too few threads for a host.
+    /// The system allows too few threads.
     #[error("can't start threads: {0}")]
     Threads(#[source] std::io::Error),
-    /// The system gives too little memory for a host.
+    /// The system allows too little address space.
     #[error(
-        "the system leaves less than {mib} MiB of addresses to work with; raise the limit of memory (ulimit -v, ulimit -d)",
+        "the system leaves less than {mib} MiB of address space; raise the memory limit (ulimit -v, ulimit -d)",
         mib = .0 >> 20
     )]
     Memory(usize),
@@ -179,12 +177,12 @@ pub enum LaunchError {
     Listener(#[source] std::io::Error),
 }
 
-/// The host ended by a fault of its own: what it could not settle, the next start does.
+/// The host stopped because of a bug. The next start repairs what it left unfinished.
 #[derive(Debug, thiserror::Error)]
-#[error("the host failed; the log says where, and the next start settles what is left")]
+#[error("the host failed; the log has the reason, and the next start repairs the rest")]
 pub struct Panicked;
 
-/// A host that serves.
+/// A running host.
 pub struct Host {
     handle: Handle,
     address: SocketAddr,
@@ -194,8 +192,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a host on `listener`. It stops in order when `shutdown` is ready;
-    /// then [`stopped`](Self::stopped) returns.
+    /// Starts a host on `listener`. When `shutdown` is ready, the host stops in order, and then
+    /// [`stopped`](Self::stopped) returns.
     pub async fn launch(
         config: Config,
         listener: TcpListener,
@@ -209,48 +207,48 @@ impl Host {
         Builder::new(config)
     }
 
-    /// Where it listens.
+    /// The address on which the host listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Starts, follows and cancels runs from within this process.
+    /// The handle to start, follow and cancel runs within this process.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// What a stop has still to wait for.
+    /// The progress of a shutdown.
     pub fn stop_stage(&self) -> StopStage {
         self.stage.clone()
     }
 
-    /// Changes what can be changed while the host serves.
+    /// The handle to change settings of the running host.
     pub fn reloader(&self) -> Reloader {
         Reloader(Arc::clone(&self.api))
     }
 
-    /// Waits until the host has stopped: every run ended or put back, every stream
-    /// closed, the database closed. An error says that this did not happen.
+    /// Waits until the host has stopped: all runs have ended or returned to the queue, and all streams and the database
+    /// are closed. An error means that the host failed instead.
     pub async fn stopped(self) -> Result<(), Panicked> {
         self.serving.await.map_err(|_| Panicked)
     }
 }
 
-/// The rooms that open files, which blocks.
+/// The rooms that open files.
 struct Foundation {
     storage: Arc<dyn Storage>,
-    /// Of the thread that writes, if the storage is the host's own.
+    /// Heartbeat of the thread that writes to the database, if the storage is the host's own.
     writing: Option<Arc<Heartbeat>>,
     engine: Arc<Engine>,
     registry: Arc<Registry>,
     files: Arc<Files>,
 }
 
-/// What blocks: opening files, and reserving address space.
+/// The blocking part of a start: opens files and reserves address space.
 fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation, LaunchError> {
     let failed = |source| LaunchError::Data { path: config.data.clone(), source };
     make_private_folder(&config.data).map_err(failed)?;
-    warn_of_others(config);
+    warn_of_open_folders(config);
     let (storage, writing) = match storage {
         Some(storage) => (storage, None),
         None => open_sqlite(config)?,
@@ -278,28 +276,32 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
 }
 
 fn open_sqlite(config: &Config) -> Result<(Arc<dyn Storage>, Option<Arc<Heartbeat>>), LaunchError> {
-    // The data of a single file's run is mostly gone with it.
+    let durability = match config.durability {
+        Durability::Full => sqlite::Durability::Full,
+        Durability::Normal => sqlite::Durability::Normal,
+    };
+    let failed = |error: OpenError| LaunchError::Database { path: config.data.clone(), source: error.into() };
+    // The data of a single run is mostly temporary, so it gets no disk reserve.
     let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
-    let sqlite = open(&config.data, config.durability)
-        .map_err(|source| LaunchError::Database { path: config.data.clone(), source })?;
+    let sqlite = open(&config.data, durability).map_err(failed)?;
     let writing = sqlite.heartbeat();
     Ok((Arc::new(sqlite), Some(writing)))
 }
 
-/// Says who else can do what the host's owner can.
-fn warn_of_others(config: &Config) {
+/// Warns if other users can write to the folders of the host.
+fn warn_of_open_folders(config: &Config) {
     let writable = |path: &Path| fs::metadata(path).is_ok_and(|metadata| is_writable_by_others(&metadata));
     if writable(&config.data) {
         let path = config.data.display();
-        tracing::warn!(%path, "others can write to the data folder, and so change all that runs have said");
+        tracing::warn!(%path, "other users can write to the data folder, and so change the data of all runs");
     }
     if writable(&config.tasks) {
         let path = config.tasks.display();
-        tracing::warn!(%path, "others can write to the tasks folder, and so have this host execute what they like");
+        tracing::warn!(%path, "other users can write to the tasks folder, and so execute any code in this host");
     }
 }
 
-/// All rooms of a host, put together.
+/// All rooms of a host.
 struct Rooms {
     config: Config,
     api: Arc<Api>,
@@ -312,13 +314,13 @@ struct Rooms {
 }
 
 impl Rooms {
-    /// For a host that listens at `address`, if it does.
+    /// Starts the rooms of a host. `address`: where it listens, if it does.
     async fn build(
         config: Config,
         backend: Backend,
         address: Option<SocketAddr>,
     ) -> Result<Self, LaunchError> {
-        // Blocks on the disk for as long as an older database takes to migrate.
+        // Blocks on the disk, for a long time if an old database has to be migrated.
         let opening = config.clone();
         Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?;
         can_start(1).map_err(LaunchError::Threads)?;
@@ -328,7 +330,7 @@ impl Rooms {
             opened.expect("opening does not panic")?;
         can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
         Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory(SPARE_BYTES))?;
-        report(engine.allocation(), config.max_running);
+        warn_of_limits(engine.allocation(), config.max_running);
         let notifier = backend.notifier.unwrap_or_else(|| Arc::new(LocalNotifier::new()));
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
         let scheduling = scheduler::Config {
@@ -362,7 +364,7 @@ impl Rooms {
             config.retention_delay,
         );
         let api = Arc::new(Api {
-            config: RwLock::new(Arc::new(control::serving(&config))),
+            config: RwLock::new(Arc::new(control::http_config(&config))),
             liveness,
             accepting,
             registry: Arc::clone(&registry),
@@ -395,9 +397,8 @@ impl Rooms {
         }
     }
 
-    /// Serves until `shutdown`, then takes the rooms down from the top: nothing
-    /// new starts, runs end, streams end, connections close, storage closes. Each
-    /// step needs the ones below it.
+    /// Serves until `shutdown`, then stops the rooms from the top: no new run starts, runs end, streams end,
+    /// connections close, storage closes. Each step needs the rooms below it.
     async fn serve(self, listener: Option<TcpListener>, shutdown: impl Future<Output = ()> + Send + 'static) {
         let stop_watching = CancellationToken::new();
         let watching = tokio::spawn(Arc::clone(&self.registry).watch(stop_watching.clone()));
@@ -410,9 +411,7 @@ impl Rooms {
         self.api.stopping.cancel();
         self.stage.set("the removal of old runs");
         if timeout(REMOVAL_GRACE, self.pruner.stop()).await.is_err() {
-            tracing::error!(
-                "the removal of old runs gets no answer from the disk; the next start goes on with it"
-            );
+            tracing::error!("the removal of old runs is blocked by the disk; the next start continues it");
         }
         self.stage.set("runs");
         self.scheduler.drain(self.config.drain_grace).await;
@@ -431,17 +430,17 @@ impl Rooms {
     }
 }
 
-/// Says what the machine allows if that is less than was asked for.
-fn report(allocation: &Allocation, wanted: u32) {
+/// Warns if the machine allows less than the configuration asks for.
+fn warn_of_limits(allocation: &Allocation, wanted: u32) {
     if let Allocation::OnDemand { reason, .. } = allocation {
-        tracing::warn!(reason, "no memory pool for guests; starting each takes a little longer");
+        tracing::warn!(reason, "no memory pool for guests; each run starts a little slower");
     }
     let possible = Capacity::within(wanted, allocation.max_instances()).running;
     if possible < wanted {
         tracing::warn!(
             possible,
             wanted,
-            "this system allows fewer runs at once; raise vm.max_map_count for more"
+            "this system allows fewer concurrent runs; raise vm.max_map_count for more"
         );
     }
 }

@@ -1,22 +1,21 @@
-//! The program of this very process, which is its compiler too.
+//! The path of the running program, which is also the compiler.
 
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{self, Path, PathBuf};
 
-/// The link that the system keeps: it leads to the very program that runs, also when its file was replaced or
-/// removed meanwhile.
+/// A link of the system to the running program, valid even if its file has been replaced or removed.
 const LINK: &str = "/proc/self/exe";
 
-/// Where this process's program is, to be started again. Without `/proc` it is looked for where it was
-/// called from, as a shell would; so this is asked before the process goes to another folder.
+/// The path for starting the running program again. Without `/proc`, the program is searched like in a shell, so this
+/// must be called before the process changes its folder.
 pub(crate) fn own_program() -> PathBuf {
     if fs::symlink_metadata(LINK).is_ok() {
         return LINK.into();
     }
     let name = env::args_os().next().unwrap_or_default();
-    // Who starts it is told what is missing.
+    // If it is not found, the attempt to start it reports the error.
     find(&name, env::var_os("PATH").as_deref()).unwrap_or_else(|| LINK.into())
 }
 

@@ -1,5 +1,4 @@
-//! One run of one file, by a host that nobody else reaches: it has no listener, and no
-//! task but that file.
+//! A host in this process for a single task file, without a listener.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,25 +17,25 @@ use crate::model::{Json, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, SignalName, Ta
 use crate::scheduler::{Request, StartError};
 use crate::storage::{MAX_PARAMETERS, RunFilter, StorageError};
 
-/// Runs of a kept data folder that are looked at for one to go on with, newest first. In
-/// such a folder one run follows the other, so the first is enough but for its children.
-const LOOKED_AT: u32 = 100;
+/// Number of newest runs of a kept data folder that are searched for an unfinished one. Such a folder has at most one,
+/// and its children.
+const SEARCHED_RUNS: u32 = 100;
 
-/// Why a file is not run.
+/// Why a task file can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum SingleError {
     /// The host did not start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// The file is no task.
+    /// The file is not a usable task.
     #[error("can't run {path}: {reason}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not, in one line.
+        /// The reason, in one line.
         reason: String,
     },
-    /// The task can't be run like this.
+    /// The input of the run is invalid.
     #[error("{0}")]
     Request(String),
     /// The database failed.
@@ -44,19 +43,19 @@ pub enum SingleError {
     Storage(#[from] StorageError),
 }
 
-/// What a run is to be like, as text.
+/// The input, labels and parameters of a run, as text.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
-    /// JSON; nothing is `{}`.
-    pub input: Bytes,
-    /// Each `key:value`.
+pub struct SingleInput {
+    /// The input as JSON; empty: `{}`.
+    pub json: Bytes,
+    /// Labels, each `key:value`.
     pub labels: Vec<String>,
-    /// Each `name=value` with JSON as the value.
+    /// Parameters, each `name=value` with a JSON value.
     pub parameters: Vec<String>,
 }
 
-/// A host with one file.
-pub struct Single {
+/// A host with one task file.
+pub struct SingleHost {
     path: PathBuf,
     task: TaskRef,
     handle: Handle,
@@ -65,22 +64,22 @@ pub struct Single {
     serving: JoinHandle<()>,
 }
 
-/// A run of it that is followed.
+/// A followed run of the task.
 pub struct SingleRun {
-    /// Its id.
+    /// The id of the run.
     pub id: RunId,
-    /// Whether an earlier host had begun it.
+    /// Whether an earlier host started the run.
     pub resumed: bool,
     lines: EventLines,
     follow: Follow,
 }
 
-impl Single {
-    /// Starts a host for the task that the file at `path` is, with the manifest beside it.
-    /// Of `config`, the tasks folder is set here.
+impl SingleHost {
+    /// Starts a host for the task file at `path`, with the manifest in the same folder. Overrides the tasks folder of
+    /// `config`.
     pub async fn launch(path: &Path, mut config: Config) -> Result<Self, SingleError> {
         let (folder, file, task) =
-            place(path).map_err(|reason| SingleError::File { path: path.to_owned(), reason })?;
+            locate(path).map_err(|reason| SingleError::File { path: path.to_owned(), reason })?;
         config.tasks = folder;
         config.only = Some(file);
         let rooms = Rooms::build(config, Backend::default(), None).await?;
@@ -90,26 +89,26 @@ impl Single {
         Ok(Self { path: path.to_owned(), task, handle, files, shutdown, serving })
     }
 
-    /// Waits until the file is loaded, which takes seconds where it has to be compiled.
+    /// Waits until the file is loaded. This takes seconds if it has to be compiled.
     pub async fn loaded(&self) -> Result<(), SingleError> {
         self.handle.loaded().await;
         let listed = self.handle.tasks().into_iter().next();
         let reason = match listed {
             Some(listed) => listed.problem.map(|(problem, _)| problem.to_string()),
-            None => Some("it is gone".to_owned()),
+            None => Some("the file was removed".to_owned()),
         };
         reason.map_or(Ok(()), |reason| Err(SingleError::File { path: self.path.clone(), reason }))
     }
 
-    /// Starts a run, or goes on with the one that an earlier host on the same data had to
-    /// leave, if it has the same input.
-    pub async fn start(&self, wish: Wish) -> Result<SingleRun, SingleError> {
-        let request = wish.request(self.task.clone())?;
-        if let Some(run) = self.left().await? {
+    /// Starts a run, or resumes the unfinished run of an earlier host in the same data folder, which must have the same
+    /// input.
+    pub async fn start(&self, input: SingleInput) -> Result<SingleRun, SingleError> {
+        let request = input.request(self.task.clone())?;
+        if let Some(run) = self.unfinished().await? {
             if run.input.as_str() != request.input.as_str() {
                 let message = format!(
-                    "the folder has a run under way with another input: {}; say the same, or keep this run \
-                     in another folder",
+                    "the folder has an unfinished run with another input: {}; pass the same input, or keep \
+                     this run in another folder",
                     run.input.as_str()
                 );
                 return Err(SingleError::Request(message));
@@ -123,9 +122,10 @@ impl Single {
         self.follow(started.run, false).await
     }
 
-    /// The run that has not ended, and was started by no other.
-    async fn left(&self) -> Result<Option<Run>, StorageError> {
-        let filter = RunFilter { task: Some(self.task.clone()), limit: LOOKED_AT, ..RunFilter::default() };
+    /// The unfinished run that is not a child.
+    async fn unfinished(&self) -> Result<Option<Run>, StorageError> {
+        let filter =
+            RunFilter { task: Some(self.task.clone()), limit: SEARCHED_RUNS, ..RunFilter::default() };
         let runs = self.handle.runs(filter).await?;
         Ok(runs.into_iter().find(|run| !run.status.is_terminal() && run.parent.is_none()))
     }
@@ -136,15 +136,15 @@ impl Single {
         Ok(SingleRun { lines: EventLines::of(&run), id: run.key.id, resumed, follow })
     }
 
-    /// Asks the run to end; by force after the grace time.
+    /// Cancels the run. After the grace time it is ended by force.
     pub async fn cancel(&self, run: &RunId) -> Result<(), SingleError> {
         self.handle.cancel(run).await?;
         Ok(())
     }
 
-    /// How many files the run has left.
+    /// The number of output files of the run.
     pub fn files_of(&self, run: &RunId) -> usize {
-        // For a word beside the result, which is there.
+        // The number is only for a message; an error must not hide the result.
         self.files.list(run).map_or(0, |files| files.len())
     }
 
@@ -157,13 +157,12 @@ impl Single {
 }
 
 impl SingleRun {
-    /// The next event as JSON in one line, from the first one on; none after the terminal
-    /// one.
+    /// The next event as one line of JSON, beginning with the first event; none after the terminal one.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SingleError> {
         loop {
             match self.follow.next().await? {
                 Some(Followed::Event(event)) => return Ok(Some(self.lines.line(&event))),
-                // Nobody removes anything here but by a retention that the manifest wants.
+                // Only the retention of the manifest removes events here.
                 Some(Followed::Gap { .. }) => {}
                 Some(Followed::Removed { .. }) | None => return Ok(None),
             }
@@ -171,9 +170,9 @@ impl SingleRun {
     }
 }
 
-impl Wish {
+impl SingleInput {
     fn request(self, task: TaskRef) -> Result<Request, SingleError> {
-        let mut request = Request::new(task, json("the input", &self.input)?);
+        let mut request = Request::new(task, parse_json("the input", &self.json)?);
         for label in &self.labels {
             let (key, value) = parse_label(label).ok_or_else(|| {
                 let rule = format!("key:value, each at most {MAX_LABEL_BYTES} bytes");
@@ -187,43 +186,45 @@ impl Wish {
             })?;
             let name = SignalName::parse(name).map_err(|refusal| SingleError::Request(refusal.message))?;
             let what = format!("the parameter {}", name.as_str());
-            request.parameters.insert(name, json(&what, value.as_bytes())?);
+            request.parameters.insert(name, parse_json(&what, value.as_bytes())?);
         }
-        let most = [
+        let limits = [
             ("labels", request.labels.len(), MAX_LABELS),
             ("parameters", request.parameters.len(), MAX_PARAMETERS as usize),
         ];
-        match most.into_iter().find(|(_, count, most)| count > most) {
-            Some((what, _, most)) => Err(SingleError::Request(format!("a run has at most {most} {what}"))),
+        match limits.into_iter().find(|(_, count, limit)| count > limit) {
+            Some((what, _, limit)) => {
+                Err(SingleError::Request(format!("a run can have at most {limit} {what}")))
+            }
             None => Ok(request),
         }
     }
 }
 
-fn json(what: &str, bytes: &[u8]) -> Result<Json, SingleError> {
+fn parse_json(what: &str, bytes: &[u8]) -> Result<Json, SingleError> {
     if bytes.is_empty() {
         return Ok(Json::of(&serde_json::json!({})));
     }
-    let not_json = |why: String| SingleError::Request(format!("{what} is not JSON: {why}"));
+    let not_json = |reason: String| SingleError::Request(format!("{what} is not valid JSON: {reason}"));
     let text = std::str::from_utf8(bytes).map_err(|error| not_json(error.to_string()))?;
     Json::parse(text).map_err(|error| not_json(error.to_string()))
 }
 
-/// The folder of a task's file, its name within it, and the task's own name. An error is
-/// one line.
-fn place(path: &Path) -> Result<(PathBuf, PathBuf, TaskRef), String> {
+/// The folder of a task file, the name of the file, and the name of the task. An error is one line.
+fn locate(path: &Path) -> Result<(PathBuf, PathBuf, TaskRef), String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("it is not a file".to_owned());
     }
     if path.extension().is_none_or(|extension| extension != "wasm") {
         return Err("its name does not end with .wasm".to_owned());
     }
     let (Some(file), Some(stem)) = (path.file_name(), path.file_stem()) else {
-        return Err("it is no file".to_owned());
+        return Err("it is not a file".to_owned());
     };
     let name = stem.to_string_lossy();
-    let task = TaskRef::parse("default", &name).map_err(|rule| format!("{name:?} names no task: {rule}"))?;
+    let task = TaskRef::parse("default", &name)
+        .map_err(|rule| format!("{name:?} can't be the name of a task: {rule}"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((folder.to_owned(), file.into(), task))
 }

@@ -1,51 +1,51 @@
-//! A run's progress on a terminal: a bar for each item, its events as lines above.
+//! The progress of a run on a terminal: a bar for each item, other events as lines above the bars.
 
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use super::echo::Unechoed;
+use super::echo::EchoSuppressed;
 use crate::model::Progress;
 use crate::process::plain;
 
-/// Most bars at once; a terminal has not many more lines.
+/// Most bars at once; a terminal has few more lines.
 const MAX_BARS: usize = 16;
-/// Width of a bar's label in characters, so that bars begin at one place; less on a narrow terminal.
+/// Width of a label in characters, so that all bars start in one column; less on a narrow terminal.
 const LABEL_WIDTH: usize = 24;
 /// Width of a bar; less on a narrow terminal.
 const BAR_WIDTH: usize = 30;
-/// Width of the numbers beside a bar.
+/// Width of the count next to a bar.
 const COUNT_WIDTH: usize = 16;
-/// Columns of a terminal that does not say how many it has.
+/// Columns assumed if the terminal does not report its width.
 const COLUMNS: usize = 80;
-/// How often a bar that stands still turns its spinner, to show that the run lives.
+/// Interval at which spinners turn, to show that the run is alive.
 const SPIN: Duration = Duration::from_millis(120);
-/// Drawings a second.
+/// Redraws per second.
 const RATE: u8 = 15;
 
-/// The bars of one run.
+/// The progress bars of one run.
 pub(super) struct Bars {
     multi: MultiProgress,
     progress: Progress,
     /// In the order of the items.
     bars: Vec<ProgressBar>,
-    _unechoed: Option<Unechoed>,
+    _echo_suppressed: Option<EchoSuppressed>,
 }
 
 impl Bars {
-    /// On stderr.
+    /// Draws on stderr.
     pub(super) fn new() -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(RATE);
         Self {
             multi: MultiProgress::with_draw_target(target),
             progress: Progress::default(),
             bars: Vec::new(),
-            _unechoed: Unechoed::begin(),
+            _echo_suppressed: EchoSuppressed::begin(),
         }
     }
 
-    /// Takes in the data of a `progress` event; false if no bar can show it.
+    /// Applies the data of a `progress` event; false if it is not progress that bars can show.
     pub(super) fn update(&mut self, data: &Value) -> bool {
         let Some(place) = self.progress.update(data) else { return false };
         while self.bars.len() < self.progress.items().len().min(MAX_BARS) {
@@ -76,7 +76,8 @@ impl Bars {
             None => "{spinner}".to_owned(),
         };
         let indent = "  ".repeat(self.progress.ancestors(place).len());
-        // An item is called by its first message or its id; the run that only counts has a message at the end.
+        // The label of an item is its message, or else its id. The item without an id is the run itself; its message
+        // stands after the bar.
         let (label, message) = if item.id.is_empty() {
             (String::new(), item.message.clone())
         } else {
@@ -102,7 +103,7 @@ impl Bars {
 
     /// Prints a line above the bars.
     pub(super) fn line(&self, text: &str) {
-        // Fails if nobody reads stderr any more; the run goes on.
+        // A closed stderr does not stop the run.
         let _ = self.multi.println(text);
     }
 
@@ -114,13 +115,13 @@ impl Bars {
     }
 }
 
-/// How wide labels and bars are, so that a line is not broken: what breaks is drawn again and again.
+/// Widths of labels and bars so that no line wraps: a redraw does not erase wrapped lines.
 fn widths(columns: usize) -> (usize, usize) {
     let label = LABEL_WIDTH.min(columns / 3);
     (label, BAR_WIDTH.min(columns.saturating_sub(label + COUNT_WIDTH)).max(1))
 }
 
-/// As many as the terminal has now; it may be made narrower meanwhile.
+/// The current width of the terminal, which the user may change.
 fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(1)

@@ -1,4 +1,4 @@
-//! `streamtask check`: is a file what a host would take? Needs no host.
+//! `streamtask check`: checks whether a host would accept a file. Needs no host.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, folders};
-use crate::app::check::{self, Checked};
+use crate::app::check::{self, CheckedFile};
 use crate::process::plain;
 
-/// Files to be looked at.
+/// The files to check.
 #[derive(Args)]
 pub(super) struct Check {
-    /// Tasks, NAME.wasm, manifests, NAME.toml, and a host's configuration, streamtask.toml
+    /// Tasks (NAME.wasm), manifests (NAME.toml) or configurations of a host (streamtask.toml)
     #[arg(value_name = "FILE", required_unless_present = "manifest_schema")]
     files: Vec<PathBuf>,
     /// Print the JSON Schema of manifests, for editors
@@ -27,20 +27,20 @@ impl Check {
             write!(out, "{}", check::manifest_schema())?;
             return Ok(());
         }
-        let data = folders::Data::new(None)?;
-        let mut faults = Vec::new();
+        let data = folders::DataFolder::new(None)?;
+        let mut errors = Vec::new();
         for path in &self.files {
             match check::check(path, data.path()) {
-                Ok(Checked { is, details }) => {
-                    writeln!(out, "{} is {is} that can be used", plain(&path.display().to_string()))?;
+                Ok(CheckedFile { kind, details }) => {
+                    writeln!(out, "{} is a valid {kind}", plain(&path.display().to_string()))?;
                     for detail in details {
                         writeln!(out, "  {}", plain(&detail))?;
                     }
                 }
-                // An import may have a line break in its name.
-                Err(fault) => faults.push(plain(&fault).into_owned()),
+                // The name of an import may contain a line break.
+                Err(error) => errors.push(plain(&error).into_owned()),
             }
         }
-        if faults.is_empty() { Ok(()) } else { Err(Exit::Usage(faults.join("\nstreamtask: "))) }
+        if errors.is_empty() { Ok(()) } else { Err(Exit::Usage(errors.join("\nstreamtask: "))) }
     }
 }

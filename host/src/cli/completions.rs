@@ -5,26 +5,26 @@ use clap_complete::Shell;
 
 use super::{Cli, Exit};
 
-/// What a shell completes this program's commands by.
+/// The shell to print a completion script for.
 #[derive(Args)]
 pub(super) struct Completions {
-    /// The shell
+    /// Name of the shell
     shell: Shell,
 }
 
 impl Completions {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        // Written at once: the library would panic where nobody reads any more.
+        // Generated in memory first: clap_complete panics if stdout is closed.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut shown(), "streamtask", &mut script);
+        clap_complete::generate(self.shell, &mut visible(), "streamtask", &mut script);
         std::io::stdout().lock().write_all(&script)?;
         Ok(())
     }
 }
 
-/// The commands that are for people.
-fn shown() -> Command {
+/// The commands that are not hidden.
+fn visible() -> Command {
     let all = Cli::command();
-    let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
-    Command::new("streamtask").subcommands(shown.collect::<Vec<_>>())
+    let visible = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    Command::new("streamtask").subcommands(visible.collect::<Vec<_>>())
 }

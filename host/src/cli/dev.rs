@@ -1,4 +1,4 @@
-//! `streamtask dev`: at each change of a project it is built, goes to a host, and is run.
+//! `streamtask dev`: builds a project at each change, loads it into a host, and runs it.
 
 mod host;
 
@@ -10,39 +10,38 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use self::host::DevHost;
-use super::follow::{Follow, until_end};
+use super::follow::{RunStream, follow_to_end};
 use super::interrupts::Interrupts;
-use super::project::{BuildError, Output, Project};
+use super::project::{BuildError, BuildOutput, Project};
 use super::screen::Screen;
-use super::start::conclude;
 use super::{Exit, build, input, log};
 use crate::model::Version;
 
-/// A host that takes longer to load a version says so.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Time to load a version after which the user is told to wait.
+const SLOW_LOAD: Duration = Duration::from_millis(500);
 
-/// A project to be worked on.
+/// The project to build and run.
 #[derive(Args)]
 pub(super) struct Dev {
-    /// The project's folder
+    /// Folder of the project
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
-    /// A host to use instead of one that is started here
+    /// URL of a running host to use instead of a new one
     #[arg(long, alias = "url", value_name = "URL", requires = "tasks")]
     host: Option<String>,
-    /// The tasks folder of that host
+    /// Tasks folder of that host
     #[arg(long, value_name = "DIR", requires = "host")]
     tasks: Option<PathBuf>,
-    /// App that the task goes to
+    /// App of the task
     #[arg(long, default_value = "default")]
     app: String,
-    /// Input of the runs: a JSON value, or @FILE [default: @tests/dev-input.json, if it is there, or {}]
+    /// Input of the runs: a JSON value, or @FILE [default: @tests/dev-input.json if it exists, else {}]
     #[arg(long, short, value_name = "JSON")]
     input: Option<String>,
 }
 
-/// A run that is shown by a task of its own.
-struct Shown {
+/// A run whose events a Tokio task prints.
+struct ShownRun {
     id: String,
     showing: JoinHandle<()>,
 }
@@ -54,53 +53,58 @@ impl Dev {
         let project = Project::find(&self.folder)?;
         crate::model::AppName::parse(&self.app).map_err(|rule| Exit::Usage(format!("--app: {rule}")))?;
         let host = match (&self.host, &self.tasks) {
-            (Some(url), Some(tasks)) => DevHost::there(url, tasks, &self.app)?,
+            (Some(url), Some(tasks)) => DevHost::existing(url, tasks, &self.app)?,
             _ => DevHost::start(project.folder(), &self.app).await?,
         };
-        note(&format!("{} is on {}; Ctrl-C ends", project.name, host.url()));
+        note(&format!("{} is on {}; press Ctrl-C to stop", project.name, host.url()));
         let mut shown = None;
-        let worked = tokio::select! {
-            worked = self.work(&project, &host, &mut shown) => worked,
+        let result = tokio::select! {
+            result = self.work(&project, &host, &mut shown) => result,
             () = interrupts.next() => Ok(()),
         };
         tokio::select! {
-            ended = end(&host, &mut shown) => ended?,
-            () = interrupts.next() => return Err(Exit::Interrupted("interrupted before the run had ended".into())),
+            stopped = stop_run(&host, &mut shown) => stopped?,
+            () = interrupts.next() => return Err(Exit::Interrupted("interrupted before the run ended".into())),
         }
         host.stop().await;
-        worked
+        result
     }
 
-    /// Builds, runs, and waits for the next change, for ever.
-    async fn work(&self, project: &Project, host: &DevHost, shown: &mut Option<Shown>) -> Result<(), Exit> {
+    /// Builds and runs the project, and repeats this at each change, forever.
+    async fn work(
+        &self,
+        project: &Project,
+        host: &DevHost,
+        shown: &mut Option<ShownRun>,
+    ) -> Result<(), Exit> {
         let mut sources = project.sources();
         loop {
-            // Looked at before the build: what changes during it is built again.
-            let known = sources.look();
+            // Scanned before the build, so a change during the build starts another one.
+            let known = sources.scan();
             note(&format!("building {}", project.name));
-            match project.build(Output::Kept).await {
+            match project.build(BuildOutput::Captured).await {
                 Ok(built) => {
-                    end(host, shown).await?;
+                    stop_run(host, shown).await?;
                     note(&build::describe(&built));
-                    *shown = self.begin(project, host, &built.path).await?;
+                    *shown = self.start(project, host, &built.path).await?;
                 }
-                Err(BuildError::Missing(what)) => return Err(Exit::Usage(what)),
-                Err(BuildError::Failed(how, said)) => {
-                    note(&format!("{}\n{how}; the last good version stays", said.trim_end()));
+                Err(BuildError::Missing(message)) => return Err(Exit::Usage(message)),
+                Err(BuildError::Failed { status, output }) => {
+                    note(&format!("{}\n{status}; the last good version stays", output.trim_end()));
                 }
             }
             sources.changed_from(&known).await;
         }
     }
 
-    /// Puts the task on the host and starts a run. None if the task or the run is refused,
-    /// which is told: the next change may help.
-    async fn begin(
+    /// Loads the task into the host and starts a run. None if the host refuses one of them; the user is told, and may
+    /// fix it with the next change.
+    async fn start(
         &self,
         project: &Project,
         host: &DevHost,
         wasm: &std::path::Path,
-    ) -> Result<Option<Shown>, Exit> {
+    ) -> Result<Option<ShownRun>, Exit> {
         let content =
             std::fs::read(wasm).map_err(|error| Exit::Usage(format!("{}: {error}", wasm.display())))?;
         let version = Version::of(&content).to_string();
@@ -113,34 +117,33 @@ impl Dev {
         };
         let run: Value = match started.await {
             Ok(run) => run,
-            Err(Exit::Usage(why) | Exit::Refused(why)) => {
-                note(&why);
+            Err(Exit::Usage(message) | Exit::Refused(message)) => {
+                note(&message);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
         let id = run["id"].as_str().unwrap_or_default().to_owned();
-        let follow = Follow::new(host.client()?, &run, Some(0), None)?;
+        let stream = RunStream::new(host.client()?, &run, Some(0), None)?;
         let showing = tokio::spawn(async move {
-            let ended = until_end(follow, Screen::progress(), false).await;
-            let ended = ended.and_then(|end| conclude(&end, false));
-            if let Err(exit) = ended
+            let ended = follow_to_end(stream, Screen::progress(), false).await;
+            if let Err(exit) = ended.and_then(|outcome| outcome.conclude(false))
                 && let Some(message) = exit.message()
             {
                 note(message);
             }
         });
-        Ok(Some(Shown { id, showing }))
+        Ok(Some(ShownRun { id, showing }))
     }
 
-    /// A new version is compiled first, which a person wants to know if it takes a while.
+    /// Waits until the host has loaded the version, with a note to the user if that is slow: it compiles new versions.
     async fn wait_for_host(&self, project: &Project, host: &DevHost, version: &str) -> Result<(), Exit> {
         let serves = host.serves(&project.name, version);
         tokio::pin!(serves);
-        if let Ok(serves) = tokio::time::timeout(PATIENCE, &mut serves).await {
+        if let Ok(serves) = tokio::time::timeout(SLOW_LOAD, &mut serves).await {
             return serves;
         }
-        note("waiting for the host to compile it");
+        note("waiting for the host to compile the task");
         serves.await
     }
 
@@ -153,8 +156,8 @@ impl Dev {
     }
 }
 
-/// Cancels the run under way, and waits until it has ended and all of it is shown.
-async fn end(host: &DevHost, shown: &mut Option<Shown>) -> Result<(), Exit> {
+/// Cancels the active run, and waits until it has ended and its last event is printed.
+async fn stop_run(host: &DevHost, shown: &mut Option<ShownRun>) -> Result<(), Exit> {
     let Some(run) = shown.as_mut() else { return Ok(()) };
     if !run.showing.is_finished() {
         host.cancel(&run.id).await?;
@@ -164,7 +167,7 @@ async fn end(host: &DevHost, shown: &mut Option<Shown>) -> Result<(), Exit> {
     Ok(())
 }
 
-/// A line beside what runs say; nothing if nobody reads stderr any more.
+/// Prints a message beside the events. A closed stderr is not an error.
 fn note(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{}", crate::process::plain_lines(text));

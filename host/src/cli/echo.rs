@@ -1,4 +1,4 @@
-//! What the terminal itself writes of keys: `^C` behind a bar breaks its line, and the bars are drawn once more below.
+//! The echo of control keys: a `^C` behind a bar wraps its line, and the bars would be drawn again below it.
 
 use std::io::{self, Stdin};
 
@@ -6,17 +6,17 @@ use parking_lot::Mutex;
 use rustix::process::getpgrp;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
-/// How the terminal was before.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// The previous settings of the terminal.
+static PREVIOUS: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// While this is held, the terminal writes nothing of control keys. They do what they did.
-pub(super) struct Unechoed(());
+/// Suppresses the echo of control keys until it is dropped. The keys work as before.
+pub(super) struct EchoSuppressed(());
 
-impl Unechoed {
-    /// None if the terminal is not this process's to set.
+impl EchoSuppressed {
+    /// None if this process does not control the terminal.
     pub(super) fn begin() -> Option<Self> {
         let terminal = io::stdin();
-        // Who is in the background is stopped for setting it.
+        // The system stops a background process that changes the terminal.
         if tcgetpgrp(&terminal).ok()? != getpgrp() {
             return None;
         }
@@ -24,25 +24,25 @@ impl Unechoed {
         let mut modes = before.clone();
         modes.local_modes.remove(LocalModes::ECHOCTL);
         set(&terminal, &modes);
-        *BEFORE.lock() = Some(before);
+        *PREVIOUS.lock() = Some(before);
         Some(Self(()))
     }
 }
 
-impl Drop for Unechoed {
+impl Drop for EchoSuppressed {
     fn drop(&mut self) {
         end();
     }
 }
 
-/// Has the terminal write what it wrote before; also for a process that ends without dropping anything.
+/// Restores the terminal; also for a process that exits without dropping values.
 pub(super) fn end() {
-    if let Some(before) = BEFORE.lock().take() {
+    if let Some(before) = PREVIOUS.lock().take() {
         set(&io::stdin(), &before);
     }
 }
 
-/// A terminal that has gone away has nothing to set.
+/// An error means that the terminal is closed.
 fn set(terminal: &Stdin, modes: &Termios) {
     let _ = tcsetattr(terminal, OptionalActions::Now, modes);
 }

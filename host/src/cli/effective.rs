@@ -1,4 +1,4 @@
-//! The settings with which a host would start, and where each comes from: `serve --check`.
+//! `serve --check`: the settings with which a host would start, with the source of each.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,15 +9,15 @@ use clap::{Arg, ArgMatches, Args as _, Command};
 
 use crate::config::{DEFAULT_FILE, Settings};
 
-/// How the help of a setting says its default.
+/// Prefix of the default in the help of a setting.
 const DEFAULT: &str = "[default: ";
-/// Room for a setting and its value, before where it comes from.
+/// Width of a setting with its value, before its source.
 const WIDTH: usize = 44;
 
-/// Prints each setting, as a configuration file would have it. Those that nobody set stand in comments.
+/// Prints each setting as a line of a configuration file. Defaults are printed as comments.
 pub(super) fn print(out: &mut impl Write, matches: &ArgMatches, file: Option<&Path>) -> io::Result<()> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-    // What is no configuration has been refused before.
+    // An invalid file has been refused before.
     let written: toml::Table =
         fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     let path = path.display().to_string();
@@ -40,7 +40,7 @@ pub(super) fn print(out: &mut impl Write, matches: &ArgMatches, file: Option<&Pa
     Ok(())
 }
 
-/// As it was written, in TOML.
+/// The value of a flag or variable in TOML.
 fn given(matches: &ArgMatches, argument: &Arg) -> String {
     let values = matches.get_raw(argument.get_id().as_str()).into_iter().flatten();
     let values: Vec<toml::Value> = values.map(|value| value_of(&value.to_string_lossy())).collect();
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_setting_is_told_with_where_it_comes_from() {
+    fn each_setting_is_printed_with_its_source() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("host.toml");
         fs::write(&file, "memory = \"64MiB\"\nmax-running = 7\n").unwrap();
@@ -79,16 +79,16 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, &matches, Some(&file)).unwrap();
         let out = String::from_utf8(out).unwrap();
-        let told = |name: &str| {
+        let printed = |name: &str| {
             let line = out.lines().find(|line| line.trim_start_matches("# ").starts_with(name)).unwrap();
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(told("listen"), "listen = 9000 # --listen");
-        assert_eq!(told("max-running ="), "max-running = 3 # --max-running");
-        assert_eq!(told("memory"), format!("memory = \"64MiB\" # {}", file.display()));
-        assert_eq!(told("cors-origins"), "cors-origins = [\"https://a.example\"] # --cors-origin");
-        assert_eq!(told("deadline"), "# deadline: 24h # default");
-        // What is printed can be read again.
+        assert_eq!(printed("listen"), "listen = 9000 # --listen");
+        assert_eq!(printed("max-running ="), "max-running = 3 # --max-running");
+        assert_eq!(printed("memory"), format!("memory = \"64MiB\" # {}", file.display()));
+        assert_eq!(printed("cors-origins"), "cors-origins = [\"https://a.example\"] # --cors-origin");
+        assert_eq!(printed("deadline"), "# deadline: 24h # default");
+        // The output is a valid configuration file.
         let again: Settings = toml::from_str(&out).unwrap();
         assert_eq!((again.max_running, again.cors_origins.map(|origins| origins.len())), (Some(3), Some(1)));
     }

@@ -1,16 +1,16 @@
-//! Variables of the environment that were meant as settings.
+//! Misspelt environment variables.
 
 use clap::Command;
 
 use crate::model::nearest;
 
-/// What all variables begin with.
+/// Prefix of all variables of the host.
 const PREFIX: &str = "STREAMTASK_";
-/// What follows it in those that an orchestrator puts into every container beside a service of that name.
+/// What follows the prefix in variables that an orchestrator sets in containers for a service named `streamtask`.
 const SERVICE: [&str; 2] = ["PORT_", "SERVICE_"];
 
-/// Those among `names` that no setting has and that are near one, each with what was probably meant. What is
-/// near none may be another program's.
+/// The `names` that are similar to a variable of the host, each with the variable that was probably meant. Names that
+/// are similar to none may belong to another program.
 pub(super) fn misspelt(names: impl Iterator<Item = String>, command: &Command) -> Vec<(String, String)> {
     let mut known = Vec::new();
     add_known(command, &mut known);

@@ -1,41 +1,38 @@
-use std::process::{ExitCode, Termination};
-
-use super::log;
 use crate::http::client::ClientError;
 
-/// How a command ended, as its exit code.
+/// The outcome of a command, which determines its exit code.
 #[derive(Debug)]
 pub enum Exit {
-    /// As wished.
+    /// The command succeeded.
     Ok,
-    /// The run failed, or one of several did.
+    /// At least one run failed.
     RunFailed(String),
     /// The host failed while it served.
     HostFailed(String),
-    /// The project's own tool failed.
+    /// The build tool of a project failed.
     BuildFailed(String),
-    /// Arguments or configuration make no sense, or a tool is missing.
+    /// The arguments or the configuration are invalid, or a tool is missing.
     Usage(String),
-    /// The host refused.
+    /// The host refused the request.
     Refused(String),
     /// The host can't be reached.
     Unreachable(String),
-    /// The run was cancelled, or some of several were.
+    /// At least one run was cancelled, and none failed.
     RunCancelled(String),
     /// The host could not start.
     Start(String),
     /// The user interrupted the command.
     Interrupted(String),
-    /// The compiler's own code, for the host that called it.
+    /// The exit code of the compiler, for the host that called it.
     Compiler(u8),
 }
 
-/// Shown at the end of `--help`.
+/// The exit codes, at the end of `--help`.
 pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run, the build or the host failed, 2 wrong arguments or configuration, \
 3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
 
 impl Exit {
-    const fn code(&self) -> u8 {
+    pub(super) const fn code(&self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::RunFailed(_) | Self::HostFailed(_) | Self::BuildFailed(_) => 1,
@@ -49,7 +46,7 @@ impl Exit {
         }
     }
 
-    /// What there is to say, without a full stop.
+    /// The message for the user, without a full stop.
     pub(super) fn message(&self) -> Option<&str> {
         match self {
             Self::Ok | Self::Compiler(_) => None,
@@ -66,13 +63,6 @@ impl Exit {
     }
 }
 
-impl Termination for Exit {
-    fn report(self) -> ExitCode {
-        log::finish(self.message());
-        ExitCode::from(self.code())
-    }
-}
-
 impl From<ClientError> for Exit {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
@@ -84,12 +74,12 @@ impl From<ClientError> for Exit {
     }
 }
 
-/// Writing to a closed pipe ends a command quietly, as with any other tool.
+/// A closed pipe ends a command silently, as is usual for tools.
 impl From<std::io::Error> for Exit {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::Ok,
-            _ => Self::Usage(format!("can't write: {error}")),
+            _ => Self::Usage(format!("can't write the output: {error}")),
         }
     }
 }

@@ -1,36 +1,30 @@
-//! Where commands that start something by themselves leave what it makes.
+//! The folders of commands that start a host in their own process.
 
 use std::fs::{self, DirBuilder};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
 use crate::process::is_ours_alone;
 
-/// Where a program's output goes that is no result.
-pub(super) fn stderr() -> std::io::Result<std::process::Stdio> {
-    Ok(std::io::stderr().as_fd().try_clone_to_owned()?.into())
-}
-
-/// A data folder, removed with this value unless it is to be kept.
-pub(super) struct Data {
+/// A data folder. Dropping this value removes a temporary one.
+pub(super) struct DataFolder {
     path: PathBuf,
     kept: bool,
 }
 
-impl Data {
-    /// The folder to be kept, or a temporary one.
+impl DataFolder {
+    /// Uses the folder that is to be kept, or creates a temporary one.
     pub(super) fn new(kept: Option<PathBuf>) -> Result<Self, Exit> {
         if let Some(path) = kept {
             return Ok(Self { path, kept: true });
         }
         let path = std::env::temp_dir().join(format!("streamtask-{}", uuid::Uuid::now_v7()));
-        // Nobody else reads what a run says, nor has made the folder before.
+        // Other users must not read the events of runs. Creation fails if another user has created the folder before.
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
-            .map_err(|error| Exit::Start(format!("can't make the folder {}: {error}", path.display())))?;
+            .map_err(|error| Exit::Start(format!("can't create the folder {}: {error}", path.display())))?;
         Ok(Self { path, kept: false })
     }
 
@@ -43,17 +37,16 @@ impl Data {
     }
 }
 
-impl Drop for Data {
+impl Drop for DataFolder {
     fn drop(&mut self) {
         if !self.kept {
-            // What can't be removed now, the system removes at its next start.
+            // The system removes the rest of its temporary folder at its next start.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// The user's own folder for compiled code; none if there is none that only the user can
-/// write to, for this machine executes what is in it.
+/// The user's folder for compiled code. None if other users can write to it, because the host executes its content.
 pub(super) fn cache() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let user = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;

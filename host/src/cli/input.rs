@@ -1,4 +1,4 @@
-//! A JSON value as an argument of a command: a run's input, what goes with a signal.
+//! JSON values in the arguments of a command.
 
 use std::io::Read as _;
 
@@ -7,31 +7,35 @@ use serde::de::IgnoredAny;
 
 use super::Exit;
 
-/// The input that an argument stands for: `@FILE` for what is in a file, `-` for standard input,
-/// anything else for itself.
+/// Reads the input of a run from the value of `--input`: `@FILE` is the content of a file, `-` is standard input,
+/// anything else is the input itself.
 pub(super) fn read(argument: &str) -> Result<Bytes, Exit> {
-    let (input, what) = read_from(argument)?;
-    // An empty one is that of a task that needs none.
+    let (input, source) = read_source(argument)?;
+    // A task that needs no input takes an empty one.
     if !input.is_empty() {
-        check_json(&input, &what)?;
+        check_json(&input, &source)?;
     }
     Ok(input)
 }
 
-/// Refuses what a host would refuse, in the words of who typed it.
-pub(super) fn check_json(value: &[u8], what: &str) -> Result<(), Exit> {
+/// Checks a value before it is sent, so that the error names its `source` on the command line.
+pub(super) fn check_json(value: &[u8], source: &str) -> Result<(), Exit> {
     match serde_json::from_slice::<IgnoredAny>(value) {
         Ok(IgnoredAny) => Ok(()),
         Err(error) => {
-            let hint =
-                if value.first().is_some_and(u8::is_ascii_alphabetic) { "; a text needs quotes" } else { "" };
-            Err(Exit::Usage(format!("{what} is not JSON: {error}{hint}")))
+            let hint = if value.first().is_some_and(u8::is_ascii_alphabetic) {
+                "; a string needs quotes"
+            } else {
+                ""
+            };
+            Err(Exit::Usage(format!("{source} is not valid JSON: {error}{hint}")))
         }
     }
 }
 
-fn read_from(argument: &str) -> Result<(Bytes, String), Exit> {
-    let unreadable = |what: &str, error| Exit::Usage(format!("can't read the input from {what}: {error}"));
+fn read_source(argument: &str) -> Result<(Bytes, String), Exit> {
+    let unreadable =
+        |source: &str, error| Exit::Usage(format!("can't read the input from {source}: {error}"));
     if argument == "-" {
         let mut input = Vec::new();
         std::io::stdin().lock().read_to_end(&mut input).map_err(|error| unreadable("stdin", error))?;
@@ -42,6 +46,6 @@ fn read_from(argument: &str) -> Result<(Bytes, String), Exit> {
             let input = std::fs::read(path).map_err(|error| unreadable(path, error))?;
             Ok((input.into(), format!("the input in {path}")))
         }
-        None => Ok((argument.to_owned().into(), "the input".to_owned())),
+        None => Ok((argument.to_owned().into(), "--input".to_owned())),
     }
 }

@@ -1,6 +1,5 @@
-//! Signals of the operating system, heard on a thread of their own.
-//!
-//! So they are heard whatever the threads of the host do: a process that is stuck can still be asked to end.
+//! Signals of the operating system, received on a thread of their own, so that a process whose other threads are stuck
+//! can still be stopped.
 
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
@@ -14,51 +13,51 @@ use tokio::time::{Instant, sleep_until};
 use super::{Exit, echo, log};
 use crate::process::start_thread;
 
-/// Time from the second interrupt of a command to its end by force: enough to remove what it has left.
-const LAST_TIME: Duration = Duration::from_secs(3);
+/// Time from the second interrupt of a command until it is ended by force: enough to remove its temporary files.
+const CLEANUP_TIME: Duration = Duration::from_secs(3);
 
-/// SIGINT and SIGTERM, each as often as it comes.
+/// Receiver of SIGINT and SIGTERM. Each signal counts.
 pub(super) struct Interrupts {
     count: watch::Receiver<u32>,
-    /// How many of them [`next`](Self::next) has returned for.
+    /// The number of signals for which [`next`](Self::next) has returned.
     seen: u32,
 }
 
-/// SIGHUP, several at once as one.
+/// Receiver of SIGHUP. Several signals before a read count as one.
 pub(super) struct Hangups(watch::Receiver<u32>);
 
-/// When the process ends although it has not come to its end.
-struct Bounds {
-    /// After the first interrupt, with something to say; none: never.
+/// Deadlines after which the process is ended by force.
+struct Deadlines {
+    /// Time after the first interrupt, with the source of a last message. None: unlimited.
     first: Option<(Duration, Box<dyn Fn() -> String + Send>)>,
-    /// After the second one.
+    /// Time after the second interrupt.
     second: Duration,
 }
 
 impl Interrupts {
-    /// For a command in a terminal. Other signals do what they do by default.
+    /// For a command in a terminal. Other signals keep their default actions.
     pub(super) fn of_command() -> Result<Self, Exit> {
-        let bounds = Bounds { first: None, second: LAST_TIME };
+        let deadlines = Deadlines { first: None, second: CLEANUP_TIME };
         let (sender, count) = watch::channel(0);
-        listen(bounds, sender, None)?;
+        listen(deadlines, sender, None)?;
         Ok(Self { count, seen: 0 })
     }
 
-    /// For a host, which has `limit` to stop after the first one, and ends at once at the second. What it says if
-    /// it has not stopped is `late`.
+    /// For a host, which has `limit` to stop after the first interrupt, and ends at once at the second one. If it has
+    /// not stopped in time, its last message is `late`.
     ///
-    /// SIGHUP is for whoever reads it; SIGUSR1 and SIGUSR2 are ignored.
+    /// SIGHUP goes to the returned receiver; SIGUSR1 and SIGUSR2 are ignored.
     pub(super) fn of_host(
         limit: Duration,
         late: impl Fn() -> String + Send + 'static,
     ) -> Result<(Self, Hangups), Exit> {
-        let bounds = Bounds { first: Some((limit, Box::new(late))), second: Duration::ZERO };
+        let deadlines = Deadlines { first: Some((limit, Box::new(late))), second: Duration::ZERO };
         let ((sender, count), (hangup, hangups)) = (watch::channel(0), watch::channel(0));
-        listen(bounds, sender, Some(hangup))?;
+        listen(deadlines, sender, Some(hangup))?;
         Ok((Self { count, seen: 0 }, Hangups(hangups)))
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         let seen = self.seen;
         if self.count.wait_for(|count| *count > seen).await.is_err() {
@@ -69,7 +68,7 @@ impl Interrupts {
 }
 
 impl Hangups {
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         if self.0.changed().await.is_err() {
             pending::<()>().await;
@@ -77,9 +76,9 @@ impl Hangups {
     }
 }
 
-/// Returns when no signal goes past any more.
+/// Starts the thread. When this returns, the handlers of all signals are installed.
 fn listen(
-    bounds: Bounds,
+    deadlines: Deadlines,
     interrupts: watch::Sender<u32>,
     hangups: Option<watch::Sender<u32>>,
 ) -> Result<(), Exit> {
@@ -94,7 +93,7 @@ fn listen(
             match Signals::register(hangups) {
                 Ok(signals) => {
                     let _ = listening.send(Ok(()));
-                    signals.pass_on(bounds, interrupts).await;
+                    signals.forward(deadlines, interrupts).await;
                 }
                 Err(error) => drop(listening.send(Err(error))),
             }
@@ -107,14 +106,14 @@ fn listen(
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// None: SIGHUP ends the process, as it does by default.
+    /// None: SIGHUP has its default action, which ends the process.
     hangup: Option<Hangup>,
 }
 
 struct Hangup {
     signal: Signal,
-    pass_on: watch::Sender<u32>,
-    /// Kept, for the default of these is to end the process.
+    receiver: watch::Sender<u32>,
+    /// Handlers of signals whose default action ends the process.
     _ignored: [Signal; 2],
     /// Whether the process was started in a terminal.
     in_terminal: bool,
@@ -122,10 +121,10 @@ struct Hangup {
 
 impl Signals {
     fn register(hangups: Option<watch::Sender<u32>>) -> io::Result<Self> {
-        let hangup = |pass_on| {
+        let hangup = |receiver| {
             Ok::<_, io::Error>(Hangup {
                 signal: signal(SignalKind::hangup())?,
-                pass_on,
+                receiver,
                 _ignored: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
                 in_terminal: io::stdin().is_terminal(),
             })
@@ -137,8 +136,8 @@ impl Signals {
         })
     }
 
-    /// Until the process ends.
-    async fn pass_on(mut self, bounds: Bounds, interrupts: watch::Sender<u32>) {
+    /// Forwards signals until the process ends.
+    async fn forward(mut self, deadlines: Deadlines, interrupts: watch::Sender<u32>) {
         let mut end_at = None;
         loop {
             let overdue = async {
@@ -150,19 +149,19 @@ impl Signals {
             tokio::select! {
                 biased;
                 () = self.next() => {}
-                () = overdue => end(&bounds, *interrupts.borrow()),
+                () = overdue => end(&deadlines, *interrupts.borrow()),
             }
             interrupts.send_modify(|count| *count += 1);
             end_at = match *interrupts.borrow() {
-                // A limit beyond what a clock can say is none.
-                1 => bounds.first.as_ref().and_then(|(limit, _)| Instant::now().checked_add(*limit)),
-                2 => Some(Instant::now() + bounds.second),
+                // A time beyond the range of the clock means no limit.
+                1 => deadlines.first.as_ref().and_then(|(limit, _)| Instant::now().checked_add(*limit)),
+                2 => Some(Instant::now() + deadlines.second),
                 _ => Some(Instant::now()),
             };
         }
     }
 
-    /// Waits for a signal that asks the process to end. A terminal that has gone away does so too.
+    /// Waits for a signal to stop. SIGHUP counts as one if the terminal of the process is closed.
     async fn next(&mut self) {
         loop {
             let hangup = async {
@@ -182,16 +181,16 @@ impl Signals {
                     if hangup.in_terminal && !io::stdin().is_terminal() {
                         return;
                     }
-                    hangup.pass_on.send_modify(|count| *count += 1);
+                    hangup.receiver.send_modify(|count| *count += 1);
                 }
             }
         }
     }
 }
 
-/// What is committed is safe; the next start settles the rest.
-fn end(bounds: &Bounds, interrupts: u32) -> ! {
-    if let (1, Some((_, late))) = (interrupts, &bounds.first) {
+/// Ends the process by force. Committed data is safe, and the next start repairs the rest.
+fn end(deadlines: &Deadlines, interrupts: u32) -> ! {
+    if let (1, Some((_, late))) = (interrupts, &deadlines.first) {
         log::finish(Some(&late()));
     }
     echo::end();

@@ -1,4 +1,4 @@
-//! Commands that ask once and print the answer.
+//! Commands that send one request and print the response.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Exit, Server};
 use crate::process::{plain, plain_json};
 
-/// Most runs that a host lists in one answer.
+/// Most runs that a host lists in one response.
 const MAX_LISTED: i64 = 1000;
 /// Every status of a run.
 const STATUSES: [&str; 7] = ["queued", "delayed", "running", "paused", "completed", "failed", "cancelled"];
@@ -19,7 +19,7 @@ const STATUSES: [&str; 7] = ["queued", "delayed", "running", "paused", "complete
 pub(super) struct Tasks {
     #[command(flatten)]
     server: Server,
-    /// Print the host's JSON
+    /// Print the JSON response of the host
     #[arg(long)]
     json: bool,
 }
@@ -32,30 +32,30 @@ pub(super) struct Runs {
     /// Only runs of this task
     #[arg(long, value_name = "APP/TASK")]
     task: Option<String>,
-    /// Only runs in this status; can be repeated
+    /// Only runs with this status; can be repeated
     #[arg(long, value_delimiter = ',', value_parser = STATUSES)]
     status: Vec<String>,
-    /// Only runs with this label; of several, with all of them
+    /// Only runs with this label; can be repeated, to require all labels
     #[arg(long, value_name = "KEY:VALUE")]
     label: Vec<String>,
-    /// Only runs submitted after this moment, such as 2030-01-31T08:00:00Z, or so long ago, such as 15m
+    /// Only runs created after this time, such as 2030-01-31T08:00:00Z or 15m (15 minutes ago)
     #[arg(long, value_name = "MOMENT")]
     created_after: Option<String>,
-    /// Only runs submitted before this moment; the same
+    /// Only runs created before this time, in the same forms
     #[arg(long, value_name = "MOMENT")]
     created_before: Option<String>,
-    /// Most runs to list
+    /// Largest number of runs to list
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..=MAX_LISTED))]
     limit: u32,
-    /// Print the host's JSON
+    /// Print the JSON response of the host
     #[arg(long)]
     json: bool,
 }
 
-/// Ask a run to end.
+/// Cancel a run.
 #[derive(Args)]
 pub(super) struct Cancel {
-    /// The run's id
+    /// Id of the run
     run: String,
     #[command(flatten)]
     server: Server,
@@ -133,33 +133,37 @@ impl Cancel {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let path = format!("/api/runs/{}/cancel", encoded(&self.run));
         let run = self.server.client()?.post(&path, &[], Bytes::new()).await?;
-        // One under way has time to end by itself.
-        let asked = if run["finished_at"].is_null() { "was asked to end, and is " } else { "" };
-        writeln!(std::io::stdout().lock(), "{} {asked}{}", text(&run["id"]), text(&run["status"]))?;
+        let (id, status) = (text(&run["id"]), text(&run["status"]));
+        let mut out = std::io::stdout().lock();
+        // A run in progress has time to end by itself.
+        match run["finished_at"].is_null() {
+            true => writeln!(out, "{id}: cancel requested; it is still {status}")?,
+            false => writeln!(out, "{id} {status}")?,
+        }
         Ok(())
     }
 }
 
-/// The members of a list in the host's answer.
+/// The members of a list in a response.
 pub(super) fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
 }
 
-/// A text of the host's answer, as it may be shown; empty if it is none.
+/// A string of a response, escaped for the terminal; empty if it is not a string.
 pub(super) fn text(value: &Value) -> String {
     plain(value.as_str().unwrap_or_default()).into_owned()
 }
 
-/// The host's answer as JSON, as it may be shown.
+/// A response as JSON, escaped for the terminal.
 pub(super) fn json(value: &Value) -> String {
     plain_json(&value.to_string()).into_owned()
 }
 
-/// What has to be escaped in a part of a path.
+/// The characters to escape in a segment of a path.
 const PATH: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A part of a path, whatever the user typed.
+/// Escapes user input as a segment of a path.
 pub(super) fn encoded(part: &str) -> String {
     percent_encoding::utf8_percent_encode(part, PATH).to_string()
 }

@@ -1,8 +1,7 @@
 //! The log of a command that runs a host.
 //!
-//! All of it goes through a queue to a thread that writes it (`process::LogQueue`), panics and the command's
-//! last word too: whoever reads the standard error may have stopped, and must keep neither a thread of the
-//! host nor the end of the process.
+//! All lines, also panics and the last message of the command, go through a queue to a thread that writes them
+//! (`process::LogQueue`): a stalled reader of standard error must block neither a thread of the host nor the exit.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -21,23 +20,23 @@ use super::Exit;
 use crate::config::{LogFormat, Settings};
 use crate::process::{LogQueue, panic_message, plain, plain_json, plain_lines};
 
-/// Time that the last lines have to be written when the process ends: one who reads takes them in
-/// milliseconds, and one who doesn't shall not keep the process.
+/// Time to write the last lines when the process ends. An active reader takes milliseconds, and a stalled one must not
+/// delay the exit.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// There is one standard error. None: the command logs nothing.
+/// The queue of standard error, of which a process has one. Unset if the command logs nothing.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// Changes what is logged.
+/// Handle to change the log filter.
 pub(super) struct Filter(reload::Handle<EnvFilter, Registry>);
 
-/// Logs to the standard error from now on.
+/// Starts logging to standard error.
 pub(super) fn init(settings: &Settings) -> Result<Filter, Exit> {
     let (filter, handle) = reload::Layer::new(filter(settings).map_err(Exit::Usage)?);
     let queue = start()?;
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
-        // Which would print them, past the queue.
+        // The subscriber would print them directly, past the queue.
         .log_internal_errors(false)
         .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
@@ -58,7 +57,7 @@ pub(super) fn init(settings: &Settings) -> Result<Filter, Exit> {
     Ok(Filter(handle))
 }
 
-/// Without a log of its own, a command still says when it panics.
+/// For commands without a log: prints panics.
 pub(super) fn init_panics() -> Result<(), Exit> {
     let queue = start()?;
     std::panic::set_hook(Box::new(|panic| {
@@ -70,7 +69,8 @@ pub(super) fn init_panics() -> Result<(), Exit> {
     Ok(())
 }
 
-/// One field of a line: nothing that a guest or a file's name has in it ends the line or steers a terminal.
+/// Formats a field. Escapes its value, so that a guest or a file name can neither break the line nor control the
+/// terminal.
 fn write_field(
     writer: &mut Writer<'_>,
     field: &tracing::field::Field,
@@ -85,7 +85,7 @@ fn write_field(
     }
 }
 
-/// The same for lines that are JSON, whose own escapes leave some such characters as they are.
+/// Writer of JSON lines that escapes the control characters that JSON leaves as they are.
 struct JsonLines(LogQueue);
 
 impl io::Write for JsonLines {
@@ -100,17 +100,16 @@ impl io::Write for JsonLines {
 }
 
 impl Filter {
-    /// Goes by the settings from now on.
+    /// Applies the filter of the settings.
     pub(super) fn set(&self, settings: &Settings) -> Result<(), String> {
         self.0.reload(filter(settings)?).map_err(|error| error.to_string())
     }
 }
 
-/// What a log filter can say of everything.
+/// The levels that a log filter can set for all targets.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Says the last that the process has to say, if there is something, and waits until all is written, but
-/// not for long.
+/// Writes the last message of the process, if any, and waits at most [`FLUSH_TIME`] until all lines are written.
 pub(super) fn finish(last: Option<&str>) {
     let line = last.map(|message| format!("streamtask: {}\n", plain_lines(message)));
     match (QUEUE.get(), line) {
@@ -121,26 +120,26 @@ pub(super) fn finish(last: Option<&str>) {
             queue.flush(FLUSH_TIME);
         }
         (None, Some(line)) => {
-            // A closed standard error must not turn into a panic.
+            // A closed standard error must not cause a panic.
             let _ = io::stderr().write_all(line.as_bytes());
         }
         (None, None) => {}
     }
 }
 
-/// Whether the filter of the settings can be used.
+/// Checks the filter of the settings.
 pub(super) fn check(settings: &Settings) -> Result<(), String> {
     filter(settings).map(drop)
 }
 
 fn filter(settings: &Settings) -> Result<EnvFilter, String> {
     let filter = settings.log.as_deref().unwrap_or("info");
-    let refused = |why: String| format!("log filter {filter:?}: {why}");
-    // Taken for the name of a library, a misspelt level would log nothing at all.
+    let refused = |reason: String| format!("log filter {filter:?}: {reason}");
+    // As the name of a target, a misspelt level would silence the log.
     if let Some(word) = filter.split(',').map(str::trim).find(|directive| !is_directive(directive)) {
         let levels = LEVELS.join(", ");
         return Err(refused(format!(
-            "{word:?} is no level; write one of {levels}, or as in streamtask_host=debug,info"
+            "{word:?} is not a level; use one of {levels}, or a list such as streamtask_host=debug,info"
         )));
     }
     filter.parse().map_err(|error: tracing_subscriber::filter::ParseError| refused(error.to_string()))
@@ -154,15 +153,15 @@ fn start() -> Result<&'static LogQueue, Exit> {
     let queue = LogQueue::start(io::stderr(), |lines| {
         tracing::warn!(lines, "lines of this log were dropped, because they could not be written in time");
     });
-    let queue = queue.map_err(|error| Exit::Start(format!("can't start the thread that logs: {error}")))?;
+    let queue = queue.map_err(|error| Exit::Start(format!("can't start the log thread: {error}")))?;
     Ok(QUEUE.get_or_init(|| queue))
 }
 
 fn describe(panic: &PanicHookInfo<'_>) -> (String, String, String, Option<String>) {
-    let thread = std::thread::current().name().unwrap_or("without a name").to_owned();
+    let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let message = panic_message(panic.payload()).unwrap_or("without a word").to_owned();
-    // Taken only if RUST_BACKTRACE asks for it.
+    let message = panic_message(panic.payload()).unwrap_or("no message").to_owned();
+    // Captured only if RUST_BACKTRACE is set.
     let trace = Backtrace::capture();
     let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
     (thread, place, message, trace)
@@ -182,8 +181,8 @@ mod tests {
             assert!(filter(fine).is_ok(), "{fine}");
         }
         for (faulty, reason) in [
-            ("nonsense", "is no level"),
-            ("", "is no level"),
+            ("nonsense", "is not a level"),
+            ("", "is not a level"),
             ("info,streamtask_host", "streamtask_host=debug"),
             ("a=b", "a=b"),
         ] {

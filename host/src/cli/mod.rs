@@ -1,4 +1,7 @@
-//! The command line: `streamtask serve`, and the commands of a client.
+//! The command line: `streamtask serve`, the client of a running host, and the tools for task projects.
+//!
+//! A command starts a host through `app`, or calls one over HTTP like any other client. It does not know how a host
+//! stores, schedules or executes runs.
 
 mod bars;
 mod build;
@@ -15,17 +18,21 @@ mod input;
 mod interrupts;
 mod lists;
 mod log;
+mod multi_run;
 mod new;
 mod progress;
 mod project;
 mod pruning;
 mod run;
+mod run_outcome;
 mod screen;
 mod serve;
-mod several;
 mod signals;
 mod start;
+mod stream_event;
 mod tail;
+
+use std::process::{ExitCode, Termination};
 
 use clap::builder::{OsStr, Resettable};
 use clap::error::ErrorKind;
@@ -38,8 +45,7 @@ use crate::process::{spare_addresses, start_runtime};
 
 pub use exit::Exit;
 
-/// Runs user-defined WebAssembly tasks, keeps every event they send, and streams
-/// them live.
+/// Runs WebAssembly tasks, stores every event that they send, and streams the events live.
 #[derive(Parser)]
 #[command(name = "streamtask", version = env!("STREAMTASK_VERSION"), max_term_width = 100, after_help = exit::HELP)]
 pub struct Cli {
@@ -49,19 +55,19 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a host: load the tasks folder and serve until interrupted
+    /// Start a host that serves the tasks folder until it is interrupted
     #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
     Serve(Box<serve::Serve>),
-    /// Make the project of a task, with the SDK of its language
+    /// Create a project for a new task, with the SDK of its language
     #[command(after_help = "Example: streamtask new greet --lang rust")]
     New(new::New),
-    /// Build a project's task with its language's own tool
+    /// Build the task of a project with the tool of its language
     #[command(after_help = "Example: streamtask build greet")]
     Build(build::Build),
-    /// Build a project at each change, and run it
+    /// Build and run a project at each change of its sources
     #[command(after_help = "Example: streamtask dev greet --input '{\"names\":[\"Ada\"]}'")]
     Dev(dev::Dev),
-    /// Run a task's file in the terminal, without a host
+    /// Run a task file in the terminal, without a host
     #[command(after_help = "Example: streamtask run counter.wasm --input '{\"steps\":5}'")]
     Run(Box<run::Run>),
     /// List the tasks of a host
@@ -72,13 +78,13 @@ enum Command {
         after_help = "Example: streamtask start demo/counter --input '{\"steps\":5}' --label team:blue"
     )]
     Start(start::Start),
-    /// Start a run that has ended once more, as a new one
+    /// Start a new run with the task and input of a run that has ended
     #[command(after_help = "Example: streamtask retry 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Retry(start::Retry),
-    /// Show how far a run is
+    /// Show the progress of a run
     #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Progress(progress::Progress),
-    /// Follow runs: what they have said so far, then live
+    /// Print the stored events of runs, then new ones live
     #[command(after_help = "Examples:
   streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10
   streamtask tail --task demo/counter --label team:blue --now")]
@@ -86,15 +92,15 @@ enum Command {
     /// List runs, newest first
     #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
     Runs(lists::Runs),
-    /// Ask a run to end
+    /// Cancel a run
     #[command(after_help = "Example: streamtask cancel 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Cancel(lists::Cancel),
-    /// Hold a run where it is, whatever it is doing
+    /// Pause a run
     #[command(after_help = "Example: streamtask pause 01a1fd4d-9534-72e4-9e57-caaddbe15625")]
-    Pause(signals::Hold),
-    /// Let a run go on that is held
+    Pause(signals::PauseOrResume),
+    /// Resume a paused run
     #[command(after_help = "Example: streamtask resume 01a1fd4d-9534-72e4-9e57-caaddbe15625")]
-    Resume(signals::Hold),
+    Resume(signals::PauseOrResume),
     /// Send a signal to a run
     #[command(
         after_help = "Example: streamtask signal 01a1fd4d-9534-72e4-9e57-caaddbe15625 approve '{\"by\":\"Ada\"}'"
@@ -103,23 +109,23 @@ enum Command {
     /// Set a parameter that a run reads
     #[command(after_help = "Example: streamtask set 01a1fd4d-9534-72e4-9e57-caaddbe15625 speed 2")]
     Set(signals::Set),
-    /// Compile a task file from stdin to stdout; what a host calls
+    /// Compile a task file from stdin to stdout (for the host itself)
     #[command(name = crate::app::COMPILE, hide = true)]
     Compile {
-        /// Bytes of memory
+        /// Memory limit in bytes
         memory_bytes: u64,
-        /// Seconds of computing
+        /// CPU time limit in seconds
         cpu_seconds: u64,
-        /// Bytes of code
+        /// Limit of the machine code in bytes
         code_bytes: u64,
-        /// For a host that has few addresses
+        /// Compile for a host with little address space
         #[arg(long)]
         scarce: bool,
-        /// For the async world
+        /// Also accept tasks of the async world
         #[arg(long = "async")]
         async_world: bool,
     },
-    /// Remove ended runs and their events, by age or number, and give their space back
+    /// Remove ended runs and their events by age or number, and free their space
     #[command(after_help = "Examples:
   streamtask prune --older-than 7d --dry-run
   streamtask prune --by-rules")]
@@ -127,18 +133,18 @@ enum Command {
     /// Remove one run that has ended
     #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Delete(pruning::Delete),
-    /// Check files for the tasks folder, without a host
+    /// Check task files, manifests and configuration files without a host
     #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
     Check(check::Check),
-    /// Print a script by which a shell completes these commands
+    /// Print a completion script for a shell
     #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
     Completions(completions::Completions),
 }
 
-/// Which host a client's command speaks to.
+/// The host that a client command calls.
 #[derive(Args)]
 struct Server {
-    /// Address of the host
+    /// URL of the host
     #[arg(long, value_name = "URL", env = "STREAMTASK_HOST", default_value = "http://127.0.0.1:8080")]
     host: String,
 }
@@ -149,16 +155,23 @@ impl Server {
     }
 }
 
-/// The threads that serve clients.
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        log::finish(self.message());
+        ExitCode::from(self.code())
+    }
+}
+
+/// Starts the threads that serve clients.
 fn start_threads() -> std::io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("host");
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    // One more, for what blocks.
+    // One more, for blocking calls.
     start_runtime(&mut builder, cores, 1)
 }
 
-/// Runs the command that the process was called with; returns how it went.
+/// Runs the command in the arguments of this process, and returns its exit.
 pub fn run() -> Exit {
     let mut matches = Cli::command().try_get_matches().unwrap_or_else(|error| explained(error).exit());
     let settings = matches.subcommand_matches("serve").cloned();
@@ -167,11 +180,11 @@ pub fn run() -> Exit {
         Err(error) => error.format(&mut Cli::command()).exit(),
     };
     if let Command::Compile { memory_bytes, cpu_seconds, code_bytes, scarce, async_world } = cli.command {
-        // Before there are any threads: it takes from itself what they would need.
+        // Before any thread starts: the compiler limits its own resources to less than threads need.
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-        let why_not = std::io::stderr();
+        let errors = std::io::stderr();
         let limits = crate::app::CompileLimits { memory_bytes, cpu_seconds, code_bytes };
-        let code = crate::app::compile_process(limits, async_world, scarce, input, output, why_not);
+        let code = crate::app::compile_process(limits, async_world, scarce, input, output, errors);
         return Exit::Compiler(code);
     }
     spare_addresses();
@@ -180,7 +193,7 @@ pub fn run() -> Exit {
         Err(error) => return Exit::Start(format!("can't start threads: {error}")),
     };
     let result = runtime.block_on(async {
-        take_full_files_as_errors()?;
+        handle_file_size_signal()?;
         match cli.command {
             Command::Serve(command) => command.run(settings.unwrap_or_default()).await,
             Command::New(command) => command.run(),
@@ -205,7 +218,7 @@ pub fn run() -> Exit {
             Command::Completions(command) => command.run(),
         }
     });
-    // Not waiting for threads that read a terminal or a slow disk.
+    // Without waiting for threads that block on a terminal or a slow disk.
     runtime.shutdown_background();
     match result {
         Ok(()) => Exit::Ok,
@@ -213,24 +226,23 @@ pub fn run() -> Exit {
     }
 }
 
-/// The same error with the usage that it has where no variables are set: what they say would be shown as if it had to be
-/// given.
+/// Renders an error as if no environment variables were set: clap would list the options that they set as required.
 fn explained(error: clap::Error) -> clap::Error {
     let without_variables =
         |command: clap::Command| command.mut_args(|arg| arg.env(Resettable::<OsStr>::Reset));
     match Cli::command().mut_subcommands(without_variables).try_get_matches() {
-        // What a variable says is the error.
+        // The value of a variable is the error.
         Ok(_) => error,
         Err(_) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error,
         Err(plain) => plain,
     }
 }
 
-/// Has a write fail at which a file would exceed a limit of its size (`ulimit -f`), which
-/// otherwise ends the process without a word.
-fn take_full_files_as_errors() -> Result<(), Exit> {
-    // Not ignored but handled, and the handler stays when this stream goes: a program that is started has the
-    // default again, and the host's compiler is to end by it.
+/// Makes a write fail if the file would exceed the limit of its size (`ulimit -f`). Without a handler, SIGXFSZ kills
+/// the process silently.
+fn handle_file_size_signal() -> Result<(), Exit> {
+    // A handler, which outlives this stream, instead of ignoring the signal: child processes then start with the
+    // default action, which the host's compiler needs.
     let full = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     signal(full).map(drop).map_err(|error| Exit::Start(format!("can't listen for signals: {error}")))
 }

@@ -1,4 +1,4 @@
-//! `streamtask new`: the project of a task.
+//! `streamtask new`: creates a project for a task.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use clap::Args;
 use super::Exit;
 use super::project::{LanguageName, Project};
 
-/// A project to be made.
+/// The project to create.
 #[derive(Args)]
 pub(super) struct New {
-    /// The task's name
+    /// Name of the task
     name: String,
-    /// The language
+    /// Language of the task
     #[arg(long, short)]
     lang: LanguageName,
-    /// Folder of the project; empty, or not there yet [default: NAME]
+    /// Folder for the project, which must be empty or missing [default: NAME]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -25,7 +25,11 @@ impl New {
     pub(super) fn run(self) -> Result<(), Exit> {
         let folder = self.dir.unwrap_or_else(|| PathBuf::from(&self.name));
         Project::create(&self.name, self.lang, &folder)?;
-        writeln!(std::io::stdout().lock(), "{} is ready; its README.md has the next step", folder.display())?;
+        writeln!(
+            std::io::stdout().lock(),
+            "created {}; its README.md describes the next steps",
+            folder.display()
+        )?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How far a run is, as a tree of text.
+//! `streamtask progress`: the progress of a run as a tree of text.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::lists::{encoded, items, json};
 use super::{Exit, Server};
 use crate::process::plain;
 
-/// Width of an item's name with what stands before it, in characters.
+/// Width of the name of an item with its indentation, in characters.
 const NAME_WIDTH: usize = 32;
 /// Width of a count.
 const COUNT_WIDTH: usize = 12;
 
-/// Show how far a run is.
+/// Show the progress of a run.
 #[derive(Args)]
 pub(super) struct Progress {
-    /// The run's id
+    /// Id of the run
     run: String,
     #[command(flatten)]
     server: Server,
-    /// Print the host's JSON
+    /// Print the JSON response of the host
     #[arg(long)]
     json: bool,
 }
@@ -45,13 +45,13 @@ impl Progress {
     }
 }
 
-/// The host bounds how deep it goes.
+/// Recursion is safe: the host limits the depth.
 fn tree(out: &mut impl Write, item: &Value, level: usize) -> io::Result<()> {
     line(out, level, item["id"].as_str().unwrap_or_default(), item, "")?;
     items(item, "children").try_for_each(|child| tree(out, child, level + 1))
 }
 
-/// `  name    running    42 %  20/80  message`; of the run itself without a name.
+/// Prints `  name    running    42 %  20/80  message`, at level 0 (the run itself) without the name.
 fn line(out: &mut impl Write, level: usize, name: &str, item: &Value, left: &str) -> io::Result<()> {
     let text = |name: &str| plain(item[name].as_str().unwrap_or_default());
     let fraction = item["fraction"].as_f64();
@@ -72,7 +72,7 @@ fn line(out: &mut impl Write, level: usize, name: &str, item: &Value, left: &str
     }
 }
 
-/// For people: the two largest units.
+/// A duration in its two largest units.
 fn time(ms: u64) -> String {
     let seconds = Duration::from_millis(ms).as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_told_in_its_two_largest_units() {
+    fn a_time_is_printed_in_its_two_largest_units() {
         let told: Vec<String> = [400, 59_999, 61_000, 7_260_000, 180_000_000].map(time).into();
         assert_eq!(told, ["less than 1s", "59s", "1m 1s", "2h 1m", "2d 2h"]);
     }

@@ -1,4 +1,4 @@
-//! Commands that remove what ended runs left behind.
+//! Commands that remove ended runs.
 
 use std::io::Write as _;
 
@@ -10,49 +10,49 @@ use super::lists::{encoded, items, text};
 use super::{Exit, Server};
 use crate::model::Time;
 
-/// Ended runs to be removed. Which ones has to be said: what is gone is gone.
+/// The ended runs to remove. There is no default selection, because removal is final.
 #[derive(Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(WHICH)))]
 pub(super) struct Prune {
     #[command(flatten)]
     server: Server,
-    /// Runs that the tasks' manifests and the host's settings no longer keep
+    /// Remove runs beyond the retention limits of the manifests and the host
     #[arg(long, conflicts_with_all = ["older_than", "keep"])]
     by_rules: bool,
-    /// Runs that ended so long ago, such as `7d`
+    /// Remove runs that ended longer ago than this, such as `7d`
     #[arg(long, value_name = "TIME", value_parser = age)]
     older_than: Option<String>,
-    /// Runs beyond so many of each task that ended last
+    /// Keep only the last N ended runs of each task
     #[arg(long, value_name = "N")]
     keep: Option<u64>,
-    /// Only runs of this task
+    /// Remove only runs of this task
     #[arg(long, value_name = "APP/TASK")]
     task: Option<String>,
-    /// Remove nothing, only say how much it would be
+    /// Remove nothing, only print how much would be removed
     #[arg(long)]
     dry_run: bool,
-    /// The host's clock is right, although it has jumped ahead
+    /// Confirm that the clock of the host is right after it has jumped ahead
     #[arg(long)]
     confirm_clock: bool,
 }
 
-/// What says which runs are meant, or that none is removed.
+/// The options that make the command valid: a selection, or one that removes no runs by itself.
 const WHICH: [&str; 5] = ["by_rules", "older_than", "keep", "dry_run", "confirm_clock"];
 
-/// A run to be removed.
+/// The run to remove.
 #[derive(Args)]
 pub(super) struct Delete {
-    /// The run's id
+    /// Id of the run
     run: String,
     #[command(flatten)]
     server: Server,
 }
 
-/// Checked here, sent as it was written.
+/// Checks an age, and sends it as it is written.
 fn age(text: &str) -> Result<String, String> {
     match text.parse()? {
         Time(Some(_)) => Ok(text.to_owned()),
-        Time(None) => Err("`none` is no age".to_owned()),
+        Time(None) => Err("`none` is not an age".to_owned()),
     }
 }
 
@@ -91,7 +91,7 @@ impl Delete {
     }
 }
 
-/// In full: the same numbers before and after.
+/// Exact numbers, so that a dry run can be compared with the removal.
 fn amount(value: &Value) -> String {
     format!("{} runs, {} events, {} bytes", value["runs"], value["events"], value["bytes"])
 }

@@ -1,4 +1,4 @@
-//! `streamtask run`: a task's file in the terminal, without a server.
+//! `streamtask run`: runs a task file in the terminal, without a server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,24 +6,24 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::follow::{End, ends};
 use super::interrupts::Interrupts;
-use super::screen::Screen;
-use super::start::{conclude, is_watched};
+use super::run_outcome::RunOutcome;
+use super::screen::{Screen, stderr_is_terminal};
+use super::stream_event::is_terminal;
 use super::{Exit, folders, input, log};
 use crate::app::own_program;
-use crate::app::single::{Single, SingleError, SingleRun, Wish};
-use crate::config::{Config, DurabilitySetting, Settings};
+use crate::app::single::{SingleError, SingleHost, SingleInput, SingleRun};
+use crate::config::{Config, Durability, Settings};
 
-/// Runs under way at once: the one, and children that it starts of itself.
+/// Most concurrent runs: the run and the children that it starts.
 const MAX_RUNNING: u32 = 16;
-/// A file that takes longer to load is being compiled, which a person wants to know.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Time to load a file after which the user is told that it is being compiled.
+const SLOW_LOAD: Duration = Duration::from_millis(500);
 
-/// Run a task's file. The result goes to stdout, what the run says on its way to stderr.
+/// Run a task file. The result goes to stdout, the events go to stderr.
 #[derive(Args)]
 pub(super) struct Run {
-    /// The task, NAME.wasm; its manifest is NAME.toml beside it
+    /// Task file, NAME.wasm; its manifest is NAME.toml in the same folder
     file: PathBuf,
     /// Input of the run: a JSON value, @FILE, or - for stdin
     #[arg(long, short, default_value = "{}", value_name = "JSON")]
@@ -31,114 +31,118 @@ pub(super) struct Run {
     /// Label of the run; can be repeated
     #[arg(long, value_name = "KEY:VALUE")]
     label: Vec<String>,
-    /// Parameter that the run finds set, to a JSON value; can be repeated
+    /// Parameter to set for the run, with a JSON value; can be repeated
     #[arg(long, value_name = "NAME=JSON")]
     param: Vec<String>,
-    /// Keep the run and what it says in this folder. If it is cut off, the same command goes on with it
+    /// Keep the run and its data in this folder; if the run is interrupted, the same command resumes it
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// What the manifest may grant, as for `serve` [default: env,files]
+    /// Kinds of grants allowed to the manifest, as for `serve` [default: env,files]
     #[arg(long, value_name = "KINDS")]
     grants: Option<crate::config::GrantKinds>,
-    /// Configuration file with limits, as for `serve` [default: streamtask.toml, if it is there]
+    /// Configuration file with limits, as for `serve` [default: streamtask.toml, if it exists]
     #[arg(long, value_name = "FILE", env = "STREAMTASK_CONFIG")]
     config: Option<PathBuf>,
-    /// Print nothing but the result
+    /// Print only the result
     #[arg(long, short)]
     quiet: bool,
-    /// Print the events to stdout, one JSON object a line, and no result
+    /// Print the events to stdout as JSON, one per line, instead of the result
     #[arg(long, visible_alias = "json", conflicts_with = "quiet")]
     events: bool,
 }
 
 impl Run {
     pub(super) async fn run(mut self) -> Result<(), Exit> {
-        // From the beginning: a signal that comes while the file is compiled must not leave a folder behind.
+        // First of all: a signal during the compilation must not leave a folder behind.
         log::init_panics()?;
         let mut interrupts = Interrupts::of_command()?;
-        let input = input::read(&self.input)?;
-        let data = folders::Data::new(self.keep.take())?;
+        let json = input::read(&self.input)?;
+        let data = folders::DataFolder::new(self.keep.take())?;
         let config = self.configuration(data.path())?;
-        let wish = Wish { input, labels: self.label.clone(), parameters: self.param.clone() };
+        let input = SingleInput { json, labels: self.label.clone(), parameters: self.param.clone() };
         let mut screen = Screen::new(self.events, self.quiet);
         let (single, mut run) = tokio::select! {
-            started = self.start(config, wish, &screen) => started?,
-            () = interrupts.next() => return Err(Exit::Interrupted("interrupted before the run began".into())),
+            started = self.start(config, input, &screen) => started?,
+            () = interrupts.next() => return Err(Exit::Interrupted("interrupted before the run started".into())),
         };
         if run.resumed {
-            screen.note(&format!("going on with the run {}", run.id));
+            screen.note(&format!("resuming run {}", run.id));
         }
-        let end = watch(&single, &mut run, &mut screen, &mut interrupts).await;
+        let outcome = watch(&single, &mut run, &mut screen, &mut interrupts).await;
         screen.finish();
-        let end = end?;
+        let outcome = outcome?;
         let files = single.files_of(&run.id);
         if files > 0 && !data.is_kept() {
-            screen
-                .note(&format!("files that the run left, now removed: {files}; `--keep FOLDER` keeps them"));
+            screen.note(&format!("output files removed: {files}; `--keep DIR` keeps them"));
         }
         single.stop().await;
-        conclude(&end, self.events)
+        outcome.conclude(self.events)
     }
 
     fn configuration(&self, data: &Path) -> Result<Config, Exit> {
         let usage = |error: crate::config::ConfigError| Exit::Usage(error.to_string());
         let file = Settings::read(self.config.as_deref()).map_err(usage)?;
-        // What is thrown away needs to survive nothing.
-        let durability = self.keep.is_none().then_some(DurabilitySetting::Normal);
-        let own = Settings { durability, grants: self.grants.clone(), ..Settings::default() };
-        let config = own.or(file).config().map_err(usage)?;
+        // Temporary data need not survive a power loss.
+        let durability = self.keep.is_none().then_some(Durability::Normal);
+        let overrides = Settings { durability, grants: self.grants.clone(), ..Settings::default() };
+        let config = overrides.or(file).config().map_err(usage)?;
         Ok(Config {
             data: data.to_owned(),
             cache: folders::cache(),
             compiler: Some(own_program()),
             max_running: MAX_RUNNING,
             max_queued: u64::from(MAX_RUNNING),
-            // By then the run has ended, and children that it let go have nobody to wait for.
+            // The host stops after the run has ended, and detached children are not waited for.
             drain_grace: Duration::ZERO,
-            // Whoever runs a file knows what it is.
+            // The user has chosen this file, so no flag is needed.
             experimental_async: true,
             ..config
         })
     }
 
-    async fn start(&self, config: Config, wish: Wish, screen: &Screen) -> Result<(Single, SingleRun), Exit> {
-        let single = Single::launch(&self.file, config).await?;
+    async fn start(
+        &self,
+        config: Config,
+        input: SingleInput,
+        screen: &Screen,
+    ) -> Result<(SingleHost, SingleRun), Exit> {
+        let single = SingleHost::launch(&self.file, config).await?;
         self.load(&single, screen).await?;
-        let run = single.start(wish).await?;
+        let run = single.start(input).await?;
         Ok((single, run))
     }
 
-    async fn load(&self, single: &Single, screen: &Screen) -> Result<(), Exit> {
+    async fn load(&self, single: &SingleHost, screen: &Screen) -> Result<(), Exit> {
         let loaded = single.loaded();
         tokio::pin!(loaded);
-        if let Ok(loaded) = tokio::time::timeout(PATIENCE, &mut loaded).await {
+        if let Ok(loaded) = tokio::time::timeout(SLOW_LOAD, &mut loaded).await {
             return Ok(loaded?);
         }
-        if is_watched() {
-            screen.note(&format!("compiling {}; the next time it begins at once", self.file.display()));
+        if stderr_is_terminal() {
+            screen.note(&format!("compiling {}; later runs start at once", self.file.display()));
         }
         Ok(loaded.await?)
     }
 }
 
-/// Shows the run until it ends; returns how. The first interrupt cancels it, the second
-/// ends the command.
+/// Shows the run until it ends and returns its outcome. The first interrupt cancels the run, the second one ends the
+/// command.
 async fn watch(
-    single: &Single,
+    single: &SingleHost,
     run: &mut SingleRun,
     screen: &mut Screen,
     interrupts: &mut Interrupts,
-) -> Result<End, Exit> {
+) -> Result<RunOutcome, Exit> {
     let mut cancelling = false;
     loop {
         let line = tokio::select! {
             line = run.next() => line?,
             () = interrupts.next() => {
                 if cancelling {
-                    return Err(Exit::Interrupted("interrupted before the run had ended".to_owned()));
+                    return Err(Exit::Interrupted("interrupted before the run ended".to_owned()));
                 }
                 cancelling = true;
-                screen.note("cancelling; once more to end at once");
+                screen.note("cancelling; press Ctrl-C again to stop at once");
                 single.cancel(&run.id).await?;
                 continue;
             }
@@ -146,8 +150,8 @@ async fn watch(
         let Some(line) = line else { return Err(Exit::Start("the run was removed".to_owned())) };
         let event: Value = serde_json::from_slice(&line).unwrap_or_default();
         screen.event(&event, &line)?;
-        if ends(&event) {
-            return Ok(End::of_event(&line)?);
+        if is_terminal(&event) {
+            return Ok(RunOutcome::of_event(&line)?);
         }
     }
 }

@@ -1,33 +1,32 @@
-//! Where the events of runs are shown: on stdout, on stderr, or as bars.
+//! Output of events: on stdout, on stderr, or as progress bars.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::bars::Bars;
-use super::follow::{data_of, ends};
-use super::start::is_watched;
+use super::stream_event::{is_terminal, raw_data};
 use crate::process::{plain, plain_json, plain_lines};
 
-/// Where events are shown.
+/// Where and how events are printed.
 pub(super) enum Screen {
-    /// Nowhere.
+    /// Not at all.
     Silent,
-    /// On stdout, as the host sent them.
+    /// On stdout, as JSON lines from the host.
     Json,
-    /// On stdout, a line for each.
+    /// On stdout, one line of text for each.
     Lines,
-    /// The same, with the run that it is of, in a column as wide as the longest id so far.
+    /// Like `Lines`, with the id of the run in a column as wide as the longest id so far.
     Runs { width: usize },
-    /// On stderr, a line for each but the last: the command itself says how the run ended.
+    /// On stderr, one line of text for each, except the terminal event: the command prints the outcome.
     Notes,
-    /// On a terminal: progress as bars, the rest as lines above them; the same.
+    /// On stderr, a terminal: progress as bars, other events as lines above them, except the terminal event.
     Bars(Bars),
 }
 
 impl Screen {
-    /// As the flags of a command say: the events as JSON, or nothing, or else progress.
+    /// The output that the flags of a command select.
     pub(super) fn new(json: bool, quiet: bool) -> Self {
         match (json, quiet) {
             (true, _) => Self::Json,
@@ -44,17 +43,17 @@ impl Screen {
         Self::Lines
     }
 
-    /// Of runs whose ids are at least so long.
+    /// For several runs. `width` is the initial width of the column of ids.
     pub(super) fn runs(width: usize) -> Self {
         Self::Runs { width }
     }
 
-    /// Bars if a person watches, plain lines else.
+    /// Bars on a terminal, otherwise plain lines.
     pub(super) fn progress() -> Self {
-        if is_watched() { Self::Bars(Bars::new()) } else { Self::Notes }
+        if stderr_is_terminal() { Self::Bars(Bars::new()) } else { Self::Notes }
     }
 
-    /// Shows an event, of which `line` is the JSON.
+    /// Prints an event, parsed and as the line of JSON.
     pub(super) fn event(&mut self, event: &Value, line: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Silent => Ok(()),
@@ -69,7 +68,7 @@ impl Screen {
                 let run = format!("{run:width$} ", width = *width);
                 writeln!(std::io::stdout().lock(), "{}", describe(event, line, &run))
             }
-            Self::Notes | Self::Bars(_) if ends(event) => Ok(()),
+            Self::Notes | Self::Bars(_) if is_terminal(event) => Ok(()),
             Self::Notes => writeln!(std::io::stderr().lock(), "{}", describe(event, line, "")),
             Self::Bars(bars) => {
                 if event["type"] != "progress" || !bars.update(&event["data"]) {
@@ -80,7 +79,7 @@ impl Screen {
         }
     }
 
-    /// Says what is no event, beside them.
+    /// Prints a message that is not an event.
     pub(super) fn note(&self, text: &str) {
         let text = &plain_lines(text);
         match self {
@@ -92,7 +91,7 @@ impl Screen {
         }
     }
 
-    /// Leaves what it shows as it is.
+    /// Leaves the bars as they are.
     pub(super) fn finish(&self) {
         if let Self::Bars(bars) = self {
             bars.finish();
@@ -100,18 +99,23 @@ impl Screen {
     }
 }
 
-/// One line: when, of which run if there are several, what, and the data. A message that was logged keeps its lines,
-/// which are set in, so that none can be taken for another event.
+/// Whether a person can see stderr.
+pub(super) fn stderr_is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Formats an event as time, run (if there are several), type and data. A log message keeps its line breaks; its lines
+/// are indented, so none looks like another event.
 fn describe(event: &Value, line: &[u8], run: &str) -> String {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
-    // The time of day is enough beside a live run.
+    // The time of day is enough for a live run.
     let time = plain(text("timestamp").get(11..23).unwrap_or_default());
     match event["data"]["message"].as_str() {
         Some(message) if text("type") == "log" => {
             format!("{time} {run}log {}", plain_lines(message.trim_end()).replace('\n', "\n    "))
         }
         _ => {
-            let data = data_of(line).map_or("null", RawValue::get);
+            let data = raw_data(line).map_or("null", RawValue::get);
             format!("{time} {run}{} {}", plain(text("type")), plain_json(data))
         }
     }

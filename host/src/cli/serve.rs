@@ -11,25 +11,25 @@ use super::{Cli, Exit, effective, environment};
 use crate::app::{Host, LaunchError, Reloader, StopStage, own_program};
 use crate::config::{Config, ConfigError, Durability, Reloaded, Settings};
 
-/// Time beyond the drain grace that a host has to stop. Each of its steps has a bound of its own, of some seconds; this
-/// one is for what they overlook.
+/// Time beyond the drain grace that a host has to stop. Each step has a limit of its own of some seconds; this one is a
+/// safety net.
 const STOP_TIME: Duration = Duration::from_secs(20);
 
 /// Start a host.
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Configuration file with the same names as the flags below [default: streamtask.toml, if it is there]
+    /// Configuration file; its keys are the names of the flags below [default: streamtask.toml, if it exists]
     #[arg(long, value_name = "FILE", env = "STREAMTASK_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    /// Start nothing: check the settings, and print each with where it comes from
+    /// Check the settings and print each with its source, without starting a host
     #[arg(long)]
     check: bool,
 }
 
 impl Serve {
-    /// `given` are the flags and variables that it was made of.
+    /// `given` holds the flags and environment variables of the command.
     pub(super) async fn run(self, given: ArgMatches) -> Result<(), Exit> {
         let settings = self.read().map_err(usage)?;
         let address = settings.address().map_err(usage)?;
@@ -38,8 +38,8 @@ impl Serve {
             return self.print_checked(&settings, &config, &given);
         }
         let filter = log::init(&settings)?;
-        for fault in misspelt() {
-            tracing::warn!("{fault}");
+        for warning in misspelt() {
+            tracing::warn!("{warning}");
         }
         let stage = Arc::new(OnceLock::new());
         let (mut interrupts, hangups) = listen(config.drain_grace, Arc::clone(&stage))?;
@@ -50,7 +50,7 @@ impl Serve {
         let (tasks, data) = (config.tasks.display().to_string(), config.data.display().to_string());
         let durability = if config.durability == Durability::Full { "full" } else { "normal" };
         let interrupted = async move { interrupts.next().await };
-        let host = Host::launch(config, listener, interrupted).await.map_err(refused)?;
+        let host = Host::launch(config, listener, interrupted).await.map_err(start_failed)?;
         let _ = stage.set(host.stop_stage());
         let (address, version) = (host.address(), env!("STREAMTASK_VERSION"));
         tracing::info!(%address, tasks, data, durability, version, "listening on http://{address}");
@@ -62,16 +62,16 @@ impl Serve {
         }
     }
 
-    /// What `--check` says.
+    /// Prints the output of `--check`.
     fn print_checked(&self, settings: &Settings, config: &Config, given: &ArgMatches) -> Result<(), Exit> {
         log::check(settings).map_err(Exit::Usage)?;
         let file = self.config.as_deref();
         effective::print(&mut std::io::stdout().lock(), given, file)?;
-        let mut faults = misspelt();
+        let mut errors = misspelt();
         if !config.tasks.is_dir() {
-            faults.push(format!("the tasks folder {} is not there", config.tasks.display()));
+            errors.push(format!("the tasks folder {} does not exist", config.tasks.display()));
         }
-        if faults.is_empty() { Ok(()) } else { Err(Exit::Usage(faults.join("\nstreamtask: "))) }
+        if errors.is_empty() { Ok(()) } else { Err(Exit::Usage(errors.join("\nstreamtask: "))) }
     }
 
     /// The flags, and the file as it is now.
@@ -79,7 +79,7 @@ impl Serve {
         Ok(self.settings.clone().or(Settings::read(self.config.as_deref())?))
     }
 
-    /// Reads the file again at each SIGHUP, for ever.
+    /// Reloads the configuration at each SIGHUP, forever.
     async fn keep_reloading(
         &self,
         mut settings: Settings,
@@ -91,33 +91,36 @@ impl Serve {
             hangups.next().await;
             match self.reload(&settings, reloader, filter) {
                 Ok(reloaded) => settings = reloaded,
-                Err(error) => tracing::error!(error, "the configuration can't be used; all stays as it was"),
+                Err(error) => tracing::error!(error, "invalid configuration; all settings stay unchanged"),
             }
         }
     }
 
-    /// Takes over what can be changed now. An error changes nothing.
+    /// Applies the settings that can change while the host runs. An error changes nothing.
     fn reload(&self, settings: &Settings, reloader: &Reloader, filter: &Filter) -> Result<Settings, String> {
         let read = self.read().map_err(|error| error.to_string())?;
-        let Reloaded { settings, changed, unchanged } = settings.reload(&read);
+        let Reloaded { settings, changed, pending } = settings.reload(&read);
         let config = config(&settings).map_err(|error| error.to_string())?;
         filter.set(&settings)?;
         reloader.reload(&config);
         let changed = changed.join(", ");
-        tracing::info!(changed, "configuration read again; looking at the tasks folder");
-        if !unchanged.is_empty() {
-            let settings = unchanged.join(", ");
-            tracing::warn!(settings, "these settings have changed too, and need a restart");
+        tracing::info!(changed, "configuration reloaded; scanning the tasks folder");
+        if !pending.is_empty() {
+            let settings = pending.join(", ");
+            tracing::warn!(settings, "changes of these settings need a restart");
         }
         Ok(settings)
     }
 }
 
-/// Variables that are probably meant as settings, and are none.
+/// Warnings about environment variables that look like misspelt settings.
 fn misspelt() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let misspelt = environment::misspelt(names, &Cli::command());
-    misspelt.into_iter().map(|(name, meant)| format!("{name} is no setting; did you mean {meant}?")).collect()
+    misspelt
+        .into_iter()
+        .map(|(name, meant)| format!("{name} is not a setting; did you mean {meant}?"))
+        .collect()
 }
 
 fn usage(error: ConfigError) -> Exit {
@@ -125,7 +128,7 @@ fn usage(error: ConfigError) -> Exit {
 }
 
 fn config(settings: &Settings) -> Result<Config, ConfigError> {
-    // The very program that runs, also when the file was replaced meanwhile.
+    // The running program, even if its file has been replaced.
     let compiler = Some(own_program());
     Ok(Config { compiler, ..settings.config()? })
 }
@@ -135,23 +138,22 @@ fn listen(drain_grace: Duration, stage: Arc<OnceLock<StopStage>>) -> Result<(Int
     Interrupts::of_host(limit, move || {
         let waits_for = stage.get().map_or("its start", StopStage::waits_for);
         format!(
-            "the host has not stopped within {} s: it still waits for {waits_for}; the next start settles what is left",
+            "the host has not stopped within {} s: it still waits for {waits_for}; the next start repairs the rest",
             limit.as_secs()
         )
     })
 }
 
-fn refused(error: LaunchError) -> Exit {
+fn start_failed(error: LaunchError) -> Exit {
     Exit::Start(error.to_string())
 }
 
-/// Every client is a file descriptor; the usual soft limit of 1,024 is far below
-/// what the system allows.
+/// Raises the soft limit of open files, usually 1,024, to the hard limit: each client takes a file descriptor.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
     {
-        tracing::warn!(%error, "could not raise the limit of open files");
+        tracing::warn!(%error, "failed to raise the limit of open files");
     }
 }

@@ -1,4 +1,4 @@
-//! Commands that send something to a run.
+//! Commands that send a message to a run.
 
 use std::io::Write as _;
 
@@ -9,44 +9,44 @@ use super::input::check_json;
 use super::lists::{encoded, text};
 use super::{Exit, Server};
 
-/// A run to be held or let go on.
+/// The run to pause or resume.
 #[derive(Args)]
-pub(super) struct Hold {
-    /// The run's id
+pub(super) struct PauseOrResume {
+    /// Id of the run
     run: String,
     #[command(flatten)]
     server: Server,
 }
 
-/// A signal.
+/// The signal to send.
 #[derive(Args)]
 pub(super) struct Signal {
-    /// The run's id
+    /// Id of the run
     run: String,
-    /// What it is about; the task's own word
+    /// Name of the signal, as the task defines it
     name: String,
-    /// What goes with it: a JSON value
+    /// Payload of the signal: a JSON value
     #[arg(value_name = "JSON", default_value = "null")]
     payload: String,
     #[command(flatten)]
     server: Server,
 }
 
-/// A parameter.
+/// The parameter to set.
 #[derive(Args)]
 pub(super) struct Set {
-    /// The run's id
+    /// Id of the run
     run: String,
-    /// The parameter
+    /// Name of the parameter
     name: String,
-    /// Its value from now on: a JSON value
+    /// New value of the parameter: a JSON value
     #[arg(value_name = "JSON")]
     value: String,
     #[command(flatten)]
     server: Server,
 }
 
-impl Hold {
+impl PauseOrResume {
     pub(super) async fn run(self, action: &str) -> Result<(), Exit> {
         let path = format!("/api/runs/{}/{action}", encoded(&self.run));
         let run = self.server.client()?.post(&path, &[], Bytes::new()).await?;
@@ -57,7 +57,7 @@ impl Hold {
 
 impl Signal {
     pub(super) async fn run(self) -> Result<(), Exit> {
-        check_json(self.payload.as_bytes(), "what goes with the signal")?;
+        check_json(self.payload.as_bytes(), "the payload of the signal")?;
         let path = format!("/api/runs/{}/signals/{}", encoded(&self.run), encoded(&self.name));
         self.server.client()?.post(&path, &[], self.payload.into()).await?;
         Ok(())

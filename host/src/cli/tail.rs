@@ -1,39 +1,38 @@
-//! `streamtask tail`: follows runs that are under way, or were.
+//! `streamtask tail`: prints the events of runs and follows them.
 
 use clap::Args;
 
-use super::follow::{Follow, until_end};
+use super::follow::{RunStream, follow_to_end};
 use super::lists::encoded;
+use super::multi_run::MultiRunStream;
 use super::screen::Screen;
-use super::several::Several;
-use super::start::outcome;
 use super::{Exit, Server};
 
-/// Follow runs: what they have said so far, then live. Runs that are named are followed
-/// until all have ended; those of a task or with a label, also new ones, until Ctrl-C.
+/// Print the stored events of runs, then new ones live. Runs given by id are followed until all have ended; with --task
+/// or --label, all matching runs, also new ones, are followed until Ctrl-C.
 #[derive(Args)]
 pub(super) struct Tail {
-    /// The runs' ids; with several, each line says of which it is
+    /// Ids of the runs; with several, each line names its run
     #[arg(value_name = "RUN", required_unless_present_any = ["task", "label"])]
     runs: Vec<String>,
     #[command(flatten)]
     server: Server,
-    /// All runs of this task
+    /// Follow all runs of this task
     #[arg(long, value_name = "APP/TASK", conflicts_with = "runs")]
     task: Option<String>,
-    /// All runs with this label
+    /// Follow all runs with this label
     #[arg(long, value_name = "KEY:VALUE", conflicts_with = "runs")]
     label: Option<String>,
-    /// Begin after this event: its `seq`; with several runs its `position`, as --json prints it
+    /// Start after this event: its `seq`, or with several runs its `position` (see --json)
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["last", "now"])]
     after: Option<String>,
-    /// Begin with the newest N events; of one run
+    /// Start with the newest N events (only for one run)
     #[arg(long, short = 'n', value_name = "N", conflicts_with_all = ["task", "label", "now"])]
     last: Option<u64>,
-    /// Begin with what comes
+    /// Print only new events
     #[arg(long)]
     now: bool,
-    /// Print one JSON object a line
+    /// Print the events as JSON, one per line
     #[arg(long)]
     json: bool,
 }
@@ -51,7 +50,9 @@ impl Tail {
     async fn one(&self, run: &str) -> Result<(), Exit> {
         let after = match (&self.after, self.last) {
             (Some(text), _) => Some(text.parse().map_err(|_| {
-                Exit::Usage(format!("--after {text:?}: of one run it is an event's number, its `seq`"))
+                Exit::Usage(format!(
+                    "--after {text:?}: for one run this must be the number of an event, its `seq`"
+                ))
             })?),
             (None, Some(_)) => None,
             (None, None) => (!self.now).then_some(0),
@@ -59,12 +60,15 @@ impl Tail {
         let client = self.server.client()?;
         let run = client.get(&format!("/api/runs/{}", encoded(run))).await?;
         let screen = if self.json { Screen::json() } else { Screen::lines() };
-        outcome(&until_end(Follow::new(client, &run, after, self.last)?, screen, true).await?)
+        let stream = RunStream::new(client, &run, after, self.last)?;
+        follow_to_end(stream, screen, true).await?.exit()
     }
 
     async fn several(&self) -> Result<(), Exit> {
         if self.last.is_some() {
-            return Err(Exit::Usage("--last is for one run; see --now and --after for several".to_owned()));
+            return Err(Exit::Usage(
+                "--last works only for one run; use --now or --after for several".to_owned(),
+            ));
         }
         let mut query = form_urlencoded::Serializer::new(String::new());
         for run in &self.runs {
@@ -79,9 +83,10 @@ impl Tail {
             query.append_pair("from", "now");
         }
         let query = query.finish();
-        let runs = Several::open(self.server.client()?, &self.runs, query, self.after.clone()).await?;
+        let stream =
+            MultiRunStream::open(self.server.client()?, &self.runs, query, self.after.clone()).await?;
         let longest = self.runs.iter().map(String::len).max().unwrap_or(0);
         let screen = if self.json { Screen::json() } else { Screen::runs(longest) };
-        until_end(runs, screen, true).await?.outcome()
+        follow_to_end(stream, screen, true).await?.exit()
     }
 }

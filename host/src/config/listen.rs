@@ -4,11 +4,11 @@ use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// The port where none is named.
+/// The default port.
 const PORT: u16 = 8080;
 
-/// Where a host listens: `127.0.0.1:8080`, `localhost:8080`, `:8080`, or `8080`. Without an address it is this
-/// machine's own: that others can reach the host has to be said.
+/// The address on which a host listens: `127.0.0.1:8080`, `localhost:8080`, `:8080`, or `8080`. A port alone means the
+/// loopback interface, so a host is never open to other machines by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress(pub SocketAddr);
 
@@ -23,9 +23,9 @@ impl ListenAddress {
         Self(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
-    /// Whether other machines reach it.
+    /// Whether other machines can reach it.
     pub fn is_open(self) -> bool {
-        // `::ffff:127.0.0.1` is an address of IPv4.
+        // `::ffff:127.0.0.1` is an IPv4 address.
         !self.0.ip().to_canonical().is_loopback()
     }
 }
@@ -47,8 +47,8 @@ impl FromStr for ListenAddress {
         };
         match (name, port) {
             ("" | "localhost", Some(port)) => Ok(Self::here(port)),
-            ("*", Some(port)) => Err(format!("write 0.0.0.0:{port} or [::]:{port} for all addresses")),
-            _ => Err("write an address and a port, such as 127.0.0.1:8080, or a port alone".to_owned()),
+            ("*", Some(port)) => Err(format!("use 0.0.0.0:{port} or [::]:{port} to listen on all addresses")),
+            _ => Err("use an address and a port, such as 127.0.0.1:8080, or only a port".to_owned()),
         }
     }
 }
@@ -61,9 +61,9 @@ impl fmt::Display for ListenAddress {
 
 impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
+        struct AddressVisitor;
 
-        impl Visitor<'_> for Written {
+        impl Visitor<'_> for AddressVisitor {
             type Value = ListenAddress;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for ListenAddress {
             }
         }
 
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(AddressVisitor)
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_taken_as_people_write_it() {
+    fn common_notations_of_addresses_are_accepted() {
         for (written, address) in [
             ("127.0.0.1:9000", "127.0.0.1:9000"),
             ("localhost:9000", "127.0.0.1:9000"),

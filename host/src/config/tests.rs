@@ -20,7 +20,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn a_faulty_file_is_refused_with_the_place() {
+fn an_invalid_file_is_refused_with_the_place() {
     for (text, place) in
         [("max-runing = 7\n", "line 1"), ("\ndeadline = \"7\"\n", "line 2"), ("listen = true", "line 1")]
     {
@@ -32,7 +32,7 @@ fn a_faulty_file_is_refused_with_the_place() {
 }
 
 #[test]
-fn an_open_address_has_to_be_asked_for_twice() {
+fn an_address_that_others_can_reach_needs_open() {
     let listen = |address: &str, open| Settings { listen: address.parse().ok(), open, ..Settings::default() };
     assert!(listen("0.0.0.0:8080", None).address().is_err());
     assert!(listen("0.0.0.0:8080", Some(true)).address().is_ok());

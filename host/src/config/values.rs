@@ -1,4 +1,4 @@
-//! Values with which a host would start and do nothing of what was meant.
+//! Checks of values with which a host would start but not work.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use bytesize::ByteSize;
 use super::{ConfigError, Settings};
 use crate::model::Time;
 
-/// Most threads that execute guests. More than the cores of any machine, and few enough that to find out
-/// whether they can be had takes no memory to speak of.
+/// Most threads that execute guests. More than the cores of any machine, and few enough that starting them takes little
+/// memory.
 const MAX_GUEST_THREADS: usize = 1_024;
-/// The least memory that any program has: one page of WebAssembly.
+/// The least memory of a guest: one page of WebAssembly.
 const MIN_MEMORY: ByteSize = ByteSize::kib(64);
 
-/// The least memory that a compiler can do with: room for the tables of one guest takes 160 MiB of it.
+/// The least memory for a compiler: the address space for the tables of one guest takes 160 MiB of it.
 const MIN_COMPILE_MEMORY: ByteSize = ByteSize::mib(256);
 
 pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     let numbers = [
-        ("max-running", settings.max_running.map(u64::from), "no run would ever begin"),
-        ("max-running-per-task", settings.max_running_per_task.map(u64::from), "no run would ever begin"),
+        ("max-running", settings.max_running.map(u64::from), "no run would ever start"),
+        ("max-running-per-task", settings.max_running_per_task.map(u64::from), "no run would ever start"),
         ("max-queued", settings.max_queued, "no run could be started"),
-        ("guest-threads", settings.guest_threads.map(|threads| threads as u64), "no run would get on"),
+        ("guest-threads", settings.guest_threads.map(|threads| threads as u64), "no run would make progress"),
         ("max-event", settings.max_event.map(|size| size.as_u64()), "no event could be sent"),
         (
             "max-event-bytes-rate",
@@ -39,7 +39,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     let times = [("deadline", settings.deadline), ("cpu", settings.cpu)];
     if let Some((name, _)) = times.into_iter().find(|(_, time)| is_zero(*time)) {
         return Err(ConfigError::Value(format!(
-            "{name} can't be 0: every run would fail; `none` is no limit"
+            "{name} can't be 0: every run would fail; use `none` for no limit"
         )));
     }
     if is_zero(settings.compile_time) {
@@ -47,7 +47,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     }
     if settings.memory.is_some_and(|memory| memory < MIN_MEMORY) {
         return Err(ConfigError::Value(format!(
-            "memory must be at least {MIN_MEMORY}: no task can do with less"
+            "memory must be at least {MIN_MEMORY}: no task can run with less"
         )));
     }
     if settings.compile_memory.is_some_and(|memory| memory < MIN_COMPILE_MEMORY) {
@@ -62,7 +62,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     origins.try_for_each(|origin| check_origin(origin))
 }
 
-/// An origin is compared as browsers write it, so no other spelling of it would ever match.
+/// Checks that an origin is written like in the requests of browsers; another spelling would never match.
 fn check_origin(origin: &str) -> Result<(), ConfigError> {
     let is_authority = |authority: &str| {
         let stray = |c: char| c.is_ascii_uppercase() || !c.is_ascii_graphic() || "/?#@*".contains(c);
@@ -74,8 +74,8 @@ fn check_origin(origin: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::Value(format!(
-        "cors-origin {origin:?} would match no page; write it as browsers do, with its scheme, in small letters and \
-         without a path: https://example.com, or * for all"
+        "cors-origin {origin:?} matches no page; write it in lower case, with a scheme and without a path, such as \
+         https://example.com, or use * for all origins"
     )))
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_which_nothing_would_work_is_refused_with_the_reason() {
+    fn unusable_values_are_refused_with_the_reason() {
         for (text, reason) in [
             ("max-running = 0", "max-running can't be 0: no run"),
             ("max-running-per-task = 0", "max-running-per-task"),
@@ -97,7 +97,7 @@ mod tests {
             ("guest-threads = 2000", "at most 1024"),
             ("memory = 0", "at least 64.0 KiB"),
             ("memory = \"63KiB\"", "at least 64.0 KiB"),
-            ("deadline = \"0s\"", "`none` is no limit"),
+            ("deadline = \"0s\"", "`none` for no limit"),
             ("cpu = \"0s\"", "cpu can't be 0"),
             ("max-event = 0", "no event"),
             ("max-event-bytes-rate = 0", "no event"),
@@ -105,7 +105,7 @@ mod tests {
             ("max-output = 0", "max-output"),
             ("cors-origins = [\"*\", \"a.example\"]", "https://example.com"),
             ("cors-origins = [\"https://a.example/\"]", "without a path"),
-            ("cors-origins = [\"https://A.example\"]", "small letters"),
+            ("cors-origins = [\"https://A.example\"]", "lower case"),
         ] {
             assert!(checked(text).is_err_and(|error| error.contains(reason)), "{text}: {:?}", checked(text));
         }

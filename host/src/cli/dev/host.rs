@@ -1,4 +1,4 @@
-//! The host that a project is tried out on: one that is there, or one that is started here.
+//! The host that runs a project: an existing one, or a new one in this process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,37 +14,37 @@ use crate::cli::{Exit, folders};
 use crate::config::{Config, Settings};
 use crate::http::client::{Client, ClientError};
 
-/// How often to ask whether a version serves.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// Longest time until it does: what the host says of a file that it never sees is nothing.
+/// Interval between requests whether a version is loaded.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Longest wait for a version to load: a host reports nothing about a file that it does not see.
 /// Compiling an interpreter takes some 10 s, on a slow machine a multiple.
-const PATIENCE: Duration = Duration::from_secs(120);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) struct DevHost {
     url: String,
     app: String,
-    /// The folder of the app.
+    /// The folder of the app within the tasks folder.
     tasks: PathBuf,
-    /// Of a host that was started here.
+    /// A host in this process, with its shutdown signal.
     own: Option<(Host, oneshot::Sender<()>)>,
 }
 
 impl DevHost {
-    /// One that is there, with its tasks folder.
-    pub(super) fn there(url: &str, tasks: &Path, app: &str) -> Result<Self, Exit> {
+    /// An existing host, with its tasks folder.
+    pub(super) fn existing(url: &str, tasks: &Path, app: &str) -> Result<Self, Exit> {
         Client::new(url)?;
         if !tasks.is_dir() {
-            return Err(Exit::Usage(format!("{} is no folder", tasks.display())));
+            return Err(Exit::Usage(format!("{} is not a folder", tasks.display())));
         }
         Ok(Self { url: url.to_owned(), app: app.to_owned(), tasks: of_app(tasks, app), own: None })
     }
 
-    /// Starts one on a free port, with all that it keeps in the project.
+    /// Starts a host on a free port, with its data in the folder of the project.
     pub(super) async fn start(project: &Path, app: &str) -> Result<Self, Exit> {
         let folder = project.join(".streamtask");
         let tasks = folder.join("tasks");
         std::fs::create_dir_all(&tasks)
-            .map_err(|error| Exit::Start(format!("can't make {}: {error}", tasks.display())))?;
+            .map_err(|error| Exit::Start(format!("can't create {}: {error}", tasks.display())))?;
         let usage = |error: crate::config::ConfigError| Exit::Usage(error.to_string());
         let file = project.join(crate::config::DEFAULT_FILE);
         let settings = Settings::read(file.is_file().then_some(&*file)).map_err(usage)?;
@@ -72,13 +72,13 @@ impl DevHost {
         Ok(Client::new(&self.url)?)
     }
 
-    /// Puts a task and its manifest into the tasks folder, each whole at once.
+    /// Writes a task and its manifest into the tasks folder, each atomically.
     pub(super) fn put(&self, name: &str, wasm: &[u8], manifest: Option<&[u8]>) -> Result<(), Exit> {
         let cannot = |error: std::io::Error| {
             Exit::Usage(format!("can't write into {}: {error}", self.tasks.display()))
         };
         std::fs::create_dir_all(&self.tasks).map_err(cannot)?;
-        // First: the task is loaded with what is said of it.
+        // The manifest first, so that the host loads the task with it.
         match manifest {
             Some(manifest) => self.publish(&format!("{name}.toml"), manifest).map_err(cannot)?,
             None => drop(std::fs::remove_file(self.tasks.join(format!("{name}.toml")))),
@@ -96,7 +96,7 @@ impl DevHost {
         std::fs::write(&unfinished, content).and_then(|()| std::fs::rename(&unfinished, &target))
     }
 
-    /// Waits until new runs of the task use that version.
+    /// Waits until new runs of the task use this version.
     pub(super) async fn serves(&self, name: &str, version: &str) -> Result<(), Exit> {
         let client = self.client()?;
         let path = self.path(name);
@@ -108,15 +108,16 @@ impl DevHost {
                         return Err(Exit::Refused(format!("{name} can't be loaded: {problem}")));
                     }
                     Ok(task) if task["version"] == version => return Ok(()),
-                    // Not yet.
-                    Ok(_) | Err(ClientError::Refused { .. }) => tokio::time::sleep(ASK_AGAIN).await,
+                    // Not loaded yet.
+                    Ok(_) | Err(ClientError::Refused { .. }) => tokio::time::sleep(POLL_INTERVAL).await,
                     Err(error) => return Err(error.into()),
                 }
             }
         };
-        let late =
-            || Exit::Refused(format!("{} does not load {name} from {}", self.url, self.tasks.display()));
-        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(late()))
+        let timed_out = || {
+            Exit::Refused(format!("{} did not load {name} from {} in time", self.url, self.tasks.display()))
+        };
+        tokio::time::timeout(LOAD_TIMEOUT, asking).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
     /// Starts a run.
@@ -125,7 +126,7 @@ impl DevHost {
         Ok(self.client()?.post(&path, &[("content-type", "application/json")], input).await?)
     }
 
-    /// Asks a run to end. That it has ended meanwhile is no error.
+    /// Cancels a run. It is no error if the run has ended meanwhile.
     pub(super) async fn cancel(&self, run: &str) -> Result<(), Exit> {
         let path = format!("/api/runs/{}/cancel", encoded(run));
         match self.client()?.post(&path, &[], Bytes::new()).await {
@@ -134,7 +135,7 @@ impl DevHost {
         }
     }
 
-    /// Stops what was started here.
+    /// Stops the host if this process started it.
     pub(super) async fn stop(self) {
         if let Some((host, shutdown)) = self.own {
             let _ = shutdown.send(());
@@ -149,7 +150,7 @@ impl DevHost {
     }
 }
 
-/// Tasks of the app `default` lie at the top.
+/// The folder of an app: the top of the tasks folder for `default`.
 fn of_app(tasks: &Path, app: &str) -> PathBuf {
     if app == "default" { tasks.to_owned() } else { tasks.join(app) }
 }

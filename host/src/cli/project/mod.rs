@@ -1,7 +1,7 @@
-//! Projects: a folder with the source of a task, in some language.
+//! Projects: folders with the source of a task.
 //!
-//! What a language is made of stands in its own file, as one [`Language`]: by which files it
-//! is known, what a new project has, and which command builds it.
+//! Each language has a file of its own with a [`Language`]: the files that identify a project, the template of a new
+//! project, and the build command.
 
 mod c;
 mod go;
@@ -11,6 +11,7 @@ mod rust;
 mod sources;
 mod template;
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -24,35 +25,33 @@ use crate::model::TaskRef;
 
 pub(super) use sources::Sources;
 
-/// Paths and contents.
+/// Embedded files: paths and contents.
 type Files = &'static [(&'static str, &'static [u8])];
 
-/// A language in which tasks are written.
+/// A programming language for tasks.
 pub(super) struct Language {
-    /// Its name on the command line.
+    /// The name on the command line.
     name: &'static str,
-    /// The folder that has one of these files is a project of it.
-    marks: &'static [&'static str],
-    /// What a build makes or brings up to date besides the task: no change of it is one of
-    /// the source. Names of files or folders.
+    /// A folder with one of these files is a project in this language.
+    markers: &'static [&'static str],
+    /// Names of files and folders that a build creates or updates besides the task. They are no sources.
     outputs: &'static [&'static str],
     template: Files,
     sdk: Files,
-    /// The name that the project's own files give it.
-    named: fn(&Path) -> Option<String>,
-    /// How to build it. An error says what is missing, and how to get it.
+    /// Reads the name of the project from its files.
+    read_name: fn(&Path) -> Option<String>,
+    /// Returns the build command. An error names a missing tool and how to install it.
     recipe: fn(&Project) -> Result<Recipe, String>,
 }
 
-/// A language's own tool with the right arguments.
+/// The build command of a project.
 struct Recipe {
     command: Command,
-    /// The file that it makes.
-    made: PathBuf,
+    /// The file that it creates.
+    output: PathBuf,
 }
 
-/// All, in the order in which a folder is asked. A project in another language may have a
-/// Makefile as well.
+/// All languages, in the order in which they are tried: a project in another language may have a Makefile too.
 static LANGUAGES: &[&Language] = &[
     &rust::LANGUAGE,
     &python::LANGUAGE,
@@ -62,7 +61,7 @@ static LANGUAGES: &[&Language] = &[
     &c::LANGUAGE,
 ];
 
-/// A language as an argument.
+/// The language in an argument.
 #[derive(Clone, Copy)]
 pub(super) struct LanguageName(&'static Language);
 
@@ -85,94 +84,100 @@ impl ValueEnum for LanguageName {
     }
 }
 
-/// The source of a task.
+/// A folder with the source of a task.
 pub(super) struct Project {
     folder: PathBuf,
-    /// Of the task.
+    /// Name of the task.
     pub(super) name: String,
     language: &'static Language,
 }
 
-/// A built task.
+/// The result of a build.
 pub(super) struct Built {
     /// NAME.wasm in the project's folder.
     pub(super) path: PathBuf,
-    /// Its bytes.
+    /// Size in bytes.
     pub(super) size: u64,
-    /// How long it took.
+    /// Duration of the build.
     pub(super) took: Duration,
 }
 
 impl Project {
-    /// The project that is in the folder.
+    /// Finds the project in a folder.
     pub(super) fn find(folder: &Path) -> Result<Self, Exit> {
         let folder = std::fs::canonicalize(folder)
             .map_err(|error| Exit::Usage(format!("can't read {}: {error}", folder.display())))?;
-        let has = |mark: &&str| folder.join(mark).is_file();
-        let Some(language) = LANGUAGES.iter().find(|language| language.marks.iter().any(has)) else {
-            let marks: Vec<&str> = LANGUAGES.iter().flat_map(|language| language.marks).copied().collect();
-            let message = format!("{} has no project: none of {}", folder.display(), marks.join(", "));
+        let has = |marker: &&str| folder.join(marker).is_file();
+        let Some(language) = LANGUAGES.iter().find(|language| language.markers.iter().any(has)) else {
+            let markers: Vec<&str> =
+                LANGUAGES.iter().flat_map(|language| language.markers).copied().collect();
+            let message =
+                format!("{} is not a project: it has none of {}", folder.display(), markers.join(", "));
             return Err(Exit::Usage(message));
         };
-        let own = (language.named)(&folder);
-        let name = own.or_else(|| Some(folder.file_name()?.to_str()?.to_owned())).unwrap_or_default();
+        let name = (language.read_name)(&folder);
+        let name = name.or_else(|| Some(folder.file_name()?.to_str()?.to_owned())).unwrap_or_default();
         check_name(&name)?;
         Ok(Self { folder, name, language })
     }
 
-    /// Writes a new project into a folder, which must be empty or not there.
+    /// Creates a project in a folder, which must be empty or missing.
     pub(super) fn create(name: &str, language: LanguageName, folder: &Path) -> Result<(), Exit> {
         check_name(name)?;
         if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-            // The languages' own tools take no other.
-            return Err(Exit::Usage(format!("{name:?} can't be a project: its name begins with a letter")));
+            // The tools of the languages require this.
+            return Err(Exit::Usage(format!(
+                "{name:?} can't be the name of a project: it must start with a letter"
+            )));
         }
         template::write(language.0, name, folder)
     }
 
-    /// Builds the task. What the tool says goes where `output` says.
-    pub(super) async fn build(&self, output: Output) -> Result<Built, BuildError> {
+    /// Builds the task.
+    pub(super) async fn build(&self, output: BuildOutput) -> Result<Built, BuildError> {
         let begun = Instant::now();
-        let Recipe { mut command, made } = (self.language.recipe)(self).map_err(BuildError::Missing)?;
+        let Recipe { mut command, output: file } =
+            (self.language.recipe)(self).map_err(BuildError::Missing)?;
         command.current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let cannot = |error: std::io::Error| BuildError::Missing(format!("can't run {program}: {error}"));
-        let (status, said) = match output {
-            Output::Shown => {
-                command.stdout(super::folders::stderr().map_err(cannot)?);
+        let (status, text) = match output {
+            BuildOutput::Shown => {
+                command.stdout(stderr_as_stdout().map_err(cannot)?);
                 (command.status().await.map_err(cannot)?, String::new())
             }
-            Output::Kept => {
+            BuildOutput::Captured => {
                 let output = command.output().await.map_err(cannot)?;
-                let said = [output.stdout, output.stderr].concat();
-                (output.status, String::from_utf8_lossy(&said).into_owned())
+                let text = [output.stdout, output.stderr].concat();
+                (output.status, String::from_utf8_lossy(&text).into_owned())
             }
         };
         if !status.success() {
-            return Err(BuildError::Failed(format!("{program}: {status}"), said));
+            return Err(BuildError::Failed { status: format!("{program}: {status}"), output: text });
         }
         let path = self.component();
-        let failed = |error: std::io::Error| {
-            BuildError::Failed(format!("{program} made no {}: {error}", made.display()), said.clone())
+        let failed = |error: std::io::Error| BuildError::Failed {
+            status: format!("{program} did not create {}: {error}", file.display()),
+            output: text.clone(),
         };
-        if made != path {
-            std::fs::copy(&made, &path).map_err(failed)?;
+        if file != path {
+            std::fs::copy(&file, &path).map_err(failed)?;
         }
         let size = std::fs::metadata(&path).map_err(failed)?.len();
         Ok(Built { path, size, took: begun.elapsed() })
     }
 
-    /// Where the built task goes.
+    /// The path of the built task.
     fn component(&self) -> PathBuf {
         self.folder.join(format!("{}.wasm", self.name))
     }
 
-    /// Its manifest, if it has one.
+    /// The path of the manifest, if the project has one.
     pub(super) fn manifest(&self) -> Option<PathBuf> {
         Some(self.folder.join(format!("{}.toml", self.name))).filter(|path| path.is_file())
     }
 
-    /// The input that comes with it, if one does.
+    /// The path of the example input, if the project has one.
     pub(super) fn input(&self) -> Option<PathBuf> {
         Some(self.folder.join("tests/dev-input.json")).filter(|path| path.is_file())
     }
@@ -181,45 +186,55 @@ impl Project {
         &self.folder
     }
 
-    /// What it is built from.
+    /// Watches the sources of the project.
     pub(super) fn sources(&self) -> Sources {
         Sources::new(self.folder.clone(), self.language.outputs)
     }
 }
 
-/// Where it goes what a build says.
+/// What happens with the output of a build tool.
 #[derive(Clone, Copy)]
-pub(super) enum Output {
-    /// To stderr, as it comes.
+pub(super) enum BuildOutput {
+    /// It goes to stderr, live.
     Shown,
-    /// Into the error, if there is one.
-    Kept,
+    /// It becomes part of the error if the build fails.
+    Captured,
 }
 
-/// Why there is no task.
+/// Why a build failed.
 pub(super) enum BuildError {
-    /// A tool is not there: which, and how to get it.
+    /// A tool is missing: the message names it and how to install it.
     Missing(String),
-    /// The tool failed: how, and what it said.
-    Failed(String, String),
+    /// The tool failed.
+    Failed {
+        /// The program with its exit status.
+        status: String,
+        /// The captured output.
+        output: String,
+    },
 }
 
 impl From<BuildError> for Exit {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Missing(what) => Self::Usage(what),
-            BuildError::Failed(how, _) => Self::BuildFailed(format!("the build failed: {how}")),
+            BuildError::Missing(message) => Self::Usage(message),
+            BuildError::Failed { status, .. } => Self::BuildFailed(format!("the build failed: {status}")),
         }
     }
 }
 
 fn check_name(name: &str) -> Result<(), Exit> {
     let checked = TaskRef::parse("default", name);
-    checked.map(drop).map_err(|rule| Exit::Usage(format!("{name:?} can't be a task: {rule}")))
+    checked.map(drop).map_err(|rule| Exit::Usage(format!("{name:?} can't be the name of a task: {rule}")))
 }
 
-/// What a program prints; none if it is not there or fails.
-fn ask(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str], folder: &Path) -> Option<String> {
+/// Standard error as the standard output of a child process, because stdout is for the result.
+fn stderr_as_stdout() -> std::io::Result<Stdio> {
+    Ok(std::io::stderr().as_fd().try_clone_to_owned()?.into())
+}
+
+/// The output of a program; none if it is missing or fails.
+fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str], folder: &Path) -> Option<String> {
     let mut command = std::process::Command::new(program);
     let output = command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -5,34 +5,34 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use super::template::{SDK_PYTHON, TEMPLATE_PYTHON};
-use super::{Language, Project, Recipe, ask};
+use super::{Language, Project, Recipe, output_of};
 
 pub(super) static LANGUAGE: Language = Language {
     name: "python",
-    marks: &["pyproject.toml", "requirements.txt"],
+    markers: &["pyproject.toml", "requirements.txt"],
     outputs: &["__pycache__"],
     template: TEMPLATE_PYTHON,
     sdk: SDK_PYTHON,
-    named,
+    read_name,
     recipe,
 };
 
-fn named(folder: &Path) -> Option<String> {
+fn read_name(folder: &Path) -> Option<String> {
     let project: toml::Table = std::fs::read_to_string(folder.join("pyproject.toml")).ok()?.parse().ok()?;
     project.get("project")?.get("name")?.as_str().map(str::to_owned)
 }
 
 fn recipe(project: &Project) -> Result<Recipe, String> {
     let folder = &project.folder;
-    let own = folder.join(".venv/bin/python");
-    let python = if own.is_file() { own } else { PathBuf::from("python3") };
-    if ask(&python, &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder).is_none() {
-        return Err("Python 3.10 or newer is missing: https://www.python.org, or the packages python3 and \
+    let local = folder.join(".venv/bin/python");
+    let python = if local.is_file() { local } else { PathBuf::from("python3") };
+    if output_of(&python, &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder).is_none() {
+        return Err("Python 3.10 or newer is missing: install it from https://www.python.org, or the packages python3 and \
                     python3-venv of Debian and Ubuntu"
             .to_owned());
     }
-    if ask(&python, &["-c", "import componentize_py"], folder).is_none() {
-        return Err("componentize-py is missing: python3 -m venv .venv && .venv/bin/pip install -r \
+    if output_of(&python, &["-c", "import componentize_py"], folder).is_none() {
+        return Err("componentize-py is missing: run python3 -m venv .venv && .venv/bin/pip install -r \
                     requirements.txt"
             .to_owned());
     }
@@ -41,10 +41,10 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
     if folder.join("sdk/streamtask").is_dir() {
         command.env("PYTHONPATH", folder.join("sdk"));
     }
-    Ok(Recipe { command, made: project.component() })
+    Ok(Recipe { command, output: project.component() })
 }
 
-/// `task.py`, or else the only file of Python that is no test.
+/// `task.py`, or else the only Python file that is not a test.
 fn source(folder: &Path) -> Result<PathBuf, String> {
     let task = PathBuf::from("task.py");
     if folder.join(&task).is_file() {
@@ -55,6 +55,6 @@ fn source(folder: &Path) -> Result<PathBuf, String> {
     let mut sources = names.filter(|name| name.ends_with(".py") && !name.starts_with("test_"));
     match (sources.next(), sources.next()) {
         (Some(only), None) => Ok(only.into()),
-        _ => Err(format!("which file of {} is the task? Call it task.py", folder.display())),
+        _ => Err(format!("can't tell which file in {} is the task: name it task.py", folder.display())),
     }
 }

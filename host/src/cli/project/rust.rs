@@ -6,60 +6,61 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::template::{SDK_RUST, TEMPLATE_RUST};
-use super::{Language, Project, Recipe, ask};
+use super::{Language, Project, Recipe, output_of};
 
 const TARGET: &str = "wasm32-wasip2";
 
 pub(super) static LANGUAGE: Language = Language {
     name: "rust",
-    marks: &["Cargo.toml"],
+    markers: &["Cargo.toml"],
     outputs: &["target", "Cargo.lock"],
     template: TEMPLATE_RUST,
     sdk: SDK_RUST,
-    named,
+    read_name,
     recipe,
 };
 
-fn named(folder: &Path) -> Option<String> {
+fn read_name(folder: &Path) -> Option<String> {
     let manifest: toml::Table = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?.parse().ok()?;
     manifest.get("package")?.get("name")?.as_str().map(str::to_owned)
 }
 
 fn recipe(project: &Project) -> Result<Recipe, String> {
     let folder = &project.folder;
-    if ask("cargo", &["--version"], folder).is_none() {
+    if output_of("cargo", &["--version"], folder).is_none() {
         return Err("cargo is missing: install Rust from https://rustup.rs".to_owned());
     }
-    let library = ask("rustc", &["--print", "target-libdir", "--target", TARGET], folder);
+    let library = output_of("rustc", &["--print", "target-libdir", "--target", TARGET], folder);
     if !library.is_some_and(|library| Path::new(&library).is_dir()) {
-        return Err(format!("Rust's target {TARGET} is missing: rustup target add {TARGET}"));
+        return Err(format!("Rust's target {TARGET} is missing: run rustup target add {TARGET}"));
     }
-    let metadata = ask("cargo", &["metadata", "--no-deps", "--format-version", "1"], folder);
+    let metadata = output_of("cargo", &["metadata", "--no-deps", "--format-version", "1"], folder);
     let metadata: Value = metadata
         .and_then(|text| serde_json::from_str(&text).ok())
-        .ok_or("Cargo.toml can't be read: `cargo metadata` says why")?;
-    let file = target(&metadata, &folder.join("Cargo.toml"))
-        .ok_or("Cargo.toml has no task: crate-type = [\"cdylib\"] under [lib], or one program")?;
+        .ok_or("can't read Cargo.toml: run `cargo metadata` for the reason")?;
+    let file = target(&metadata, &folder.join("Cargo.toml")).ok_or(
+        "Cargo.toml defines no task: it needs crate-type = [\"cdylib\"] under [lib], or a single binary",
+    )?;
     let targets = metadata["target_directory"].as_str().unwrap_or("target");
-    let made = Path::new(targets).join(TARGET).join("release").join(file);
+    let output = Path::new(targets).join(TARGET).join("release").join(file);
     let mut command = Command::new("cargo");
     command.args(["build", "--release", "--target", TARGET]);
-    Ok(Recipe { command, made })
+    Ok(Recipe { command, output })
 }
 
-/// The name of the file that the package in `manifest` is compiled to.
+/// Name of the file that cargo compiles the package in `manifest` to.
 fn target(metadata: &Value, manifest: &Path) -> Option<String> {
     let mut packages = metadata["packages"].as_array()?.iter();
     let package = packages.find(|package| package["manifest_path"].as_str() == manifest.to_str())?;
     let targets = package["targets"].as_array()?;
-    let of = |kind: &str| {
-        let mut fitting = targets.iter().filter(|target| {
+    let only_of = |kind: &str| {
+        let mut matching = targets.iter().filter(|target| {
             target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|is| is == kind))
         });
-        let only = fitting.next().filter(|_| fitting.next().is_none())?;
+        let only = matching.next().filter(|_| matching.next().is_none())?;
         only["name"].as_str().map(str::to_owned)
     };
-    // A library's file can't have a hyphen in its name.
-    let library = of("cdylib").map(|name| name.replace('-', "_"));
-    library.or_else(|| of("bin")).map(|name| format!("{name}.wasm"))
+    // Cargo replaces hyphens in the file name of a library.
+    let library = only_of("cdylib").map(|name| name.replace('-', "_"));
+    library.or_else(|| only_of("bin")).map(|name| format!("{name}.wasm"))
 }

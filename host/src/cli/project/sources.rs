@@ -1,6 +1,6 @@
-//! The files that a project is built from, watched for changes.
+//! The source files of a project, watched for changes.
 //!
-//! A look at them is the truth; notices of the file system only make it sooner.
+//! Scans detect the changes; notifications of the file system only make the next scan earlier.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -12,79 +12,78 @@ use std::time::{Duration, SystemTime};
 use notify::Watcher as _;
 use tokio::sync::Notify;
 
-/// What changed more recently is still being written: editors save in several steps.
+/// How long sources must stay unchanged before a build: editors save in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How often to look without being told.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Most files that are looked at; a project with more has something else in it.
+/// Interval of scans without notifications.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// Most files that are scanned; a project with more contains something other than sources.
 const MAX_FILES: usize = 20_000;
 
-/// Length, time and inode of each file.
+/// A scan: length, modification time and inode of each file.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(in crate::cli) struct State(BTreeMap<PathBuf, (u64, Option<SystemTime>, u64)>);
+pub(in crate::cli) struct Snapshot(BTreeMap<PathBuf, (u64, Option<SystemTime>, u64)>);
 
-/// A project's sources.
+/// A watcher of the sources of a project.
 pub(in crate::cli) struct Sources {
     root: PathBuf,
-    /// Names that do not count.
+    /// Names that are ignored.
     outputs: &'static [&'static str],
-    noticed: Arc<Notify>,
+    notified: Arc<Notify>,
     watcher: Option<notify::RecommendedWatcher>,
     watched: HashSet<PathBuf>,
 }
 
 impl Sources {
     pub(super) fn new(root: PathBuf, outputs: &'static [&'static str]) -> Self {
-        let noticed = Arc::new(Notify::new());
-        let told = Arc::clone(&noticed);
-        // Without notices, changes are seen at the next look.
-        let watcher = notify::recommended_watcher(move |_| told.notify_one()).ok();
-        Self { root, outputs, noticed, watcher, watched: HashSet::new() }
+        let notified = Arc::new(Notify::new());
+        let notify = Arc::clone(&notified);
+        // Without notifications, the next scan detects changes.
+        let watcher = notify::recommended_watcher(move |_| notify.notify_one()).ok();
+        Self { root, outputs, notified, watcher, watched: HashSet::new() }
     }
 
-    /// How they are now.
-    pub(in crate::cli) fn look(&mut self) -> State {
-        let (mut state, mut folders) = (State::default(), vec![self.root.clone()]);
+    /// Scans the sources.
+    pub(in crate::cli) fn scan(&mut self) -> Snapshot {
+        let (mut snapshot, mut folders) = (Snapshot::default(), vec![self.root.clone()]);
         while let Some(folder) = folders.pop() {
             let Ok(entries) = fs::read_dir(&folder) else { continue };
             for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-                // Not through links, which may lead out of the project and round in circles.
+                // Links are not followed: they may lead out of the project or in circles.
                 let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-                if self.is_left_out(&path) || state.0.len() >= MAX_FILES {
+                if self.is_ignored(&path) || snapshot.0.len() >= MAX_FILES {
                     continue;
                 }
                 if metadata.is_dir() {
                     folders.push(path);
                 } else {
-                    state.0.insert(path, (metadata.len(), metadata.modified().ok(), metadata.ino()));
+                    snapshot.0.insert(path, (metadata.len(), metadata.modified().ok(), metadata.ino()));
                 }
             }
             self.watch(&folder);
         }
-        state
+        snapshot
     }
 
-    /// Waits until they differ from `known` and have been left alone for a moment; returns how
-    /// they are then.
-    pub(in crate::cli) async fn changed_from(&mut self, known: &State) -> State {
+    /// Waits until the sources differ from `known` and no longer change; returns their new state.
+    pub(in crate::cli) async fn changed_from(&mut self, known: &Snapshot) -> Snapshot {
         loop {
-            let mut state = self.look();
-            if state != *known {
+            let mut snapshot = self.scan();
+            if snapshot != *known {
                 loop {
                     tokio::time::sleep(SETTLE).await;
-                    let later = self.look();
-                    if later == state {
-                        return state;
+                    let later = self.scan();
+                    if later == snapshot {
+                        return snapshot;
                     }
-                    state = later;
+                    snapshot = later;
                 }
             }
-            let _ = tokio::time::timeout(LOOK_AGAIN, self.noticed.notified()).await;
+            let _ = tokio::time::timeout(SCAN_INTERVAL, self.notified.notified()).await;
         }
     }
 
-    /// Hidden files, built ones, and what tools put there.
-    fn is_left_out(&self, path: &Path) -> bool {
+    /// Whether a file is hidden, built, or created by a tool.
+    fn is_ignored(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with('.')
             || name.ends_with('~')
@@ -96,7 +95,7 @@ impl Sources {
     fn watch(&mut self, folder: &Path) {
         if let Some(watcher) = &mut self.watcher
             && !self.watched.contains(folder)
-            // Each by itself: those that are left out have thousands.
+            // Not recursively: ignored folders may contain thousands of folders.
             && watcher.watch(folder, notify::RecursiveMode::NonRecursive).is_ok()
         {
             self.watched.insert(folder.to_owned());
@@ -109,20 +108,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_change_of_a_source_is_seen_and_of_an_output_is_none() {
+    async fn changes_of_sources_are_detected_and_those_of_outputs_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir_all(path("target")).unwrap();
         fs::create_dir_all(path("src")).unwrap();
         let mut sources = Sources::new(folder.path().to_owned(), &["target"]);
-        let known = sources.look();
+        let known = sources.scan();
         for output in ["target/x", "x.wasm", ".hidden", "src/lib.rs~"] {
             fs::write(path(output), "x").unwrap();
         }
-        assert!(sources.look() == known);
+        assert!(sources.scan() == known);
         fs::write(path("src/lib.rs"), "x").unwrap();
         let changed = sources.changed_from(&known).await;
-        assert!(changed != known && changed == sources.look());
+        assert!(changed != known && changed == sources.scan());
         // Another file under the same name, of the same length.
         fs::write(path("src/.new"), "y").unwrap();
         fs::rename(path("src/.new"), path("src/lib.rs")).unwrap();

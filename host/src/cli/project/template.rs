@@ -1,4 +1,4 @@
-//! A new project: the files of its language's template, and the SDK beside them.
+//! New projects: the template of a language and its SDK.
 
 use std::fs;
 use std::path::Path;
@@ -8,22 +8,22 @@ use crate::cli::Exit;
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-/// Stands for the project's name in what a template says.
+/// Placeholder for the name of the project in templates.
 const NAME: &str = "{{name}}";
-/// The workspace that the SDK of Rust is a part of, from which it has versions.
+/// The workspace of the Rust SDK, from which the SDK inherits versions.
 const WORKSPACE: &str = include_str!("../../../../Cargo.toml");
 
 pub(super) fn write(language: &Language, name: &str, folder: &Path) -> Result<(), Exit> {
     if language.sdk.is_empty() {
-        return Err(Exit::Usage(format!("this program was built without the SDK of {}", language.name)));
+        return Err(Exit::Usage(format!("this streamtask was built without the SDK of {}", language.name)));
     }
-    let cannot = |error: std::io::Error| Exit::Usage(format!("can't write {}: {error}", folder.display()));
-    let is_taken = match fs::read_dir(folder) {
+    let cannot = |error: std::io::Error| Exit::Usage(format!("can't write to {}: {error}", folder.display()));
+    let is_used = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(cannot(error)),
     };
-    if is_taken {
+    if is_used {
         return Err(Exit::Usage(format!("{} is not empty", folder.display())));
     }
     for (path, content) in language.template {
@@ -33,7 +33,9 @@ pub(super) fn write(language: &Language, name: &str, folder: &Path) -> Result<()
     for (path, content) in language.sdk {
         let target = folder.join("sdk").join(path);
         match *path {
-            "Cargo.toml" | "macros/Cargo.toml" => put(&target, alone(content).as_bytes()).map_err(cannot)?,
+            "Cargo.toml" | "macros/Cargo.toml" => {
+                put(&target, standalone(content).as_bytes()).map_err(cannot)?
+            }
             _ => put(&target, content).map_err(cannot)?,
         }
     }
@@ -45,8 +47,7 @@ fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {
     fs::write(path, content)
 }
 
-/// Where a file of a template goes. Some have another name there, or tools would take the
-/// template for a project.
+/// The path of a template file in a project. Some files are renamed: tools would take the template for a project.
 fn place(path: &str, name: &str) -> String {
     match path {
         "NAME.toml" => format!("{name}.toml"),
@@ -55,12 +56,11 @@ fn place(path: &str, name: &str) -> String {
     }
 }
 
-/// A package of this workspace as one of its own: with what it takes from the workspace
-/// written out.
-fn alone(manifest: &[u8]) -> String {
-    let workspace: toml::Table = WORKSPACE.parse().expect("cargo has read it");
+/// Turns the manifest of a package of this workspace into one that stands alone: inherited values are written out.
+fn standalone(manifest: &[u8]) -> String {
+    let workspace: toml::Table = WORKSPACE.parse().expect("cargo has parsed it");
     let mut manifest: toml::Table =
-        std::str::from_utf8(manifest).ok().and_then(|text| text.parse().ok()).expect("cargo has read it");
+        std::str::from_utf8(manifest).ok().and_then(|text| text.parse().ok()).expect("cargo has parsed it");
     let workspace = &workspace["workspace"];
     if let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) {
         for (key, value) in package.iter_mut() {
@@ -69,14 +69,14 @@ fn alone(manifest: &[u8]) -> String {
             }
         }
     }
-    // They are the workspace's own rules of style.
+    // Style rules of this workspace only.
     manifest.remove("lints");
     manifest.remove("dev-dependencies");
     write_out_dependencies(&mut manifest, &workspace["dependencies"]);
     manifest.to_string()
 }
 
-/// In the table and in all within it: those of one target stand deeper.
+/// Writes out the dependencies in a table and its subtables, such as those of one target.
 fn write_out_dependencies(table: &mut toml::Table, workspace: &toml::Value) {
     for (key, value) in table.iter_mut() {
         let Some(inner) = value.as_table_mut() else { continue };
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_sdk_of_rust_builds_outside_of_this_workspace() {
         for (path, content) in SDK_RUST.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
-            let text = alone(content);
+            let text = standalone(content);
             assert!(!text.contains("workspace"), "{path}: {text}");
             assert!(text.contains("version = \"0.1.0\"") && text.contains("[dependencies"), "{path}: {text}");
         }
