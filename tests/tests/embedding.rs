@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamtask_host::app::{Followed, Handle};
+use streamtask_host::app::{Followed, Handle, Retried};
 use streamtask_host::event_log::Position;
-use streamtask_host::model::{Json, RunId, RunStatus, TaskRef};
+use streamtask_host::model::{Json, Retention, RunId, RunStatus, Signal, SignalName, TaskRef};
+use streamtask_host::retention::{Removal, Wish};
 use streamtask_host::scheduler::{Request, StartError};
-use streamtask_host::storage::{Cancelled, RunFilter};
+use streamtask_host::storage::{Cancelled, Reached, RunFilter};
 use streamtask_tests::{TestHost, soon};
 
 fn request(input: &Value) -> Request {
@@ -57,4 +58,69 @@ async fn a_run_is_cancelled_from_within_and_a_stopped_host_starts_nothing() {
     assert!(matches!(handle.start(nowhere).await, Err(StartError::NoTask(_))));
     let _stopped = host.stop().await;
     assert!(matches!(handle.start(request(&json!({}))).await, Err(StartError::Stopping)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_paused_resumed_and_told_from_within() {
+    let host = TestHost::start().await;
+    let handle = host.handle.clone();
+    let input = json!({ "do": "until-parameter", "name": "level" });
+    let id = handle.start(request(&input)).await.unwrap().run.key.id;
+    assert!(matches!(handle.pause(&id).await.unwrap(), Reached::Owner(_) | Reached::Kept(_)));
+    assert!(matches!(handle.pause(&id).await.unwrap(), Reached::Unchanged(_)), "it is paused");
+    let (level, high) = (SignalName::parse("level").unwrap(), Json::parse("\"high\"").unwrap());
+    assert!(!matches!(
+        handle.set_parameter(&id, level.clone(), high.clone()).await.unwrap(),
+        Reached::NotFound | Reached::AlreadyEnded(_)
+    ));
+    assert_eq!(handle.parameters(&id).await.unwrap().unwrap(), [(level, high.clone())]);
+    assert_eq!(handle.run(&id).await.unwrap().unwrap().status, RunStatus::Paused);
+    assert!(matches!(handle.resume(&id).await.unwrap(), Reached::Owner(_) | Reached::Kept(_)));
+    assert_eq!(types(&handle, &id, Position::Tail(1)).await.last().unwrap(), "run.completed");
+    assert_eq!(handle.run(&id).await.unwrap().unwrap().final_value, Some(high));
+
+    let id = handle.start(request(&json!({ "do": "wait-for-signal" }))).await.unwrap().run.key.id;
+    let go = Signal { name: SignalName::parse("go").unwrap(), payload: Json::parse("null").unwrap() };
+    assert!(!matches!(
+        handle.signal(&id, go.clone()).await.unwrap(),
+        Reached::NotFound | Reached::AlreadyEnded(_)
+    ));
+    types(&handle, &id, Position::After(0)).await;
+    assert!(matches!(handle.signal(&id, go).await.unwrap(), Reached::AlreadyEnded(_)));
+    let unknown = RunId::parse("unknown").unwrap();
+    assert!(matches!(handle.pause(&unknown).await.unwrap(), Reached::NotFound));
+    assert!(handle.parameters(&unknown).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_retried_and_removed_from_within() {
+    let host = TestHost::start().await;
+    let handle = host.handle.clone();
+    let mut first = request(&json!({ "do": "echo", "n": 1 }));
+    first.labels.insert("team".to_owned(), "a".to_owned());
+    let first = handle.start(first).await.unwrap().run.key.id;
+    types(&handle, &first, Position::After(0)).await;
+    let retried = handle.retry(&first, None).await.unwrap();
+    let Retried::Started(second) = retried else { panic!("{retried:?}") };
+    assert_eq!(second.run.labels["team"], "a");
+    assert_eq!(second.run.labels["retry-of"], first.to_string());
+    assert_eq!(second.run.input, handle.run(&first).await.unwrap().unwrap().input);
+    types(&handle, &second.run.key.id, Position::After(0)).await;
+
+    let waiting = Json::parse(r#"{"do":"wait-for-signal"}"#).unwrap();
+    let retried = handle.retry(&second.run.key.id, Some(waiting)).await.unwrap();
+    let Retried::Started(third) = retried else { panic!("{retried:?}") };
+    let third = third.run.key.id;
+    assert!(matches!(handle.retry(&third, None).await.unwrap(), Retried::NotEnded(_)));
+    assert!(matches!(handle.remove(&third).await.unwrap(), Removal::NotEnded(_)));
+    assert!(matches!(handle.remove(&first).await.unwrap(), Removal::Removed(_)));
+    assert!(matches!(handle.retry(&first, None).await.unwrap(), Retried::NotFound));
+
+    let keep = Some(Retention { max_runs: Some(0), ..Retention::default() });
+    let wish = Wish { keep, ..Wish::default() };
+    let measured = handle.measure_prune(&wish).await.unwrap();
+    assert_eq!(measured.iter().map(|(_, amount)| amount.runs).sum::<u64>(), 1, "{measured:?}");
+    assert_eq!(handle.prune(wish).await.unwrap(), measured);
+    let left = handle.runs(RunFilter { limit: 10, ..RunFilter::default() }).await.unwrap();
+    assert_eq!(left.iter().map(|run| &run.key.id).collect::<Vec<_>>(), [&third]);
 }
