@@ -1,0 +1,447 @@
+//! Compiling a file, which may be made to take all the memory and time there is: a
+//! component of 400 bytes can hold a hundred million instances, and a function of
+//! some thousand calls takes minutes.
+//!
+//! So it is done in a process of its own, which the system bounds, and which gives
+//! way to everything else. Who embeds the host has no such program at hand; there,
+//! files are compiled in the host itself.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+
+use parking_lot::Mutex;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit,
+};
+use rustix::thread::set_no_new_privs;
+use wasmtime::Engine;
+
+use super::compiled::Form;
+use super::core_module;
+use super::pool::{self, Addresses, SetupError, World};
+use super::system_error::is_scarcity;
+
+/// The command of the `streamtask` program that compiles.
+pub const COMMAND: &str = "compile";
+/// What compiling one file may take, unless the operator says otherwise. Python with its libraries, 18 MB, takes 0.4 GiB
+/// and 20 s, and becomes 35 MB of code.
+const LIMITS: CompileLimits =
+    CompileLimits { memory_bytes: 4 << 30, cpu_seconds: 120, code_bytes: 256 << 20 };
+/// From this size on, compiling takes so long that somebody may wonder, or as much as it may take: it is said before.
+const LARGE_BYTES: usize = 16 << 20;
+/// Seconds between the signal that says why a compiler ends, and the end of one that does not listen. With none
+/// the system ends it without that word.
+const CPU_GRACE: u64 = 5;
+/// How far a compiler stands back behind guests and clients, from 0 to 19.
+const NICE: i32 = 10;
+/// How much sooner than others it is killed where memory runs out, from 0 to 1000: it can be started again, the
+/// host's runs can't.
+const OOM_SCORE: &str = "500";
+
+/// The exit code of a compiler that has said why there is no code.
+const REFUSED: u8 = 1;
+/// The same where the system lacked something, and the file may be good.
+const SCARCITY: u8 = 3;
+/// That of a program whose libraries could not be loaded.
+const NOT_STARTED: i32 = 127;
+/// Most that it says.
+const MAX_REASON_BYTES: u64 = 64 << 10;
+
+/// What compiling one file may take, where it has a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Time on all processors together.
+    pub cpu_seconds: u64,
+    /// The code that it becomes.
+    pub code_bytes: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        LIMITS
+    }
+}
+
+impl CompileLimits {
+    /// As arguments of the compiler's process.
+    fn arguments(self) -> [String; 3] {
+        [self.memory_bytes, self.cpu_seconds, self.code_bytes].map(|limit| limit.to_string())
+    }
+}
+
+/// Where files are compiled.
+pub(in crate::engine) enum Compiler {
+    /// In this process.
+    Here,
+    /// In one of its own, for an engine of that world with so many addresses.
+    Process(PathBuf, World, Addresses, CompileLimits),
+}
+
+/// Why there is no code.
+#[derive(Debug)]
+pub(in crate::engine) enum CompileError {
+    /// The file is no program.
+    File(String),
+    /// This host lacks something, and the file may be good.
+    Host(String),
+}
+
+impl CompileError {
+    fn of_file(error: &wasmtime::Error) -> Self {
+        Self::File(format!("{error:#}"))
+    }
+
+    fn not_started(error: &io::Error) -> Self {
+        Self::Host(format!("can't start the compiler: {error}"))
+    }
+}
+
+impl Compiler {
+    /// Compiled code for `engine`, a file in memory. Blocks for as long as it takes.
+    pub(in crate::engine) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<File, CompileError> {
+        // Hardened systems refuse one that could be run as a program; older ones do not know the word.
+        let flags = MemfdFlags::CLOEXEC;
+        let file =
+            memfd_create("code", flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create("code", flags));
+        let mut code = File::from(file.map_err(|error| CompileError::not_started(&error.into()))?);
+        match self {
+            Self::Here => {
+                let bytes = compiled(engine, wasm).map_err(|error| CompileError::of_file(&error))?;
+                let written = code.write_all(&bytes);
+                written
+                    .map_err(|error| CompileError::Host(format!("can't keep the code in memory: {error}")))?;
+            }
+            Self::Process(program, world, addresses, limits) => {
+                in_process(program, *world, *addresses, *limits, wasm, &code)?;
+            }
+        }
+        Ok(code)
+    }
+
+    /// Whether it has loaded what it compiled, so that the code can be loaded.
+    pub(in crate::engine) const fn has_checked(&self) -> bool {
+        matches!(self, Self::Process(..))
+    }
+}
+
+/// The process writes the code into the file itself: it may be much, and need not pass through here.
+fn in_process(
+    program: &Path,
+    world: World,
+    addresses: Addresses,
+    limits: CompileLimits,
+    wasm: &[u8],
+    code: &File,
+) -> Result<(), CompileError> {
+    if wasm.len() >= LARGE_BYTES {
+        let (mib, most) = (wasm.len() >> 20, amount(limits.memory_bytes));
+        tracing::info!(
+            "compiling a file of {mib} MiB, with at most {} s of computing (compile-time) and {most} of memory (compile-memory)",
+            limits.cpu_seconds
+        );
+    }
+    let failed = |error: io::Error| CompileError::not_started(&error);
+    let mut command = Command::new(program);
+    command
+        .arg(COMMAND)
+        .args(limits.arguments())
+        .args((addresses == Addresses::Scarce).then_some("--scarce"));
+    command.args((world == World::Async).then_some("--async")).env_clear();
+    command.stdin(Stdio::piped()).stdout(code.try_clone().map_err(failed)?).stderr(Stdio::piped());
+    let mut process = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => CompileError::Host(format!(
+            "can't start the compiler: it is this host's own program, and {} leads to none; mount /proc, or \
+             start the host by a path that lasts",
+            program.display()
+        )),
+        _ => failed(error),
+    })?;
+    let (mut input, said) = (process.stdin.take(), process.stderr.take());
+    // It reads all before it answers. One that is gone before has a status that says why.
+    let _ = input.as_mut().map(|input| input.write_all(wasm));
+    drop(input);
+    let mut reason = Vec::new();
+    let read = said.map(|said| said.take(MAX_REASON_BYTES).read_to_end(&mut reason));
+    let status = process.wait().map_err(failed)?;
+    if let Some(Err(error)) = read {
+        return Err(failed(error));
+    }
+    let reason = String::from_utf8_lossy(&reason).into_owned();
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(code) if code == i32::from(REFUSED) => Err(CompileError::File(reason)),
+        Some(code) if code == i32::from(SCARCITY) => Err(CompileError::Host(reason)),
+        Some(NOT_STARTED) => {
+            Err(CompileError::Host(format!("can't start the compiler: {}", reason.trim_end())))
+        }
+        _ => Err(why_it_died(status, ResourceLimits::here(limits))),
+    }
+}
+
+fn why_it_died(status: ExitStatus, bounds: ResourceLimits) -> CompileError {
+    let signal = status.signal().and_then(Signal::from_named_raw);
+    match signal {
+        Some(Signal::XCPU) => bounds.cpu.exceeded(),
+        Some(Signal::ABORT) => bounds.memory.exceeded(),
+        Some(Signal::XFSZ) => bounds.code.exceeded(),
+        Some(Signal::KILL) => {
+            CompileError::Host(format!("the compiler was killed ({status}), as it is where memory runs out"))
+        }
+        // By whoever stops the host too, or meant another.
+        Some(Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => {
+            CompileError::Host(format!("the compiler was ended ({status})"))
+        }
+        _ => CompileError::File(format!("the compiler failed ({status})")),
+    }
+}
+
+/// What a compiler may use of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ResourceLimit {
+    resource: Resource,
+    most: u64,
+    /// What this process may not exceed itself, if that is less than a compiler gets.
+    lowered: bool,
+}
+
+/// What a compiler may use.
+#[derive(Clone, Copy, Debug)]
+struct ResourceLimits {
+    /// Not of addresses, of which an engine reserves many, unless this process has fewer.
+    memory: ResourceLimit,
+    cpu: ResourceLimit,
+    code: ResourceLimit,
+}
+
+impl ResourceLimits {
+    /// For one that this process starts, or is: both have the same hard limits.
+    fn here(limits: CompileLimits) -> Self {
+        let bound = |resource, wanted| ResourceLimit::within(resource, wanted, getrlimit(resource).maximum);
+        Self {
+            memory: bound(Resource::Data, limits.memory_bytes)
+                .or_lower(bound(Resource::As, limits.memory_bytes)),
+            cpu: bound(Resource::Cpu, limits.cpu_seconds),
+            code: bound(Resource::Fsize, limits.code_bytes),
+        }
+    }
+}
+
+impl ResourceLimit {
+    fn within(resource: Resource, wanted: u64, hard: Option<u64>) -> Self {
+        let most = hard.map_or(wanted, |hard| hard.min(wanted));
+        Self { resource, most, lowered: most < wanted }
+    }
+
+    fn or_lower(self, other: Self) -> Self {
+        if other.most < self.most { other } else { self }
+    }
+
+    fn limit(self) -> Rlimit {
+        let (mut current, mut maximum) = (self.most, self.most);
+        if self.resource == Resource::Cpu && self.lowered {
+            current = current.saturating_sub(CPU_GRACE).max(1);
+        } else if self.resource == Resource::Cpu {
+            let hard = getrlimit(self.resource).maximum.unwrap_or(u64::MAX);
+            maximum = hard.min(maximum + CPU_GRACE);
+        }
+        Rlimit { current: Some(current), maximum: Some(maximum) }
+    }
+
+    fn exceeded(self) -> CompileError {
+        let (what, unit, setting) = match self.resource {
+            Resource::Cpu => {
+                (format!("compiling it takes more than {} s of computing", self.most), "-t", "compile-time")
+            }
+            Resource::Fsize => {
+                (format!("it becomes more than {} of code", amount(self.most)), "-f", "compile-code")
+            }
+            _ => {
+                let what = format!("compiling it takes more than {} of memory", amount(self.most));
+                (what, if self.resource == Resource::As { "-v" } else { "-d" }, "compile-memory")
+            }
+        };
+        match self.lowered {
+            true => {
+                CompileError::Host(format!("{what}, this host's own hard limit (ulimit -H {unit}); raise it"))
+            }
+            false => CompileError::File(format!("{what}; the host's --{setting} can allow more")),
+        }
+    }
+}
+
+/// Exactly, in the largest unit of which it is a multiple: limits are round.
+fn amount(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    whole.map_or_else(|| format!("{bytes} B"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
+}
+
+/// What a process of a `Compiler` does: compiles what it reads from `input` into `output`. Returns
+/// its exit code; if that is not 0, it has said why.
+pub fn compile_process(
+    limits: CompileLimits,
+    async_world: bool,
+    scarce: bool,
+    input: impl Read,
+    output: impl Write,
+    mut why_not: impl Write,
+) -> u8 {
+    let (code, reason) = match compile_bounded(limits, async_world, scarce, input, output) {
+        Ok(()) => return 0,
+        Err(CompileError::File(reason)) => (REFUSED, reason),
+        Err(CompileError::Host(reason)) => (SCARCITY, reason),
+    };
+    // Who does not listen sees the code.
+    let _ = why_not.write_all(reason.as_bytes());
+    code
+}
+
+fn compile_bounded(
+    limits: CompileLimits,
+    async_world: bool,
+    scarce: bool,
+    mut input: impl Read,
+    mut output: impl Write,
+) -> Result<(), CompileError> {
+    let failed = |error: io::Error| CompileError::Host(format!("the compiler failed: {error}"));
+    let bounds = ResourceLimits::here(limits);
+    bound(bounds).map_err(failed)?;
+    let world = if async_world { World::Async } else { World::Sync };
+    let addresses = if scarce { Addresses::Scarce } else { Addresses::Plenty };
+    let mut wasm = Vec::new();
+    input.read_to_end(&mut wasm).map_err(failed)?;
+    let engine = pool::compiling_engine(world, addresses, has_threads());
+    let engine = engine.map_err(|SetupError(reason)| CompileError::Host(reason))?;
+    let code = checked_code(&engine, &wasm).map_err(|error| match is_scarcity(&error) {
+        true => CompileError::Host(format!("the compiler failed: {error:#}")),
+        false => CompileError::of_file(&error),
+    })?;
+    output.write_all(&code).and_then(|()| output.flush()).map_err(|error| match error.kind() {
+        // Where the signal that says so is ignored.
+        io::ErrorKind::FileTooLarge => bounds.code.exceeded(),
+        _ => failed(error),
+    })
+}
+
+/// Whether there are threads to be had, one for each core. Without them wasmtime's pool panics; on one thread it
+/// compiles all the same.
+fn has_threads() -> bool {
+    let wanted = thread::available_parallelism().map_or(1, usize::from);
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    thread::scope(|scope| {
+        // Each ends when there is nothing to come any more.
+        let started = |_| thread::Builder::new().spawn_scoped(scope, || held.lock().recv().is_ok());
+        let all = (0..wanted).map(started).all(|thread| thread.is_ok());
+        drop(hold);
+        all
+    })
+}
+
+/// Compiles, and loads the code here first: what a small file becomes may be huge, and
+/// is refused for that only when it is loaded.
+fn checked_code(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let code = compiled(engine, wasm)?;
+    // SAFETY: these bytes come from this very engine.
+    unsafe { Form::of(wasm).load(engine, &code) }?;
+    Ok(code)
+}
+
+fn compiled(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let reason = wasmtime::Error::msg;
+    if !core_module::is_core_module(wasm) {
+        engine.precompile_component(wasm)
+    } else if let Some(why_not) = core_module::why_not(wasm) {
+        Err(reason(why_not))
+    } else if core_module::is_program(wasm) {
+        engine.precompile_module(wasm)
+    } else {
+        engine.precompile_component(&core_module::component(wasm).map_err(reason)?)
+    }
+}
+
+/// Takes from this process what a compiler must not have.
+fn bound(bounds: ResourceLimits) -> io::Result<()> {
+    // Nobody would read what it answers.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    for bound in [bounds.memory, bounds.cpu, bounds.code] {
+        setrlimit(bound.resource, bound.limit())?;
+    }
+    // Nor can anything that it might be made to start have more rights than it.
+    set_no_new_privs(true)?;
+    // No picture of its memory when it dies.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // Only a preference, for which not every system has the file.
+    let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
+    nice(NICE)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(hard: Option<u64>) -> ResourceLimits {
+        ResourceLimits {
+            memory: ResourceLimit::within(Resource::Data, LIMITS.memory_bytes, hard),
+            cpu: ResourceLimit::within(Resource::Cpu, LIMITS.cpu_seconds, hard),
+            code: ResourceLimit::within(Resource::Fsize, LIMITS.code_bytes, hard),
+        }
+    }
+
+    #[test]
+    fn a_compiler_that_dies_has_a_reason() {
+        for (signal, words) in [
+            (Signal::XCPU, "120 s of computing; the host's --compile-time can allow more"),
+            (Signal::ABORT, "4 GiB of memory"),
+            (Signal::XFSZ, "256 MiB of code"),
+            (Signal::SEGV, "the compiler failed"),
+        ] {
+            let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(None));
+            assert!(matches!(&died, CompileError::File(reason) if reason.contains(words)), "{died:?}");
+        }
+    }
+
+    #[test]
+    fn a_compiler_that_is_killed_says_nothing_of_the_file() {
+        for (signal, words) in
+            [(Signal::KILL, "was killed"), (Signal::TERM, "was ended"), (Signal::INT, "ended")]
+        {
+            let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(None));
+            assert!(matches!(&died, CompileError::Host(reason) if reason.contains(words)), "{died:?}");
+        }
+    }
+
+    #[test]
+    fn the_lower_limit_of_data_and_addresses_is_told() {
+        let data = ResourceLimit::within(Resource::Data, 9, Some(7));
+        let addresses = |hard| ResourceLimit::within(Resource::As, 9, hard);
+        assert_eq!(data.or_lower(addresses(None)), data);
+        let died = data.or_lower(addresses(Some(6))).exceeded();
+        assert!(
+            matches!(&died, CompileError::Host(reason) if reason.contains("6 B of memory, this host's own hard limit (ulimit -H -v)")),
+            "{died:?}"
+        );
+    }
+
+    #[test]
+    fn a_hard_limit_of_the_host_below_the_compilers_own_is_told() {
+        for (signal, words) in [
+            (Signal::XCPU, "7 s of computing, this host's own hard limit (ulimit -H -t)"),
+            (Signal::ABORT, "7 B of memory, this host's own hard limit (ulimit -H -d)"),
+            (Signal::XFSZ, "7 B of code, this host's own hard limit (ulimit -H -f)"),
+        ] {
+            let died = why_it_died(ExitStatus::from_raw(signal.as_raw()), bounds(Some(7)));
+            assert!(matches!(&died, CompileError::Host(reason) if reason.contains(words)), "{died:?}");
+        }
+        let limit = bounds(Some(7)).cpu.limit();
+        assert!(limit.current < limit.maximum && limit.maximum == Some(7), "time to say why: {limit:?}");
+    }
+}
