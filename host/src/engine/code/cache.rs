@@ -1,9 +1,9 @@
-//! Compiled code, kept on disk.
+//! The cache of compiled code on disk.
 //!
-//! Compiling takes 0.1 to 8 seconds, reading the result back a millisecond. A
-//! file is named by what it was made from and by whom: the wasm's hash and the
-//! engine's configuration. It is written under another name, then renamed, and
-//! never overwritten: other instances may have it mapped.
+//! Compiling takes 0.1 to 8 seconds, reading the code a millisecond. A file is
+//! named by the hash of the wasm file and the configuration of the engine. It is
+//! written under a temporary name, then renamed, and never overwritten, because
+//! other instances may have it mapped.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,26 +22,27 @@ use crate::engine::executor::Permit;
 use crate::model::Version;
 use crate::process::{is_ours_alone, make_private_folder, private_options};
 
-/// Most bytes that are kept; room for some fifty versions of an interpreter with
-/// its libraries, or thousands of a small task. What was not used for the longest
-/// time goes first.
+/// Most bytes of the cache: some fifty versions of an interpreter with its
+/// libraries, or thousands of a small task. The least recently used files are
+/// removed first.
 const MAX_BYTES: u64 = 2 << 30;
-/// Of the room that is left, this part is filled before it is looked again: other hosts may fill it, too.
+/// One part in this many of the free space is used before the folder is scanned again, because other hosts may use
+/// the cache too.
 const ROOM_SHARE: u64 = 4;
-/// Code that is copied at once; fits a processor's cache.
+/// Bytes that are copied at once; they fit into a CPU cache.
 const COPY_BYTES: usize = 128 << 10;
 
 /// The folder of compiled code, for one configuration of the engine.
 pub(in crate::engine) struct CodeCache {
     folder: PathBuf,
     compiler: Compiler,
-    /// Changes with wasmtime's version, its settings and the processor.
+    /// A hash of wasmtime's version, its settings and the CPU.
     engine: u64,
-    /// Makes names of unfinished files unique within this process.
+    /// Makes temporary names unique within this process.
     unfinished: AtomicU32,
-    /// Bytes that may be kept before the folder is looked through again, which takes as long as it has files.
+    /// Bytes that may be stored before the folder is scanned again, which takes time for each file.
     room: Mutex<u64>,
-    /// Whether it was said that code can't be executed from there.
+    /// Whether the log says that code can't be executed from this folder.
     copies: AtomicBool,
 }
 
@@ -59,8 +60,8 @@ impl CodeCache {
         }
     }
 
-    /// What `wasm` becomes, from the cache or compiled now. Takes seconds of computing if
-    /// it has to compile, for which it has what `compiler` gives; none if there is nothing.
+    /// The code of `wasm`, from the cache or compiled now. Compiling takes seconds and a permit
+    /// from `compiler`; returns none if there is no permit.
     pub(in crate::engine) fn of(
         &self,
         engine: &wasmtime::Engine,
@@ -75,46 +76,51 @@ impl CodeCache {
         }
         let Some(_compiler) = compiler() else { return Ok(None) };
         let mut code = self.compiler.compile(engine, wasm)?;
-        match self.keep(&path, &mut code) {
-            // Not compared with its checksum: it was written just now.
+        match self.store(&path, &mut code) {
+            // Without a check of its checksum, because it has just been written.
             Ok(()) => {
                 if let Some(code) = self.map(engine, form, &path)? {
                     return Ok(Some(code));
                 }
             }
-            // The host works without a cache, only starts slower.
+            // The host works without a cache, but starts more slowly.
             Err(error) => tracing::warn!(path = %path.display(), %error, "could not keep compiled code"),
         }
-        self.take(engine, form, code).map(Some)
+        self.load_compiled(engine, form, code).map(Some)
     }
 
-    /// Code as the compiler has left it, in memory.
-    fn take(&self, engine: &wasmtime::Engine, form: Form, mut code: File) -> Result<Code, CompileError> {
+    /// Loads code from the compiler's file in memory.
+    fn load_compiled(
+        &self,
+        engine: &wasmtime::Engine,
+        form: Form,
+        mut code: File,
+    ) -> Result<Code, CompileError> {
         let in_memory = format!("/proc/self/fd/{}", code.as_raw_fd());
-        // SAFETY: it was compiled by this very engine, or by its like in a process of this very program, which
-        // is gone; nobody else has the file.
+        // SAFETY: it was compiled by this engine, or by one of the same configuration in a process of this program,
+        // which has ended; no other process has the file open.
         if let Ok(code) = unsafe { form.map(engine, Path::new(&in_memory)) } {
             return Ok(code);
         }
-        // Without /proc its descriptor has no name; then it is copied.
+        // Without /proc the descriptor has no path, so the code is copied.
         let mut bytes = Vec::new();
         let read = code.rewind().and_then(|()| code.read_to_end(&mut bytes));
         read.map_err(|error| CompileError::Host(format!("can't read the compiled code: {error}")))?;
         // SAFETY: as above.
         unsafe { form.load(engine, &bytes) }.map_err(|error| match self.compiler.has_checked() {
-            // So it is nothing of the file that keeps it from being loaded here.
+            // So the error is one of the host, not of the file.
             true => CompileError::Host(format!("can't load the compiled code: {error:#}")),
             false => CompileError::File(format!("{error:#}")),
         })
     }
 
-    /// Whether only this user can have put files there: what is in it is executed.
+    /// Whether only this user can write to the folder, because its files are executed.
     fn is_ours(&self) -> bool {
         fs::metadata(&self.folder).is_ok_and(|folder| is_ours_alone(&folder))
     }
 
-    /// None if there is no such file, another user may have written it, or it is not what was written: a machine
-    /// must not execute what a failing disk made of code.
+    /// Reads a file of the cache. Returns none if there is no such file, another user may have written it, or its
+    /// checksum is wrong: code that a failing disk has changed must not be executed.
     fn read(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Result<Option<Code>, CompileError> {
         if !self.is_ours() || !fs::metadata(path).is_ok_and(|code| is_ours_alone(&code)) {
             return Ok(None);
@@ -126,22 +132,22 @@ impl CodeCache {
             tracing::warn!(path = %path.display(), "compiled code is damaged; compiling again");
             return Ok(None);
         }
-        // When it was used last, for `make_room`.
+        // The time of the last use, for `make_room`.
         let _ = File::open(checksum_path(path)).and_then(|file| file.set_modified(SystemTime::now()));
         self.map(engine, form, path)
     }
 
-    /// None if it can't be used. What the system can't map now could be used at another time.
+    /// Maps a file. Returns none if it can't be used, and an error if the system can't map it for now.
     fn map(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Result<Option<Code>, CompileError> {
-        // SAFETY: the file has the content that this host (or one before it) wrote; the data folder is the
-        // host's alone, which is what every file in it rests on.
+        // SAFETY: the file has the content that this host or an earlier one wrote; only the host may write to
+        // the data folder, which all files in it rely on.
         match unsafe { form.map(engine, path) } {
             Ok(code) => Ok(Some(code)),
             Err(error) if is_scarcity(&error) => {
                 Err(CompileError::Host(format!("can't load the compiled code: {error:#}")))
             }
             Err(error) if is_forbidden(&error) => {
-                self.say_that_it_is_copied();
+                self.warn_of_copies();
                 Ok(self.copy(engine, form, path))
             }
             Err(error) => {
@@ -152,14 +158,14 @@ impl CodeCache {
         }
     }
 
-    /// The same in memory of the host's own. None if it can't be used.
+    /// Copies a file into memory. Returns none if it can't be used.
     fn copy(&self, engine: &wasmtime::Engine, form: Form, path: &Path) -> Option<Code> {
         let bytes = fs::read(path).ok()?;
         // SAFETY: as for `map`.
         unsafe { form.load(engine, &bytes) }.ok()
     }
 
-    fn say_that_it_is_copied(&self) {
+    fn warn_of_copies(&self) {
         if !self.copies.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 folder = %self.folder.display(),
@@ -169,14 +175,14 @@ impl CodeCache {
         }
     }
 
-    fn keep(&self, path: &Path, code: &mut File) -> io::Result<()> {
+    fn store(&self, path: &Path, code: &mut File) -> io::Result<()> {
         make_private_folder(&self.folder)?;
         if !self.is_ours() {
             return Err(io::Error::other("it belongs to another user, or others can write to it"));
         }
         code.rewind()?;
         let checksum = self.write_whole(path, |file| copy_and_sum(code, file))?;
-        // Last, so that a checksum never stands beside unfinished code.
+        // Last, so that there is never a checksum of unfinished code.
         self.write_whole(&checksum_path(path), |file| file.write_all(checksum.as_bytes()))?;
         let mut room = self.room.lock();
         match room.checked_sub(code.metadata()?.len()) {
@@ -186,23 +192,23 @@ impl CodeCache {
         Ok(())
     }
 
-    /// Removes what was not used for the longest time, until at most `limit` bytes are
-    /// kept; returns how many. Who has a file mapped keeps it.
+    /// Removes the least recently used files, until at most `limit` bytes are left, and
+    /// returns that number. Processes that have a file mapped keep it.
     fn make_room(&self, limit: u64) -> io::Result<u64> {
-        let mut kept = Vec::new();
+        let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension == "crc32") {
                 continue;
             }
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            // What a host that was killed left unfinished has no checksum, and counts by its own age.
+            // Unfinished files of a killed host have no checksum, and count by their own age.
             let used = fs::metadata(checksum_path(&path)).and_then(|checksum| checksum.modified());
-            kept.push((used.or(metadata.modified())?, metadata.len(), path));
+            files.push((used.or(metadata.modified())?, metadata.len(), path));
         }
-        let mut bytes: u64 = kept.iter().map(|(_, len, _)| len).sum();
-        kept.sort();
-        for (_, len, path) in kept {
+        let mut bytes: u64 = files.iter().map(|(_, len, _)| len).sum();
+        files.sort();
+        for (_, len, path) in files {
             if bytes <= limit {
                 break;
             }
@@ -230,8 +236,8 @@ fn checksum_path(path: &Path) -> PathBuf {
     path.with_extension("crc32")
 }
 
-/// Copies all of a file, and returns its CRC-32: that is against disks, not against people, and takes a
-/// tenth of the time of a SHA-256.
+/// Copies a file and returns its CRC-32, which detects errors of disks, not attacks, and takes a tenth of
+/// the time of a SHA-256.
 fn copy_and_sum(from: &mut File, to: &mut impl io::Write) -> io::Result<String> {
     let mut hasher = crc32fast::Hasher::new();
     let mut chunk = vec![0; COPY_BYTES];
@@ -252,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_used_for_the_longest_time_makes_room() {
+    fn the_least_recently_used_file_is_removed_first() {
         let folder = tempfile::tempdir().unwrap();
         let cache = CodeCache::new(folder.path().to_owned(), &wasmtime::Engine::default(), Compiler::Here);
         let path = |name: &str| folder.path().join(format!("{name}.cwasm"));
@@ -260,7 +266,7 @@ mod tests {
         for (nth, name) in ["oldest", "used", "newest"].into_iter().enumerate() {
             let mut code = tempfile::tempfile().unwrap();
             code.write_all(&[0; 100]).unwrap();
-            cache.keep(&path(name), &mut code).unwrap();
+            cache.store(&path(name), &mut code).unwrap();
             let time = long_ago + Duration::from_secs(nth as u64);
             for file in [path(name), checksum_path(&path(name))] {
                 File::open(file).unwrap().set_modified(time).unwrap();
@@ -272,8 +278,9 @@ mod tests {
         cache.make_room(100).unwrap();
         assert!(path("used").exists() && !path("newest").exists());
     }
+
     #[test]
-    fn code_that_cannot_be_kept_is_used_all_the_same() {
+    fn code_that_cannot_be_stored_is_used_nevertheless() {
         let no_folder = tempfile::NamedTempFile::new().unwrap();
         let engine = wasmtime::Engine::default();
         let cache = CodeCache::new(no_folder.path().to_owned(), &engine, Compiler::Here);

@@ -1,10 +1,9 @@
-//! Compiling a file, which may be made to take all the memory and time there is: a
-//! component of 400 bytes can hold a hundred million instances, and a function of
-//! some thousand calls takes minutes.
+//! Compiles a file. A malicious file can take all memory and time: a component of 400 bytes can
+//! have a hundred million instances, and a function with some thousand calls takes minutes.
 //!
-//! So it is done in a process of its own, which the system bounds, and which gives
-//! way to everything else. Who embeds the host has no such program at hand; there,
-//! files are compiled in the host itself.
+//! So files are compiled in a process of its own, which the system limits, and which has a lower
+//! priority than everything else. Programs that embed the host may not have that executable;
+//! there, files are compiled in the host's process.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -28,38 +27,37 @@ use super::system_error::is_scarcity;
 
 /// The command of the `streamtask` program that compiles.
 pub const COMMAND: &str = "compile";
-/// What compiling one file may take, unless the operator says otherwise. Python with its libraries, 18 MB, takes 0.4 GiB
-/// and 20 s, and becomes 35 MB of code.
+/// Default limits. Python with its libraries, 18 MB, takes 0.4 GiB and 20 s, and compiles to 35 MB of code.
 const LIMITS: CompileLimits =
     CompileLimits { memory_bytes: 4 << 30, cpu_seconds: 120, code_bytes: 256 << 20 };
-/// From this size on, compiling takes so long that somebody may wonder, or as much as it may take: it is said before.
+/// Files from this size on are announced in the log, because compiling them takes long or may reach a limit.
 const LARGE_BYTES: usize = 16 << 20;
-/// Seconds between the signal that says why a compiler ends, and the end of one that does not listen. With none
-/// the system ends it without that word.
+/// Seconds between the soft limit, whose signal reports the reason, and the hard limit, which kills a compiler that
+/// ignores the signal. Without an interval the system kills it without that signal.
 const CPU_GRACE: u64 = 5;
-/// How far a compiler stands back behind guests and clients, from 0 to 19.
+/// Niceness of a compiler, from 0 to 19: guests and clients have priority.
 const NICE: i32 = 10;
-/// How much sooner than others it is killed where memory runs out, from 0 to 1000: it can be started again, the
-/// host's runs can't.
+/// The `oom_score_adj` of a compiler, from 0 to 1000. When memory runs out, it is killed first, because it can be
+/// started again, unlike the host's runs.
 const OOM_SCORE: &str = "500";
 
-/// The exit code of a compiler that has said why there is no code.
+/// The exit code of a compiler that reports an error of the file.
 const REFUSED: u8 = 1;
-/// The same where the system lacked something, and the file may be good.
+/// The exit code of a compiler that reports an error of the host; the file may be valid.
 const SCARCITY: u8 = 3;
-/// That of a program whose libraries could not be loaded.
+/// The exit code of a program whose libraries could not be loaded.
 const NOT_STARTED: i32 = 127;
-/// Most that it says.
+/// Most bytes of the reason that a compiler reports.
 const MAX_REASON_BYTES: u64 = 64 << 10;
 
-/// What compiling one file may take, where it has a process of its own.
+/// Limits of the process that compiles one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Memory.
+    /// Memory in bytes.
     pub memory_bytes: u64,
-    /// Time on all processors together.
+    /// CPU time on all cores together.
     pub cpu_seconds: u64,
-    /// The code that it becomes.
+    /// Bytes of compiled code.
     pub code_bytes: u64,
 }
 
@@ -70,7 +68,7 @@ impl Default for CompileLimits {
 }
 
 impl CompileLimits {
-    /// As arguments of the compiler's process.
+    /// The limits as arguments of the compiler's process.
     fn arguments(self) -> [String; 3] {
         [self.memory_bytes, self.cpu_seconds, self.code_bytes].map(|limit| limit.to_string())
     }
@@ -80,16 +78,16 @@ impl CompileLimits {
 pub(in crate::engine) enum Compiler {
     /// In this process.
     Here,
-    /// In one of its own, for an engine of that world with so many addresses.
+    /// In a process of its own, for an engine of that world and address space.
     Process(PathBuf, World, Addresses, CompileLimits),
 }
 
-/// Why there is no code.
+/// The reason why a file was not compiled.
 #[derive(Debug)]
 pub(in crate::engine) enum CompileError {
-    /// The file is no program.
+    /// The file is invalid or exceeds a limit.
     File(String),
-    /// This host lacks something, and the file may be good.
+    /// An error of the host; the file may be valid.
     Host(String),
 }
 
@@ -104,9 +102,9 @@ impl CompileError {
 }
 
 impl Compiler {
-    /// Compiled code for `engine`, a file in memory. Blocks for as long as it takes.
+    /// Compiles for `engine`. Returns the code as a file in memory. Blocks.
     pub(in crate::engine) fn compile(&self, engine: &Engine, wasm: &[u8]) -> Result<File, CompileError> {
-        // Hardened systems refuse one that could be run as a program; older ones do not know the word.
+        // Hardened systems refuse a file without this flag; older kernels do not know the flag.
         let flags = MemfdFlags::CLOEXEC;
         let file =
             memfd_create("code", flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| memfd_create("code", flags));
@@ -125,13 +123,13 @@ impl Compiler {
         Ok(code)
     }
 
-    /// Whether it has loaded what it compiled, so that the code can be loaded.
+    /// Whether the compiler has already loaded the code, so that an error in loading is not one of the file.
     pub(in crate::engine) const fn has_checked(&self) -> bool {
         matches!(self, Self::Process(..))
     }
 }
 
-/// The process writes the code into the file itself: it may be much, and need not pass through here.
+/// Compiles in a process of its own. It writes the code to the file directly, because the code may be large.
 fn in_process(
     program: &Path,
     world: World,
@@ -163,12 +161,12 @@ fn in_process(
         )),
         _ => failed(error),
     })?;
-    let (mut input, said) = (process.stdin.take(), process.stderr.take());
-    // It reads all before it answers. One that is gone before has a status that says why.
+    let (mut input, stderr) = (process.stdin.take(), process.stderr.take());
+    // The compiler reads everything before it answers. If it has ended before, its status gives the reason.
     let _ = input.as_mut().map(|input| input.write_all(wasm));
     drop(input);
     let mut reason = Vec::new();
-    let read = said.map(|said| said.take(MAX_REASON_BYTES).read_to_end(&mut reason));
+    let read = stderr.map(|stderr| stderr.take(MAX_REASON_BYTES).read_to_end(&mut reason));
     let status = process.wait().map_err(failed)?;
     if let Some(Err(error)) = read {
         return Err(failed(error));
@@ -194,7 +192,7 @@ fn why_it_died(status: ExitStatus, bounds: ResourceLimits) -> CompileError {
         Some(Signal::KILL) => {
             CompileError::Host(format!("the compiler was killed ({status}), as it is where memory runs out"))
         }
-        // By whoever stops the host too, or meant another.
+        // Signals to end it, perhaps together with the host.
         Some(Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => {
             CompileError::Host(format!("the compiler was ended ({status})"))
         }
@@ -202,26 +200,27 @@ fn why_it_died(status: ExitStatus, bounds: ResourceLimits) -> CompileError {
     }
 }
 
-/// What a compiler may use of something.
+/// The limit of one resource of a compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ResourceLimit {
     resource: Resource,
     most: u64,
-    /// What this process may not exceed itself, if that is less than a compiler gets.
+    /// Whether the hard limit of this process is lower than the wanted limit.
     lowered: bool,
 }
 
-/// What a compiler may use.
+/// The limits of a compiler.
 #[derive(Clone, Copy, Debug)]
 struct ResourceLimits {
-    /// Not of addresses, of which an engine reserves many, unless this process has fewer.
+    /// Of data, not of address space, of which an engine reserves much; unless the hard limit of this process for
+    /// address space is lower.
     memory: ResourceLimit,
     cpu: ResourceLimit,
     code: ResourceLimit,
 }
 
 impl ResourceLimits {
-    /// For one that this process starts, or is: both have the same hard limits.
+    /// The limits of a compiler that this process starts or is; both have the same hard limits.
     fn here(limits: CompileLimits) -> Self {
         let bound = |resource, wanted| ResourceLimit::within(resource, wanted, getrlimit(resource).maximum);
         Self {
@@ -276,15 +275,15 @@ impl ResourceLimit {
     }
 }
 
-/// Exactly, in the largest unit of which it is a multiple: limits are round.
+/// The exact number of bytes, in the largest unit of which it is a multiple.
 fn amount(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let whole = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
     whole.map_or_else(|| format!("{bytes} B"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
 }
 
-/// What a process of a `Compiler` does: compiles what it reads from `input` into `output`. Returns
-/// its exit code; if that is not 0, it has said why.
+/// The main function of a compiler process: compiles `input` to `output`. Returns the exit code; if
+/// that is not 0, it has written the reason to `why_not`.
 pub fn compile_process(
     limits: CompileLimits,
     async_world: bool,
@@ -298,7 +297,7 @@ pub fn compile_process(
         Err(CompileError::File(reason)) => (REFUSED, reason),
         Err(CompileError::Host(reason)) => (SCARCITY, reason),
     };
-    // Who does not listen sees the code.
+    // Ignored, because the exit code is reported anyway.
     let _ = why_not.write_all(reason.as_bytes());
     code
 }
@@ -312,7 +311,7 @@ fn compile_bounded(
 ) -> Result<(), CompileError> {
     let failed = |error: io::Error| CompileError::Host(format!("the compiler failed: {error}"));
     let bounds = ResourceLimits::here(limits);
-    bound(bounds).map_err(failed)?;
+    restrict(bounds).map_err(failed)?;
     let world = if async_world { World::Async } else { World::Sync };
     let addresses = if scarce { Addresses::Scarce } else { Addresses::Plenty };
     let mut wasm = Vec::new();
@@ -324,32 +323,32 @@ fn compile_bounded(
         false => CompileError::of_file(&error),
     })?;
     output.write_all(&code).and_then(|()| output.flush()).map_err(|error| match error.kind() {
-        // Where the signal that says so is ignored.
+        // If SIGXFSZ is ignored.
         io::ErrorKind::FileTooLarge => bounds.code.exceeded(),
         _ => failed(error),
     })
 }
 
-/// Whether there are threads to be had, one for each core. Without them wasmtime's pool panics; on one thread it
-/// compiles all the same.
+/// Whether the system allows one more thread for each core. wasmtime's thread pool panics without them, but compiles
+/// on one thread if told to.
 fn has_threads() -> bool {
     let wanted = thread::available_parallelism().map_or(1, usize::from);
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let held = Mutex::new(held);
+    let (keep_alive, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
     thread::scope(|scope| {
-        // Each ends when there is nothing to come any more.
-        let started = |_| thread::Builder::new().spawn_scoped(scope, || held.lock().recv().is_ok());
+        // Each thread ends when the channel is closed.
+        let started = |_| thread::Builder::new().spawn_scoped(scope, || wait.lock().recv().is_ok());
         let all = (0..wanted).map(started).all(|thread| thread.is_ok());
-        drop(hold);
+        drop(keep_alive);
         all
     })
 }
 
-/// Compiles, and loads the code here first: what a small file becomes may be huge, and
-/// is refused for that only when it is loaded.
+/// Compiles, and loads the code to check it: a small file can compile to code that exceeds the
+/// limits of an engine, which are checked only when it is loaded.
 fn checked_code(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let code = compiled(engine, wasm)?;
-    // SAFETY: these bytes come from this very engine.
+    // SAFETY: this engine has just compiled these bytes.
     unsafe { Form::of(wasm).load(engine, &code) }?;
     Ok(code)
 }
@@ -367,18 +366,18 @@ fn compiled(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     }
 }
 
-/// Takes from this process what a compiler must not have.
-fn bound(bounds: ResourceLimits) -> io::Result<()> {
-    // Nobody would read what it answers.
+/// Limits the resources and rights of this process.
+fn restrict(bounds: ResourceLimits) -> io::Result<()> {
+    // Without the host, its answer would be of no use.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     for bound in [bounds.memory, bounds.cpu, bounds.code] {
         setrlimit(bound.resource, bound.limit())?;
     }
-    // Nor can anything that it might be made to start have more rights than it.
+    // A program that it might be made to start gets no more rights than it has.
     set_no_new_privs(true)?;
-    // No picture of its memory when it dies.
+    // No core dump.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // Only a preference, for which not every system has the file.
+    // Errors are ignored, because not every system has the file.
     let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     nice(NICE)?;
     Ok(())
@@ -420,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_limit_of_data_and_addresses_is_told() {
+    fn the_lower_limit_of_data_and_addresses_is_reported() {
         let data = ResourceLimit::within(Resource::Data, 9, Some(7));
         let addresses = |hard| ResourceLimit::within(Resource::As, 9, hard);
         assert_eq!(data.or_lower(addresses(None)), data);
@@ -432,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hard_limit_of_the_host_below_the_compilers_own_is_told() {
+    fn a_hard_limit_of_the_host_below_the_compilers_own_is_reported() {
         for (signal, words) in [
             (Signal::XCPU, "7 s of computing, this host's own hard limit (ulimit -H -t)"),
             (Signal::ABORT, "7 B of memory, this host's own hard limit (ulimit -H -d)"),

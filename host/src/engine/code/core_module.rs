@@ -1,6 +1,6 @@
-//! Core modules, as most toolchains make them: programs for WASI preview 1, which run as
-//! they are, and modules of our world, which become components. And for any other, the
-//! reason why it is no task.
+//! Core modules, the output of most toolchains: programs for WASI preview 1, which run unchanged,
+//! and modules for the world of the contract, which are converted to components. For any other
+//! module, this reports the reason why it is not a task.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use wasi_preview1_component_adapter_provider::{
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
-/// Names that are told of a module that is none of ours.
+/// Most names in the reason why a module is not a task.
 const MAX_NAMES: usize = 5;
 
 /// Whether the bytes begin like a core module.
@@ -18,12 +18,12 @@ pub(in crate::engine) fn is_core_module(wasm: &[u8]) -> bool {
     wasm.starts_with(b"\0asm\x01\0\0\0")
 }
 
-/// Whether a core module says of no world that it is of it, and so has to be a program.
+/// Whether the bytes are a core module that names no world, and so has to be a program.
 pub(in crate::engine) fn is_program(wasm: &[u8]) -> bool {
     is_core_module(wasm) && ModuleOutline::of(wasm).is_ok_and(|outline| !outline.has_world)
 }
 
-/// Why a core module can be no task, as far as its outline tells.
+/// The reason why a core module can't be a task, from its imports and exports.
 pub(in crate::engine) fn why_not(wasm: &[u8]) -> Option<String> {
     match ModuleOutline::of(wasm) {
         Ok(outline) => outline.why_not(),
@@ -31,8 +31,8 @@ pub(in crate::engine) fn why_not(wasm: &[u8]) -> Option<String> {
     }
 }
 
-/// The component that a core module of a world makes. An error is the reason why it
-/// makes none.
+/// Converts a core module of a world to a component. An error is the reason why that is
+/// impossible.
 pub(in crate::engine) fn component(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
     let mut encoder = ComponentEncoder::default();
@@ -43,12 +43,12 @@ pub(in crate::engine) fn component(wasm: &[u8]) -> Result<Vec<u8>, String> {
     encoded.map_err(|error| format!("{error:#}"))
 }
 
-/// What a module wants and offers, by name.
+/// The imports and exports of a module.
 #[derive(Default)]
 struct ModuleOutline {
     imports: BTreeSet<(String, String)>,
     exports: BTreeSet<String>,
-    /// Whether it says of which world it is.
+    /// Whether it names its world.
     has_world: bool,
 }
 
@@ -77,7 +77,7 @@ impl ModuleOutline {
         Ok(outline)
     }
 
-    /// Recognises what people confuse with a task.
+    /// Recognises modules that are often confused with tasks.
     fn why_not(&self) -> Option<String> {
         let imports = |like: fn(&str, &str) -> bool| self.imports.iter().any(|(from, name)| like(from, name));
         if imports(|from, _| from.starts_with("__wbindgen") || from == "wbg" || from.ends_with("_bg.js")) {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_for_something_else_is_recognised() {
+    fn modules_for_other_hosts_are_recognised() {
         for (import, words) in [
             (r#""__wbindgen_placeholder__" "__wbindgen_throw""#, "wasm-bindgen"),
             (r#""./page_bg.js" "f""#, "wasm-bindgen"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_known_by_its_beginning() {
+    fn a_program_is_recognised_by_its_start_function() {
         let wasm =
             wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).unwrap();
         assert!(is_core_module(&wasm) && is_program(&wasm));

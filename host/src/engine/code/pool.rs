@@ -1,8 +1,8 @@
-//! How memory for guests is set up.
+//! The engines of wasmtime, and the memory for guests.
 //!
-//! The pool reserves address space for every guest at start and hands out slots:
+//! The pool reserves address space for all guests at start and assigns slots:
 //! starting a guest maps nothing, and the number of memory mappings (which the
-//! kernel bounds) is known beforehand. Where the address space is too small for
+//! kernel limits) is known in advance. If the address space is too small for
 //! a pool, guests get memory one by one.
 
 use std::fs;
@@ -12,42 +12,43 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::process::Reserve;
 
-/// Mappings that one guest in the pool needs at most: stack and guard page,
-/// memory below and above what is in use, and its image.
+/// Most mappings of one guest in the pool: stack and guard page, used and unused
+/// memory, and its image.
 const MAPPINGS_PER_GUEST: u64 = 5;
 /// Mappings that the rest of the host needs: libraries, threads, compiled code.
 const MAPPINGS_KEPT: u64 = 8_000;
-/// The kernel's bound where it can't be read.
+/// The kernel's limit of mappings if it can't be read.
 const DEFAULT_MAX_MAPPINGS: u64 = 65_530;
-/// Addresses that a pool leaves to the rest of the host: stacks of threads, the database's caches, compiled code.
+/// Bytes of address space that a pool leaves to the rest of the host: stacks of threads, the database's caches,
+/// compiled code.
 const ADDRESSES_KEPT: usize = 256 << 20;
-/// Below this a pool is not worth its address space.
+/// Fewest slots for which a pool is worth its address space.
 const LEAST_SLOTS: u32 = 16;
 
-/// Most that one guest may have of each; what a component of any toolchain
-/// needs, with room. Python brings 200 core instances.
+/// Limits of one guest, with a margin above the needs of components of any toolchain.
+/// Python has 200 core instances.
 const CORE_INSTANCES: u32 = 500;
 const MEMORIES: u32 = 16;
 const TABLES: u32 = 100;
-/// Tables that there is room for on average, at 1.6 MB of address space each.
-/// Where guests need more than that, some wait.
+/// Average number of tables per slot in the pool, at 1.6 MB of address space each.
+/// If guests need more than that, some wait.
 const TABLES_TYPICAL: u32 = 8;
 const TABLE_ELEMENTS: usize = 200_000;
 const INSTANCE_BYTES: usize = 8 << 20;
-/// Memory of a guest that stays mapped when its slot is free, so that the next
-/// one does not fault it in again: all that a program in Go writes to before its first
-/// event, in 50 page faults instead of 240. A host keeps so much for each memory of its
-/// busiest moment, so it is not more. (Of components in Python and JavaScript less stays:
-/// they write here and there, and wasmtime resets 32 places and drops the rest.)
+/// Bytes of a guest's memory that stay mapped when its slot is free, so that the next guest
+/// has fewer page faults: 50 instead of 240 for a program in Go until its first event. The host
+/// keeps this amount for each slot that was in use at its peak, so it must be small. (Components
+/// in Python and JavaScript benefit less: they write to scattered pages, and wasmtime resets 32
+/// regions and drops the rest.)
 const KEEP_RESIDENT: usize = 1 << 20;
-/// The same, of its tables.
+/// Bytes of its tables that stay mapped.
 const TABLE_KEEP_RESIDENT: usize = 256 << 10;
 
-/// Addresses of one memory where they are scarce: enough for a small guest.
+/// Reserved bytes of one memory if address space is scarce: enough for a small guest.
 const SMALL_RESERVATION: u64 = 10 << 20;
 const SMALL_GUARD: u64 = 64 << 10;
-/// How many more a memory gets that outgrows them. It is copied then, so a guest
-/// that grows bit by bit must not outgrow them again and again.
+/// Further reservation of a memory that outgrows the first. Each time it is copied, so a guest
+/// that grows in small steps must not outgrow its reservation often.
 const SMALL_GROWTH: u64 = 64 << 20;
 
 /// The reason why an engine could not be set up.
@@ -55,17 +56,17 @@ const SMALL_GROWTH: u64 = 64 << 20;
 #[error("{0}")]
 pub struct SetupError(pub(in crate::engine) String);
 
-/// How memory for guests is set up, and so how many can be alive at once.
+/// How memory for guests is allocated, and how many guests can be alive at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allocation {
-    /// A pool with so many slots.
+    /// A pool of slots.
     Pool {
-        /// Guests that fit.
+        /// The number of slots.
         slots: u32,
     },
-    /// One by one.
+    /// Memory is allocated for each guest.
     OnDemand {
-        /// Guests that fit.
+        /// Most guests at once.
         limit: u32,
         /// Why there is no pool.
         reason: String,
@@ -73,7 +74,7 @@ pub enum Allocation {
 }
 
 impl Allocation {
-    /// What there was to spend.
+    /// The address space for which code must be compiled.
     pub(in crate::engine) const fn addresses(&self) -> Addresses {
         match self {
             Self::Pool { .. } => Addresses::Plenty,
@@ -81,7 +82,7 @@ impl Allocation {
         }
     }
 
-    /// Guests that can be alive at once.
+    /// Most guests that can be alive at once.
     pub const fn max_instances(&self) -> u32 {
         match self {
             Self::Pool { slots } => *slots,
@@ -90,26 +91,26 @@ impl Allocation {
     }
 }
 
-/// How many addresses an engine can spend, which compiled code depends on.
+/// How much address space an engine reserves for each memory. Compiled code depends on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Addresses {
     /// 4 GiB for each memory.
     Plenty,
-    /// No more than are used.
+    /// Little more than is used.
     Scarce,
 }
 
-/// Which tasks an engine is for.
+/// The kind of tasks that an engine executes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum World {
-    /// Those of the contract, and ordinary programs.
+    /// Tasks of the contract, and ordinary programs.
     Sync,
-    /// Those of the experiment, whose calls can be under way beside one another.
+    /// Async tasks, an experiment, whose calls can be pending concurrently.
     Async,
 }
 
-/// An engine that executes nothing. What it compiles is the same as that of one that
-/// [`engine`] or [`async_engine`] returns, and what it loads has room there. With `threads` it compiles on all cores.
+/// An engine without memory for guests. It compiles the same code as the engines that [`engine`] and
+/// [`async_engine`] return, and loads only code that fits into them. With `threads` it compiles on all cores.
 pub(in crate::engine) fn compiling_engine(
     world: World,
     addresses: Addresses,
@@ -117,13 +118,13 @@ pub(in crate::engine) fn compiling_engine(
 ) -> Result<Engine, SetupError> {
     let mut config = match addresses {
         Addresses::Plenty => config(),
-        Addresses::Scarce => frugal(),
+        Addresses::Scarce => small_config(),
     };
     config.parallel_compilation(threads);
     match (world, addresses) {
         (World::Sync, Addresses::Plenty) => {
             let mut one = pool(1);
-            // As many as one guest may have. Each counts as memory, of which a compiler has little.
+            // As many as one guest may have. Each counts as memory, which is limited in a compiler.
             one.total_tables(TABLES);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(one));
         }
@@ -135,13 +136,13 @@ pub(in crate::engine) fn compiling_engine(
     Engine::new(&config).map_err(|error| SetupError(format!("can't set up wasmtime: {error:#}")))
 }
 
-/// An engine for async tasks, which get memory one by one: a pool would take address space
-/// for an experiment, and cut what the others have.
+/// An engine for async tasks, which get memory one by one: a pool for an experiment would take
+/// address space from all other tasks.
 pub(in crate::engine) fn async_engine(addresses: Addresses) -> Result<Engine, SetupError> {
     compiling_engine(World::Async, addresses, true)
 }
 
-/// An engine for `wanted` guests at once, or as many as this system allows: never fewer for more that are wanted.
+/// An engine for `wanted` guests at once, or as many as this system allows. A larger `wanted` never leads to fewer.
 pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
     let possible = max_mappings().saturating_sub(MAPPINGS_KEPT) / MAPPINGS_PER_GUEST;
     let wanted = wanted.max(1).min(u32::try_from(possible).unwrap_or(u32::MAX)).max(LEAST_SLOTS);
@@ -149,7 +150,7 @@ pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), Set
         Ok(engine) => return Ok((engine, Allocation::Pool { slots: wanted })),
         Err(reason) => reason,
     };
-    let slots = most(LEAST_SLOTS..wanted, |slots| pooled(slots).is_ok());
+    let slots = largest_that_fits(LEAST_SLOTS..wanted, |slots| pooled(slots).is_ok());
     if let Some(slots) = slots
         && let Ok(engine) = pooled(slots)
     {
@@ -161,7 +162,7 @@ pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), Set
     ))
 }
 
-/// An engine with a pool of so many slots, if that leaves enough addresses for the rest of the host.
+/// An engine with a pool of that many slots, if it leaves enough address space for the rest of the host.
 fn pooled(slots: u32) -> Result<Engine, String> {
     let _kept = Reserve::new(ADDRESSES_KEPT).ok_or("it would take all addresses that the host may have")?;
     let mut config = config();
@@ -169,8 +170,8 @@ fn pooled(slots: u32) -> Result<Engine, String> {
     Engine::new(&config).map_err(|error| format!("{error:#}"))
 }
 
-/// The largest of the numbers that fits, where all below one that fits do; found by bisection.
-fn most(range: Range<u32>, fits: impl Fn(u32) -> bool) -> Option<u32> {
+/// The largest number in the range that fits, found by bisection. All numbers below one that fits must fit too.
+fn largest_that_fits(range: Range<u32>, fits: impl Fn(u32) -> bool) -> Option<u32> {
     let (mut fitting, mut above) = (None, range.end);
     loop {
         let from = fitting.map_or(range.start, |fitting| fitting + 1);
@@ -190,17 +191,17 @@ fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        // The stable contract is synchronous; without this, stores are cheaper.
+        // The stable contract is synchronous, and stores without concurrency are cheaper.
         .concurrency_support(false)
         .memory_init_cow(true)
         .wasm_exceptions(true);
     config
 }
 
-/// A configuration that takes no more addresses than are used. The usual one
-/// reserves 4 GiB for each memory to save checks of bounds, and two or three guests
-/// would take all that there is.
-fn frugal() -> Config {
+/// A configuration that reserves little address space. The usual one reserves 4 GiB for each
+/// memory to avoid bounds checks, and two or three guests would take the whole address
+/// space.
+fn small_config() -> Config {
     let mut config = config();
     config
         .memory_reservation(SMALL_RESERVATION)
@@ -230,12 +231,12 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .max_component_instance_size(INSTANCE_BYTES)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
-        // Kernels from 6.7 on say which pages were written to. Else it is the first ones that stay.
+        // Kernels from 6.7 on report which pages were written to. Otherwise the first pages stay mapped.
         .pagemap_scan(Enabled::Auto);
     pool
 }
 
-/// How many memory mappings the kernel allows this process.
+/// The number of memory mappings that the kernel allows this process.
 fn max_mappings() -> u64 {
     let setting = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     setting.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_MAX_MAPPINGS)
@@ -248,10 +249,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_that_fits_is_found_whatever_is_wanted() {
+    fn the_largest_number_that_fits_is_found() {
         for limit in [0, 15, 16, 17, 100, 4_999, 5_000, 11_506] {
             for wanted in [17, 18, 100, 5_000, 10_000, 11_506] {
-                let found = most(LEAST_SLOTS..wanted, |slots| slots <= limit);
+                let found = largest_that_fits(LEAST_SLOTS..wanted, |slots| slots <= limit);
                 assert_eq!(
                     found,
                     (limit >= LEAST_SLOTS).then(|| limit.min(wanted - 1)),
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_process_compiles_is_for_this_engine() {
+    fn code_of_another_process_fits_this_engine() {
         let (pooled, allocation) = engine(LEAST_SLOTS).unwrap();
         let hash = |engine: &Engine| {
             let mut hasher = DefaultHasher::new();
@@ -273,7 +274,7 @@ mod tests {
         for threads in [true, false] {
             assert_eq!(hash(&pooled), hash(&compiling_engine(World::Sync, addresses, threads).unwrap()));
         }
-        // The code cache tells them apart by this alone.
+        // The code cache distinguishes the two by this hash only.
         let concurrent = async_engine(addresses).unwrap();
         assert_ne!(hash(&pooled), hash(&concurrent));
         assert_eq!(hash(&concurrent), hash(&compiling_engine(World::Async, addresses, true).unwrap()));

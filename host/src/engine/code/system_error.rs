@@ -4,18 +4,18 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// Whether an error is that the system has no more of something now.
+/// Whether an error means that the system is out of a resource for now.
 pub(in crate::engine) fn is_scarce(error: &io::Error) -> bool {
     let scarce = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| scarce.contains(&error))
 }
 
-/// The same of an error of wasmtime, or of what caused it.
+/// Whether an error of wasmtime, or its cause, means that the system is out of a resource for now.
 pub(in crate::engine) fn is_scarcity(error: &wasmtime::Error) -> bool {
     is_of_system(error, is_scarce)
 }
 
-/// Whether the system forbids it: to execute what is in a file, for one.
+/// Whether the system forbids the operation: for example, executing code from a file.
 pub(in crate::engine) fn is_forbidden(error: &wasmtime::Error) -> bool {
     is_of_system(error, |error| error.kind() == io::ErrorKind::PermissionDenied)
 }

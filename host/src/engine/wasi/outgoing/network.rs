@@ -53,9 +53,9 @@ impl Network {
         request: Request<WasiBody>,
         private: bool,
     ) -> Result<Response<Incoming>, Error> {
-        let running = self.running().map_err(|error| Error::InternalError(Some(error.to_string())))?;
-        let client = if private { &running.private } else { &running.public };
-        let runtime = running.runtime.as_ref().expect("present until dropped");
+        let started = self.started().map_err(|error| Error::InternalError(Some(error.to_string())))?;
+        let client = if private { &started.private } else { &started.public };
+        let runtime = started.runtime.as_ref().expect("present until dropped");
         // Aborted when the guest's call is dropped.
         let sending = AbortOnDropHandle::new(runtime.spawn(client.request(request)));
         match sending.await {
@@ -68,17 +68,17 @@ impl Network {
 
 impl Network {
     /// Starts the client if necessary. After an error, the next request tries again.
-    fn running(&self) -> io::Result<&NetworkRuntime> {
-        if let Some(running) = self.runtime.get() {
-            return Ok(running);
+    fn started(&self) -> io::Result<&NetworkRuntime> {
+        if let Some(started) = self.runtime.get() {
+            return Ok(started);
         }
         let _starting = self.starting.lock();
         match self.runtime.get() {
             // Another request has just started it.
-            Some(running) => Ok(running),
+            Some(started) => Ok(started),
             None => {
-                let running = NetworkRuntime::new()?;
-                Ok(self.runtime.get_or_init(|| running))
+                let started = NetworkRuntime::new()?;
+                Ok(self.runtime.get_or_init(|| started))
             }
         }
     }
