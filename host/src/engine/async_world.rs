@@ -30,7 +30,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 /// The guest has too many pending operations.
 #[derive(Debug, thiserror::Error)]
-#[error("the guest has more than {MAX_PENDING} calls, streams and futures under way")]
+#[error("the guest has more than {MAX_PENDING} pending calls, streams and futures")]
 pub(super) struct TooManyPending;
 
 /// Limits the pending operations of a guest. Does nothing for a guest of the synchronous world.

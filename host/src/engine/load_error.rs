@@ -11,7 +11,7 @@ pub enum LoadError {
     #[error("this is not a WebAssembly file")]
     NotWasm,
     /// It is a core module that is neither a program nor a task.
-    #[error("this core module is no task: {0}")]
+    #[error("this core module is not a task: {0}")]
     CoreModule(String),
     /// It is damaged, truncated, or uses features that the engine does not support.
     #[error("this is not a valid component: {0}")]
@@ -27,7 +27,7 @@ pub enum LoadError {
     NoProcess(String),
     /// It is built for another version of the contract.
     #[error(
-        "this component is made for {found}, and this host speaks {ours}; build it with the SDK of this host"
+        "this component is made for {found}, and this host supports {ours}; build it with the SDK of this host"
     )]
     OtherContract {
         /// The version that it imports.

@@ -84,7 +84,7 @@ impl CodeCache {
                 }
             }
             // The host works without a cache, but starts more slowly.
-            Err(error) => tracing::warn!(path = %path.display(), %error, "could not keep compiled code"),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "failed to store compiled code"),
         }
         self.load_compiled(engine, form, code).map(Some)
     }
@@ -169,8 +169,8 @@ impl CodeCache {
         if !self.copies.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 folder = %self.folder.display(),
-                "code can't be executed from the folder where it is kept, which is probably mounted `noexec`; each \
-                 task's is copied into memory, which takes more of it"
+                "compiled code can't be executed from the cache folder, which is probably mounted `noexec`; it is copied \
+                 into memory instead, which takes more of it"
             );
         }
     }

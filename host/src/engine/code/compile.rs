@@ -113,8 +113,9 @@ impl Compiler {
             Self::Here => {
                 let bytes = compiled(engine, wasm).map_err(|error| CompileError::of_file(&error))?;
                 let written = code.write_all(&bytes);
-                written
-                    .map_err(|error| CompileError::Host(format!("can't keep the code in memory: {error}")))?;
+                written.map_err(|error| {
+                    CompileError::Host(format!("can't write the code to memory: {error}"))
+                })?;
             }
             Self::Process(program, world, addresses, limits) => {
                 in_process(program, *world, *addresses, *limits, wasm, &code)?;
@@ -141,7 +142,7 @@ fn in_process(
     if wasm.len() >= LARGE_BYTES {
         let (mib, most) = (wasm.len() >> 20, amount(limits.memory_bytes));
         tracing::info!(
-            "compiling a file of {mib} MiB, with at most {} s of computing (compile-time) and {most} of memory (compile-memory)",
+            "compiling a file of {mib} MiB, with at most {} s of CPU time (compile-time) and {most} of memory (compile-memory)",
             limits.cpu_seconds
         );
     }
@@ -155,8 +156,8 @@ fn in_process(
     command.stdin(Stdio::piped()).stdout(code.try_clone().map_err(failed)?).stderr(Stdio::piped());
     let mut process = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CompileError::Host(format!(
-            "can't start the compiler: it is this host's own program, and {} leads to none; mount /proc, or \
-             start the host by a path that lasts",
+            "can't start the compiler: it is this host's own executable, and {} does not exist; mount /proc, or \
+             start the host by a path that stays valid",
             program.display()
         )),
         _ => failed(error),
@@ -190,7 +191,7 @@ fn why_it_died(status: ExitStatus, bounds: ResourceLimits) -> CompileError {
         Some(Signal::ABORT) => bounds.memory.exceeded(),
         Some(Signal::XFSZ) => bounds.code.exceeded(),
         Some(Signal::KILL) => {
-            CompileError::Host(format!("the compiler was killed ({status}), as it is where memory runs out"))
+            CompileError::Host(format!("the compiler was killed ({status}), probably because memory ran out"))
         }
         // Signals to end it, perhaps together with the host.
         Some(Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => {
@@ -256,7 +257,7 @@ impl ResourceLimit {
     fn exceeded(self) -> CompileError {
         let (what, unit, setting) = match self.resource {
             Resource::Cpu => {
-                (format!("compiling it takes more than {} s of computing", self.most), "-t", "compile-time")
+                (format!("compiling it takes more than {} s of CPU time", self.most), "-t", "compile-time")
             }
             Resource::Fsize => {
                 (format!("it becomes more than {} of code", amount(self.most)), "-f", "compile-code")
@@ -398,7 +399,7 @@ mod tests {
     #[test]
     fn a_compiler_that_dies_has_a_reason() {
         for (signal, words) in [
-            (Signal::XCPU, "120 s of computing; the host's --compile-time can allow more"),
+            (Signal::XCPU, "120 s of CPU time; the host's --compile-time can allow more"),
             (Signal::ABORT, "4 GiB of memory"),
             (Signal::XFSZ, "256 MiB of code"),
             (Signal::SEGV, "the compiler failed"),
@@ -433,7 +434,7 @@ mod tests {
     #[test]
     fn a_hard_limit_of_the_host_below_the_compilers_own_is_reported() {
         for (signal, words) in [
-            (Signal::XCPU, "7 s of computing, this host's own hard limit (ulimit -H -t)"),
+            (Signal::XCPU, "7 s of CPU time, this host's own hard limit (ulimit -H -t)"),
             (Signal::ABORT, "7 B of memory, this host's own hard limit (ulimit -H -d)"),
             (Signal::XFSZ, "7 B of code, this host's own hard limit (ulimit -H -f)"),
         ] {

@@ -82,7 +82,8 @@ impl ModuleOutline {
         let imports = |like: fn(&str, &str) -> bool| self.imports.iter().any(|(from, name)| like(from, name));
         if imports(|from, _| from.starts_with("__wbindgen") || from == "wbg" || from.ends_with("_bg.js")) {
             return Some(
-                "it is made for a browser by wasm-bindgen; build it without, for wasm32-wasip2".into(),
+                "it is made for a browser by wasm-bindgen; build it without wasm-bindgen, for wasm32-wasip2"
+                    .into(),
             );
         }
         if imports(|from, name| {
@@ -99,11 +100,13 @@ impl ModuleOutline {
         }
         if imports(|from, _| from == "wasi_unstable") {
             return Some(
-                "it is for WASI preview 0; build it with a toolchain of today, for preview 1 or 2".into(),
+                "it is for WASI preview 0; build it with a current toolchain, for preview 1 or 2".into(),
             );
         }
         if imports(|from, name| from == "wasi" && name == "thread-spawn") {
-            return Some("it wants threads (wasi-threads), which no task has; build it without".into());
+            return Some(
+                "it needs threads (wasi-threads), which are not supported; build it without them".into(),
+            );
         }
         if self.has_world {
             return None;
@@ -114,12 +117,12 @@ impl ModuleOutline {
             let names = others.iter().take(MAX_NAMES).map(|(from, name)| format!("{from}.{name}"));
             let names = names.collect::<Vec<_>>().join(", ");
             let more = if others.len() > MAX_NAMES { ", …" } else { "" };
-            return Some(format!("it wants from its host what no task has: {names}{more}"));
+            return Some(format!("it imports functions that this host does not provide: {names}{more}"));
         }
         if !self.exports.contains("_start") {
             let names: Vec<&str> = self.exports.iter().take(MAX_NAMES).map(String::as_str).collect();
             let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            return Some(format!("it has no `_start` to begin with, and no world; it exports {names}"));
+            return Some(format!("it has no `_start` function and names no world; it exports {names}"));
         }
         None
     }

@@ -120,7 +120,7 @@ impl Engine {
             }
         })?;
         serde_json::from_str(&text)
-            .map_err(|error| LoadError::Describe(format!("it returned no such JSON: {error}")))
+            .map_err(|error| LoadError::Describe(format!("it returned invalid metadata: {error}")))
     }
 }
 

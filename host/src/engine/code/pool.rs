@@ -164,7 +164,7 @@ pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), Set
 
 /// An engine with a pool of that many slots, if it leaves enough address space for the rest of the host.
 fn pooled(slots: u32) -> Result<Engine, String> {
-    let _kept = Reserve::new(ADDRESSES_KEPT).ok_or("it would take all addresses that the host may have")?;
+    let _kept = Reserve::new(ADDRESSES_KEPT).ok_or("it would take the whole address space of the host")?;
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
     Engine::new(&config).map_err(|error| format!("{error:#}"))

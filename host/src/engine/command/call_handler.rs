@@ -244,7 +244,7 @@ impl CallHandler {
 
 fn arguments<'a, T: Deserialize<'a>>(call: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(call).map_err(|error| {
-        Refusal::new(RefusalCode::InvalidArgument, format!("the call is not right: {error}"))
+        Refusal::new(RefusalCode::InvalidArgument, format!("the call is not valid: {error}"))
     })
 }
 

@@ -214,9 +214,9 @@ impl CommandIo {
             PrintedLine::Result(result) => state.result = Some(result),
             PrintedLine::Failure(failure) => state.failure = Some(failure),
             PrintedLine::Call if state.calls.len() < MAX_CALLS => state.calls.push_back(text.into_owned()),
-            PrintedLine::Call => self
-                .output
-                .note(&format!("refused: more than {MAX_CALLS} calls whose answers it does not read")),
+            PrintedLine::Call => {
+                self.output.note(&format!("refused: more than {MAX_CALLS} calls with unread answers"))
+            }
             PrintedLine::Plain => {
                 state.plain.add(&text, part);
                 api.output_events(text.into_owned(), |event| self.push(state, event));

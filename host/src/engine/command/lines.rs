@@ -107,7 +107,7 @@ impl EventLine<'_> {
 /// Decodes Base64.
 pub(super) fn decode(base64: &str) -> Result<Vec<u8>, Refusal> {
     BASE64_STANDARD.decode(base64).map_err(|error| {
-        Refusal::new(RefusalCode::InvalidArgument, format!("`base64` is not Base64: {error}"))
+        Refusal::new(RefusalCode::InvalidArgument, format!("`base64` is not valid Base64: {error}"))
     })
 }
 

@@ -151,9 +151,11 @@ impl CommandSettings {
             ResultSource::Json if printed.trim_ascii().is_empty() => Ok("null".to_owned()),
             ResultSource::Json => {
                 let text =
-                    String::from_utf8(printed).map_err(|_| "what it printed is not UTF-8".to_owned())?;
+                    String::from_utf8(printed).map_err(|_| "the program's output is not UTF-8".to_owned())?;
                 let parsed = Json::parse(text.trim().to_owned());
-                parsed.map(Json::into_string).map_err(|error| format!("what it printed is not JSON: {error}"))
+                parsed
+                    .map(Json::into_string)
+                    .map_err(|error| format!("the program's output is not JSON: {error}"))
             }
             ResultSource::Bytes(content_type) => {
                 let bytes =
@@ -179,7 +181,7 @@ fn bytes_of(value: &Value) -> Result<Vec<u8>, InvalidInput> {
     match value.as_object().filter(|members| is_of_bytes(members)).and_then(|members| members.get("base64")) {
         Some(Value::String(text)) => BASE64_STANDARD
             .decode(text)
-            .map_err(|error| InvalidInput(format!("what the program reads is not Base64: {error}"))),
+            .map_err(|error| InvalidInput(format!("the input for the program is not Base64: {error}"))),
         _ => Ok(text_of(value).into_owned().into_bytes()),
     }
 }
@@ -219,9 +221,9 @@ fn add_argument(arguments: &mut Vec<String>, written: &str, input: &Value) -> Re
 
 fn plain(pointer: &str, part: &Value) -> Result<String, InvalidInput> {
     match text_of(part) {
-        text if text.contains('\0') => {
-            Err(InvalidInput(format!("the input at {pointer} has a zero byte, which no argument can")))
-        }
+        text if text.contains('\0') => Err(InvalidInput(format!(
+            "the input at {pointer} has a zero byte, which an argument can't contain"
+        ))),
         text => Ok(text.into_owned()),
     }
 }

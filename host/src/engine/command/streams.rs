@@ -98,7 +98,7 @@ impl OutputStream for Stdout {
         if self.0.write(&bytes) {
             Ok(())
         } else {
-            Err(StreamError::trap("the program prints without asking whether there is room"))
+            Err(StreamError::trap("the program prints without checking for room"))
         }
     }
 

@@ -33,7 +33,7 @@ impl Access {
         let read = move || grants.folders.iter().filter(|folder| folder.path.read_dir().is_ok()).count();
         // Opening a folder that can't be read fails too, and reports the reason.
         let answered = timeout(FOLDER_TIME, self.file_pool.block(read)).await;
-        answered.map(drop).map_err(|_| "a folder that it was granted does not answer".to_owned())
+        answered.map(drop).map_err(|_| "a granted folder does not respond".to_owned())
     }
 }
 

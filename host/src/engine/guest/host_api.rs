@@ -178,7 +178,8 @@ impl HostApi {
     /// Charges one event of that many bytes to the limits of the attempt.
     pub(in crate::engine) fn spend(&self, bytes: usize) -> Result<(), Refusal> {
         let over = |what: &str, limit: Option<u64>| {
-            let message = format!("the attempt may send {} {what}, and has", limit.unwrap_or_default());
+            let message =
+                format!("the attempt has reached its limit of {} {what}", limit.unwrap_or_default());
             Refusal::new(RefusalCode::LimitExceeded, message)
         };
         let Budget { events, bytes: bytes_left } = &*self.budget;

@@ -186,7 +186,7 @@ impl<'a> Call<'a> {
                     Filetype::RegularFile | Filetype::Directory | Filetype::SymbolicLink
                 ) =>
             {
-                self.output.note("denied: what is neither a file nor a folder can't be opened");
+                self.output.note("denied: only files and folders can be opened");
                 Err(Errno::Perm)
             }
             Err(_) if flags & CREATE != 0 => self.may_create_in(folder),

@@ -124,7 +124,7 @@ fn encryption() -> Result<ClientConfig, rustls::Error> {
     let builder = match builder()?.with_native_roots() {
         Ok(builder) => builder,
         Err(error) => {
-            tracing::warn!(%error, "this system trusts no certificate; https requests of tasks will fail");
+            tracing::warn!(%error, "this system has no trusted certificates; https requests of tasks will fail");
             builder()?.with_root_certificates(RootCertStore::empty())
         }
     };

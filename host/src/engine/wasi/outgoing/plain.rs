@@ -75,7 +75,7 @@ fn whole(request: PlainRequest) -> Result<Request<wasmtime_wasi_http::WasiBody>,
         return Err(Refusal::too_large("the request's headers", bytes, MAX_HEADER_BYTES));
     }
     let method = Method::from_bytes(request.method.as_bytes())
-        .map_err(|_| invalid(format!("{:?} is no HTTP method", request.method)))?;
+        .map_err(|_| invalid(format!("{:?} is not an HTTP method", request.method)))?;
     let mut built = Request::builder().method(method).uri(&request.url);
     for (name, value) in &request.headers {
         if !is_connection_header(name) {

@@ -200,7 +200,7 @@ impl OutputState {
             serde_json::json!({ "stream": name, "message": String::from_utf8_lossy(&line) })
         } else {
             self.budget = None;
-            serde_json::json!({ "stream": name, "message": "the log limit is reached; what follows is dropped", "truncated": true })
+            serde_json::json!({ "stream": name, "message": "the log limit is reached; further output is dropped", "truncated": true })
         };
         let event = NewEvent {
             event_type: EventType::trusted("log"),
