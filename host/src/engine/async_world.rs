@@ -133,7 +133,7 @@ mod tests {
     const PROCESS: &str = "(import \"f\" (func $f)) (export \"process\" (func $f))";
 
     #[test]
-    fn a_file_is_for_the_async_world_if_it_exports_process_and_has_an_async_function() {
+    fn an_async_task_exports_process_and_has_an_async_function() {
         for (items, expected) in [
             (format!("{ASYNC} {PROCESS}"), true),
             (format!("(core module (func)) (component) {ASYNC} {PROCESS}"), true),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_component_wants_of_wasi_0_3_is_found_where_it_imports_it() {
+    fn an_import_of_wasi_0_3_is_found() {
         let import = |name: &str| format!("(import \"{name}\" (instance))");
         let newer =
             component(&format!("{}{}", import("wasi:io/poll@0.2.6"), import("wasi:cli/stdout@0.3.0")));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_or_damaged_is_for_no_async_world() {
+    fn a_damaged_component_is_not_an_async_task() {
         let whole = component(&format!("(core module (func)) {ASYNC} {PROCESS}"));
         for at in 0..whole.len() {
             // Any answer is correct, as long as nothing panics.

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_their_authors() {
+    fn names_are_demangled() {
         assert_eq!(readable("_ZN8importer4deep17h05af221e174051e9E"), "importer::deep");
         assert_eq!(readable("_RNvCs15kBYyAo9fc_7mycrate7example"), "mycrate::example");
         assert_eq!(readable("_Z4deepi"), "deep(int)");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_an_end_whatever_it_stands_for() {
+    fn the_length_of_a_name_is_bounded() {
         // `f(a, b<a, a>, c<b<a, a>, b<a, a>>, …)`: each parameter is twice the one before, and costs ten bytes.
         let mut doubling = "_Z1f1a1bIS_S_E".to_owned();
         for nth in (1..30).step_by(2) {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authors_function_is_the_innermost_that_is_of_no_runtime() {
+    fn the_authors_function_is_the_innermost_outside_of_runtimes() {
         let names = ["abort", "std::process::abort", "rust_panic", "importer::deep", "importer::run"];
         assert_eq!(innermost(names.map(str::to_owned).into_iter()).as_deref(), Some("importer::deep"));
         assert_eq!(innermost(["abort".to_owned()].into_iter()), None);

@@ -181,9 +181,9 @@ impl CodeCache {
             return Err(io::Error::other("it belongs to another user, or others can write to it"));
         }
         code.rewind()?;
-        let checksum = self.write_whole(path, |file| copy_and_sum(code, file))?;
+        let checksum = self.write_atomically(path, |file| copy_and_sum(code, file))?;
         // Last, so that there is never a checksum of unfinished code.
-        self.write_whole(&checksum_path(path), |file| file.write_all(checksum.as_bytes()))?;
+        self.write_atomically(&checksum_path(path), |file| file.write_all(checksum.as_bytes()))?;
         let mut room = self.room.lock();
         match room.checked_sub(code.metadata()?.len()) {
             Some(less) => *room = less,
@@ -219,7 +219,11 @@ impl CodeCache {
         Ok(bytes)
     }
 
-    fn write_whole<T>(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+    fn write_atomically<T>(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
         let nth = self.unfinished.fetch_add(1, Ordering::Relaxed);
         let unfinished = path.with_extension(format!("tmp-{}-{nth}", std::process::id()));
         let opened = private_options().create_new(true).open(&unfinished);

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compiler_that_dies_has_a_reason() {
+    fn the_end_of_a_compiler_is_explained() {
         for (signal, words) in [
             (Signal::XCPU, "120 s of CPU time; the host's --compile-time can allow more"),
             (Signal::ABORT, "4 GiB of memory"),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compiler_that_is_killed_says_nothing_of_the_file() {
+    fn a_killed_compiler_is_not_an_error_of_the_file() {
         for (signal, words) in
             [(Signal::KILL, "was killed"), (Signal::TERM, "was ended"), (Signal::INT, "ended")]
         {

@@ -67,8 +67,8 @@ impl Loader {
         names.find_map(|name| {
             let (interface, version) =
                 name.strip_prefix(CONTRACT_NAME)?.strip_prefix('/')?.split_once('@')?;
-            let ours = version.starts_with("1.") && !interface.is_empty();
-            (!ours).then(|| format!("{CONTRACT_NAME}@{version}"))
+            let is_supported = version.starts_with("1.") && !interface.is_empty();
+            (!is_supported).then(|| format!("{CONTRACT_NAME}@{version}"))
         })
     }
 

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_only_what_it_says_in_full() {
+    fn only_a_complete_object_is_parsed() {
         for (line, is) in [
             (r#"{"event":"a","data":null}"#, "event"),
             (r#"{"event":"a","data":{"b":1},"channel":"c"}"#, "event"),

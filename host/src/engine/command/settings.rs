@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_reads_is_what_the_manifest_says() {
+    fn standard_input_is_the_source_in_the_manifest() {
         let read = |stdin: StdinSource, input: Value| {
             let settings = CommandSettings { stdin, ..CommandSettings::default() };
             settings.prepare(&Json::of(&input)).map(|prepared| String::from_utf8(prepared.stdin).unwrap())
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_what_would_have_been_the_result() {
+    fn a_failure_quotes_output_that_would_be_the_result() {
         let settings = CommandSettings { result: ResultSource::Text, ..CommandSettings::default() };
         let details = |printed: Option<&[u8]>| settings.details(3, printed);
         assert_eq!(details(None), r#"{"exit_code":3}"#);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_is_what_was_printed_in_the_form_that_the_manifest_says() {
+    fn a_result_has_the_form_in_the_manifest() {
         let result = |result: ResultSource, printed: &[u8]| {
             CommandSettings { result, ..CommandSettings::default() }.result_of(printed.to_vec())
         };

@@ -32,7 +32,7 @@ impl HostApi {
     }
 
     /// Waits until one of the runs has ended, and returns its index and outcome; none after the
-    /// timeout or when the own run is cancelled.
+    /// timeout or when the guest's run is cancelled.
     pub(in crate::engine) async fn wait_for_children(
         &self,
         runs: &[String],

@@ -44,8 +44,8 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let within = |&(first, length): &([u8; 4], u32)| {
-        let apart = address.to_bits() ^ u32::from_be_bytes(first);
-        apart.leading_zeros() >= length
+        let difference = address.to_bits() ^ u32::from_be_bytes(first);
+        difference.leading_zeros() >= length
     };
     !SPECIAL_V4.iter().any(within)
 }

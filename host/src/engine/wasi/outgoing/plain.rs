@@ -37,7 +37,7 @@ impl Outgoing {
         request: PlainRequest,
     ) -> Result<impl Future<Output = Result<PlainResponse, Refusal>> + Send + use<>, Refusal> {
         let options = RequestOptions { first_byte_timeout: request.timeout, ..RequestOptions::default() };
-        let request = whole(request)?;
+        let request = build_request(request)?;
         if let Ok(target) = target(&request) {
             let denied = |missing| Refusal::new(RefusalCode::Denied, missing);
             self.rule_for(&target).map_err(denied)?;
@@ -68,7 +68,7 @@ impl Outgoing {
     }
 }
 
-fn whole(request: PlainRequest) -> Result<Request<wasmtime_wasi_http::WasiBody>, Refusal> {
+fn build_request(request: PlainRequest) -> Result<Request<wasmtime_wasi_http::WasiBody>, Refusal> {
     let invalid = |message: String| Refusal::new(RefusalCode::InvalidArgument, message);
     let bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MAX_HEADER_BYTES {

@@ -156,7 +156,7 @@ impl OutgoingRequest {
                 permit.ok().and_then(Result::ok).ok_or(Error::ConnectionLimitReached)?
             }
         };
-        // The guest's own limits can only make it shorter.
+        // The timeouts of the guest can only shorten that of the grant.
         let head_ends = match (self.options.connect_timeout, self.options.first_byte_timeout) {
             (connect, Some(first)) => {
                 ends.min(Instant::now() + first.saturating_add(connect.unwrap_or_default()))

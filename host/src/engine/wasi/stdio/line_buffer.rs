@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_comes_in_parts_that_say_so() {
-        let told = parts(&[b"12345", b"67", b"89\n", b"next\n"], 5, None);
-        assert_eq!(told, [(b"12345".to_vec(), true, false), (b"6789".to_vec(), false, true), whole("next")]);
+    fn a_long_line_is_split_into_marked_parts() {
+        let split = parts(&[b"12345", b"67", b"89\n", b"next\n"], 5, None);
+        assert_eq!(split, [(b"12345".to_vec(), true, false), (b"6789".to_vec(), false, true), whole("next")]);
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
             assert!(parts.iter().all(|(part, ..)| std::str::from_utf8(part).is_ok()), "{limit}");
             assert_eq!(parts.into_iter().flat_map(|(part, ..)| part).collect::<Vec<_>>(), text.as_bytes());
         }
-        // What is no text at all is cut anywhere.
+        // Bytes that are not UTF-8 are split anywhere.
         assert_eq!(parts(&[&[0x80; 9]], 4, None).len(), 3);
     }
 

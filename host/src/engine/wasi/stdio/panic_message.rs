@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_fails_by_the_line_that_speaks_of_an_error() {
+    fn the_error_line_mentions_an_error() {
         for (printed, line) in [
             (
                 "error: invalid value 'x'\n  [possible values: a]\n\nFor more information, try '--help'.",
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn want_of_memory_is_told_apart() {
+    fn a_lack_of_memory_is_recognised() {
         let go = "runtime: out of memory: cannot allocate 4194304-byte block (62 in use)\nfatal error: out of memory\n\
                   \ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:9 +0x2\n";
         let reason = reason(go).unwrap();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_has_no_reason_and_what_is_long_has_an_end() {
+    fn unknown_output_has_no_message_and_long_output_is_bounded() {
         assert_eq!(reason("something\nelse\n"), None);
         assert_eq!(
             message("Assertion failed: n > 0 (task.c: deep: 7)\n"),
