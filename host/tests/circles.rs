@@ -36,8 +36,7 @@ fn no_sdk_in_rust_has_a_circle() {
 #[test]
 fn a_planted_circle_is_found() {
     let found = |files: &[(&str, &str)]| {
-        let files: Vec<_> =
-            files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        let files: Vec<_> = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         circles(&files)
     };
     let map = ("a/mod.rs", "mod b; mod c; pub use b::{B, free as f};");

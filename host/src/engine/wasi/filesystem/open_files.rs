@@ -57,7 +57,7 @@ impl OpenFiles {
 
     /// Whether a move or link would cross the border of the output folder. A file with a name on both sides, or one
     /// that is still open on the other side, could grow without being counted.
-    pub(super) fn is_across(&self, from: u32, to: u32, output: &GuestOutput) -> bool {
+    pub(super) fn crosses_output_border(&self, from: u32, to: u32, output: &GuestOutput) -> bool {
         let across = self.is_output(from) != self.is_output(to);
         if across {
             output
@@ -66,7 +66,8 @@ impl OpenFiles {
         across
     }
 
-    pub(super) fn open(&mut self) -> Arc<()> {
+    /// A token that counts as one open file until it is dropped.
+    pub(super) fn count_open(&mut self) -> Arc<()> {
         Arc::clone(self.counter.get_or_insert_default())
     }
 
@@ -84,7 +85,7 @@ impl OpenFiles {
 
     /// Registers an open descriptor, by its number in the guest's table.
     pub(super) fn register(&mut self, fd: u32, is_output: bool) {
-        let open = OpenDescriptor { _open: self.open(), is_output };
+        let open = OpenDescriptor { _open: self.count_open(), is_output };
         self.descriptors.insert(fd, open);
     }
 

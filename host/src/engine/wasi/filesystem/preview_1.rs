@@ -275,7 +275,11 @@ impl<'a> Call<'a> {
     }
 
     fn may_move(&self, from: i32, to: i32) -> Result<(), Errno> {
-        if self.files.is_across(from as u32, to as u32, self.output) { Err(Errno::Xdev) } else { Ok(()) }
+        if self.files.crosses_output_border(from as u32, to as u32, self.output) {
+            Err(Errno::Xdev)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -43,8 +43,8 @@ impl Guest {
         };
         if perms.write_not_permitted() {
             let what = format!("to change {what:?} in a folder that is read-only");
-            let said_in = self.files.read_only_in.as_deref();
-            self.output.deny(&what, "add write = true to its [[grants.folders]]", said_in);
+            let manifest = self.files.read_only_in.as_deref();
+            self.output.deny(&what, "add write = true to its [[grants.folders]]", manifest);
         }
     }
 
@@ -65,7 +65,7 @@ impl Guest {
     ) -> FsResult<Resource<DynOutputStream>> {
         let (file, quota) = (self.file(&fd)?.file, self.files.quota(fd.rep()));
         let inner = self.table.delete(stream)?;
-        let open = self.files.open();
+        let open = self.files.count_open();
         let bounded: DynOutputStream =
             Box::new(FileOutput::new(inner, file, position, quota, open, self.files.pool.clone()));
         Ok(self.table.push(bounded)?)
@@ -217,7 +217,7 @@ impl HostDescriptor for Guest {
         new_fd: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
-        if self.files.is_across(fd.rep(), new_fd.rep(), &self.output) {
+        if self.files.crosses_output_border(fd.rep(), new_fd.rep(), &self.output) {
             return Err(ErrorCode::CrossDevice.into());
         }
         self.count_new(&new_fd, &new_path)?;
@@ -233,7 +233,7 @@ impl HostDescriptor for Guest {
         new_path: String,
     ) -> FsResult<()> {
         self.note_read_only(&fd, &path);
-        if self.files.is_across(fd.rep(), new_fd.rep(), &self.output) {
+        if self.files.crosses_output_border(fd.rep(), new_fd.rep(), &self.output) {
             return Err(ErrorCode::CrossDevice.into());
         }
         self.note_read_only(&new_fd, &new_path);
@@ -278,7 +278,7 @@ impl HostDescriptor for Guest {
         let stream = HostDescriptor::read_via_stream(&mut self.filesystem(), fd, offset)?;
         let inner = self.table.delete(stream)?;
         let pool = self.files.pool.clone();
-        let counted: DynInputStream = Box::new(FileInput::new(inner, self.files.open(), pool));
+        let counted: DynInputStream = Box::new(FileInput::new(inner, self.files.count_open(), pool));
         Ok(self.table.push(counted)?)
     }
 

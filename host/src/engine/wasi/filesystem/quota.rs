@@ -21,14 +21,14 @@ pub(super) struct Quota {
     count_left: AtomicU32,
     limits: FilesGrant,
     /// The manifest that grants the files; none for the task's own.
-    said_in: Option<Arc<str>>,
+    manifest: Option<Arc<str>>,
     output: GuestOutput,
 }
 
 impl Quota {
     pub(super) fn new(
         limits: FilesGrant,
-        said_in: Option<Arc<str>>,
+        manifest: Option<Arc<str>>,
         folder: &OutputFolder,
         output: GuestOutput,
     ) -> Self {
@@ -36,7 +36,7 @@ impl Quota {
             bytes_left: limits.size.saturating_sub(folder.used_bytes).into(),
             count_left: limits.count.saturating_sub(folder.used_count).into(),
             limits,
-            said_in,
+            manifest,
             output,
         }
     }
@@ -48,7 +48,7 @@ impl Quota {
             return Ok(());
         }
         let what = format!("to make more than {} output files, folders and links", self.limits.count);
-        self.output.deny(&what, "raise output-files-count in [grants]", self.said_in.as_deref());
+        self.output.deny(&what, "raise output-files-count in [grants]", self.manifest.as_deref());
         Err(ErrorCode::InsufficientSpace.into())
     }
 
@@ -66,7 +66,7 @@ impl Quota {
             return Ok(());
         }
         let what = format!("to write more than {} bytes of output files", self.limits.size);
-        self.output.deny(&what, "raise output-files-size in [grants]", self.said_in.as_deref());
+        self.output.deny(&what, "raise output-files-size in [grants]", self.manifest.as_deref());
         Err(rustix::io::Errno::NOSPC.into())
     }
 }

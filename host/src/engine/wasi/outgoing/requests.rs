@@ -20,7 +20,7 @@ use crate::engine::wasi::stdio::GuestOutput;
 const MAX_REQUESTS: usize = 16;
 /// Most bytes of a request's body that a guest passes in one call. For each started request, up to two
 /// such chunks wait for the network.
-const BODY_PIECE_BYTES: usize = 16 << 10;
+const BODY_CHUNK_BYTES: usize = 16 << 10;
 /// Most bytes of headers that a guest creates, including their overhead in memory.
 pub(super) const MAX_HEADER_BYTES: usize = 16 << 10;
 
@@ -101,11 +101,11 @@ impl WasiHttpHooks for Outgoing {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_PIECE_BYTES
+        BODY_CHUNK_BYTES
     }
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_PIECE_BYTES
+        BODY_CHUNK_BYTES
     }
 
     fn send_request(

@@ -27,7 +27,7 @@ pub(super) struct LimitedBody {
     between: Option<(Duration, Pin<Box<Sleep>>)>,
     output: GuestOutput,
     /// The manifest that sets the limit; none for the task's own.
-    said_in: Option<Arc<str>>,
+    manifest: Option<Arc<str>>,
     /// Held until the response ends, which counts as part of the request.
     _permit: OwnedSemaphorePermit,
 }
@@ -49,16 +49,16 @@ impl LimitedBody {
             ends: Box::pin(sleep_until(ends)),
             between: between.map(|time| (time, Box::pin(sleep(time)))),
             output,
-            said_in: grant.said_in.clone(),
+            manifest: grant.said_in.clone(),
             _permit: permit,
         }
     }
 }
 
 /// The body is larger than its grant allows.
-pub(super) fn too_large(output: &GuestOutput, limit: u64, said_in: Option<&str>) -> Error {
+pub(super) fn too_large(output: &GuestOutput, limit: u64, manifest: Option<&str>) -> Error {
     let what = format_args!("a response has more than {limit} bytes");
-    output.deny(&what, "raise its max-response in [[grants.http]]", said_in);
+    output.deny(&what, "raise its max-response in [[grants.http]]", manifest);
     Error::HttpResponseBodySize(Some(limit))
 }
 
@@ -82,7 +82,7 @@ impl Body for LimitedBody {
                     return Poll::Ready(Some(Err(too_large(
                         &this.output,
                         this.limit,
-                        this.said_in.as_deref(),
+                        this.manifest.as_deref(),
                     ))));
                 }
                 this.left -= length;
