@@ -68,11 +68,11 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("wit_component", "engine/"),
     ("rusqlite", "storage/sqlite/"),
     // Besides serving: what guests ask of other servers.
-    ("hyper", "http/ engine/outgoing/"),
-    ("hyper_util", "http/ engine/outgoing/"),
-    ("http_body_util", "http/ engine/outgoing/"),
-    ("hyper_rustls", "engine/outgoing/"),
-    ("rustls", "engine/outgoing/"),
+    ("hyper", "http/ engine/wasi/outgoing/"),
+    ("hyper_util", "http/ engine/wasi/outgoing/"),
+    ("http_body_util", "http/ engine/wasi/outgoing/"),
+    ("hyper_rustls", "engine/wasi/outgoing/"),
+    ("rustls", "engine/wasi/outgoing/"),
     ("clap", "cli/ config.rs"),
     // Everywhere else, what there is to say goes to the log.
     ("print", "cli/"),
@@ -123,9 +123,9 @@ fn files_are_short_and_rooms_have_names() {
 #[test]
 fn a_planted_import_is_found() {
     let planted = [
-        ("engine/run.rs", "use crate::storage::Storage;", "engine -> storage"),
-        ("engine/run.rs", "fn f() { crate::http::serve() }", "engine -> http"),
-        ("engine/run.rs", "use super::super::scheduler::Scheduler;", "engine -> scheduler"),
+        ("engine/program.rs", "use crate::storage::Storage;", "engine -> storage"),
+        ("engine/program.rs", "fn f() { crate::http::serve() }", "engine -> http"),
+        ("engine/program.rs", "use super::super::scheduler::Scheduler;", "engine -> scheduler"),
         ("storage/sqlite/mod.rs", "use super::super::notifier::Topic;", "storage -> notifier"),
         ("storage/sqlite/list.rs", "mod tests { use super::super::super::super::app; }", "storage -> app"),
         (
@@ -147,8 +147,8 @@ fn a_planted_import_is_found() {
         assert!(faults.len() == 1 && faults[0].contains(fault), "{text}: {faults:?}");
     }
     let innocent = [
-        ("engine/run.rs", "use super::Engine; use crate::model::Json; // use crate::http::serve;"),
-        ("engine/run.rs", "mod tests { use super::*; mod deep { use super::super::super::pool; } }"),
+        ("engine/program.rs", "use super::Engine; use crate::model::Json; // use crate::http::serve;"),
+        ("engine/program.rs", "mod tests { use super::*; mod deep { use super::super::super::pool; } }"),
         ("storage/sqlite/writer.rs", "use super::super::Log; /* crate::cli */ fn f() { \"crate::cli\"; }"),
         ("scheduler/mod.rs", "use crate::storage::{Runs, Storage}; use self::slots::Slots;"),
         ("http/mod.rs", "fn f<'a>(x: &'a str) -> char { '\"' } use crate::scheduler::Scheduler;"),
@@ -174,7 +174,7 @@ fn a_planted_name_is_found() {
     }
     for (path, text) in [
         ("cli/start.rs", "fn f() { println!(\"wasmtime\"); }"),
-        ("engine/run.rs", "use wasmtime::Store;"),
+        ("engine/program.rs", "use wasmtime::Store;"),
         ("config.rs", "/// What hyper does. r#\"rusqlite\"#\nconst X: &str = r#\"say \"hyper\" \"#;"),
     ] {
         assert_eq!(name_faults(path, text), Vec::<String>::new(), "{text}");

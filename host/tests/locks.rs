@@ -18,13 +18,13 @@ fn no_lock_can_be_poisoned() {
         "use std::sync::*;",
         "use std::sync; type M = sync::Mutex<()>;",
     ] {
-        assert_eq!(poison_faults("engine/run.rs", planted).len(), 1, "{planted}");
+        assert_eq!(poison_faults("engine/program.rs", planted).len(), 1, "{planted}");
     }
     for innocent in [
         "use std::sync::{Arc, OnceLock, mpsc, atomic::AtomicU64}; use parking_lot::Mutex;",
         "use tokio::sync::Mutex; // std::sync::Mutex",
     ] {
-        assert_eq!(poison_faults("engine/run.rs", innocent), Vec::<String>::new(), "{innocent}");
+        assert_eq!(poison_faults("engine/program.rs", innocent), Vec::<String>::new(), "{innocent}");
     }
 }
 

@@ -240,7 +240,7 @@ async fn a_guest_has_only_so_much_under_way() {
     let ended = run(&host, json!({ "do": "timers", "count": 2500, "ms": 3_600_000 })).await;
     assert_eq!(ended["error"]["kind"], "trap", "{ended}");
     let message = ended["error"]["message"].as_str().unwrap();
-    assert!(message.contains("more than 2000 calls, streams and futures under way"), "{message}");
+    assert!(message.contains("more than 2000 pending calls, streams and futures"), "{message}");
     // Ended ones count no more.
     for _ in 0..3 {
         let ended = run(&host, json!({ "do": "tick", "count": 1500, "ms": 0 })).await;

@@ -85,11 +85,11 @@ async fn events_are_limited_in_number_and_in_bytes() {
     let host = TestHost::start().await;
     host.manifest("[limits]\nevents = 5\n").await;
     let run = host.run(json!({ "do": "flood", "events": 6 })).await;
-    assert_eq!(run["error"]["message"], "the attempt may send 5 events, and has");
+    assert_eq!(run["error"]["message"], "the attempt has reached its limit of 5 events");
     assert_eq!(names(&host, &run).await.iter().filter(|name| *name == "flood").count(), 5);
     host.manifest("[limits]\nevents-size = '1KiB'\n").await;
     let run = host.run(json!({ "do": "flood", "events": 20, "bytes": 100 })).await;
-    assert_eq!(run["error"]["message"], "the attempt may send 1024 bytes of events, and has");
+    assert_eq!(run["error"]["message"], "the attempt has reached its limit of 1024 bytes of events");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ const FILES: &[(&str, fn(&Path), &str)] = &[
     (
         "module.wasm",
         |path| write(path, &guests::wat("(module)")),
-        "this core module is no task: it has no `_start` to begin with",
+        "this core module is not a task: it has no `_start` function",
     ),
     ("cut.wasm", |path| write(path, &guests::ticker("x")[..600]), "not a valid component"),
     ("future.wasm", |path| write(path, b"\0asm\x0e\0\x01\0"), "of an unknown version"),
@@ -31,7 +31,7 @@ const FILES: &[(&str, fn(&Path), &str)] = &[
     (
         "major.wasm",
         |path| write(path, &importing("streamtask:task/control@2.0.0")),
-        "made for streamtask:task@2.0.0, and this host speaks streamtask:task@1.0.0",
+        "made for streamtask:task@2.0.0, and this host supports streamtask:task@1.0.0",
     ),
     ("bad name.wasm", |path| write(path, &guests::ticker("x")), "the name \"bad name\" can't be used"),
     ("ümlaut.wasm", |path| write(path, &guests::ticker("x")), "1 to 64 of the characters A-Z a-z 0-9 _ -"),

@@ -1,26 +1,25 @@
 //! The async world, an experiment: tasks whose `process` is an `async func`.
 //!
-//! They have a wasmtime of their own, because concurrency costs every store that could
-//! use it. What is outside of a guest (deadline, pause, turns) does not know the
-//! difference.
+//! They have a wasmtime engine of their own, because concurrency costs every store of an
+//! engine that supports it. Code outside of a guest (deadline, pause gate, CPU scheduler)
+//! does not distinguish the two worlds.
 
 use wasmparser::{Chunk, ComponentExport, ComponentType, Encoding, Parser, Payload};
 use wasmtime::component::{Linker, ResourceTableError};
 use wasmtime::{Error, Store};
 use wasmtime_wasi::p3;
 
-use super::bindings::async_world::AsyncTaskPre;
-use super::bindings::streamtask::task::types::Failure;
-use super::guest::Guest;
-use super::imports;
+use super::guest::bindings::async_world::AsyncTaskPre;
+use super::guest::bindings::streamtask::task::types::Failure;
+use super::guest::{Guest, imports};
 
-/// Calls, streams and futures of one guest that may be under way at once. A timer holds less
-/// than a kilobyte of the host's memory, which no limit of the guest's own counts; a request
-/// its headers too.
-const MAX_UNDER_WAY: usize = 2_000;
+/// Most pending calls, streams and futures of one guest. A timer takes less than a kilobyte
+/// of the host's memory, which no other limit of the guest counts; a request takes its headers
+/// in addition.
+const MAX_PENDING: usize = 2_000;
 
-/// Adds everything that an async task may import. Of WASI 0.3 neither sockets, which
-/// nobody may have, nor files, of which only those of 0.2 are bounded (`filesystem`).
+/// Links everything that an async task may import. Of WASI 0.3 it leaves out sockets, which
+/// no task may use, and files, because limits exist for those of 0.2 only (`wasi::filesystem`).
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     imports::link(linker)?;
     p3::cli::add_to_linker(linker)?;
@@ -29,20 +28,20 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p3::add_to_linker(linker)
 }
 
-/// The guest has begun too much.
+/// The guest has too many pending operations.
 #[derive(Debug, thiserror::Error)]
-#[error("the guest has more than {MAX_UNDER_WAY} calls, streams and futures under way")]
-pub(super) struct TooMuchUnderWay;
+#[error("the guest has more than {MAX_PENDING} pending calls, streams and futures")]
+pub(super) struct TooManyPending;
 
-/// Bounds what a guest can have under way. Does nothing for a guest of the other world.
-pub(super) fn arm(store: &mut Store<Guest>) {
+/// Limits the pending operations of a guest. Does nothing for a guest of the synchronous world.
+pub(super) fn limit_pending(store: &mut Store<Guest>) {
     if let Some(table) = store.concurrent_resource_table() {
-        table.set_max_capacity(MAX_UNDER_WAY);
+        table.set_max_capacity(MAX_PENDING);
     }
 }
 
-/// Calls `process`. Over as soon as there is a result: what else the guest has begun goes
-/// with its store.
+/// Calls `process`. Returns as soon as there is a result: other pending operations of the guest
+/// are dropped with its store.
 pub(super) async fn call(
     pre: &AsyncTaskPre<Guest>,
     store: &mut Store<Guest>,
@@ -53,19 +52,19 @@ pub(super) async fn call(
     called.flatten().map_err(|error| explain(error, store))
 }
 
-/// wasmtime's own error speaks of a table that a guest knows nothing of.
+/// Replaces wasmtime's error, which names an internal table.
 fn explain(error: Error, store: &mut Store<Guest>) -> Error {
     let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full))
-        && store.concurrent_resource_table().is_some_and(|table| table.iter_mut().count() >= MAX_UNDER_WAY);
-    if is_full { error.context(TooMuchUnderWay) } else { error }
+        && store.concurrent_resource_table().is_some_and(|table| table.iter_mut().count() >= MAX_PENDING);
+    if is_full { error.context(TooManyPending) } else { error }
 }
 
 /// Whether a file is for the async world: a component that exports `process` and has an
-/// async function of its own. Looks at what lies at the top alone, so it takes no time;
-/// what the file really is, the compiler finds out.
-pub(super) fn is_for(wasm: &[u8]) -> bool {
+/// async function type. Reads only the outermost sections, so it is fast; the compiler
+/// validates the file.
+pub(super) fn is_async_task(wasm: &[u8]) -> bool {
     let (mut has_async, mut has_process) = (false, false);
-    let whole = each_at_the_top(wasm, |payload| match payload {
+    let whole = each_outer_section(wasm, |payload| match payload {
         Payload::ComponentTypeSection(section) => {
             has_async |= section.into_iter().any(|ty| ty.is_ok_and(|ty| is_async(&ty)));
         }
@@ -79,10 +78,10 @@ pub(super) fn is_for(wasm: &[u8]) -> bool {
 }
 
 /// The first interface of WASI 0.3 that a component imports.
-pub(super) fn wasi_0_3_of(wasm: &[u8]) -> Option<String> {
+pub(super) fn wasi_0_3_import(wasm: &[u8]) -> Option<String> {
     let mut found = None;
     let is_newer = |name: &str| name.starts_with("wasi:") && name.contains("@0.3.");
-    each_at_the_top(wasm, |payload| {
+    each_outer_section(wasm, |payload| {
         if let Payload::ComponentImportSection(section) = payload {
             let mut names = section.into_iter().filter_map(|import| Some(import.ok()?.name.name));
             found = found.take().or_else(|| names.find(|name| is_newer(name)).map(str::to_owned));
@@ -91,9 +90,9 @@ pub(super) fn wasi_0_3_of(wasm: &[u8]) -> Option<String> {
     found
 }
 
-/// Shows all that lies at the top of a component; false if it is none. What is damaged is refused by the compiler,
-/// with the reason.
-fn each_at_the_top<'a>(wasm: &'a [u8], mut look: impl FnMut(Payload<'a>)) -> bool {
+/// Visits the outermost sections of a component. Returns false if the file is not one, or is damaged; the compiler
+/// then reports the reason.
+fn each_outer_section<'a>(wasm: &'a [u8], mut visit: impl FnMut(Payload<'a>)) -> bool {
     let mut parser = Parser::new(0);
     let mut rest = wasm;
     loop {
@@ -107,7 +106,7 @@ fn each_at_the_top<'a>(wasm: &'a [u8], mut look: impl FnMut(Payload<'a>)) -> boo
             Payload::End(_) => return true,
             _ => 0,
         };
-        look(payload);
+        visit(payload);
         let Some(next) = usize::try_from(within).ok().and_then(|within| rest.get(consumed + within..)) else {
             return false;
         };
@@ -134,7 +133,7 @@ mod tests {
     const PROCESS: &str = "(import \"f\" (func $f)) (export \"process\" (func $f))";
 
     #[test]
-    fn a_file_is_for_the_async_world_if_it_exports_process_and_has_an_async_function() {
+    fn an_async_task_exports_process_and_has_an_async_function() {
         for (items, expected) in [
             (format!("{ASYNC} {PROCESS}"), true),
             (format!("(core module (func)) (component) {ASYNC} {PROCESS}"), true),
@@ -145,34 +144,34 @@ mod tests {
             (format!("(core module (func)) (component {ASYNC} (component {PROCESS}))"), false),
             (String::new(), false),
         ] {
-            assert_eq!(is_for(&component(&items)), expected, "{items}");
+            assert_eq!(is_async_task(&component(&items)), expected, "{items}");
         }
     }
 
     #[test]
-    fn what_a_component_wants_of_wasi_0_3_is_found_where_it_imports_it() {
+    fn an_import_of_wasi_0_3_is_found() {
         let import = |name: &str| format!("(import \"{name}\" (instance))");
         let newer =
             component(&format!("{}{}", import("wasi:io/poll@0.2.6"), import("wasi:cli/stdout@0.3.0")));
-        assert_eq!(wasi_0_3_of(&newer).as_deref(), Some("wasi:cli/stdout@0.3.0"));
+        assert_eq!(wasi_0_3_import(&newer).as_deref(), Some("wasi:cli/stdout@0.3.0"));
         for items in [import("wasi:cli/stdout@0.2.6"), import("a:b/c@0.3.0"), String::new()] {
-            assert_eq!(wasi_0_3_of(&component(&items)), None, "{items}");
+            assert_eq!(wasi_0_3_import(&component(&items)), None, "{items}");
         }
     }
 
     #[test]
-    fn what_is_no_component_or_damaged_is_for_no_async_world() {
+    fn a_damaged_component_is_not_an_async_task() {
         let whole = component(&format!("(core module (func)) {ASYNC} {PROCESS}"));
         for at in 0..whole.len() {
-            // Whatever is said of them, nothing panics.
-            let _ = is_for(&whole[..at]);
+            // Any answer is correct, as long as nothing panics.
+            let _ = is_async_task(&whole[..at]);
             for byte in [0, 0x7f, 0xff] {
                 let mut damaged = whole.clone();
                 damaged[at] = byte;
-                let _ = is_for(&damaged);
+                let _ = is_async_task(&damaged);
             }
         }
-        assert!(!is_for(b"\0asm\x0d\0\x01\0") && !is_for(b"\0asm\x01\0\0\0"));
+        assert!(!is_async_task(b"\0asm\x0d\0\x01\0") && !is_async_task(b"\0asm\x01\0\0\0"));
     }
 
     #[test]

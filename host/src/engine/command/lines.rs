@@ -1,4 +1,4 @@
-//! What a line that a program prints says.
+//! Parses the lines that a program prints.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,20 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::engine::bindings::streamtask::task::types::Failure;
-use crate::engine::calls::Calls;
-use crate::engine::line_buffer::Part;
+use crate::engine::guest::HostApi;
+use crate::engine::guest::bindings::streamtask::task::types::Failure;
+use crate::engine::wasi::stdio::LinePart;
 use crate::model::{Json, NewEvent, Refusal, RefusalCode, also_null};
 
-/// Longest line that can be a result by being the last: what people print as one.
+/// Longest line that can be the result by being the last line.
 const MAX_LAST_LINE: usize = 64 << 10;
 
-/// One line.
-pub(super) enum Line<'a> {
+/// One printed line.
+pub(super) enum PrintedLine<'a> {
     Event(EventLine<'a>),
     Result(String),
     Failure(FailureLine),
-    /// To be read again by who answers it.
+    /// A call, which `CallHandler` parses.
     Call,
     Plain,
 }
@@ -50,7 +50,7 @@ struct FailureKey {
     failure: FailureLine,
 }
 
-/// What `{"failure":…}` says.
+/// The value of `{"failure":…}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FailureLine {
@@ -68,7 +68,7 @@ struct CallKey<'a> {
     _call: Cow<'a, str>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> PrintedLine<'a> {
     pub(super) fn read(line: &'a str) -> Self {
         if !line.starts_with('{') {
             return Self::Plain;
@@ -91,23 +91,23 @@ impl<'a> Line<'a> {
 }
 
 impl EventLine<'_> {
-    /// The event, if it obeys the rules.
-    pub(super) fn check(self, calls: &Calls) -> Result<NewEvent, Refusal> {
+    /// The event, if it is valid.
+    pub(super) fn check(self, api: &HostApi) -> Result<NewEvent, Refusal> {
         match (self.data, self.base64) {
-            (Some(data), _) => calls.json_event(self.channel, self.event, data.get().to_owned()),
+            (Some(data), _) => api.json_event(self.channel, self.event, data.get().to_owned()),
             (None, base64) => {
                 let bytes = decode(&base64.unwrap_or_default())?;
                 let content_type = self.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-                calls.bytes_event(self.channel, self.event, content_type, bytes)
+                api.bytes_event(self.channel, self.event, content_type, bytes)
             }
         }
     }
 }
 
-/// Bytes from their Base64.
+/// Decodes Base64.
 pub(super) fn decode(base64: &str) -> Result<Vec<u8>, Refusal> {
     BASE64_STANDARD.decode(base64).map_err(|error| {
-        Refusal::new(RefusalCode::InvalidArgument, format!("`base64` is not Base64: {error}"))
+        Refusal::new(RefusalCode::InvalidArgument, format!("`base64` is not valid Base64: {error}"))
     })
 }
 
@@ -119,9 +119,9 @@ impl From<FailureLine> for Failure {
     }
 }
 
-/// What a program printed that is nothing else, as far as it may be the result.
+/// Plain output of a program, as far as it may be the result.
 pub(super) struct PlainOutput {
-    /// All of it; none when it is longer than a result may be.
+    /// All of it; none once it exceeds the limit of a result.
     all: Option<String>,
     limit: usize,
     last: String,
@@ -132,7 +132,7 @@ impl PlainOutput {
         Self { all: Some(String::new()), limit, last: String::new() }
     }
 
-    pub(super) fn add(&mut self, text: &str, part: Part<'_>) {
+    pub(super) fn add(&mut self, text: &str, part: LinePart<'_>) {
         self.all = self.all.take().filter(|all| all.len() + text.len() < self.limit).map(|mut all| {
             all.push_str(text);
             if part.ends {
@@ -146,7 +146,7 @@ impl PlainOutput {
         }
     }
 
-    /// What can be the result: all together, or the last line.
+    /// The result: the whole output if it is JSON, or else the last line if that is.
     pub(super) fn take(&mut self) -> Option<String> {
         let all = self.all.take().and_then(|all| Json::parse(all.trim()).ok());
         all.or_else(|| Json::parse(std::mem::take(&mut self.last)).ok()).map(Json::into_string)
@@ -164,17 +164,17 @@ mod tests {
     use super::*;
 
     fn kind(line: &str) -> &'static str {
-        match Line::read(line) {
-            Line::Event(_) => "event",
-            Line::Result(_) => "result",
-            Line::Failure(_) => "failure",
-            Line::Call => "call",
-            Line::Plain => "plain",
+        match PrintedLine::read(line) {
+            PrintedLine::Event(_) => "event",
+            PrintedLine::Result(_) => "result",
+            PrintedLine::Failure(_) => "failure",
+            PrintedLine::Call => "call",
+            PrintedLine::Plain => "plain",
         }
     }
 
     #[test]
-    fn a_line_is_only_what_it_says_in_full() {
+    fn only_a_complete_object_is_parsed() {
         for (line, is) in [
             (r#"{"event":"a","data":null}"#, "event"),
             (r#"{"event":"a","data":{"b":1},"channel":"c"}"#, "event"),
@@ -202,7 +202,7 @@ mod tests {
         let result = |limit: usize, lines: &[&str]| {
             let mut plain = PlainOutput::new(limit);
             for line in lines {
-                plain.add(line, Part { text: line.as_bytes(), begins: true, ends: true });
+                plain.add(line, LinePart { text: line.as_bytes(), begins: true, ends: true });
             }
             plain.take()
         };

@@ -1,4 +1,4 @@
-//! How a program is called, and what of it is the result, by `[command]` in its manifest.
+//! `[command]` of a manifest: how a program is called, and which output is its result.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,51 +9,51 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Json;
 
-/// Most of what a program has printed that its failure tells.
-const MAX_TOLD_BYTES: usize = 4 << 10;
-/// Largest arguments of one run together: what every system allows. Data goes to standard input.
+/// Most bytes of printed output in the details of a failure.
+const MAX_DETAIL_BYTES: usize = 4 << 10;
+/// Most bytes of all arguments of one run, which every system allows. Larger data belongs on standard input.
 const MAX_ARGUMENT_BYTES: usize = 64 << 10;
 
-/// How an ordinary program is called, and what of it is the result.
+/// How an ordinary program is called, and which output is its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSettings {
-    /// Its arguments, without its name. `{/pointer}` in one stands for that part of the input.
+    /// Its arguments, without its name. `{/pointer}` is replaced by that part of the input.
     pub arguments: Vec<String>,
-    /// What it can read.
+    /// The source of its standard input.
     pub stdin: StdinSource,
-    /// What its result is made of.
+    /// The source of its result.
     pub result: ResultSource,
-    /// Exit codes with which it has done what it was asked.
+    /// Exit codes that mean success.
     pub success_codes: Vec<u8>,
-    /// Whether it gets variables that tell of the run.
+    /// Whether it gets environment variables with the facts of the run.
     pub has_run_variables: bool,
 }
 
-/// What a program reads from standard input.
+/// The source of a program's standard input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StdinSource {
     /// The input as one line of JSON, then answers to its calls.
     #[default]
     Json,
-    /// The input, a text as it is, or bytes as results have them.
+    /// The input: a string without quotes, bytes from an object with `base64`, or any other value as JSON.
     Raw,
-    /// A part of the input (a JSON Pointer), the same.
+    /// A part of the input (a JSON Pointer), converted like `Raw`.
     Part(String),
     /// Nothing.
     None,
 }
 
-/// What of a program's standard output is its result.
+/// The source of a program's result in its standard output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ResultSource {
-    /// What a line says, or the last line; each line is an event.
+    /// The line `{"result":…}`, or the plain output; each line is an event.
     #[default]
     Lines,
     /// All of it, as a string.
     Text,
-    /// All of it, which is JSON.
+    /// All of it, as JSON.
     Json,
-    /// All of it as bytes, of this media type.
+    /// All of it, as bytes of this media type.
     Bytes(String),
 }
 
@@ -69,24 +69,24 @@ impl Default for CommandSettings {
     }
 }
 
-/// A piece of an argument as it is written in a manifest.
+/// A piece of an argument in a manifest.
 enum Piece<'a> {
     Text(&'a str),
     /// A JSON Pointer.
     Part(&'a str),
 }
 
-/// The input can't be made into what the program is called with.
+/// The input can't be converted to arguments or standard input.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Unfit(String);
+pub(in crate::engine) struct InvalidInput(String);
 
-impl fmt::Display for Unfit {
+impl fmt::Display for InvalidInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// What one run of a program is called with.
+/// The arguments and standard input of one run.
 #[derive(Clone)]
 pub(in crate::engine) struct Prepared {
     pub(in crate::engine) arguments: Vec<String>,
@@ -94,12 +94,12 @@ pub(in crate::engine) struct Prepared {
 }
 
 impl CommandSettings {
-    /// Whether the program speaks in lines, which the host reads as it goes.
-    pub(super) fn is_dialogue(&self) -> bool {
+    /// Whether the host parses each printed line while the program runs.
+    pub(super) fn uses_line_protocol(&self) -> bool {
         self.result == ResultSource::Lines
     }
 
-    pub(in crate::engine) fn prepare(&self, input: &Json) -> Result<Prepared, Unfit> {
+    pub(in crate::engine) fn prepare(&self, input: &Json) -> Result<Prepared, InvalidInput> {
         let value = input.to_value();
         let stdin = match &self.stdin {
             StdinSource::Json => format!("{}\n", input.as_str()).into_bytes(),
@@ -108,7 +108,7 @@ impl CommandSettings {
             StdinSource::Part(pointer) => {
                 let part = value.pointer(pointer);
                 let part = part.ok_or_else(|| {
-                    Unfit(format!("the input has nothing at {pointer}, which the program reads"))
+                    InvalidInput(format!("the input has nothing at {pointer}, which the program reads"))
                 })?;
                 bytes_of(part)?
             }
@@ -120,27 +120,29 @@ impl CommandSettings {
         let bytes: usize = arguments.iter().map(|argument| argument.len() + 1).sum();
         if bytes > MAX_ARGUMENT_BYTES {
             let limit = MAX_ARGUMENT_BYTES;
-            return Err(Unfit(format!("the arguments would have {bytes} bytes; the limit is {limit}")));
+            return Err(InvalidInput(format!(
+                "the arguments would have {bytes} bytes; the limit is {limit}"
+            )));
         }
         Ok(Prepared { arguments, stdin })
     }
 
-    /// Whether the program has done what it was asked.
+    /// Whether the exit code means success.
     pub(super) fn is_success(&self, code: i32) -> bool {
         u8::try_from(code).is_ok_and(|code| self.success_codes.contains(&code))
     }
 
-    /// The details of a failure: the exit code, and what the program printed if that would have been its result.
+    /// The details of a failure: the exit code, and the output if that would have been the result.
     pub(super) fn details(&self, code: i32, printed: Option<&[u8]>) -> String {
         let mut details = json!({ "exit_code": code });
-        if let Some(printed) = printed.filter(|printed| !self.is_dialogue() && !printed.is_empty()) {
-            let told = &printed[..printed.len().min(MAX_TOLD_BYTES)];
-            details["stdout"] = String::from_utf8_lossy(told).into();
+        if let Some(printed) = printed.filter(|printed| !self.uses_line_protocol() && !printed.is_empty()) {
+            let excerpt = &printed[..printed.len().min(MAX_DETAIL_BYTES)];
+            details["stdout"] = String::from_utf8_lossy(excerpt).into();
         }
         details.to_string()
     }
 
-    /// The result that standard output is. An error is why it is none.
+    /// The result from standard output, or the reason why it is invalid.
     pub(super) fn result_of(&self, printed: Vec<u8>) -> Result<String, String> {
         match &self.result {
             ResultSource::Lines | ResultSource::Text => {
@@ -149,9 +151,11 @@ impl CommandSettings {
             ResultSource::Json if printed.trim_ascii().is_empty() => Ok("null".to_owned()),
             ResultSource::Json => {
                 let text =
-                    String::from_utf8(printed).map_err(|_| "what it printed is not UTF-8".to_owned())?;
+                    String::from_utf8(printed).map_err(|_| "the program's output is not UTF-8".to_owned())?;
                 let parsed = Json::parse(text.trim().to_owned());
-                parsed.map(Json::into_string).map_err(|error| format!("what it printed is not JSON: {error}"))
+                parsed
+                    .map(Json::into_string)
+                    .map_err(|error| format!("the program's output is not JSON: {error}"))
             }
             ResultSource::Bytes(content_type) => {
                 let bytes =
@@ -162,7 +166,7 @@ impl CommandSettings {
     }
 }
 
-/// A text as it is, anything else as JSON.
+/// A string without quotes, any other value as JSON.
 fn text_of(value: &Value) -> Cow<'_, str> {
     match value {
         Value::String(text) => Cow::Borrowed(text),
@@ -170,21 +174,21 @@ fn text_of(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// The same; and the bytes that an object as [`ResultSource::Bytes`] makes it stands for.
-fn bytes_of(value: &Value) -> Result<Vec<u8>, Unfit> {
+/// Like [`text_of`]; an object in the form of [`ResultSource::Bytes`] is decoded.
+fn bytes_of(value: &Value) -> Result<Vec<u8>, InvalidInput> {
     let is_of_bytes =
         |members: &Map<String, Value>| members.keys().all(|key| key == "base64" || key == "content_type");
     match value.as_object().filter(|members| is_of_bytes(members)).and_then(|members| members.get("base64")) {
         Some(Value::String(text)) => BASE64_STANDARD
             .decode(text)
-            .map_err(|error| Unfit(format!("what the program reads is not Base64: {error}"))),
+            .map_err(|error| InvalidInput(format!("the input for the program is not Base64: {error}"))),
         _ => Ok(text_of(value).into_owned().into_bytes()),
     }
 }
 
-/// Puts the parts of the input into one argument. One that is nothing but a part that the input lacks is left out;
-/// one that is nothing but a list is as many arguments.
-fn add_argument(arguments: &mut Vec<String>, written: &str, input: &Value) -> Result<(), Unfit> {
+/// Replaces the parts of the input in one argument. An argument that consists of one part is omitted if the input
+/// lacks the part, and becomes several arguments if the part is a list.
+fn add_argument(arguments: &mut Vec<String>, written: &str, input: &Value) -> Result<(), InvalidInput> {
     let pieces = pieces(written);
     if let [Piece::Part(pointer)] = pieces[..] {
         match input.pointer(pointer) {
@@ -205,7 +209,7 @@ fn add_argument(arguments: &mut Vec<String>, written: &str, input: &Value) -> Re
             Piece::Part(pointer) => {
                 let part = input.pointer(pointer);
                 let part = part.ok_or_else(|| {
-                    Unfit(format!("the input has nothing at {pointer}, which is an argument"))
+                    InvalidInput(format!("the input has nothing at {pointer}, which is an argument"))
                 })?;
                 argument.push_str(&plain(pointer, part)?);
             }
@@ -215,16 +219,16 @@ fn add_argument(arguments: &mut Vec<String>, written: &str, input: &Value) -> Re
     Ok(())
 }
 
-fn plain(pointer: &str, part: &Value) -> Result<String, Unfit> {
+fn plain(pointer: &str, part: &Value) -> Result<String, InvalidInput> {
     match text_of(part) {
-        text if text.contains('\0') => {
-            Err(Unfit(format!("the input at {pointer} has a zero byte, which no argument can")))
-        }
+        text if text.contains('\0') => Err(InvalidInput(format!(
+            "the input at {pointer} has a zero byte, which an argument can't contain"
+        ))),
         text => Ok(text.into_owned()),
     }
 }
 
-/// An argument in pieces. `{/` begins a part, and the next `}` ends it; `{{/` is `{/` itself.
+/// Splits an argument into pieces. `{/` begins a part, and the next `}` ends it; `{{/` is an escaped `{/`.
 fn pieces(written: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut rest) = (Vec::new(), written);
     while let Some(begin) = rest.find("{/") {
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_reads_is_what_the_manifest_says() {
+    fn standard_input_is_the_source_in_the_manifest() {
         let read = |stdin: StdinSource, input: Value| {
             let settings = CommandSettings { stdin, ..CommandSettings::default() };
             settings.prepare(&Json::of(&input)).map(|prepared| String::from_utf8(prepared.stdin).unwrap())
@@ -306,17 +310,17 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_what_would_have_been_the_result() {
+    fn a_failure_quotes_output_that_would_be_the_result() {
         let settings = CommandSettings { result: ResultSource::Text, ..CommandSettings::default() };
         let details = |printed: Option<&[u8]>| settings.details(3, printed);
         assert_eq!(details(None), r#"{"exit_code":3}"#);
         assert_eq!(details(Some(b"a.c:1: unused\n")), r#"{"exit_code":3,"stdout":"a.c:1: unused\n"}"#);
-        assert!(details(Some(&[0xff; 100_000])).len() < 3 * MAX_TOLD_BYTES + 100);
+        assert!(details(Some(&[0xff; 100_000])).len() < 3 * MAX_DETAIL_BYTES + 100);
         assert_eq!(CommandSettings::default().details(3, Some(b"event")), r#"{"exit_code":3}"#);
     }
 
     #[test]
-    fn a_result_is_what_was_printed_in_the_form_that_the_manifest_says() {
+    fn a_result_has_the_form_in_the_manifest() {
         let result = |result: ResultSource, printed: &[u8]| {
             CommandSettings { result, ..CommandSettings::default() }.result_of(printed.to_vec())
         };

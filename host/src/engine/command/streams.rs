@@ -1,4 +1,4 @@
-//! Standard input and output of a program, as WASI wants them.
+//! Standard input and output of a program as streams of WASI.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,16 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
-use super::Dialogue;
+use super::io::CommandIo;
 
-/// Bytes that a program may print before it has to ask again.
+/// Bytes that a program may print after each check for room.
 const WRITE_BYTES: usize = 64 << 10;
-/// Bytes that it reads at once: what the host copies for it.
+/// Most bytes of one read, which the host copies.
 const READ_BYTES: usize = 64 << 10;
 
-impl Dialogue {
+impl CommandIo {
     pub(super) fn stdin(&self) -> Stdin {
-        Stdin { dialogue: self.clone(), readable: Mutex::default() }
+        Stdin { command_io: self.clone(), readable: Mutex::default() }
     }
 
     pub(super) fn stdout(&self) -> Stdout {
@@ -29,12 +29,12 @@ impl Dialogue {
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) struct Stdin {
-    dialogue: Dialogue,
-    /// A wait that is under way. Nobody else locks it; it makes the stream `Sync`.
+    command_io: CommandIo,
+    /// The wait in progress. The lock is never contended; it makes the stream `Sync`.
     readable: Mutex<Option<Wait>>,
 }
 
-pub(super) struct Stdout(Dialogue);
+pub(super) struct Stdout(CommandIo);
 
 impl IsTerminal for Stdin {
     fn is_terminal(&self) -> bool {
@@ -50,11 +50,11 @@ impl IsTerminal for Stdout {
 
 impl StdinStream for Stdin {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(self.dialogue.stdin())
+        Box::new(self.command_io.stdin())
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
-        Box::new(self.dialogue.stdin())
+        Box::new(self.command_io.stdin())
     }
 }
 
@@ -71,14 +71,14 @@ impl StdoutStream for Stdout {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Stdin {
     async fn ready(&mut self) {
-        self.dialogue.readable().await;
+        self.command_io.readable().await;
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl InputStream for Stdin {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match self.dialogue.read(size.min(READ_BYTES)) {
+        match self.command_io.read(size.min(READ_BYTES)) {
             Some(read) => Ok(read.into()),
             None => Err(StreamError::Closed),
         }
@@ -88,17 +88,17 @@ impl InputStream for Stdin {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Stdout {
     async fn ready(&mut self) {
-        self.0.sent().await;
+        self.0.wait_until_sent().await;
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl OutputStream for Stdout {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        if self.0.hear(&bytes) {
+        if self.0.write(&bytes) {
             Ok(())
         } else {
-            Err(StreamError::trap("the program prints without asking whether there is room"))
+            Err(StreamError::trap("the program prints without checking for room"))
         }
     }
 
@@ -107,34 +107,33 @@ impl OutputStream for Stdout {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        let sent = self.0.state().waiting.send(self.0.host(), self.0.pace());
-        Ok(if sent { WRITE_BYTES } else { 0 })
+        Ok(if self.0.send_backlog() { WRITE_BYTES } else { 0 })
     }
 }
 
-/// Only asked for by hosts of WASI 0.3; kept in step with the above.
+/// For WASI 0.3; must behave like the implementation of `InputStream`.
 impl AsyncRead for Stdin {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let dialogue = self.dialogue.clone();
+        let command_io = self.command_io.clone();
         let readable = self.readable.get_mut();
-        let wait = readable.get_or_insert_with(|| Box::pin(async move { dialogue.readable().await }));
+        let wait = readable.get_or_insert_with(|| Box::pin(async move { command_io.readable().await }));
         ready!(wait.as_mut().poll(context));
         *readable = None;
-        if let Some(read) = self.dialogue.read(buffer.remaining().min(READ_BYTES)) {
+        if let Some(read) = self.command_io.read(buffer.remaining().min(READ_BYTES)) {
             buffer.put_slice(&read);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// The same.
+/// For WASI 0.3; must behave like the implementation of `OutputStream`.
 impl AsyncWrite for Stdout {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.0.hear(bytes);
+        self.0.write(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

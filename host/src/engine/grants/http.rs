@@ -1,4 +1,4 @@
-//! Which requests a task may send: rules about scheme, host, port and method.
+//! Grants of requests: rules about scheme, host, port and method.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -7,64 +7,64 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// Longest name of a host, and of a part of it, by the rules of DNS.
+/// Longest name of a host, and of one of its labels, by the rules of DNS.
 const MAX_HOST_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
-/// Requests that a task may send.
+/// A rule that allows requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HttpGrant {
-    /// To which hosts.
+    /// Allowed hosts.
     pub host: HostPattern,
-    /// By which schemes.
+    /// Allowed schemes.
     pub schemes: Vec<HttpScheme>,
-    /// To which ports; none: to the scheme's own.
+    /// Allowed ports; if empty, the default port of the scheme.
     pub ports: Vec<u16>,
-    /// With which methods, in upper case; none: with all.
+    /// Allowed methods in upper case; if empty, all.
     pub methods: Vec<String>,
-    /// Whether the host may be this machine or one of its network.
+    /// Whether the address may be private: of this machine or its network.
     pub private: bool,
-    /// Largest body of a response.
+    /// Largest body of a response in bytes.
     #[serde(rename = "max_response")]
     pub max_response_bytes: u64,
-    /// From the call to the last byte of the response.
+    /// Timeout from the call to the last byte of the response.
     #[serde(rename = "timeout_ms", serialize_with = "millis")]
     pub timeout: Duration,
-    /// The manifest that says so; none: the task's own.
+    /// The manifest that has the rule; none for the task's own.
     #[serde(skip)]
     pub said_in: Option<Arc<str>>,
 }
 
-/// How a request travels.
+/// The scheme of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HttpScheme {
-    /// In the open.
+    /// Not encrypted.
     Http,
     /// Encrypted.
     Https,
 }
 
-/// Which hosts a rule is about.
+/// The hosts of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
     /// `*`: every host.
     Any,
-    /// `*.example.org`: every name below, and not the name itself.
+    /// `*.example.org`: every name below it, but not the name itself.
     Below(HostName),
-    /// This one.
+    /// One host.
     Exact(HostName),
 }
 
-/// A host by its one spelling: a name in lower case, `192.0.2.1`, or `[2001:db8::1]`.
+/// A host in canonical form: a name in lower case, `192.0.2.1`, or `[2001:db8::1]`.
 ///
-/// Other spellings of addresses (`2130706433`, `0x7f.1`, `0177.0.0.1`), which some
-/// resolvers understand, are no host here.
+/// Other forms of addresses (`2130706433`, `0x7f.1`, `0177.0.0.1`), which some
+/// resolvers accept, are rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName(Box<str>);
 
 impl HostName {
-    /// None if a request can't name a host like that.
+    /// Parses the host of a URL. Returns none if it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let address: Ipv6Addr = address.parse().ok()?;
@@ -78,7 +78,7 @@ impl HostName {
         if name.len() > MAX_HOST_BYTES || !name.split('.').all(is_label) {
             return None;
         }
-        // By the URL standard, what ends in a number is an address or a mistake.
+        // By the URL standard, a host that ends in a number is an address or invalid.
         let last = name.rsplit('.').next().unwrap_or_default();
         let digits = last.bytes().all(|byte| byte.is_ascii_digit());
         let hex = last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
@@ -100,7 +100,7 @@ impl fmt::Display for HostName {
 }
 
 impl HostPattern {
-    /// None if there can be no such host.
+    /// Parses a pattern. Returns none if no host can match it.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Any);
@@ -143,7 +143,7 @@ fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Err
 }
 
 impl HttpScheme {
-    /// The port that a URL without one means.
+    /// The port of a URL that names none.
     pub const fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -151,7 +151,7 @@ impl HttpScheme {
         }
     }
 
-    /// As in a URL.
+    /// The scheme as in a URL.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -160,7 +160,7 @@ impl HttpScheme {
     }
 }
 
-/// What a request asks for.
+/// The method and destination of a request.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Target {
     pub(in crate::engine) method: String,
@@ -194,14 +194,14 @@ impl HttpGrant {
     }
 }
 
-/// What a manifest lacks, and which one if that is not the task's own.
+/// The missing part of a rule, and the manifest of the rule if that is not the task's own.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Missing {
     pub(in crate::engine) what: String,
     pub(in crate::engine) file: Option<Arc<str>>,
 }
 
-/// The first rule that allows the request; else what the manifest lacks.
+/// The first rule that allows the request, or the part that is missing in the manifest.
 pub(in crate::engine) fn decide<'a>(
     grants: &'a [HttpGrant],
     target: &Target,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_one_spelling() {
+    fn a_host_has_one_canonical_form() {
         for (text, name) in [
             ("Example.ORG", "example.org"),
             ("127.0.0.1", "127.0.0.1"),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_means_names_below_and_no_others() {
+    fn a_pattern_matches_names_below_and_no_others() {
         let below = HostPattern::parse("*.Example.org").unwrap();
         let matches = |host: &str| below.matches(&HostName::parse(host).unwrap());
         assert!(matches("a.example.org") && matches("a.b.example.org"));
@@ -336,7 +336,7 @@ mod tests {
         ] {
             let Missing { what, file } = decide(&rules, &target).unwrap_err();
             assert!(what.starts_with(missing) && what.ends_with("host = \"*.a.org\""), "{what}");
-            assert_eq!(file.as_deref(), Some("app.toml"), "where that rule stands");
+            assert_eq!(file.as_deref(), Some("app.toml"), "the manifest of that rule");
         }
     }
 }

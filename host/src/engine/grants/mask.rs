@@ -1,9 +1,7 @@
-//! Hides secrets in all that a guest says: its events, its log, its result, its
-//! errors.
+//! Masks secrets in all output of a guest: its events, log, result and errors.
 //!
 //! This guards against accidents: a header that is logged, an error that quotes a
-//! URL. A guest that wants to tell a secret spells it in another way, and can't be
-//! kept from it.
+//! URL. It can't stop a guest that deliberately encodes a secret in another way.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,16 +13,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::{Content, Json, RunError};
 
-/// What stands in a secret's place.
+/// The replacement of a secret.
 const MASK: &str = "***";
-/// Shorter parts of a secret hide too much else.
+/// Shorter parts of a secret would also match unrelated text.
 const MIN_PATTERN_BYTES: usize = 8;
-/// Longest spelling that is looked for. A line of the log is cut after 8 KiB, and what
-/// is looked for has to fit in.
+/// Longest pattern. It has to fit into a line of the log, which is split after
+/// 8 KiB.
 const MAX_PATTERN_BYTES: usize = 6 << 10;
 
-/// What the usual functions leave as it is when they escape a part of a URL: none but letters and digits, those of
-/// RFC 3986, Python's `quote`, JavaScript's `encodeURIComponent` and `encodeURI`.
+/// The characters that common functions escape in a URL: all but letters and digits, those of RFC 3986, Python's
+/// `quote`, JavaScript's `encodeURIComponent` and `encodeURI`.
 const URL_SETS: [&AsciiSet; 5] = [NON_ALPHANUMERIC, RFC_3986, PYTHON, COMPONENT, URI];
 const RFC_3986: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const PYTHON: &AsciiSet = &RFC_3986.remove(b'/');
@@ -41,23 +39,23 @@ const URI: &AsciiSet = &COMPONENT
     .remove(b'+')
     .remove(b'$')
     .remove(b'#');
-/// How apostrophes are written in HTML: by Python, by most others, and in XML.
+/// Entities for an apostrophe: of Python, of most other languages, and of XML.
 const APOSTROPHES: [&str; 3] = ["&#x27;", "&#39;", "&apos;"];
-/// Lengths of lines of Base64: of PEM, and of MIME.
+/// Line lengths of Base64: of PEM and MIME.
 const BASE64_LINES: [usize; 2] = [64, 76];
 
-/// Finds the secrets of one task, however they are usually spelled.
+/// Finds the secrets of one task in their usual encodings.
 #[derive(Clone)]
-pub(in crate::engine) struct Mask(Arc<Spellings>);
+pub(in crate::engine) struct Mask(Arc<Patterns>);
 
-struct Spellings {
+struct Patterns {
     finder: AhoCorasick,
     longest: usize,
 }
 
 impl Mask {
     pub(in crate::engine) fn new<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
-        let mut patterns: Vec<String> = secrets.flat_map(spellings).collect();
+        let mut patterns: Vec<String> = secrets.flat_map(encodings).collect();
         patterns.sort();
         patterns.dedup();
         let finder = AhoCorasick::builder()
@@ -65,7 +63,7 @@ impl Mask {
             .build(&patterns)
             .expect("a few patterns of a few KiB fit the automaton");
         let longest = patterns.iter().map(String::len).max().unwrap_or(0);
-        Self(Arc::new(Spellings { finder, longest }))
+        Self(Arc::new(Patterns { finder, longest }))
     }
 
     fn has_any(&self, bytes: &[u8]) -> bool {
@@ -76,7 +74,7 @@ impl Mask {
     pub(in crate::engine) fn text(&self, text: String) -> String {
         match self.masked(text.as_bytes()) {
             None => text,
-            // What is replaced are whole characters.
+            // Only whole characters are replaced.
             Some(masked) => String::from_utf8_lossy(&masked).into_owned(),
         }
     }
@@ -86,7 +84,7 @@ impl Mask {
         self.masked(&bytes).unwrap_or(bytes)
     }
 
-    /// None if there is no secret.
+    /// The bytes without secrets; none if there is no secret.
     fn masked(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut found: Vec<Range<usize>> =
             self.0.finder.find_iter(bytes).map(|found| found.range()).collect();
@@ -107,30 +105,30 @@ impl Mask {
         Some(masked)
     }
 
-    /// Secrets that are broken into lines, as encoders of Base64 do, whose lines may begin with spaces.
+    /// Secrets that are split into lines, as by encoders of Base64. The lines may be indented.
     fn across_lines(&self, bytes: &[u8]) -> Vec<Range<usize>> {
         if !bytes.contains(&b'\n') {
             return Vec::new();
         }
-        let (mut joined, mut places, mut begins) = (Vec::new(), Vec::new(), false);
-        for (place, &byte) in bytes.iter().enumerate() {
+        let (mut joined, mut positions, mut is_line_start) = (Vec::new(), Vec::new(), false);
+        for (position, &byte) in bytes.iter().enumerate() {
             match byte {
-                b'\n' => begins = true,
+                b'\n' => is_line_start = true,
                 b'\r' => {}
-                b' ' | b'\t' if begins => {}
+                b' ' | b'\t' if is_line_start => {}
                 _ => {
-                    begins = false;
+                    is_line_start = false;
                     joined.push(byte);
-                    places.push(place);
+                    positions.push(position);
                 }
             }
         }
         let found = self.0.finder.find_iter(&joined);
-        found.map(|found| places[found.start()]..places[found.end() - 1] + 1).collect()
+        found.map(|found| positions[found.start()]..positions[found.end() - 1] + 1).collect()
     }
 
-    /// The value without secrets, in strings, names of members and numbers, however
-    /// they are escaped. Everything else stays as it was written.
+    /// The value without secrets in strings, names of members and numbers, however
+    /// they are escaped. Everything else is unchanged.
     pub(in crate::engine) fn json(&self, json: Json) -> Json {
         let text = json.as_str();
         let (mut masked, mut rest) = (String::new(), text);
@@ -148,7 +146,7 @@ impl Mask {
         if masked == text { json } else { Json::trusted(masked) }
     }
 
-    /// What stands for a string or number that has a secret.
+    /// The replacement of a string or number that contains a secret.
     fn token(&self, token: &str) -> Option<String> {
         if !token.starts_with('"') {
             return self.has_any(token.as_bytes()).then(|| format!("\"{MASK}\""));
@@ -158,7 +156,7 @@ impl Mask {
         Some(Json::of(&String::from_utf8_lossy(&masked)).into_string())
     }
 
-    /// What an event carries, without secrets.
+    /// The content of an event without secrets.
     pub(in crate::engine) fn content(&self, content: Content) -> Content {
         match content {
             Content::Json(json) => Content::Json(self.json(json)),
@@ -179,9 +177,9 @@ impl Mask {
         }
     }
 
-    /// Where to cut a text that goes on, so that no secret is cut in two.
+    /// The position at which to split a text that continues, so that no secret is split.
     pub(in crate::engine) fn cut(&self, text: &[u8]) -> usize {
-        // What comes next may complete a secret that begins in the last bytes.
+        // The continuation may complete a secret that begins in the last bytes.
         let at = text.len().saturating_sub(self.0.longest.saturating_sub(1));
         let across = self.0.finder.find_iter(text).find(|found| found.start() < at && found.end() > at);
         across.map_or(at, |found| found.end())
@@ -204,36 +202,36 @@ fn next_token(text: &str) -> Option<Range<usize>> {
     Some(start..(at + 1).min(bytes.len()))
 }
 
-/// The ways in which a value comes to be in a text.
-fn spellings(value: &str) -> Vec<String> {
-    let mut spellings = vec![value.to_owned()];
-    // A text of many lines becomes many lines of the log.
-    spellings.extend(value.lines().map(|line| line.trim().to_owned()));
+/// The encodings of a value that are searched for.
+fn encodings(value: &str) -> Vec<String> {
+    let mut encodings = vec![value.to_owned()];
+    // A value of several lines becomes several lines of the log.
+    encodings.extend(value.lines().map(|line| line.trim().to_owned()));
     let quoted = Json::of(value).into_string();
-    spellings.push(quoted[1..quoted.len() - 1].to_owned());
+    encodings.push(quoted[1..quoted.len() - 1].to_owned());
     let mut urls: Vec<String> =
         URL_SETS.iter().map(|set| utf8_percent_encode(value, set).to_string()).collect();
-    // As in forms; Python's `quote_plus` differs from others in a few signs.
+    // As in forms; Python's `quote_plus` differs in a few characters.
     urls.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
     urls.push(utf8_percent_encode(value, RFC_3986).to_string().replace("%20", "+"));
-    spellings.extend(urls.iter().map(|url| lower_escapes(url)));
-    spellings.extend(urls);
-    spellings.extend(html_spellings(value));
+    encodings.extend(urls.iter().map(|url| lower_escapes(url)));
+    encodings.extend(urls);
+    encodings.extend(html_encodings(value));
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
-    spellings.push(hex.to_uppercase());
-    spellings.push(hex);
-    spellings.extend(base64_spellings(value.as_bytes()));
+    encodings.push(hex.to_uppercase());
+    encodings.push(hex);
+    encodings.extend(base64_encodings(value.as_bytes()));
     for length in BASE64_LINES {
-        // As lines of the log, each by itself.
+        // Each line separately, as in the log.
         let encoded = STANDARD.encode(value);
-        spellings
+        encodings
             .extend(encoded.as_bytes().chunks(length).map(|line| String::from_utf8_lossy(line).into_owned()));
     }
-    spellings.retain(|spelling| (MIN_PATTERN_BYTES..=MAX_PATTERN_BYTES).contains(&spelling.len()));
-    spellings
+    encodings.retain(|spelling| (MIN_PATTERN_BYTES..=MAX_PATTERN_BYTES).contains(&spelling.len()));
+    encodings
 }
 
-/// `%2f` for `%2F`, and everything else as it is.
+/// The URL with lower-case escapes: `%2f` for `%2F`.
 fn lower_escapes(url: &str) -> String {
     let mut parts = url.split('%');
     let mut lower = parts.next().unwrap_or_default().to_owned();
@@ -246,33 +244,33 @@ fn lower_escapes(url: &str) -> String {
     lower
 }
 
-/// With the signs that mean something in HTML as entities; quotes are left by some.
-fn html_spellings(value: &str) -> Vec<String> {
+/// The value with the special characters of HTML as entities. Some functions leave quotes.
+fn html_encodings(value: &str) -> Vec<String> {
     let text = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let quoted = text.replace('"', "&quot;");
-    let mut spellings: Vec<String> =
+    let mut encodings: Vec<String> =
         APOSTROPHES.iter().map(|apostrophe| quoted.replace('\'', apostrophe)).collect();
-    spellings.push(quoted.replace("&quot;", "&#34;").replace('\'', "&#39;"));
-    spellings.push(quoted);
-    spellings.push(text);
-    spellings
+    encodings.push(quoted.replace("&quot;", "&#34;").replace('\'', "&#39;"));
+    encodings.push(quoted);
+    encodings.push(text);
+    encodings
 }
 
-/// What of Base64 depends on the value alone, wherever in the encoded text the value
-/// begins: `user:PASSWORD` of basic authentication, for one.
-fn base64_spellings(value: &[u8]) -> Vec<String> {
-    let mut spellings = Vec::new();
+/// The parts of Base64 that depend only on the value, at each offset at which it can
+/// begin: for example, in `user:PASSWORD` of basic authentication.
+fn base64_encodings(value: &[u8]) -> Vec<String> {
+    let mut encodings = Vec::new();
     for before in 0..3 {
         let mut bytes = vec![0; before];
         bytes.extend_from_slice(value);
-        // Each sign stands for 6 bits; those that share bits with a neighbour are left out.
+        // Each character has 6 bits; those that share bits with a neighbour are left out.
         let first = (before * 8).div_ceil(6);
         let last = bytes.len() * 8 / 6;
         for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
-            spellings.push(encoded[first..last].to_owned());
+            encodings.push(encoded[first..last].to_owned());
         }
     }
-    spellings
+    encodings
 }
 
 #[cfg(test)]
@@ -291,13 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_however_it_is_escaped() {
+    fn a_secret_is_found_in_escaped_json() {
         assert_eq!(json(r#"{"a":"x sësame \"open\" y"}"#), r#"{"a":"x *** y"}"#);
         assert_eq!(json(r#"["s\u00ebs\u0061me \u0022open\""]"#), r#"["***"]"#);
         assert_eq!(json(r#"{"sësame \"open\"": 1}"#), r#"{"***": 1}"#);
         assert_eq!(json(r#"[12345678, -912345678e3, 1]"#), r#"["***", "***", 1]"#);
         let other = r#"{ "b" : [1.0, true, null, "\\", "é"] , "a":{} }"#;
-        assert_eq!(json(other), other, "nothing else is touched");
+        assert_eq!(json(other), other, "nothing else is changed");
     }
 
     #[test]
@@ -356,7 +354,7 @@ mod tests {
             assert!(masked.starts_with("begin\n") && masked.ends_with("end"), "{masked}");
             assert!(masked.contains("***") && masked.len() < 30, "{masked}");
         }
-        // In the log each line is by itself.
+        // The log masks each line separately.
         for line in STANDARD.encode(&secret).as_bytes().chunks(76) {
             assert!(line.len() < MIN_PATTERN_BYTES || mask.bytes(line.to_vec()) == b"***");
         }
@@ -369,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_never_cut_within_a_secret() {
+    fn a_text_is_never_split_within_a_secret() {
         let mask = Mask::new(["0123456789abcdef"].into_iter());
         let text = b"xxxxxxxxxxxxxxxxxxxxxxxx0123456789abcdefyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
         for end in 1..=text.len() {

@@ -1,4 +1,4 @@
-//! What the operator grants to a task. Everything else is denied.
+//! The grants of a task, by its operator. Everything else is denied.
 
 mod http;
 mod mask;
@@ -18,31 +18,31 @@ pub use secrets::{SecretError, Secrets};
 pub(super) use http::{Target, decide};
 pub(super) use mask::Mask;
 
-/// What a task is granted. Its JSON is what clients see: no value of a secret or
-/// variable, no path of the host.
+/// The grants of a task. Clients see its JSON, which has no values of secrets or
+/// variables and no paths of the host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Grants {
-    /// Which requests it may send.
+    /// Requests that it may send.
     pub http: Vec<HttpGrant>,
     /// Its environment variables.
     #[serde(serialize_with = "names")]
     pub env: BTreeMap<String, String>,
-    /// More of them, whose values are masked in all that its runs say.
+    /// Further variables, whose values are masked in all output of its runs.
     pub secrets: Secrets,
-    /// Folders of the host that it sees.
+    /// Folders of the host that it may open.
     pub folders: Vec<FolderGrant>,
-    /// Of which tasks of other apps it may start runs.
+    /// Tasks of other apps of which it may start runs.
     pub start: Vec<TaskPattern>,
-    /// Whether the files that it makes under [`OUTPUT_MOUNT`] are kept and served.
+    /// Limits of the files under [`OUTPUT_MOUNT`], which are stored and served; none without output files.
     #[serde(rename = "output_files")]
     pub files: Option<FilesGrant>,
-    /// The manifest that says so; none: the task's own.
+    /// The manifest that grants the files; none for the task's own.
     #[serde(skip)]
     pub files_said_in: Option<Arc<str>>,
 }
 
 impl Grants {
-    /// Notes which manifest says what was not granted `before`, so that a denial can name it.
+    /// Records the manifest of all grants that are not in `before`, so that a denial can name it.
     pub fn note_file(&mut self, file: &Arc<str>, before: &Self) {
         for rule in self.http.iter_mut().skip(before.http.len()) {
             rule.said_in = Some(Arc::clone(file));
@@ -56,23 +56,23 @@ impl Grants {
     }
 }
 
-/// Tasks of an app: one, or all.
+/// One task of an app, or all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskPattern {
     app: AppName,
-    /// None: all.
+    /// None for all.
     task: Option<TaskName>,
 }
 
 impl TaskPattern {
-    /// `app/task` or `app/*`.
+    /// Parses `app/task` or `app/*`.
     pub fn parse(text: &str) -> Option<Self> {
         let (app, task) = text.split_once('/')?;
         let task = if task == "*" { None } else { Some(TaskName::parse(task).ok()?) };
         Some(Self { app: AppName::parse(app).ok()?, task })
     }
 
-    /// Whether the task is one of them.
+    /// Whether the pattern includes the task.
     pub fn is_for(&self, task: &TaskRef) -> bool {
         self.app == task.app && self.task.as_ref().is_none_or(|name| *name == task.task)
     }
@@ -87,41 +87,41 @@ impl Serialize for TaskPattern {
     }
 }
 
-/// Where a guest finds the folder for its output files.
+/// The path of the folder for output files, as a guest sees it.
 pub const OUTPUT_MOUNT: &str = "/output";
 
-/// A folder of the host.
+/// A granted folder of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FolderGrant {
-    /// The folder, absolute.
+    /// The absolute path of the folder.
     #[serde(skip)]
     pub path: PathBuf,
-    /// Where the guest sees it.
+    /// The path by which the guest sees it.
     pub mount: String,
-    /// Whether the guest may change it.
+    /// Whether the guest may write to it.
     pub write: bool,
-    /// The manifest that says so; none: the task's own.
+    /// The manifest that grants it; none for the task's own.
     #[serde(skip)]
     pub said_in: Option<Arc<str>>,
 }
 
-/// How much an attempt may leave as files.
+/// The limits of output files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct FilesGrant {
-    /// All files together, in bytes.
+    /// Bytes of all files together.
     pub size: u64,
-    /// Files, folders and links together.
+    /// Number of files, folders and links together.
     pub count: u32,
 }
 
 /// The folder for the output files of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputFolder {
-    /// The folder. Exists.
+    /// The folder, which exists.
     pub path: PathBuf,
-    /// What earlier attempts left there, in bytes.
+    /// Bytes of files of earlier attempts.
     pub used_bytes: u64,
-    /// How many files, folders and links they left.
+    /// Number of files, folders and links of earlier attempts.
     pub used_count: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Values that a guest may know and nobody else.
+//! Secrets: environment variables whose values are masked in all output of a guest.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,38 +7,38 @@ use serde::{Serialize, Serializer};
 
 use super::mask::Mask;
 
-/// A shorter value can't be masked: it would be found in words that have nothing to
-/// do with it.
+/// A shorter value can't be masked, because it would also be found in unrelated
+/// text.
 const MIN_SECRET_BYTES: usize = 8;
-/// Longest value: a private key in text, with room. It has to fit into one line of the
-/// log to be masked there.
+/// Longest value: more than a private key in text form. It has to fit into one line of
+/// the log to be masked there.
 pub(super) const MAX_SECRET_BYTES: usize = 4 << 10;
 
-/// A value can't be a secret.
+/// The reason why a value can't be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// It could not be masked.
+    /// Too short to be masked.
     #[error("it has {0} bytes; a secret has at least {MIN_SECRET_BYTES}, or it could not be masked")]
     TooShort(usize),
-    /// It could not be masked either.
+    /// Too long to be masked.
     #[error("it has {0} bytes; a secret has at most {MAX_SECRET_BYTES}")]
     TooLong(usize),
-    /// An environment variable ends there.
+    /// An environment variable ends at a NUL byte.
     #[error("it has a NUL byte, which no environment variable can have")]
     Nul,
 }
 
-/// Secrets by the names of their environment variables. Neither its `Debug` nor its
-/// JSON has a value.
+/// Secrets by the names of their environment variables. Neither `Debug` nor JSON
+/// output contains the values.
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: BTreeMap<String, String>,
-    /// Made with each change, so that no run has to.
+    /// Built with each change, not for each run.
     mask: Option<Mask>,
 }
 
 impl Secrets {
-    /// Adds secrets, in place of those of the same names.
+    /// Adds secrets. They replace secrets of the same names.
     pub fn add(
         &mut self,
         more: impl IntoIterator<Item = (String, String)>,
@@ -55,17 +55,17 @@ impl Secrets {
         Ok(())
     }
 
-    /// Whether there is one of that name.
+    /// Whether there is a secret of that name.
     pub fn contains(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// Names and values, for the guest alone.
+    /// Names and values, for the guest only.
     pub(in crate::engine) fn reveal(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// What hides the values.
+    /// The mask of the values; none if there are no secrets.
     pub(in crate::engine) fn mask(&self) -> Option<&Mask> {
         self.mask.as_ref()
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_is_printed_or_sent() {
+    fn no_value_is_printed_or_serialized() {
         let mut secrets = Secrets::default();
         secrets.add([("KEY".to_owned(), "hunter2hunter2".to_owned())]).unwrap();
         assert_eq!(format!("{secrets:?}"), "{\"KEY\"}");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_masked_is_refused() {
+    fn a_value_that_cannot_be_masked_is_refused() {
         for (value, error) in [
             ("short".to_owned(), SecretError::TooShort(5)),
             (String::new(), SecretError::TooShort(0)),
