@@ -61,6 +61,7 @@ fn a_planted_circle_is_found() {
     assert_eq!(found(&parent), [""; 0]);
     for (b, c) in [
         ("use super::c::C;", "struct C; mod tests { use super::super::b::B; }"),
+        ("use super::c::C; pub(super) struct B;", "struct C; impl C { fn f(&self) {} }"),
         ("use super::c::C; struct B;", "use crate::other::b; /* super::b */ struct C;"),
         ("fn free() { super::c::go() }", "fn go() { \"super::b\"; }"),
     ] {
@@ -131,8 +132,9 @@ fn named_paths(
     while at < tokens.len() {
         let token = tokens[at].as_str();
         let first = at == 0 || tokens[at - 1] != "::";
-        let leads = ["crate", "super", "self"].contains(&token)
-            || (child(&tokens[at]) && tokens.get(at + 1).is_some_and(|next| next == "::"));
+        // Not `pub(super)`, nor the `self` of a method.
+        let leads = tokens.get(at + 1).is_some_and(|next| next == "::")
+            && (["crate", "super", "self"].contains(&token) || child(&tokens[at]));
         let is_import = at > 0 && tokens[at - 1] == "use";
         if first && leads && (is_import || !imports) {
             let mut found = Vec::new();
