@@ -3,8 +3,13 @@
 //! Users drop a `.wasm` file into a folder, start runs of it over HTTP, and follow their events live from any number of
 //! clients. Each event is durable before a client sees it, and a client that reconnects misses none.
 //!
+//! Programs that embed a host use what stands at the root of the crate, which changes only with the version; [`app`] has
+//! examples. The modules are public for the tests and tools of this repository, and change without notice.
+//!
 //! The modules, called rooms, from the top down. A room uses only rooms on lower floors; a test checks this.
 //! `ARCHITECTURE.md` explains the design.
+
+#![deny(unsafe_code)]
 
 // Floor 8
 pub mod cli; // the command line
@@ -32,3 +37,12 @@ pub mod model; // tasks, versions, runs, events as plain values
 pub mod platform; // the time of day and blocking calls, which a simulation replaces
 // Floor 0
 pub mod process; // the host's own process: its log, its threads, the heartbeats of its loops
+
+pub use app::{Builder, Follow, Followed, Handle, Host, LaunchError, Panicked, Reloader, Retried, StopStage};
+pub use config::Config;
+pub use event_log::Position;
+pub use model::{Event, Json, Retention, Run, RunId, RunStatus, Signal, SignalName, TaskRef};
+pub use notifier::Notifier;
+pub use retention::{PruneError, Removal};
+pub use scheduler::{Request, StartError, Started};
+pub use storage::{Cancelled, Reached, RunFilter, Storage, StorageError};

@@ -3,11 +3,7 @@
 //! [`Host`] is the entry point of the binary, of the tests, and of programs that embed a host.
 //!
 //! ```
-//! use streamtask_host::app::{Followed, Host};
-//! use streamtask_host::config::Config;
-//! use streamtask_host::event_log::Position;
-//! use streamtask_host::model::{Json, TaskRef};
-//! use streamtask_host::scheduler::{Request, StartError};
+//! use streamtask_host::{Config, Followed, Host, Json, Position, Request, StartError, TaskRef};
 //! # use tokio::sync::oneshot;
 //!
 //! # #[tokio::main(flavor = "multi_thread")]
@@ -46,8 +42,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use streamtask_host::app::Host;
-//! use streamtask_host::config::Config;
+//! use streamtask_host::{Config, Host};
 //! use streamtask_host::notifier::LocalNotifier;
 //! use streamtask_host::storage::sqlite::{Durability, Sqlite};
 //!

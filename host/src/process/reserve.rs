@@ -1,3 +1,5 @@
+#![allow(unsafe_code, reason = "mallopt is a call of the C library")]
+
 use std::hint::black_box;
 
 /// Arenas of the allocator in a process whose addresses are limited. By its default it takes 64 MiB of addresses for

@@ -5,6 +5,8 @@
 //! written under a temporary name, then renamed, and never overwritten, because
 //! other instances may have it mapped.
 
+#![allow(unsafe_code, reason = "machine code that this host has compiled is mapped")]
+
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Seek as _, Write as _};

@@ -5,6 +5,8 @@
 //! priority than everything else. Programs that embed the host may not have that executable;
 //! there, files are compiled in the host's process.
 
+#![allow(unsafe_code, reason = "machine code that this host has compiled is mapped")]
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;

@@ -1,5 +1,7 @@
 //! Compiled code in memory, and how it is loaded.
 
+#![allow(unsafe_code, reason = "machine code that this host has compiled is mapped")]
+
 use std::path::Path;
 
 use wasmtime::Module;

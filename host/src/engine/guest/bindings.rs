@@ -1,5 +1,7 @@
 //! Rust types of the contract, generated from `wit/`.
 
+#![allow(unsafe_code, reason = "wasmtime generates it")]
+
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "streamtask:task/task",

@@ -5,6 +5,8 @@
 //! behind the others. So a guest that never calls the host delays others by at most
 //! a tick for each guest that computes on the same thread.
 
+#![allow(unsafe_code, reason = "a future is projected out of a pinned struct")]
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,7 @@
 //! What only the system's own calls tell of a socket.
 
+#![allow(unsafe_code, reason = "calls of the system that rustix does not have")]
+
 use std::os::fd::AsFd;
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 //! frees anything. So a file is kept that is given up when something is to be removed, and made again before
 //! anything else is written; otherwise runs under way would take its place at once.
 
+#![allow(unsafe_code, reason = "rusqlite does not have SQLite's system error")]
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
