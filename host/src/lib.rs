@@ -15,7 +15,7 @@ pub mod app; // puts the rooms together, and takes them down in order
 pub mod fuzzing; // what reads foreign bytes, for the fuzzer
 // Floor 6
 pub mod config; // every setting, with its default
-pub mod http; // routes, formats, errors; the only room that names hyper
+pub mod http; // routes, formats, errors
 // Floor 5
 pub mod retention; // removing what ended runs leave behind
 pub mod scheduler; // which run executes when, and what becomes of it

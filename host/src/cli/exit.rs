@@ -1,7 +1,7 @@
 use std::process::{ExitCode, Termination};
 
+use super::client::ClientError;
 use super::log;
-use crate::http::client::ClientError;
 
 /// How a command ended, as its exit code.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Exit;
+use super::client::{Client, ClientError, Lines};
 use super::screen::Screen;
-use crate::http::client::{Client, ClientError, Lines};
 
 /// Pauses between tries to get a lost stream back; the last one repeats.
 const PAUSES: [Duration; 5] = [

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Exit;
+use super::client::{Client, ClientError, Lines};
 use super::follow::{Failed, Source, ends, event_of};
 use super::lists::encoded;
 use super::screen::Screen;
-use crate::http::client::{Client, ClientError, Lines};
 
 /// Runs that did not complete, of which a message tells one by one.
 const MAX_TOLD: usize = 10;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
+use super::client::Client;
 use super::follow::{End, Follow, until_end};
 use super::lists::{encoded, text};
 use super::screen::Screen;
 use super::{Exit, Server, input};
-use crate::http::client::Client;
 use crate::process::plain_json;
 
 /// Goes with an input.

@@ -16,6 +16,7 @@ use super::format::{BYTES, Envelope, Format, NDJSON, Names, Notice, SSE, TEXT};
 use super::position::Wish;
 use super::problem::Problem;
 use super::request::{Query, header_list};
+use super::resource::ROUTES;
 use super::stream::{self, JSON, NDJSON_NAMES, Options, WEBSOCKET};
 use super::{Config, accept, many, pruning, routes, runs, signals, start};
 use crate::event_log::Position;
@@ -73,7 +74,7 @@ fn fine<T>(result: Result<T, Problem>) -> Option<T> {
 }
 
 fn route(path: &str) {
-    let Ok(matched) = routes::ROUTES.at(path) else { return };
+    let Ok(matched) = ROUTES.at(path) else { return };
     let part = |name| matched.params.get(name).unwrap_or_default();
     if let Ok(task) = TaskRef::parse(part("app"), part("task")) {
         assert_eq!(TaskRef::parse_path(&task.to_string()), Ok(task));

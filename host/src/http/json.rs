@@ -1,11 +1,13 @@
 //! Runs and tasks as JSON.
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
 use super::Api;
 use super::body::{Body, Response};
+use super::problem::Problem;
 use crate::model::{
     Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, TaskRef, Timestamp, Version,
 };
@@ -19,6 +21,19 @@ pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> 
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Parse a request body as JSON.
+pub(super) fn from_body(body: Bytes) -> Result<Json, Problem> {
+    let text = String::from_utf8(body.into()).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::bad_request("invalid-json", format!("the body is not UTF-8 at byte {at}"))
+    })?;
+    Json::parse(text).map_err(|error| {
+        Problem::bad_request("invalid-json", format!("the body is not JSON: {error}"))
+            .with("line", error.line)
+            .with("column", error.column)
+    })
 }
 
 /// The path of a run's stream.

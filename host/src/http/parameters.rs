@@ -5,9 +5,10 @@
 
 use hyper::Method;
 
+use super::position::LAST_EVENT_ID;
 use super::problem::Problem;
 use super::request::Query;
-use super::routes::Resource;
+use super::resource::Resource;
 use crate::model::nearest;
 
 /// A parameter's name, and how often a request can have it.
@@ -85,9 +86,6 @@ const EVENTS: &[Parameter] = &[
 const CHILDREN: &[Parameter] = &[once("fields")];
 const PRUNE: &[Parameter] =
     &[once("dry_run"), once("older_than"), once("keep"), once("confirm_clock"), once("task")];
-
-/// What clients send in place of the header that they can't set.
-pub(super) const LAST_EVENT_ID: &str = "lastEventId";
 
 /// Those that a route knows for a method that it has.
 pub(super) fn of(resource: Resource, method: &Method) -> &'static [&'static [Parameter]] {

@@ -2,10 +2,12 @@
 
 use hyper::header::HeaderMap;
 
-use super::parameters::LAST_EVENT_ID;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use crate::event_log::Position;
+
+/// Query parameter for clients that cannot set the `Last-Event-ID` header.
+pub(super) const LAST_EVENT_ID: &str = "lastEventId";
 
 /// A reader's wish, before it is compared with the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

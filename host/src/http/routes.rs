@@ -1,117 +1,22 @@
 //! From a request to its response.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request};
-use matchit::Router;
 
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
 use super::problem::Problem;
 use super::request::{self, Query};
 use super::request_body::{self, RequestBody};
+use super::resource::{ROUTES, Resource};
 use super::{
-    Api, children, cors, files, health, many, page, parameters, presence, progress, pruning, runs, signals,
-    start, stream, tasks, uploads, websocket,
+    Api, children, cors, files, health, many, metrics, page, parameters, presence, progress, pruning, runs,
+    signals, start, stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
-
-/// What a path leads to.
-#[derive(Clone, Copy)]
-pub(super) enum Resource {
-    Index,
-    PageFile,
-    ClientModule,
-    Health,
-    Ready,
-    Tasks,
-    Task,
-    TaskRuns,
-    Runs,
-    Run,
-    Children,
-    Progress,
-    Retry,
-    Cancel,
-    Pause,
-    Resume,
-    Signal,
-    Parameters,
-    Parameter,
-    Prune,
-    ManifestSchema,
-    Files,
-    File,
-    Stream,
-    StreamStatus,
-    Streams,
-    Events,
-    Metrics,
-}
-
-pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
-    let mut router = Router::new();
-    let routes = [
-        ("/", Resource::Index),
-        ("/page/{file}", Resource::PageFile),
-        ("/streamtask.js", Resource::ClientModule),
-        ("/healthz", Resource::Health),
-        ("/readyz", Resource::Ready),
-        ("/api/tasks", Resource::Tasks),
-        ("/api/tasks/{app}/{task}", Resource::Task),
-        ("/api/tasks/{app}/{task}/runs", Resource::TaskRuns),
-        ("/api/runs", Resource::Runs),
-        ("/api/runs/{run}", Resource::Run),
-        ("/api/runs/{run}/children", Resource::Children),
-        ("/api/runs/{run}/progress", Resource::Progress),
-        ("/api/runs/{run}/retry", Resource::Retry),
-        ("/api/runs/{run}/cancel", Resource::Cancel),
-        ("/api/runs/{run}/pause", Resource::Pause),
-        ("/api/runs/{run}/resume", Resource::Resume),
-        ("/api/runs/{run}/signals/{name}", Resource::Signal),
-        ("/api/runs/{run}/parameters", Resource::Parameters),
-        ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
-        ("/api/prune", Resource::Prune),
-        ("/schemas/manifest.json", Resource::ManifestSchema),
-        ("/api/runs/{run}/files", Resource::Files),
-        ("/api/runs/{run}/files/{*path}", Resource::File),
-        ("/stream/{app}/{task}/{run}", Resource::Stream),
-        ("/stream/{app}/{task}/{run}/status", Resource::StreamStatus),
-        ("/api/streams", Resource::Streams),
-        ("/api/events", Resource::Events),
-        ("/metrics", Resource::Metrics),
-    ];
-    for (path, resource) in routes {
-        router.insert(path, resource).expect("the routes are apart");
-    }
-    router
-});
-
-impl Resource {
-    /// The methods it answers to besides `OPTIONS`; `GET` includes `HEAD`.
-    const fn methods(self) -> &'static [Method] {
-        match self {
-            Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal | Self::Prune => {
-                &[Method::POST]
-            }
-            Self::Retry => &[Method::POST],
-            Self::Task => &[Method::GET, Method::PUT, Method::DELETE],
-            Self::Parameter => &[Method::PUT],
-            Self::Run => &[Method::GET, Method::DELETE],
-            _ => &[Method::GET],
-        }
-    }
-
-    fn allow(self) -> String {
-        let methods = self.methods().iter().map(|method| match *method {
-            Method::GET => "GET, HEAD",
-            ref method => method.as_str(),
-        });
-        methods.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
-    }
-}
 
 /// Answers a request, also one that makes no sense.
 pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Response {
@@ -180,7 +85,7 @@ async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response
         Resource::StreamStatus => presence::status(api, [part("app"), part("task"), part("run")]).await,
         Resource::Streams => presence::list(api).await,
         Resource::Events => many::get(api, &parts, &query).await,
-        Resource::Metrics => Ok(presence::metrics(api)),
+        Resource::Metrics => Ok(metrics::get(api)),
         Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
         Resource::Run => runs::get(api, part("run")).await,
         Resource::Children => children::get(api, &query, part("run")).await,

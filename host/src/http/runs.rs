@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use serde::Serialize;
@@ -15,7 +14,7 @@ use super::request::{Query, invalid};
 use super::stream::{self, JSON};
 use super::{Api, json, live};
 use crate::model::{
-    Json, Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
+    Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
 };
 use crate::storage::{Cancelled, RunFilter, RunPlace};
 
@@ -26,19 +25,6 @@ const MAX_LIMIT: u32 = 1000;
 /// Most bytes of inputs and results in one answer, besides those of one run: an answer is in memory as a whole, and
 /// several are at once.
 pub(super) const MAX_LIST_BYTES: u64 = 4 << 20;
-
-/// A body that has to be JSON.
-pub(super) fn body_json(body: Bytes) -> Result<Json, Problem> {
-    let text = String::from_utf8(body.into()).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Problem::bad_request("invalid-json", format!("the body is not UTF-8 at byte {at}"))
-    })?;
-    Json::parse(text).map_err(|error| {
-        Problem::bad_request("invalid-json", format!("the body is not JSON: {error}"))
-            .with("line", error.line)
-            .with("column", error.column)
-    })
-}
 
 /// `?label=key:value`, any number of times.
 pub(super) fn labels(query: &Query) -> Result<Labels, Problem> {

@@ -20,7 +20,7 @@ pub(super) async fn hold(api: &Api, id: &str, hold: bool) -> Result<Response, Pr
 
 /// `POST /api/runs/{run}/signals/{name}`: the body is the payload.
 pub(super) async fn signal(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
-    let payload = if body.is_empty() { Json::trusted("null".to_owned()) } else { runs::body_json(body)? };
+    let payload = if body.is_empty() { Json::trusted("null".to_owned()) } else { json::from_body(body)? };
     let signal = Signal { name: parse_name(name)?, payload };
     let reached = api.scheduler.signal(&runs::parse_id(id)?, signal).await?;
     answer(id, reached, StatusCode::ACCEPTED)
@@ -28,7 +28,7 @@ pub(super) async fn signal(api: &Api, id: &str, name: &str, body: Bytes) -> Resu
 
 /// `PUT /api/runs/{run}/parameters/{name}`: the body is the value.
 pub(super) async fn set_parameter(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
-    let value = runs::body_json(body)?;
+    let value = json::from_body(body)?;
     let reached = api.scheduler.set_parameter(&runs::parse_id(id)?, parse_name(name)?, value).await?;
     answer(id, reached, StatusCode::OK)
 }

@@ -14,7 +14,7 @@ use super::json::RunJson;
 use super::position::last_event_id;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::runs::{body_json, check_count};
+use super::runs::check_count;
 use super::stream::JSON;
 use super::{Api, json, runs, stream};
 use crate::model::{
@@ -134,7 +134,7 @@ pub(super) fn request(
 
 /// An empty body is an empty object: many tasks need no input.
 fn input(body: Bytes) -> Result<Json, Problem> {
-    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { body_json(body) }
+    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { json::from_body(body) }
 }
 
 fn own_id(query: &Query) -> Result<Option<RunId>, Problem> {

@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::app::{Host, own_program};
+use crate::cli::client::{Client, ClientError};
 use crate::cli::lists::encoded;
 use crate::cli::{Exit, folders};
 use crate::config::{Config, Settings};
-use crate::http::client::{Client, ClientError};
 
 /// How often to ask whether a version serves.
 const ASK_AGAIN: Duration = Duration::from_millis(50);

@@ -45,7 +45,7 @@ pub(super) async fn get(api: &Arc<Api>, parts: &Parts, query: &Query) -> Result<
         filter: Filter::of(query, Format::Ndjson { envelope: Envelope::Full })?,
         heartbeat: stream::heartbeat(&api.config(), query, media)?,
         interval: stream::interval(query)?,
-        client: presence::client(query)?,
+        client: presence::client_id(query)?,
         is_client: cors::reads(&api.config(), parts),
         is_sse: media == SSE,
         named,

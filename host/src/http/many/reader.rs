@@ -13,7 +13,7 @@ use crate::http::Api;
 use crate::http::body::Broken;
 use crate::http::format::{Envelope, Format, HEARTBEAT, Names, Notice, preamble};
 use crate::http::pieces::{PIECE_BYTES, Pieces};
-use crate::http::presence::Seated;
+use crate::http::presence::Registration;
 use crate::http::stream::{Filter, MAX_HELD, gathered, silence};
 use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run};
@@ -53,7 +53,7 @@ struct Member {
     no: i64,
     names: Names,
     subscription: Subscription,
-    seat: Seated,
+    registration: Registration,
 }
 
 /// What comes next of a run.
@@ -245,8 +245,9 @@ impl Reader {
         let after = self.places.open.get(&no).copied().unwrap_or(0);
         let subscription = self.api.log.subscribe(run.key.clone(), Position::After(after)).await?;
         let form = if self.wanted.is_sse { "sse" } else { "ndjson" };
-        let seat = self.api.presence.sit(run, self.wanted.client.clone(), form, after, self.wanted.is_client);
-        self.reading.spawn(read(Member { no, names: Names::of(run), subscription, seat }));
+        let registration =
+            self.api.presence.register(run, self.wanted.client.clone(), form, after, self.wanted.is_client);
+        self.reading.spawn(read(Member { no, names: Names::of(run), subscription, registration }));
         Ok(())
     }
 
@@ -317,7 +318,7 @@ impl Reader {
             }
         }
         self.put_events(member, events, out);
-        member.seat.gave(out.len() - before, member.subscription.position());
+        member.registration.record_sent(out.len() - before, member.subscription.position());
         ended
     }
 

@@ -69,7 +69,7 @@ impl Options {
             heartbeat,
             live,
             interval: interval(query)?,
-            client: presence::client(query)?,
+            client: presence::client_id(query)?,
             is_client: true,
             form: match media {
                 SSE => "sse",

@@ -15,7 +15,7 @@ use crate::http::body::Broken;
 use crate::http::coding::{self, Stream as Coded};
 use crate::http::format::{Format, Names, Notice};
 use crate::http::pieces::{self, PIECE_BYTES};
-use crate::http::presence::Seated;
+use crate::http::presence::Registration;
 use crate::http::problem::Problem;
 use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run, RunStatus};
@@ -50,7 +50,7 @@ pub(in crate::http) struct Reader {
     cut_short: bool,
     /// Why a body that can't say so itself is not whole.
     missing: Option<&'static str>,
-    seat: Seated,
+    registration: Registration,
 }
 
 impl Reader {
@@ -83,7 +83,7 @@ impl Reader {
             over: false,
             cut_short: false,
             missing: None,
-            seat: api.presence.sit(run, options.client, options.form, start, options.is_client),
+            registration: api.presence.register(run, options.client, options.form, start, options.is_client),
         })
     }
 
@@ -338,7 +338,7 @@ impl Reader {
             Coded::Own(own) => own.pass(&bytes)?,
             Coded::Plain | Coded::Shared(_) => bytes,
         };
-        self.seat.gave(bytes.len(), self.subscription.position());
+        self.registration.record_sent(bytes.len(), self.subscription.position());
         Ok(bytes)
     }
 }
