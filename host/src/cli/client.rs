@@ -55,14 +55,14 @@ fn cause(mut error: &(dyn Error + 'static)) -> String {
 
 /// A client of one host.
 #[derive(Clone)]
-pub struct Client {
+pub(super) struct Client {
     base: String,
     pool: Pool<HttpConnector, Full<Bytes>>,
 }
 
 impl Client {
     /// Create a client of the host at `address`, such as `http://127.0.0.1:8080`.
-    pub fn new(address: &str) -> Result<Self, ClientError> {
+    pub(super) fn new(address: &str) -> Result<Self, ClientError> {
         let faulty = || ClientError::Address(address.to_owned());
         let uri: Uri = address.parse().map_err(|_| faulty())?;
         if uri.scheme_str() != Some("http") || uri.authority().is_none() {
@@ -76,19 +76,19 @@ impl Client {
     }
 
     /// Send a `GET` request and parse the JSON response.
-    pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.json(Method::GET, path, &[], Bytes::new()).await
     }
 
     /// Send a `GET` request and return the JSON response as text.
-    pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, ClientError> {
         let response = self.send(Method::GET, path, "application/json", &[], Bytes::new()).await?;
         let whole = whole(response).await?;
         String::from_utf8(whole.into()).map_err(|_| ClientError::Broken("the answer is not JSON".to_owned()))
     }
 
     /// Send a `POST` request and parse the JSON response.
-    pub async fn post(
+    pub(super) async fn post(
         &self,
         path: &str,
         headers: &[(&str, &str)],
@@ -98,12 +98,12 @@ impl Client {
     }
 
     /// Send a `PUT` request and parse the JSON response.
-    pub async fn put(&self, path: &str, body: Bytes) -> Result<Value, ClientError> {
+    pub(super) async fn put(&self, path: &str, body: Bytes) -> Result<Value, ClientError> {
         self.json(Method::PUT, path, &[], body).await
     }
 
     /// Send a `DELETE` request and parse the JSON response.
-    pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
         self.json(Method::DELETE, path, &[], Bytes::new()).await
     }
 
@@ -121,7 +121,7 @@ impl Client {
     }
 
     /// Open a stream of JSON lines. `None` if the stream has ended and has no more events.
-    pub async fn follow(&self, path: &str) -> Result<Option<Lines>, ClientError> {
+    pub(super) async fn follow(&self, path: &str) -> Result<Option<Lines>, ClientError> {
         let response = self.send(Method::GET, path, "application/x-ndjson", &[], Bytes::new()).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -175,7 +175,7 @@ fn detail(status: StatusCode, body: &[u8]) -> String {
 }
 
 /// The lines of a stream.
-pub struct Lines {
+pub(super) struct Lines {
     body: Incoming,
     /// Received bytes that `next` has not returned yet.
     rest: BytesMut,
@@ -184,7 +184,7 @@ pub struct Lines {
 impl Lines {
     /// Return the next line without its line end, or `None` at the end of the stream. A stream that breaks off is an
     /// error.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         // `rest` has no line end before this index, so a long line is searched only once.
         let mut searched = 0;
         loop {

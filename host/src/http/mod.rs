@@ -20,6 +20,7 @@ mod json;
 mod live;
 mod many;
 mod metrics;
+mod negotiation;
 mod page;
 mod parameters;
 mod peer;

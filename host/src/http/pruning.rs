@@ -29,8 +29,9 @@ pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem>
         amount: Amount,
     }
     let dry_run = query.parse("dry_run", "`true` or `false`")?.unwrap_or(false);
-    let wish = wish(query)?;
-    let report = if dry_run { api.pruner.measure(&wish).await? } else { api.pruner.prune(wish).await? };
+    let request = request(query)?;
+    let report =
+        if dry_run { api.pruner.measure(&request).await? } else { api.pruner.prune(request).await? };
     let mut in_all = Amount::default();
     report.iter().for_each(|(_, amount)| in_all += *amount);
     let tasks = report.iter().map(|(name, amount)| {
@@ -41,7 +42,7 @@ pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem>
     Ok(json::response(StatusCode::OK, &Pruned { dry_run, in_all, tasks }))
 }
 
-pub(super) fn wish(query: &Query) -> Result<Wish, Problem> {
+pub(super) fn request(query: &Query) -> Result<Wish, Problem> {
     let what = "a time with its unit, such as `7d`";
     let max_age = match query.parse::<Time>("older_than", what)? {
         Some(Time(None)) => return Err(invalid("older_than", "none", what)),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use hyper::Method;
 use matchit::Router;
 
-/// What a path leads to.
+/// A resource of the API.
 #[derive(Clone, Copy)]
 pub(super) enum Resource {
     Index,
@@ -71,19 +71,22 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/metrics", Resource::Metrics),
     ];
     for (path, resource) in routes {
-        router.insert(path, resource).expect("the routes are apart");
+        router.insert(path, resource).expect("the routes don't conflict");
     }
     router
 });
 
 impl Resource {
-    /// The methods it answers to besides `OPTIONS`; `GET` includes `HEAD`.
+    /// The allowed methods besides `OPTIONS`. `GET` includes `HEAD`.
     pub(super) const fn methods(self) -> &'static [Method] {
         match self {
-            Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal | Self::Prune => {
-                &[Method::POST]
-            }
-            Self::Retry => &[Method::POST],
+            Self::TaskRuns
+            | Self::Retry
+            | Self::Cancel
+            | Self::Pause
+            | Self::Resume
+            | Self::Signal
+            | Self::Prune => &[Method::POST],
             Self::Task => &[Method::GET, Method::PUT, Method::DELETE],
             Self::Parameter => &[Method::PUT],
             Self::Run => &[Method::GET, Method::DELETE],
@@ -91,6 +94,7 @@ impl Resource {
         }
     }
 
+    /// The value of the `Allow` header.
     pub(super) fn allow(self) -> String {
         let methods = self.methods().iter().map(|method| match *method {
             Method::GET => "GET, HEAD",

@@ -7,12 +7,11 @@ use hyper::header::HeaderMap;
 use serde::Serialize;
 
 use super::body::Response;
-use super::format::{NDJSON, SSE};
+use super::format::{JSON, NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::stream::{self, JSON};
-use super::{Api, json, live};
+use super::{Api, json, live, negotiation};
 use crate::model::{
     Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
 };
@@ -59,7 +58,7 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
         next: Option<String>,
     }
     let filter = filter(query)?;
-    let media = stream::media(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
+    let media = negotiation::media_type(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
     if media != JSON {
         return live::open(api, headers, query, media, filter).await;
     }

@@ -13,8 +13,8 @@ use crate::model::{Json, Signal, SignalName};
 use crate::storage::Reached;
 
 /// `POST /api/runs/{run}/pause` and `…/resume`. Doing so again is no error.
-pub(super) async fn hold(api: &Api, id: &str, hold: bool) -> Result<Response, Problem> {
-    let reached = api.scheduler.hold(&runs::parse_id(id)?, hold).await?;
+pub(super) async fn set_paused(api: &Api, id: &str, paused: bool) -> Result<Response, Problem> {
+    let reached = api.scheduler.hold(&runs::parse_id(id)?, paused).await?;
     answer(id, reached, StatusCode::OK)
 }
 

@@ -9,14 +9,13 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::body::Response;
 use super::coding::Coding;
-use super::format::{BYTES, NDJSON, SSE, TEXT};
+use super::format::JSON;
 use super::json::RunJson;
 use super::position::last_event_id;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::runs::check_count;
-use super::stream::JSON;
-use super::{Api, json, runs, stream};
+use super::{Api, json, negotiation, runs, stream};
 use crate::model::{
     Json, Labels, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run, RunId, TaskRef,
     Time, Timestamp,
@@ -85,7 +84,8 @@ async fn start(
     query: &Query,
     request: impl FnOnce() -> Result<Request, Problem>,
 ) -> Result<Response, Problem> {
-    let media = stream::media(headers, query, &[JSON, SSE, NDJSON, TEXT, BYTES], "a started run")?;
+    let offers = negotiation::all_formats_json_first();
+    let media = negotiation::media_type(headers, query, &offers, "a started run")?;
     // Before the run starts: a request that can't be answered must not start anything.
     let follow =
         if media == JSON { None } else { Some(stream::Options::of(&api.config(), headers, query, media)?) };

@@ -31,7 +31,7 @@ use super::json::RunJson;
 use super::pieces::{self, PIECE_BYTES};
 use super::problem::Problem;
 use super::request::{Query, header_list};
-use super::stream::{self, Options, Reader, WEBSOCKET};
+use super::stream::{self, Options, Reader};
 use super::{Api, runs, signals};
 use crate::model::{ErrorKind, MAX_SIGNAL_BYTES, Run, also_null};
 
@@ -84,7 +84,7 @@ pub(super) async fn open(
     let run = stream::find(api, path).await?;
     let accept = accept_key(&parts.headers)?;
     let subprotocol = subprotocol(&parts.headers);
-    let options = Options::of(&api.config(), &parts.headers, query, WEBSOCKET)?;
+    let options = Options::of_websocket(&api.config(), &parts.headers, query)?;
     let reader = Reader::open(api, &run, options).await?;
     let upgraded = hyper::upgrade::on(hyper::Request::from_parts(parts, ()));
     let served = Arc::clone(api);
@@ -192,7 +192,7 @@ async fn speak(
             lines = reader.next() => match lines {
                 Some(Ok(lines)) => send_lines(&mut sink, &lines).await?,
                 Some(Err(_)) => break (CloseCode::Error, "the log can't be read now"),
-                None if reader.is_cut_short() => break (CloseCode::Away, "the host is stopping"),
+                None if reader.is_closed_by_host() => break (CloseCode::Away, "the host is stopping"),
                 None if is_interrupted(api, run).await => {
                     break (CloseCode::Away, "the host is stopping and has ended the run");
                 }
@@ -355,8 +355,8 @@ async fn fulfil(api: &Api, run: &Run, text: &str) -> Result<Response, Problem> {
     let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
     match request.action {
         Action::Cancel => runs::cancel(api, id).await,
-        Action::Pause => signals::hold(api, id, true).await,
-        Action::Resume => signals::hold(api, id, false).await,
+        Action::Pause => signals::set_paused(api, id, true).await,
+        Action::Resume => signals::set_paused(api, id, false).await,
         Action::Signal => {
             signals::signal(api, id, &name?, request.payload.map(bytes).unwrap_or_default()).await
         }
