@@ -11,8 +11,8 @@ use super::writer::{EventWriter, Numbers};
 use super::{Encoder, Layout};
 use crate::model::NewEvent;
 
-/// Delay in milliseconds after which a client reconnects. Drawn for each stream, so that the clients which a restart
-/// has disconnected do not all reconnect in the same moment.
+/// Delay in milliseconds before a client reconnects. Random for each stream, so that clients do not all reconnect at once
+/// after a restart.
 const RETRY_MS: RangeInclusive<u32> = 1000..=5000;
 
 /// The encoder of `text/event-stream`.

@@ -70,7 +70,7 @@ pub(super) async fn open(
         return Ok(coding::nothing_more());
     }
     let (stream, coding) = coding::Stream::new(coding, &api.windows);
-    coding::mark(response.headers_mut(), coding);
+    coding::set_coding_headers(response.headers_mut(), coding);
     let reader = reader.coded(stream);
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
         let next = reader.next().await;
@@ -91,7 +91,7 @@ pub(super) async fn heartbeat_due(heartbeat: Option<Duration>, last_sent: Instan
 fn set_headers(headers: &mut HeaderMap, options: &Options) {
     let media = HeaderValue::try_from(options.content_type());
     headers.insert(header::CONTENT_TYPE, media.unwrap_or(HeaderValue::from_static(BYTES)));
-    coding::mark_live(headers);
+    coding::set_live_headers(headers);
     if options.is_raw() {
         // A browser that shows the body must not run scripts in it, or give it the host's origin.
         let policy = HeaderValue::from_static("sandbox; default-src 'none'");
