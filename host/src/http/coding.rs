@@ -154,7 +154,7 @@ pub(super) enum Stream {
     /// Gzip, of blocks that streams share.
     Shared(Frame),
     /// A coding with a window for this stream.
-    Own(Box<Own>),
+    Own(Box<Compressor>),
 }
 
 impl Stream {
@@ -165,8 +165,8 @@ impl Stream {
             None => plain,
             Some(Coding::Gzip) => (Self::Shared(Frame::new()), coding),
             Some(own) => match Arc::clone(&windows.0).try_acquire_owned() {
-                Ok(permit) => match Own::new(own, permit) {
-                    Ok(encoder) => (Self::Own(Box::new(encoder)), coding),
+                Ok(permit) => match Compressor::new(own, permit) {
+                    Ok(compressor) => (Self::Own(Box::new(compressor)), coding),
                     Err(_) => plain,
                 },
                 Err(_) => plain,
@@ -252,37 +252,35 @@ fn compress<S: futures_core::Stream<Item = Result<Bytes, Broken>>>(
 }
 
 /// A compressor with its own window, for one connection.
-pub(super) struct Own {
-    encoder: Encoder,
+pub(super) struct Compressor {
+    codec: Codec,
     _window: OwnedSemaphorePermit,
 }
 
-enum Encoder {
+/// The state of a compressor, by coding.
+enum Codec {
     Deflate(ZlibEncoder<Vec<u8>>),
     Brotli(Box<CompressorWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Ended,
 }
 
-impl Own {
+impl Compressor {
     fn new(coding: Coding, window: OwnedSemaphorePermit) -> io::Result<Self> {
-        let encoder = match coding {
+        let codec = match coding {
             Coding::Gzip | Coding::Deflate => {
-                Encoder::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast()))
+                Codec::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast()))
             }
-            Coding::Brotli => Encoder::Brotli(Box::new(CompressorWriter::new(
-                Vec::new(),
-                4096,
-                BROTLI_QUALITY,
-                WINDOW_BITS,
-            ))),
+            Coding::Brotli => {
+                Codec::Brotli(Box::new(CompressorWriter::new(Vec::new(), 4096, BROTLI_QUALITY, WINDOW_BITS)))
+            }
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
                 encoder.window_log(WINDOW_BITS)?;
-                Encoder::Zstd(encoder)
+                Codec::Zstd(encoder)
             }
         };
-        Ok(Self { encoder, _window: window })
+        Ok(Self { codec, _window: window })
     }
 
     /// Compress bytes and flush the compressor.
@@ -291,31 +289,31 @@ impl Own {
             encoder.write_all(bytes)?;
             encoder.flush()
         }
-        let packed = match &mut self.encoder {
-            Encoder::Deflate(encoder) => {
+        let packed = match &mut self.codec {
+            Codec::Deflate(encoder) => {
                 all(encoder, bytes)?;
                 std::mem::take(encoder.get_mut())
             }
-            Encoder::Brotli(encoder) => {
+            Codec::Brotli(encoder) => {
                 all(encoder, bytes)?;
                 std::mem::take(encoder.get_mut())
             }
-            Encoder::Zstd(encoder) => {
+            Codec::Zstd(encoder) => {
                 all(encoder, bytes)?;
                 std::mem::take(encoder.get_mut())
             }
-            Encoder::Ended => Vec::new(),
+            Codec::Ended => Vec::new(),
         };
         Ok(packed.into())
     }
 
     /// Return the bytes that end the stream.
     pub(super) fn end(&mut self) -> io::Result<Bytes> {
-        let packed = match std::mem::replace(&mut self.encoder, Encoder::Ended) {
-            Encoder::Deflate(encoder) => encoder.finish()?,
-            Encoder::Brotli(encoder) => encoder.into_inner(),
-            Encoder::Zstd(encoder) => encoder.finish()?,
-            Encoder::Ended => Vec::new(),
+        let packed = match std::mem::replace(&mut self.codec, Codec::Ended) {
+            Codec::Deflate(encoder) => encoder.finish()?,
+            Codec::Brotli(encoder) => encoder.into_inner(),
+            Codec::Zstd(encoder) => encoder.finish()?,
+            Codec::Ended => Vec::new(),
         };
         Ok(packed.into())
     }

@@ -87,7 +87,7 @@ fn host(parts: &Parts) -> Result<Option<&str>, Problem> {
         return refuse("the request has no `:authority`");
     }
     if target.into_iter().chain(named).any(|host| name(host).is_none()) {
-        return refuse("the request's `Host` is no name or address with a port or without one");
+        return refuse("the request's `Host` is not a valid name or address with an optional port");
     }
     Ok(target.or(named))
 }

@@ -26,7 +26,7 @@ pub(super) async fn healthy(api: &Api) -> Result<Response, Problem> {
     match api.liveness.stall(STALL_GRACE).await {
         None => Ok(json::response(StatusCode::OK, &json!({ "status": "ok" }))),
         Some((name, stall)) => {
-            let detail = format!("the {name} {stall}; the host has to be started again");
+            let detail = format!("the {name} {stall}; restart the host");
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stalled", detail).with("loop", name))
         }
     }
@@ -47,9 +47,8 @@ pub(super) fn ready(api: &Api) -> Response {
     }
     if reasons.is_empty() {
         // Warnings are for operators. A load balancer may still send requests.
-        let descriptors = are_descriptors_scarce().then(|| {
-            "clients wait to be accepted: there are no more file descriptors for them (ulimit -n)".to_owned()
-        });
+        let descriptors = are_descriptors_scarce()
+            .then(|| "no file descriptors are left for new connections, which wait (ulimit -n)".to_owned());
         let warnings = api.pruner.suspended().into_iter().chain(api.storage.condition().warning);
         let warnings: Vec<String> = warnings.chain(descriptors).collect();
         let ready = match warnings.is_empty() {

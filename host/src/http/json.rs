@@ -122,7 +122,7 @@ pub(super) struct TaskJson<'a> {
     circuit: Option<Circuit>,
     /// The grants of its manifest. Only the names of secrets and variables.
     grants: Option<&'a Grants>,
-    /// Why the current file failed to load.
+    /// The error of the current file, if it failed to load.
     problem: Option<ProblemJson>,
 }
 

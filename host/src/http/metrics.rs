@@ -27,11 +27,11 @@ fn text(api: &Api) -> String {
     text.put("streams", "gauge", "Streams of runs that clients read now.", &by_format);
     text.gauge("streamed_runs", "Runs that are read by at least one client now.", runs);
     text.counter("streams_opened_total", "Streams opened since the start.", opened);
-    text.counter("stream_sent_bytes_total", "Bytes given to clients of streams since the start.", sent_bytes);
-    text.gauge("running_runs", "Runs under way on this host now.", api.scheduler.running().into());
+    text.counter("stream_sent_bytes_total", "Bytes sent to clients of streams since the start.", sent_bytes);
+    text.gauge("running_runs", "Runs that this host executes now.", api.scheduler.running().into());
     text.gauge(
         "write_ahead_log_bytes",
-        "Bytes that are written and not yet where they belong in the database.",
+        "Bytes of the write-ahead log that are not yet copied into the database.",
         api.storage.condition().log_bytes,
     );
     text.counter(

@@ -34,7 +34,7 @@ pub(super) fn media_type(
     }
     let accepted = header_list(headers, header::ACCEPT);
     accept::best(accepted.as_deref(), &with_aliases(offers)).ok_or_else(|| {
-        let detail = format!("{what} can be had as {}", offers.join(", "));
+        let detail = format!("the available formats of {what} are {}", offers.join(", "));
         Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail)
     })
 }

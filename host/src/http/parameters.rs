@@ -116,7 +116,7 @@ pub(super) fn check(query: &Query, known: &[&[Parameter]]) -> Result<(), Problem
 }
 
 fn twice(name: &str) -> Problem {
-    let detail = format!("the query parameter `{name}` is there more than once; it can have one value");
+    let detail = format!("the query parameter `{name}` is repeated; it can have only one value");
     Problem::bad_request("repeated-parameter", detail).with("parameter", name)
 }
 
@@ -125,8 +125,8 @@ fn unknown(name: &str, known: &[&[Parameter]]) -> Problem {
     let nearest = nearest(name, &names);
     let advice = match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None if names.is_empty() => "there are none here".to_owned(),
-        None => format!("those that are known here are {}", names.join(", ")),
+        None if names.is_empty() => "this resource has none".to_owned(),
+        None => format!("the known parameters are {}", names.join(", ")),
     };
     let detail = format!("there is no query parameter {name:?}; {advice}");
     let problem = Problem::bad_request("unknown-parameter", detail).with("parameter", name);

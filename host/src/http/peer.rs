@@ -60,7 +60,7 @@ pub(super) fn prepare(listener: &impl AsFd) {
         socket::bound_unsent(listener, UNSENT_BYTES)
     };
     if let Err(error) = set() {
-        tracing::warn!(%error, "could not set all options of the listener; dead clients may be noticed late");
+        tracing::warn!(%error, "failed to set all options of the listener; dead clients may be detected late");
     }
 }
 

@@ -41,7 +41,7 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed(allow: String) -> Self {
-        let detail = format!("this resource answers only to {allow}");
+        let detail = format!("this resource supports only {allow}");
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail) }
     }
 
@@ -60,7 +60,7 @@ impl Problem {
     pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         match panic_message(panic) {
             Some(message) if is_threadless(message) => {
-                let detail = format!("the host can't answer this now: {message}");
+                let detail = format!("the host can't handle this request now: {message}");
                 Self::unavailable("no-threads", detail, 5)
             }
             _ => {

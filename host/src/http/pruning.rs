@@ -71,7 +71,7 @@ pub(super) async fn remove(api: &Api, id: &str) -> Result<Response, Problem> {
 fn parent_not_ended(parent: &Run) -> Problem {
     let (id, status) = (&parent.key.id, parent.status.as_str());
     let detail = format!(
-        "the run {id} has started this one, is {status}, and may still ask how it ended; remove it when {id} has ended"
+        "the run {id} has started this one, is {status}, and may still read its outcome; remove this run after {id} has ended"
     );
     Problem::new(StatusCode::CONFLICT, "parent-not-ended", detail)
         .with("parent", id.to_string())

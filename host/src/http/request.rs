@@ -23,7 +23,7 @@ impl Query {
             };
             let parameter = decode(name).zip(decode(value));
             parameter.ok_or_else(|| {
-                let detail = format!("the query parameter `{name}` is not UTF-8, name or value");
+                let detail = format!("the name or the value of the query parameter `{name}` is not UTF-8");
                 Problem::bad_request("invalid-parameter", detail).with("parameter", name)
             })
         });
@@ -83,11 +83,11 @@ pub(super) fn check_codings(headers: &HeaderMap) -> Result<(), Problem> {
     };
     if let Some(coding) = other_than(header::TRANSFER_ENCODING, "chunked") {
         let detail =
-            format!("the transfer coding {coding:?} is not known here; send the body as it is, or chunked");
+            format!("the transfer coding {coding:?} is not supported; send the body unencoded or chunked");
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
     }
     if let Some(coding) = other_than(header::CONTENT_ENCODING, "identity") {
-        let detail = format!("a body with the content coding {coding:?} is not taken; send it as it is");
+        let detail = format!("a body with the content coding {coding:?} is not accepted; send it unencoded");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding", detail));
     }
     Ok(())

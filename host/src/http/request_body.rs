@@ -147,7 +147,8 @@ impl RequestBody {
         }
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let Ok(taken) = Arc::clone(room).try_acquire_many_owned(more) else {
-            let detail = "other requests are sending as much as this host has room for; try again";
+            let detail =
+                "the request bodies in progress take all memory that this host has for them; try again";
             return Err(Problem::unavailable("too-many-bodies", detail, RETRY_AFTER));
         };
         match &mut self.room {
@@ -182,7 +183,7 @@ impl RequestBody {
 
 fn too_slow() -> Problem {
     let detail =
-        format!("a large body must bring {MIN_RATE_BYTES} bytes every {} s", MIN_RATE_TIME.as_secs());
+        format!("a large body must send at least {MIN_RATE_BYTES} bytes every {} s", MIN_RATE_TIME.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail)
 }
 

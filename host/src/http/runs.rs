@@ -33,7 +33,11 @@ pub(super) fn labels(query: &Query) -> Result<Labels, Problem> {
         let (key, value) = parse_label(text).ok_or_else(rule)?;
         if labels.get(&key).is_some_and(|other| *other != value) {
             // No run has both: a started one would lose a label, and a list would be empty.
-            return Err(invalid("label", text, "the only one of its key; a run has one value for each"));
+            return Err(invalid(
+                "label",
+                text,
+                "the only label with its key; a run has one value for each key",
+            ));
         }
         labels.insert(key, value);
     }

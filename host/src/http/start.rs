@@ -178,7 +178,7 @@ fn start_time(query: &Query) -> Result<(Option<Timestamp>, Option<Duration>), Pr
     let what = "a time with its unit, such as `10m`";
     let Some(text) = query.get("delay") else { return Ok((moment, None)) };
     if moment.is_some() {
-        return Err(invalid("delay", text, "left out where `not_before` is given"));
+        return Err(invalid("delay", text, "left out if `not_before` is given"));
     }
     let delay: Time = text.parse().map_err(|_| invalid("delay", text, what))?;
     let delay = delay.0.ok_or_else(|| invalid("delay", text, what))?;

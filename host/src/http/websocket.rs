@@ -125,7 +125,7 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         return Err(refuse("a WebSocket needs `Sec-WebSocket-Key`"));
     };
     HeaderValue::try_from(derive_accept_key(key.as_bytes()))
-        .map_err(|_| refuse("`Sec-WebSocket-Key` is not one"))
+        .map_err(|_| refuse("`Sec-WebSocket-Key` is invalid"))
 }
 
 /// Serve both directions until one has ended.
@@ -350,7 +350,7 @@ async fn respond(api: &Api, run: &Run, text: &str) -> Utf8Bytes {
 async fn handle(api: &Api, run: &Run, text: &str) -> Result<Response, Problem> {
     let refuse = |detail: String| Problem::bad_request("invalid-message", detail);
     let request: Request<'_> =
-        serde_json::from_str(text).map_err(|error| refuse(format!("the message is not right: {error}")))?;
+        serde_json::from_str(text).map_err(|error| refuse(format!("the message is invalid: {error}")))?;
     let id = run.key.id.as_str();
     let missing = |what: &str| refuse(format!("`{what}` is missing"));
     let name = request.name.ok_or_else(|| missing("name"));

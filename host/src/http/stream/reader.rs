@@ -47,7 +47,7 @@ pub(in crate::http) struct Reader {
     rest: Bytes,
     ended: bool,
     closed_by_host: bool,
-    /// Why a raw body is incomplete. It has to break off, because it cannot contain a notice.
+    /// The reason why a raw body is incomplete. It has to break off, because it cannot contain a notice.
     incomplete: Option<&'static str>,
     registration: Registration,
 }
