@@ -88,7 +88,7 @@ impl Segment {
         self.events[self.events.len() - 1].seq
     }
 
-    /// The form number `encoding`, made by `encode` if this is the first to ask.
+    /// The encoding with this id, made by `encode` on the first call.
     pub fn encoded(&self, encoding: usize, encode: impl FnOnce(&[Event]) -> Encoded) -> &Encoded {
         self.encodings.entry(encoding).get_or_init(|| encode(&self.events))
     }
@@ -266,6 +266,23 @@ mod tests {
         window.close();
         assert_eq!(found(&window, 7), [8, 9]);
         assert!(matches!(window.read(9, usize::MAX), Found::Closed));
+    }
+
+    #[test]
+    fn each_encoding_of_a_segment_is_made_once() {
+        let segment = Segment::new(events(1..=1));
+        let encoded = |id: usize, text: &'static str| {
+            segment
+                .encoded(id, |_| Encoded::new(Bytes::from_static(text.as_bytes()), Box::default()))
+                .bytes
+                .clone()
+        };
+        for (id, text) in [(7, "seven"), (0, "zero"), (30, "thirty")] {
+            assert_eq!(encoded(id, text), text);
+        }
+        for (id, text) in [(0, "zero"), (30, "thirty"), (7, "seven")] {
+            assert_eq!(encoded(id, "again"), text);
+        }
     }
 
     #[test]

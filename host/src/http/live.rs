@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Api;
 use super::body::{Broken, Response};
 use super::coding;
-use super::format::{Format, Layout, SSE, lines};
+use super::format::{FRAME_END, Format, Layout, SSE, frame_head, lines};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
@@ -230,11 +230,9 @@ impl MessageWriter {
             data: &'a T,
         }
         if self.is_sse {
-            self.bytes.extend_from_slice(b"event: ");
-            self.bytes.extend_from_slice(event_type.as_bytes());
-            self.bytes.extend_from_slice(b"\ndata: ");
+            self.bytes.extend_from_slice(frame_head(None, Some(event_type)).as_bytes());
         }
         self.bytes.extend_from_slice(&lines::line(&Message { r#type: event_type, data }));
-        self.bytes.extend_from_slice(if self.is_sse { b"\n\n" } else { b"\n" });
+        self.bytes.extend_from_slice(if self.is_sse { FRAME_END } else { "\n" }.as_bytes());
     }
 }

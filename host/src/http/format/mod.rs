@@ -15,6 +15,7 @@ mod writer;
 use bytes::Bytes;
 
 pub(super) use notice::Notice;
+pub(super) use sse::{FRAME_END, frame_head};
 pub(super) use writer::Names;
 
 use self::writer::{EventWriter, Numbers};

@@ -51,8 +51,23 @@ fn frame(writer: &mut EventWriter<'_>, event: &NewEvent, id: u64, numbers: Optio
     }
     writer.text("\ndata: ");
     writer.body(event, numbers, layout.envelope);
-    writer.text("\n\n");
+    writer.text(FRAME_END);
 }
+
+/// The fields before the data of an event that the host encodes elsewhere, on one line.
+pub(in crate::http) fn frame_head(id: Option<&str>, name: Option<&str>) -> String {
+    let mut head = String::new();
+    for (field, value) in [("id: ", id), ("event: ", name)] {
+        if let Some(value) = value {
+            head.extend([field, value, "\n"]);
+        }
+    }
+    head.push_str("data: ");
+    head
+}
+
+/// The end of an event after its data.
+pub(in crate::http) const FRAME_END: &str = "\n\n";
 
 #[cfg(test)]
 mod tests {

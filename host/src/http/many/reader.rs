@@ -11,7 +11,7 @@ use super::cursor::Cursor;
 use crate::event_log::{Delivery, Position, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
-use crate::http::format::{Envelope, Format, Names, Notice};
+use crate::http::format::{Envelope, FRAME_END, Format, Names, Notice, frame_head};
 use crate::http::pieces::{PIECE_BYTES, Pieces};
 use crate::http::presence::Registration;
 use crate::http::stream::{Filter, MAX_COALESCED_SEGMENTS, coalesce, heartbeat_due};
@@ -366,10 +366,10 @@ impl Reader {
         let without = |end: &[u8]| line.strip_suffix(end).map(|rest| line.slice(..rest.len()));
         let position = self.cursor.text();
         if self.options.is_sse {
-            let name = if self.options.named { format!("\nevent: {event_type}") } else { String::new() };
-            out.add(format!("id: {position}{name}\ndata: ").as_bytes());
+            let name = self.options.named.then_some(event_type);
+            out.add(frame_head(Some(&position), name).as_bytes());
             out.share(without(b"\n").unwrap_or_else(|| line.clone()));
-            return out.add(b"\n\n");
+            return out.add(FRAME_END.as_bytes());
         }
         match without(b"}\n").filter(|_| self.options.envelope == Envelope::Full) {
             Some(members) => {
