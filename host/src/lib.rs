@@ -19,7 +19,7 @@ pub mod app; // starts all rooms and stops them in order
 pub mod fuzzing; // fuzz targets
 // Floor 6
 pub mod config; // every setting, with its default
-pub mod http; // routes, formats, errors; the only room that names hyper
+pub mod http; // routes, formats, errors
 // Floor 5
 pub mod retention; // removes the data of ended runs
 pub mod scheduler; // which run executes when, and its outcome

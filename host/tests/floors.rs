@@ -37,6 +37,7 @@ const APART: &[(&str, &str)] = &[
     ("main", "config"),
     ("main", "http"),
     // A command starts a host through `app`, or speaks to one as any client does.
+    ("cli", "http"),
     ("cli", "scheduler"),
     ("cli", "retention"),
     ("cli", "event_log"),
@@ -67,10 +68,10 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("wiggle", "engine/"),
     ("wit_component", "engine/"),
     ("rusqlite", "storage/sqlite/"),
-    // Besides serving: what guests ask of other servers.
-    ("hyper", "http/ engine/wasi/outgoing/"),
-    ("hyper_util", "http/ engine/wasi/outgoing/"),
-    ("http_body_util", "http/ engine/wasi/outgoing/"),
+    // `http` serves, `cli` is a client of the host, and guests send requests to other servers.
+    ("hyper", "http/ cli/client.rs engine/wasi/outgoing/"),
+    ("hyper_util", "http/ cli/client.rs engine/wasi/outgoing/"),
+    ("http_body_util", "http/ cli/client.rs engine/wasi/outgoing/"),
     ("hyper_rustls", "engine/wasi/outgoing/"),
     ("rustls", "engine/wasi/outgoing/"),
     ("clap", "cli/ config.rs"),

@@ -1,4 +1,4 @@
-use crate::http::client::ClientError;
+use super::client::ClientError;
 
 /// The outcome of a command, which determines its exit code.
 #[derive(Debug)]

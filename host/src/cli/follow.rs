@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Exit;
+use super::client::{Client, ClientError, Lines};
 use super::run_outcome::RunOutcome;
 use super::screen::Screen;
 use super::stream_event::{is_terminal, parse_event};
-use crate::http::client::{Client, ClientError, Lines};
 
 /// Delays before attempts to reconnect a lost stream; the last one repeats.
 const RETRY_DELAYS: [Duration; 5] = [

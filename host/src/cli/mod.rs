@@ -6,6 +6,7 @@
 mod bars;
 mod build;
 mod check;
+mod client;
 mod completions;
 mod dev;
 mod echo;
@@ -40,7 +41,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::http::client::Client;
+use self::client::Client;
 use crate::process::{spare_addresses, start_runtime};
 
 pub use exit::Exit;

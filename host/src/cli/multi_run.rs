@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Exit;
+use super::client::{Client, ClientError, Lines};
 use super::follow::{EventSource, StreamError};
 use super::lists::encoded;
 use super::screen::Screen;
 use super::stream_event::{is_terminal, parse_event};
-use crate::http::client::{Client, ClientError, Lines};
 
 /// Most runs that did not complete that a message lists one by one.
 const MAX_LISTED: usize = 10;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Exit;
+use super::client::ClientError;
 use super::stream_event::raw_data;
-use crate::http::client::ClientError;
 use crate::process::plain_json;
 
 /// How a run ended, according to its terminal event or its record.

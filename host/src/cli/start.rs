@@ -6,11 +6,11 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
 
+use super::client::Client;
 use super::follow::{RunStream, follow_to_end};
 use super::lists::{encoded, text};
 use super::screen::Screen;
 use super::{Exit, Server, input};
-use crate::http::client::Client;
 
 /// Header of a request with an input.
 const JSON: (&str, &str) = ("content-type", "application/json");

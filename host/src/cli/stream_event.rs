@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::http::client::ClientError;
+use super::client::ClientError;
 
 /// The event in a line of a stream; none for an empty line, which is a heartbeat.
 pub(super) fn parse_event(line: &[u8]) -> Result<Option<Value>, ClientError> {

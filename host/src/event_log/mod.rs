@@ -33,7 +33,7 @@ use self::pages::Pages;
 
 pub use run_log::RunLog;
 pub use subscription::{Delivery, Position, Subscription};
-pub use window::{ENCODINGS, Encoded, Segment};
+pub use window::{Encoded, Segment};
 
 /// The logs of all runs.
 pub struct EventLog {

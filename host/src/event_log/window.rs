@@ -9,9 +9,6 @@ use tokio::sync::Notify;
 
 use crate::model::Event;
 
-/// Forms that a segment can be kept in; each format that wants its bytes shared
-/// takes one number below this.
-pub const ENCODINGS: usize = 8;
 /// Data in one segment in bytes. A subscriber that stalls in the middle of one
 /// keeps it alive, so it bounds what a stalled client costs; much smaller ones
 /// would cost fast clients a system call for too few events.
@@ -23,7 +20,26 @@ pub struct Segment {
     events: Box<[Event]>,
     /// What they cost in memory, in bytes.
     cost: usize,
-    encoded: [OnceLock<Encoded>; ENCODINGS],
+    encodings: Encodings,
+}
+
+/// The encodings of a segment, as a list that only grows. Most segments have one.
+#[derive(Default)]
+struct Encodings {
+    id: OnceLock<usize>,
+    encoded: OnceLock<Encoded>,
+    next: OnceLock<Box<Encodings>>,
+}
+
+impl Encodings {
+    /// The entry of the encoding `id`, added if there is none yet.
+    fn entry(&self, id: usize) -> &OnceLock<Encoded> {
+        let mut encodings = self;
+        while *encodings.id.get_or_init(|| id) != id {
+            encodings = encodings.next.get_or_init(Box::default);
+        }
+        &encodings.encoded
+    }
 }
 
 /// A segment's events in some format, one after the other.
@@ -54,7 +70,7 @@ impl Segment {
         debug_assert!(!events.is_empty());
         // Asked for by every reader, for whom looking at each event again would be most of the work.
         let cost = events.iter().map(|event| event.what.cost()).sum();
-        Arc::new(Self { events: events.into_boxed_slice(), cost, encoded: Default::default() })
+        Arc::new(Self { events: events.into_boxed_slice(), cost, encodings: Encodings::default() })
     }
 
     /// The events.
@@ -72,9 +88,9 @@ impl Segment {
         self.events[self.events.len() - 1].seq
     }
 
-    /// The form number `encoding`, made by `encode` if this is the first to ask.
+    /// The encoding with this id, made by `encode` on the first call.
     pub fn encoded(&self, encoding: usize, encode: impl FnOnce(&[Event]) -> Encoded) -> &Encoded {
-        self.encoded[encoding].get_or_init(|| encode(&self.events))
+        self.encodings.entry(encoding).get_or_init(|| encode(&self.events))
     }
 
     /// What its events cost in memory, in bytes.
@@ -106,7 +122,7 @@ pub(super) struct Window {
 struct Inner {
     segments: VecDeque<Arc<Segment>>,
     /// What `segments` cost, in bytes of events. Their encoded forms come on
-    /// top: at most [`ENCODINGS`] times as much, in practice once.
+    /// top: at most as much for each encoding, in practice for one.
     bytes: usize,
     /// The number of the newest event.
     head: u64,
@@ -250,6 +266,23 @@ mod tests {
         window.close();
         assert_eq!(found(&window, 7), [8, 9]);
         assert!(matches!(window.read(9, usize::MAX), Found::Closed));
+    }
+
+    #[test]
+    fn each_encoding_of_a_segment_is_made_once() {
+        let segment = Segment::new(events(1..=1));
+        let encoded = |id: usize, text: &'static str| {
+            segment
+                .encoded(id, |_| Encoded::new(Bytes::from_static(text.as_bytes()), Box::default()))
+                .bytes
+                .clone()
+        };
+        for (id, text) in [(7, "seven"), (0, "zero"), (30, "thirty")] {
+            assert_eq!(encoded(id, text), text);
+        }
+        for (id, text) in [(0, "zero"), (30, "thirty"), (7, "seven")] {
+            assert_eq!(encoded(id, "again"), text);
+        }
     }
 
     #[test]

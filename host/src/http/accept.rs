@@ -1,7 +1,7 @@
-//! Which of what is offered a client wants most.
+//! Quality values of `Accept` headers (RFC 9110, section 12.4.2).
 
-/// The entries of a header that weighs what it lists, such as `gzip;q=0.5, br`, each without its parameters and with
-/// its quality in thousandths. An entry with a quality that is none is left out.
+/// Parse a list with quality values, such as `gzip;q=0.5, br`. Returns each entry without its parameters and with its
+/// quality in thousandths. Entries with an invalid quality are left out.
 pub(super) fn weighted(list: &str) -> impl Iterator<Item = (&str, u16)> {
     list.split(',').filter_map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
@@ -13,39 +13,39 @@ pub(super) fn weighted(list: &str) -> impl Iterator<Item = (&str, u16)> {
     })
 }
 
-/// A quality, from 0 to 1; what is more is 1.
+/// Parse a quality from 0 to 1. Larger values count as 1.
 fn thousandths(text: &str) -> Option<u16> {
-    // A float would also be `inf`, `nan` or `1e3`.
+    // `f32` would also accept `inf`, `nan` and `1e3`.
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let quality: f32 = text.parse().ok().filter(|_| plain)?;
     Some((quality.clamp(0.0, 1.0) * 1000.0) as u16)
 }
 
-/// The best of `offers` (in the host's order of preference) for an `Accept`
-/// header; none if nothing offered is accepted. No header accepts everything. Of two that are liked equally, the one
-/// that is named wins over one that is only let in, by `*/*`.
+/// Select the best of `offers`, which are in the host's order of preference, for an `Accept` header. `None` if the client
+/// accepts none of them. Without a header, it accepts all. Of two with the same quality, one that the header names wins
+/// over one that only matches `*/*`.
 pub(super) fn best<'a>(accept: Option<&str>, offers: &[&'a str]) -> Option<&'a str> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
         return offers.first().copied();
     };
     let ranges: Vec<Range<'_>> = weighted(accept).filter_map(Range::of).collect();
-    let liked = |offer: &str| {
-        // The most specific range that matches decides, not the one with the highest quality; of those, the best.
+    let preference = |offer: &str| {
+        // The most specific matching range decides; of several, the one with the highest quality.
         let deciding = ranges.iter().filter_map(|range| Some((range.matches(offer)?, range.quality))).max();
         deciding.map(|(rank, quality)| (quality, rank)).filter(|(quality, _)| *quality > 0)
     };
     let mut best: Option<((u16, u8), &'a str)> = None;
     for &offer in offers {
-        if let Some(liked) = liked(offer)
-            && best.is_none_or(|(most, _)| liked > most)
+        if let Some(preference) = preference(offer)
+            && best.is_none_or(|(most, _)| preference > most)
         {
-            best = Some((liked, offer));
+            best = Some((preference, offer));
         }
     }
     best.map(|(_, offer)| offer)
 }
 
-/// One entry of the header, such as `text/*;q=0.5`.
+/// A media range of the header, such as `text/*;q=0.5`.
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
@@ -59,7 +59,7 @@ impl<'a> Range<'a> {
         Some(Self { kind, subtype, quality })
     }
 
-    /// How specifically the range matches, if it does.
+    /// How specifically the range matches. `None` if it does not match.
     fn matches(&self, offer: &str) -> Option<u8> {
         let (kind, subtype) = offer.split_once('/')?;
         if self.kind == "*" && self.subtype == "*" {
@@ -82,14 +82,14 @@ mod tests {
     const OFFERS: [&str; 3] = ["text/event-stream", "application/x-ndjson", "application/json"];
 
     #[test]
-    fn the_first_offer_wins_without_a_wish() {
+    fn the_first_offer_wins_without_a_preference() {
         for accept in [None, Some(""), Some("*/*"), Some("text/html, */*;q=0.1")] {
             assert_eq!(best(accept, &OFFERS), Some("text/event-stream"), "{accept:?}");
         }
     }
 
     #[test]
-    fn a_wish_is_followed() {
+    fn a_preference_is_followed() {
         assert_eq!(best(Some("application/json"), &OFFERS), Some("application/json"));
         assert_eq!(best(Some("application/*"), &OFFERS), Some("application/x-ndjson"));
         assert_eq!(
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_is_named_wins_over_one_that_is_let_in() {
+    fn a_named_type_wins_over_one_that_matches_a_wildcard() {
         let json_first = ["application/json", "text/event-stream", "application/x-ndjson"];
         for (accept, expected) in [
             ("text/event-stream, */*", "text/event-stream"),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quality_is_read_in_either_case_and_only_if_it_is_one() {
+    fn a_quality_is_parsed_in_either_case_and_only_if_valid() {
         let read = |list| weighted(list).collect::<Vec<_>>();
         assert_eq!(read("gzip;Q=0, br ; q=0.25"), [("gzip", 0), ("br", 250)]);
         assert_eq!(read("a/b;level=1;q=1.000, c/d;q=7"), [("a/b", 1000), ("c/d", 1000)]);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_acceptable_is_nothing() {
+    fn an_offer_that_is_not_accepted_is_not_selected() {
         for accept in ["text/html", "image/*", "application/json;q=0", "nonsense", "a/b;q=x"] {
             assert_eq!(best(Some(accept), &OFFERS), None, "{accept}");
         }

@@ -7,12 +7,12 @@ use hyper::body::{Body as HyperBody, Frame, SizeHint};
 
 use crate::storage::StorageError;
 
-/// Why a body breaks off.
+/// The reason why a body breaks off.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// It holds nothing but what a run wrote, and that is not whole.
+    /// The body cannot contain a notice that it is incomplete.
     #[error("{0}")]
     Incomplete(&'static str),
     #[error("can't compress: {0}")]
@@ -22,11 +22,11 @@ pub(super) enum Broken {
 /// A response.
 pub(super) type Response = hyper::Response<Body>;
 
-/// The body of a response: whole, or as it comes.
+/// The body of a response.
 pub(super) enum Body {
     Whole(Option<Bytes>),
-    /// An error ends the connection without the mark of a complete body, so that
-    /// the client knows to come back.
+    /// An error ends the connection without the end marker of a complete body, so that
+    /// the client knows that it has to reconnect.
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>),
 }
 
@@ -35,7 +35,7 @@ impl Body {
         Self::Whole(None)
     }
 
-    /// The bytes, if they are all there.
+    /// The bytes, if the body is no stream.
     pub(super) fn into_whole(self) -> Option<Bytes> {
         match self {
             Self::Whole(bytes) => bytes,

@@ -1,8 +1,9 @@
-//! Content codings: how bodies are compressed for clients that ask for it.
+//! Content codings: compression of bodies, for clients that accept it.
 //!
-//! A stream is flushed after each write, so nothing waits in a compressor. With gzip, each piece that readers share
-//! is compressed once for all of them: as deflate blocks that refer to nothing before, so that they stand in any
-//! reader's stream as they are. The others keep a window for each connection, which costs memory and is bounded.
+//! A stream is flushed after each write, so no event waits in a compressor. With gzip, the bytes that subscribers share
+//! are compressed once for all of them: as deflate blocks without references to earlier data, which fit into the stream
+//! of every subscriber. The other codings keep a window for each connection. Windows take memory, so their number is
+//! limited.
 
 mod blocks;
 
@@ -24,22 +25,22 @@ use super::{Api, accept, format};
 
 pub(super) use self::blocks::{Frame, deflated};
 
-/// Compressors with a window of their own at once; beyond it bodies are sent as they are. One costs up to a
-/// megabyte.
+/// Most compressors with a window of their own. Beyond that, bodies are sent uncompressed. One takes up to a megabyte.
 const MAX_WINDOWS: usize = 256;
-/// Bits of such a window: 128 KiB, a few batches of events.
+/// Size of such a window in bits: 128 KiB, a few batches of events.
 const WINDOW_BITS: u32 = 17;
-/// Brotli's quality, of 11: the fastest that still finds repetitions of words.
+/// Brotli's quality, of at most 11: the fastest that still finds repeated words.
 const BROTLI_QUALITY: u32 = 2;
-/// Zstandard's level, of 22.
+/// Zstandard's level, of at most 22.
 const ZSTD_LEVEL: i32 = 1;
-/// Below this, compression gains less than its own marks take.
+/// Smallest piece that is compressed. For smaller ones, the overhead exceeds the gain.
 const MIN_BYTES: usize = 200;
-/// Smallest body that is compressed whole; smaller ones fit into a packet or so.
+/// Smallest body that is compressed as a whole. Smaller ones fit into about one packet.
 const MIN_WHOLE_BYTES: usize = 800;
-/// Largest body that is compressed whole. Larger ones would keep a thread of the runtime from other clients.
+/// Largest body that is compressed as a whole. Larger ones would block a thread of the runtime for too long.
 const MAX_WHOLE_BYTES: usize = 1 << 20;
-/// Windows that compressors may have, over all connections.
+
+/// The compression windows that are free, for all connections together.
 pub struct Windows(Arc<Semaphore>);
 
 impl Default for Windows {
@@ -57,12 +58,12 @@ pub(super) enum Coding {
     Deflate,
 }
 
-/// In the order of preference: the first costs least where many read the same.
+/// All codings in order of preference. The first one costs least if many clients read the same bytes.
 const CODINGS: [(Coding, &str); 4] =
     [(Coding::Gzip, "gzip"), (Coding::Zstd, "zstd"), (Coding::Brotli, "br"), (Coding::Deflate, "deflate")];
 
 impl Coding {
-    /// What a client wants most; none: the body as it is.
+    /// The coding that a client prefers. `None` for an uncompressed body.
     pub(super) fn wanted(headers: &HeaderMap) -> Option<Self> {
         Self::best(&header_list(headers, header::ACCEPT_ENCODING)?)
     }
@@ -77,7 +78,7 @@ impl Coding {
                 .max()
         };
         let quality = |name: &str| of(name).or_else(|| of("*"));
-        // As it is, it is accepted unless a client says otherwise, but only a client that names it wants it so.
+        // `identity` is acceptable by default, but only a client that lists it prefers it.
         let mut best = (of("identity").unwrap_or(0), None);
         for (coding, name) in CODINGS {
             if let Some(quality) = quality(name)
@@ -99,15 +100,15 @@ impl Coding {
     }
 }
 
-/// Marks a response as one that is compressed, or might be.
-pub(super) fn mark(headers: &mut HeaderMap, coding: Option<Coding>) {
+/// Set the headers of a response that is compressed, or could be for another client.
+pub(super) fn set_coding_headers(headers: &mut HeaderMap, coding: Option<Coding>) {
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     if let Some(coding) = coding {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     }
 }
 
-/// Compresses a body that is there as a whole, if its client wants that and it is worth it.
+/// Compress a complete body, if the client accepts that and the size is worth it.
 pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
     let Body::Whole(Some(bytes)) = response.body() else { return };
     let textual =
@@ -119,16 +120,16 @@ pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
                     || media.contains("svg")
             },
         );
-    let worth = (MIN_WHOLE_BYTES..=MAX_WHOLE_BYTES).contains(&bytes.len());
-    if !textual || !worth || response.headers().contains_key(header::CONTENT_ENCODING) {
+    let is_worth_it = (MIN_WHOLE_BYTES..=MAX_WHOLE_BYTES).contains(&bytes.len());
+    if !textual || !is_worth_it || response.headers().contains_key(header::CONTENT_ENCODING) {
         return;
     }
     let bytes = bytes.clone();
-    // One for all: whoever wants another of them takes this too, or takes it as it is.
+    // Gzip only: clients that prefer another coding mostly accept it too. Others get the body uncompressed.
     let coding = wanted.filter(|coding| *coding == Coding::Gzip);
-    mark(response.headers_mut(), coding);
+    set_coding_headers(response.headers_mut(), coding);
     if coding.is_some() {
-        // The same content in other bytes.
+        // A weak tag, because the bytes differ although the content is the same.
         if let Some(tag) = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok())
             && let Ok(weak) = HeaderValue::try_from(format!("W/{tag}"))
         {
@@ -138,7 +139,7 @@ pub(super) fn whole(wanted: Option<Coding>, response: &mut Response) {
     }
 }
 
-/// A whole gzip stream.
+/// Compress bytes to a complete gzip stream.
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut frame = Frame::new();
     let mut packed = Frame::begin().to_vec();
@@ -150,21 +151,22 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// The coding of one stream.
 pub(super) enum Stream {
     Plain,
-    /// Pieces that are compressed already.
+    /// Gzip, of blocks that streams share.
     Shared(Frame),
-    Own(Box<Own>),
+    /// A coding with a window for this stream.
+    Own(Box<Compressor>),
 }
 
 impl Stream {
-    /// Of that coding, if there is a window left for it.
+    /// Create a stream with this coding, if a window is free. Returns it with the actual coding.
     pub(super) fn new(coding: Option<Coding>, windows: &Windows) -> (Self, Option<Coding>) {
         let plain = (Self::Plain, None);
         match coding {
             None => plain,
             Some(Coding::Gzip) => (Self::Shared(Frame::new()), coding),
             Some(own) => match Arc::clone(&windows.0).try_acquire_owned() {
-                Ok(permit) => match Own::new(own, permit) {
-                    Ok(encoder) => (Self::Own(Box::new(encoder)), coding),
+                Ok(permit) => match Compressor::new(own, permit) {
+                    Ok(compressor) => (Self::Own(Box::new(compressor)), coding),
                     Err(_) => plain,
                 },
                 Err(_) => plain,
@@ -184,7 +186,7 @@ impl Stream {
         }
     }
 
-    /// What marks the end; none if nothing does.
+    /// Return the bytes that end the stream, if there are any.
     pub(super) fn end(&mut self) -> Option<Result<Bytes, Broken>> {
         match std::mem::replace(self, Self::Plain) {
             Self::Plain => None,
@@ -194,7 +196,7 @@ impl Stream {
     }
 }
 
-/// A response of that media type whose bytes come in time, compressed as the client wants it.
+/// A streaming response of this media type, with the coding that the client prefers.
 pub(super) fn streamed(
     api: &Api,
     wanted: &HeaderMap,
@@ -202,118 +204,116 @@ pub(super) fn streamed(
     stream: impl futures_core::Stream<Item = Result<Bytes, Broken>> + Send + 'static,
 ) -> Response {
     let (packed, coding) = Stream::new(Coding::wanted(wanted), &api.windows);
-    let mut response = Response::new(Body::Stream(Box::pin(pack(stream, packed))));
-    mark_live(response.headers_mut());
+    let mut response = Response::new(Body::Stream(Box::pin(compress(stream, packed))));
+    set_live_headers(response.headers_mut());
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(format::content_type(media)));
-    mark(response.headers_mut(), coding);
+    set_coding_headers(response.headers_mut(), coding);
     response
 }
 
-/// The answer to a reader that has all that there will ever be: an `EventSource` that gets it does not come back.
+/// The response to a subscriber that has all events of an ended run. An `EventSource` does not reconnect after it.
 pub(super) fn nothing_more() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    // A cache would answer all other readers of the run with it, who have not read any of it.
+    // A cache would send it to other subscribers, which have not read the run yet.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding, Last-Event-ID"));
     response
 }
 
-/// Marks a response as one whose bytes come in time.
-pub(super) fn mark_live(headers: &mut HeaderMap) {
+/// Set the headers of a streaming response.
+pub(super) fn set_live_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.append(header::VARY, HeaderValue::from_static("Accept, Last-Event-ID"));
-    // nginx would hold events back until its buffer is full.
+    // Otherwise nginx delays events until its buffer is full.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
-/// A stream of bytes, each piece compressed as it comes.
-fn pack<S: futures_core::Stream<Item = Result<Bytes, Broken>>>(
+/// Compress a stream piece by piece.
+fn compress<S: futures_core::Stream<Item = Result<Bytes, Broken>>>(
     stream: S,
     coded: Stream,
 ) -> impl futures_core::Stream<Item = Result<Bytes, Broken>> {
     let state = (Box::pin(stream), coded, false);
-    futures_util::stream::unfold(state, async |(mut stream, mut coded, over)| {
-        if over {
+    futures_util::stream::unfold(state, async |(mut stream, mut coded, ended)| {
+        if ended {
             return None;
         }
-        let (bytes, over) = match stream.next().await {
+        let (bytes, ended) = match stream.next().await {
             Some(Ok(bytes)) => (coded.pass(&bytes), false),
             Some(Err(error)) => (Err(error), true),
             None => (coded.end()?, true),
         };
-        Some((bytes, (stream, coded, over)))
+        Some((bytes, (stream, coded, ended)))
     })
 }
 
-/// A compressor for one connection.
-pub(super) struct Own {
-    encoder: Encoder,
+/// A compressor with its own window, for one connection.
+pub(super) struct Compressor {
+    codec: Codec,
     _window: OwnedSemaphorePermit,
 }
 
-enum Encoder {
+/// The state of a compressor, by coding.
+enum Codec {
     Deflate(ZlibEncoder<Vec<u8>>),
     Brotli(Box<CompressorWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     Ended,
 }
 
-impl Own {
+impl Compressor {
     fn new(coding: Coding, window: OwnedSemaphorePermit) -> io::Result<Self> {
-        let encoder = match coding {
+        let codec = match coding {
             Coding::Gzip | Coding::Deflate => {
-                Encoder::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast()))
+                Codec::Deflate(ZlibEncoder::new(Vec::new(), Compression::fast()))
             }
-            Coding::Brotli => Encoder::Brotli(Box::new(CompressorWriter::new(
-                Vec::new(),
-                4096,
-                BROTLI_QUALITY,
-                WINDOW_BITS,
-            ))),
+            Coding::Brotli => {
+                Codec::Brotli(Box::new(CompressorWriter::new(Vec::new(), 4096, BROTLI_QUALITY, WINDOW_BITS)))
+            }
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
                 encoder.window_log(WINDOW_BITS)?;
-                Encoder::Zstd(encoder)
+                Codec::Zstd(encoder)
             }
         };
-        Ok(Self { encoder, _window: window })
+        Ok(Self { codec, _window: window })
     }
 
-    /// These bytes, compressed, with nothing held back.
+    /// Compress bytes and flush the compressor.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> io::Result<Bytes> {
         fn all(encoder: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
             encoder.write_all(bytes)?;
             encoder.flush()
         }
-        let packed = match &mut self.encoder {
-            Encoder::Deflate(encoder) => {
+        let packed = match &mut self.codec {
+            Codec::Deflate(encoder) => {
                 all(encoder, bytes)?;
                 std::mem::take(encoder.get_mut())
             }
-            Encoder::Brotli(encoder) => {
+            Codec::Brotli(encoder) => {
                 all(encoder, bytes)?;
                 std::mem::take(encoder.get_mut())
             }
-            Encoder::Zstd(encoder) => {
+            Codec::Zstd(encoder) => {
                 all(encoder, bytes)?;
                 std::mem::take(encoder.get_mut())
             }
-            Encoder::Ended => Vec::new(),
+            Codec::Ended => Vec::new(),
         };
         Ok(packed.into())
     }
 
-    /// What marks the end.
+    /// Return the bytes that end the stream.
     pub(super) fn end(&mut self) -> io::Result<Bytes> {
-        let packed = match std::mem::replace(&mut self.encoder, Encoder::Ended) {
-            Encoder::Deflate(encoder) => encoder.finish()?,
-            Encoder::Brotli(encoder) => encoder.into_inner(),
-            Encoder::Zstd(encoder) => encoder.finish()?,
-            Encoder::Ended => Vec::new(),
+        let packed = match std::mem::replace(&mut self.codec, Codec::Ended) {
+            Codec::Deflate(encoder) => encoder.finish()?,
+            Codec::Brotli(encoder) => encoder.into_inner(),
+            Codec::Zstd(encoder) => encoder.finish()?,
+            Codec::Ended => Vec::new(),
         };
         Ok(packed.into())
     }
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_what_it_wants_most_and_gzip_where_it_wants_all_alike() {
+    fn a_client_gets_the_coding_it_prefers_and_gzip_in_case_of_a_tie() {
         assert_eq!(best("gzip, deflate, br, zstd"), Some(Coding::Gzip));
         assert_eq!(best("br, zstd"), Some(Coding::Zstd));
         assert_eq!(best("gzip;q=0.5, br;q=1.0"), Some(Coding::Brotli));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_wants_nothing_gets_the_bytes_as_they_are() {
+    fn a_client_without_a_preference_gets_uncompressed_bytes() {
         for accepted in [
             "",
             "identity",
@@ -367,7 +367,7 @@ mod tests {
         vec![line(1).into(), Vec::new(), line(1000).into(), noise, line(7).into()]
     }
 
-    /// What is there of a gzip or zlib stream that goes on.
+    /// The data in an unfinished gzip or zlib stream.
     fn read(mut decoder: impl io::Read) -> Vec<u8> {
         let mut read = Vec::new();
         let mut buffer = [0; 4096];
@@ -377,7 +377,7 @@ mod tests {
         read
     }
 
-    /// What is in it, if it is whole.
+    /// The data in a complete stream.
     fn whole(coding: Coding, sent: &[u8]) -> io::Result<Vec<u8>> {
         let mut read = Vec::new();
         match coding {
@@ -390,28 +390,28 @@ mod tests {
     }
 
     #[test]
-    fn shared_pieces_make_a_gzip_stream_of_which_each_is_there_at_once() {
+    fn shared_blocks_make_a_gzip_stream_that_can_be_read_after_each() {
         let (mut frame, mut sent, mut expected) = (Frame::new(), Frame::begin().to_vec(), Vec::new());
         for piece in pieces() {
             sent.extend_from_slice(&frame.pass(&piece, &deflated(&piece)));
             expected.extend_from_slice(&piece);
             assert!(read(flate2::read::GzDecoder::new(&sent[..])) == expected);
-            assert!(sent.ends_with(&FLUSH[1..]), "a reader that waits for a flush gives it out, too");
+            assert!(sent.ends_with(&FLUSH[1..]), "a reader that waits for a flush returns it, too");
         }
         sent.extend_from_slice(&frame.end());
-        assert!(whole(Coding::Gzip, &sent).unwrap() == expected, "with a checksum that is right");
+        assert!(whole(Coding::Gzip, &sent).unwrap() == expected, "with a valid checksum");
         assert!(sent.len() < expected.len());
     }
 
     #[test]
-    fn with_a_window_of_its_own_each_piece_is_there_at_once_too() {
+    fn a_stream_with_its_own_window_can_be_read_after_each_piece() {
         let windows = Windows(Arc::new(Semaphore::new(1)));
         for coding in [Coding::Deflate, Coding::Brotli, Coding::Zstd] {
             let (Stream::Own(mut own), Some(marked)) = Stream::new(Some(coding), &windows) else { panic!() };
             assert_eq!(marked, coding);
             assert!(
                 matches!(Stream::new(Some(coding), &windows), (Stream::Plain, None)),
-                "no window is left"
+                "no window is free"
             );
             let (mut sent, mut expected) = (Vec::new(), Vec::new());
             let decoded = |sent: &[u8]| match coding {
@@ -424,7 +424,7 @@ mod tests {
                 expected.extend_from_slice(&piece);
                 assert!(decoded(&sent) == expected, "{coding:?}");
             }
-            assert!(whole(coding, &sent).is_err(), "{coding:?} that has not ended");
+            assert!(whole(coding, &sent).is_err(), "{coding:?} without an end");
             sent.extend_from_slice(&own.end().unwrap());
             assert!(whole(coding, &sent).unwrap() == expected && sent.len() < expected.len(), "{coding:?}");
         }

@@ -1,8 +1,9 @@
-//! Which pages of other origins may call the host.
+//! Access for pages of other origins.
 //!
-//! A browser sends along where a page came from. Reading answers needs the
-//! host's consent (CORS); sending something does not, so requests that change
-//! something are refused here unless their page is the host's own or allowed.
+//! A browser names the origin of the page in its request. A page can read a response
+//! only if the host allows that (CORS), but it can send requests in any case. So
+//! requests that change something are rejected here, unless the page is the host's
+//! own or has an allowed origin.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,26 +16,27 @@ use super::problem::Problem;
 use super::request::header;
 use super::{Api, Config};
 
-/// How long a browser may remember what a preflight allowed, in seconds.
+/// Time in seconds for which a browser may cache a preflight.
 const PREFLIGHT_AGE: u32 = 600;
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
-/// What the host reads, and what clients and their libraries usually add; a browser sends nothing if one is missing.
+/// The headers that the host reads, and those that clients and their libraries usually add. A browser sends no request if
+/// one of its headers is missing here.
 const HEADERS: &str = "Content-Type, Last-Event-ID, Idempotency-Key, Authorization, X-Request-Id, Cache-Control, Pragma, \
                        If-None-Match, X-Requested-With, traceparent, tracestate, baggage";
 const EXPOSED: &str = "Location, X-Request-Id, Retry-After, Idempotent-Replayed";
 
-/// Refuses what a foreign page must not do, and names under which the host is not known.
+/// Reject forbidden requests of foreign pages, and unknown host names.
 pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     let config = api.config();
     let host = host(parts)?;
     if !host.is_none_or(|host| is_known(name(host).unwrap_or_default(), &config.allowed_hosts, api.loopback))
     {
-        // A page can make its own name point to this address; the name stays foreign.
+        // A page can make its own name resolve to this address (DNS rebinding), but the request still has that name.
         let detail = "this host is not served under that name; add it to `allowed-hosts` if it should be";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail));
     }
     let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
-    // A browser opens a WebSocket for every page, and what comes over it can cancel.
+    // A browser opens a WebSocket for any page, and its messages can cancel the run.
     let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
         || parts.headers.contains_key(header::UPGRADE);
     if changes && !is_same_origin(origin, host) && !is_allowed(&config, origin) {
@@ -45,8 +47,8 @@ pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether the requester may read the answer. A browser fetches every address that a page names, as for a picture, also
-/// where the page may not read the response. Only a reader counts as a client, whose loss can cancel a run.
+/// Whether the requester may read the response. A browser fetches every URL in a page, for example of an image, even if the
+/// page may not read the response. Such a fetch does not count as a client, whose disconnect can cancel a run.
 pub(super) fn reads(config: &Config, parts: &Parts) -> bool {
     if parts.method == Method::HEAD {
         return false;
@@ -57,9 +59,9 @@ pub(super) fn reads(config: &Config, parts: &Parts) -> bool {
         return may_read(origin);
     }
     match header(&parts.headers, HeaderName::from_static("sec-fetch-site")) {
-        // Asked for without CORS, which only a page of the host's own can read, or by the user.
+        // Without CORS, only the host's own page can read it, or the user who entered the URL.
         Some(site) => matches!(site, "same-origin" | "none"),
-        // No browser, or one that says less to an address without TLS.
+        // Not a browser, or one that omits the header for URLs without TLS.
         None => header(&parts.headers, header::REFERER).is_none_or(|page| {
             let authority = page.find("://").map_or(0, |at| at + 3);
             let end = page[authority..].find('/').map_or(page.len(), |at| authority + at);
@@ -68,8 +70,8 @@ pub(super) fn reads(config: &Config, parts: &Parts) -> bool {
     }
 }
 
-/// What the host is called in a request; none only in one of HTTP/1.0. An address with more than one name could mean
-/// another host to a proxy in between than it does here.
+/// The name of the host in a request. `None` only in a request of HTTP/1.0. Several names are rejected, because a proxy
+/// could use another one than the host.
 fn host(parts: &Parts) -> Result<Option<&str>, Problem> {
     let refuse = |detail: &str| Err(Problem::bad_request("invalid-host", detail));
     let mut names = parts.headers.get_all(header::HOST).iter();
@@ -85,12 +87,12 @@ fn host(parts: &Parts) -> Result<Option<&str>, Problem> {
         return refuse("the request has no `:authority`");
     }
     if target.into_iter().chain(named).any(|host| name(host).is_none()) {
-        return refuse("the request's `Host` is no name or address with a port or without one");
+        return refuse("the request's `Host` is not a valid name or address with an optional port");
     }
     Ok(target.or(named))
 }
 
-/// A host without its port; none if it is no host.
+/// A host name without its port. `None` if it is invalid.
 fn name(host: &str) -> Option<&str> {
     let (name, rest) = match host.strip_prefix('[') {
         Some(inner) => inner.split_once(']').filter(|(name, _)| name.parse::<Ipv6Addr>().is_ok())?,
@@ -103,8 +105,8 @@ fn name(host: &str) -> Option<&str> {
     (fits && has_port && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
 }
 
-/// Refuses pages of origins that were not named: that all pages may start tasks does not
-/// mean that all may bring their own.
+/// Reject pages whose origin is not named in the settings. `*` lets all pages start tasks,
+/// but does not let them upload their own.
 pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
     let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
     if is_same_origin(origin, host(parts)?) || api.config().cors_origins.iter().any(|named| named == origin) {
@@ -115,7 +117,7 @@ pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail))
 }
 
-/// Answers a preflight.
+/// The response to a preflight.
 pub(super) fn preflight() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -126,11 +128,11 @@ pub(super) fn preflight() -> Response {
     response
 }
 
-/// Lets an allowed page read the response.
+/// Let an allowed page read the response.
 pub(super) fn allow(api: &Api, origin: Option<&HeaderValue>, response: &mut Response) {
     let config = api.config();
     let headers = response.headers_mut();
-    // Other pages can't even embed what they may not read. One that may asks with CORS, which this leaves alone.
+    // Pages can't embed responses that they may not read. Allowed pages use CORS, which this header does not affect.
     let embeds =
         if config.cors_origins.iter().any(|allowed| allowed == "*") { "cross-origin" } else { "same-origin" };
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static(embeds));
@@ -145,7 +147,7 @@ pub(super) fn allow(api: &Api, origin: Option<&HeaderValue>, response: &mut Resp
     };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-    // Credentials only for origins that were named: with `*` every page on earth would act as the user.
+    // Credentials only for named origins: with `*`, any page could act as the user.
     if config.cors_origins.iter().any(|allowed| origin == allowed) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
@@ -160,9 +162,9 @@ fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
     authority.is_some() && authority == host
 }
 
-/// Whether the host is known under a name. A foreign page can make a name of its own point anywhere, so all but plain
-/// addresses and this machine have to be allowed. A name without a dot is none of the internet's: others of a network
-/// may call a host by it.
+/// Whether a name belongs to this host. A foreign page can make its own name resolve to any address, so names other than
+/// IP addresses and those of this machine have to be allowed. Names without a dot do not exist on the internet, so they
+/// are allowed if other machines can reach the host.
 fn is_known(name: &str, allowed: &[String], loopback: bool) -> bool {
     name.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_others_reach_is_known_by_addresses_plain_names_and_what_is_allowed() {
+    fn a_host_on_a_network_has_addresses_plain_names_and_allowed_names() {
         for known in ["10.0.0.5", "streamtask", "localhost", "tasks.lan"] {
             assert!(is_known(known, &["tasks.lan".to_owned()], false), "{known}");
         }
@@ -217,7 +219,7 @@ mod tests {
             assert!(!is_known(foreign, &["tasks.lan".to_owned()], false), "{foreign}");
             assert!(is_known(foreign, &["*".to_owned()], false), "{foreign}");
         }
-        assert!(!is_known("streamtask", &[], true), "this machine is not called that");
+        assert!(!is_known("streamtask", &[], true), "only this machine can reach it");
     }
 
     #[test]
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_may_read_an_answer_is_its_reader() {
+    fn only_a_requester_that_may_read_the_response_counts_as_a_client() {
         let config = Config {
             max_input_bytes: 0,
             heartbeat: std::time::Duration::ZERO,

@@ -1,7 +1,7 @@
-//! `/api/runs/{run}/files`: what a run left behind as files.
+//! `/api/runs/{run}/files`: the output files of a run.
 //!
-//! Guests made them, so a browser must only save them: shown as a page of this host,
-//! one could do all that the host lets its own pages do.
+//! A browser must save them and never show them: as a page of this host, a file of a
+//! guest would have all permissions of the host's own pages.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -22,12 +22,12 @@ use crate::files::{FileEntry, Files};
 use crate::model::{RunId, Timestamp};
 use crate::storage::StorageError;
 
-/// Bytes of a file that are read at once.
+/// Size of one read, in bytes.
 const READ_BYTES: usize = 64 << 10;
-/// What stands for itself in the name of a file (RFC 8187).
+/// The characters to encode in the name of a file (RFC 8187).
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Types by the ends of names, for those that tasks commonly make. The rest is bytes.
+/// Media types by extension, for common files. Others are served as bytes.
 const TYPES: &[(&str, &str)] = &[
     ("avif", "image/avif"),
     ("css", "text/css; charset=utf-8"),
@@ -62,10 +62,10 @@ const TYPES: &[(&str, &str)] = &[
     ("zip", "application/zip"),
 ];
 
-/// `GET /api/runs/{run}/files`: in order of their paths.
+/// `GET /api/runs/{run}/files`: ordered by path.
 pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct List {
+    struct FileList {
         files: Vec<FileJson>,
     }
     #[derive(Serialize)]
@@ -83,7 +83,7 @@ pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
             path.split('/').map(|name| utf8_percent_encode(name, NAME).to_string()).collect();
         format!("/api/runs/{id}/files/{}", names.join("/"))
     };
-    let files = reading(api, move |files| files.list(&run)).await?;
+    let files = blocking(api, move |files| files.list(&run)).await?;
     let files = files.into_iter().map(|FileEntry { path, size, modified }| FileJson {
         content_type: content_type(&path),
         url: url(&path),
@@ -91,18 +91,18 @@ pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
         size,
         modified,
     });
-    Ok(json::response(StatusCode::OK, &List { files: files.collect() }))
+    Ok(json::response(StatusCode::OK, &FileList { files: files.collect() }))
 }
 
-/// `GET /api/runs/{run}/files/{path}`: the path as it is listed, each name encoded.
+/// `GET /api/runs/{run}/files/{path}`: the listed path, with each name encoded.
 pub(super) async fn get(api: &Api, id: &str, path: &str) -> Result<Response, Problem> {
     let run: RunId = runs::find(api, id).await?.key.id;
     let unknown = || Problem::not_found("unknown-file", format!("the run {id:?} has no file {path:?}"));
-    // Each name by itself: a slash that is encoded is part of a name, and no name has one.
+    // Decoded name by name, so that an encoded slash becomes part of a name, which no file has.
     let names: Result<Vec<String>, _> =
         path.split('/').map(|name| percent_decode_str(name).decode_utf8().map(String::from)).collect();
     let names = names.map_err(|_| unknown())?;
-    let opened = reading(api, move |files| {
+    let opened = blocking(api, move |files| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         files.open(&run, &names)
     });
@@ -120,15 +120,15 @@ fn response(file: File, entry: &FileEntry) -> Response {
     if let Ok(disposition) = HeaderValue::try_from(disposition) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
-    // For a browser that shows it all the same: without scripts, and as nobody's page.
+    // A browser that shows the file nevertheless must not run scripts in it, or give it the host's origin.
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    // A run under way may still write it.
+    // The run may still be writing the file.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// As many bytes as the file had, in pieces. One that was cut off meanwhile ends the
-/// connection, so that the client sees that something is missing.
+/// Read `size` bytes of a file, in pieces. If the file has become shorter, the body breaks
+/// off, so that the client knows that bytes are missing.
 fn content(file: File, size: u64) -> impl stream::Stream<Item = Result<Bytes, StorageError>> + Send {
     stream::try_unfold((file, size), async |(file, left)| {
         if left == 0 {
@@ -155,7 +155,8 @@ fn unreadable(error: impl std::fmt::Display) -> StorageError {
     StorageError::Unavailable(format!("the file can't be read: {error}"))
 }
 
-async fn reading<T: Send + 'static>(
+/// Access the files on a thread for blocking calls.
+async fn blocking<T: Send + 'static>(
     api: &Api,
     read: impl FnOnce(&Files) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -1,4 +1,4 @@
-//! What clients send and what they are sent, for the fuzzer.
+//! Entry points for the fuzzers: requests, and encoded streams.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -12,19 +12,20 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::coding::{self, Coding};
-use super::format::{BYTES, Envelope, Format, NDJSON, Names, Notice, SSE, TEXT};
-use super::position::Wish;
+use super::format::{BYTES, Envelope, FORMATS, Format, Layout, Names, Notice, SSE};
+use super::position::StartPosition;
 use super::problem::Problem;
 use super::request::{Query, header_list};
-use super::stream::{self, JSON, NDJSON_NAMES, Options, WEBSOCKET};
-use super::{Config, accept, many, pruning, routes, runs, signals, start};
+use super::resource::ROUTES;
+use super::stream::{self, Options};
+use super::{Config, accept, many, negotiation, pruning, routes, runs, signals, start};
 use crate::event_log::Position;
 use crate::model::{
     Channel, Content, ContentType, Event, EventType, Json, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, NewEvent,
     RunId, TaskRef, Timestamp,
 };
 
-/// A request: a line with its target, lines of headers, an empty line, the body.
+/// Parse a request: a line with its target, lines of headers, an empty line, the body.
 pub fn requests(data: &[u8]) {
     let (head, body) = split(data, b"\n\n");
     let mut lines = head.split(|byte| *byte == b'\n');
@@ -37,27 +38,27 @@ pub fn requests(data: &[u8]) {
             headers.append(name, value);
         }
     }
-    let Some(query) = fine(Query::of(&uri)) else { return };
+    let Some(query) = checked(Query::of(&uri)) else { return };
     route(uri.path());
     media(&headers, &query);
     position(&headers, &query);
     started(&headers, &query, Bytes::copy_from_slice(body));
-    if let Some(filter) = fine(runs::filter(&query)) {
+    if let Some(filter) = checked(runs::filter(&query)) {
         assert!((1..=1000).contains(&filter.limit));
     }
-    fine(pruning::wish(&query));
+    checked(pruning::request(&query));
 }
 
-/// The parts before and after the first `mark`; all is before if there is none.
+/// Split at the first `mark`. Without one, the second part is empty.
 fn split<'a>(data: &'a [u8], mark: &[u8]) -> (&'a [u8], &'a [u8]) {
     let at = data.windows(mark.len()).position(|window| window == mark);
     at.map_or((data, &[]), |at| (&data[..at], &data[at + mark.len()..]))
 }
 
-/// Whatever is wrong with a request, its client is told so, in JSON.
-fn fine<T>(result: Result<T, Problem>) -> Option<T> {
+/// Check that an error is a client error with a detail, in JSON.
+fn checked<T>(result: Result<T, Problem>) -> Option<T> {
     let problem = match result {
-        Ok(fine) => return Some(fine),
+        Ok(value) => return Some(value),
         Err(problem) => problem.response(),
     };
     assert!(problem.status().is_client_error(), "{}", problem.status());
@@ -73,7 +74,7 @@ fn fine<T>(result: Result<T, Problem>) -> Option<T> {
 }
 
 fn route(path: &str) {
-    let Ok(matched) = routes::ROUTES.at(path) else { return };
+    let Ok(matched) = ROUTES.at(path) else { return };
     let part = |name| matched.params.get(name).unwrap_or_default();
     if let Ok(task) = TaskRef::parse(part("app"), part("task")) {
         assert_eq!(TaskRef::parse_path(&task.to_string()), Ok(task));
@@ -81,24 +82,25 @@ fn route(path: &str) {
     if let Ok(id) = RunId::parse(part("run")) {
         assert!(HeaderValue::try_from(format!("/api/runs/{id}")).is_ok());
     }
-    if let Some(name) = fine(routes::name(part("name"))) {
-        fine(signals::parse_name(&name));
+    if let Some(name) = checked(routes::name(part("name"))) {
+        checked(signals::parse_name(&name));
     }
 }
 
 fn media(headers: &HeaderMap, query: &Query) {
     Coding::wanted(headers);
     let accept = header_list(headers, header::ACCEPT);
-    let offers = [SSE, NDJSON, JSON, TEXT, BYTES];
-    if let Some(media) = fine(stream::media(headers, query, &offers, "it")) {
-        assert!(offers.contains(&media) || NDJSON_NAMES.contains(&media));
+    let offers = negotiation::all_formats();
+    if let Some(media_type) = checked(negotiation::media_type(headers, query, &offers, "it")) {
+        let mut aliases = FORMATS.iter().flat_map(|info| info.aliases);
+        assert!(offers.contains(&media_type) || aliases.any(|alias| *alias == media_type));
     }
     let best = accept::best(accept.as_deref(), &offers);
     assert!(best.is_none_or(|best| offers.contains(&best)));
-    // In which order a client names what it likes equally does not matter.
+    // The order of entries with the same quality does not matter.
     if let Some(accept) = accept {
-        let turned: Vec<&str> = accept.rsplit(',').collect();
-        assert_eq!(accept::best(Some(&turned.join(",")), &offers), best);
+        let reversed: Vec<&str> = accept.rsplit(',').collect();
+        assert_eq!(accept::best(Some(&reversed.join(",")), &offers), best);
     }
 }
 
@@ -110,18 +112,20 @@ fn position(headers: &HeaderMap, query: &Query) {
         allowed_hosts: Vec::new(),
         uploads: false,
     };
-    many::positions(headers, query);
-    for media in [SSE, NDJSON, TEXT, BYTES, WEBSOCKET] {
-        fine(Options::of(&config, headers, query, media));
+    many::check_cursors(headers, query);
+    let is_event_format = |media_type: &&str| Format::of(media_type, Layout::default()).is_some();
+    for media_type in negotiation::all_formats().into_iter().filter(is_event_format) {
+        checked(Options::of(&config, headers, query, media_type));
     }
-    let Some(wish) = fine(Wish::of(headers, query)) else { return };
+    checked(Options::of_websocket(&config, headers, query));
+    let Some(start) = checked(StartPosition::of(headers, query)) else { return };
     for head in [0, 1, 7, u64::from(u32::MAX), u64::MAX] {
-        match (&wish, wish.resolve(head)) {
-            (Wish::At(position), resolved) => assert_eq!(resolved, Ok(*position)),
-            (Wish::Resume(_), Ok(position)) => {
+        match (&start, start.resolve(head)) {
+            (StartPosition::At(position), resolved) => assert_eq!(resolved, Ok(*position)),
+            (StartPosition::Resume(_), Ok(position)) => {
                 assert!(matches!(position, Position::After(seq) if seq <= head))
             }
-            (Wish::Resume(id), Err(requested)) => {
+            (StartPosition::Resume(id), Err(requested)) => {
                 assert_eq!(*id, requested);
                 notices(&Notice::UnknownPosition { requested });
             }
@@ -131,69 +135,76 @@ fn position(headers: &HeaderMap, query: &Query) {
 
 fn started(headers: &HeaderMap, query: &Query, body: Bytes) {
     let task = TaskRef::parse("demo", "x").expect("a name");
-    let Some(request) = fine(start::request(task, headers, query, body)) else { return };
+    let Some(request) = checked(start::request(task, headers, query, body)) else { return };
     assert!(request.labels.len() <= MAX_LABELS && request.resources.len() <= MAX_NEEDS);
     assert!(request.priority.is_none_or(|priority| (-MAX_PRIORITY..=MAX_PRIORITY).contains(&priority)));
     // The host's own keys begin with a character that no header can carry.
     assert!(request.idempotency_key.is_none_or(|key| key.bytes().all(|byte| (b' '..=b'~').contains(&byte))));
     if let Some(time) = request.not_before {
-        assert_eq!(Timestamp::parse(&time.to_string()), Some(time), "it is told as {time}");
+        assert_eq!(Timestamp::parse(&time.to_string()), Some(time), "it is written as {time}");
     }
 }
 
-/// What a guest sends: events with a NUL between. Each is a line with its type, one with
-/// its channel, one with its content type, which is empty for JSON, and its data.
-/// Whatever comes out of a stream is what went in.
+/// Check that streams contain exactly the events that a guest sent. The input consists of events, separated by NUL. Each
+/// is a line with its type, one with its channel, one with its content type (empty for JSON), and its data.
 pub fn streams(data: &[u8]) {
     let mut events = Vec::new();
     for sent in data.split(|byte| *byte == 0) {
-        let Some(what) = accepted(sent) else { continue };
+        let Some(what) = parse_event(sent) else { continue };
         let event = Event { seq: events.len() as u64 + 1, attempt: 2, what };
         events.push(event);
     }
     let names = names();
     for envelope in [Envelope::Full, Envelope::Data] {
         for named in [true, false] {
-            let (texts, whole) = pieces(Format::Sse { envelope, named }, &names, &events);
-            let all = dispatched(&whole);
+            let (texts, whole) = encoded_texts(sse(envelope, named), &names, &events);
+            let all = parse_sse(&whole);
             assert_eq!(all.len(), events.len());
-            for ((event, text), came) in events.iter().zip(&texts).zip(&all) {
-                assert_eq!(dispatched(text).as_slice(), std::slice::from_ref(came));
-                assert_eq!(came.id, event.seq.to_string());
-                let kind = if named { event.what.event_type.as_str() } else { "" };
-                assert_eq!(came.kind, kind);
-                is_whole(&came.data, event, envelope);
+            for ((event, text), received) in events.iter().zip(&texts).zip(&all) {
+                assert_eq!(parse_sse(text).as_slice(), std::slice::from_ref(received));
+                assert_eq!(received.id, event.seq.to_string());
+                let name = if named { event.what.event_type.as_str() } else { "" };
+                assert_eq!(received.name, name);
+                assert_complete(&received.data, event, envelope);
             }
         }
-        let (texts, whole) = pieces(Format::Ndjson { envelope }, &names, &events);
+        let (texts, whole) = encoded_texts(Format::ndjson(envelope), &names, &events);
         assert_eq!(whole.matches('\n').count(), events.len());
         for (event, text) in events.iter().zip(&texts) {
-            is_whole(text.strip_suffix('\n').expect("a line has an end"), event, envelope);
+            assert_complete(text.strip_suffix('\n').expect("a line has an end"), event, envelope);
         }
     }
-    raw(&names, &events);
-    // As if all of it were updates of a page.
-    let joined = stream::joined(events.iter());
-    assert!(serde_json::from_str::<Value>(joined.as_str()).is_ok(), "{joined:?}");
+    check_raw(&names, &events);
+    // As if all events were updates of a page.
+    let coalesced = stream::coalesced_data(events.iter());
+    assert!(serde_json::from_str::<Value>(coalesced.as_str()).is_ok(), "{coalesced:?}");
 }
 
-/// What the run wrote, and the same packed and unpacked.
-fn raw(names: &Names, events: &[Event]) {
-    Format::Text.encode(names, events);
+fn sse(envelope: Envelope, named: bool) -> Format {
+    format(SSE, Layout { envelope, named })
+}
+
+fn format(media_type: &str, layout: Layout) -> Format {
+    Format::of(media_type, layout).expect("it is in the table")
+}
+
+/// Check that raw formats contain the output of the run, and that compression preserves it.
+fn check_raw(names: &Names, events: &[Event]) {
+    format("text/plain", Layout::default()).encode(names, events);
     let sent = events.iter().filter_map(|event| match &event.what.content {
         Content::Bytes(_, bytes) => Some(&**bytes),
         Content::Json(_) => None,
     });
-    let bytes = Format::Bytes.encode(names, events).bytes;
+    let bytes = format(BYTES, Layout::default()).encode(names, events).bytes;
     assert_eq!(bytes, sent.collect::<Vec<_>>().concat());
     let mut unpacked = Vec::new();
     let packed = coding::gzip(&bytes);
-    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("it is whole");
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("it is complete");
     assert_eq!(bytes, unpacked);
 }
 
-/// The event, if a guest can send it.
-fn accepted(sent: &[u8]) -> Option<NewEvent> {
+/// Parse an event. `None` if a guest can't send it.
+fn parse_event(sent: &[u8]) -> Option<NewEvent> {
     let mut parts = sent.splitn(4, |byte| *byte == b'\n');
     let mut text = || String::from_utf8(parts.next().unwrap_or_default().to_vec()).ok();
     let (kind, channel, content_type) = (text()?, text()?, text()?);
@@ -211,8 +222,8 @@ fn accepted(sent: &[u8]) -> Option<NewEvent> {
     })
 }
 
-/// What is sent for each event, and for all.
-fn pieces(format: Format, names: &Names, events: &[Event]) -> (Vec<String>, String) {
+/// The encoding of each event, and of all.
+fn encoded_texts(format: Format, names: &Names, events: &[Event]) -> (Vec<String>, String) {
     let encoded = format.encode(names, events);
     let whole = String::from_utf8(encoded.bytes.to_vec()).expect("a stream is text");
     let mut start = 0;
@@ -222,7 +233,7 @@ fn pieces(format: Format, names: &Names, events: &[Event]) -> (Vec<String>, Stri
     (texts, whole)
 }
 
-fn is_whole(text: &str, event: &Event, envelope: Envelope) {
+fn assert_complete(text: &str, event: &Event, envelope: Envelope) {
     let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let data = match envelope {
         Envelope::Full => &value["data"],
@@ -248,32 +259,33 @@ fn is_whole(text: &str, event: &Event, envelope: Envelope) {
 
 fn notices(notice: &Notice) {
     for envelope in [Envelope::Full, Envelope::Data] {
-        let text = Format::Sse { envelope, named: true }.notice(&names(), notice, 9);
-        let came = dispatched(std::str::from_utf8(&text).expect("a stream is text"));
-        assert_eq!(came.len(), 1, "{came:?}");
-        assert!(came[0].kind == "gap" && serde_json::from_str::<Value>(&came[0].data).is_ok(), "{came:?}");
+        let text = sse(envelope, true).notice(&names(), notice, 9);
+        let received = parse_sse(std::str::from_utf8(&text).expect("a stream is text"));
+        assert_eq!(received.len(), 1, "{received:?}");
+        let is_json = serde_json::from_str::<Value>(&received[0].data).is_ok();
+        assert!(received[0].name == "gap" && is_json, "{received:?}");
     }
 }
 
-/// An event as a page gets to see it.
+/// An event as an `EventSource` dispatches it.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Dispatched {
+struct MessageEvent {
     id: String,
-    kind: String,
+    name: String,
     data: String,
 }
 
-/// What an `EventSource` makes of a stream (HTML Living Standard, section 9.2.6). Written
-/// from there, and not by how the host writes one.
-fn dispatched(stream: &str) -> Vec<Dispatched> {
+/// Parse a stream as an `EventSource` does (HTML Living Standard, section 9.2.6). Written from the standard, and
+/// independent of the host's encoder.
+fn parse_sse(stream: &str) -> Vec<MessageEvent> {
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
     let stream = stream.replace("\r\n", "\n").replace('\r', "\n");
-    let (mut all, mut event) = (Vec::new(), Dispatched::default());
-    // What follows the last end of a line is not a line yet.
+    let (mut all, mut event) = (Vec::new(), MessageEvent::default());
+    // The rest after the last line end is not a line yet.
     let (lines, _) = stream.rsplit_once('\n').unwrap_or_default();
     for line in lines.split('\n') {
         if line.is_empty() {
-            let next = Dispatched { id: event.id.clone(), ..Dispatched::default() };
+            let next = MessageEvent { id: event.id.clone(), ..MessageEvent::default() };
             let mut ready = std::mem::replace(&mut event, next);
             if ready.data.pop().is_some() {
                 all.push(ready);
@@ -283,7 +295,7 @@ fn dispatched(stream: &str) -> Vec<Dispatched> {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "event" => event.kind = value.to_owned(),
+            "event" => event.name = value.to_owned(),
             "data" => event.data.extend([value, "\n"]),
             "id" if !value.contains('\0') => event.id = value.to_owned(),
             _ => {}

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::{Api, json};
 use crate::process::are_descriptors_scarce;
 
-/// `GET /`: where to go.
+/// `GET /`: links to the main resources.
 pub(super) fn index() -> Response {
     let links =
         json!({ "tasks": "/api/tasks", "runs": "/api/runs", "health": "/healthz", "readiness": "/readyz" });
@@ -16,23 +16,23 @@ pub(super) fn index() -> Response {
     json::response(StatusCode::OK, &index)
 }
 
-/// Time for a loop that seems stuck to move: far more than one needs that goes on after the whole
-/// process stood still, and less than any probe waits for an answer.
+/// Time for a loop that seems stuck to send a heartbeat. Ample for a process that resumes after it was suspended as a
+/// whole, and shorter than the timeout of any probe.
 const STALL_GRACE: Duration = Duration::from_millis(500);
 
-/// `GET /healthz`: what serves goes round, as far as can be told without asking it. A process of which that
-/// is not so has to be started anew; what may pass by itself is for `/readyz`.
+/// `GET /healthz`: the loops of the host are running, as far as their heartbeats show. Otherwise the process has to be
+/// restarted. Temporary problems belong to `/readyz`.
 pub(super) async fn healthy(api: &Api) -> Result<Response, Problem> {
     match api.liveness.stall(STALL_GRACE).await {
         None => Ok(json::response(StatusCode::OK, &json!({ "status": "ok" }))),
         Some((name, stall)) => {
-            let detail = format!("the {name} {stall}; the host has to be started again");
+            let detail = format!("the {name} {stall}; restart the host");
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stalled", detail).with("loop", name))
         }
     }
 }
 
-/// `GET /readyz`: runs can be started now, or why not.
+/// `GET /readyz`: whether runs can be started now, with the reasons if not.
 pub(super) fn ready(api: &Api) -> Response {
     let mut reasons = Vec::new();
     if api.stopping.is_cancelled() {
@@ -46,10 +46,9 @@ pub(super) fn ready(api: &Api) -> Response {
         reasons.push(error.to_string());
     }
     if reasons.is_empty() {
-        // Nothing of which a balancer should keep away, and which someone should look at.
-        let descriptors = are_descriptors_scarce().then(|| {
-            "clients wait to be accepted: there are no more file descriptors for them (ulimit -n)".to_owned()
-        });
+        // Warnings are for operators. A load balancer may still send requests.
+        let descriptors = are_descriptors_scarce()
+            .then(|| "no file descriptors are left for new connections, which wait (ulimit -n)".to_owned());
         let warnings = api.pruner.suspended().into_iter().chain(api.storage.condition().warning);
         let warnings: Vec<String> = warnings.chain(descriptors).collect();
         let ready = match warnings.is_empty() {

@@ -1,18 +1,20 @@
 //! Runs and tasks as JSON.
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
 use super::Api;
 use super::body::{Body, Response};
+use super::problem::Problem;
 use crate::model::{
     Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, TaskRef, Timestamp, Version,
 };
 use crate::registry::{Grants, Listed};
 use crate::scheduler::Skipped;
 
-/// A JSON response that nobody may cache: all of it changes.
+/// A JSON response, which must not be cached because the state changes.
 pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
     let mut response = Response::new(Body::whole(Json::of(value).into_string()));
     *response.status_mut() = status;
@@ -21,12 +23,25 @@ pub(super) fn response<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> 
     response
 }
 
+/// Parse a request body as JSON.
+pub(super) fn from_body(body: Bytes) -> Result<Json, Problem> {
+    let text = String::from_utf8(body.into()).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::bad_request("invalid-json", format!("the body is not UTF-8 at byte {at}"))
+    })?;
+    Json::parse(text).map_err(|error| {
+        Problem::bad_request("invalid-json", format!("the body is not JSON: {error}"))
+            .with("line", error.line)
+            .with("column", error.column)
+    })
+}
+
 /// The path of a run's stream.
 pub(super) fn stream_path(run: &Run) -> String {
     format!("/stream/{}/{}", run.task, run.key.id)
 }
 
-/// A run.
+/// A run as JSON.
 #[derive(Serialize)]
 pub(super) struct RunJson<'a> {
     id: &'a str,
@@ -35,7 +50,7 @@ pub(super) struct RunJson<'a> {
     version: Option<Version>,
     status: RunStatus,
     attempt: u32,
-    /// With the final value left out of a brief one.
+    /// Left out of a brief run, like `final_value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,32 +97,32 @@ impl<'a> From<&'a Run> for RunJson<'a> {
 }
 
 impl<'a> RunJson<'a> {
-    /// Of a run whose input and final value were not read.
+    /// A run without input and final value.
     pub(super) fn brief(run: &'a Run) -> Self {
         Self { input: None, final_value: None, ..Self::from(run) }
     }
 }
 
-/// A task's file and what it serves.
+/// A task file and the task that it provides.
 #[derive(Serialize)]
 pub(super) struct TaskJson<'a> {
     app: Option<&'a str>,
     task: Option<&'a str>,
     path: String,
-    /// The version that new runs use; null if none was ever good.
+    /// The version that new runs use; null if no valid one was loaded.
     version: Option<Version>,
     size: Option<u64>,
     loaded_at: Option<Timestamp>,
     description: Option<&'a str>,
     input_schema: Option<Json>,
     output_schema: Option<&'a Json>,
-    /// Runs that start by themselves.
+    /// The schedules that start runs.
     schedules: Vec<ScheduleJson<'a>>,
-    /// Whether its runs are started; null if it has no circuit breaker.
+    /// The state of its circuit breaker; null if it has none.
     circuit: Option<Circuit>,
-    /// What its manifest grants to it; of secrets and variables the names.
+    /// The grants of its manifest. Only the names of secrets and variables.
     grants: Option<&'a Grants>,
-    /// Why the file as it is now does not serve.
+    /// The error of the current file, if it failed to load.
     problem: Option<ProblemJson>,
 }
 
@@ -118,10 +133,9 @@ struct ScheduleJson<'a> {
     time_zone: &'a str,
     input: &'a Json,
     missed: &'static str,
-    /// When the next run starts.
+    /// Start time of the next run.
     next: Option<Timestamp>,
-    /// The last time at which no run was started, and why; null if there is none since the
-    /// host was started.
+    /// The last start that was skipped; null if none was since the host started.
     skipped: Option<SkippedJson>,
 }
 

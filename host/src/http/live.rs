@@ -1,7 +1,7 @@
-//! `GET /api/runs` as a stream: the list as it is, then each change of a run that is in it.
+//! `GET /api/runs` as a stream: the current list, then each change of a run in it.
 //!
-//! For dashboards. It has no positions: who comes back gets the list as it is then, and that is all that counts. The
-//! list is read again when something moves, so what it costs does not grow with what the runs say.
+//! For dashboards. It has no positions: a client that reconnects gets the current list. The list is read again when runs
+//! change, so the cost does not grow with the number of events.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use tokio::time::Instant;
 use super::Api;
 use super::body::{Broken, Response};
 use super::coding;
-use super::format::{HEARTBEAT, SSE, lines, preamble};
+use super::format::{FRAME_END, Format, Layout, SSE, frame_head, lines};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::Query;
-use super::stream::{heartbeat, silence};
+use super::stream::{heartbeat, heartbeat_due};
 use super::stream_ends::StreamEnd;
 use crate::model::{Run, RunId, RunStatus, Timestamp};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
 
-/// Bytes of the list that are put together; what follows waits in storage until these are sent.
+/// Bytes of the list that are encoded at once. The rest stays in storage until these are sent.
 const PIECE_BYTES: usize = 64 << 10;
-/// The list is not read more often, however much moves: people can't read faster.
-const PACE: Duration = Duration::from_millis(200);
-/// How often it is read when nothing seems to move, in case a hint was lost.
+/// Shortest interval between two reads of the list, however often runs change. People can't read faster.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// Longest interval between two reads of the list, in case a wake-up was lost.
 const POLL: Duration = Duration::from_secs(5);
 
-/// Answers with the list of `filter`, live.
+/// Open a live list of the runs that match `filter`.
 pub(super) async fn open(
     api: &Arc<Api>,
     headers: &HeaderMap,
@@ -41,22 +41,24 @@ pub(super) async fn open(
     media: &'static str,
     filter: RunFilter,
 ) -> Result<Response, Problem> {
-    let heartbeat = heartbeat(&api.config(), query, media)?;
+    let format = Format::of(media, Layout::default()).expect("offered formats are in the table");
+    let heartbeat = heartbeat(&api.config(), query, format.has_default_heartbeat())?;
     let listener = api.notifier.listen(Topic::Runs);
-    let mut list = List {
+    let mut list = LiveList {
         api: Arc::clone(api),
         filter,
         known: HashMap::new(),
         pending: VecDeque::new(),
-        out: Out { bytes: BytesMut::new(), is_sse: media == SSE },
+        format,
+        out: MessageWriter { bytes: BytesMut::new(), is_sse: media == SSE },
         listener,
         heartbeat,
-        spoke: Instant::now(),
-        looked: Instant::now(),
+        last_sent: Instant::now(),
+        last_read: Instant::now(),
         end: api.stream_ends.of_one(),
-        over: false,
+        ended: false,
     };
-    // Before the answer: a list that can't be read is an error of the request.
+    // Before the response, so that a list that can't be read is an error of the request.
     list.begin().await?;
     let stream = futures_util::stream::unfold(list, |mut list| async {
         let next = list.next().await;
@@ -65,9 +67,9 @@ pub(super) async fn open(
     Ok(coding::streamed(api, headers, media, stream))
 }
 
-/// What a change of a run changes.
+/// The parts of a run that differ after each change of it.
 #[derive(PartialEq)]
-struct Mark {
+struct Fingerprint {
     id: RunId,
     status: RunStatus,
     attempt: u32,
@@ -75,7 +77,7 @@ struct Mark {
     waits_for: Option<String>,
 }
 
-impl Mark {
+impl Fingerprint {
     fn of(run: &Run) -> Self {
         Self {
             id: run.key.id.clone(),
@@ -87,69 +89,68 @@ impl Mark {
     }
 }
 
-/// Something to be told.
+/// A message of the stream.
 enum Change {
     State(Box<Run>),
     Removed(RunId),
-    /// So many runs were in the list at the beginning, and all have been told.
+    /// The end of the initial list, with its length.
     Complete(usize),
 }
 
-struct List {
+/// The live list of one client.
+struct LiveList {
     api: Arc<Api>,
     filter: RunFilter,
-    /// Runs that the client has in its list, by number.
-    known: HashMap<i64, Mark>,
-    /// What the client has still to be told, in this order. No run in it has its input or its result.
+    /// The runs in the client's list, by number.
+    known: HashMap<i64, Fingerprint>,
+    /// Messages to send. Their runs have neither input nor result.
     pending: VecDeque<Change>,
-    out: Out,
+    format: Format,
+    out: MessageWriter,
     listener: Listener,
     heartbeat: Option<Duration>,
-    spoke: Instant,
-    /// When the list was read last.
-    looked: Instant,
+    last_sent: Instant,
+    last_read: Instant,
     end: StreamEnd,
-    over: bool,
+    ended: bool,
 }
 
-impl List {
+impl LiveList {
     async fn begin(&mut self) -> Result<(), Problem> {
         let runs = self.read().await?;
-        if self.out.is_sse {
-            self.out.bytes.extend_from_slice(&preamble());
-        }
-        self.known.extend(runs.iter().map(|run| (run.key.no, Mark::of(run))));
+        self.out.bytes.extend_from_slice(&self.format.preamble());
+        self.known.extend(runs.iter().map(|run| (run.key.no, Fingerprint::of(run))));
         let count = runs.len();
         self.pending.extend(runs.into_iter().map(|run| Change::State(Box::new(run))));
         self.pending.push_back(Change::Complete(count));
         Ok(())
     }
 
-    /// The list without what can be large, of which most is known to the client already.
+    /// Read the list without inputs and results, which can be large and which the client mostly has.
     async fn read(&self) -> Result<Vec<Run>, StorageError> {
         self.api.storage.runs(RunFilter { brief: true, ..self.filter.clone() }).await
     }
 
-    /// The next bytes; none when the host stops.
+    /// Return the next bytes, or `None` when the host stops.
     async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         loop {
             while self.out.bytes.len() < PIECE_BYTES
                 && let Some(change) = self.pending.pop_front()
             {
                 if let Err(error) = self.put(change).await {
-                    self.over = true;
+                    self.ended = true;
                     return Some(Err(error));
                 }
             }
             if !self.out.bytes.is_empty() {
-                self.spoke = Instant::now();
+                self.last_sent = Instant::now();
                 return Some(Ok(self.out.bytes.split().freeze()));
             }
-            if self.over {
+            if self.ended {
                 return None;
             }
             if let Err(error) = self.wait().await {
-                self.over = true;
+                self.ended = true;
                 return Some(Err(error));
             }
         }
@@ -159,7 +160,7 @@ impl List {
         match change {
             Change::State(run) if self.filter.brief => self.out.put("run.state", &RunJson::brief(&run)),
             Change::State(run) => {
-                // One that was removed meanwhile is told to be so at the next look.
+                // If the run has been removed, the next read of the list reports that.
                 if let Some(run) = self.api.storage.run(&run.key.id).await? {
                     self.out.put("run.state", &RunJson::from(&run));
                 }
@@ -171,70 +172,67 @@ impl List {
     }
 
     async fn wait(&mut self) -> Result<(), Broken> {
-        let moved = async {
-            // What moves meanwhile is seen together, and what moves elsewhere costs no more than this.
-            tokio::time::sleep_until(self.looked + PACE).await;
+        let changed = async {
+            // One read covers all changes of this time, and changes of other runs cause no more reads than this.
+            tokio::time::sleep_until(self.last_read + MIN_INTERVAL).await;
             let _ = tokio::time::timeout(POLL, self.listener.heard()).await;
         };
         tokio::select! {
             biased;
             () = &mut self.end => {
-                self.over = true;
+                self.ended = true;
                 self.out.put("run.stream-closing", &json!({ "reason": "the host is stopping" }));
                 Ok(())
             }
-            () = silence(self.heartbeat, self.spoke) => {
-                let sign = if self.out.is_sse { HEARTBEAT } else { "\n" };
-                self.out.bytes.extend_from_slice(sign.as_bytes());
+            () = heartbeat_due(self.heartbeat, self.last_sent) => {
+                self.out.bytes.extend_from_slice(self.format.heartbeat().as_bytes());
                 Ok(())
             }
-            () = moved => self.look().await,
+            () = changed => self.refresh().await,
         }
     }
 
-    /// Reads the list again and tells what is different.
-    async fn look(&mut self) -> Result<(), Broken> {
+    /// Read the list again and queue messages about the differences.
+    async fn refresh(&mut self) -> Result<(), Broken> {
         let runs = self.read().await?;
-        self.looked = Instant::now();
+        self.last_read = Instant::now();
         let oldest = runs.last().filter(|_| runs.len() == self.filter.limit as usize).map(|run| run.key.no);
         let mut gone = std::mem::take(&mut self.known);
         for run in runs.into_iter().rev() {
-            let mark = Mark::of(&run);
-            let is_told = gone.remove(&run.key.no).as_ref() == Some(&mark);
-            self.known.insert(run.key.no, mark);
-            if !is_told {
+            let fingerprint = Fingerprint::of(&run);
+            let is_known = gone.remove(&run.key.no).as_ref() == Some(&fingerprint);
+            self.known.insert(run.key.no, fingerprint);
+            if !is_known {
                 self.pending.push_back(Change::State(Box::new(run)));
             }
         }
-        for (no, mark) in gone {
-            // Those that newer ones have pushed out of the list are where they were.
+        for (no, fingerprint) in gone {
+            // Older runs were not removed: newer ones have taken their places in the list.
             if oldest.is_none_or(|oldest| no >= oldest) {
-                self.pending.push_back(Change::Removed(mark.id));
+                self.pending.push_back(Change::Removed(fingerprint.id));
             }
         }
         Ok(())
     }
 }
 
-struct Out {
+/// Writes messages of the host.
+struct MessageWriter {
     bytes: BytesMut,
     is_sse: bool,
 }
 
-impl Out {
-    fn put<T: Serialize + ?Sized>(&mut self, kind: &'static str, data: &T) {
+impl MessageWriter {
+    fn put<T: Serialize + ?Sized>(&mut self, event_type: &'static str, data: &T) {
         #[derive(Serialize)]
-        struct Line<'a, T: ?Sized> {
+        struct Message<'a, T: ?Sized> {
             r#type: &'static str,
             data: &'a T,
         }
         if self.is_sse {
-            self.bytes.extend_from_slice(b"event: ");
-            self.bytes.extend_from_slice(kind.as_bytes());
-            self.bytes.extend_from_slice(b"\ndata: ");
+            self.bytes.extend_from_slice(frame_head(None, Some(event_type)).as_bytes());
         }
-        let line = Line { r#type: kind, data };
-        self.bytes.extend_from_slice(&lines::line(&line));
-        self.bytes.extend_from_slice(if self.is_sse { b"\n\n" } else { b"\n" });
+        self.bytes.extend_from_slice(&lines::line(&Message { r#type: event_type, data }));
+        self.bytes.extend_from_slice(if self.is_sse { FRAME_END } else { "\n" }.as_bytes());
     }
 }

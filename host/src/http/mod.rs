@@ -1,16 +1,14 @@
 //! HTTP: routes, formats, errors.
 //!
-//! Turns requests into calls of the rooms below and what they answer into
-//! responses. A stream's bytes are made here, once for all who follow a run in
-//! the same form.
+//! Translates requests into calls of the rooms below, and their results into
+//! responses. Encodes the events of a run once for all subscribers that read them
+//! in the same format.
 //!
-//! The only room that names hyper, besides the engine's folder for what guests ask of
-//! other servers. Knows nothing of wasm or SQL.
+//! Knows nothing of wasm or SQL.
 
 mod accept;
 mod body;
 mod children;
-pub mod client;
 mod coding;
 mod cors;
 mod files;
@@ -20,6 +18,8 @@ mod health;
 mod json;
 mod live;
 mod many;
+mod metrics;
+mod negotiation;
 mod page;
 mod parameters;
 mod peer;
@@ -31,6 +31,7 @@ mod progress;
 mod pruning;
 mod request;
 mod request_body;
+mod resource;
 mod routes;
 mod runs;
 mod server;
@@ -67,67 +68,66 @@ pub use server::serve;
 pub use stream_ends::StreamEnds;
 pub use uploads::Uploads;
 
-/// How clients are served.
+/// The settings of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Largest input in bytes.
+    /// Largest input of a run, in bytes.
     pub max_input_bytes: usize,
-    /// Silence after which a stream shows that it lives; zero: it never does.
+    /// Default interval between heartbeats of a stream. Zero for no heartbeats.
     pub heartbeat: Duration,
     /// Origins whose pages may call the host: `https://example.com`, or `*`.
     pub cors_origins: Vec<String>,
-    /// Names besides `localhost` and plain addresses under which the host is
-    /// called; `*` for all.
+    /// Accepted host names besides `localhost` and IP addresses; `*` for all.
     pub allowed_hosts: Vec<String>,
-    /// Whether clients may send task files.
+    /// Whether clients may upload task files.
     pub uploads: bool,
 }
 
-/// What the routes work with.
+/// The state that all routes share.
 pub struct Api {
-    /// How clients are served; another one from the next request on.
+    /// The settings. A change applies from the next request on.
     pub config: RwLock<Arc<Config>>,
-    /// The loops that the host serves by.
+    /// The heartbeats of the host's loops.
     pub liveness: Liveness,
-    /// Of the loop that accepts connections; among [`liveness`](Self::liveness).
+    /// The heartbeat of the loop that accepts connections; also part of [`liveness`](Self::liveness).
     pub accepting: Arc<Heartbeat>,
-    /// Which tasks there are.
+    /// The loaded tasks.
     pub registry: Arc<Registry>,
-    /// Starts and ends runs.
+    /// Starts and cancels runs.
     pub scheduler: Arc<Scheduler>,
     /// Removes runs that have ended.
     pub pruner: Arc<Pruner>,
-    /// Where runs speak.
+    /// The events of runs.
     pub log: Arc<EventLog>,
-    /// Where runs are kept.
+    /// The stored runs.
     pub storage: Arc<dyn Storage>,
-    /// Tells when something moves.
+    /// Wakes up live lists of runs.
     pub notifier: Arc<dyn Notifier>,
-    /// Who reads which run.
+    /// The subscribers of runs.
     pub presence: Arc<Presence>,
-    /// What they leave behind as files.
+    /// The output files of runs.
     pub files: Arc<Files>,
     /// Set when the host begins to stop.
     pub stopping: CancellationToken,
-    /// When streams have to end, though their runs go on elsewhere or later.
+    /// Ends all streams when the host stops.
     pub stream_ends: StreamEnds,
-    /// Whether only this machine can reach the listener, and so has no reason to
-    /// call it by a name of its network.
+    /// Whether only this machine can reach the listener. Then no client needs a name
+    /// of the local network for it.
     pub loopback: bool,
-    /// For clients whose streams are compressed.
+    /// The compression windows of all streams.
     pub windows: Windows,
-    /// How far runs are, as far as that was read.
+    /// The progress of runs, as far as it was read.
     pub progress: ProgressCache,
-    /// For bodies of requests on their way.
+    /// The memory for request bodies.
     pub body_room: BodyRoom,
-    /// Task files that are put into the folder.
+    /// Uploads of task files.
     pub uploads: Uploads,
-    /// Connections that are none of HTTP any more.
+    /// The connections that were upgraded to WebSockets.
     pub websockets: TaskTracker,
 }
 
 impl Api {
-    /// How clients are served now.
+    /// The current settings.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read())
     }

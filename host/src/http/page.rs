@@ -1,5 +1,5 @@
-//! What a browser loads: the page at `/`, and the module for pages of others. Both are files that
-//! the program carries.
+//! Files for browsers: the page at `/`, and the client module for other pages. Both are compiled
+//! into the program.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -17,23 +17,23 @@ type Files = &'static [(&'static str, &'static [u8])];
 include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
 const INDEX: &str = "index.html";
-/// The module for pages of others, `web/client`.
+/// The client module for other pages, from `web/client`.
 const CLIENT: &str = "streamtask.js";
 static CLIENT_MODULE: &[u8] = include_bytes!("../../../web/client/streamtask.js");
 
-/// All that the page may do. Whatever a guest says and the page shows, none of it is executed, and nothing
-/// is fetched from or told to anyone else.
+/// Content security policy of the page. It shows output of guests, which must neither be executed nor cause requests to
+/// other servers.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 struct File {
     content: &'static [u8],
     media_type: &'static str,
-    /// Changes with the content.
+    /// The entity tag, from a digest of the content.
     tag: HeaderValue,
 }
 
-/// By name.
+/// All files by name.
 static FILES: LazyLock<HashMap<&'static str, File>> = LazyLock::new(|| {
     let file = |&(name, content): &(&'static str, &'static [u8])| {
         let digest = Version::of(content).to_string();
@@ -53,7 +53,7 @@ fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// `GET /`: the page for who asks for HTML, else where to go.
+/// `GET /`: the page for clients that prefer HTML, otherwise links to the main resources.
 pub(super) fn index(headers: &HeaderMap) -> Response {
     let wanted = header_list(headers, header::ACCEPT);
     let mut response = match accept::best(wanted.as_deref(), &["application/json", "text/html"]) {
@@ -66,7 +66,7 @@ pub(super) fn index(headers: &HeaderMap) -> Response {
 
 /// `GET /page/{file}`.
 pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    // Each file has one address, and these have theirs elsewhere.
+    // Each file has one URL, and these have theirs elsewhere.
     match name {
         INDEX | CLIENT => Err(unknown(name)),
         _ => file(name, headers),
@@ -82,10 +82,10 @@ fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let Some(File { content, media_type, tag }) = FILES.get(name) else {
         return Err(unknown(name));
     };
-    let has_it = header_list(headers, header::IF_NONE_MATCH)
-        .is_some_and(|tags| tags.split(',').any(|has| has.trim().trim_start_matches("W/") == tag));
-    let mut response = Response::new(if has_it { Body::empty() } else { Body::whole(*content) });
-    if has_it {
+    let is_cached = header_list(headers, header::IF_NONE_MATCH)
+        .is_some_and(|tags| tags.split(',').any(|cached| cached.trim().trim_start_matches("W/") == tag));
+    let mut response = Response::new(if is_cached { Body::empty() } else { Body::whole(*content) });
+    if is_cached {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let mut set = |name: HeaderName, value: &'static str| {
@@ -94,7 +94,7 @@ fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     set(header::CONTENT_TYPE, media_type);
     set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::REFERRER_POLICY, "no-referrer");
-    // A new version of the host is a new page at once.
+    // After an update of the host, browsers must load the new page at once.
     set(header::CACHE_CONTROL, "no-cache");
     response.headers_mut().insert(header::ETAG, tag.clone());
     Ok(response)

@@ -1,16 +1,17 @@
-//! The query parameters that each route knows, and the refusal of all others.
+//! The query parameters of each route. All others are rejected.
 //!
-//! A parameter that is ignored makes a request do what its client asked it not to do:
-//! `dryrun=true` would prune, and `stauts=failed` would list everything.
+//! If misspelled parameters were ignored, requests would do the opposite of their
+//! intent: `dryrun=true` would prune, and `stauts=failed` would list everything.
 
 use hyper::Method;
 
+use super::position::LAST_EVENT_ID;
 use super::problem::Problem;
 use super::request::Query;
-use super::routes::Resource;
+use super::resource::Resource;
 use crate::model::nearest;
 
-/// A parameter's name, and how often a request can have it.
+/// A query parameter.
 pub(super) struct Parameter {
     name: &'static str,
     can_repeat: bool,
@@ -24,7 +25,7 @@ const fn repeated(name: &'static str) -> Parameter {
     Parameter { name, can_repeat: true }
 }
 
-/// How one stream is read.
+/// Parameters of a stream.
 const STREAM: &[Parameter] = &[
     once("format"),
     once("envelope"),
@@ -41,7 +42,7 @@ const STREAM: &[Parameter] = &[
     once("media"),
     once("client_id"),
 ];
-/// How a run is started.
+/// Parameters of a start.
 const START: &[Parameter] = &[
     once("id"),
     repeated("label"),
@@ -86,10 +87,7 @@ const CHILDREN: &[Parameter] = &[once("fields")];
 const PRUNE: &[Parameter] =
     &[once("dry_run"), once("older_than"), once("keep"), once("confirm_clock"), once("task")];
 
-/// What clients send in place of the header that they can't set.
-pub(super) const LAST_EVENT_ID: &str = "lastEventId";
-
-/// Those that a route knows for a method that it has.
+/// The parameters of a resource and a method.
 pub(super) fn of(resource: Resource, method: &Method) -> &'static [&'static [Parameter]] {
     match resource {
         Resource::TaskRuns | Resource::Retry => &[START, STREAM],
@@ -102,7 +100,7 @@ pub(super) fn of(resource: Resource, method: &Method) -> &'static [&'static [Par
     }
 }
 
-/// Refuses a query with a parameter that is not known, or has two values where there is one.
+/// Reject a query with an unknown parameter, or with several values of one that cannot be repeated.
 pub(super) fn check(query: &Query, known: &[&[Parameter]]) -> Result<(), Problem> {
     let mut once_seen: Vec<&str> = Vec::new();
     for name in query.names() {
@@ -118,7 +116,7 @@ pub(super) fn check(query: &Query, known: &[&[Parameter]]) -> Result<(), Problem
 }
 
 fn twice(name: &str) -> Problem {
-    let detail = format!("the query parameter `{name}` is there more than once; it can have one value");
+    let detail = format!("the query parameter `{name}` is repeated; it can have only one value");
     Problem::bad_request("repeated-parameter", detail).with("parameter", name)
 }
 
@@ -127,8 +125,8 @@ fn unknown(name: &str, known: &[&[Parameter]]) -> Problem {
     let nearest = nearest(name, &names);
     let advice = match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None if names.is_empty() => "there are none here".to_owned(),
-        None => format!("those that are known here are {}", names.join(", ")),
+        None if names.is_empty() => "this resource has none".to_owned(),
+        None => format!("the known parameters are {}", names.join(", ")),
     };
     let detail = format!("there is no query parameter {name:?}; {advice}");
     let problem = Problem::bad_request("unknown-parameter", detail).with("parameter", name);
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_known_is_refused_with_the_nearest_that_is() {
+    fn an_unknown_parameter_is_rejected_with_the_nearest_known_one() {
         for (resource, query, nearest) in [
             (Resource::Prune, "older_than=1s&dryrun=true", "dry_run"),
             (Resource::Prune, "dry-run=true", "dry_run"),
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_have_several_values_is_there_twice() {
+    fn only_some_parameters_can_be_repeated() {
         checked(Resource::Runs, "status=failed&status=cancelled&label=a:1&label=b:2&limit=1&").unwrap();
         checked(Resource::TaskRuns, "resource=a&resource=b&types=a&types=b").unwrap();
         for (resource, twice) in [

@@ -1,9 +1,9 @@
-//! The other ends of connections: what one may cost in the kernel, and whether it is still there.
+//! The peers of connections: limits for their memory in the kernel, and detection of dead ones.
 //!
-//! A peer that has lost its network says nothing. Keep-alive finds it while nothing is under way to it; while something
-//! is, the kernel tries again for a quarter of an hour. `TCP_USER_TIMEOUT` would shorten that, and would end a living
-//! reader too that reads nothing: a paused page, a debugger. What tells them apart is that the living one's
-//! kernel still acknowledges.
+//! A peer that has lost its network is silent. Keep-alive detects it while no data is in flight. Otherwise, the kernel
+//! retransmits for a quarter of an hour. `TCP_USER_TIMEOUT` would shorten that, but would also close the connection of a
+//! live peer that does not read, such as a paused page or a debugger. The difference is that the kernel of a live peer
+//! still acknowledges.
 
 mod socket;
 
@@ -21,59 +21,60 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Silence after which the kernel asks a peer whether it is there, how long it waits for the answer, and how
-/// often it asks. Together less than [`SILENCE`] and two looks, so that every dead peer is found within 45 s.
-const ASK_AFTER: Duration = Duration::from_secs(20);
-const ASK_AGAIN: Duration = Duration::from_secs(10);
-const ASK_TIMES: u32 = 2;
-/// How long a peer may acknowledge nothing of what is under way to it.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How often that is looked at. A peer is given up when two looks in a row find it silent: a living one that reads
-/// nothing is probed less and less often, and one look can fall into the moment in which a probe is on its way.
-const LOOK: Duration = Duration::from_secs(4);
-/// Bytes that the kernel takes for a peer before it has sent those. Left to itself it takes 4 MiB for each client that
-/// reads nothing, out of memory that all sockets of the machine share. What is sent and not acknowledged is not
-/// bounded by it, so a fast client far away loses nothing.
+/// Keep-alive: idle time before the first probe, interval between probes, and their number. Together shorter than
+/// [`MAX_SILENCE`] and two checks, so that every dead peer is detected within 45 s.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 2;
+/// Time for which a peer may leave data in flight unacknowledged.
+const MAX_SILENCE: Duration = Duration::from_secs(30);
+/// Interval between checks for silent peers. A peer counts as dead if two consecutive checks find it silent: the kernel
+/// probes a live peer that does not read less and less often, and one check can happen while a probe is in flight.
+const CHECK_INTERVAL: Duration = Duration::from_secs(4);
+/// Most unsent bytes that the kernel accepts for a peer. By default it accepts 4 MiB for each client that does not read,
+/// from memory that all sockets of the machine share. The limit does not apply to bytes that are sent and not
+/// acknowledged, so it does not slow down a fast client on a long path.
 const UNSENT_BYTES: u32 = 32 << 10;
-/// The same once a peer has taken in [`PROVEN_BYTES`], more than any that reads nothing can: its own system keeps some
-/// hundred KiB for it. With less, a hundred readers of one machine get a third less.
+/// The same for a peer that has received [`PROVEN_BYTES`], which proves that it reads: the buffers of its system hold only
+/// some hundred KiB. With a smaller limit, the throughput of a hundred readers on one machine is a third less.
 const UNSENT_BYTES_OF_READERS: u32 = 128 << 10;
 const PROVEN_BYTES: u64 = 2 << 20;
-/// The same for the first [`FAST_READERS`] of these, who get a fifth more by it. Should they all stop, they hold 64 MiB.
+/// The same for the first [`FAST_READERS`] of these, for a fifth more throughput. If all of them stop reading, they take
+/// 64 MiB.
 const UNSENT_BYTES_OF_FAST_READERS: u32 = 512 << 10;
 const FAST_READERS: usize = 128;
 /// Time for the last bytes to arrive before a connection is reset.
-const LAST_BYTES_TIME: Duration = Duration::from_secs(1);
-/// How often that is looked at.
-const LAST_BYTES_LOOK: Duration = Duration::from_millis(5);
+const LAST_BYTES_TIMEOUT: Duration = Duration::from_secs(1);
+/// Interval between checks whether they have arrived.
+const LAST_BYTES_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Prepares a listener: what is set here holds for each connection that it accepts.
+/// Set the options of a listener, which its connections inherit.
 pub(super) fn prepare(listener: &impl AsFd) {
     let set = || -> io::Result<()> {
-        // An event must not wait for the acknowledgement of the one before.
+        // An event must not wait for the acknowledgement of the previous one.
         sockopt::set_tcp_nodelay(listener, true)?;
         sockopt::set_socket_keepalive(listener, true)?;
-        sockopt::set_tcp_keepidle(listener, ASK_AFTER)?;
-        sockopt::set_tcp_keepintvl(listener, ASK_AGAIN)?;
-        sockopt::set_tcp_keepcnt(listener, ASK_TIMES)?;
+        sockopt::set_tcp_keepidle(listener, KEEPALIVE_IDLE)?;
+        sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
+        sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)?;
         socket::bound_unsent(listener, UNSENT_BYTES)
     };
     if let Err(error) = set() {
-        tracing::warn!(%error, "could not set all options of the listener; dead clients may be noticed late");
+        tracing::warn!(%error, "failed to set all options of the listener; dead clients may be detected late");
     }
 }
 
-/// One accepted connection.
+/// The peer of one connection.
 pub(super) struct Peer {
     stream: TcpStream,
-    /// Whether the last look found it silent.
+    /// Whether the last check found it silent.
     was_silent: AtomicBool,
-    /// Whether it has sent a request of HTTP/1.0, where the end of a connection is the end of a body.
+    /// Whether it has sent a request of HTTP/1.0, where the end of the connection marks the end of a body.
     ends_by_closing: AtomicBool,
-    /// What the kernel has taken for it.
+    /// Bytes that the kernel has accepted for it.
     written: AtomicU64,
     fast_readers: Arc<Semaphore>,
-    /// Its place among them, if it has one.
+    /// Set if it is one of the fast readers.
     fast: OnceLock<OwnedSemaphorePermit>,
 }
 
@@ -94,26 +95,25 @@ impl Peer {
         self.stream.peek(bytes).await
     }
 
-    /// Notes the version of a request.
-    pub(super) fn has_asked(&self, version: hyper::Version) {
+    /// Record the version of a request.
+    pub(super) fn record_request(&self, version: hyper::Version) {
         if version < hyper::Version::HTTP_11 {
             self.ends_by_closing.store(true, Relaxed);
         }
     }
 
-    /// After a body that has broken off: lets the end of the connection not look like the end of the body, where
-    /// nothing else tells them apart.
+    /// Reset the connection after an incomplete body, if the end of the connection would look like the end of the body.
     pub(super) async fn break_off(&self) {
         if !self.ends_by_closing.load(Relaxed) {
             return;
         }
-        // A reset throws away what is under way.
+        // A reset discards bytes in flight.
         let arrived = async {
             while socket::has_unacknowledged(&self.stream) {
-                tokio::time::sleep(LAST_BYTES_LOOK).await;
+                tokio::time::sleep(LAST_BYTES_INTERVAL).await;
             }
         };
-        let _ = tokio::time::timeout(LAST_BYTES_TIME, arrived).await;
+        let _ = tokio::time::timeout(LAST_BYTES_TIMEOUT, arrived).await;
         self.reset_on_close();
     }
 
@@ -123,38 +123,38 @@ impl Peer {
         }
     }
 
-    /// Notes what was written, and gives more room to who reads.
-    fn wrote(&self, bytes: usize) {
+    /// Record written bytes, and raise the limit of a peer that has proven to read.
+    fn record_written(&self, bytes: usize) {
         let before = self.written.fetch_add(bytes as u64, Relaxed);
         if before < PROVEN_BYTES && before + bytes as u64 >= PROVEN_BYTES {
-            // At worst it is slower.
-            let _ = socket::bound_unsent(&self.stream, self.room_of_a_reader());
+            // If this fails, the peer is only slower.
+            let _ = socket::bound_unsent(&self.stream, self.unsent_limit_of_reader());
         }
     }
 
-    fn room_of_a_reader(&self) -> u32 {
+    fn unsent_limit_of_reader(&self) -> u32 {
         let Ok(place) = Arc::clone(&self.fast_readers).try_acquire_owned() else {
             return UNSENT_BYTES_OF_READERS;
         };
-        // It asks once.
+        // Unset until now, because this is called once.
         let _ = self.fast.set(place);
         UNSENT_BYTES_OF_FAST_READERS
     }
 
-    /// Whether two looks in a row have found it silent.
-    fn is_lost(&self) -> bool {
-        let silent = socket::is_silent(&self.stream, SILENCE);
+    /// Check the peer. Dead if this and the last check found it silent.
+    fn is_dead(&self) -> bool {
+        let silent = socket::is_silent(&self.stream, MAX_SILENCE);
         self.was_silent.swap(silent, Relaxed) && silent
     }
 
-    /// Ends the connection: whoever reads or writes hears of it as of one that the peer has closed.
-    fn give_up(&self) {
+    /// Close the connection. Readers and writers see it as closed by the peer.
+    fn close(&self) {
         self.reset_on_close();
         let _ = shutdown(&self.stream, Shutdown::Both);
     }
 }
 
-/// All connections. One loop looks at them, for a timer of each would wake thousands that wait for nothing else.
+/// The peers of all connections. One loop checks them, because timers would wake thousands of idle connections.
 pub(super) struct Peers {
     all: Mutex<Vec<Weak<Peer>>>,
     fast_readers: Arc<Semaphore>,
@@ -171,30 +171,27 @@ impl Peers {
         peer
     }
 
-    /// Ends connections whose peers are dead, for as long as it is polled.
+    /// Close the connections of dead peers, for as long as this is polled.
     pub(super) async fn watch(&self) {
         loop {
-            tokio::time::sleep(LOOK).await;
-            let lost = self.look().await;
-            if lost > 0 {
-                tracing::info!(
-                    connections = lost,
-                    "clients are gone without a word; closed their connections"
-                );
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            let closed = self.close_dead().await;
+            if closed > 0 {
+                tracing::info!(connections = closed, "closed connections of clients that no longer respond");
             }
         }
     }
 
-    /// Ends connections whose peers are dead; returns how many.
-    async fn look(&self) -> usize {
-        /// Peers looked at before others have a turn: a look is one system call.
+    /// Close the connections of dead peers. Returns their number.
+    async fn close_dead(&self) -> usize {
+        /// Peers checked before the task yields. Each check is one system call.
         const AT_ONCE: usize = 256;
         let mut all = std::mem::take(&mut *self.all.lock());
-        let mut lost = 0;
+        let mut closed = 0;
         for peers in all.chunks(AT_ONCE) {
-            for peer in peers.iter().filter_map(Weak::upgrade).filter(|peer| peer.is_lost()) {
-                peer.give_up();
-                lost += 1;
+            for peer in peers.iter().filter_map(Weak::upgrade).filter(|peer| peer.is_dead()) {
+                peer.close();
+                closed += 1;
             }
             tokio::task::yield_now().await;
         }
@@ -203,11 +200,11 @@ impl Peers {
         all.append(&mut added);
         all.shrink_to(all.len() * 2);
         *added = all;
-        lost
+        closed
     }
 }
 
-/// The bytes of a connection.
+/// The byte stream of a connection.
 pub(super) struct PeerIo(pub(super) Arc<Peer>);
 
 impl PeerIo {
@@ -222,7 +219,7 @@ impl PeerIo {
             match write(stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => {
-                    self.0.wrote(*written.as_ref().unwrap_or(&0));
+                    self.0.record_written(*written.as_ref().unwrap_or(&0));
                     return Poll::Ready(written);
                 }
             }
@@ -239,7 +236,7 @@ impl AsyncRead for PeerIo {
         let stream = &self.0.stream;
         loop {
             ready!(stream.poll_read_ready(context))?;
-            // Into memory that was never touched, and stays so for the most part.
+            // Reads into uninitialized memory, most of which is never touched.
             match stream.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read.map(drop)),
@@ -279,7 +276,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_readers_that_stop_may_hold_together_is_bounded() {
+    async fn memory_of_readers_that_stop_is_bounded() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peers = Peers::new();
         let mut clients = Vec::new();
@@ -290,15 +287,15 @@ mod tests {
         let mut readers = Vec::new();
         for _ in 0..FAST_READERS {
             let reader = add().await;
-            reader.wrote(PROVEN_BYTES as usize - 1);
-            assert!(reader.fast.get().is_none(), "it has not shown yet that it reads");
-            reader.wrote(1);
+            reader.record_written(PROVEN_BYTES as usize - 1);
+            assert!(reader.fast.get().is_none(), "it has not proven yet that it reads");
+            reader.record_written(1);
             assert!(reader.fast.get().is_some());
             readers.push(reader);
         }
         let next = add().await;
-        assert_eq!(next.room_of_a_reader(), UNSENT_BYTES_OF_READERS);
+        assert_eq!(next.unsent_limit_of_reader(), UNSENT_BYTES_OF_READERS);
         readers.pop();
-        assert_eq!(next.room_of_a_reader(), UNSENT_BYTES_OF_FAST_READERS, "a place is free again");
+        assert_eq!(next.unsent_limit_of_reader(), UNSENT_BYTES_OF_FAST_READERS, "a place is free again");
     }
 }

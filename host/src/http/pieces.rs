@@ -1,49 +1,49 @@
-//! Bytes on their way to one reader, in pieces of a bounded size.
+//! Bytes to be sent to one subscriber, in pieces of bounded size.
 //!
-//! A reader that stalls keeps the pieces that were given out. What many readers get is shared and never copied when it
-//! is large; what is small is put together.
+//! A subscriber that stalls keeps the pieces that were returned. Large bytes that many subscribers get are shared, not
+//! copied. Small ones are copied into one piece.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// Most bytes given out at once, and about how many small ones are put together for that: one system call then carries
-/// many of them, and a reader that stalls costs little.
+/// Largest piece, and the size up to which small bytes are combined. One system call then carries many events, and a
+/// subscriber that stalls takes little memory.
 pub(super) const PIECE_BYTES: usize = 32 << 10;
 
-/// From this size on, what many readers get is not copied for each.
+/// Size from which bytes are shared instead of copied for each subscriber.
 const SHARED_BYTES: usize = 4 << 10;
 
-/// Takes the first piece of these bytes; nothing is copied.
+/// Split off the first piece, without a copy.
 pub(super) fn first(bytes: &mut Bytes) -> Bytes {
     bytes.split_to(bytes.len().min(PIECE_BYTES))
 }
 
-/// What is put together for one reader.
+/// A queue of pieces.
 #[derive(Default)]
 pub(super) struct Pieces {
     done: VecDeque<Bytes>,
-    /// Small ones.
+    /// The unfinished last piece, of small bytes.
     last: BytesMut,
     len: usize,
 }
 
 impl Pieces {
-    /// Adds a copy.
+    /// Add a copy of bytes.
     pub(super) fn add(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len();
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(bytes.len().min(PIECE_BYTES - self.last.len()));
             self.last.extend_from_slice(piece);
             bytes = rest;
-            // Before it grows: the memory of a piece is twice its size else.
+            // Before it grows, because a growing buffer takes twice the memory of the piece.
             if self.last.len() == PIECE_BYTES {
                 self.cut();
             }
         }
     }
 
-    /// Adds what others have, too.
+    /// Add bytes that other subscribers have, too.
     pub(super) fn share(&mut self, mut bytes: Bytes) {
         if bytes.len() < SHARED_BYTES {
             return self.add(&bytes);
@@ -55,7 +55,7 @@ impl Pieces {
         }
     }
 
-    /// How many bytes have not been taken.
+    /// The number of bytes in the queue.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -64,7 +64,7 @@ impl Pieces {
         self.len == 0
     }
 
-    /// Takes the next piece; none if nothing is there.
+    /// Take the next piece, if there is one.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         if self.done.is_empty() {
             self.cut();
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_bounded_and_in_order_and_what_is_large_is_not_copied() {
+    fn pieces_are_bounded_and_in_order_and_large_bytes_are_not_copied() {
         let large = Bytes::from(vec![7; 100_000]);
         let mut pieces = Pieces::default();
         pieces.add(b"before");

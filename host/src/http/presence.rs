@@ -1,71 +1,82 @@
-//! Who reads which run: for the operator, and for runs that shall not go on alone.
+//! The subscribers of each run: lists them for operators, and cancels runs that must not continue without a client
+//! (`?on_disconnect=cancel`).
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::body::{Body, Response};
+use super::body::Response;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::{Api, json, stream};
 use crate::model::{OnDisconnect, Run, RunId, RunKey, TaskRef, Timestamp};
 
-/// Time for the last client of a run to come back, over a lost connection or a page that is loaded again.
-const RETURN_TIME: Duration = Duration::from_secs(10);
-/// How often those are looked for who have not.
-const LOOK: Duration = Duration::from_secs(1);
-/// Longest name that a client gives itself, in bytes.
+/// Time for the last client of a run to reconnect, after a lost connection or a reload of its page.
+const RECONNECT_TIME: Duration = Duration::from_secs(10);
+/// Interval between checks for abandoned runs.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest `client_id`, in bytes.
 const MAX_CLIENT_BYTES: usize = 64;
 
-/// All readers of all runs.
+/// The subscribers of all runs.
 #[derive(Default)]
 pub struct Presence {
-    /// By the number of the run.
-    seats: Mutex<HashMap<i64, OfRun>>,
-    /// Runs that their last client left, of those that shall not go on alone.
-    left: Mutex<HashMap<i64, (RunId, Instant)>>,
+    /// By run number.
+    runs: Mutex<HashMap<i64, WatchedRun>>,
+    /// Runs with `on_disconnect=cancel` whose last client has disconnected, with the time of that, by run number.
+    disconnected: Mutex<HashMap<i64, (RunId, Instant)>>,
     opened: AtomicU64,
-    /// Given to readers that have left.
+    /// Bytes sent to subscribers that have disconnected.
     sent_bytes: AtomicU64,
 }
 
-/// A run that is read, and its readers.
-struct OfRun {
+/// A run with its subscribers, of which there is at least one.
+struct WatchedRun {
     run: RunKey,
     task: TaskRef,
     on_disconnect: OnDisconnect,
-    seats: Vec<Arc<Seat>>,
+    subscribers: Vec<Arc<Subscriber>>,
 }
 
-/// One reader.
-struct Seat {
+/// One subscriber of a run.
+struct Subscriber {
     client: Option<Box<str>>,
-    form: &'static str,
-    /// Whether the run can be lost with it.
+    format: &'static str,
+    /// Whether its disconnect can cancel the run.
     is_client: bool,
     since: Timestamp,
-    /// The last event that it was given.
+    /// The last event sent.
     position: AtomicU64,
-    /// Counted here and not for all readers together: they would wait for one another at each event.
+    /// Counted for each subscriber, because subscribers would contend for a common counter at each event.
     sent_bytes: AtomicU64,
 }
 
-/// A reader's place, which it leaves when this is dropped.
-pub(super) struct Seated {
+/// The registration of a subscriber, which ends when this is dropped.
+pub(super) struct Registration {
     presence: Arc<Presence>,
     run: i64,
-    seat: Arc<Seat>,
+    subscriber: Arc<Subscriber>,
 }
 
-/// `?client_id=`.
-pub(super) fn client(query: &Query) -> Result<Option<Box<str>>, Problem> {
+/// Figures about streams, for metrics.
+pub(super) struct StreamCounts {
+    /// Open streams, by format.
+    pub(super) by_format: HashMap<&'static str, u64>,
+    /// Runs with at least one subscriber.
+    pub(super) runs: u64,
+    /// Streams opened since the start.
+    pub(super) opened: u64,
+    /// Bytes sent since the start.
+    pub(super) sent_bytes: u64,
+}
+
+/// Parse `?client_id=`.
+pub(super) fn client_id(query: &Query) -> Result<Option<Box<str>>, Problem> {
     let Some(name) = query.get("client_id") else { return Ok(None) };
     let plain = |c: char| c.is_ascii_graphic() && !"\"\\<>&".contains(c);
     if (1..=MAX_CLIENT_BYTES).contains(&name.len()) && name.chars().all(plain) {
@@ -76,232 +87,190 @@ pub(super) fn client(query: &Query) -> Result<Option<Box<str>>, Problem> {
 }
 
 impl Presence {
-    pub(super) fn sit(
+    /// Register a subscriber that begins after the event `position`.
+    pub(super) fn register(
         self: &Arc<Self>,
         run: &Run,
         client: Option<Box<str>>,
-        form: &'static str,
+        format: &'static str,
         position: u64,
         is_client: bool,
-    ) -> Seated {
-        let seat = Arc::new(Seat {
+    ) -> Registration {
+        let subscriber = Arc::new(Subscriber {
             client,
-            form,
+            format,
             is_client,
             since: Timestamp::now(),
             position: AtomicU64::new(position),
             sent_bytes: AtomicU64::new(0),
         });
-        let mut seats = self.seats.lock();
-        let of_run = seats.entry(run.key.no).or_insert_with(|| OfRun {
+        let mut runs = self.runs.lock();
+        let watched = runs.entry(run.key.no).or_insert_with(|| WatchedRun {
             run: run.key.clone(),
             task: run.task.clone(),
             on_disconnect: run.on_disconnect,
-            seats: Vec::new(),
+            subscribers: Vec::new(),
         });
         if is_client && run.on_disconnect == OnDisconnect::Cancel {
-            self.left.lock().remove(&run.key.no);
+            self.disconnected.lock().remove(&run.key.no);
         }
-        of_run.seats.push(Arc::clone(&seat));
+        watched.subscribers.push(Arc::clone(&subscriber));
         self.opened.fetch_add(1, Relaxed);
-        Seated { presence: Arc::clone(self), run: run.key.no, seat }
+        Registration { presence: Arc::clone(self), run: run.key.no, subscriber }
     }
 
-    /// Those to whom nobody came back in time; each once.
-    fn abandoned(&self, now: Instant) -> Vec<RunId> {
-        let mut left = self.left.lock();
-        left.extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RETURN_TIME)
+    /// Take the runs to which no client has reconnected in time.
+    fn take_abandoned(&self, now: Instant) -> Vec<RunId> {
+        let mut disconnected = self.disconnected.lock();
+        disconnected
+            .extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RECONNECT_TIME)
             .map(|(_, (id, _))| id)
             .collect()
     }
 
-    fn of(&self, run: i64) -> Vec<Arc<Seat>> {
-        let seats = self.seats.lock();
-        seats.get(&run).map(|of_run| of_run.seats.clone()).unwrap_or_default()
+    fn subscribers(&self, run: i64) -> Vec<Arc<Subscriber>> {
+        let runs = self.runs.lock();
+        runs.get(&run).map(|watched| watched.subscribers.clone()).unwrap_or_default()
+    }
+
+    /// All runs with subscribers, oldest first.
+    fn watched_runs(&self) -> Vec<(RunKey, TaskRef, Vec<Arc<Subscriber>>)> {
+        let runs = self.runs.lock();
+        let copy = |run: &WatchedRun| (run.run.clone(), run.task.clone(), run.subscribers.clone());
+        let mut watched: Vec<_> = runs.values().map(copy).collect();
+        drop(runs);
+        watched.sort_by_key(|(run, ..)| run.no);
+        watched
+    }
+
+    pub(super) fn counts(&self) -> StreamCounts {
+        let runs = self.runs.lock();
+        let mut by_format = HashMap::new();
+        let mut sent_bytes = self.sent_bytes.load(Relaxed);
+        for subscriber in runs.values().flat_map(|watched| &watched.subscribers) {
+            *by_format.entry(subscriber.format).or_default() += 1;
+            sent_bytes += subscriber.sent_bytes.load(Relaxed);
+        }
+        StreamCounts { by_format, runs: runs.len() as u64, opened: self.opened.load(Relaxed), sent_bytes }
     }
 }
 
-/// Cancels runs that shall not go on without a client, until the host stops: then it is not the client who went.
+/// Cancel abandoned runs until the host stops. From then on, streams end because of the host.
 pub(super) async fn cancel_abandoned(api: Arc<Api>) {
-    while tokio::time::timeout(LOOK, api.stopping.cancelled()).await.is_err() {
-        for id in api.presence.abandoned(Instant::now()) {
-            tracing::info!(run = %id, "cancelling a run whose last client went away");
+    while tokio::time::timeout(CHECK_INTERVAL, api.stopping.cancelled()).await.is_err() {
+        for id in api.presence.take_abandoned(Instant::now()) {
+            tracing::info!(run = %id, "cancelling a run whose last client disconnected");
             if let Err(error) = api.scheduler.cancel(&id).await {
-                tracing::warn!(run = %id, %error, "could not cancel a run whose last client went away");
+                tracing::warn!(run = %id, %error, "failed to cancel a run whose last client disconnected");
             }
         }
     }
 }
 
-impl Seated {
-    /// It was given so many bytes, up to that event.
-    pub(super) fn gave(&self, bytes: usize, position: u64) {
-        self.seat.position.store(position, Relaxed);
-        self.seat.sent_bytes.fetch_add(bytes as u64, Relaxed);
+impl Registration {
+    /// Record that `bytes` were sent, up to the event `position`.
+    pub(super) fn record_sent(&self, bytes: usize, position: u64) {
+        self.subscriber.position.store(position, Relaxed);
+        self.subscriber.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 }
 
-impl Drop for Seated {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let mut seats = self.presence.seats.lock();
-        if let Some(of_run) = seats.get_mut(&self.run) {
-            of_run.seats.retain(|seat| !Arc::ptr_eq(seat, &self.seat));
-            self.presence.sent_bytes.fetch_add(self.seat.sent_bytes.load(Relaxed), Relaxed);
-            let was_last = self.seat.is_client && !of_run.seats.iter().any(|seat| seat.is_client);
-            if was_last && of_run.on_disconnect == OnDisconnect::Cancel {
-                self.presence.left.lock().insert(self.run, (of_run.run.id.clone(), Instant::now()));
-            }
-            if of_run.seats.is_empty() {
-                seats.remove(&self.run);
-            }
+        let mut runs = self.presence.runs.lock();
+        let Some(watched) = runs.get_mut(&self.run) else { return };
+        watched.subscribers.retain(|other| !Arc::ptr_eq(other, &self.subscriber));
+        self.presence.sent_bytes.fetch_add(self.subscriber.sent_bytes.load(Relaxed), Relaxed);
+        let was_last = self.subscriber.is_client && !watched.subscribers.iter().any(|other| other.is_client);
+        if was_last && watched.on_disconnect == OnDisconnect::Cancel {
+            self.presence.disconnected.lock().insert(self.run, (watched.run.id.clone(), Instant::now()));
+        }
+        if watched.subscribers.is_empty() {
+            runs.remove(&self.run);
         }
     }
 }
 
+/// A subscriber as JSON.
 #[derive(Serialize)]
-struct ClientJson {
+struct SubscriberJson {
     client_id: Option<Box<str>>,
     format: &'static str,
     connected_at: Timestamp,
-    /// The last event that it was given.
+    /// The last event sent.
     position: u64,
-    /// How many events it has still to be given.
+    /// The number of events not sent yet.
     lag: u64,
 }
 
-impl ClientJson {
-    fn of(seat: &Seat, head: u64) -> Self {
-        let position = seat.position.load(Relaxed);
+impl SubscriberJson {
+    fn of(subscriber: &Subscriber, head: u64) -> Self {
+        let position = subscriber.position.load(Relaxed);
         Self {
-            client_id: seat.client.clone(),
-            format: seat.form,
-            connected_at: seat.since,
+            client_id: subscriber.client.clone(),
+            format: subscriber.format,
+            connected_at: subscriber.since,
             position,
             lag: head.saturating_sub(position),
         }
+    }
+
+    fn all(subscribers: &[Arc<Subscriber>], head: u64) -> Vec<Self> {
+        subscribers.iter().map(|subscriber| Self::of(subscriber, head)).collect()
     }
 }
 
 /// `GET /stream/{app}/{task}/{run}/status`.
 pub(super) async fn status(api: &Arc<Api>, path: [&str; 3]) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Status<'a> {
+    struct StreamStatus<'a> {
         run: &'a str,
         status: &'static str,
         is_complete: bool,
         created_at: Timestamp,
-        /// The number of the newest event.
+        /// The `seq` of the newest event.
         last_seq: u64,
-        clients: Vec<ClientJson>,
+        clients: Vec<SubscriberJson>,
     }
     let run = stream::find(api, path).await?;
     let last_seq = match run.last_seq {
         Some(last) => last,
         None => api.log.head(&run.key).await?,
     };
-    let clients = api.presence.of(run.key.no).iter().map(|seat| ClientJson::of(seat, last_seq)).collect();
-    let status = Status {
+    let status = StreamStatus {
         run: run.key.id.as_str(),
         status: run.status.as_str(),
         is_complete: run.status.is_terminal(),
         created_at: run.created_at,
         last_seq,
-        clients,
+        clients: SubscriberJson::all(&api.presence.subscribers(run.key.no), last_seq),
     };
     Ok(json::response(StatusCode::OK, &status))
 }
 
-/// `GET /api/streams`: the runs that are read, and by how many.
+/// `GET /api/streams`: the runs that have subscribers.
 pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    struct Streamed {
+    struct WatchedRunJson {
         run: String,
         app: String,
         task: String,
         last_seq: u64,
-        clients: Vec<ClientJson>,
+        clients: Vec<SubscriberJson>,
     }
-    let mut read: Vec<(RunKey, TaskRef, Vec<Arc<Seat>>)> = {
-        let seats = api.presence.seats.lock();
-        let runs =
-            seats.values().map(|of_run| (of_run.run.clone(), of_run.task.clone(), of_run.seats.clone()));
-        runs.collect()
-    };
-    read.sort_by_key(|(run, ..)| run.no);
-    let mut streams = Vec::with_capacity(read.len());
-    for (run, task, seats) in read {
+    let watched = api.presence.watched_runs();
+    let mut streams = Vec::with_capacity(watched.len());
+    for (run, task, subscribers) in watched {
         let last_seq = api.log.head(&run).await?;
-        streams.push(Streamed {
+        streams.push(WatchedRunJson {
             run: run.id.to_string(),
             app: task.app.to_string(),
             task: task.task.to_string(),
             last_seq,
-            clients: seats.iter().map(|seat| ClientJson::of(seat, last_seq)).collect(),
+            clients: SubscriberJson::all(&subscribers, last_seq),
         });
     }
     Ok(json::response(StatusCode::OK, &serde_json::json!({ "streams": streams })))
-}
-
-/// `GET /metrics`, in the text format of Prometheus.
-pub(super) fn metrics(api: &Api) -> Response {
-    let mut forms: HashMap<&'static str, usize> = HashMap::new();
-    let (runs, sent_bytes) = {
-        let seats = api.presence.seats.lock();
-        let mut sent_bytes = api.presence.sent_bytes.load(Relaxed);
-        for seat in seats.values().flat_map(|of_run| &of_run.seats) {
-            *forms.entry(seat.form).or_default() += 1;
-            sent_bytes += seat.sent_bytes.load(Relaxed);
-        }
-        (seats.len(), sent_bytes)
-    };
-    let mut text = String::new();
-    let mut put = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
-        let _ = writeln!(text, "# HELP streamtask_{name} {help}\n# TYPE streamtask_{name} {kind}");
-        for (labels, value) in values {
-            let _ = writeln!(text, "streamtask_{name}{labels} {value}");
-        }
-    };
-    let one = |value: u64| vec![(String::new(), value)];
-    let mut by_form: Vec<(String, u64)> =
-        forms.into_iter().map(|(form, count)| (format!("{{format=\"{form}\"}}"), count as u64)).collect();
-    by_form.sort();
-    put("streams", "gauge", "Streams of runs that clients read now.", &by_form);
-    put("streamed_runs", "gauge", "Runs that are read by at least one client now.", &one(runs as u64));
-    put(
-        "streams_opened_total",
-        "counter",
-        "Streams opened since the start.",
-        &one(api.presence.opened.load(Relaxed)),
-    );
-    put(
-        "stream_sent_bytes_total",
-        "counter",
-        "Bytes given to clients of streams since the start.",
-        &one(sent_bytes),
-    );
-    put(
-        "running_runs",
-        "gauge",
-        "Runs under way on this host now.",
-        &one(u64::from(api.scheduler.running())),
-    );
-    put(
-        "write_ahead_log_bytes",
-        "gauge",
-        "Bytes that are written and not yet where they belong in the database.",
-        &one(api.storage.condition().log_bytes),
-    );
-    put(
-        "log_lines_dropped_total",
-        "counter",
-        "Lines of the host's log that could not be written since the start.",
-        &one(crate::process::dropped_lines()),
-    );
-    let mut response = Response::new(Body::whole(text));
-    let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, media);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]
@@ -334,41 +303,41 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_abandoned_when_its_last_client_has_been_away_for_long_and_only_then() {
+    fn a_run_is_abandoned_only_when_its_last_client_does_not_reconnect_in_time() {
         let presence: Arc<Presence> = Arc::default();
         let (watched, other) = (run(1, OnDisconnect::Cancel), run(2, OnDisconnect::Continue));
-        let sit = |run: &Run| presence.sit(run, None, "sse", 0, true);
-        let much_later = || Instant::now() + 2 * RETURN_TIME;
-        drop(sit(&other));
-        let (first, second) = (sit(&watched), sit(&watched));
+        let register = |run: &Run| presence.register(run, None, "sse", 0, true);
+        let much_later = || Instant::now() + 2 * RECONNECT_TIME;
+        drop(register(&other));
+        let (first, second) = (register(&watched), register(&watched));
         drop(first);
-        assert_eq!(presence.abandoned(much_later()), [], "one is still there");
+        assert_eq!(presence.take_abandoned(much_later()), [], "one client is still connected");
         drop(second);
-        assert_eq!(presence.abandoned(Instant::now()), [], "it may come back");
-        let back = sit(&watched);
-        assert_eq!(presence.abandoned(much_later()), [], "it has come back");
+        assert_eq!(presence.take_abandoned(Instant::now()), [], "it may reconnect");
+        let back = register(&watched);
+        assert_eq!(presence.take_abandoned(much_later()), [], "it has reconnected");
         drop(back);
-        assert_eq!(presence.abandoned(much_later()), std::slice::from_ref(&watched.key.id));
-        assert_eq!(presence.abandoned(much_later()), [], "told once");
+        assert_eq!(presence.take_abandoned(much_later()), std::slice::from_ref(&watched.key.id));
+        assert_eq!(presence.take_abandoned(much_later()), [], "reported once");
     }
 
     #[test]
-    fn who_may_not_read_a_run_is_no_client_that_it_can_be_lost_with() {
+    fn a_subscriber_that_may_not_read_the_run_is_not_its_client() {
         let presence: Arc<Presence> = Arc::default();
         let run = run(1, OnDisconnect::Cancel);
-        let sit = |is_client| presence.sit(&run, None, "sse", 0, is_client);
-        let much_later = || Instant::now() + 2 * RETURN_TIME;
-        drop(sit(false));
-        assert_eq!(presence.abandoned(much_later()), [], "nobody has read it yet");
-        let (client, other) = (sit(true), sit(false));
+        let register = |is_client| presence.register(&run, None, "sse", 0, is_client);
+        let much_later = || Instant::now() + 2 * RECONNECT_TIME;
+        drop(register(false));
+        assert_eq!(presence.take_abandoned(much_later()), [], "no client has read it yet");
+        let (client, other) = (register(true), register(false));
         drop(client);
-        drop(sit(false));
+        drop(register(false));
         assert_eq!(
-            presence.abandoned(much_later()),
+            presence.take_abandoned(much_later()),
             std::slice::from_ref(&run.key.id),
             "the other does not count"
         );
         drop(other);
-        assert_eq!(presence.abandoned(much_later()), [], "told once");
+        assert_eq!(presence.take_abandoned(much_later()), [], "reported once");
     }
 }

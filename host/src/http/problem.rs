@@ -1,5 +1,5 @@
-//! Errors as `application/problem+json` (RFC 9457). The one place that maps
-//! errors of the rooms below to HTTP.
+//! Errors as `application/problem+json` (RFC 9457). Only this file maps errors of
+//! the rooms below to HTTP.
 
 use std::any::Any;
 
@@ -13,15 +13,15 @@ use crate::retention::PruneError;
 use crate::scheduler::StartError;
 use crate::storage::StorageError;
 
-/// What a handler returns instead of its response.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
-    /// Last part of the problem's type: a word for programs.
+    /// Last part of the problem type, for programs.
     kind: &'static str,
-    /// What went wrong with this request, and what to do.
+    /// Description of the error and its remedy, for people.
     detail: String,
-    /// Members beyond those of the standard.
+    /// Additional members.
     more: Map<String, Value>,
     retry_after_secs: Option<u32>,
     allow: Option<String>,
@@ -41,11 +41,11 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed(allow: String) -> Self {
-        let detail = format!("this resource answers only to {allow}");
+        let detail = format!("this resource supports only {allow}");
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail) }
     }
 
-    /// Adds a member.
+    /// Add a member.
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.more.insert(key.to_owned(), value.into());
         self
@@ -56,11 +56,11 @@ impl Problem {
         Self { retry_after_secs: Some(retry_after_secs), ..problem }
     }
 
-    /// Of a handler that panicked: the system had no thread for it, or the fault is ours.
+    /// The problem of a handler that panicked, because the system had no thread left or because of a bug.
     pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         match panic_message(panic) {
             Some(message) if is_threadless(message) => {
-                let detail = format!("the host can't answer this now: {message}");
+                let detail = format!("the host can't handle this request now: {message}");
                 Self::unavailable("no-threads", detail, 5)
             }
             _ => {
@@ -70,7 +70,7 @@ impl Problem {
         }
     }
 
-    /// As a response.
+    /// Convert to a response.
     pub(super) fn response(self) -> Response {
         let mut members = self.more;
         members.insert("type".to_owned(), json!(format!("urn:streamtask:problem:{}", self.kind)));
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handler_that_panics_is_answered_and_only_a_lack_of_threads_may_pass() {
+    fn a_panic_gets_a_response_and_only_a_lack_of_threads_is_temporary() {
         let threadless: Box<dyn Any + Send> = Box::new("OS can't spawn worker thread: why".to_owned());
         let response = Problem::of_panic(&*threadless).response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -1,7 +1,7 @@
-//! `GET /api/runs/{run}/progress`: how far a run is, as a tree.
+//! `GET /api/runs/{run}/progress`: the progress of a run, as a tree.
 //!
-//! A log can have millions of events, and who asks asks again. So what was read of a run's
-//! log is kept, and the next one who asks reads on from there.
+//! A log can have millions of events, and clients poll. So the state of the reading is cached, and the next request
+//! continues from there.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,78 +21,78 @@ use crate::model::{
 };
 use crate::storage::StorageError;
 
-/// Bytes of what is known of runs that are kept. A run with some items has a kilobyte; one
-/// that does its worst 3 MB.
+/// Size of the cache. A run with a few items takes a kilobyte, a hostile one 3 MB.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Runs that the cache expects, to size its tables.
+/// Number of runs that the cache expects, to size its tables.
 const EXPECTED_RUNS: usize = 1_000;
-/// Numbers of a log that one read looks at. Measured at 10 ms, and 25 ms where events have
-/// 2 kB, so that others who read wait no longer.
+/// Numbers of a log that one read covers. Takes 10 ms, or 25 ms with events of 2 kB, so that other readers of the
+/// database wait no longer.
 const SPAN: u64 = 10_000;
-/// Time after which a request reads no further; the next one reads on.
+/// Time after which a request stops reading. The next one continues.
 const READ_TIME: Duration = Duration::from_secs(2);
-/// Levels of the answer's tree; what is deeper stands at the last. Each is two of JSON's, of
-/// which many parsers take no more than 127.
+/// Most levels of the tree in a response; deeper items are put on the last one. Each takes two levels of JSON, of which
+/// many parsers accept no more than 127.
 const MAX_LEVELS: usize = 40;
 
-/// What is known of the runs that were asked for lately, by their numbers.
-pub struct ProgressCache(Cache<i64, Known, Weight>);
+/// A cache of the progress of runs, by run number.
+pub struct ProgressCache(Cache<i64, CacheEntry, EntryWeighter>);
 
 impl Default for ProgressCache {
     fn default() -> Self {
-        Self(Cache::with_weighter(EXPECTED_RUNS, CACHE_BYTES, Weight))
+        Self(Cache::with_weighter(EXPECTED_RUNS, CACHE_BYTES, EntryWeighter))
     }
 }
 
-/// What is known of one run.
+/// The cached progress of one run.
 #[derive(Clone, Default)]
-struct Known {
-    read: Arc<Mutex<Read>>,
-    /// What it cost to keep when it was put into the cache, which relies on this to stay.
+struct CacheEntry {
+    reading: Arc<Mutex<LogReading>>,
+    /// The size of the entry when it was inserted. The cache requires that it does not change.
     cost: u64,
 }
 
 #[derive(Clone)]
-struct Weight;
+struct EntryWeighter;
 
-impl Weighter<i64, Known> for Weight {
-    fn weight(&self, _: &i64, known: &Known) -> u64 {
-        known.cost.max(1)
+impl Weighter<i64, CacheEntry> for EntryWeighter {
+    fn weight(&self, _: &i64, entry: &CacheEntry) -> u64 {
+        entry.cost.max(1)
     }
 }
 
-/// How far a log was read.
+/// The state of reading a log.
 #[derive(Default)]
-struct Read {
+struct LogReading {
     log: ProgressLog,
-    /// The last number that was looked at.
+    /// The last number that was read.
     seq: u64,
-    /// Whether it was read to the end of a run that has ended.
-    whole: bool,
-    /// Whether its beginning was removed before it was read.
+    /// Whether the log of an ended run was read to its end.
+    complete: bool,
+    /// Whether the first events were removed before they were read.
     pruned: bool,
 }
 
 /// `GET /api/runs/{run}/progress`.
 pub(super) async fn get(api: &Api, id: &str) -> Result<Response, Problem> {
     let run = runs::find(api, id).await?;
-    let fresh = || Ok::<_, Infallible>(Known::default());
-    let Ok(Known { read: shared, cost: before }) = api.progress.0.get_or_insert_with(&run.key.no, fresh);
-    // Of two who ask for the same run at once, one reads and the other finds it read.
-    let mut read = shared.lock().await;
-    let behind = read.read_on(api, &run).await?;
-    let response = json::response(StatusCode::OK, &Answer::of(&run, &read, behind));
-    let cost = read.log.cost();
-    drop(read);
+    let empty = || Ok::<_, Infallible>(CacheEntry::default());
+    let Ok(CacheEntry { reading: shared, cost: before }) =
+        api.progress.0.get_or_insert_with(&run.key.no, empty);
+    // Of concurrent requests for the same run, the first one reads for all.
+    let mut reading = shared.lock().await;
+    let behind = reading.advance(api, &run).await?;
+    let response = json::response(StatusCode::OK, &ProgressJson::of(&run, &reading, behind));
+    let cost = reading.log.cost();
+    drop(reading);
     if cost != before {
-        api.progress.0.insert(run.key.no, Known { read: shared, cost });
+        api.progress.0.insert(run.key.no, CacheEntry { reading: shared, cost });
     }
     Ok(response)
 }
 
-impl Read {
-    /// Reads what has come. Returns how many events are still to be read.
-    async fn read_on(&mut self, api: &Api, run: &Run) -> Result<u64, StorageError> {
+impl LogReading {
+    /// Read new events. Returns the number of events that are left.
+    async fn advance(&mut self, api: &Api, run: &Run) -> Result<u64, StorageError> {
         let end = match run.last_seq {
             Some(last) => last,
             None => api.log.head(&run.key).await?,
@@ -101,17 +101,17 @@ impl Read {
         while self.seq < end && began.elapsed() < READ_TIME {
             let to = end.min(self.seq + SPAN);
             let found = api.storage.events_of_types(run.key.no, self.seq, to, ProgressLog::TYPES).await?;
-            // Nothing is awaited from here on: who asked may go away at any other place.
+            // No `await` may separate these two steps, because the request can be cancelled at each.
             found.0.iter().for_each(|event| self.log.take(event));
             self.seq = found.1;
         }
-        if run.last_seq.is_some() && self.seq >= end && !self.whole {
-            // Events are removed from the first one on, perhaps while they were read here.
+        if run.last_seq.is_some() && self.seq >= end && !self.complete {
+            // Pruning removes events from the first one on, possibly while they were read.
             let first = api.storage.events(run.key.no, 0, 1).await?;
-            self.whole = true;
+            self.complete = true;
             self.pruned = first.first().is_none_or(|event| event.seq > 1);
             if self.pruned {
-                // Of a tree of which a part is missing, nothing is right.
+                // A tree with missing parts would be wrong.
                 self.log = ProgressLog::default();
             }
         }
@@ -119,31 +119,32 @@ impl Read {
     }
 }
 
+/// The progress of a run as JSON.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ProgressJson<'a> {
     run: &'a str,
     app: &'a str,
     task: &'a str,
     status: RunStatus,
     waits_for: Option<&'a str>,
-    /// From 0 to 1; null if nothing is known.
+    /// From 0 to 1; null if unknown.
     fraction: Option<f64>,
-    /// Time under way until all is done; null if it can't be said.
+    /// Estimated running time until the end; null if unknown.
     remaining_ms: Option<u64>,
     done: Option<u64>,
     total: Option<u64>,
     message: Option<&'a str>,
     counts: Counts,
     items: Vec<Node<'a>>,
-    /// The event up to which this is told.
+    /// The last event that was taken into account.
     seq: u64,
-    /// How many events follow that one.
+    /// The number of events after that one.
     behind: u64,
-    /// Whether the events were removed that would tell.
+    /// Whether events are missing that were removed.
     pruned: bool,
 }
 
-/// How many items are in each status.
+/// The number of items in each status.
 #[derive(Default, Serialize)]
 struct Counts {
     waiting: u32,
@@ -167,15 +168,15 @@ struct Node<'a> {
     children: Vec<Node<'a>>,
 }
 
-impl<'a> Answer<'a> {
-    fn of(run: &'a Run, read: &'a Read, behind: u64) -> Self {
-        let progress = read.log.progress();
+impl<'a> ProgressJson<'a> {
+    fn of(run: &'a Run, reading: &'a LogReading, behind: u64) -> Self {
+        let progress = reading.log.progress();
         let tree = progress.tree();
-        let whole = progress.whole().map(|place| &progress.items()[place]);
+        let whole = progress.whole().map(|index| &progress.items()[index]);
         let roots: Vec<usize> =
             tree.roots.iter().copied().filter(|root| Some(*root) != progress.whole()).collect();
-        // A run with one root is about what that is about.
-        let speaker = whole.or(match roots[..] {
+        // The message of a single root describes the run.
+        let main_item = whole.or(match roots[..] {
             [only] => Some(&progress.items()[only]),
             _ => None,
         });
@@ -190,16 +191,16 @@ impl<'a> Answer<'a> {
             remaining_ms: if run.status.is_terminal() {
                 None
             } else {
-                read.log.remaining_ms(tree.fraction, Timestamp::now())
+                reading.log.remaining_ms(tree.fraction, Timestamp::now())
             },
             done: whole.and_then(|item| item.done),
             total: whole.and_then(|item| item.total),
-            message: speaker.and_then(message),
+            message: main_item.and_then(message),
             counts: Counts::of(progress),
             items: nodes(progress, &tree, &roots, 1),
-            seq: read.seq,
+            seq: reading.seq,
             behind,
-            pruned: read.pruned,
+            pruned: reading.pruned,
         }
     }
 }
@@ -225,38 +226,38 @@ fn message(item: &ProgressItem) -> Option<&str> {
     Some(item.message.as_str()).filter(|message| !message.is_empty())
 }
 
-fn nodes<'a>(progress: &'a Progress, tree: &ProgressTree, places: &[usize], level: usize) -> Vec<Node<'a>> {
-    let node = |place: &usize| {
-        let item = &progress.items()[*place];
+fn nodes<'a>(progress: &'a Progress, tree: &ProgressTree, indices: &[usize], level: usize) -> Vec<Node<'a>> {
+    let node = |index: &usize| {
+        let item = &progress.items()[*index];
         let children = match level {
             MAX_LEVELS.. => Vec::new(),
-            _ if level == MAX_LEVELS - 1 => nodes(progress, tree, &below(tree, *place), level + 1),
-            _ => nodes(progress, tree, &tree.parts[*place], level + 1),
+            _ if level == MAX_LEVELS - 1 => nodes(progress, tree, &descendants(tree, *index), level + 1),
+            _ => nodes(progress, tree, &tree.parts[*index], level + 1),
         };
         Node {
             id: &item.id,
             parent: item.parent.as_deref(),
             status: item.status.as_str(),
             weight: item.weight.unwrap_or(1.0),
-            fraction: tree.fractions[*place],
+            fraction: tree.fractions[*index],
             done: item.done,
             total: item.total,
             message: message(item),
             children,
         }
     };
-    places.iter().map(node).collect()
+    indices.iter().map(node).collect()
 }
 
-/// All that is below an item.
-fn below(tree: &ProgressTree, place: usize) -> Vec<usize> {
-    let mut below = tree.parts[place].clone();
+/// All descendants of an item.
+fn descendants(tree: &ProgressTree, index: usize) -> Vec<usize> {
+    let mut found = tree.parts[index].clone();
     let mut at = 0;
-    while let Some(&next) = below.get(at) {
-        below.extend_from_slice(&tree.parts[next]);
+    while let Some(&next) = found.get(at) {
+        found.extend_from_slice(&tree.parts[next]);
         at += 1;
     }
-    below
+    found
 }
 
 #[cfg(test)]
@@ -267,7 +268,7 @@ mod tests {
     use crate::model::Json;
 
     #[test]
-    fn a_tree_of_any_depth_is_told_in_a_form_that_every_parser_reads() {
+    fn a_tree_of_any_depth_has_a_depth_that_every_parser_accepts() {
         const ITEMS: usize = 500;
         let mut progress = Progress::default();
         progress.update(&json!({"id":"0"}));

@@ -10,38 +10,39 @@ use super::{Api, json, runs};
 use crate::model::{Amount, Retention, Run, TaskRef, Time};
 use crate::retention::{Removal, Wish};
 
-/// `POST /api/prune`: with `older_than` or `keep` by these, else by what each task's
-/// manifest says; with `dry_run=true` nothing is removed, only counted. With `confirm_clock=true` a clock that has
-/// jumped is believed.
+/// `POST /api/prune`: remove ended runs by `older_than` and `keep`, or else by the retention in each task's manifest. With
+/// `dry_run=true`, only count them. `confirm_clock=true` prunes even though the clock has jumped.
 pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Pruned<'a> {
         dry_run: bool,
         #[serde(flatten)]
-        in_all: Amount,
-        tasks: Vec<OfTask<'a>>,
+        total: Amount,
+        tasks: Vec<PrunedOfTask<'a>>,
     }
     #[derive(Serialize)]
-    struct OfTask<'a> {
+    struct PrunedOfTask<'a> {
         app: &'a str,
         task: &'a str,
         #[serde(flatten)]
         amount: Amount,
     }
     let dry_run = query.parse("dry_run", "`true` or `false`")?.unwrap_or(false);
-    let wish = wish(query)?;
-    let report = if dry_run { api.pruner.measure(&wish).await? } else { api.pruner.prune(wish).await? };
-    let mut in_all = Amount::default();
-    report.iter().for_each(|(_, amount)| in_all += *amount);
+    let request = request(query)?;
+    let report =
+        if dry_run { api.pruner.measure(&request).await? } else { api.pruner.prune(request).await? };
+    let mut total = Amount::default();
+    report.iter().for_each(|(_, amount)| total += *amount);
     let tasks = report.iter().map(|(name, amount)| {
         let (app, task) = (name.app.as_str(), name.task.as_str());
-        OfTask { app, task, amount: *amount }
+        PrunedOfTask { app, task, amount: *amount }
     });
     let tasks = tasks.collect();
-    Ok(json::response(StatusCode::OK, &Pruned { dry_run, in_all, tasks }))
+    Ok(json::response(StatusCode::OK, &Pruned { dry_run, total, tasks }))
 }
 
-pub(super) fn wish(query: &Query) -> Result<Wish, Problem> {
+/// Parse a request to prune.
+pub(super) fn request(query: &Query) -> Result<Wish, Problem> {
     let what = "a time with its unit, such as `7d`";
     let max_age = match query.parse::<Time>("older_than", what)? {
         Some(Time(None)) => return Err(invalid("older_than", "none", what)),
@@ -62,15 +63,15 @@ pub(super) async fn remove(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.pruner.remove(&runs::parse_id(id)?).await? {
         Removal::NotFound => Err(runs::unknown(id)),
         Removal::NotEnded(status) => Err(runs::not_ended(status, "removed")),
-        Removal::Needed(parent) => Err(needed(&parent)),
+        Removal::Needed(parent) => Err(parent_not_ended(&parent)),
         Removal::Removed(amount) => Ok(json::response(StatusCode::OK, &amount)),
     }
 }
 
-fn needed(parent: &Run) -> Problem {
+fn parent_not_ended(parent: &Run) -> Problem {
     let (id, status) = (&parent.key.id, parent.status.as_str());
     let detail = format!(
-        "the run {id} has started this one, is {status}, and may still ask how it ended; remove it when {id} has ended"
+        "the run {id} has started this one, is {status}, and may still read its outcome; remove this run after {id} has ended"
     );
     Problem::new(StatusCode::CONFLICT, "parent-not-ended", detail)
         .with("parent", id.to_string())

@@ -1,4 +1,4 @@
-//! What a request carries beside its body: its query and its headers.
+//! The query and the headers of a request.
 
 use std::str::FromStr;
 
@@ -8,11 +8,11 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 
-/// The query's parameters, decoded.
+/// The decoded parameters of a query.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Refuses what is not UTF-8: with a mark in its place, two values would be one.
+    /// Parse a query. One that is not UTF-8 is rejected, because replacement characters could make different values equal.
     pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
         let parts = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
         let decoded = parts.map(|part| {
@@ -23,19 +23,19 @@ impl Query {
             };
             let parameter = decode(name).zip(decode(value));
             parameter.ok_or_else(|| {
-                let detail = format!("the query parameter `{name}` is not UTF-8, name or value");
+                let detail = format!("the name or the value of the query parameter `{name}` is not UTF-8");
                 Problem::bad_request("invalid-parameter", detail).with("parameter", name)
             })
         });
         decoded.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The name of each parameter, as often as it is there.
+    /// The name of each parameter, with repetitions.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The value of a parameter that can't be repeated.
+    /// The value of a parameter that cannot be repeated.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -45,33 +45,31 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The same as another type. `what` says what it has to be.
+    /// Parse the value of such a parameter. `what` describes valid values.
     pub(super) fn parse<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| invalid(name, text, what))
     }
 }
 
-/// A parameter's value makes no sense.
+/// The problem of an invalid parameter. `what` describes valid values.
 pub(super) fn invalid(name: &str, value: &str, what: &str) -> Problem {
     let detail = format!("the query parameter `{name}` is {value:?}; it must be {what}");
     Problem::bad_request("invalid-parameter", detail).with("parameter", name)
 }
 
-/// A header as text; none if it is absent. One that is not text is empty, for no check
-/// may be passed by what it can't read.
+/// A header as text, or `None` if it is absent. One that is not text counts as empty, so that it passes no check.
 pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     Some(headers.get(name)?.to_str().unwrap_or_default())
 }
 
-/// A header that is a list, which may come in several lines; none if it is absent or
-/// not text.
+/// A header that contains a list, possibly in several lines. `None` if it is absent or not text.
 pub(super) fn header_list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
-/// Refuses a body that is packed, which would be taken for what is in it.
+/// Reject an encoded body: the host would read the encoded bytes as the content.
 pub(super) fn check_codings(headers: &HeaderMap) -> Result<(), Problem> {
     let other_than = |name: HeaderName, known: &str| {
         let list = headers
@@ -85,11 +83,11 @@ pub(super) fn check_codings(headers: &HeaderMap) -> Result<(), Problem> {
     };
     if let Some(coding) = other_than(header::TRANSFER_ENCODING, "chunked") {
         let detail =
-            format!("the transfer coding {coding:?} is not known here; send the body as it is, or chunked");
+            format!("the transfer coding {coding:?} is not supported; send the body unencoded or chunked");
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
     }
     if let Some(coding) = other_than(header::CONTENT_ENCODING, "identity") {
-        let detail = format!("a body with the content coding {coding:?} is not taken; send it as it is");
+        let detail = format!("a body with the content coding {coding:?} is not accepted; send it unencoded");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding", detail));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Request bodies: read as a whole, within bounds of size, time and room, or read on and thrown away.
+//! Request bodies: read as a whole, within limits of size, time and memory, or drained.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,35 +15,35 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::problem::Problem;
 
-/// Time for a client to send the body of a request; a slower one holds a connection for nothing.
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// Time for a client to send a task file; some 200 kB a second for the largest.
-const UPLOAD_TIME: Duration = Duration::from_secs(300);
-/// Bytes of a body that nothing counts: those of usual requests, which are never refused for want of room.
-/// Of all connections together they are less than what hyper holds for these anyway.
+/// Time for a client to send the body of a request. Slower clients would occupy connections.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a client to send a task file: about 200 kB a second for the largest.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// Bytes of each body that are not counted, so that usual requests are never rejected for lack of memory. For all
+/// connections together, they are less than hyper's own buffers.
 const FREE_BYTES: usize = 16 << 10;
-/// Room for all bodies together, beyond that. A slow body keeps its first bytes in memory until the last has come.
+/// Memory for all bodies together, beyond that. A slow body keeps its first bytes in memory until the last one arrives.
 const ROOM_BYTES: usize = 128 << 20;
-/// The same for task files, so that neither keeps the other out.
+/// The same for task files, so that uploads and other bodies do not compete.
 const UPLOAD_ROOM_BYTES: usize = 256 << 20;
-/// In what portions room is taken.
+/// The unit in which memory is reserved.
 const PORTION_BYTES: usize = 16 << 10;
-/// A body that takes room must bring at least [`PACE_BYTES`] in each such time: a modem does, and a client that
-/// trickles to keep others out does not.
-const PACE_TIME: Duration = Duration::from_secs(5);
-const PACE_BYTES: usize = 64 << 10;
-/// Seconds after which a client may try again what there was no room for.
+/// A body with reserved memory must send at least [`MIN_RATE_BYTES`] in each such time. A modem is fast enough; a client
+/// that trickles to block others is not.
+const MIN_RATE_TIME: Duration = Duration::from_secs(5);
+const MIN_RATE_BYTES: usize = 64 << 10;
+/// Seconds after which a client may retry a request for which there was no memory.
 const RETRY_AFTER: u32 = 2;
 
-/// How much of a body that nobody wants is read on, so that its client comes to read the answer: twice the largest that
-/// is taken anywhere. None of it is kept.
-const READ_ON_BYTES: u64 = 128 << 20;
-/// For how long.
-const READ_ON_TIME: Duration = Duration::from_secs(10);
-/// Silence after which no more of it is waited for: who has the answer may have stopped.
-const READ_ON_SILENCE: Duration = Duration::from_secs(2);
+/// Most bytes of an unwanted body that are drained, so that its client gets to read the response: twice the largest body
+/// that any route accepts. They are discarded.
+const DRAIN_BYTES: u64 = 128 << 20;
+/// Time for draining.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after which draining ends: a client that has the response may have stopped to send.
+const DRAIN_SILENCE: Duration = Duration::from_secs(2);
 
-/// Room for bodies, in portions.
+/// The memory for request bodies, in portions.
 pub struct BodyRoom {
     bodies: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -56,53 +56,53 @@ impl Default for BodyRoom {
     }
 }
 
-/// What one body may take.
-struct Bounds {
+/// The limits of one body.
+struct Limits {
     bytes: usize,
-    time: Duration,
+    timeout: Duration,
     room: Arc<Semaphore>,
 }
 
-/// A request's body. What a route leaves of it is read on and thrown away, beside the answer: a connection that is closed
-/// with bytes unread is reset, and the client loses the answer that says why.
+/// The body of a request. Bytes that a route does not read are drained while the response is sent: closing a connection
+/// with unread bytes resets it, and the client would lose the response with the reason.
 pub(super) struct RequestBody {
-    /// None when it has been read to its end.
+    /// `None` when it has been read to its end.
     body: Option<Incoming>,
-    reads_on: bool,
-    /// Held until the answer is made: what was read is in memory until then.
+    drains: bool,
+    /// The reserved memory. Kept until the response is built, because the body is in memory until then.
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl RequestBody {
     pub(super) fn of(parts: &Parts, body: Incoming) -> Self {
-        // In HTTP/2 a stream ends by itself, and a client that waits for `100 Continue` has sent none.
-        let reads_on = parts.version <= Version::HTTP_11 && !parts.headers.contains_key(header::EXPECT);
-        Self { body: Some(body), reads_on, room: None }
+        // An HTTP/2 stream can end without the connection, and a client that waits for `100 Continue` has sent no body.
+        let drains = parts.version <= Version::HTTP_11 && !parts.headers.contains_key(header::EXPECT);
+        Self { body: Some(body), drains, room: None }
     }
 
-    /// All of it, at most `limit` bytes.
+    /// Read a body of at most `limit` bytes.
     pub(super) async fn whole(&mut self, limit: usize, room: &BodyRoom) -> Result<Bytes, Problem> {
         let room = Arc::clone(&room.bodies);
-        self.within(&Bounds { bytes: limit, time: BODY_TIME, room }).await
+        self.within(&Limits { bytes: limit, timeout: BODY_TIMEOUT, room }).await
     }
 
-    /// All of a task file.
+    /// Read a task file of at most `limit` bytes.
     pub(super) async fn upload(&mut self, limit: usize, room: &BodyRoom) -> Result<Bytes, Problem> {
         let room = Arc::clone(&room.uploads);
-        self.within(&Bounds { bytes: limit, time: UPLOAD_TIME, room }).await
+        self.within(&Limits { bytes: limit, timeout: UPLOAD_TIMEOUT, room }).await
     }
 
-    async fn within(&mut self, bounds: &Bounds) -> Result<Bytes, Problem> {
-        let seconds = bounds.time.as_secs();
+    async fn within(&mut self, limits: &Limits) -> Result<Bytes, Problem> {
+        let seconds = limits.timeout.as_secs();
         let late = || {
             let detail = format!("the body did not arrive within {seconds} s");
             Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail)
         };
-        timeout(bounds.time, self.read(bounds)).await.unwrap_or_else(|_| Err(late()))
+        timeout(limits.timeout, self.read(limits)).await.unwrap_or_else(|_| Err(late()))
     }
 
-    async fn read(&mut self, bounds: &Bounds) -> Result<Bytes, Problem> {
-        let limit = bounds.bytes;
+    async fn read(&mut self, limits: &Limits) -> Result<Bytes, Problem> {
+        let limit = limits.bytes;
         let too_large = || {
             let detail = format!("the body is larger than {limit} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).with("limit", limit)
@@ -111,15 +111,16 @@ impl RequestBody {
             return Err(too_large());
         }
         let mut whole = BytesMut::new();
-        let (mut look, mut before) = (Instant::now() + PACE_TIME, 0);
+        // When the rate is checked next, and the size at the last check.
+        let (mut check_at, mut before) = (Instant::now() + MIN_RATE_TIME, 0);
         loop {
             let next = match &self.room {
                 None => self.next().await?,
-                Some(_) => match timeout_at(look, self.next()).await {
+                Some(_) => match timeout_at(check_at, self.next()).await {
                     Ok(next) => next?,
-                    Err(_) if whole.len() - before < PACE_BYTES => return Err(too_slow()),
+                    Err(_) if whole.len() - before < MIN_RATE_BYTES => return Err(too_slow()),
                     Err(_) => {
-                        (look, before) = (Instant::now() + PACE_TIME, whole.len());
+                        (check_at, before) = (Instant::now() + MIN_RATE_TIME, whole.len());
                         continue;
                     }
                 },
@@ -129,15 +130,15 @@ impl RequestBody {
                 return Err(too_large());
             }
             if self.room.is_none() {
-                (look, before) = (Instant::now() + PACE_TIME, whole.len());
+                (check_at, before) = (Instant::now() + MIN_RATE_TIME, whole.len());
             }
-            self.take_room(whole.len() + data.len(), &bounds.room)?;
+            self.reserve(whole.len() + data.len(), &limits.room)?;
             whole.extend_from_slice(&data);
         }
     }
 
-    /// Takes room for so many bytes in all. Never waits for it: a waiting body would hold room that others wait for.
-    fn take_room(&mut self, bytes: usize, room: &Arc<Semaphore>) -> Result<(), Problem> {
+    /// Reserve memory for a body of this size. Never waits: waiting bodies would keep memory for which others wait.
+    fn reserve(&mut self, bytes: usize, room: &Arc<Semaphore>) -> Result<(), Problem> {
         let portions = bytes.saturating_sub(FREE_BYTES).div_ceil(PORTION_BYTES);
         let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = portions.saturating_sub(held);
@@ -146,7 +147,8 @@ impl RequestBody {
         }
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let Ok(taken) = Arc::clone(room).try_acquire_many_owned(more) else {
-            let detail = "other requests are sending as much as this host has room for; try again";
+            let detail =
+                "the request bodies in progress take all memory that this host has for them; try again";
             return Err(Problem::unavailable("too-many-bodies", detail, RETRY_AFTER));
         };
         match &mut self.room {
@@ -180,22 +182,23 @@ impl RequestBody {
 }
 
 fn too_slow() -> Problem {
-    let detail = format!("a large body must bring {PACE_BYTES} bytes every {} s", PACE_TIME.as_secs());
+    let detail =
+        format!("a large body must send at least {MIN_RATE_BYTES} bytes every {} s", MIN_RATE_TIME.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail)
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let left = self.body.take().filter(|body| self.reads_on && !body.is_end_stream());
-        // There is none at the end of the process.
+        let left = self.body.take().filter(|body| self.drains && !body.is_end_stream());
+        // There is no runtime at the end of the process.
         if let Some(mut body) = left
             && let Ok(runtime) = Handle::try_current()
         {
-            // It ends with its connection, which it belongs to, and soon.
-            runtime.spawn(timeout(READ_ON_TIME, async move {
+            // The task ends soon, at the latest with its connection.
+            runtime.spawn(timeout(DRAIN_TIMEOUT, async move {
                 let mut read = 0;
-                while read < READ_ON_BYTES
-                    && let Ok(Some(Ok(frame))) = timeout(READ_ON_SILENCE, body.frame()).await
+                while read < DRAIN_BYTES
+                    && let Ok(Some(Ok(frame))) = timeout(DRAIN_SILENCE, body.frame()).await
                 {
                     read += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
@@ -204,9 +207,9 @@ impl Drop for RequestBody {
     }
 }
 
-/// Whether the connection has to end with an answer that does not take the body.
+/// Whether the connection has to close after a response, if the route does not read the body.
 pub(super) fn ends_unread(request: &Request<Incoming>) -> bool {
-    let is_left =
-        request.headers().contains_key(header::EXPECT) || request.body().size_hint().lower() > READ_ON_BYTES;
-    is_left && request.version() <= Version::HTTP_11
+    let stays_unread =
+        request.headers().contains_key(header::EXPECT) || request.body().size_hint().lower() > DRAIN_BYTES;
+    stays_unread && request.version() <= Version::HTTP_11
 }

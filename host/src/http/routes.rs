@@ -1,128 +1,35 @@
-//! From a request to its response.
+//! Routing: from a request to its response.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request};
-use matchit::Router;
+use matchit::Params;
 
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
 use super::problem::Problem;
 use super::request::{self, Query};
 use super::request_body::{self, RequestBody};
+use super::resource::{ROUTES, Resource};
 use super::{
-    Api, children, cors, files, health, many, page, parameters, presence, progress, pruning, runs, signals,
-    start, stream, tasks, uploads, websocket,
+    Api, children, cors, files, health, many, metrics, page, parameters, presence, progress, pruning, runs,
+    signals, start, stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
 
-/// What a path leads to.
-#[derive(Clone, Copy)]
-pub(super) enum Resource {
-    Index,
-    PageFile,
-    ClientModule,
-    Health,
-    Ready,
-    Tasks,
-    Task,
-    TaskRuns,
-    Runs,
-    Run,
-    Children,
-    Progress,
-    Retry,
-    Cancel,
-    Pause,
-    Resume,
-    Signal,
-    Parameters,
-    Parameter,
-    Prune,
-    ManifestSchema,
-    Files,
-    File,
-    Stream,
-    StreamStatus,
-    Streams,
-    Events,
-    Metrics,
-}
-
-pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
-    let mut router = Router::new();
-    let routes = [
-        ("/", Resource::Index),
-        ("/page/{file}", Resource::PageFile),
-        ("/streamtask.js", Resource::ClientModule),
-        ("/healthz", Resource::Health),
-        ("/readyz", Resource::Ready),
-        ("/api/tasks", Resource::Tasks),
-        ("/api/tasks/{app}/{task}", Resource::Task),
-        ("/api/tasks/{app}/{task}/runs", Resource::TaskRuns),
-        ("/api/runs", Resource::Runs),
-        ("/api/runs/{run}", Resource::Run),
-        ("/api/runs/{run}/children", Resource::Children),
-        ("/api/runs/{run}/progress", Resource::Progress),
-        ("/api/runs/{run}/retry", Resource::Retry),
-        ("/api/runs/{run}/cancel", Resource::Cancel),
-        ("/api/runs/{run}/pause", Resource::Pause),
-        ("/api/runs/{run}/resume", Resource::Resume),
-        ("/api/runs/{run}/signals/{name}", Resource::Signal),
-        ("/api/runs/{run}/parameters", Resource::Parameters),
-        ("/api/runs/{run}/parameters/{name}", Resource::Parameter),
-        ("/api/prune", Resource::Prune),
-        ("/schemas/manifest.json", Resource::ManifestSchema),
-        ("/api/runs/{run}/files", Resource::Files),
-        ("/api/runs/{run}/files/{*path}", Resource::File),
-        ("/stream/{app}/{task}/{run}", Resource::Stream),
-        ("/stream/{app}/{task}/{run}/status", Resource::StreamStatus),
-        ("/api/streams", Resource::Streams),
-        ("/api/events", Resource::Events),
-        ("/metrics", Resource::Metrics),
-    ];
-    for (path, resource) in routes {
-        router.insert(path, resource).expect("the routes are apart");
-    }
-    router
-});
-
-impl Resource {
-    /// The methods it answers to besides `OPTIONS`; `GET` includes `HEAD`.
-    const fn methods(self) -> &'static [Method] {
-        match self {
-            Self::TaskRuns | Self::Cancel | Self::Pause | Self::Resume | Self::Signal | Self::Prune => {
-                &[Method::POST]
-            }
-            Self::Retry => &[Method::POST],
-            Self::Task => &[Method::GET, Method::PUT, Method::DELETE],
-            Self::Parameter => &[Method::PUT],
-            Self::Run => &[Method::GET, Method::DELETE],
-            _ => &[Method::GET],
-        }
-    }
-
-    fn allow(self) -> String {
-        let methods = self.methods().iter().map(|method| match *method {
-            Method::GET => "GET, HEAD",
-            ref method => method.as_str(),
-        });
-        methods.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// Answers a request, also one that makes no sense.
+/// Respond to a request, also to an invalid one.
 pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let is_head = *request.method() == Method::HEAD;
     let wanted = Coding::wanted(request.headers());
     let ends_unread = request_body::ends_unread(&request);
-    let mut response = dispatch(api, request).await.unwrap_or_else(Problem::response);
+    let mut response = route(api, request).await.unwrap_or_else(Problem::response);
     coding::whole(wanted, &mut response);
     cors::allow(api, origin.as_ref(), &mut response);
-    // A browser must never take an answer for anything else than it says to be.
+    // A browser must not guess another content type.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if ends_unread && response.status().is_client_error() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -133,7 +40,7 @@ pub(super) async fn respond(api: &Arc<Api>, request: Request<Incoming>) -> Respo
     response
 }
 
-/// Of an answer to `HEAD`. hyper does so over HTTP/1 only.
+/// Remove the body of a response to `HEAD`, which hyper does over HTTP/1 only.
 fn leave_out_body(response: &mut Response) {
     let body = std::mem::replace(response.body_mut(), Body::empty());
     if let Some(length) = body.size_hint().exact().filter(|&length| length > 0) {
@@ -141,86 +48,125 @@ fn leave_out_body(response: &mut Response) {
     }
 }
 
-async fn dispatch(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response, Problem> {
+/// Check a request and find its resource.
+async fn route(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::of(&parts, body);
+    let body = RequestBody::of(&parts, body);
     cors::check(api, &parts)?;
     request::check_codings(&parts.headers)?;
-    let path = parts.uri.path();
-    let matched = ROUTES.at(path);
-    let matched =
-        matched.map_err(|_| Problem::not_found("unknown-path", format!("there is nothing at {path}")))?;
+    // The path parameters borrow from it, and an upgrade to a WebSocket takes `parts`.
+    let uri = parts.uri.clone();
+    let path = uri.path();
+    let matched = ROUTES
+        .at(path)
+        .map_err(|_| Problem::not_found("unknown-path", format!("there is nothing at {path}")))?;
     let resource = *matched.value;
     if parts.method == Method::OPTIONS {
         return Ok(options(resource));
     }
-    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
-    if !resource.methods().contains(method) {
+    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
+    if !resource.methods().contains(&method) {
         return Err(Problem::method_not_allowed(resource.allow()));
     }
     let query = Query::of(&parts.uri)?;
-    parameters::check(&query, parameters::of(resource, method))?;
-    let part = |name| matched.params.get(name).unwrap_or_default();
-    match resource {
-        Resource::Index => Ok(page::index(&parts.headers)),
-        Resource::PageFile => page::get(part("file"), &parts.headers),
-        Resource::ClientModule => page::client(&parts.headers),
-        Resource::Health => health::healthy(api).await,
-        Resource::Ready => Ok(health::ready(api)),
-        Resource::Tasks => Ok(tasks::list(api)),
-        Resource::Task if *method != Method::GET => {
-            uploads::change(api, &parts, [part("app"), part("task")], &mut body).await
+    parameters::check(&query, parameters::of(resource, &method))?;
+    Call { api, method, parts, path: matched.params, query, body }.dispatch(resource).await
+}
+
+/// A valid request for a resource.
+struct Call<'a> {
+    api: &'a Arc<Api>,
+    /// `GET` for a `HEAD` request.
+    method: Method,
+    parts: Parts,
+    path: Params<'static, 'a>,
+    query: Query,
+    body: RequestBody,
+}
+
+impl<'a> Call<'a> {
+    async fn dispatch(mut self, resource: Resource) -> Result<Response, Problem> {
+        let (api, run) = (self.api, self.parameter("run"));
+        match resource {
+            Resource::Index => Ok(page::index(&self.parts.headers)),
+            Resource::PageFile => page::get(self.parameter("file"), &self.parts.headers),
+            Resource::ClientModule => page::client(&self.parts.headers),
+            Resource::ManifestSchema => Ok(tasks::manifest_schema()),
+            Resource::Health => health::healthy(api).await,
+            Resource::Ready => Ok(health::ready(api)),
+            Resource::Metrics => Ok(metrics::get(api)),
+            Resource::Tasks => Ok(tasks::list(api)),
+            Resource::Task if self.method == Method::GET => tasks::get(api, self.task()),
+            Resource::Task => uploads::change(api, &self.parts, self.task(), &mut self.body).await,
+            Resource::TaskRuns => self.start().await,
+            Resource::Runs => runs::list(api, &self.parts.headers, &self.query).await,
+            Resource::Run if self.method == Method::DELETE => pruning::remove(api, run).await,
+            Resource::Run => runs::get(api, run).await,
+            Resource::Children => children::get(api, &self.query, run).await,
+            Resource::Progress => progress::get(api, run).await,
+            Resource::Retry => self.retry().await,
+            Resource::Cancel => runs::cancel(api, run).await,
+            Resource::Pause => signals::set_paused(api, run, true).await,
+            Resource::Resume => signals::set_paused(api, run, false).await,
+            Resource::Signal => self.signal().await,
+            Resource::Parameters => signals::parameters(api, run).await,
+            Resource::Parameter => self.set_parameter().await,
+            Resource::Prune => pruning::prune(api, &self.query).await,
+            Resource::Files => files::list(api, run).await,
+            Resource::File => files::get(api, run, self.parameter("path")).await,
+            Resource::Stream => self.stream().await,
+            Resource::StreamStatus => presence::status(api, self.stream_path()).await,
+            Resource::Streams => presence::list(api).await,
+            Resource::Events => many::get(api, &self.parts, &self.query).await,
         }
-        Resource::Task => tasks::get(api, [part("app"), part("task")]),
-        Resource::TaskRuns => {
-            let body = body.whole(api.config().max_input_bytes, &api.body_room).await?;
-            start::post(api, &parts.headers, &query, [part("app"), part("task")], body).await
+    }
+
+    /// A parameter of the path.
+    fn parameter(&self, name: &str) -> &'a str {
+        self.path.get(name).unwrap_or_default()
+    }
+
+    fn task(&self) -> [&'a str; 2] {
+        [self.parameter("app"), self.parameter("task")]
+    }
+
+    fn stream_path(&self) -> [&'a str; 3] {
+        [self.parameter("app"), self.parameter("task"), self.parameter("run")]
+    }
+
+    async fn start(mut self) -> Result<Response, Problem> {
+        let body = self.body.whole(self.api.config().max_input_bytes, &self.api.body_room).await?;
+        start::post(self.api, &self.parts.headers, &self.query, self.task(), body).await
+    }
+
+    async fn retry(mut self) -> Result<Response, Problem> {
+        let body = self.body.whole(self.api.config().max_input_bytes, &self.api.body_room).await?;
+        start::retry(self.api, &self.parts.headers, &self.query, self.parameter("run"), body).await
+    }
+
+    async fn signal(mut self) -> Result<Response, Problem> {
+        let body = self.body.whole(MAX_SIGNAL_BYTES, &self.api.body_room).await?;
+        signals::signal(self.api, self.parameter("run"), &name(self.parameter("name"))?, body).await
+    }
+
+    async fn set_parameter(mut self) -> Result<Response, Problem> {
+        let body = self.body.whole(MAX_SIGNAL_BYTES, &self.api.body_room).await?;
+        signals::set_parameter(self.api, self.parameter("run"), &name(self.parameter("name"))?, body).await
+    }
+
+    async fn stream(self) -> Result<Response, Problem> {
+        let path = self.stream_path();
+        if let Some(response) = websocket::refuse_broken(&self.parts.headers) {
+            return Ok(response);
         }
-        Resource::Runs => runs::list(api, &parts.headers, &query).await,
-        Resource::StreamStatus => presence::status(api, [part("app"), part("task"), part("run")]).await,
-        Resource::Streams => presence::list(api).await,
-        Resource::Events => many::get(api, &parts, &query).await,
-        Resource::Metrics => Ok(presence::metrics(api)),
-        Resource::Run if *method == Method::DELETE => pruning::remove(api, part("run")).await,
-        Resource::Run => runs::get(api, part("run")).await,
-        Resource::Children => children::get(api, &query, part("run")).await,
-        Resource::Progress => progress::get(api, part("run")).await,
-        Resource::Retry => {
-            let body = body.whole(api.config().max_input_bytes, &api.body_room).await?;
-            start::retry(api, &parts.headers, &query, part("run"), body).await
+        if !websocket::is_wanted(&self.parts.headers) {
+            return stream::get(self.api, &self.parts, &self.query, path).await;
         }
-        Resource::Cancel => runs::cancel(api, part("run")).await,
-        Resource::Pause => signals::hold(api, part("run"), true).await,
-        Resource::Resume => signals::hold(api, part("run"), false).await,
-        Resource::Signal => {
-            let body = body.whole(MAX_SIGNAL_BYTES, &api.body_room).await?;
-            signals::signal(api, part("run"), &name(part("name"))?, body).await
-        }
-        Resource::Parameters => signals::parameters(api, part("run")).await,
-        Resource::Parameter => {
-            let body = body.whole(MAX_SIGNAL_BYTES, &api.body_room).await?;
-            signals::set_parameter(api, part("run"), &name(part("name"))?, body).await
-        }
-        Resource::ManifestSchema => Ok(tasks::manifest_schema()),
-        Resource::Prune => pruning::prune(api, &query).await,
-        Resource::Files => files::list(api, part("run")).await,
-        Resource::File => files::get(api, part("run"), part("path")).await,
-        Resource::Stream => {
-            let path = [part("app"), part("task"), part("run")];
-            if let Some(refused) = websocket::refuse_broken(&parts.headers) {
-                return Ok(refused);
-            }
-            if !websocket::is_wanted(&parts.headers) {
-                return stream::get(api, &parts, &query, path).await;
-            }
-            // The upgrade takes the parts that the path lies in.
-            let path = path.map(str::to_owned);
-            websocket::open(api, parts, &query, path.each_ref().map(String::as_str)).await
-        }
+        websocket::open(self.api, self.parts, &self.query, path).await
     }
 }
 
-/// A name in a path, which may have characters that a path can't.
+/// Decode a name in a path.
 pub(super) fn name(encoded: &str) -> Result<String, Problem> {
     let decoded = percent_encoding::percent_decode_str(encoded).decode_utf8();
     decoded.map(Into::into).map_err(|_| Problem::bad_request("invalid-name", "the name is not UTF-8"))

@@ -2,53 +2,42 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use serde::Serialize;
 
 use super::body::Response;
-use super::format::{NDJSON, SSE};
+use super::format::{JSON, NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::stream::{self, JSON};
-use super::{Api, json, live};
+use super::{Api, json, live, negotiation};
 use crate::model::{
-    Json, Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
+    Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
 };
 use crate::storage::{Cancelled, RunFilter, RunPlace};
 
-/// Runs in a list unless the client says otherwise.
+/// Default number of runs in a list.
 const DEFAULT_LIMIT: u32 = 50;
 /// Most runs in one list.
 const MAX_LIMIT: u32 = 1000;
-/// Most bytes of inputs and results in one answer, besides those of one run: an answer is in memory as a whole, and
-/// several are at once.
+/// Most bytes of inputs and results in one response, besides those of one run. Responses are built in memory, several at
+/// the same time.
 pub(super) const MAX_LIST_BYTES: u64 = 4 << 20;
 
-/// A body that has to be JSON.
-pub(super) fn body_json(body: Bytes) -> Result<Json, Problem> {
-    let text = String::from_utf8(body.into()).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Problem::bad_request("invalid-json", format!("the body is not UTF-8 at byte {at}"))
-    })?;
-    Json::parse(text).map_err(|error| {
-        Problem::bad_request("invalid-json", format!("the body is not JSON: {error}"))
-            .with("line", error.line)
-            .with("column", error.column)
-    })
-}
-
-/// `?label=key:value`, any number of times.
+/// Parse `?label=key:value`, which can be repeated.
 pub(super) fn labels(query: &Query) -> Result<Labels, Problem> {
     let mut labels = Labels::new();
     for text in query.all("label") {
         let rule = || invalid("label", text, &format!("key:value, each at most {MAX_LABEL_BYTES} bytes"));
         let (key, value) = parse_label(text).ok_or_else(rule)?;
         if labels.get(&key).is_some_and(|other| *other != value) {
-            // Nothing that has both: a run that is started would lose one, and a list would be empty.
-            return Err(invalid("label", text, "the only one of its key; a run has one value for each"));
+            // No run has both: a started one would lose a label, and a list would be empty.
+            return Err(invalid(
+                "label",
+                text,
+                "the only label with its key; a run has one value for each key",
+            ));
         }
         labels.insert(key, value);
     }
@@ -69,32 +58,32 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
     #[derive(Serialize)]
     struct Page<'a> {
         runs: Vec<RunJson<'a>>,
-        /// Goes into `?cursor=` for the runs that follow, with the same query; null at the end.
+        /// The `?cursor=` of the next page of the same query; null at the end.
         next: Option<String>,
     }
     let filter = filter(query)?;
-    let media = stream::media(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
+    let media = negotiation::media_type(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
     if media != JSON {
         return live::open(api, headers, query, media, filter).await;
     }
     let (limit, brief) = (filter.limit, filter.brief);
     let runs = api.storage.runs(RunFilter { max_bytes: Some(MAX_LIST_BYTES), ..filter.clone() }).await?;
     let last = runs.last().map(RunPlace::from);
-    let goes_on = match last {
+    let has_more = match last {
         None => false,
         Some(_) if brief || runs.len() == limit as usize => runs.len() == limit as usize,
-        // It may have ended for its bytes.
+        // The limit of bytes may have ended the page.
         Some(_) => {
             let more = RunFilter { after: last, brief: true, limit: 1, ..filter };
             !api.storage.runs(more).await?.is_empty()
         }
     };
-    let next = last.filter(|_| goes_on).map(|place| cursor(&place));
+    let next = last.filter(|_| has_more).map(|place| cursor(&place));
     let runs = runs.iter().map(if brief { RunJson::brief } else { RunJson::from }).collect();
     Ok(json::response(StatusCode::OK, &Page { runs, next }))
 }
 
-/// A place in a list, for people who don't read it.
+/// An opaque cursor of a list.
 fn cursor(place: &RunPlace) -> String {
     format!("{}.{}", place.no, place.created_at.as_millis())
 }
@@ -105,7 +94,7 @@ fn parse_cursor(text: &str) -> Option<RunPlace> {
     Some(RunPlace { no: no.parse().ok()?, created_at })
 }
 
-/// A moment, or how long ago it was.
+/// Parse a time, or a duration before now.
 fn moment(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = query.get(name) else { return Ok(None) };
     let ago = |text: &str| {
@@ -117,7 +106,7 @@ fn moment(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
     moment.map(Some).ok_or_else(|| invalid(name, text, what))
 }
 
-/// `?fields=brief`.
+/// Parse `?fields=`: whether inputs and results are left out.
 pub(super) fn is_brief(query: &Query) -> Result<bool, Problem> {
     match query.get("fields") {
         None | Some("all") => Ok(false),
@@ -126,7 +115,7 @@ pub(super) fn is_brief(query: &Query) -> Result<bool, Problem> {
     }
 }
 
-/// `?status=running,paused`, any number of times: runs in any of them.
+/// Parse `?status=running,paused`, which can be repeated. A run matches if it has one of these.
 fn statuses(query: &Query) -> Result<Vec<RunStatus>, Problem> {
     let mut statuses = Vec::new();
     for text in query.all("status").flat_map(|texts| texts.split(',')) {
@@ -139,7 +128,7 @@ fn statuses(query: &Query) -> Result<Vec<RunStatus>, Problem> {
     Ok(statuses)
 }
 
-/// Which runs are asked for.
+/// Parse the filter of a list.
 pub(super) fn filter(query: &Query) -> Result<RunFilter, Problem> {
     let limit = query.parse("limit", "a number of runs")?.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
     let task = |text| TaskRef::parse_path(text).map_err(|_| invalid("task", text, "`app/task`"));
@@ -185,7 +174,7 @@ pub(super) fn unknown(id: &str) -> Problem {
     Problem::not_found("unknown-run", format!("there is no run {id:?}"))
 }
 
-/// `POST /api/runs/{run}/cancel`. Cancelling again is no error.
+/// `POST /api/runs/{run}/cancel`. Idempotent.
 pub(super) async fn cancel(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.scheduler.cancel(&parse_id(id)?).await? {
         Cancelled::NotFound => Err(unknown(id)),

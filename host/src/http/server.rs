@@ -1,4 +1,4 @@
-//! Connections: accepted, served, and ended in order.
+//! Connections: accepting, serving and closing them.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -24,63 +24,62 @@ use super::problem::Problem;
 use super::{Api, presence, routes};
 use crate::process::leaves_enough;
 
-/// Time for a client to send a request's head, also on a connection that is
-/// kept for the next request.
-const HEAD_TIME: Duration = Duration::from_secs(60);
-/// What one connection may have waiting in memory, in bytes, in either direction.
+/// Time for a client to send the head of a request. Also limits how long a
+/// connection is kept alive without a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest buffer of one connection in bytes, in either direction.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Streams of one HTTP/2 connection.
+/// Most concurrent streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
-/// First pause before another look at a client that sent a part of HTTP/2's preface; each
-/// doubles. The bytes are still there to be peeked at, so nothing would tell of
-/// the next.
+/// First pause before the bytes of a client that sent a part of HTTP/2's preface are peeked at again. Each pause is
+/// twice as long as the last. Peeking leaves the bytes in the socket, so it stays readable and no wake-up announces more.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
-/// Longest of these pauses, by which a client that sends the rest late is answered late.
+/// Longest of these pauses. A client that sends the rest late waits up to this time for its response.
 const MAX_PREFACE_PAUSE: Duration = Duration::from_secs(1);
-/// Pause after the system refused a connection, usually for want of file
-/// descriptors; without it the loop would spin.
+/// Pause after an accept failed, usually because no file descriptor is left. Without
+/// it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Longest request id that is taken over from a client.
+/// Longest request id that is accepted from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-/// When connections end that would go on.
-struct End {
-    /// After the response that is under way.
-    stop: CancellationToken,
-    /// At once.
-    cut_off: CancellationToken,
+/// Signals that close a connection.
+struct Shutdown {
+    /// Close after the current response.
+    graceful: CancellationToken,
+    /// Close at once.
+    immediate: CancellationToken,
 }
 
-/// Drives a connection of either protocol until it ends or has to. A macro, for
-/// hyper has no trait for both. Boxed, because what a future takes over and then
-/// holds has its place in it twice.
+/// Drive a connection of either protocol until it ends or is shut down. A macro,
+/// because hyper has no trait for both. Boxed, because a future that moves a value
+/// into another one has room for it twice.
 macro_rules! drive {
-    ($connection:expr, $end:ident) => {{
+    ($connection:expr, $shutdown:ident) => {{
         let mut connection = Box::pin($connection);
         tokio::select! {
             served = connection.as_mut() => served,
-            () = $end.stop.cancelled() => {
+            () = $shutdown.graceful.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     served = connection.as_mut() => served,
-                    () = $end.cut_off.cancelled() => Ok(()),
+                    () = $shutdown.immediate.cancelled() => Ok(()),
                 }
             }
         }
     }};
 }
 
-/// Serves until `stop`, then lets connections finish what they are at. Returns
-/// when all are closed, at the latest `grace` later.
+/// Serve until `stop`, then let connections finish their current responses.
+/// Returns when all are closed, at the latest after `grace`.
 pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken, grace: Duration) {
     let connections = TaskTracker::new();
     let peers = Arc::new(Peers::new());
     peer::prepare(&listener);
     let watched = Arc::clone(&peers);
-    let _watch = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
+    let _watcher = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
     tokio::spawn(presence::cancel_abandoned(Arc::clone(&api)));
-    let cut_off = CancellationToken::new();
-    let mut refusal = Refusal::default();
+    let immediate = CancellationToken::new();
+    let mut obstruction = Obstruction::default();
     let heartbeat = api.accepting.begin();
     loop {
         heartbeat.rest();
@@ -91,19 +90,19 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
         heartbeat.beat();
         match accepted {
             Ok((stream, _)) => {
-                // Others wait with it, before they are accepted.
+                // The following connections wait before they are accepted.
                 while !leaves_enough(&stream) && !stop.is_cancelled() {
-                    refusal.begin("too few file descriptors are left for runs (ulimit -n)");
+                    obstruction.report("too few file descriptors are left for runs (ulimit -n)");
                     heartbeat.beat();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                refusal.end();
-                let end = End { stop: stop.clone(), cut_off: cut_off.clone() };
+                obstruction.clear();
+                let shutdown = Shutdown { graceful: stop.clone(), immediate: immediate.clone() };
                 let peer = peers.add(stream);
-                connections.spawn(connection(peer, Arc::clone(&api), end));
+                connections.spawn(connection(peer, Arc::clone(&api), shutdown));
             }
             Err(error) => {
-                refusal.begin(error);
+                obstruction.report(error);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -117,54 +116,54 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
     };
     if tokio::time::timeout(grace, all).await.is_err() {
         tracing::info!(connections = connections.len(), "closing connections that are still open");
-        cut_off.cancel();
+        immediate.cancel();
         connections.wait().await;
     }
 }
 
-/// Whether connections have to wait. Told once, not at each try.
+/// Whether no connection can be accepted now. Logged once, not at each try.
 #[derive(Default)]
-struct Refusal(bool);
+struct Obstruction(bool);
 
-impl Refusal {
-    fn begin(&mut self, error: impl Display) {
+impl Obstruction {
+    fn report(&mut self, error: impl Display) {
         if !std::mem::replace(&mut self.0, true) {
             tracing::warn!(%error, "could not accept a connection; trying again");
         }
     }
 
-    fn end(&mut self) {
+    fn clear(&mut self) {
         if std::mem::take(&mut self.0) {
             tracing::info!("connections are accepted again");
         }
     }
 }
 
-/// One connection from its first byte to its last. Thousands of these wait for
-/// events at once, so what they keep while they wait is small: the protocol is
-/// found by peeking, where hyper's own detection would double the read buffer, and
-/// the future of a request is freed when its response begins.
-async fn connection(peer: Arc<Peer>, api: Arc<Api>, end: End) {
+/// Serve one connection. Thousands of these wait for events at the same time, so
+/// they keep little memory meanwhile: the protocol is detected by peeking, because
+/// hyper's own detection would double the read buffer, and the future of a request
+/// is freed when its response begins.
+async fn connection(peer: Arc<Peer>, api: Arc<Api>, shutdown: Shutdown) {
     let protocol = tokio::select! {
-        // A request that is there already is answered, also while the host stops.
+        // A request that has arrived gets its response even while the host stops.
         biased;
         protocol = Box::pin(protocol(&peer)) => protocol,
-        () = end.stop.cancelled() => None,
+        () = shutdown.graceful.cancelled() => None,
     };
-    let asking = Arc::clone(&peer);
+    let requesting = Arc::clone(&peer);
     let service = service_fn(move |request: Request<Incoming>| {
-        asking.has_asked(request.version());
+        requesting.record_request(request.version());
         let api = Arc::clone(&api);
         Box::pin(async move { Ok::<_, Infallible>(traced(&api, request).await) })
     });
     let io = TokioIo::new(PeerIo(Arc::clone(&peer)));
     let served = match protocol {
-        Some(Protocol::Http1) => drive!(http1().serve_connection(io, service).with_upgrades(), end),
-        Some(Protocol::Http2) => drive!(http2().serve_connection(io, service), end),
+        Some(Protocol::Http1) => drive!(http1().serve_connection(io, service).with_upgrades(), shutdown),
+        Some(Protocol::Http2) => drive!(http2().serve_connection(io, service), shutdown),
         None => return,
     };
     if let Err(error) = served {
-        // A client that goes away in the middle is no fault.
+        // A client that disconnects during a response is normal.
         tracing::debug!(%error, "connection ended");
         if error.is_user() {
             peer.break_off().await;
@@ -174,11 +173,11 @@ async fn connection(peer: Arc<Peer>, api: Arc<Api>, end: End) {
 
 fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES);
     builder
 }
 
-/// Without pings: a client that is stopped answers none, and is not dead. `peer` finds those that are.
+/// Without pings: a suspended client does not answer them, although it is not dead. `peer` detects dead clients.
 fn http2() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS).max_send_buf_size(BUFFER_BYTES);
@@ -190,10 +189,10 @@ enum Protocol {
     Http2,
 }
 
-/// What a client speaks, by its first bytes, which stay unread. None: it sent
-/// none in time, or went away.
+/// Detect the client's protocol by its first bytes, which stay unread. `None` if
+/// it sent none in time or disconnected.
 async fn protocol(peer: &Peer) -> Option<Protocol> {
-    // The whole preface of HTTP/2 (RFC 9113, section 3.4): hyper would wait for the rest of one without end.
+    // The whole preface of HTTP/2 (RFC 9113, section 3.4): hyper would wait forever for the rest of a partial one.
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let decided = async {
         let mut pause = PREFACE_PAUSE;
@@ -211,17 +210,17 @@ async fn protocol(peer: &Peer) -> Option<Protocol> {
             }
         }
     };
-    tokio::time::timeout(HEAD_TIME, decided).await.ok().flatten()
+    tokio::time::timeout(HEAD_TIMEOUT, decided).await.ok().flatten()
 }
 
-/// Answers a request under an id that its log lines and its response carry.
+/// Respond to a request. Its log lines and its response contain the request id.
 async fn traced(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     let id = request_id(&request);
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
     let began = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answering = AssertUnwindSafe(routes::respond(api, request).instrument(span.clone()));
-    // A client whose connection just ends would not know whether to come back.
+    // If the connection just ended, the client would not know whether to try again.
     let mut response =
         answering.catch_unwind().await.unwrap_or_else(|panic| Problem::of_panic(&*panic).response());
     let status = response.status().as_u16();
@@ -230,8 +229,8 @@ async fn traced(api: &Arc<Api>, request: Request<Incoming>) -> Response {
     response
 }
 
-/// The client's own id if it is short and plain, so that it can be followed
-/// through several systems; else a fresh one.
+/// The client's own id if it is short and plain, so that a request can be traced
+/// through several systems. Otherwise a new one.
 fn request_id(request: &Request<Incoming>) -> HeaderValue {
     let plain = |id: &&HeaderValue| {
         let allowed = |&byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -250,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    /// Connected, with these bytes sent by the client, which stays.
+    /// A connection on which the client has sent these bytes, and which stays open.
     async fn sent(bytes: &[u8]) -> (TcpStream, Arc<Peer>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -258,9 +257,9 @@ mod tests {
         (client, Peers::new().add(listener.accept().await.unwrap().0))
     }
 
-    // Time goes on by itself where nobody has anything to do.
+    // Paused time advances whenever all tasks are idle.
     #[tokio::test(start_paused = true)]
-    async fn a_preface_that_is_not_finished_in_time_ends_the_connection() {
+    async fn an_incomplete_preface_ends_the_connection_after_a_timeout() {
         for part in ["", "P", "PRI", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
             let (client, stream) = sent(part.as_bytes()).await;
             assert!(protocol(&stream).await.is_none(), "{part:?}");

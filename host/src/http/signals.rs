@@ -1,4 +1,4 @@
-//! Messages to a run: hold it, let it go on, signals, parameters.
+//! Messages to a run: pause, resume, signals, parameters.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use super::{Api, json, runs};
 use crate::model::{Json, Signal, SignalName};
 use crate::storage::Reached;
 
-/// `POST /api/runs/{run}/pause` and `…/resume`. Doing so again is no error.
-pub(super) async fn hold(api: &Api, id: &str, hold: bool) -> Result<Response, Problem> {
-    let reached = api.scheduler.hold(&runs::parse_id(id)?, hold).await?;
-    answer(id, reached, StatusCode::OK)
+/// `POST /api/runs/{run}/pause` and `…/resume`. Idempotent.
+pub(super) async fn set_paused(api: &Api, id: &str, paused: bool) -> Result<Response, Problem> {
+    let reached = api.scheduler.hold(&runs::parse_id(id)?, paused).await?;
+    respond(id, reached, StatusCode::OK)
 }
 
 /// `POST /api/runs/{run}/signals/{name}`: the body is the payload.
 pub(super) async fn signal(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
-    let payload = if body.is_empty() { Json::trusted("null".to_owned()) } else { runs::body_json(body)? };
+    let payload = if body.is_empty() { Json::trusted("null".to_owned()) } else { json::from_body(body)? };
     let signal = Signal { name: parse_name(name)?, payload };
     let reached = api.scheduler.signal(&runs::parse_id(id)?, signal).await?;
-    answer(id, reached, StatusCode::ACCEPTED)
+    respond(id, reached, StatusCode::ACCEPTED)
 }
 
 /// `PUT /api/runs/{run}/parameters/{name}`: the body is the value.
 pub(super) async fn set_parameter(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
-    let value = runs::body_json(body)?;
+    let value = json::from_body(body)?;
     let reached = api.scheduler.set_parameter(&runs::parse_id(id)?, parse_name(name)?, value).await?;
-    answer(id, reached, StatusCode::OK)
+    respond(id, reached, StatusCode::OK)
 }
 
 /// `GET /api/runs/{run}/parameters`.
@@ -46,7 +46,7 @@ pub(super) fn parse_name(name: &str) -> Result<SignalName, Problem> {
     SignalName::parse(name).map_err(|refusal| Problem::bad_request("invalid-name", refusal.message))
 }
 
-fn answer(id: &str, reached: Reached, status: StatusCode) -> Result<Response, Problem> {
+fn respond(id: &str, reached: Reached, status: StatusCode) -> Result<Response, Problem> {
     match reached {
         Reached::NotFound => Err(runs::unknown(id)),
         Reached::AlreadyEnded(run) => Err(runs::already_ended(&run)),

@@ -9,14 +9,13 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::body::Response;
 use super::coding::Coding;
-use super::format::{BYTES, NDJSON, SSE, TEXT};
+use super::format::JSON;
 use super::json::RunJson;
 use super::position::last_event_id;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::runs::{body_json, check_count};
-use super::stream::JSON;
-use super::{Api, json, runs, stream};
+use super::runs::check_count;
+use super::{Api, json, negotiation, runs, stream};
 use crate::model::{
     Json, Labels, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run, RunId, TaskRef,
     Time, Timestamp,
@@ -25,10 +24,9 @@ use crate::scheduler::{RETRY_OF, Request, SCHEDULE_LABEL};
 
 /// Longest idempotency key in bytes.
 const MAX_KEY_BYTES: usize = 255;
-/// Most resources that one request can name; with the task's own they are as many as a
-/// run can need.
+/// Most resources that one request can name. Together with the task's own, a run is limited to the same number.
 const MAX_RESOURCES: usize = MAX_NEEDS;
-/// Keys of labels by which the host says where a run comes from; a caller could only forge them.
+/// Keys of labels that only the host sets: they record the origin of a run, which a client could forge.
 const HOST_LABELS: [&str; 2] = [RETRY_OF, SCHEDULE_LABEL];
 
 /// `POST /api/tasks/{app}/{task}/runs`: the body is the input.
@@ -44,8 +42,8 @@ pub(super) async fn post(
     start(api, headers, query, || request(task, headers, query, body)).await
 }
 
-/// `POST /api/runs/{run}/retry`: the same task with the same input as an ended run, or with the
-/// body as another one, as a new run with its labels and priority. The old one stays as it is.
+/// `POST /api/runs/{run}/retry`: start a new run with the task, input, labels and priority of an ended one. A body replaces
+/// the input. The old run stays unchanged.
 pub(super) async fn retry(
     api: &Arc<Api>,
     headers: &HeaderMap,
@@ -57,11 +55,11 @@ pub(super) async fn retry(
     if !old.status.is_terminal() {
         return Err(runs::not_ended(old.status, "retried"));
     }
-    start(api, headers, query, || again(old, headers, query, body)).await
+    start(api, headers, query, || retry_request(old, headers, query, body)).await
 }
 
-/// The request that repeats a run.
-fn again(old: Run, headers: &HeaderMap, query: &Query, body: Bytes) -> Result<Request, Problem> {
+/// The request that retries a run.
+fn retry_request(old: Run, headers: &HeaderMap, query: &Query, body: Bytes) -> Result<Request, Problem> {
     let keeps_input = body.is_empty();
     let mut request = request(old.task, headers, query, body)?;
     if keeps_input {
@@ -71,21 +69,22 @@ fn again(old: Run, headers: &HeaderMap, query: &Query, body: Bytes) -> Result<Re
     labels.remove(RETRY_OF);
     labels.append(&mut request.labels);
     check_count(&labels)?;
-    // The host's own, and one more than the caller may have.
+    // Set by the host, so it does not count towards the limit.
     labels.insert(RETRY_OF.to_owned(), old.key.id.to_string());
     Ok(Request { labels, priority: request.priority.or(Some(old.priority)), ..request })
 }
 
-/// Starts a run, and answers with it or its stream.
+/// Start a run, and respond with the run or its stream.
 async fn start(
     api: &Arc<Api>,
     headers: &HeaderMap,
     query: &Query,
     request: impl FnOnce() -> Result<Request, Problem>,
 ) -> Result<Response, Problem> {
-    let media = stream::media(headers, query, &[JSON, SSE, NDJSON, TEXT, BYTES], "a started run")?;
-    // Before the run starts: a request that can't be answered must not start anything.
-    let follow =
+    let offers = negotiation::all_formats_json_first();
+    let media = negotiation::media_type(headers, query, &offers, "a started run")?;
+    // Before the run starts: an invalid request must not start one.
+    let stream_options =
         if media == JSON { None } else { Some(stream::Options::of(&api.config(), headers, query, media)?) };
     let request = request()?;
     if last_event_id(headers, query).is_some() && request.id.is_none() && request.idempotency_key.is_none() {
@@ -94,7 +93,7 @@ async fn start(
         return Err(Problem::new(StatusCode::CONFLICT, "would-start-another", detail));
     }
     let started = api.scheduler.submit(request).await?;
-    let mut response = match follow {
+    let mut response = match stream_options {
         Some(options) => stream::open(api, &started.run, options, Coding::wanted(headers)).await?,
         None => json::response(StatusCode::ACCEPTED, &RunJson::from(&started.run)),
     };
@@ -108,7 +107,7 @@ async fn start(
     Ok(response)
 }
 
-/// What is asked for.
+/// Parse the request for a run.
 pub(super) fn request(
     task: TaskRef,
     headers: &HeaderMap,
@@ -130,9 +129,9 @@ pub(super) fn request(
     })
 }
 
-/// An empty body is an empty object: many tasks need no input.
+/// Parse the input. An empty body counts as an empty object, because many tasks need no input.
 fn input(body: Bytes) -> Result<Json, Problem> {
-    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { body_json(body) }
+    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { json::from_body(body) }
 }
 
 fn own_id(query: &Query) -> Result<Option<RunId>, Problem> {
@@ -140,7 +139,7 @@ fn own_id(query: &Query) -> Result<Option<RunId>, Problem> {
     query.get("id").map(|id| RunId::parse(id).map_err(|_| invalid("id", id, what))).transpose()
 }
 
-/// The caller's labels, none of which says what only the host can know.
+/// The client's labels. Keys that only the host sets are rejected.
 fn labels(query: &Query) -> Result<Labels, Problem> {
     let labels = runs::labels(query)?;
     match labels.iter().find(|(key, _)| HOST_LABELS.contains(&key.as_str())) {
@@ -155,7 +154,7 @@ fn labels(query: &Query) -> Result<Labels, Problem> {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     match key.to_str() {
-        // A tab passes for text in a header.
+        // `to_str` accepts a tab.
         Ok(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) && !key.contains('\t') => {
             Ok(Some(key.to_owned()))
         }
@@ -166,7 +165,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// `?not_before=` a moment, or `?delay=` a time from now.
+/// Parse `?not_before=`, a time, or `?delay=`, a duration from now.
 fn start_time(query: &Query) -> Result<(Option<Timestamp>, Option<Duration>), Problem> {
     let moment = query
         .get("not_before")
@@ -177,7 +176,7 @@ fn start_time(query: &Query) -> Result<(Option<Timestamp>, Option<Duration>), Pr
     let what = "a time with its unit, such as `10m`";
     let Some(text) = query.get("delay") else { return Ok((moment, None)) };
     if moment.is_some() {
-        return Err(invalid("delay", text, "left out where `not_before` is given"));
+        return Err(invalid("delay", text, "left out if `not_before` is given"));
     }
     let delay: Time = text.parse().map_err(|_| invalid("delay", text, what))?;
     let delay = delay.0.ok_or_else(|| invalid("delay", text, what))?;
@@ -197,7 +196,7 @@ fn priority(query: &Query) -> Result<Option<i32>, Problem> {
     }
 }
 
-/// `?resource=name`, any number of times.
+/// Parse `?resource=name`, which can be repeated.
 fn resources(query: &Query) -> Result<Vec<String>, Problem> {
     let names: Vec<String> = query.all("resource").map(str::to_owned).collect();
     if names.len() > MAX_RESOURCES {

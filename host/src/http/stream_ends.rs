@@ -1,4 +1,4 @@
-//! The end of all streams when the host stops. Not in one instant, or all their clients would come back in one.
+//! The end of all streams when the host stops. Spread over time, so that not all clients reconnect at once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,44 +9,45 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// For each open stream the ends are spread over so much time: a few end at once, and no stop waits for nothing.
+/// Time per open stream over which the ends are spread. A few streams end almost at once, so that the stop is not delayed
+/// without need.
 const TIME_PER_STREAM: Duration = Duration::from_millis(1);
-/// At most over this; connections get twice as long to close.
+/// Longest time over which the ends are spread. Connections get twice as long to close.
 const MAX_SPREAD: Duration = Duration::from_secs(1);
 
-/// Ends streams.
+/// Ends all streams when the host stops.
 #[derive(Default)]
-pub struct StreamEnds(Arc<Ends>);
+pub struct StreamEnds(Arc<State>);
 
 #[derive(Default)]
-struct Ends {
+struct State {
     begun: CancellationToken,
-    /// Set before they begin.
+    /// Set before `begun` is cancelled.
     spread: OnceLock<Duration>,
 }
 
 impl StreamEnds {
-    /// Lets all streams end, soon.
+    /// End all streams soon.
     pub fn begin(&self) {
-        // Each open stream has a handle.
+        // Each open stream has a reference.
         let streams = u32::try_from(Arc::strong_count(&self.0) - 1).unwrap_or(u32::MAX);
         let _ = self.0.spread.set(TIME_PER_STREAM.saturating_mul(streams).min(MAX_SPREAD));
         self.0.begun.cancel();
     }
 
-    /// That of one stream.
+    /// The end of one stream.
     pub(super) fn of_one(&self) -> StreamEnd {
         let begun = Box::pin(self.0.begun.clone().cancelled_owned());
-        StreamEnd { ends: Arc::clone(&self.0), begun, pause: None }
+        StreamEnd { state: Arc::clone(&self.0), begun, delay: None }
     }
 }
 
-/// Ready when one stream has to end, and whenever it is asked again.
+/// A future that is ready when one stream has to end. Can be polled again afterwards.
 pub(super) struct StreamEnd {
-    ends: Arc<Ends>,
+    state: Arc<State>,
     begun: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Made when it is needed: thousands wait.
-    pause: Option<Pin<Box<Sleep>>>,
+    /// Created when the host stops, because thousands of streams wait until then.
+    delay: Option<Pin<Box<Sleep>>>,
 }
 
 impl Future for StreamEnd {
@@ -54,9 +55,9 @@ impl Future for StreamEnd {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         ready!(self.begun.as_mut().poll(context));
-        let spread = self.ends.spread.get().copied().unwrap_or_default();
-        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(spread.mul_f64(fastrand::f64()))));
-        pause.as_mut().poll(context)
+        let spread = self.state.spread.get().copied().unwrap_or_default();
+        let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(spread.mul_f64(fastrand::f64()))));
+        delay.as_mut().poll(context)
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_ended_has_ended_whenever_it_is_asked() {
+    async fn an_end_can_be_polled_again() {
         let ends = StreamEnds::default();
         let mut end = ends.of_one();
         ends.begin();

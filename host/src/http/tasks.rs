@@ -1,4 +1,4 @@
-//! `/api/tasks`: what is loaded, and what is not and why.
+//! `/api/tasks`: the loaded tasks, and the files that failed to load.
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
@@ -11,20 +11,20 @@ use super::{Api, json};
 use crate::model::TaskRef;
 use crate::registry;
 
-/// `GET /api/tasks`: every file of the tasks folder.
+/// `GET /api/tasks`: all files of the tasks folder.
 pub(super) fn list(api: &Api) -> Response {
     #[derive(Serialize)]
-    struct List<'a> {
+    struct TaskList<'a> {
         tasks: Vec<TaskJson<'a>>,
-        /// Whether all that was there at the start has been tried.
+        /// Whether all files that were present at the start have been processed.
         complete: bool,
-        /// Files that are not loaded because the folder has more than a host loads.
+        /// The number of files that are not loaded because the folder exceeds the limit.
         left_out: usize,
-        /// Whether task files can be sent here.
+        /// Whether clients may upload task files.
         uploads: bool,
     }
     let listed = api.registry.list();
-    let list = List {
+    let list = TaskList {
         tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
         complete: api.registry.is_complete(),
         left_out: api.registry.left_out(),
@@ -42,7 +42,7 @@ pub(super) fn get(api: &Api, path: [&str; 2]) -> Result<Response, Problem> {
     }
 }
 
-/// `GET /schemas/manifest.json`: what editors check manifests by.
+/// `GET /schemas/manifest.json`: the JSON schema of manifests, for editors.
 pub(super) fn manifest_schema() -> Response {
     let mut response = Response::new(Body::whole(registry::manifest_schema()));
     let media = HeaderValue::from_static("application/schema+json");

@@ -1,8 +1,8 @@
-//! `PUT` and `DELETE` of `/api/tasks/{app}/{task}`: task files that come over HTTP, where the
+//! `PUT` and `DELETE` of `/api/tasks/{app}/{task}`: upload and removal of task files, if the
 //! operator allows it.
 //!
-//! Only the file itself: what the operator says of a task stands beside it, and is not
-//! to be changed by who may upload.
+//! Applies only to the task file. The manifest beside it belongs to the operator, and clients
+//! that may upload must not change it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +19,24 @@ use super::{Api, cors, json};
 use crate::model::TaskRef;
 use crate::registry::{InstallError, Installed, Listed};
 
-/// Largest file that can be uploaded. It is in memory as a whole; a larger one can be put
-/// into the folder.
+/// Largest file that can be uploaded. It is read into memory as a whole. Operators can copy
+/// larger ones into the folder.
 pub(super) const MAX_UPLOAD_BYTES: usize = 64 << 20;
-/// Seconds after which a client may try again what this host had no room for.
+/// Seconds after which a client may retry if the host failed to load a file for lack of resources.
 const RETRY_AFTER: u32 = 5;
-/// Longest wait until the watched folder shows what was changed in it. It is seen within
-/// some 100 ms; a file system without notices and a compile may take seconds.
-const SHOW_TIME: Duration = Duration::from_secs(15);
+/// Time for the registry to load a change of the folder. It usually takes some 100 ms, but a
+/// file system without notifications and compilation may take seconds.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What uploads share.
+/// The state that uploads share.
 #[derive(Default)]
 pub struct Uploads {
-    /// Held while the folder is changed and until that shows, so that of two uploads of a
-    /// task each is served for a moment and answered with its own version.
+    /// Locked while the folder is changed and until the change is loaded, so that each of two
+    /// uploads of a task is served for a moment and gets a response with its own version.
     changing: Mutex<()>,
 }
 
-/// Either method.
+/// Handle `PUT` and `DELETE`.
 pub(super) async fn change(
     api: &Arc<Api>,
     parts: &Parts,
@@ -71,14 +71,14 @@ async fn put(api: &Arc<Api>, task: TaskRef, body: &mut RequestBody) -> Result<Re
         let task = listed.filter(|listed| listed.problem.is_none()).and_then(|listed| listed.task.as_ref());
         task.is_some_and(|task| task.version() == version)
     };
-    let listed = shows(api, &task, serves).await;
+    let listed = wait_until_loaded(api, &task, serves).await;
     tracing::info!(%task, %version, "task uploaded");
     match listed {
         Some(listed) => {
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
             Ok(json::response(status, &TaskJson::of(api, &listed)))
         }
-        // In the folder it is; somebody else may have changed something there meanwhile.
+        // The file is in the folder, but not loaded in time. Someone else may have changed the folder since.
         None => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::ACCEPTED;
@@ -87,25 +87,29 @@ async fn put(api: &Arc<Api>, task: TaskRef, body: &mut RequestBody) -> Result<Re
     }
 }
 
-/// None if there is no such file.
+/// Remove a task file. `None` if there is no such file.
 async fn delete(api: &Arc<Api>, task: TaskRef) -> Result<Option<Response>, Problem> {
     let _changing = api.uploads.changing.lock().await;
     let (registry, name) = (Arc::clone(&api.registry), task.clone());
     if !blocking(move || registry.remove(&name)).await? {
         return Ok(None);
     }
-    shows(api, &task, |listed| listed.is_none()).await;
+    wait_until_loaded(api, &task, |listed| listed.is_none()).await;
     tracing::info!(%task, "task removed");
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(Some(response))
 }
 
-/// Waits until what the registry has of a task is as `wanted`; returns it. None if it has
-/// nothing, or is not so in time.
-async fn shows(api: &Api, task: &TaskRef, wanted: impl Fn(Option<&Listed>) -> bool) -> Option<Listed> {
+/// Wait until the registry's entry of a task is as `wanted`, and return it. `None` if there is
+/// no entry, or it is not so in time.
+async fn wait_until_loaded(
+    api: &Api,
+    task: &TaskRef,
+    wanted: impl Fn(Option<&Listed>) -> bool,
+) -> Option<Listed> {
     let mut changes = api.registry.changes();
-    let shown = async {
+    let loaded = async {
         loop {
             let listed = api.registry.listed(task);
             if wanted(listed.as_ref()) {
@@ -114,14 +118,14 @@ async fn shows(api: &Api, task: &TaskRef, wanted: impl Fn(Option<&Listed>) -> bo
             changes.changed().await;
         }
     };
-    tokio::time::timeout(SHOW_TIME, shown).await.unwrap_or(None)
+    tokio::time::timeout(LOAD_TIMEOUT, loaded).await.unwrap_or(None)
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, InstallError> + Send + 'static,
 ) -> Result<T, Problem> {
     let worked = tokio::task::spawn_blocking(work).await.map_err(|_| {
-        // Of a library, over a strange file.
+        // A library panicked because of a malformed file.
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", "loading this file failed")
     })?;
     worked.map_err(|error| {

@@ -1,7 +1,8 @@
-//! `GET /stream/{app}/{task}/{run}` with `Upgrade: websocket`: a run's log, and a way back to the run.
+//! `GET /stream/{app}/{task}/{run}` with `Upgrade: websocket`: a run's log, and requests to the run.
 //!
-//! What goes out is what a reader of NDJSON gets, a message for each line, after a first one with
-//! the run as it is. What comes in are requests, each answered as the same one over HTTP is. The two ways are apart: who reads slowly can still cancel.
+//! The host sends the current run, then the lines of the NDJSON stream, each as a message. The client sends requests,
+//! which get the same responses as over HTTP. The two directions are independent: a client that reads slowly can still
+//! cancel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,28 +32,28 @@ use super::json::RunJson;
 use super::pieces::{self, PIECE_BYTES};
 use super::problem::Problem;
 use super::request::{Query, header_list};
-use super::stream::{self, Options, Reader, WEBSOCKET};
+use super::stream::{self, Options, Reader};
 use super::{Api, runs, signals};
 use crate::model::{ErrorKind, MAX_SIGNAL_BYTES, Run, also_null};
 
-/// Largest message of a client: a signal's payload and what stands around it.
+/// Largest message of a client: a signal's payload, and the members of the request.
 const MAX_MESSAGE_BYTES: usize = MAX_SIGNAL_BYTES + (1 << 10);
-/// Clients say little. The library's own measure, 128 KiB, would be most of what a connection costs.
+/// Small, because clients send little. The library's default of 128 KiB would be most of the cost of a connection.
 const READ_BUFFER_BYTES: usize = 4 << 10;
-/// Bytes that are put together for one write. With what exceeds it, they are mostly less than 64 KiB, beyond which the
-/// library's buffer would double; with 32 KiB, readers get a fifth less.
+/// Size of a write. Together with the message that exceeds it, a write mostly stays below 64 KiB, beyond which the
+/// library's buffer would double. With 32 KiB, the throughput is a fifth less.
 const BUFFER_BYTES: usize = 44 << 10;
-/// Answers that may wait for a client that reads slowly. Beyond it the host reads
-/// no more of its requests.
-const MAX_ANSWERS: usize = 16;
-/// Time for the one side to agree that the connection ends, after the other has said so.
-const CLOSE_TIME: Duration = Duration::from_secs(5);
-/// What a client calls this, if it gives names for it to choose from.
+/// Most responses that wait for a slow client. Beyond that, the host stops reading
+/// its requests.
+const MAX_RESPONSES: usize = 16;
+/// Time for one side to confirm the close of the connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The subprotocol, for clients that offer some.
 const SUBPROTOCOL: &str = "streamtask.v1";
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Whether a request wants to become a WebSocket.
+/// Whether a request asks for a WebSocket.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let names = |name, wanted: &str| {
         header_list(headers, name)
@@ -61,7 +62,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     names(header::CONNECTION, "upgrade") && names(header::UPGRADE, "websocket")
 }
 
-/// Refuses a request that was meant to become one on its way here, and no longer is.
+/// Reject a request for a WebSocket that lost its `Connection` or `Upgrade` header in a proxy.
 pub(super) fn refuse_broken(headers: &HeaderMap) -> Option<Response> {
     if is_wanted(headers) || !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
         return None;
@@ -74,7 +75,7 @@ pub(super) fn refuse_broken(headers: &HeaderMap) -> Option<Response> {
     Some(response)
 }
 
-/// Answers such a request; the connection is served by a task of its own.
+/// Respond to a request for a WebSocket, and serve the connection in a task of its own.
 pub(super) async fn open(
     api: &Arc<Api>,
     parts: Parts,
@@ -84,7 +85,7 @@ pub(super) async fn open(
     let run = stream::find(api, path).await?;
     let accept = accept_key(&parts.headers)?;
     let subprotocol = subprotocol(&parts.headers);
-    let options = Options::of(&api.config(), &parts.headers, query, WEBSOCKET)?;
+    let options = Options::of_websocket(&api.config(), &parts.headers, query)?;
     let reader = Reader::open(api, &run, options).await?;
     let upgraded = hyper::upgrade::on(hyper::Request::from_parts(parts, ()));
     let served = Arc::clone(api);
@@ -105,7 +106,7 @@ pub(super) async fn open(
     Ok(response)
 }
 
-/// The one to speak of those that a client offers: a browser fails where none is chosen. All mean the same here.
+/// Select one of the subprotocols that a client offers: browsers fail if none is selected. All mean the same here.
 fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = header_list(headers, header::SEC_WEBSOCKET_PROTOCOL)?;
     let mut offered = offered.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -114,7 +115,7 @@ fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(if known { SUBPROTOCOL } else { first }).ok()
 }
 
-/// RFC 6455, section 4.2.
+/// Compute the value of `Sec-WebSocket-Accept` (RFC 6455, section 4.2).
 fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     let refuse = |detail: &str| Problem::bad_request("invalid-upgrade", detail);
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
@@ -124,10 +125,10 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
         return Err(refuse("a WebSocket needs `Sec-WebSocket-Key`"));
     };
     HeaderValue::try_from(derive_accept_key(key.as_bytes()))
-        .map_err(|_| refuse("`Sec-WebSocket-Key` is not one"))
+        .map_err(|_| refuse("`Sec-WebSocket-Key` is invalid"))
 }
 
-/// Both ways, until one has ended.
+/// Serve both directions until one has ended.
 async fn serve(api: &Api, run: &Run, reader: Reader, upgraded: Upgraded) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
@@ -136,28 +137,28 @@ async fn serve(api: &Api, run: &Run, reader: Reader, upgraded: Upgraded) {
         .write_buffer_size(BUFFER_BYTES);
     let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (sink, messages) = socket.split();
-    let (answers, answered) = mpsc::channel(MAX_ANSWERS);
-    let answering = Mutex::new(());
-    let listening = listen(api, run, messages, answers, &answering);
-    let speaking = speak(api, run, reader, sink, answered, &answering);
-    tokio::pin!(listening, speaking);
+    let (replies, replied) = mpsc::channel(MAX_RESPONSES);
+    let handling = Mutex::new(());
+    let receiving = receive(api, run, messages, replies, &handling);
+    let sending = send(api, run, reader, sink, replied, &handling);
+    tokio::pin!(receiving, sending);
     tokio::select! {
-        // It has closed, or the connection is lost.
-        () = &mut listening => {}
-        // All was said, or nothing can be said any more: the client has closed, and is to be answered.
-        _ = &mut speaking => {
-            let _ = tokio::time::timeout(CLOSE_TIME, listening).await;
+        // The client has closed the connection, or it is lost.
+        () = &mut receiving => {}
+        // All is sent, or the client has closed the connection and waits for the confirmation.
+        _ = &mut sending => {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, receiving).await;
         }
     }
 }
 
-/// What the host says besides the log.
-enum Said {
-    Answer(Utf8Bytes),
+/// A message to the client besides the log.
+enum Reply {
+    Response(Utf8Bytes),
     Close(CloseCode, &'static str),
 }
 
-/// A message that is no event of the log, and has no number.
+/// A message that is not in the log and has no number.
 #[derive(Serialize)]
 struct Notice<'a, T> {
     r#type: &'static str,
@@ -171,28 +172,28 @@ impl<T: Serialize> Notice<'_, T> {
     }
 }
 
-/// The run as it is, then its log, answers in between, and why it ends.
-async fn speak(
+/// Send the current run, then its log with responses in between, and the reason for the close.
+async fn send(
     api: &Api,
     run: &Run,
     mut reader: Reader,
     mut sink: SplitSink<Socket, Message>,
-    mut answered: mpsc::Receiver<Said>,
-    answering: &Mutex<()>,
+    mut replied: mpsc::Receiver<Reply>,
+    handling: &Mutex<()>,
 ) -> Result<(), Error> {
     let state = Notice { r#type: "run.state", data: &RunJson::from(run) };
     sink.send(Message::Text(state.text())).await?;
     let close = loop {
         tokio::select! {
             biased;
-            Some(said) = answered.recv() => match said {
-                Said::Answer(text) => sink.send(Message::Text(text)).await?,
-                Said::Close(code, reason) => break (code, reason),
+            Some(reply) = replied.recv() => match reply {
+                Reply::Response(text) => sink.send(Message::Text(text)).await?,
+                Reply::Close(code, reason) => break (code, reason),
             },
             lines = reader.next() => match lines {
                 Some(Ok(lines)) => send_lines(&mut sink, &lines).await?,
                 Some(Err(_)) => break (CloseCode::Error, "the log can't be read now"),
-                None if reader.is_cut_short() => break (CloseCode::Away, "the host is stopping"),
+                None if reader.is_closed_by_host() => break (CloseCode::Away, "the host is stopping"),
                 None if is_interrupted(api, run).await => {
                     break (CloseCode::Away, "the host is stopping and has ended the run");
                 }
@@ -200,22 +201,22 @@ async fn speak(
             },
         }
     };
-    // What was asked before the end has its answer before the end, also what ended the run.
+    // Requests that came before the end get their responses before the close, also one that ended the run.
     loop {
         tokio::select! {
             biased;
-            Some(Said::Answer(text)) = answered.recv() => sink.feed(Message::Text(text)).await?,
-            _ = answering.lock() => break,
+            Some(Reply::Response(text)) = replied.recv() => sink.feed(Message::Text(text)).await?,
+            _ = handling.lock() => break,
         }
     }
-    while let Ok(Said::Answer(text)) = answered.try_recv() {
+    while let Ok(Reply::Response(text)) = replied.try_recv() {
         sink.feed(Message::Text(text)).await?;
     }
     let (code, reason) = close;
     sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await
 }
 
-/// Whether the run has ended because this host stops: clients take 1000 for all that they came for.
+/// Whether the run was interrupted because this host is stopping. Clients take the close code 1000 for completion.
 async fn is_interrupted(api: &Api, run: &Run) -> bool {
     if !api.stopping.is_cancelled() {
         return false;
@@ -224,7 +225,7 @@ async fn is_interrupted(api: &Api, run: &Run) -> bool {
     run.and_then(|run| run.error).is_some_and(|error| error.kind == ErrorKind::Interrupted)
 }
 
-/// A message for each line, and a ping for an empty one, which is a sign of life.
+/// Send each line as a message, and an empty line, which is a heartbeat, as a ping.
 async fn send_lines(sink: &mut SplitSink<Socket, Message>, lines: &Bytes) -> Result<(), Error> {
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', lines) {
@@ -240,8 +241,8 @@ async fn send_lines(sink: &mut SplitSink<Socket, Message>, lines: &Bytes) -> Res
     sink.flush().await
 }
 
-/// A message in fragments (RFC 6455, section 5.4): a frame is copied before it is written, and whoever reads slowly
-/// would keep a copy of all of it.
+/// Send a message in fragments (RFC 6455, section 5.4). The library copies each frame before it writes it, so a slow
+/// client would cost a copy of the whole message.
 async fn send_large(sink: &mut SplitSink<Socket, Message>, mut line: Bytes) -> Result<(), Error> {
     let mut opcode = OpCode::Data(Data::Text);
     while !line.is_empty() {
@@ -252,55 +253,55 @@ async fn send_large(sink: &mut SplitSink<Socket, Message>, mut line: Bytes) -> R
     Ok(())
 }
 
-/// Takes the client's requests until it closes or is lost, or breaks a rule.
-/// A request holds `answering` until its answer is on its way.
-async fn listen(
+/// Handle the client's requests until the connection is closed or lost, or the client violates the protocol.
+/// `handling` is locked from the receipt of a request until its response is queued.
+async fn receive(
     api: &Api,
     run: &Run,
     mut messages: SplitStream<Socket>,
-    answers: mpsc::Sender<Said>,
-    answering: &Mutex<()>,
+    replies: mpsc::Sender<Reply>,
+    handling: &Mutex<()>,
 ) {
     while let Some(message) = messages.next().await {
-        let answering = answering.lock().await;
-        let said = match message {
-            Ok(Message::Text(text)) => Said::Answer(answer(api, run, &text).await),
-            Ok(Message::Binary(_)) => Said::Close(CloseCode::Unsupported, "a request is text"),
-            // Answered by the library.
+        let handling = handling.lock().await;
+        let reply = match message {
+            Ok(Message::Text(text)) => Reply::Response(respond(api, run, &text).await),
+            Ok(Message::Binary(_)) => Reply::Close(CloseCode::Unsupported, "a request is text"),
+            // The library responds to these.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
             Ok(Message::Close(_)) => {
-                // The library's answer goes out while this waits for what follows, which is nothing.
+                // The library sends its confirmation while the next message, which does not come, is polled.
                 let closed = async { while messages.next().await.is_some() {} };
-                let _ = tokio::time::timeout(CLOSE_TIME, closed).await;
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
                 return;
             }
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => {
-                Said::Close(CloseCode::Size, "the message is too large")
+                Reply::Close(CloseCode::Size, "the message is too large")
             }
-            Err(Error::Utf8(_)) => Said::Close(CloseCode::Invalid, "the message is not UTF-8"),
-            Err(Error::Protocol(_)) => Said::Close(CloseCode::Protocol, "this is no WebSocket"),
+            Err(Error::Utf8(_)) => Reply::Close(CloseCode::Invalid, "the message is not UTF-8"),
+            Err(Error::Protocol(_)) => Reply::Close(CloseCode::Protocol, "this is no WebSocket"),
             Err(_) => return,
         };
-        let over = matches!(said, Said::Close(..));
-        let sent = answers.send(said).await;
-        drop(answering);
+        let closes = matches!(reply, Reply::Close(..));
+        let sent = replies.send(reply).await;
+        drop(handling);
         if sent.is_err() {
-            // The other way has ended, so this waits only for the client to agree.
+            // The other direction has ended, so only the client's confirmation is awaited.
             continue;
         }
-        if over {
-            // The sender is kept: without it, nothing would be heard of the other way's end.
-            answers.closed().await;
+        if closes {
+            // The sender is kept to observe the end of the other direction.
+            replies.closed().await;
             return;
         }
     }
 }
 
-/// What a client sends.
+/// A request of the client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request<'a> {
-    /// The client's own mark, given back with the answer.
+    /// Chosen by the client, and returned with the response.
     #[serde(borrow, rename = "id")]
     _id: Option<&'a RawValue>,
     action: Action,
@@ -321,42 +322,43 @@ enum Action {
     SetParameter,
 }
 
-/// The mark alone, of a request that may be wrong in all else.
+/// Only the id of a request, which may be invalid otherwise.
 #[derive(Deserialize)]
-struct Mark<'a> {
+struct RequestId<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
 }
 
+/// The response to a request.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ResponseJson<'a> {
     id: Option<&'a RawValue>,
-    /// As over HTTP.
+    /// The same as over HTTP.
     status: u16,
     body: Option<&'a RawValue>,
 }
 
-async fn answer(api: &Api, run: &Run, text: &str) -> Utf8Bytes {
-    let id = serde_json::from_str::<Mark<'_>>(text).ok().and_then(|mark| mark.id);
-    let response = fulfil(api, run, text).await.unwrap_or_else(Problem::response);
+async fn respond(api: &Api, run: &Run, text: &str) -> Utf8Bytes {
+    let id = serde_json::from_str::<RequestId<'_>>(text).ok().and_then(|request| request.id);
+    let response = handle(api, run, text).await.unwrap_or_else(Problem::response);
     let status = response.status().as_u16();
     let body = response.into_body().into_whole().unwrap_or_default();
     let body = serde_json::from_slice::<&RawValue>(&body).ok();
-    Notice { r#type: "run.answer", data: &Answer { id, status, body } }.text()
+    Notice { r#type: "run.answer", data: &ResponseJson { id, status, body } }.text()
 }
 
-async fn fulfil(api: &Api, run: &Run, text: &str) -> Result<Response, Problem> {
+async fn handle(api: &Api, run: &Run, text: &str) -> Result<Response, Problem> {
     let refuse = |detail: String| Problem::bad_request("invalid-message", detail);
     let request: Request<'_> =
-        serde_json::from_str(text).map_err(|error| refuse(format!("the message is not right: {error}")))?;
+        serde_json::from_str(text).map_err(|error| refuse(format!("the message is invalid: {error}")))?;
     let id = run.key.id.as_str();
     let missing = |what: &str| refuse(format!("`{what}` is missing"));
     let name = request.name.ok_or_else(|| missing("name"));
     let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
     match request.action {
         Action::Cancel => runs::cancel(api, id).await,
-        Action::Pause => signals::hold(api, id, true).await,
-        Action::Resume => signals::hold(api, id, false).await,
+        Action::Pause => signals::set_paused(api, id, true).await,
+        Action::Resume => signals::set_paused(api, id, false).await,
         Action::Signal => {
             signals::signal(api, id, &name?, request.payload.map(bytes).unwrap_or_default()).await
         }

@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::app::{Host, own_program};
+use crate::cli::client::{Client, ClientError};
 use crate::cli::lists::encoded;
 use crate::cli::{Exit, folders};
 use crate::config::{Config, Settings};
-use crate::http::client::{Client, ClientError};
 
 /// Interval between requests whether a version is loaded.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! Gzip made of blocks that many streams share: each piece is compressed once, by itself.
+//! Gzip streams made of shared blocks: each piece is compressed once and independently.
 
 use std::cell::RefCell;
 
@@ -7,15 +7,15 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use super::MIN_BYTES;
 
-/// What a gzip stream begins with (RFC 1952): deflate, no name, no time, system unknown.
+/// Header of a gzip stream (RFC 1952): deflate, no name, no time, system unknown.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// An empty stored block. Go's reader returns its data when it comes to one, and otherwise only when its buffer is full:
-/// a piece that was not compressed would wait in it for the next.
+/// An empty stored block, as a flush. Go's reader returns its data at such a block, and otherwise only when its buffer is
+/// full: without it, an uncompressed piece would wait in the buffer for the next one.
 pub(super) const FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 /// A last, empty block (RFC 1951).
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
 
-/// A gzip stream around deflate blocks that were made elsewhere.
+/// The frame of a gzip stream, around deflate blocks from elsewhere.
 pub(in crate::http) struct Frame {
     crc: Crc,
 }
@@ -25,23 +25,23 @@ impl Frame {
         Self { crc: Crc::new() }
     }
 
-    /// Whether nothing has passed it.
+    /// Whether no block has been added.
     pub(super) fn is_new(&self) -> bool {
         self.crc.amount() == 0
     }
 
-    /// What it begins with.
+    /// The header of the stream.
     pub(in crate::http) fn begin() -> Bytes {
         Bytes::from_static(&GZIP_HEADER)
     }
 
-    /// Takes note of bytes that are sent as `blocks`.
+    /// Add `blocks`, which contain the bytes `plain`, to the checksum. Returns the bytes to send.
     pub(in crate::http) fn pass(&mut self, plain: &[u8], blocks: &Bytes) -> Bytes {
         self.crc.update(plain);
         blocks.clone()
     }
 
-    /// What marks the end.
+    /// The end of the stream: the last block and the checksum.
     pub(in crate::http) fn end(&mut self) -> Bytes {
         let mut end = LAST_BLOCK.to_vec();
         end.extend_from_slice(&self.crc.sum().to_le_bytes());
@@ -51,11 +51,11 @@ impl Frame {
 }
 
 thread_local! {
-    /// Making one costs more than compressing a small piece.
+    /// Kept, because creating one costs more than compressing a small piece.
     static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
 }
 
-/// Deflate blocks that refer to nothing before and end at a whole byte.
+/// Compress bytes to deflate blocks without references to earlier data, which end at a byte boundary.
 pub(in crate::http) fn deflated(bytes: &[u8]) -> Bytes {
     if bytes.len() < MIN_BYTES {
         return stored(bytes);
@@ -76,11 +76,11 @@ pub(in crate::http) fn deflated(bytes: &[u8]) -> Bytes {
             packed.reserve(packed.capacity().max(64));
         }
     });
-    // Whatever a compressor can't do, this can.
+    // Storing never fails.
     packed.map_or_else(|| stored(bytes), Bytes::from)
 }
 
-/// The bytes as they are, in blocks, and a flush, as compressed ones have it.
+/// Store bytes uncompressed, in blocks, followed by a flush.
 fn stored(bytes: &[u8]) -> Bytes {
     let mut packed = Vec::with_capacity(bytes.len() + 16);
     for block in bytes.chunks(usize::from(u16::MAX)) {

@@ -1,10 +1,10 @@
-//! JSON that stays one line for every reader of lines.
+//! JSON on one line, for every definition of a line.
 
-/// Appends JSON, with U+0085, U+2028 and U+2029 escaped. They are ordinary characters of JSON, which occur in strings
-/// only, but many readers of lines (Python's `str.splitlines`, and so `httpx`) end one there.
+/// Append JSON with U+0085, U+2028 and U+2029 escaped. JSON allows them in strings, but many libraries (Python's
+/// `str.splitlines`, and so `httpx`) end a line at them.
 pub(in crate::http) fn append(out: &mut Vec<u8>, json: &[u8]) {
     let mut from = 0;
-    // The first bytes of the three; most text has few of them.
+    // The first bytes of these characters, which are rare in most text.
     for at in memchr::memchr2_iter(0xC2, 0xE2, json) {
         let (escape, length) = match &json[at..] {
             [0xC2, 0x85, ..] => (br"\u0085", 2),
@@ -19,7 +19,7 @@ pub(in crate::http) fn append(out: &mut Vec<u8>, json: &[u8]) {
     out.extend_from_slice(&json[from..]);
 }
 
-/// A value of the host's as such a line, without its end.
+/// Serialize a value of the host to such a line, without a line end.
 pub(in crate::http) fn line(value: &impl serde::Serialize) -> Vec<u8> {
     let json = serde_json::to_vec(value).expect("the host's own values are JSON");
     let mut line = Vec::with_capacity(json.len());
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_a_line_for_some_readers_is_escaped_and_nothing_else_is_touched() {
+    fn only_characters_that_some_libraries_take_for_a_line_end_are_escaped() {
         let text = "a\u{85}b\u{2028}\u{2029}c\u{84}\u{86}\u{2027}\u{202a}\u{2047}ü€😀\u{b}\u{1c}\u{7f}\u{9f}\u{feff}\u{85}";
         let mut out = Vec::new();
         append(&mut out, serde_json::to_string(text).unwrap().as_bytes());

@@ -1,21 +1,29 @@
 //! Newline-delimited JSON: one line for each event.
 
-use super::{Envelope, EventWriter, Place};
-use crate::model::{Event, NewEvent};
+use super::writer::{EventWriter, Numbers};
+use super::{Encoder, Layout};
+use crate::model::NewEvent;
 
-/// An empty line, which readers skip. Sent only to who asks for it.
-pub(super) const HEARTBEAT: &str = "\n";
+/// The encoder of `application/x-ndjson`.
+pub(super) struct Ndjson;
 
-pub(super) fn event(writer: &mut EventWriter<'_>, event: &Event, envelope: Envelope) {
-    placed(writer, &event.what, Place::of(event), envelope);
-}
+impl Encoder for Ndjson {
+    fn event(&self, writer: &mut EventWriter<'_>, event: &NewEvent, numbers: Numbers, layout: Layout) {
+        writer.body(event, Some(numbers), layout.envelope);
+        writer.text("\n");
+    }
 
-pub(super) fn placed(writer: &mut EventWriter<'_>, what: &NewEvent, place: Place, envelope: Envelope) {
-    writer.body(what, Some(place), envelope);
-    writer.text("\n");
-}
+    fn notice(&self, writer: &mut EventWriter<'_>, notice: &NewEvent, _position: u64, layout: Layout) {
+        writer.body(notice, None, layout.envelope);
+        writer.text("\n");
+    }
 
-pub(super) fn notice(writer: &mut EventWriter<'_>, what: &NewEvent, envelope: Envelope) {
-    writer.body(what, None, envelope);
-    writer.text("\n");
+    /// An empty line, which most clients skip.
+    fn heartbeat(&self) -> &'static str {
+        "\n"
+    }
+
+    fn normalize(&self, layout: Layout) -> Layout {
+        Layout { named: false, ..layout }
+    }
 }

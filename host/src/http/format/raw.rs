@@ -1,22 +1,23 @@
-//! The run's own text or bytes, and nothing else.
+//! Raw formats: only the text or the bytes that the run sends.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::EventWriter;
-use crate::model::{Content, Event, HOST_PREFIX, Json};
+use super::writer::{EventWriter, Numbers};
+use super::{Encoder, Layout};
+use crate::model::{Content, HOST_PREFIX, Json, NewEvent};
 
-/// Media types whose bytes are text.
+/// Prefix of media types whose bytes are text.
 const TEXTUAL: &str = "text/";
-/// A line of an ordinary program, without its end.
+/// Event type of a line printed by an ordinary program, without its line end.
 const OUTPUT: &str = "output";
-/// What the run says about itself, for people who look after it.
+/// Event type of log messages, which are for operators.
 const LOG: &str = "log";
-/// An update of a page.
+/// Event type of an update of a page.
 const VIEW: &str = "view";
 
-/// An update that adds text at the end. What it does otherwise can't be said by text that only grows.
+/// An update of a page that appends text. Other updates have no place in a text that only grows.
 #[derive(Deserialize)]
 struct Appended<'a> {
     #[serde(borrow)]
@@ -27,48 +28,57 @@ struct Appended<'a> {
     text: Cow<'a, str>,
 }
 
-/// Strings that the run sends, lines that it prints, text that it adds to a page, and bytes that are text.
-pub(super) fn text(writer: &mut EventWriter<'_>, event: &Event) {
-    let kind = event.what.event_type.as_str();
-    if kind.starts_with(HOST_PREFIX) || kind == LOG {
-        return;
-    }
-    match &event.what.content {
-        Content::Bytes(media, bytes) if media.as_str().starts_with(TEXTUAL) => {
-            writer.out.extend_from_slice(bytes);
+/// The encoder of `text/plain`: strings, printed lines, text appended to a page, and bytes of a textual media type.
+pub(super) struct Text;
+
+impl Encoder for Text {
+    fn event(&self, writer: &mut EventWriter<'_>, event: &NewEvent, _: Numbers, _: Layout) {
+        let event_type = event.event_type.as_str();
+        if event_type.starts_with(HOST_PREFIX) || event_type == LOG {
+            return;
         }
-        Content::Bytes(..) => {}
-        Content::Json(json) if kind == VIEW => {
-            if let Some(text) = appended(json) {
+        match &event.content {
+            Content::Bytes(media_type, bytes) if media_type.as_str().starts_with(TEXTUAL) => {
+                writer.out.extend_from_slice(bytes);
+            }
+            Content::Bytes(..) => {}
+            Content::Json(json) if event_type == VIEW => {
+                if let Some(text) = appended(json) {
+                    writer.text(&text);
+                }
+            }
+            Content::Json(json) if json.as_str().starts_with('"') => {
+                let text: Cow<'_, str> = serde_json::from_str::<JsonString<'_>>(json.as_str())
+                    .map(|text| text.0)
+                    .unwrap_or_default();
                 writer.text(&text);
+                if event_type == OUTPUT {
+                    writer.text("\n");
+                }
             }
+            Content::Json(_) => {}
         }
-        Content::Json(json) if json.as_str().starts_with('"') => {
-            let text: Cow<'_, str> =
-                serde_json::from_str::<Text<'_>>(json.as_str()).map(|text| text.0).unwrap_or_default();
-            writer.text(&text);
-            if kind == OUTPUT {
-                writer.text("\n");
-            }
-        }
-        Content::Json(_) => {}
     }
 }
 
-/// Borrows what has no escapes, which `Cow` alone would not.
+/// The encoder of `application/octet-stream`: the bytes that the run sends.
+pub(super) struct Binary;
+
+impl Encoder for Binary {
+    fn event(&self, writer: &mut EventWriter<'_>, event: &NewEvent, _: Numbers, _: Layout) {
+        if let Content::Bytes(_, bytes) = &event.content {
+            writer.out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// A string that is borrowed if it has no escapes. `Cow` alone would always copy.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn appended(json: &Json) -> Option<Cow<'_, str>> {
-    // An array would do for a struct, too.
+    // serde also accepts an array for a struct.
     let json = Some(json.as_str()).filter(|json| json.trim_start().starts_with('{'))?;
     let Appended { op, mode, text } = serde_json::from_str(json).ok()?;
     (op == "text" && mode.is_none_or(|mode| mode == "append")).then_some(text)
-}
-
-/// What the run sends as bytes.
-pub(super) fn bytes(writer: &mut EventWriter<'_>, event: &Event) {
-    if let Content::Bytes(_, bytes) = &event.what.content {
-        writer.out.extend_from_slice(bytes);
-    }
 }

@@ -7,72 +7,77 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use super::{Envelope, EventWriter, Place};
-use crate::model::{Event, NewEvent};
+use super::writer::{EventWriter, Numbers};
+use super::{Encoder, Layout};
+use crate::model::NewEvent;
 
-/// After how many milliseconds a client that lost its stream comes back. Drawn for each stream, so that those whom a
-/// restart has thrown out do not all come back in one moment.
+/// Delay in milliseconds before a client reconnects. Random for each stream, so that clients do not all reconnect at once
+/// after a restart.
 const RETRY_MS: RangeInclusive<u32> = 1000..=5000;
 
-/// When to come back, and a comment so that proxies and clients see the stream open at once. No blank line ends it,
-/// nor a heartbeat: some readers (httpx-sse) take one for an empty event.
-pub(in crate::http) fn preamble() -> Bytes {
-    format!("retry: {}\n: open\n", fastrand::u32(RETRY_MS)).into()
+/// The encoder of `text/event-stream`.
+pub(super) struct Sse;
+
+impl Encoder for Sse {
+    fn event(&self, writer: &mut EventWriter<'_>, event: &NewEvent, numbers: Numbers, layout: Layout) {
+        frame(writer, event, numbers.seq, Some(numbers), layout);
+    }
+
+    fn notice(&self, writer: &mut EventWriter<'_>, notice: &NewEvent, position: u64, layout: Layout) {
+        frame(writer, notice, position, None, layout);
+    }
+
+    /// The reconnection delay, and a comment so that proxies and clients see at once that the stream is open. No blank
+    /// line ends it, nor a heartbeat: some clients (httpx-sse) would read an empty event.
+    fn preamble(&self) -> Bytes {
+        format!("retry: {}\n: open\n", fastrand::u32(RETRY_MS)).into()
+    }
+
+    fn heartbeat(&self) -> &'static str {
+        ": alive\n"
+    }
+
+    fn normalize(&self, layout: Layout) -> Layout {
+        layout
+    }
 }
 
-pub(in crate::http) const HEARTBEAT: &str = ": alive\n";
-
-pub(super) fn event(writer: &mut EventWriter<'_>, event: &Event, envelope: Envelope, named: bool) {
-    placed(writer, &event.what, Place::of(event), envelope, named);
-}
-
-pub(super) fn placed(
-    writer: &mut EventWriter<'_>,
-    what: &NewEvent,
-    place: Place,
-    envelope: Envelope,
-    named: bool,
-) {
-    frame(writer, what, place.seq, named, |writer| writer.body(what, Some(place), envelope));
-}
-
-pub(super) fn notice(
-    writer: &mut EventWriter<'_>,
-    what: &NewEvent,
-    position: u64,
-    envelope: Envelope,
-    named: bool,
-) {
-    frame(writer, what, position, named, |writer| writer.body(what, None, envelope));
-}
-
-fn frame(
-    writer: &mut EventWriter<'_>,
-    what: &NewEvent,
-    id: u64,
-    named: bool,
-    data: impl FnOnce(&mut EventWriter<'_>),
-) {
+fn frame(writer: &mut EventWriter<'_>, event: &NewEvent, id: u64, numbers: Option<Numbers>, layout: Layout) {
     writer.text("id: ");
     writer.number(id);
-    if named {
+    if layout.named {
         writer.text("\nevent: ");
-        writer.text(what.event_type.as_str());
+        writer.text(event.event_type.as_str());
     }
     writer.text("\ndata: ");
-    data(writer);
-    writer.text("\n\n");
+    writer.body(event, numbers, layout.envelope);
+    writer.text(FRAME_END);
 }
+
+/// The fields before the data of an event that the host encodes elsewhere, on one line.
+pub(in crate::http) fn frame_head(id: Option<&str>, name: Option<&str>) -> String {
+    let mut head = String::new();
+    for (field, value) in [("id: ", id), ("event: ", name)] {
+        if let Some(value) = value {
+            head.extend([field, value, "\n"]);
+        }
+    }
+    head.push_str("data: ");
+    head
+}
+
+/// The end of an event after its data.
+pub(in crate::http) const FRAME_END: &str = "\n\n";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn clients_that_are_thrown_out_together_come_back_one_after_the_other() {
+    fn disconnected_clients_reconnect_spread_over_time() {
         let mut returning = [0; 60];
         for _ in 0..1500 {
-            let preamble = preamble();
+            let preamble = Sse.preamble();
             let text = std::str::from_utf8(&preamble).unwrap();
             let retry =
                 text.strip_prefix("retry: ").and_then(|rest| rest.strip_suffix("\n: open\n")).unwrap();

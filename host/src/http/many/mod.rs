@@ -1,10 +1,10 @@
-//! `GET /api/events`: what several runs say, over one connection.
+//! `GET /api/events`: the events of several runs over one connection.
 //!
-//! Which runs, a request says by id, or by task and label, and then those that begin later belong to them too. A
-//! position is that of all of them together: the number of the newest run that was taken up, and how far each is read
-//! that has not ended. It goes with every event, so whoever comes back with it misses nothing and gets nothing twice.
+//! A request selects runs by id, or by task and label; such a selection includes later runs. One cursor covers all of
+//! them: the number of the newest run that was opened, and the last event of each run that has not ended. Each event
+//! comes with the cursor, so a client that reconnects with it misses no event and gets none twice.
 
-mod places;
+mod cursor;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -15,42 +15,45 @@ use hyper::http::request::Parts;
 
 use super::body::Response;
 use super::coding;
-use super::format::{Envelope, Format, NDJSON, SSE};
+use super::format::{Envelope, Format, Layout, NDJSON, SSE};
 use super::position::last_event_id;
 use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::stream::{self, Filter};
-use super::{Api, cors, presence, runs};
+use super::{Api, cors, negotiation, presence, runs};
 use crate::model::RunStatus;
 use crate::storage::RunFilter;
 
-use self::places::Places;
-use self::reader::{Reader, Selection, Wanted};
+use self::cursor::Cursor;
+use self::reader::{Options, Reader, Selection};
 
-pub(super) use places::positions;
+pub(super) use cursor::check_cursors;
 
-/// Runs that are read at once, and that a request can name. More wait until one of these has ended. It bounds the
-/// position, which goes with every event.
-const MAX_OPEN: usize = 64;
+/// Most runs that are read at once, or that a request can name. Further ones wait until one of these has ended. Bounds
+/// the cursor, which comes with every event.
+const MAX_OPEN_RUNS: usize = 64;
 
 /// `GET /api/events`.
 pub(super) async fn get(api: &Arc<Api>, parts: &Parts, query: &Query) -> Result<Response, Problem> {
     let headers = &parts.headers;
-    let media = stream::media(headers, query, &[SSE, NDJSON], "events of several runs")?;
+    let media = negotiation::media_type(headers, query, &[SSE, NDJSON], "events of several runs")?;
     let named = query.parse("named", "`true` or `false`")?.unwrap_or(true);
     let selection = selection(api, query).await?;
-    let places = begin(api, headers, query, &selection).await?;
-    let wanted = Wanted {
-        envelope: stream::envelope(query)?,
-        filter: Filter::of(query, Format::Ndjson { envelope: Envelope::Full })?,
-        heartbeat: stream::heartbeat(&api.config(), query, media)?,
+    let cursor = start_cursor(api, headers, query, &selection).await?;
+    let envelope = stream::envelope(query)?;
+    let format = Format::of(media, Layout { envelope, named }).expect("offered formats are in the table");
+    let options = Options {
+        format,
+        envelope,
+        filter: Filter::of(query, Format::ndjson(Envelope::Full))?,
+        heartbeat: stream::heartbeat(&api.config(), query, format.has_default_heartbeat())?,
         interval: stream::interval(query)?,
-        client: presence::client(query)?,
+        client: presence::client_id(query)?,
         is_client: cors::reads(&api.config(), parts),
         is_sse: media == SSE,
         named,
     };
-    let reader = Reader::open(api, selection, places, wanted).await?;
+    let reader = Reader::open(api, selection, cursor, options).await?;
     if reader.is_done() {
         return Ok(coding::nothing_more());
     }
@@ -73,8 +76,8 @@ async fn selection(api: &Api, query: &Query) -> Result<Selection, Problem> {
             ..RunFilter::default()
         }));
     }
-    if ids.len() > MAX_OPEN {
-        let detail = format!("{} runs are named; at most {MAX_OPEN} can be read at once", ids.len());
+    if ids.len() > MAX_OPEN_RUNS {
+        let detail = format!("{} runs are named; at most {MAX_OPEN_RUNS} can be read at once", ids.len());
         return Err(Problem::bad_request("invalid-parameter", detail).with("parameter", "run"));
     }
     let mut named = BTreeMap::new();
@@ -85,56 +88,56 @@ async fn selection(api: &Api, query: &Query) -> Result<Selection, Problem> {
     Ok(Selection::Named(named.into_values().collect()))
 }
 
-/// Where the reader wants to begin.
-async fn begin(
+/// The cursor at which the stream starts.
+async fn start_cursor(
     api: &Api,
     headers: &HeaderMap,
     query: &Query,
     selection: &Selection,
-) -> Result<Places, Problem> {
+) -> Result<Cursor, Problem> {
     const WHAT: &str = "the `id` of an event of the same request";
     if let Some(id) = last_event_id(headers, query) {
         let detail = format!("the Last-Event-ID is {id:?}; it must be {WHAT}");
-        return Places::parse(id.trim()).ok_or_else(|| Problem::bad_request("invalid-parameter", detail));
+        return Cursor::parse(id.trim()).ok_or_else(|| Problem::bad_request("invalid-parameter", detail));
     }
     if let Some(after) = query.get("after").filter(|after| !after.is_empty()) {
-        return Places::parse(after.trim()).ok_or_else(|| invalid("after", after, WHAT));
+        return Cursor::parse(after.trim()).ok_or_else(|| invalid("after", after, WHAT));
     }
     match query.get("from") {
-        None | Some("start") => Ok(Places::default()),
+        None | Some("start") => Ok(Cursor::default()),
         Some("now") => now(api, selection).await,
         Some(other) => Err(invalid("from", other, "`start` or `now`")),
     }
 }
 
-/// After all that there is: runs that have not ended from their newest event on. If these are more than can be read at
-/// once, those that were started last are read from their beginning, so that nothing is missed.
-async fn now(api: &Api, selection: &Selection) -> Result<Places, Problem> {
+/// The cursor after all events so far. If more runs are active than can be read at once, the newest ones are later read
+/// from their first event on, so that no event is missed.
+async fn now(api: &Api, selection: &Selection) -> Result<Cursor, Problem> {
     let newest = RunFilter { limit: 1, ..RunFilter::default() };
     let newest = api.storage.runs(newest).await?;
-    let mut places = Places { taken: newest.first().map_or(0, |run| run.key.no), ..Places::default() };
+    let mut cursor = Cursor { newest: newest.first().map_or(0, |run| run.key.no), ..Cursor::default() };
     let mut active = match selection {
         Selection::Named(runs) => runs.clone(),
         Selection::Matching(filter) => {
             let mut active = Vec::new();
             for status in RunStatus::ALL.into_iter().filter(|status| !status.is_terminal()) {
-                let limit = MAX_OPEN as u32 + 1;
+                let limit = MAX_OPEN_RUNS as u32 + 1;
                 let filter = RunFilter { statuses: vec![status], since: Some(0), limit, ..filter.clone() };
                 active.extend(api.storage.runs(filter).await?);
             }
             active
         }
     };
-    active.retain(|run| !run.status.is_terminal() && run.key.no <= places.taken);
-    // One that moved on meanwhile may have been found in two states.
+    active.retain(|run| !run.status.is_terminal() && run.key.no <= cursor.newest);
+    // A run whose status changed between two queries may be there twice.
     active.sort_by_key(|run| run.key.no);
     active.dedup_by_key(|run| run.key.no);
-    if active.len() > MAX_OPEN {
-        active.truncate(MAX_OPEN);
-        places.taken = active[MAX_OPEN - 1].key.no;
+    if active.len() > MAX_OPEN_RUNS {
+        active.truncate(MAX_OPEN_RUNS);
+        cursor.newest = active[MAX_OPEN_RUNS - 1].key.no;
     }
     for run in active {
-        places.open.insert(run.key.no, api.log.head(&run.key).await?);
+        cursor.open.insert(run.key.no, api.log.head(&run.key).await?);
     }
-    Ok(places)
+    Ok(cursor)
 }

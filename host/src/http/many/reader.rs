@@ -6,43 +6,45 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::MAX_OPEN;
-use super::places::Places;
+use super::MAX_OPEN_RUNS;
+use super::cursor::Cursor;
 use crate::event_log::{Delivery, Position, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
-use crate::http::format::{Envelope, Format, HEARTBEAT, Names, Notice, preamble};
+use crate::http::format::{Envelope, FRAME_END, Format, Names, Notice, frame_head};
 use crate::http::pieces::{PIECE_BYTES, Pieces};
-use crate::http::presence::Seated;
-use crate::http::stream::{Filter, MAX_HELD, gathered, silence};
+use crate::http::presence::Registration;
+use crate::http::stream::{Filter, MAX_COALESCED_SEGMENTS, coalesce, heartbeat_due};
 use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
 
-/// How often new runs are looked for, in case a hint was lost.
+/// Interval between queries for new runs, in case a wake-up was lost.
 const POLL: Duration = Duration::from_secs(1);
-/// Bytes of a frame after which the other runs wait for the next: all at once they would be 16 MiB for each client.
-const FRAME_BYTES: usize = 256 << 10;
+/// Size of coalesced events after which the remaining runs wait for the next interval. All runs at once would take 16 MiB
+/// for each client.
+const COALESCED_BYTES: usize = 256 << 10;
 
-/// Which runs.
+/// The runs to read.
 pub(super) enum Selection {
-    /// These, oldest first.
+    /// These runs, oldest first.
     Named(Vec<Run>),
-    /// Those that match, also later.
+    /// All runs that match, including later ones.
     Matching(RunFilter),
 }
 
-/// How a client wants to read.
-pub(super) struct Wanted {
+/// The options of a subscriber of several runs.
+pub(super) struct Options {
+    pub(super) format: Format,
     pub(super) envelope: Envelope,
     pub(super) filter: Filter,
     pub(super) heartbeat: Option<Duration>,
-    /// For how long to gather; none: not at all.
+    /// Time for which events are coalesced. `None` to send each at once.
     pub(super) interval: Option<Duration>,
-    /// What the client calls itself.
+    /// The client's `client_id`.
     pub(super) client: Option<Box<str>>,
-    /// Whether it is one that a run can be lost with.
+    /// Whether its disconnect can cancel a run.
     pub(super) is_client: bool,
     pub(super) is_sse: bool,
     pub(super) named: bool,
@@ -53,10 +55,10 @@ struct Member {
     no: i64,
     names: Names,
     subscription: Subscription,
-    seat: Seated,
+    registration: Registration,
 }
 
-/// What comes next of a run.
+/// The next delivery of a run.
 struct Read {
     member: Member,
     next: Result<Delivery, StorageError>,
@@ -71,34 +73,39 @@ async fn read(mut member: Member) -> Read {
 pub(super) struct Reader {
     api: Arc<Api>,
     selection: Selection,
-    places: Places,
-    wanted: Wanted,
-    /// Tasks, for each must go on while this waits for something else: it may hold what that needs.
+    cursor: Cursor,
+    options: Options,
+    /// Encodes events for the frames that this stream makes of them.
+    lines: Format,
+    /// One task for each run. A read must progress while the stream waits for another one, because it may hold resources
+    /// that the other one waits for.
     reading: JoinSet<Read>,
-    /// Read, and gathered for a frame. No more of these runs is read meanwhile: the log keeps what comes.
-    held: Vec<Read>,
-    /// Bytes that have not been given out.
+    /// Deliveries that wait for the end of the interval. Until then their runs are not read: the log keeps new events.
+    pending: Vec<Read>,
+    /// Bytes to return next.
     out: Pieces,
     listener: Listener,
-    spoke: Instant,
+    last_sent: Instant,
     opening: bool,
     end: StreamEnd,
-    over: bool,
+    ended: bool,
 }
 
-enum Waited {
+/// The reason why a wait is over.
+enum Wakeup {
     Read(Read),
-    /// It is time to send what was gathered.
-    Frame,
+    /// Pending deliveries are due.
+    IntervalEnd,
     /// There may be more runs.
     Runs,
-    Silence,
+    HeartbeatDue,
+    /// The host is stopping.
     Closing,
-    /// A run can't be read, by a fault of the host.
-    Lost,
+    /// The task that reads a run has panicked.
+    Panicked,
 }
 
-async fn numbered(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
+async fn find_by_number(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
     if let Selection::Named(runs) = selection {
         return Ok(runs.iter().find(|run| run.key.no == no).cloned());
     }
@@ -107,93 +114,95 @@ async fn numbered(api: &Api, selection: &Selection, no: i64) -> Result<Option<Ru
 }
 
 impl Reader {
-    /// Goes on from `places`.
+    /// Open a stream that resumes at `cursor`.
     pub(super) async fn open(
         api: &Arc<Api>,
         selection: Selection,
-        places: Places,
-        wanted: Wanted,
+        cursor: Cursor,
+        options: Options,
     ) -> Result<Self, StorageError> {
         let mut reader = Self {
             listener: api.notifier.listen(Topic::Runs),
             api: Arc::clone(api),
             selection,
-            places,
-            wanted,
+            cursor,
+            lines: Format::ndjson(options.envelope),
+            options,
             reading: JoinSet::new(),
-            held: Vec::new(),
+            pending: Vec::new(),
             out: Pieces::default(),
-            spoke: Instant::now(),
+            last_sent: Instant::now(),
             opening: true,
             end: api.stream_ends.of_one(),
-            over: false,
+            ended: false,
         };
-        let resumed: Vec<i64> = reader.places.open.keys().copied().collect();
+        let resumed: Vec<i64> = reader.cursor.open.keys().copied().collect();
         for no in resumed {
-            match numbered(&reader.api, &reader.selection, no).await? {
-                Some(run) => reader.join(&run).await?,
-                // It was removed meanwhile.
-                None => drop(reader.places.open.remove(&no)),
+            match find_by_number(&reader.api, &reader.selection, no).await? {
+                Some(run) => reader.add_run(&run).await?,
+                // The run has been removed since.
+                None => drop(reader.cursor.open.remove(&no)),
             }
         }
-        reader.take_up().await?;
+        reader.add_runs().await?;
         Ok(reader)
     }
 
-    /// Whether nothing will come any more.
+    /// Whether no event will follow.
     pub(super) fn is_done(&self) -> bool {
-        matches!(self.selection, Selection::Named(_)) && self.reading.is_empty() && self.held.is_empty()
+        matches!(self.selection, Selection::Named(_)) && self.reading.is_empty() && self.pending.is_empty()
     }
 
-    /// The next bytes; none when the stream is over.
+    /// Return the next bytes, or `None` at the end of the stream.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        if std::mem::take(&mut self.opening) && self.wanted.is_sse {
-            return Some(Ok(preamble()));
+        if std::mem::take(&mut self.opening) && self.options.is_sse {
+            return Some(Ok(self.options.format.preamble()));
         }
         if let Some(piece) = self.out.next() {
             return Some(Ok(piece));
         }
         let mut out = Pieces::default();
-        while !self.over && out.is_empty() {
-            let told = match self.wait().await {
-                Waited::Read(read) if self.wanted.interval.is_some() => {
-                    self.held.push(read);
+        while !self.ended && out.is_empty() {
+            let added = match self.wait().await {
+                Wakeup::Read(read) if self.options.interval.is_some() => {
+                    self.pending.push(read);
                     Ok(())
                 }
-                Waited::Read(read) => self.deliver(read, &mut out).await,
-                Waited::Frame => self.frame(&mut out).await,
-                Waited::Runs => self.take_up().await,
-                Waited::Silence => {
-                    let sign = if self.wanted.is_sse { HEARTBEAT } else { "\n" };
-                    out.add(sign.as_bytes());
+                Wakeup::Read(read) => self.add_ready(read, &mut out).await,
+                Wakeup::IntervalEnd => self.add_coalesced(&mut out).await,
+                Wakeup::Runs => self.add_runs().await,
+                Wakeup::HeartbeatDue => {
+                    out.add(self.options.format.heartbeat().as_bytes());
                     Ok(())
                 }
-                Waited::Lost => {
-                    self.over = true;
+                Wakeup::Panicked => {
+                    self.ended = true;
                     return Some(Err(Broken::Incomplete("a run can't be read")));
                 }
-                Waited::Closing => {
-                    self.over = true;
-                    self.notice(&Names::none(), &Notice::Closing, &mut out);
+                Wakeup::Closing => {
+                    self.ended = true;
+                    self.add_notice(&Names::none(), &Notice::Closing, &mut out);
                     Ok(())
                 }
             };
-            if let Err(error) = told {
-                self.over = true;
+            if let Err(error) = added {
+                self.ended = true;
                 return Some(Err(error.into()));
             }
-            self.over |= self.is_done();
+            self.ended |= self.is_done();
         }
-        self.spoke = Instant::now();
+        self.last_sent = Instant::now();
         self.out = out;
         self.out.next().map(Ok)
     }
 
-    async fn wait(&mut self) -> Waited {
-        let has_room = matches!(self.selection, Selection::Matching(_)) && self.places.open.len() < MAX_OPEN;
-        let frame = self.wanted.interval.filter(|_| !self.held.is_empty()).map(|time| self.spoke + time);
-        // What is gathered is a sign of life itself, and soon.
-        let heartbeat = self.wanted.heartbeat.filter(|_| frame.is_none());
+    async fn wait(&mut self) -> Wakeup {
+        let has_room =
+            matches!(self.selection, Selection::Matching(_)) && self.cursor.open.len() < MAX_OPEN_RUNS;
+        let interval_end =
+            self.options.interval.filter(|_| !self.pending.is_empty()).map(|time| self.last_sent + time);
+        // Pending events will soon show that the stream is alive.
+        let heartbeat = self.options.heartbeat.filter(|_| interval_end.is_none());
         let listener = &self.listener;
         let more = async {
             match has_room {
@@ -201,166 +210,168 @@ impl Reader {
                 false => std::future::pending().await,
             }
         };
-        let frame_is_due = async {
-            match frame {
+        let interval_ended = async {
+            match interval_end {
                 Some(due) => tokio::time::sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            () = frame_is_due => Waited::Frame,
-            Some(read) = self.reading.join_next() => read.map_or(Waited::Lost, Waited::Read),
-            () = &mut self.end => if frame.is_some() { Waited::Frame } else { Waited::Closing },
-            () = silence(heartbeat, self.spoke) => Waited::Silence,
-            () = more => Waited::Runs,
+            () = interval_ended => Wakeup::IntervalEnd,
+            Some(read) = self.reading.join_next() => read.map_or(Wakeup::Panicked, Wakeup::Read),
+            () = &mut self.end => if interval_end.is_some() { Wakeup::IntervalEnd } else { Wakeup::Closing },
+            () = heartbeat_due(heartbeat, self.last_sent) => Wakeup::HeartbeatDue,
+            () = more => Wakeup::Runs,
         }
     }
 
-    /// Begins to read the runs that are not read yet, as many as can be.
-    async fn take_up(&mut self) -> Result<(), StorageError> {
-        let room = MAX_OPEN.saturating_sub(self.places.open.len());
-        let taken = self.places.taken;
+    /// Start to read further runs, as many as the limit allows.
+    async fn add_runs(&mut self) -> Result<(), StorageError> {
+        let room = MAX_OPEN_RUNS.saturating_sub(self.cursor.open.len());
+        let newest = self.cursor.newest;
         let more: Vec<Run> = match &self.selection {
             Selection::Named(runs) => {
-                runs.iter().filter(|run| run.key.no > taken).take(room).cloned().collect()
+                runs.iter().filter(|run| run.key.no > newest).take(room).cloned().collect()
             }
             Selection::Matching(_) if room == 0 => Vec::new(),
             Selection::Matching(filter) => {
                 let limit = u32::try_from(room).unwrap_or(u32::MAX);
-                let filter = RunFilter { since: Some(taken), limit, ..filter.clone() };
+                let filter = RunFilter { since: Some(newest), limit, ..filter.clone() };
                 self.api.storage.runs(filter).await?
             }
         };
         for run in more {
-            self.places.taken = run.key.no;
-            self.places.open.insert(run.key.no, 0);
-            self.join(&run).await?;
+            self.cursor.newest = run.key.no;
+            self.cursor.open.insert(run.key.no, 0);
+            self.add_run(&run).await?;
         }
         Ok(())
     }
 
-    async fn join(&mut self, run: &Run) -> Result<(), StorageError> {
+    async fn add_run(&mut self, run: &Run) -> Result<(), StorageError> {
         let no = run.key.no;
-        let after = self.places.open.get(&no).copied().unwrap_or(0);
+        let after = self.cursor.open.get(&no).copied().unwrap_or(0);
         let subscription = self.api.log.subscribe(run.key.clone(), Position::After(after)).await?;
-        let form = if self.wanted.is_sse { "sse" } else { "ndjson" };
-        let seat = self.api.presence.sit(run, self.wanted.client.clone(), form, after, self.wanted.is_client);
-        self.reading.spawn(read(Member { no, names: Names::of(run), subscription, seat }));
+        let Options { format, client, is_client, .. } = &self.options;
+        let registration = self.api.presence.register(run, client.clone(), format.name(), after, *is_client);
+        self.reading.spawn(read(Member { no, names: Names::of(run), subscription, registration }));
         Ok(())
     }
 
-    /// What was gathered, and what is there of these runs by now.
-    async fn frame(&mut self, out: &mut Pieces) -> Result<(), StorageError> {
-        let mut held = std::mem::take(&mut self.held).into_iter();
-        while out.len() < FRAME_BYTES
-            && let Some(Read { mut member, next }) = held.next()
+    /// Add all pending deliveries and those that are ready by now, with their events coalesced.
+    async fn add_coalesced(&mut self, out: &mut Pieces) -> Result<(), StorageError> {
+        let mut pending = std::mem::take(&mut self.pending).into_iter();
+        while out.len() < COALESCED_BYTES
+            && let Some(Read { mut member, next }) = pending.next()
         {
             let mut deliveries = vec![next?];
-            while deliveries.len() < MAX_HELD && !matches!(deliveries.last(), Some(Delivery::End)) {
-                // Ends at what would have to be waited for. An error comes again, for who waits for it.
+            while deliveries.len() < MAX_COALESCED_SEGMENTS
+                && !matches!(deliveries.last(), Some(Delivery::End))
+            {
+                // Stops at the first delivery that is not ready. The task that reads the run gets an error again.
                 let Some(Ok(next)) = member.subscription.next().now_or_never() else { break };
                 deliveries.push(next);
             }
-            if self.put_all(&member, &deliveries, out) {
-                self.take_up().await?;
+            if self.add_deliveries(&member, &deliveries, out) {
+                self.add_runs().await?;
             } else {
                 self.reading.spawn(read(member));
             }
         }
-        self.held = held.collect();
+        self.pending = pending.collect();
         Ok(())
     }
 
-    /// What was read of a run, and what is there of it already, up to a size.
-    async fn deliver(
+    /// Add a delivery of a run and all that are ready, up to a size.
+    async fn add_ready(
         &mut self,
         Read { mut member, next }: Read,
         out: &mut Pieces,
     ) -> Result<(), StorageError> {
         let mut delivery = Some(next?);
         while let Some(next) = delivery {
-            if self.put_all(&member, std::slice::from_ref(&next), out) {
-                return self.take_up().await;
+            if self.add_deliveries(&member, std::slice::from_ref(&next), out) {
+                return self.add_runs().await;
             }
-            // The last one comes whole, and twice as large as it is kept: its numbers and names come with each event.
+            // The last delivery is added whole, and numbers and names make it twice as large as it is in the log.
             delivery = if out.len() < PIECE_BYTES / 2 { member.subscription.next_ready() } else { None };
         }
         self.reading.spawn(read(member));
         Ok(())
     }
 
-    /// Puts deliveries of a run; says whether that was all of it.
-    fn put_all(&mut self, member: &Member, deliveries: &[Delivery], out: &mut Pieces) -> bool {
-        let form = Format::Ndjson { envelope: self.wanted.envelope };
+    /// Add deliveries of a run. Returns whether they include its end.
+    fn add_deliveries(&mut self, member: &Member, deliveries: &[Delivery], out: &mut Pieces) -> bool {
+        let lines = self.lines;
         let (before, mut events, mut ended) = (out.len(), Vec::new(), false);
         for delivery in deliveries {
             let notice = match delivery {
                 Delivery::Events(segment, from) => {
-                    events.extend(form.events(&member.names, segment, *from));
+                    events.extend(lines.events(&member.names, segment, *from));
                     continue;
                 }
                 Delivery::Gap { from, to } => Some((Notice::Gap { from: *from, to: *to }, Some(*to))),
                 Delivery::Removed { from } => Some((Notice::Removed { from: *from }, None)),
                 Delivery::End => None,
             };
-            self.put_events(member, std::mem::take(&mut events), out);
+            self.add_events(member, std::mem::take(&mut events), out);
             match notice {
-                Some((notice, place)) => {
-                    self.move_to(member.no, place);
-                    self.notice(&member.names, &notice, out);
+                Some((notice, seq)) => {
+                    self.advance(member.no, seq);
+                    self.add_notice(&member.names, &notice, out);
                 }
                 None => {
-                    self.move_to(member.no, None);
+                    self.advance(member.no, None);
                     ended = true;
                 }
             }
         }
-        self.put_events(member, events, out);
-        member.seat.gave(out.len() - before, member.subscription.position());
+        self.add_events(member, events, out);
+        member.registration.record_sent(out.len() - before, member.subscription.position());
         ended
     }
 
-    fn put_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>, out: &mut Pieces) {
-        let place_after = |event: &Event| (!event.is_terminal()).then_some(event.seq);
-        let last = events.last().map(|(event, _)| place_after(event));
-        events.retain(|(event, _)| self.wanted.filter.passes(event));
-        if self.wanted.interval.is_some() {
-            events = gathered(events, &member.names, Format::Ndjson { envelope: self.wanted.envelope });
+    fn add_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>, out: &mut Pieces) {
+        let seq_after = |event: &Event| (!event.is_terminal()).then_some(event.seq);
+        let last = events.last().map(|(event, _)| seq_after(event));
+        events.retain(|(event, _)| self.options.filter.passes(event));
+        if self.options.interval.is_some() {
+            events = coalesce(events, &member.names, self.lines);
         }
         for (event, line) in events {
-            self.move_to(member.no, place_after(event));
-            self.put(event.what.event_type.as_str(), &line, out);
+            self.advance(member.no, seq_after(event));
+            self.add_line(event.what.event_type.as_str(), &line, out);
         }
-        if let Some(place) = last {
-            self.move_to(member.no, place);
-        }
-    }
-
-    /// The run is read up to there; none: to its end.
-    fn move_to(&mut self, no: i64, place: Option<u64>) {
-        match place {
-            Some(seq) => drop(self.places.open.insert(no, seq)),
-            None => drop(self.places.open.remove(&no)),
+        if let Some(seq) = last {
+            self.advance(member.no, seq);
         }
     }
 
-    fn notice(&self, names: &Names, notice: &Notice, out: &mut Pieces) {
-        let line = Format::Ndjson { envelope: self.wanted.envelope }.notice(names, notice, 0);
-        self.put(notice.kind(), &line, out);
+    /// Record that a run was read up to the event `seq`. `None` if it was read to its end.
+    fn advance(&mut self, no: i64, seq: Option<u64>) {
+        match seq {
+            Some(seq) => drop(self.cursor.open.insert(no, seq)),
+            None => drop(self.cursor.open.remove(&no)),
+        }
     }
 
-    /// A line of NDJSON, with its position.
-    fn put(&self, kind: &str, line: &Bytes, out: &mut Pieces) {
+    fn add_notice(&self, names: &Names, notice: &Notice, out: &mut Pieces) {
+        let line = self.lines.notice(names, notice, 0);
+        self.add_line(notice.event_type(), &line, out);
+    }
+
+    /// Add a line of NDJSON, with the cursor.
+    fn add_line(&self, event_type: &str, line: &Bytes, out: &mut Pieces) {
         let without = |end: &[u8]| line.strip_suffix(end).map(|rest| line.slice(..rest.len()));
-        let position = self.places.text();
-        if self.wanted.is_sse {
-            let name = if self.wanted.named { format!("\nevent: {kind}") } else { String::new() };
-            out.add(format!("id: {position}{name}\ndata: ").as_bytes());
+        let position = self.cursor.text();
+        if self.options.is_sse {
+            let name = self.options.named.then_some(event_type);
+            out.add(frame_head(Some(&position), name).as_bytes());
             out.share(without(b"\n").unwrap_or_else(|| line.clone()));
-            return out.add(b"\n\n");
+            return out.add(FRAME_END.as_bytes());
         }
-        match without(b"}\n").filter(|_| self.wanted.envelope == Envelope::Full) {
+        match without(b"}\n").filter(|_| self.options.envelope == Envelope::Full) {
             Some(members) => {
                 out.share(members);
                 out.add(format!(",\"position\":\"{position}\"}}\n").as_bytes());

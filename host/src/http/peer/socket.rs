@@ -1,4 +1,4 @@
-//! What only the system's own calls tell of a socket.
+//! Options and state of a socket that need system calls.
 
 #![allow(unsafe_code, reason = "calls of the system that rustix does not have")]
 
@@ -8,23 +8,23 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 pub(super) use linux::bound_unsent;
 
-/// Whether something is under way to the peer, and nothing has come from it for `silence`.
+/// Whether data or a probe is in flight, and the peer has acknowledged nothing for `silence`.
 pub(super) fn is_silent(socket: &impl AsFd, silence: Duration) -> bool {
     state(socket).is_some_and(|state| state.waits && state.silent_for > silence)
 }
 
-/// Whether something that was written has not reached the peer.
+/// Whether written bytes have not been acknowledged.
 pub(super) fn has_unacknowledged(socket: &impl AsFd) -> bool {
     state(socket).is_some_and(|state| state.unacknowledged)
 }
 
-/// What the kernel knows of a connection.
-struct State {
-    /// Something was sent, or it was asked whether its window is open again, without an answer yet.
+/// The kernel's state of a connection.
+struct TcpState {
+    /// Whether data or a window probe is unacknowledged.
     waits: bool,
-    /// Since its last acknowledgement.
+    /// Time since the last acknowledgement.
     silent_for: Duration,
-    /// Something was sent or waits to be.
+    /// Whether sent or unsent data is unacknowledged.
     unacknowledged: bool,
 }
 
@@ -37,13 +37,13 @@ mod linux {
     use std::os::fd::{AsFd, AsRawFd as _};
     use std::time::Duration;
 
-    use super::State;
+    use super::TcpState;
 
-    /// Lets the kernel take no more than about so many bytes that it has not sent.
+    /// Limit the unsent bytes that the kernel accepts, approximately.
     pub(in super::super) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
         let socket = socket.as_fd().as_raw_fd();
         let (level, name) = (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT);
-        // SAFETY: the socket is borrowed for the call, and the value is as long as is said.
+        // SAFETY: the socket is borrowed for the call, and the length is that of the value.
         let done = unsafe {
             libc::setsockopt(
                 socket,
@@ -56,9 +56,9 @@ mod linux {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    pub(super) fn state(socket: &impl AsFd) -> Option<State> {
+    pub(super) fn state(socket: &impl AsFd) -> Option<TcpState> {
         let socket = socket.as_fd().as_raw_fd();
-        // SAFETY: it is made of numbers alone, for which all bits may be zero.
+        // SAFETY: it consists of integers, for which all bits may be zero.
         let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
         let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
         // SAFETY: the socket is borrowed for the call, which writes at most `length` bytes. An older kernel writes
@@ -72,7 +72,7 @@ mod linux {
                 &raw mut length,
             )
         };
-        (done == 0).then(|| State {
+        (done == 0).then(|| TcpState {
             waits: info.tcpi_unacked > 0 || info.tcpi_probes > 0,
             silent_for: Duration::from_millis(info.tcpi_last_ack_recv.into()),
             unacknowledged: info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
@@ -80,9 +80,9 @@ mod linux {
     }
 }
 
-/// Other systems have calls of their own for this; there keep-alive alone finds a dead peer.
+/// Not implemented for other systems. There, only keep-alive detects a dead peer.
 #[cfg(not(target_os = "linux"))]
-fn state(_: &impl AsFd) -> Option<State> {
+fn state(_: &impl AsFd) -> Option<TcpState> {
     None
 }
 

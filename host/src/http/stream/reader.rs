@@ -6,51 +6,50 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::MAX_HELD;
-use super::frames;
-use super::options::{Filter, Options, WEBSOCKET};
+use super::MAX_COALESCED_SEGMENTS;
+use super::coalesce::coalesce;
+use super::options::{Filter, Options};
 use crate::event_log::{Delivery, Position, Segment, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
 use crate::http::coding::{self, Stream as Coded};
 use crate::http::format::{Format, Names, Notice};
 use crate::http::pieces::{self, PIECE_BYTES};
-use crate::http::presence::Seated;
+use crate::http::presence::Registration;
 use crate::http::problem::Problem;
 use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run, RunStatus};
 use crate::storage::StorageError;
 
-/// One reader's stream. All it owns is a position.
+/// The stream of one subscriber. Of the log it owns only a position.
 pub(in crate::http) struct Reader {
     subscription: Subscription,
     names: Names,
     format: Format,
     filter: Filter,
-    /// How long it may be silent, and the clock of that. The clock and `end` are kept from one wait to the next: thousands
-    /// of readers that entered and left a queue for each event would wait for one another.
+    /// The heartbeat interval and its timer. The timer and `end` are kept from one wait to the next: thousands of
+    /// subscribers would contend if each entered and left their queues for each event.
     heartbeat: Option<(Duration, Pin<Box<Sleep>>)>,
-    /// The last event that it wants; none: all that come.
+    /// The last event to send. `None` to send all new events.
     until: Option<u64>,
     end: StreamEnd,
-    /// Not opened yet; with what to tell first.
+    /// Set until the stream has begun, with the notice that comes first.
     opening: Option<Option<Notice>>,
-    /// When the last bytes were given out: a stream of which the filter lets
-    /// nothing pass is silent.
-    spoke: Instant,
-    /// How long to gather, and what was.
+    /// When the last bytes were sent. Events that the filter drops do not count.
+    last_sent: Instant,
+    /// Time for which deliveries are coalesced, and those that wait for its end.
     interval: Option<Duration>,
-    held: Vec<Delivery>,
+    pending: Vec<Delivery>,
     coded: Coded,
-    /// Whether the bytes of a line have to stay together.
+    /// Whether `next` must not split lines.
     whole_lines: bool,
-    /// What follows the bytes that were given out last.
+    /// Bytes to return next.
     rest: Bytes,
-    over: bool,
-    cut_short: bool,
-    /// Why a body that can't say so itself is not whole.
-    missing: Option<&'static str>,
-    seat: Seated,
+    ended: bool,
+    closed_by_host: bool,
+    /// The reason why a raw body is incomplete. It has to break off, because it cannot contain a notice.
+    incomplete: Option<&'static str>,
+    registration: Registration,
 }
 
 impl Reader {
@@ -59,7 +58,7 @@ impl Reader {
             Some(last) => last,
             None => api.log.head(&run.key).await?,
         };
-        let (position, notice) = match options.wish.resolve(head) {
+        let (position, notice) = match options.start.resolve(head) {
             Ok(position) => (position, None),
             Err(requested) => (Position::After(0), Some(Notice::UnknownPosition { requested })),
         };
@@ -74,70 +73,75 @@ impl Reader {
             until: (!options.live).then_some(head),
             end: api.stream_ends.of_one(),
             opening: Some(notice),
-            spoke: Instant::now(),
+            last_sent: Instant::now(),
             interval: options.interval,
-            held: Vec::new(),
+            pending: Vec::new(),
             coded: Coded::Plain,
-            whole_lines: options.form == WEBSOCKET,
+            whole_lines: options.whole_lines,
             rest: Bytes::new(),
-            over: false,
-            cut_short: false,
-            missing: None,
-            seat: api.presence.sit(run, options.client, options.form, start, options.is_client),
+            ended: false,
+            closed_by_host: false,
+            incomplete: None,
+            registration: api.presence.register(
+                run,
+                options.client,
+                options.format_name,
+                start,
+                options.is_client,
+            ),
         })
     }
 
-    /// The same, compressed.
+    /// Compress the stream.
     pub(in crate::http) fn coded(self, coded: Coded) -> Self {
         Self { coded, ..self }
     }
 
-    /// The last event that was delivered.
+    /// The last event delivered.
     pub(in crate::http) fn position(&self) -> u64 {
         self.subscription.position()
     }
 
-    /// Whether the stream is over although the log goes on.
-    pub(in crate::http) fn is_cut_short(&self) -> bool {
-        self.cut_short
+    /// Whether the stream has ended because the host is stopping, although the log continues.
+    pub(in crate::http) fn is_closed_by_host(&self) -> bool {
+        self.closed_by_host
     }
 
-    /// The next bytes; none when the stream is over. Nothing is lost if it is not awaited to
-    /// the end.
+    /// Return the next bytes, or `None` at the end of the stream. Cancel-safe.
     pub(in crate::http) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
-            return Some(self.give(rest));
+            return Some(self.emit(rest));
         }
-        let mut opening = Gathered::default();
+        let mut opening = Batch::default();
         self.begin(&mut opening);
         if !opening.is_empty() {
-            return Some(self.give_all(opening));
+            return Some(self.emit_batch(opening));
         }
-        while !self.over && (!self.held.is_empty() || self.wants_more()) {
-            let mut gathered = Gathered::default();
+        while !self.ended && (!self.pending.is_empty() || self.wants_more()) {
+            let mut batch = Batch::default();
             match self.wait().await {
-                Waited::Delivery(Ok(delivery)) if self.interval.is_some() => self.held.push(delivery),
-                Waited::Delivery(Ok(delivery)) => self.gather(delivery, &mut gathered),
-                Waited::Delivery(Err(error)) => {
-                    self.over = true;
+                Wakeup::Delivery(Ok(delivery)) if self.interval.is_some() => self.pending.push(delivery),
+                Wakeup::Delivery(Ok(delivery)) => self.add_ready(delivery, &mut batch),
+                Wakeup::Delivery(Err(error)) => {
+                    self.ended = true;
                     self.coded = Coded::Plain;
                     return Some(Err(error.into()));
                 }
-                Waited::Frame => self.frame(&mut gathered),
-                Waited::Silence => self.put_own(self.format.heartbeat().into(), &mut gathered),
-                Waited::Closing => {
-                    self.over = true;
-                    self.cut_short = true;
-                    self.notice(&Notice::Closing, self.position(), &mut gathered);
+                Wakeup::IntervalEnd => self.add_coalesced(&mut batch),
+                Wakeup::HeartbeatDue => self.add_own(self.format.heartbeat().into(), &mut batch),
+                Wakeup::Closing => {
+                    self.ended = true;
+                    self.closed_by_host = true;
+                    self.notice(&Notice::Closing, self.position(), &mut batch);
                 }
             }
-            if !gathered.is_empty() {
-                self.spoke = Instant::now();
-                if let Some((time, silence)) = &mut self.heartbeat {
-                    silence.as_mut().reset(self.spoke + *time);
+            if !batch.is_empty() {
+                self.last_sent = Instant::now();
+                if let Some((time, timer)) = &mut self.heartbeat {
+                    timer.as_mut().reset(self.last_sent + *time);
                 }
-                return Some(self.give_all(gathered));
+                return Some(self.emit_batch(batch));
             }
         }
         self.finish().await
@@ -147,60 +151,60 @@ impl Reader {
         self.until.is_none_or(|until| self.position() < until)
     }
 
-    /// What comes before all events, the first time.
-    fn begin(&mut self, out: &mut Gathered) {
+    /// Add the bytes that precede all events, once.
+    fn begin(&mut self, out: &mut Batch) {
         let Some(notice) = self.opening.take() else { return };
         if matches!(self.coded, Coded::Shared(_)) {
             out.add(coding::Frame::begin());
         }
-        self.put_own(self.format.preamble(), out);
+        self.add_own(self.format.preamble(), out);
         if let Some(notice) = notice {
             self.notice(&notice, 0, out);
         }
     }
 
-    /// What comes after all events, once.
+    /// Return the bytes that follow all events, once.
     async fn finish(&mut self) -> Option<Result<Bytes, Broken>> {
-        if let Some(missing) = self.missing.take() {
+        if let Some(reason) = self.incomplete.take() {
             self.coded = Coded::Plain;
-            // hyper sends what it has before it hears why there is no more.
+            // hyper sends the bytes that it has before it polls the error.
             tokio::task::yield_now().await;
-            return Some(Err(Broken::Incomplete(missing)));
+            return Some(Err(Broken::Incomplete(reason)));
         }
         self.coded.end()
     }
 
-    async fn wait(&mut self) -> Waited {
-        if let (Some(interval), false) = (self.interval, self.held.is_empty()) {
-            // Until then nothing is read: the log keeps what comes.
+    async fn wait(&mut self) -> Wakeup {
+        if let (Some(interval), false) = (self.interval, self.pending.is_empty()) {
+            // Nothing is read until then: the log keeps new events.
             tokio::select! {
                 biased;
                 () = &mut self.end => {}
-                () = tokio::time::sleep_until(self.spoke + interval) => {}
+                () = tokio::time::sleep_until(self.last_sent + interval) => {}
             }
-            return Waited::Frame;
+            return Wakeup::IntervalEnd;
         }
-        let Self { subscription, heartbeat, end, spoke, .. } = self;
-        // Events that a filter holds back would put it off for ever.
-        if heartbeat.as_ref().is_some_and(|(time, _)| *spoke + *time <= Instant::now()) {
-            return Waited::Silence;
+        let Self { subscription, heartbeat, end, last_sent, .. } = self;
+        // Events that the filter drops would postpone it forever.
+        if heartbeat.as_ref().is_some_and(|(time, _)| *last_sent + *time <= Instant::now()) {
+            return Wakeup::HeartbeatDue;
         }
-        let silence = async {
+        let heartbeat_due = async {
             match heartbeat {
-                Some((_, silence)) => silence.as_mut().await,
+                Some((_, timer)) => timer.as_mut().await,
                 None => pending().await,
             }
         };
         tokio::select! {
             biased;
-            delivery = subscription.next() => Waited::Delivery(delivery),
-            () = end => Waited::Closing,
-            () = silence => Waited::Silence,
+            delivery = subscription.next() => Wakeup::Delivery(delivery),
+            () = end => Wakeup::Closing,
+            () = heartbeat_due => Wakeup::HeartbeatDue,
         }
     }
 
-    /// The bytes of a delivery and of all that is there already, up to a size.
-    fn gather(&mut self, first: Delivery, out: &mut Gathered) {
+    /// Add a delivery and all that are ready, up to a size.
+    fn add_ready(&mut self, first: Delivery, out: &mut Batch) {
         self.deliver(first, out);
         while out.len() < PIECE_BYTES
             && let Some(delivery) = self.subscription.next_ready()
@@ -209,36 +213,36 @@ impl Reader {
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery, out: &mut Gathered) {
+    fn deliver(&mut self, delivery: Delivery, out: &mut Batch) {
         match delivery {
             Delivery::Events(segment, from) => self.events(&segment, from, out),
-            notice => self.tell(&notice, out),
+            other => self.deliver_other(&other, out),
         }
     }
 
-    /// What is no event.
-    fn tell(&mut self, delivery: &Delivery, out: &mut Gathered) {
+    /// Deliver anything but events.
+    fn deliver_other(&mut self, delivery: &Delivery, out: &mut Batch) {
         match *delivery {
             Delivery::Events(..) => {}
             Delivery::Gap { from, to } => self.notice(&Notice::Gap { from, to }, to, out),
             Delivery::Removed { from } => {
                 self.notice(&Notice::Removed { from }, self.position(), out);
             }
-            Delivery::End => self.over = true,
+            Delivery::End => self.ended = true,
         }
     }
 
-    fn notice(&mut self, notice: &Notice, position: u64, out: &mut Gathered) {
+    fn notice(&mut self, notice: &Notice, position: u64, out: &mut Batch) {
         if self.format.is_raw() {
-            self.missing = Some("not all of what the run wrote is here");
+            self.incomplete = Some("not all of what the run wrote is here");
         } else {
             let bytes = self.format.notice(&self.names, notice, position);
-            self.put_own(bytes, out);
+            self.add_own(bytes, out);
         }
     }
 
-    fn events(&mut self, segment: &Segment, from: usize, out: &mut Gathered) {
-        self.look_at_end(segment);
+    fn events(&mut self, segment: &Segment, from: usize, out: &mut Batch) {
+        self.check_outcome(segment);
         if self.filter.is_empty() {
             let encoded = self.format.segment(&self.names, segment);
             if from == 0
@@ -247,7 +251,7 @@ impl Reader {
                 return out.add(frame.pass(&encoded.bytes, encoded.compressed(coding::deflated)));
             }
             let start = from.checked_sub(1).map_or(0, |before| encoded.ends[before] as usize);
-            return self.put_own(encoded.bytes.slice(start..), out);
+            return self.add_own(encoded.bytes.slice(start..), out);
         }
         let mut passed = BytesMut::new();
         for (event, bytes) in self.format.events(&self.names, segment, from) {
@@ -255,63 +259,63 @@ impl Reader {
                 passed.extend_from_slice(&bytes);
             }
         }
-        self.put_own(passed.freeze(), out);
+        self.add_own(passed.freeze(), out);
     }
 
-    /// Whoever gets only what the run wrote can't see otherwise that it has failed.
-    fn look_at_end(&mut self, segment: &Segment) {
+    /// Mark a raw body as incomplete if the run failed: the body itself cannot report it.
+    fn check_outcome(&mut self, segment: &Segment) {
         if self.format.is_raw()
             && let Some(last) = segment.events().last()
             && last.is_terminal()
             && !last.what.event_type.is_end_of(RunStatus::Completed)
         {
-            self.missing = Some("the run has not completed");
+            self.incomplete = Some("the run has not completed");
         }
     }
 
-    /// All that was gathered, and what is there by now.
-    fn frame(&mut self, out: &mut Gathered) {
-        while self.held.len() < MAX_HELD && self.wants_more() {
-            // Ends at what would have to be waited for.
+    /// Add all pending deliveries and those that are ready by now, with their events coalesced.
+    fn add_coalesced(&mut self, out: &mut Batch) {
+        while self.pending.len() < MAX_COALESCED_SEGMENTS && self.wants_more() {
+            // Stops at the first delivery that is not ready.
             match self.subscription.next().now_or_never() {
-                Some(Ok(delivery)) => self.held.push(delivery),
-                // An error comes again, for who waits for it.
+                Some(Ok(delivery)) => self.pending.push(delivery),
+                // `wait` gets the error again.
                 Some(Err(_)) | None => break,
             }
-            if matches!(self.held.last(), Some(Delivery::End)) {
+            if matches!(self.pending.last(), Some(Delivery::End)) {
                 break;
             }
         }
-        // Compressed as a whole: what is joined is this reader's own.
+        // Compressed at once, because coalesced events are encoded for this subscriber only.
         let coded = std::mem::replace(&mut self.coded, Coded::Plain);
-        let (held, mut plain) = (std::mem::take(&mut self.held), Gathered::default());
+        let (pending, mut plain) = (std::mem::take(&mut self.pending), Batch::default());
         let mut events = Vec::new();
-        for delivery in &held {
+        for delivery in &pending {
             match delivery {
                 Delivery::Events(segment, from) => {
-                    self.look_at_end(segment);
+                    self.check_outcome(segment);
                     let all = self.format.events(&self.names, segment, *from);
                     events.extend(all.filter(|(event, _)| self.filter.passes(event)));
                 }
-                notice => {
-                    self.draw(std::mem::take(&mut events), &mut plain);
-                    self.tell(notice, &mut plain);
+                other => {
+                    self.add_events(std::mem::take(&mut events), &mut plain);
+                    self.deliver_other(other, &mut plain);
                 }
             }
         }
-        self.draw(events, &mut plain);
+        self.add_events(events, &mut plain);
         self.coded = coded;
-        self.put_own(plain.into_bytes(), out);
+        self.add_own(plain.into_bytes(), out);
     }
 
-    fn draw(&self, events: Vec<(&Event, Bytes)>, out: &mut Gathered) {
-        for (_, bytes) in frames::gathered(events, &self.names, self.format) {
+    fn add_events(&self, events: Vec<(&Event, Bytes)>, out: &mut Batch) {
+        for (_, bytes) in coalesce(events, &self.names, self.format) {
             out.add(bytes);
         }
     }
 
-    /// Adds what is for this reader alone.
-    fn put_own(&mut self, bytes: Bytes, out: &mut Gathered) {
+    /// Add bytes that this subscriber does not share with others.
+    fn add_own(&mut self, bytes: Bytes, out: &mut Batch) {
         match &mut self.coded {
             Coded::Shared(frame) if !bytes.is_empty() => {
                 out.add(frame.pass(&bytes, &coding::deflated(&bytes)))
@@ -320,13 +324,13 @@ impl Reader {
         }
     }
 
-    fn give_all(&mut self, gathered: Gathered) -> Result<Bytes, Broken> {
-        let (first, rest) = gathered.into_parts();
+    fn emit_batch(&mut self, batch: Batch) -> Result<Bytes, Broken> {
+        let (first, rest) = batch.into_parts();
         self.rest = rest;
-        self.give(first)
+        self.emit(first)
     }
 
-    fn give(&mut self, mut bytes: Bytes) -> Result<Bytes, Broken> {
+    fn emit(&mut self, mut bytes: Bytes) -> Result<Bytes, Broken> {
         if !self.whole_lines && bytes.len() > PIECE_BYTES {
             let first = pieces::first(&mut bytes);
             if !self.rest.is_empty() {
@@ -338,22 +342,23 @@ impl Reader {
             Coded::Own(own) => own.pass(&bytes)?,
             Coded::Plain | Coded::Shared(_) => bytes,
         };
-        self.seat.gave(bytes.len(), self.subscription.position());
+        self.registration.record_sent(bytes.len(), self.subscription.position());
         Ok(bytes)
     }
 }
 
-/// Bytes that are there at once. Small ones are put together, so that one system call carries many of them; a single
-/// one, and a large one that comes last, is shared, not copied.
+/// Bytes to send together. Small pieces are copied into one, so that one system call carries many of them. A single piece,
+/// or a large last one, is shared instead of copied.
 #[derive(Default)]
-struct Gathered {
+struct Batch {
     first: Bytes,
+    /// `first` and further pieces, as soon as there are any.
     all: BytesMut,
-    /// Follows those.
+    /// The bytes after `all`.
     rest: Bytes,
 }
 
-impl Gathered {
+impl Batch {
     fn add(&mut self, piece: Bytes) {
         if self.is_empty() {
             self.first = piece;
@@ -389,11 +394,12 @@ impl Gathered {
     }
 }
 
-/// What a reader waited for.
-enum Waited {
+/// The reason why a wait is over.
+enum Wakeup {
     Delivery(Result<Delivery, StorageError>),
-    /// It is time to send what was gathered.
-    Frame,
-    Silence,
+    /// Pending deliveries are due.
+    IntervalEnd,
+    HeartbeatDue,
+    /// The host is stopping.
     Closing,
 }

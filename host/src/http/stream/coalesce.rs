@@ -1,9 +1,9 @@
-//! Events gathered for a while, for a reader that draws: `?interval=`.
+//! Coalescing of events, for subscribers that render them: `?interval=`.
 //!
-//! What comes in between two frames of a screen is seen together anyway. So updates of a page that follow one another
-//! become one event: text that is added to a target is joined, of what replaces a target or the state only the last
-//! stays, all in an order that comes to the same. It takes the number of its last event, so whoever comes back after
-//! it, or before it, misses nothing and gets nothing twice.
+//! A screen shows all updates between two of its frames together. So consecutive updates of a page become one event:
+//! text appended to the same target is concatenated, and of several replacements of a target or of the state only the
+//! last one stays, in an order with the same result. The event has the number of the last update, so a subscriber that
+//! reconnects before or after it misses no event and gets none twice.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,11 +16,12 @@ use serde_json::value::RawValue;
 use crate::http::format::{Format, Names};
 use crate::model::{Content, Event, Json};
 
-/// The type of an update of a page.
+/// Event type of an update of a page.
 const VIEW: &str = "view";
 
-/// Events of a run with their bytes, of which updates that follow one another are made one, under the last of them.
-pub(in crate::http) fn gathered<'a>(
+/// Coalesce consecutive updates among the events of a run. Each event comes with its bytes; a coalesced one is returned
+/// with the last of its events.
+pub(in crate::http) fn coalesce<'a>(
     events: Vec<(&'a Event, Bytes)>,
     names: &Names,
     format: Format,
@@ -30,13 +31,13 @@ pub(in crate::http) fn gathered<'a>(
     }
     let one = |updates: &[(&'a Event, Bytes)]| match updates {
         [(first, _), .., (last, _)] => {
-            let data = joined(updates.iter().map(|(event, _)| *event));
-            Some((*last, format.joined(names, first.seq, last, data)))
+            let data = coalesced_data(updates.iter().map(|(event, _)| *event));
+            Some((*last, format.coalesced(names, first.seq, last, data)))
         }
         single => single.first().cloned(),
     };
     events
-        .chunk_by(|(before, _), (event, _)| is_update(before) && follows(before, event))
+        .chunk_by(|(before, _), (event, _)| is_update(before) && can_follow(before, event))
         .filter_map(one)
         .collect()
 }
@@ -45,22 +46,22 @@ fn is_update(event: &Event) -> bool {
     event.what.event_type.as_str() == VIEW && matches!(event.what.content, Content::Json(_))
 }
 
-fn follows(before: &Event, event: &Event) -> bool {
+fn can_follow(before: &Event, event: &Event) -> bool {
     is_update(event) && event.attempt == before.attempt && event.what.channel == before.what.channel
 }
 
-/// What updates that follow one another come to: one of them, or `{"op":"frame","ops":[…]}`.
-pub(in crate::http) fn joined<'a>(updates: impl Iterator<Item = &'a Event>) -> Json {
-    let mut frame = Frame::default();
+/// Coalesce the data of consecutive updates: into one update, or into `{"op":"frame","ops":[…]}`.
+pub(in crate::http) fn coalesced_data<'a>(updates: impl Iterator<Item = &'a Event>) -> Json {
+    let mut coalescer = Coalescer::default();
     for event in updates {
         if let Content::Json(json) = &event.what.content {
-            frame.add(json.as_str());
+            coalescer.add(json.as_str());
         }
     }
-    frame.into_json()
+    coalescer.into_json()
 }
 
-/// Text for a target. With other members than these an update stays as it is.
+/// A text update of a target. One with other members stays unchanged.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TextUpdate<'a> {
@@ -93,7 +94,7 @@ impl Mode {
     }
 }
 
-/// What is looked at of an update that stays as it is.
+/// The members that matter of an update that stays unchanged.
 #[derive(Deserialize)]
 struct AnyUpdate<'a> {
     #[serde(borrow)]
@@ -110,29 +111,31 @@ enum Op<'a> {
         mode: Mode,
         text: String,
     },
-    AsItIs(&'a str),
-    /// A later one makes it needless.
-    Moot,
+    Unchanged(&'a str),
+    /// A later operation replaces its effect.
+    Superseded,
 }
 
+/// Coalesces the data of updates. All indices are those of `ops`.
 #[derive(Default)]
-struct Frame<'a> {
+struct Coalescer<'a> {
     ops: Vec<Op<'a>>,
-    /// Text that can still be added to, by target.
+    /// Text operations that can still be extended, by target.
     open: HashMap<Cow<'a, str>, usize>,
-    /// What a replacement makes needless, by target.
+    /// Operations that a replacement of their target supersedes, by target.
     content: HashMap<Cow<'a, str>, Vec<usize>>,
+    /// The last update of the state.
     state: Option<usize>,
 }
 
-impl<'a> Frame<'a> {
+impl<'a> Coalescer<'a> {
     fn add(&mut self, data: &'a str) {
-        // An array would do for a struct, too.
+        // serde also accepts an array for a struct.
         let update = data.trim_start().starts_with('{').then(|| serde_json::from_str::<AnyUpdate<'a>>(data));
         let Some(Ok(update)) = update else {
-            // Whatever it is, nothing moves past it.
+            // Nothing may move past an unknown update.
             self.open.clear();
-            self.ops.push(Op::AsItIs(data));
+            self.ops.push(Op::Unchanged(data));
             return;
         };
         match &*update.op {
@@ -142,9 +145,9 @@ impl<'a> Frame<'a> {
             },
             "state" => {
                 if let Some(earlier) = self.state.replace(self.ops.len()) {
-                    self.ops[earlier] = Op::Moot;
+                    self.ops[earlier] = Op::Superseded;
                 }
-                self.ops.push(Op::AsItIs(data));
+                self.ops.push(Op::Unchanged(data));
             }
             _ => self.other(update, data),
         }
@@ -152,13 +155,13 @@ impl<'a> Frame<'a> {
 
     fn text(&mut self, TextUpdate { target, text, mode, .. }: TextUpdate<'a>) {
         if mode == Mode::Replace {
-            self.make_moot(&target);
+            self.supersede(&target);
         } else if let Some(&at) = self.open.get(&target)
-            && let Op::Text { mode: present, text: there, .. } = &mut self.ops[at]
+            && let Op::Text { mode: earlier_mode, text: earlier, .. } = &mut self.ops[at]
         {
-            match (*present, mode) {
-                (Mode::Append | Mode::Replace, Mode::Append) => return there.push_str(&text),
-                (Mode::Prepend | Mode::Replace, Mode::Prepend) => return there.insert_str(0, &text),
+            match (*earlier_mode, mode) {
+                (Mode::Append | Mode::Replace, Mode::Append) => return earlier.push_str(&text),
+                (Mode::Prepend | Mode::Replace, Mode::Prepend) => return earlier.insert_str(0, &text),
                 _ => {}
             }
         }
@@ -168,11 +171,11 @@ impl<'a> Frame<'a> {
         self.ops.push(Op::Text { target, mode, text: text.into_owned() });
     }
 
-    /// Nothing for the same target moves past it.
+    /// Add an update past which no operation on the same target may move.
     fn other(&mut self, update: AnyUpdate<'a>, data: &'a str) {
         let at = self.ops.len();
-        self.ops.push(Op::AsItIs(data));
-        // What comes for a target that this makes must not be done before it is there.
+        self.ops.push(Op::Unchanged(data));
+        // It may create targets, and operations on these must stay behind it.
         if update.html.is_some_and(|html| html.get().contains("-stream")) {
             self.open.clear();
         }
@@ -183,7 +186,7 @@ impl<'a> Frame<'a> {
         self.open.remove(&target);
         match &*update.op {
             "html" => {
-                self.make_moot(&target);
+                self.supersede(&target);
                 self.content.entry(target).or_default().push(at);
             }
             "insert" | "remove" | "prune" => self.content.entry(target).or_default().push(at),
@@ -191,9 +194,9 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn make_moot(&mut self, target: &str) {
+    fn supersede(&mut self, target: &str) {
         for at in self.content.remove(target).unwrap_or_default() {
-            self.ops[at] = Op::Moot;
+            self.ops[at] = Op::Superseded;
         }
         self.open.remove(target);
     }
@@ -216,8 +219,8 @@ impl<'a> Frame<'a> {
 impl Op<'_> {
     fn into_text(self) -> Option<String> {
         match self {
-            Self::Moot => None,
-            Self::AsItIs(data) => Some(data.to_owned()),
+            Self::Superseded => None,
+            Self::Unchanged(data) => Some(data.to_owned()),
             Self::Text { target, mode, text } => {
                 let mut op = String::with_capacity(text.len() + target.len() + 64);
                 let (target, text) = (Json::of(&*target), Json::of(text.as_str()));
@@ -241,11 +244,11 @@ mod tests {
 
     fn of(updates: &[Value]) -> Value {
         let texts: Vec<String> = updates.iter().map(Value::to_string).collect();
-        let mut frame = Frame::default();
+        let mut coalescer = Coalescer::default();
         for text in &texts {
-            frame.add(text);
+            coalescer.add(text);
         }
-        serde_json::from_str(frame.into_json().as_str()).unwrap()
+        serde_json::from_str(coalescer.into_json().as_str()).unwrap()
     }
 
     fn text(target: &str, text: &str) -> Value {
@@ -253,20 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_added_to_a_target_is_joined() {
+    fn text_appended_to_a_target_is_concatenated() {
         assert_eq!(of(&[text("a", "x"), text("a", "\"y\n"), text("a", "ü")]), text("a", "x\"y\nü"));
         let prepended = |text: &str| json!({ "op": "text", "target": "a", "text": text, "mode": "prepend" });
         assert_eq!(of(&[prepended("2"), prepended("1")]), prepended("12"));
     }
 
     #[test]
-    fn targets_are_written_to_side_by_side() {
+    fn text_of_different_targets_is_kept_apart() {
         let frame = of(&[text("a", "1"), text("b", "x"), text("a", "2"), text("b", "y")]);
         assert_eq!(frame, json!({ "op": "frame", "ops": [text("a", "12"), text("b", "xy")] }));
     }
 
     #[test]
-    fn of_what_replaces_only_the_last_stays() {
+    fn only_the_last_replacement_stays() {
         let html = |html: &str| json!({ "op": "html", "target": "a", "html": html });
         let state = |n: u32| json!({ "op": "state", "state": n });
         assert_eq!(
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_moves_past_a_mark_or_what_makes_its_target() {
+    fn nothing_moves_past_an_unknown_update_or_one_that_creates_its_target() {
         let done = json!({ "op": "done", "target": "a" });
         let ops = [text("a", "x"), done.clone(), text("a", "late")];
         assert_eq!(of(&ops), json!({ "op": "frame", "ops": ops }));
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_with_more_members_stays_as_it_is() {
+    fn an_update_with_other_members_stays_unchanged() {
         let own = json!({ "op": "text", "target": "a", "text": "y", "colour": "red" });
         let ops = [text("a", "x"), own, text("a", "z")];
         assert_eq!(of(&ops), json!({ "op": "frame", "ops": ops }));

@@ -1,4 +1,4 @@
-//! A small client of the host's own API, for the command line.
+//! A client of the host's HTTP API.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,41 +13,39 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use super::format::NDJSON;
+/// Largest response that is read as a whole, in bytes.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
+/// Time allowed for connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most bytes of an answer that is read whole.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// Time for a connection to be made.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-
-/// Why a request got no answer.
+/// An error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The address is none.
+    /// The address is not a URL of a host.
     #[error("{0:?} is not an address of a host, such as http://127.0.0.1:8080")]
     Address(String),
-    /// Nobody answers there.
+    /// No connection to the host.
     #[error("can't reach a host at {address}: {}", cause(&**source))]
     Unreachable {
-        /// Where it was looked for.
+        /// The address of the host.
         address: String,
-        /// What went wrong.
+        /// The reason.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The host answered with an error.
     #[error("{detail}")]
     Refused {
-        /// Its status.
+        /// The status of the response.
         status: StatusCode,
-        /// What it said.
+        /// The detail of the error.
         detail: String,
     },
-    /// The connection broke, or the answer was none of this API.
+    /// The connection broke, or the response does not belong to this API.
     #[error("the connection broke off: {0}")]
     Broken(String),
 }
 
-/// What the system said, below what libraries make of it.
+/// The innermost error, which is usually the system's; libraries only wrap it.
 fn cause(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
@@ -55,42 +53,42 @@ fn cause(mut error: &(dyn Error + 'static)) -> String {
     error.to_string()
 }
 
-/// A host, by its address.
+/// A client of one host.
 #[derive(Clone)]
-pub struct Client {
+pub(super) struct Client {
     base: String,
     pool: Pool<HttpConnector, Full<Bytes>>,
 }
 
 impl Client {
-    /// For the host at `address`, such as `http://127.0.0.1:8080`.
-    pub fn new(address: &str) -> Result<Self, ClientError> {
+    /// Create a client of the host at `address`, such as `http://127.0.0.1:8080`.
+    pub(super) fn new(address: &str) -> Result<Self, ClientError> {
         let faulty = || ClientError::Address(address.to_owned());
         let uri: Uri = address.parse().map_err(|_| faulty())?;
         if uri.scheme_str() != Some("http") || uri.authority().is_none() {
             return Err(faulty());
         }
         let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIME));
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
         let pool = Pool::builder(TokioExecutor::new()).build(connector);
         Ok(Self { base: address.trim_end_matches('/').to_owned(), pool })
     }
 
-    /// `GET`, answered with JSON.
-    pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
+    /// Send a `GET` request and parse the JSON response.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.json(Method::GET, path, &[], Bytes::new()).await
     }
 
-    /// The same, unparsed.
-    pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
+    /// Send a `GET` request and return the JSON response as text.
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, ClientError> {
         let response = self.send(Method::GET, path, "application/json", &[], Bytes::new()).await?;
         let whole = whole(response).await?;
         String::from_utf8(whole.into()).map_err(|_| ClientError::Broken("the answer is not JSON".to_owned()))
     }
 
-    /// `POST`, answered with JSON.
-    pub async fn post(
+    /// Send a `POST` request and parse the JSON response.
+    pub(super) async fn post(
         &self,
         path: &str,
         headers: &[(&str, &str)],
@@ -99,13 +97,13 @@ impl Client {
         self.json(Method::POST, path, headers, body).await
     }
 
-    /// `PUT`, answered with JSON.
-    pub async fn put(&self, path: &str, body: Bytes) -> Result<Value, ClientError> {
+    /// Send a `PUT` request and parse the JSON response.
+    pub(super) async fn put(&self, path: &str, body: Bytes) -> Result<Value, ClientError> {
         self.json(Method::PUT, path, &[], body).await
     }
 
-    /// `DELETE`, answered with JSON.
-    pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+    /// Send a `DELETE` request and parse the JSON response.
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
         self.json(Method::DELETE, path, &[], Bytes::new()).await
     }
 
@@ -122,10 +120,9 @@ impl Client {
             .map_err(|error| ClientError::Broken(format!("the answer is not JSON: {error}")))
     }
 
-    /// `GET`, answered with lines of JSON as they come; none if there will never be
-    /// any.
-    pub async fn follow(&self, path: &str) -> Result<Option<Lines>, ClientError> {
-        let response = self.send(Method::GET, path, NDJSON, &[], Bytes::new()).await?;
+    /// Open a stream of JSON lines. `None` if the stream has ended and has no more events.
+    pub(super) async fn follow(&self, path: &str) -> Result<Option<Lines>, ClientError> {
+        let response = self.send(Method::GET, path, "application/x-ndjson", &[], Bytes::new()).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -165,30 +162,30 @@ impl Client {
 }
 
 async fn whole(response: Response<Incoming>) -> Result<Bytes, ClientError> {
-    let limited = http_body_util::Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+    let limited = http_body_util::Limited::new(response.into_body(), MAX_RESPONSE_BYTES);
     let collected = limited.collect().await.map_err(|error| ClientError::Broken(error.to_string()))?;
     Ok(collected.to_bytes())
 }
 
-/// What a problem says of itself.
+/// The `detail` of a problem, or the status if the body is none.
 fn detail(status: StatusCode, body: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
     detail.map_or_else(|| status.to_string(), str::to_owned)
 }
 
-/// Lines of a stream.
-pub struct Lines {
+/// The lines of a stream.
+pub(super) struct Lines {
     body: Incoming,
-    /// Received, and not yet given out.
+    /// Received bytes that `next` has not returned yet.
     rest: BytesMut,
 }
 
 impl Lines {
-    /// The next line without its end; none at the end of the stream. A stream that
-    /// breaks off is an error.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
-        // How far `rest` is known to have no line end, so that a long line is not searched again and again.
+    /// Return the next line without its line end, or `None` at the end of the stream. A stream that breaks off is an
+    /// error.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        // `rest` has no line end before this index, so a long line is searched only once.
         let mut searched = 0;
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.rest[searched..]) {
