@@ -1,7 +1,6 @@
 use std::fmt;
-use std::time::Duration;
 
-use super::{Json, Run, RunError, RunStatus, SignalName, Timestamp, Version};
+use super::{Json, Refusal, RefusalCode, RunStatus, Timestamp};
 
 /// Types with this prefix are the host's; guests can't send them.
 pub const HOST_PREFIX: &str = "run.";
@@ -13,65 +12,6 @@ pub const MAX_NAME_BYTES: usize = 128;
 /// Most bytes of data in one event unless the operator says otherwise. Larger
 /// data belongs into a file; every subscriber holds an event whole.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
-
-/// What a refused call can do about it; the contract's `error-code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalCode {
-    /// An argument breaks a rule.
-    InvalidArgument,
-    /// An argument is too large.
-    TooLarge,
-    /// Something limited over the run's life is used up.
-    LimitExceeded,
-    /// The operator has not granted it.
-    Denied,
-    /// It does not exist.
-    NotFound,
-    /// It exists already, in another form.
-    Conflict,
-    /// Not now.
-    Unavailable,
-    /// A fault of the host.
-    Internal,
-}
-
-impl RefusalCode {
-    /// The word for it, as in the contract.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidArgument => "invalid-argument",
-            Self::TooLarge => "too-large",
-            Self::LimitExceeded => "limit-exceeded",
-            Self::Denied => "denied",
-            Self::NotFound => "not-found",
-            Self::Conflict => "conflict",
-            Self::Unavailable => "unavailable",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-/// A guest's call was refused; its run goes on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// What the caller can do about it.
-    pub code: RefusalCode,
-    /// One line for people.
-    pub message: String,
-}
-
-impl Refusal {
-    /// With a code and a message.
-    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-
-    /// `what` is larger than `limit` bytes.
-    pub fn too_large(what: &str, len: usize, limit: usize) -> Self {
-        Self::new(RefusalCode::TooLarge, format!("{what} has {len} bytes; the limit is {limit}"))
-    }
-}
 
 /// Line breaks would forge fields of a text stream, so no control character
 /// passes, of ASCII or of Unicode (U+0085, U+2028 and U+2029 break lines too).
@@ -246,77 +186,6 @@ impl NewEvent {
             content: Content::Json(Json::of(data)),
             time: Timestamp::now(),
         }
-    }
-
-    /// A line of the host's in the run's log.
-    pub fn log(message: &str) -> Self {
-        Self {
-            event_type: EventType::trusted("log"),
-            channel: None,
-            content: Content::Json(Json::of(&serde_json::json!({ "stream": "host", "message": message }))),
-            time: Timestamp::now(),
-        }
-    }
-
-    /// `run.queued`: no slot was free, or something it needs is another run's; the run
-    /// waits.
-    pub fn queued(waits_for: Option<&str>) -> Self {
-        match waits_for {
-            Some(name) => Self::of_host("queued", &serde_json::json!({ "waits_for": name })),
-            None => Self::of_host("queued", &serde_json::json!({})),
-        }
-    }
-
-    /// `run.delayed`: it waits for its time, or for some time if that is what was asked for.
-    pub fn delayed(not_before: Timestamp, delay: Option<Duration>) -> Self {
-        let mut data = serde_json::json!({ "not_before": not_before });
-        if let Some(delay) = delay {
-            data["delay_ms"] = serde_json::json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        }
-        Self::of_host("delayed", &data)
-    }
-
-    /// `run.started`: an attempt begins, on a version.
-    pub fn started(attempt: u32, version: Option<&Version>) -> Self {
-        Self::of_host("started", &serde_json::json!({ "attempt": attempt, "version": version }))
-    }
-
-    /// `run.retrying`: `attempt` will follow, because of `reason`; not before that
-    /// time, if one is given.
-    pub fn retrying(attempt: u32, reason: &RunError, not_before: Option<Timestamp>) -> Self {
-        let mut data = serde_json::json!({ "attempt": attempt, "error": reason });
-        if let Some(time) = not_before {
-            data["not_before"] = serde_json::json!(time);
-        }
-        Self::of_host("retrying", &data)
-    }
-
-    /// `run.child`: it has started another run.
-    pub fn child(run: &Run) -> Self {
-        Self::of_host(
-            "child",
-            &serde_json::json!({ "run": run.key.id.as_str(), "task": run.task.to_string() }),
-        )
-    }
-
-    /// `run.paused`: the run is held where it is.
-    pub fn paused() -> Self {
-        Self::of_host("paused", &serde_json::json!({}))
-    }
-
-    /// `run.resumed`: it goes on.
-    pub fn resumed() -> Self {
-        Self::of_host("resumed", &serde_json::json!({}))
-    }
-
-    /// `run.signal`: someone sent the run a signal. Its payload is between the two.
-    pub fn signalled(name: &SignalName) -> Self {
-        Self::of_host("signal", &serde_json::json!({ "name": name.as_str() }))
-    }
-
-    /// `run.parameter`: someone set a parameter of the run.
-    pub fn parameter(name: &SignalName, value: &Json) -> Self {
-        Self::of_host("parameter", &serde_json::json!({ "name": name.as_str(), "value": value }))
     }
 
     /// What the event costs while it waits in memory, in bytes. The fixed part

@@ -4,17 +4,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::run::NameError;
-
-/// Longest app or task name in bytes. Names appear in paths, file names and
-/// every event.
-pub const MAX_TASK_NAME_BYTES: usize = 64;
-
-/// `[A-Za-z0-9_-]{1,64}`: safe in a path, a file name and a URL without escaping.
-fn check(name: &str) -> Result<Arc<str>, NameError> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if plain && (1..=MAX_TASK_NAME_BYTES).contains(&name.len()) { Ok(name.into()) } else { Err(NameError) }
-}
+use super::NameError;
+use super::name::check_name;
 
 /// The name of an app: the folder that a task's file is in.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +18,7 @@ pub struct TaskName(Arc<str>);
 impl AppName {
     /// Fails unless `name` is 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        check(name).map(Self)
+        check_name(name).map(Self)
     }
 
     /// The app of files that lie at the top of the tasks folder.
@@ -44,7 +35,7 @@ impl AppName {
 impl TaskName {
     /// Fails unless `name` is 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        check(name).map(Self)
+        check_name(name).map(Self)
     }
 
     /// The name.

@@ -1,0 +1,78 @@
+//! The events by which the host reports the life of a run, except the terminal one ([`Outcome`](super::Outcome)).
+
+use std::time::Duration;
+
+use super::{Content, EventType, Json, NewEvent, Run, RunError, SignalName, Timestamp, Version};
+
+impl NewEvent {
+    /// A line of the host's in the run's log.
+    pub fn log(message: &str) -> Self {
+        Self {
+            event_type: EventType::trusted("log"),
+            channel: None,
+            content: Content::Json(Json::of(&serde_json::json!({ "stream": "host", "message": message }))),
+            time: Timestamp::now(),
+        }
+    }
+
+    /// `run.queued`: no slot was free, or something it needs is another run's; the run
+    /// waits.
+    pub fn queued(waits_for: Option<&str>) -> Self {
+        match waits_for {
+            Some(name) => Self::of_host("queued", &serde_json::json!({ "waits_for": name })),
+            None => Self::of_host("queued", &serde_json::json!({})),
+        }
+    }
+
+    /// `run.delayed`: it waits for its time, or for some time if that is what was asked for.
+    pub fn delayed(not_before: Timestamp, delay: Option<Duration>) -> Self {
+        let mut data = serde_json::json!({ "not_before": not_before });
+        if let Some(delay) = delay {
+            data["delay_ms"] = serde_json::json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        }
+        Self::of_host("delayed", &data)
+    }
+
+    /// `run.started`: an attempt begins, on a version.
+    pub fn started(attempt: u32, version: Option<&Version>) -> Self {
+        Self::of_host("started", &serde_json::json!({ "attempt": attempt, "version": version }))
+    }
+
+    /// `run.retrying`: `attempt` will follow, because of `reason`; not before that
+    /// time, if one is given.
+    pub fn retrying(attempt: u32, reason: &RunError, not_before: Option<Timestamp>) -> Self {
+        let mut data = serde_json::json!({ "attempt": attempt, "error": reason });
+        if let Some(time) = not_before {
+            data["not_before"] = serde_json::json!(time);
+        }
+        Self::of_host("retrying", &data)
+    }
+
+    /// `run.child`: it has started another run.
+    pub fn child(run: &Run) -> Self {
+        Self::of_host(
+            "child",
+            &serde_json::json!({ "run": run.key.id.as_str(), "task": run.task.to_string() }),
+        )
+    }
+
+    /// `run.paused`: the run is held where it is.
+    pub fn paused() -> Self {
+        Self::of_host("paused", &serde_json::json!({}))
+    }
+
+    /// `run.resumed`: it goes on.
+    pub fn resumed() -> Self {
+        Self::of_host("resumed", &serde_json::json!({}))
+    }
+
+    /// `run.signal`: someone sent the run a signal. Its payload is between the two.
+    pub fn signalled(name: &SignalName) -> Self {
+        Self::of_host("signal", &serde_json::json!({ "name": name.as_str() }))
+    }
+
+    /// `run.parameter`: someone set a parameter of the run.
+    pub fn parameter(name: &SignalName, value: &Json) -> Self {
+        Self::of_host("parameter", &serde_json::json!({ "name": name.as_str(), "value": value }))
+    }
+}
