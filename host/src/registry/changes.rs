@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::folder::{self, FileState, Found, Scan, Seen, TaskState};
+use super::folder::{FileState, Found, Scan, Seen, TaskState};
+use super::paths;
 
 /// How long a file that its writer has closed, or that came under its name by a rename, is left alone: the next
 /// writer may have emptied it again, and the notice of that may yet be on its way. More than the 10 ms that a file
@@ -161,7 +162,7 @@ impl Changes {
                 taken.again = Some(taken.again.map_or(gone_at, |again| again.min(gone_at)));
                 return true;
             }
-            if folder::is_wasm(path) {
+            if paths::is_wasm(path) {
                 taken.retire.push(path.clone());
             }
             false
@@ -171,13 +172,13 @@ impl Changes {
     /// How a task is on the disk.
     fn state(&self, task: &Path) -> Option<TaskState> {
         let seen = |path: &Path| self.tracks.get(path).and_then(Track::seen);
-        let (manifest, app) = (seen(&folder::manifest_of(task)), seen(&folder::app_manifest_of(task)));
+        let (manifest, app) = (seen(&paths::manifest_of(task)), seen(&paths::app_manifest_of(task)));
         seen(task).map(|wasm| TaskState { wasm, manifest, app })
     }
 
     /// When all that belongs to a task has been left alone: a change of one part is taken with those of the others.
     fn quiet_at(&self, task: &Path, now: Instant) -> Instant {
-        let parts = [task.to_owned(), folder::manifest_of(task), folder::app_manifest_of(task)];
+        let parts = [task.to_owned(), paths::manifest_of(task), paths::app_manifest_of(task)];
         let tracks = parts.iter().filter_map(|path| Some(self.tracks.get(path)?.quiet_at(path, now)));
         tracks.max().unwrap_or(now)
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use super::Problem;
 use super::overlooked::Overlooked;
-use crate::model::{AppName, TaskName, TaskRef};
+use super::paths::{app_manifest_of, is_hidden, is_manifest, is_wasm, manifest_of, may_count, task_of};
+use crate::model::TaskRef;
 use crate::platform;
 use crate::process::open_plain;
 
@@ -80,19 +81,6 @@ pub(super) struct TaskState {
     pub(super) wasm: Seen,
     pub(super) manifest: Option<Seen>,
     pub(super) app: Option<Seen>,
-}
-
-/// Settings of all tasks of a folder.
-pub(super) const APP_MANIFEST: &str = "app.toml";
-
-/// The manifest of a task's file.
-pub(super) fn manifest_of(task: &Path) -> PathBuf {
-    task.with_extension("toml")
-}
-
-/// The manifest of its folder.
-pub(super) fn app_manifest_of(task: &Path) -> PathBuf {
-    task.with_file_name(APP_MANIFEST)
 }
 
 /// A task file that is to be loaded.
@@ -236,7 +224,7 @@ impl Scan {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         // A name that is no text is no app's, and not that of the top.
         let folder = folder.map(|folder| folder.as_os_str().to_string_lossy());
-        let named = problem.map_or_else(|| name(folder.as_deref(), &path), Err);
+        let named = problem.map_or_else(|| task_of(folder.as_deref(), &path), Err);
         self.files.insert(path.clone(), state);
         self.tasks.insert(path, named);
     }
@@ -272,43 +260,6 @@ fn manifest_state(path: &Path) -> Option<FileState> {
         // What can't be looked at is not absent, or settings would be lost to a failing disk.
         Err(_) => Some(FileState::UNKNOWN),
     }
-}
-
-pub(super) fn is_wasm(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "wasm")
-}
-
-fn is_manifest(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
-}
-
-/// Whether a look at the folder may ask about a file of that path.
-pub(super) fn may_count(path: &Path) -> bool {
-    let hidden = path.ancestors().any(is_hidden);
-    (is_wasm(path) || is_manifest(path)) && path.components().count() <= 2 && !hidden
-}
-
-/// Hidden files are other programs' unfinished ones.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
-}
-
-/// Where the file of a task lies, relative to the folder: the other way round.
-pub(super) fn path(task: &TaskRef) -> PathBuf {
-    let file = format!("{}.wasm", task.task);
-    if task.app == AppName::default_app() { file.into() } else { Path::new(task.app.as_str()).join(file) }
-}
-
-fn name(app: Option<&str>, path: &Path) -> Result<TaskRef, Problem> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let task = TaskName::parse(&stem).map_err(|_| Problem::Name(stem.into_owned()))?;
-    let app = match app {
-        None => AppName::default_app(),
-        // Otherwise two files could be the same task.
-        Some(app) if app == AppName::default_app().as_str() => return Err(Problem::DefaultFolder),
-        Some(app) => AppName::parse(app).map_err(|_| Problem::Name(app.to_owned()))?,
-    };
-    Ok(TaskRef { app, task })
 }
 
 /// The content of a task's file; none if it is not, or no longer, as it was seen.
@@ -476,19 +427,6 @@ mod tests {
         }
         assert_eq!((states[0].len, states[0].modified), (states[1].len, states[1].modified));
         assert_ne!(states[0], states[1]);
-    }
-
-    #[test]
-    fn the_path_is_the_name() {
-        let of = |app, path: &str| name(app, Path::new(path)).map(|name| name.to_string());
-        assert_eq!(of(None, "a.wasm").unwrap(), "default/a");
-        assert_eq!(of(Some("demo"), "demo/long-operation.wasm").unwrap(), "demo/long-operation");
-        assert!(of(None, "g h.wasm").is_err());
-        assert!(of(Some("bad app"), "a.wasm").is_err());
-        assert_eq!(of(Some("default"), "a.wasm"), Err(Problem::DefaultFolder));
-        for (name, file) in [("default/a", "a.wasm"), ("demo/b", "demo/b.wasm")] {
-            assert_eq!(path(&TaskRef::parse_path(name).unwrap()), Path::new(file));
-        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::{Problem, Registry, Task, folder, loads};
+use super::{Problem, Registry, Task, loads, paths};
 use crate::model::{AppName, TaskRef, Version};
 
 /// What others may do with a task's file: read it.
@@ -62,7 +62,8 @@ impl Registry {
         let version = Version::of(wasm);
         // What is in the way is told before it is taken for a manifest that can't be read.
         self.app_folder(task, false)?;
-        let settings = loads::settings(self, &folder::path(task), None)?.unwrap_or_else(|| self.host.clone());
+        let settings =
+            loads::settings(self, &paths::path_of(task), None)?.unwrap_or_else(|| self.host.clone());
         // What is compiled here is kept, so that it is not compiled again when it is found.
         let program = self.engine.load(wasm, version).map_err(Problem::from)?;
         Task::new(task.clone(), program, wasm.len() as u64, settings)?;
@@ -86,7 +87,7 @@ impl Registry {
             removed => removed?,
         }
         // It is not on its way to be replaced, for which a file that is away would be waited.
-        if self.retire(&[folder::path(task)]) {
+        if self.retire(&[paths::path_of(task)]) {
             self.changed();
         }
         Ok(true)
@@ -130,7 +131,7 @@ fn file_name(task: &TaskRef) -> String {
 fn is_there(app: BorrowedFd<'_>, task: &TaskRef, name: &str) -> Result<bool, InstallError> {
     match statat(app, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            Err(InstallError::InTheWay(folder::path(task).display().to_string(), "a folder"))
+            Err(InstallError::InTheWay(paths::path_of(task).display().to_string(), "a folder"))
         }
         Ok(_) => Ok(true),
         Err(Errno::NOENT) => Ok(false),

@@ -15,6 +15,7 @@ mod loads;
 mod manifest;
 mod notices;
 mod overlooked;
+mod paths;
 mod schema;
 mod watch;
 
@@ -340,7 +341,7 @@ impl Registry {
     /// The file of one task.
     pub fn listed(&self, task: &TaskRef) -> Option<Listed> {
         let tasks = self.tasks.read();
-        let file = tasks.files.get(&folder::path(task))?;
+        let file = tasks.files.get(&paths::path_of(task))?;
         (file.listed.name.as_ref() == Some(task)).then(|| file.listed.clone())
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::changes::{Notice, Notices};
-use super::folder;
+use super::paths;
 
 /// The notices since they were taken last.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Told {
             Some(notice) => {
                 // Of a rename within the folder the last is the new name; of the old one another event tells.
                 let path = event.paths.last().and_then(|path| path.strip_prefix(root).ok());
-                if let Some(path) = path.filter(|path| folder::may_count(path)) {
+                if let Some(path) = path.filter(|path| paths::may_count(path)) {
                     let mut notices = self.notices.lock();
                     let (last, count) = notices.entry(path.to_owned()).or_insert((notice, 0));
                     (*last, *count) = (notice, *count + 1);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
-use super::folder;
+use super::paths::is_wasm;
 
 /// Most that are kept; whoever reads a few of them knows what is wrong.
 const MAX_PATHS: usize = 20;
@@ -30,7 +30,7 @@ impl Overlooked {
 
     /// Notes task files in a folder that lies in the folder of an app, if this is one.
     pub(super) fn add_folder(&mut self, root: &Path, path: &Path, entry: &DirEntry) {
-        let is_shown = !entry.file_name().as_encoded_bytes().starts_with(b".") && !folder::is_wasm(path);
+        let is_shown = !entry.file_name().as_encoded_bytes().starts_with(b".") && !is_wasm(path);
         if !is_shown || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             return;
         }
@@ -42,7 +42,7 @@ impl Overlooked {
         let entries = fs::read_dir(root.join(path)).into_iter().flatten().take(MAX_NAMES).flatten();
         for entry in entries {
             let path = path.join(entry.file_name());
-            if folder::is_wasm(&path) || is_misspelt(&path) {
+            if is_wasm(&path) || is_misspelt(&path) {
                 self.add(path);
             }
         }
@@ -65,6 +65,7 @@ fn is_misspelt(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder;
     use super::*;
 
     #[test]

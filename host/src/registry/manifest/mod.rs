@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
 
-use super::folder::APP_MANIFEST;
+use super::paths::APP_MANIFEST;
 use super::schema::Schema;
 use crate::engine::{CommandSettings, Grants, Limits};
 use crate::model::{Breaker, Json, OnInterrupt, Origin, Origins, Queueing, Retention, Retry, Schedule};
