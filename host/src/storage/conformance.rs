@@ -19,8 +19,8 @@ use super::{
     StorageError, Submitted,
 };
 use crate::model::{
-    Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
-    OnDisconnect, OnInterrupt, Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
+    Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
+    Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 
 /// Panics at the first rule that is broken. `open` gives an empty database.
@@ -50,27 +50,8 @@ fn version() -> Version {
 }
 
 fn new_run(name: &str) -> NewRun {
-    NewRun {
-        id: RunId::new(),
-        own_id: false,
-        task: task(name),
-        input: Json::of(&serde_json::json!({ "n": 1 })),
-        labels: Labels::new(),
-        idempotency_key: None,
-        digest: None,
-        text_digest: None,
-        created_at: Timestamp::now(),
-        not_before: None,
-        delayed_by: None,
-        priority: 0,
-        on_disconnect: OnDisconnect::Continue,
-        needs: Vec::new(),
-        fail_if_busy: false,
-        parameters: Vec::new(),
-        parent: None,
-        max_queued: 1000,
-        max_queued_of_task: 1000,
-    }
+    let input = Json::of(&serde_json::json!({ "n": 1 }));
+    NewRun::new(RunId::new(), task(name), input, Timestamp::now())
 }
 
 fn claimant(owner: &HostId) -> Option<Claimant> {

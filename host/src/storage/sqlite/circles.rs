@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::needs;
+use super::needs_column;
 use crate::model::Need;
 use crate::storage::NewRun;
 
@@ -34,7 +34,7 @@ pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
     let mut holders = Holders::new();
     let mut statement =
         db.prepare_cached("SELECT no, needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
-    for row in statement.query_map([], |row| Ok((row.get(0)?, needs::column(row, 1)?)))? {
+    for row in statement.query_map([], |row| Ok((row.get(0)?, needs_column::read(row, 1)?)))? {
         let (no, needs): (i64, Option<_>) = row?;
         for need in needs.iter().flat_map(|needs| needs.iter()) {
             holders.entry(need.name.clone()).or_default().push(no);
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
         let (owned, needs) = self
             .db
             .prepare_cached("SELECT owner IS NOT NULL, needs FROM runs WHERE no = ?1")?
-            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs::column(row, 1)?)))?;
+            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs_column::read(row, 1)?)))?;
         let found = match (owned, needs) {
             (false, Some(needs)) => self.through_locks(&needs)?,
             (false, None) => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::state::{Applied, Live, Tx};
-use super::{checkpoints, events, list, needs};
+use super::{checkpoints, events, list, needs, needs_column};
 use crate::model::{Event, Fence, HostId, Need, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
 use crate::storage::{ClaimRequest, Claimed, Offer};
 
@@ -139,7 +139,7 @@ fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option
             .db
             .prepare_cached(sql)?
             .query_row([task, i64::from(depth)], |row| {
-                Ok(Ready { no: row.get(0)?, priority: row.get(1)?, needs: needs::column(row, 2)? })
+                Ok(Ready { no: row.get(0)?, priority: row.get(1)?, needs: needs_column::read(row, 2)? })
             })
             .optional()?;
         let Some(Ready { no, needs: Some(needs), .. }) = &first else { return Ok(first) };

@@ -1,34 +1,16 @@
-//! Appending events and reading them back.
+//! Rows of the table `events`: writing and reading them.
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::schema::{MAX_SEQ, event_id, events_of};
-use super::state::Tx;
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
-use crate::storage::{Batch, Result, StorageError};
 
 /// Data in one page of events, in bytes, after which the page ends.
 const PAGE_BYTES: usize = 1 << 20;
 
 const INSERT: &str = "INSERT INTO events (id, attempt, time, type, channel, content_type, data) \
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-
-/// Appends what a run's owner sends. Returns the number of the first event.
-pub(super) fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
-    let live = match tx.owned(batch.run, batch.fence)? {
-        Ok(live) => live,
-        Err(fenced) => return Ok(Err(fenced)),
-    };
-    let first = live.last_seq + 1;
-    let last = live.last_seq + batch.events.len() as u64;
-    if last >= MAX_SEQ {
-        return Ok(Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events"))));
-    }
-    live.last_seq = last;
-    insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
-    Ok(Ok(first))
-}
 
 /// Writes events under consecutive numbers from `first` on.
 pub(super) fn insert(

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::list;
+use super::run_row;
 use super::state::Tx;
 use crate::model::RunId;
 use crate::storage::{MAX_CHILDREN, MAX_DEPTH, Parent, StorageError};
@@ -37,6 +37,6 @@ pub(super) fn abandoned(db: &Connection, limit: u32) -> rusqlite::Result<Vec<Run
          AND children.cancel_requested_at IS NULL AND (parents.no IS NULL OR parents.finished_at IS NOT NULL) LIMIT ?1",
     )?;
     let rows = statement
-        .query_and_then([limit], |row| list::parsed(0, RunId::parse(row.get_ref(0)?.as_str()?).ok()))?;
+        .query_and_then([limit], |row| run_row::parsed(0, RunId::parse(row.get_ref(0)?.as_str()?).ok()))?;
     rows.collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::events;
+use super::schema::MAX_SEQ;
 use super::state::{Applied, Tx};
 use crate::model::Event;
 use crate::storage::{Batch, Outbox, Result, StorageError};
@@ -57,7 +58,7 @@ impl Append {
             self.batch = self.outbox.take();
         }
         let Some(batch) = &self.batch else { return Ok(0) };
-        self.outcome = Some(events::append(tx, batch)?);
+        self.outcome = Some(append(tx, batch)?);
         Ok(batch.events.len())
     }
 
@@ -69,6 +70,22 @@ impl Append {
         };
         self.outbox.done(outcome.map(numbered));
     }
+}
+
+/// Appends what a run's owner sends. Returns the number of the first event.
+fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
+    let live = match tx.owned(batch.run, batch.fence)? {
+        Ok(live) => live,
+        Err(fenced) => return Ok(Err(fenced)),
+    };
+    let first = live.last_seq + 1;
+    let last = live.last_seq + batch.events.len() as u64;
+    if last >= MAX_SEQ {
+        return Ok(Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events"))));
+    }
+    live.last_seq = last;
+    events::insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
+    Ok(Ok(first))
 }
 
 /// One change with an answer.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::circles::{Holders, MAX_LOOKED_AT, holders};
-use super::needs;
+use super::needs_column;
 use crate::model::RunId;
 use crate::storage::Waits;
 
@@ -89,7 +89,7 @@ impl Knot<'_> {
             .prepare_cached(
                 "SELECT owner IS NOT NULL, needs FROM runs WHERE no = ?1 AND finished_at IS NULL",
             )?
-            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs::column(row, 1)?)))
+            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs_column::read(row, 1)?)))
             .optional()?;
         match row {
             None | Some((false, None)) => Ok(Vec::new()),

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::writer::CHECKPOINT_PAGES;
 use crate::storage::Condition;
 
+/// Pages of write-ahead log after which it is copied into the database (16
+/// MiB): rarely enough to cost little, often enough to bound the log.
+pub(super) const CHECKPOINT_PAGES: u64 = 4096;
 /// Bytes of a page in the log, with its header.
 const FRAME_BYTES: u64 = 4096 + 24;
 /// Pages from which on it counts as held up: twice of what it has when it is copied. A group of large events alone

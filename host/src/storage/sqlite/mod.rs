@@ -17,11 +17,15 @@ mod families;
 mod group;
 mod knots;
 mod list;
+mod list_query;
 mod log_size;
 mod needs;
+mod needs_column;
+mod open_error;
 mod opening;
 mod pruning;
 mod readers;
+mod run_row;
 mod runs;
 mod schedules;
 mod schema;
@@ -46,7 +50,8 @@ use crate::model::{
 };
 use crate::process::Heartbeat;
 
-pub use opening::{Durability, OpenError};
+pub use open_error::OpenError;
+pub use opening::Durability;
 
 /// A database, open.
 pub struct Sqlite {
@@ -251,7 +256,7 @@ impl Log for Sqlite {
 mod tests {
     use super::opening::DATABASE;
     use super::*;
-    use crate::model::{Need, OnDisconnect, OnInterrupt, Part, TaskRef, Version};
+    use crate::model::{Need, OnInterrupt, Part, TaskRef, Version};
     use crate::storage::{DepthLimits, Offer, Storage, conformance};
 
     #[tokio::test]
@@ -285,27 +290,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_thing_said_after_a_start_leaves_no_run_waiting_for_ever() {
         let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
-        let new = || NewRun {
-            id: RunId::new(),
-            own_id: false,
-            task: task.clone(),
-            input: Json::null(),
-            labels: Default::default(),
-            idempotency_key: None,
-            digest: None,
-            text_digest: None,
-            created_at: Timestamp::now(),
-            not_before: None,
-            delayed_by: None,
-            priority: 0,
-            on_disconnect: OnDisconnect::Continue,
-            needs: Vec::new(),
-            fail_if_busy: false,
-            parameters: Vec::new(),
-            parent: None,
-            max_queued: 10,
-            max_queued_of_task: 10,
-        };
+        let new = || NewRun::new(RunId::new(), task.clone(), Json::null(), Timestamp::now());
         for first in ["cancel", "hold", "let go on"] {
             let folder = tempfile::tempdir().unwrap();
             let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
@@ -344,25 +329,8 @@ mod tests {
         let on_interrupt = OnInterrupt::default();
         let claimant = |owner: &HostId| Some(Claimant { owner: owner.clone(), version, on_interrupt });
         let new = || NewRun {
-            id: RunId::new(),
-            own_id: false,
-            task: task.clone(),
-            input: Json::null(),
-            labels: Default::default(),
-            idempotency_key: None,
-            digest: None,
-            text_digest: None,
-            created_at: Timestamp::now(),
-            not_before: None,
-            delayed_by: None,
-            priority: 0,
-            on_disconnect: OnDisconnect::Continue,
             needs: vec![Need { name: "x".to_owned(), capacity: 2 }],
-            fail_if_busy: false,
-            parameters: Vec::new(),
-            parent: None,
-            max_queued: 10,
-            max_queued_of_task: 10,
+            ..NewRun::new(RunId::new(), task.clone(), Json::null(), Timestamp::now())
         };
         let folder = tempfile::tempdir().unwrap();
         let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();

@@ -4,31 +4,20 @@
 //! look at the queue until that is given back, so a long queue behind one busy
 //! thing costs the others nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::needs_column;
 use super::state::{State, Tx};
-use crate::model::{Json, Need, Run};
-
-/// Needs as they stand in a run's row: none is NULL.
-pub(super) fn to_column(needs: &[Need]) -> Option<String> {
-    let map: serde_json::Map<String, serde_json::Value> =
-        needs.iter().map(|need| (need.name.clone(), need.capacity.into())).collect();
-    (!map.is_empty()).then(|| Json::of(&map).into_string())
-}
-
-/// The needs in a column.
-pub(super) fn column(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Arc<[Need]>>> {
-    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
-    let map: BTreeMap<String, u32> = super::list::parsed(at, serde_json::from_str(text).ok())?;
-    Ok(Some(map.into_iter().map(|(name, capacity)| Need { name, capacity }).collect()))
-}
+use crate::model::{Need, Run};
 
 /// What a waiting run needs.
 pub(super) fn of_run(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<Arc<[Need]>>> {
-    tx.db.prepare_cached("SELECT needs FROM runs WHERE no = ?1")?.query_row([run], |row| column(row, 0))
+    tx.db
+        .prepare_cached("SELECT needs FROM runs WHERE no = ?1")?
+        .query_row([run], |row| needs_column::read(row, 0))
 }
 
 /// How many runs under way have each thing.
@@ -37,7 +26,7 @@ fn in_use<'a>(tx: &'a mut Tx<'_>) -> rusqlite::Result<&'a mut HashMap<String, u3
         let mut statement =
             tx.db.prepare("SELECT needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
         let mut counts = HashMap::new();
-        for needs in statement.query_map([], |row| column(row, 0))? {
+        for needs in statement.query_map([], |row| needs_column::read(row, 0))? {
             for need in needs?.iter().flat_map(|needs| needs.iter()) {
                 *counts.entry(need.name.clone()).or_default() += 1;
             }
@@ -103,8 +92,16 @@ pub(super) fn take(tx: &mut Tx<'_>, needs: &[Need]) {
     }
 }
 
+/// Notes that a run has no owner any more; what it had is free for others.
+pub(super) fn release(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
+    match tx.state.remove_live(run).and_then(|live| live.needs) {
+        Some(needs) => give_back(tx, &needs),
+        None => Ok(()),
+    }
+}
+
 /// A run that ended, or is put back, gives back what it had; the same.
-pub(super) fn give_back(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
+fn give_back(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
     if let Some(in_use) = &mut tx.state.in_use {
         for need in needs {
             if let Some(count) = in_use.get_mut(&need.name) {
@@ -198,7 +195,7 @@ pub(super) fn let_in_turn_of_depth(tx: &mut Tx<'_>, depth: u32) -> rusqlite::Res
                 "SELECT no, needs FROM runs WHERE waits_for = ?1 AND task = ?2 AND depth >= ?3 \
                  ORDER BY depth DESC, priority DESC, no LIMIT 1",
             )?
-            .query_row(params![name, task, depth], |row| Ok((row.get(0)?, column(row, 1)?)))
+            .query_row(params![name, task, depth], |row| Ok((row.get(0)?, needs_column::read(row, 1)?)))
             .optional()?;
         let Some((run, Some(needs))) = first else { continue };
         if busy(tx, &needs)?.is_none() {
@@ -229,7 +226,7 @@ fn first_waiting(tx: &Tx<'_>, name: &str, task: i64) -> rusqlite::Result<Option<
         .prepare_cached(
             "SELECT no, needs FROM runs WHERE waits_for = ?1 AND task = ?2 ORDER BY priority DESC, no LIMIT 1",
         )?
-        .query_row(params![name, task], |row| Ok((row.get(0)?, column(row, 1)?)))
+        .query_row(params![name, task], |row| Ok((row.get(0)?, needs_column::read(row, 1)?)))
         .optional()?;
     Ok(found.map(|(run, needs): (_, Option<Arc<[Need]>>)| {
         let need = needs.iter().flat_map(|needs| needs.iter()).find(|need| need.name == name);

@@ -2,14 +2,15 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::log_size::CHECKPOINT_PAGES;
 use super::readers::Readers;
 use super::space::{self, Reserve, Space};
-use super::writer::{self, Writer};
-use super::{Sqlite, schema};
+use super::writer::Writer;
+use super::{OpenError, Sqlite, schema};
 use crate::process::{close_private_file, make_private_file, private_options};
 
 /// Name of the database within the data folder.
@@ -25,7 +26,7 @@ const READER_CACHE_KIB: i32 = 4 * 1024;
 /// What the write-ahead log is cut down to when it begins anew: twice of what it has
 /// when it is copied into the database. Only a reader that stayed long, or a large
 /// group, made it longer.
-const MAX_IDLE_WAL_BYTES: u64 = 2 * writer::CHECKPOINT_PAGES * 4096;
+const MAX_IDLE_WAL_BYTES: u64 = 2 * CHECKPOINT_PAGES * 4096;
 
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,44 +38,6 @@ pub enum Durability {
     /// The operating system flushes when it likes: what a client saw survives
     /// a crash of the host, but not of the machine.
     Normal,
-}
-
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The data folder or a file in it can't be used.
-    #[error("can't use {path}: {source}", path = path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another host has it open.
-    #[error("the data folder is in use by another streamtask host")]
-    InUse,
-    /// A later streamtask wrote it.
-    #[error(
-        "the database is of version {found}, and this streamtask knows only {known}; use a newer streamtask"
-    )]
-    Newer {
-        /// The database's version.
-        found: usize,
-        /// The newest version that this build knows.
-        known: usize,
-    },
-    /// It is of an earlier version, or new, and the disk has no room to make it what it has to be.
-    #[error("{0}; a database that is new, or of an earlier version, can't be opened without room")]
-    Full(String),
-    /// It is some other program's.
-    #[error("the database belongs to another program")]
-    Foreign,
-    /// The system has no room for the threads that read and write.
-    #[error("can't start a thread: {0}")]
-    Thread(#[source] io::Error),
-    /// SQLite can't read or write it.
-    #[error("SQLite: {0}")]
-    Sqlite(#[from] rusqlite::Error),
 }
 
 impl Sqlite {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::schema::{event_id, events_of};
 use super::state::{Applied, Tx};
-use super::{Sqlite, checkpoints, list, signals};
+use super::{Sqlite, checkpoints, list, run_row, signals};
 use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp, Which};
 use crate::storage::{Pruned, Pruning, Result};
 
@@ -89,7 +89,7 @@ impl Pruning for Sqlite {
 pub(super) fn tasks(db: &Connection) -> rusqlite::Result<Vec<TaskRef>> {
     let mut statement = db.prepare_cached("SELECT app, task FROM tasks ORDER BY app, task")?;
     let rows = statement.query_and_then([], |row| {
-        list::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())
+        run_row::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())
     })?;
     rows.collect()
 }
@@ -137,7 +137,7 @@ pub(super) fn ended(
         params![app, task, from.at.as_millis(), from.run, to.at.as_millis(), to.run, limit],
         |row| {
             let ending = Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? };
-            let id = list::parsed(2, RunId::parse(row.get_ref(2)?.as_str()?).ok())?;
+            let id = run_row::parsed(2, RunId::parse(row.get_ref(2)?.as_str()?).ok())?;
             Ok(EndedRun { key: RunKey { no: ending.run, id }, ending })
         },
     )?;
@@ -298,7 +298,7 @@ pub(super) fn rules(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String)>>
     )?;
     let rows = statement.query_and_then([], |row| {
         let task = TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok();
-        Ok((list::parsed(0, task)?, row.get(2)?))
+        Ok((run_row::parsed(0, task)?, row.get(2)?))
     })?;
     rows.collect()
 }

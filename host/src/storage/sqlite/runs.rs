@@ -3,9 +3,9 @@
 use rusqlite::params;
 
 use super::claims::Begun;
-use super::list::LabelsColumn;
-use super::state::{Applied, Tx};
-use super::{checkpoints, circles, claims, events, families, list, needs, signals};
+use super::run_row::LabelsColumn;
+use super::state::{Applied, Queued, Tx};
+use super::{checkpoints, circles, claims, events, families, list, needs, needs_column, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
@@ -20,6 +20,41 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         Some(Ok(depth)) => depth,
         Some(Err(refused)) => return Ok(Err(refused)),
     };
+    let busy = match busy_lock(tx, new, task)? {
+        Ok(busy) => busy,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
+    // A run that is claimed at once would begin before anyone has read its parameters.
+    let may_start = busy.is_none() && new.not_before.is_none() && new.parameters.is_empty();
+    let claimant = match claimant {
+        Some(claimant) if may_start && !overtakes(tx, new, waiting)? => Some(claimant),
+        _ => None,
+    };
+    if claimant.is_none()
+        && let Some(full) = queue_full(tx, new, waiting.all())?
+    {
+        return Ok(Err(full));
+    }
+    let no = tx.next_run_no()?;
+    let mut run = fresh(new, no, busy);
+    if let Some(claimant) = claimant {
+        claims::next_attempt(&mut run, &claimant.version);
+    }
+    insert(tx, &run, (task, depth), claimant, new)?;
+    match claimant {
+        Some(claimant) => {
+            let needs = (!new.needs.is_empty()).then(|| new.needs.as_slice().into());
+            let on_interrupt = claimant.on_interrupt;
+            let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt, depth };
+            Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)))
+        }
+        None => Ok(Ok(Submitted::Queued(enqueue(tx, run, task, new)?))),
+    }
+}
+
+/// The lock that the new run has to wait for, or why it must not.
+fn busy_lock(tx: &mut Tx<'_>, new: &NewRun, task: i64) -> Applied<Option<String>> {
     let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
     if new.fail_if_busy {
         let promised = needs::promised(tx, task, &new.needs)?.map(|need| need.name.clone());
@@ -32,50 +67,37 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     {
         return Ok(Err(StorageError::Deadlock(circle)));
     }
-    let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
-    // Nobody overtakes an older run of the same task, nor any that may be about to take what it needs.
-    let overtakes = match new.needs.is_empty() {
-        true => waiting.ready > 0,
+    Ok(Ok(busy))
+}
+
+/// Whether an older run waits that has to start before the new one: one of the same task or, if the new run takes
+/// locks, any, for it may be about to take the same.
+fn overtakes(tx: &mut Tx<'_>, new: &NewRun, of_task: Queued) -> rusqlite::Result<bool> {
+    Ok(match new.needs.is_empty() {
+        true => of_task.ready > 0,
         false => tx.queued()?.values().any(|queued| queued.ready > 0),
-    };
-    // A run claimed at once would begin before anyone has read its parameters.
-    let waits = overtakes || busy.is_some() || new.not_before.is_some() || !new.parameters.is_empty();
-    let claimant = claimant.filter(|_| !waits);
-    if claimant.is_none()
-        && let Some(full) = queue_full(tx, new, waiting.all())?
-    {
-        return Ok(Err(full));
-    }
-    let no = tx.next_run_no()?;
-    let mut run = fresh(new, no, busy);
-    if let Some(claimant) = claimant {
-        claims::next_attempt(&mut run, &claimant.version);
-    }
-    insert(tx, &run, (task, depth), claimant, new)?;
-    if let Some(claimant) = claimant {
-        let needs = (!new.needs.is_empty()).then(|| new.needs.as_slice().into());
-        let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt: claimant.on_interrupt, depth };
-        return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)));
-    }
-    let event = match run.not_before {
+    })
+}
+
+/// Writes the first events of a run that waits, and its parameters. Returns the run as it is then.
+fn enqueue(tx: &mut Tx<'_>, run: Run, task: i64, new: &NewRun) -> rusqlite::Result<Run> {
+    let no = run.key.no;
+    let mut events = vec![match run.not_before {
         Some(time) => NewEvent::delayed(time, new.delayed_by),
         None => {
             tx.enqueued(task, run.waits_for.is_some());
             NewEvent::queued(run.waits_for.as_deref())
         }
-    };
-    let mut said = vec![event];
+    }];
     for (name, value) in &new.parameters {
         signals::keep_parameter(tx, no, name, value)?;
-        said.push(NewEvent::parameter(name, value));
+        events.push(NewEvent::parameter(name, value));
     }
-    events::insert(tx.db, no, 1, 0, &said)?;
-    if let Some(name) = run.waits_for.clone() {
-        // Others may only be in line for it, and of tasks that are not loaded: those keep it from nobody.
-        needs::let_go_on(tx, &name)?;
-        run = list::by_no(tx.db, no)?;
-    }
-    Ok(Ok(Submitted::Queued(run)))
+    events::insert(tx.db, no, 1, 0, &events)?;
+    let Some(name) = &run.waits_for else { return Ok(run) };
+    // Only runs of tasks that are not loaded may be in line for it: they keep it from nobody.
+    needs::let_go_on(tx, name)?;
+    list::by_no(tx.db, no)
 }
 
 /// Whether as many runs wait as may.
@@ -127,7 +149,7 @@ fn insert(
             run.input.as_str(),
             run.not_before.map(Timestamp::as_millis),
             run.priority,
-            needs::to_column(&new.needs),
+            needs_column::write(&new.needs),
             run.waits_for,
             claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
             new.parent.map(|parent| parent.run),
@@ -247,7 +269,7 @@ pub(super) fn requeue(
         let task = task_of(tx, run.no)?;
         tx.enqueued(task, false);
     }
-    tx.released(run.no)?;
+    needs::release(tx, run.no)?;
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
 }
 
@@ -262,7 +284,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
     let outcome = asked.as_ref().unwrap_or(outcome);
     forget(tx, run.no)?;
     let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
-    tx.released(run.no)?;
+    needs::release(tx, run.no)?;
     Ok(Ok(event))
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::list;
+use super::run_row;
 use super::state::{Applied, Tx};
 use crate::model::{TaskRef, Timestamp};
 use crate::storage::Followed;
@@ -15,7 +15,7 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String, Fol
     )?;
     let rows = statement.query_and_then([], |row| {
         let task =
-            list::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())?;
+            run_row::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())?;
         let reached = Timestamp::from_millis(row.get(4)?);
         Ok((task, row.get(2)?, Followed { spec: row.get(3)?, reached, turn: row.get(5)? }))
     })?;

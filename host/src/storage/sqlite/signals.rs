@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
-use super::{events, list, needs};
+use super::{events, list, needs, run_row};
 use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
 use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
 
@@ -83,7 +83,7 @@ pub(super) fn take_signal(
         .optional()?;
     let Some((no, name, payload)) = oldest else { return Ok(Ok(None)) };
     tx.db.prepare_cached("DELETE FROM signals WHERE no = ?1")?.execute([no])?;
-    let name = list::parsed(1, SignalName::parse(&name).ok())?;
+    let name = run_row::parsed(1, SignalName::parse(&name).ok())?;
     Ok(Ok(Some(Signal { name, payload: Json::trusted(payload) })))
 }
 
@@ -133,7 +133,7 @@ pub(super) fn parameters(db: &Connection, run: i64) -> rusqlite::Result<Vec<(Sig
     let mut statement =
         db.prepare_cached("SELECT name, value FROM parameters WHERE run = ?1 ORDER BY name")?;
     let rows = statement.query_and_then([run], |row| {
-        let name = list::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
+        let name = run_row::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
         Ok((name, Json::trusted(row.get(1)?)))
     })?;
     rows.collect()

@@ -14,8 +14,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::group::Operation;
+use super::log_size::CHECKPOINT_PAGES;
 use super::state::{State, Tx};
-use super::writer::CHECKPOINT_PAGES;
 use super::{clock, needs};
 use crate::storage::StorageError;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events;
-use super::needs;
+use super::needs_column;
 use crate::model::{Fence, HostId, Need, TaskRef, Version};
 use crate::storage::StorageError;
 
@@ -58,6 +58,13 @@ pub(super) struct State {
     pub(super) checkpoint_wanted: bool,
 }
 
+impl State {
+    /// Forgets a run that has no owner any more.
+    pub(super) fn remove_live(&mut self, run: i64) -> Option<Live> {
+        self.live.remove(&run)
+    }
+}
+
 impl Tx<'_> {
     /// The run as its owner, who proves it with `fence`, may change it.
     pub(super) fn owned(
@@ -69,7 +76,7 @@ impl Tx<'_> {
             let found = self
                 .db
                 .prepare_cached("SELECT fence, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
-                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, needs::column(row, 2)?)))
+                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, needs_column::read(row, 2)?)))
                 .optional()?;
             let Some((fence, attempt, needs)) = found else { return Ok(Err(StorageError::Fenced)) };
             let last_seq = events::last_seq(self.db, run)?;
@@ -82,14 +89,6 @@ impl Tx<'_> {
     /// Notes that a run has an owner.
     pub(super) fn claimed(&mut self, run: i64, live: Live) {
         self.state.live.insert(run, live);
-    }
-
-    /// Notes that a run has none any more; what it had is free for others.
-    pub(super) fn released(&mut self, run: i64) -> rusqlite::Result<()> {
-        match self.state.live.remove(&run).and_then(|live| live.needs) {
-            Some(needs) => needs::give_back(self, &needs),
-            None => Ok(()),
-        }
     }
 
     /// The number of a task, new or known.

@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::OpenError;
 use super::group::{Append, Call, Command, Group, Urgency};
-use super::log_size::{self, Copied, LogSize};
+use super::log_size::{self, CHECKPOINT_PAGES, Copied, LogSize};
 use super::space::{self, Space};
 use super::state::{Applied, State, Tx};
 use crate::platform;
@@ -31,9 +31,6 @@ use crate::storage::{Condition, Outbox, Result, StorageError};
 const MAX_EVENTS_PER_GROUP: usize = 4096;
 /// Other operations after which a group is closed, for the same reason.
 const MAX_OPERATIONS_PER_GROUP: usize = 1024;
-/// Pages of write-ahead log after which it is copied into the database (16
-/// MiB): rarely enough to cost little, often enough to bound the log.
-pub(super) const CHECKPOINT_PAGES: u64 = 4096;
 /// Pause before a failed group is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long the next step of a removal is waited for on a full disk. Whoever removes pauses between them, at most for

@@ -1,0 +1,23 @@
+//! The column `needs` of a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::Row;
+
+use super::run_row;
+use crate::model::{Json, Need};
+
+/// Needs as they stand in a run's row: none is NULL.
+pub(super) fn write(needs: &[Need]) -> Option<String> {
+    let map: serde_json::Map<String, serde_json::Value> =
+        needs.iter().map(|need| (need.name.clone(), need.capacity.into())).collect();
+    (!map.is_empty()).then(|| Json::of(&map).into_string())
+}
+
+/// The needs in a column.
+pub(super) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Arc<[Need]>>> {
+    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
+    let map: BTreeMap<String, u32> = run_row::parsed(at, serde_json::from_str(text).ok())?;
+    Ok(Some(map.into_iter().map(|(name, capacity)| Need { name, capacity }).collect()))
+}
