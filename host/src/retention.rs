@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{
-    Amount, EndedRun, Ending, Origins, Part, Retention, Run, RunId, RunStatus, TaskRef, Timestamp,
+    Amount, EndPosition, EndedRun, Origins, Part, Retention, Run, RunId, RunStatus, TaskRef, Timestamp,
 };
 use crate::registry::Registry;
 use crate::storage::{Result, Storage, StorageError};
@@ -170,7 +170,7 @@ impl Pruner {
         }
         let pruner = Arc::clone(self);
         self.finish(async move {
-            let ending = Ending { at, run: run.key.no };
+            let ending = EndPosition { at, run: run.key.no };
             let amount = pruner.remove_part(vec![EndedRun { key: run.key, ending }], Part::Run).await?;
             pruner.shrink().await?;
             // A sweep may have been faster.

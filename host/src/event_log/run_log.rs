@@ -40,7 +40,7 @@ pub struct RunLog {
     attempt: u32,
     storage: Arc<dyn Storage>,
     shared: Arc<Shared>,
-    outbox: Mutex<Waiting>,
+    outbox: Mutex<PendingEvents>,
     /// Notified when the writer has taken what was waiting.
     taken: Notify,
     /// Notified when what was taken is durable or refused.
@@ -51,7 +51,7 @@ pub struct RunLog {
 /// What waits for the writer. The lock is held for a push or a swap, never
 /// across a call.
 #[derive(Default)]
-struct Waiting {
+struct PendingEvents {
     events: Vec<NewEvent>,
     bytes: usize,
     /// Whether storage knows that something waits, so that one announcement
@@ -64,7 +64,7 @@ struct Waiting {
     lost: Option<StorageError>,
 }
 
-impl Waiting {
+impl PendingEvents {
     /// Whether an event can wait here while so much waits in all runs together. One event always can.
     fn has_room(&self, cost: usize, weight_in_all: usize) -> bool {
         let weight = weight(1, cost);
@@ -289,7 +289,7 @@ mod tests {
             content: Content::Json(Json::trusted("1".repeat(bytes))),
             time: Timestamp::from_millis(0),
         };
-        let mut waiting = Waiting::default();
+        let mut waiting = PendingEvents::default();
         while waiting.has_room(event.cost(), weight_in_others + waiting.weight()) {
             waiting.events.push(event.clone());
             waiting.bytes += event.cost();

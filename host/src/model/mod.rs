@@ -36,15 +36,15 @@ pub use outcome::Outcome;
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, ProgressTree};
 pub use progress_log::ProgressLog;
 pub use queueing::{
-    MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnDisconnect, OnInterrupt, Queueing, Resource,
+    Lock, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, OnInterrupt, Queueing, Resource,
 };
 pub use refusal::{Refusal, RefusalCode};
-pub use retention::{Amount, EndedRun, Ending, Origin, Origins, Part, Retention, Which};
+pub use retention::{Amount, EndPosition, EndedFilter, EndedRun, Origin, Origins, Part, Retention};
 pub use retry::{Retry, RetryOn};
 pub use run::{Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunKey, parse_label};
 pub use run_error::{ErrorKind, RunError};
 pub use run_status::RunStatus;
-pub use schedule::{MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
+pub use schedule::{MAX_SCHEDULE_NAME_BYTES, MisfirePolicy, Schedule, ScheduleError};
 pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};
 pub use task::{AppName, TaskName, TaskRef, Version};
 pub use time::{Time, Timestamp};

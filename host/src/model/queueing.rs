@@ -11,7 +11,7 @@ pub const MAX_RESOURCE_BYTES: usize = 128;
 /// Something of which there is only so much for all runs together, and of which a
 /// run takes one while it is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
+pub struct Lock {
     /// Runs with the same name share it: `resource:printer`, or `key:` and task
     /// and value.
     pub name: String,
@@ -128,11 +128,11 @@ pub struct Queueing {
 impl Queueing {
     /// What a run with this input needs, besides `more` resources that its caller
     /// asks for.
-    pub fn needs(&self, task: &TaskRef, input: &Json, more: &[String]) -> Vec<Need> {
-        let mut needs: Vec<Need> = Vec::new();
+    pub fn locks(&self, task: &TaskRef, input: &Json, more: &[String]) -> Vec<Lock> {
+        let mut locks: Vec<Lock> = Vec::new();
         let mut add = |name: String, capacity| {
-            if !needs.iter().any(|need| need.name == name) {
-                needs.push(Need { name, capacity });
+            if !locks.iter().any(|lock| lock.name == name) {
+                locks.push(Lock { name, capacity });
             }
         };
         let reads_input = |resource: &Resource| matches!(resource, Resource::FromInput(_));
@@ -158,7 +158,7 @@ impl Queueing {
         for name in more {
             add(format!("resource:{name}"), 1);
         }
-        needs
+        locks
     }
 }
 
@@ -189,10 +189,10 @@ mod tests {
         };
         let task = TaskRef::parse_path("demo/x").unwrap();
         let input = Json::of(&serde_json::json!({ "customer": { "id": 7 }, "device": "laser" }));
-        let needs = queueing.needs(&task, &input, &["printer".to_owned(), "desk".to_owned()]);
-        let needs: Vec<_> = needs.iter().map(|need| (need.name.as_str(), need.capacity)).collect();
+        let locks = queueing.locks(&task, &input, &["printer".to_owned(), "desk".to_owned()]);
+        let locks: Vec<_> = locks.iter().map(|lock| (lock.name.as_str(), lock.capacity)).collect();
         assert_eq!(
-            needs,
+            locks,
             [("key:demo/x:7", 2), ("resource:printer", 1), ("resource:laser", 1), ("resource:desk", 1)]
         );
     }

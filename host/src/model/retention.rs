@@ -58,14 +58,14 @@ impl Origins {
 
 /// The end of a run, as a place in the order in which the runs of a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ending {
+pub struct EndPosition {
     /// When.
     pub at: Timestamp,
     /// The run's number, for runs that ended in the same millisecond.
     pub run: i64,
 }
 
-impl Ending {
+impl EndPosition {
     /// Before all runs.
     pub const FIRST: Self = Self { at: Timestamp::from_millis(i64::MIN), run: 0 };
 
@@ -86,7 +86,7 @@ pub struct EndedRun {
     /// The run.
     pub key: RunKey,
     /// Its end.
-    pub ending: Ending,
+    pub ending: EndPosition,
 }
 
 /// What is removed of a run.
@@ -100,7 +100,7 @@ pub enum Part {
 
 /// Which of the runs that have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum EndedFilter {
     /// All of them.
     All,
     /// Those that can be removed: all but the others.

@@ -16,7 +16,7 @@ pub const MAX_SCHEDULE_NAME_BYTES: usize = 64;
 
 /// What becomes of starts that nobody was there for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Missed {
+pub enum MisfirePolicy {
     /// They are left out.
     #[default]
     Skip,
@@ -26,7 +26,7 @@ pub enum Missed {
     All,
 }
 
-impl Missed {
+impl MisfirePolicy {
     /// The word used in manifests and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ pub struct Schedule {
     /// What the runs are started with.
     pub input: Json,
     /// What becomes of starts that nobody was there for.
-    pub missed: Missed,
+    pub missed: MisfirePolicy,
     cron: Cron,
     zone: TimeZone,
 }
@@ -65,7 +65,7 @@ impl Schedule {
             pattern: pattern.to_owned(),
             zone_name: zone_name.to_owned(),
             input: Json::trusted("{}".to_owned()),
-            missed: Missed::default(),
+            missed: MisfirePolicy::default(),
             cron,
             zone,
         };

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::sweep::Memory;
 use super::{Pruner, Report, add};
-use crate::model::{Amount, EndedRun, Ending, Part, Retention, RunKey, TaskRef, Timestamp, Which};
+use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, Retention, RunKey, TaskRef, Timestamp};
 use crate::platform;
 use crate::storage::{Result, StorageError};
 
@@ -75,14 +75,16 @@ impl Pruner {
     /// Which of the task's runs are not kept, and of which the events are not.
     async fn ranges(&self, task: &TaskRef, keep: &Retention, now: Timestamp) -> Result<[Range; 3]> {
         let before = |age: Option<Duration>| match age {
-            Some(age) => Ending::from(now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX))),
-            None => Ending::FIRST,
+            Some(age) => {
+                EndPosition::from(now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
+            }
+            None => EndPosition::FIRST,
         };
         let beyond = match keep.max_runs {
-            Some(newest) => self.storage.ended_beyond(task, newest).await?.map(Ending::next),
+            Some(newest) => self.storage.ended_beyond(task, newest).await?.map(EndPosition::next),
             None => None,
         };
-        let runs = before(keep.max_age).max(beyond.unwrap_or(Ending::FIRST));
+        let runs = before(keep.max_age).max(beyond.unwrap_or(EndPosition::FIRST));
         let events = before(keep.events_max_age);
         let from = match keep.events_max_age {
             Some(_) => self.storage.without_events(task).await?,
@@ -90,15 +92,20 @@ impl Pruner {
         };
         Ok([
             // From the first on: one that had to stay for its parent goes as soon as that has ended.
-            Range { part: Part::Run, which: Which::Removable, from: Ending::FIRST, to: runs },
+            Range { part: Part::Run, which: EndedFilter::Removable, from: EndPosition::FIRST, to: runs },
             // Those that stay for their parents have their events no longer for that.
-            Range { part: Part::Events, which: Which::Needed, from, to: events.min(runs) },
-            Range { part: Part::Events, which: Which::All, from: from.max(runs), to: events },
+            Range { part: Part::Events, which: EndedFilter::Needed, from, to: events.min(runs) },
+            Range { part: Part::Events, which: EndedFilter::All, from: from.max(runs), to: events },
         ])
     }
 
     /// The next runs of a range; moves on behind them.
-    async fn batch(&self, task: &TaskRef, from: &mut Ending, range: &Range) -> Result<Option<Vec<EndedRun>>> {
+    async fn batch(
+        &self,
+        task: &TaskRef,
+        from: &mut EndPosition,
+        range: &Range,
+    ) -> Result<Option<Vec<EndedRun>>> {
         if *from >= range.to {
             return Ok(None);
         }
@@ -157,9 +164,9 @@ impl Pruner {
 /// Runs of a task that ended from here to there, and what is removed of them.
 struct Range {
     part: Part,
-    which: Which,
-    from: Ending,
-    to: Ending,
+    which: EndedFilter,
+    from: EndPosition,
+    to: EndPosition,
 }
 
 fn without_age(keep: Retention) -> Retention {

@@ -68,9 +68,9 @@ impl Children for RunHost {
                 return Ok(ended);
             }
             // Checked each time, because a run that waits later may close the circle.
-            let circle = self.storage.circle(self.log.run().no, Arc::clone(&self.scheduler.waits)).await;
-            if let Some(circle) = circle.map_err(refusal)? {
-                return Err(Refusal::new(RefusalCode::Conflict, circle));
+            let deadlock = self.storage.deadlock(self.log.run().no, Arc::clone(&self.scheduler.waits)).await;
+            if let Some(deadlock) = deadlock.map_err(refusal)? {
+                return Err(Refusal::new(RefusalCode::Conflict, deadlock));
             }
             if self.scheduler.slots.must_fail_wait() {
                 let message =

@@ -66,7 +66,7 @@ impl Scheduler {
     /// Claims as many runs as there are free slots. Also returns when the queue has to be polled next.
     async fn claim(self: &Arc<Self>, turn: usize) -> Result<(Polled, Option<Timestamp>)> {
         // Checked before slots are reserved: meanwhile no submitted run could start at once.
-        let waiting = self.storage.waiting().await?;
+        let waiting = self.storage.queue_state().await?;
         let due = waiting.next_due.filter(|time| *time <= Timestamp::now());
         if !waiting.queued && due.is_none() {
             return Ok((Polled::Drained, waiting.next_due));

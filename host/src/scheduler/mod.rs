@@ -42,7 +42,7 @@ use crate::notifier::{Notifier, Topic};
 use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
 use crate::registry::{Mismatch, Registry, Task};
-use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted, Waits};
+use crate::storage::{Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
 
 use self::breaker::Breakers;
 use self::control::Control;
@@ -147,7 +147,7 @@ pub struct Scheduler {
     failures: FailureLog,
     skipped: LastSkipped,
     /// Which runs wait for which of their child runs.
-    waits: Arc<Waits>,
+    waits: Arc<ChildWaits>,
     /// Clock of deadlines and grace times.
     uptime: Arc<Uptime>,
     /// Runs that execute here, by id.
@@ -291,7 +291,7 @@ impl Scheduler {
         let queueing = &task.settings.queueing;
         let now = Timestamp::now();
         NewRun {
-            needs: queueing.needs(&request.task, &request.input, &request.resources),
+            locks: queueing.locks(&request.task, &request.input, &request.resources),
             priority: request.priority.unwrap_or(queueing.priority),
             fail_if_busy: request.fail_if_busy.unwrap_or(queueing.fail_if_busy),
             max_queued: self.config.max_queued,

@@ -70,7 +70,7 @@ impl Scheduler {
     /// attempt began.
     pub(super) async fn recover(&self) -> Result<()> {
         loop {
-            let orphans = self.storage.take_over(&self.owner, BATCH).await?;
+            let orphans = self.storage.claim_orphans(&self.owner, BATCH).await?;
             if orphans.is_empty() {
                 return Ok(());
             }

@@ -35,7 +35,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
         policy: OutcomePolicy {
             retry: task.settings.retry.clone(),
             on_interrupt: claimed.on_interrupt,
-            has_locks: claimed.has_needs,
+            has_locks: claimed.has_locks,
         },
         // A run whose log holds only the event of its claim has never waited, so nobody can have set any.
         may_have_parameters: claimed.last_seq > 1,

@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{HOST_KEY, Request, Scheduler, StartError};
-use crate::model::{Missed, Schedule, TaskRef, Timestamp};
+use crate::model::{MisfirePolicy, Schedule, TaskRef, Timestamp};
 use crate::notifier::Topic;
 use crate::registry::Task;
-use crate::storage::{Followed, Result, StorageError};
+use crate::storage::{Result, ScheduleProgress, StorageError};
 
 /// Milliseconds after which a start counts as missed. If the clock is set back by less, schedules wait until it reaches
 /// the old time again.
@@ -56,7 +56,7 @@ pub(super) struct LastSkipped(Mutex<BTreeMap<Key, Skipped>>);
 /// State of the loop that follows all schedules.
 struct ScheduleLoop {
     /// The progress of each schedule; none if it was not read from storage yet.
-    progress: Option<BTreeMap<Key, Followed>>,
+    progress: Option<BTreeMap<Key, ScheduleProgress>>,
     /// Absent schedules, with the time since when they are.
     absent: BTreeMap<Key, Instant>,
     /// Schedules whose next start is rejected repeatedly; this is logged once.
@@ -111,7 +111,7 @@ impl Scheduler {
         if clock.is_adjusted {
             return;
         }
-        match self.storage.mind_the_clock().await {
+        match self.storage.adjust_delays().await {
             Ok(moved) => {
                 clock.is_adjusted = true;
                 if moved > 0 {
@@ -196,7 +196,7 @@ impl Scheduler {
             if let ScheduledStart::Rejected(error) =
                 self.start_scheduled(task, schedule, time, &followed).await?
             {
-                let waits = schedule.missed != Missed::Skip;
+                let waits = schedule.missed != MisfirePolicy::Skip;
                 self.log_rejected(&key, time, &error, waits, &mut state.rejected);
                 if waits {
                     return Ok(RETRY_PAUSE);
@@ -236,7 +236,7 @@ impl Scheduler {
         key: &Key,
         schedule: &Schedule,
         state: &mut ScheduleLoop,
-    ) -> Result<Followed> {
+    ) -> Result<ScheduleProgress> {
         let (now, spec) = (Timestamp::now(), schedule.spec());
         let known = state.progress.as_ref().and_then(|followed| followed.get(key));
         let followed = match known {
@@ -245,17 +245,22 @@ impl Scheduler {
             }
             Some(known) if known.spec == spec => {
                 tracing::warn!(task = %key.0, schedule = key.1, was_at = %known.reached, "the clock was set back; the schedule is followed again from here");
-                Followed { spec, reached: now, turn: known.turn + 1 }
+                ScheduleProgress { spec, reached: now, turn: known.turn + 1 }
             }
-            Some(known) => Followed { spec, reached: now, turn: known.turn + 1 },
+            Some(known) => ScheduleProgress { spec, reached: now, turn: known.turn + 1 },
             // An earlier schedule of the same name may have had these times before the clock was set back.
-            None => Followed { spec, reached: now, turn: now.as_millis() },
+            None => ScheduleProgress { spec, reached: now, turn: now.as_millis() },
         };
         self.save_progress(key, &followed, state).await?;
         Ok(followed)
     }
 
-    async fn save_progress(&self, key: &Key, followed: &Followed, state: &mut ScheduleLoop) -> Result<()> {
+    async fn save_progress(
+        &self,
+        key: &Key,
+        followed: &ScheduleProgress,
+        state: &mut ScheduleLoop,
+    ) -> Result<()> {
         self.storage.set_schedule(&key.0, &key.1, followed.clone()).await?;
         if let Some(all) = &mut state.progress {
             all.insert(key.clone(), followed.clone());
@@ -268,7 +273,7 @@ impl Scheduler {
         task: &Task,
         schedule: &Schedule,
         time: Timestamp,
-        followed: &Followed,
+        followed: &ScheduleProgress,
     ) -> Result<ScheduledStart, StartError> {
         let mut request = Request::new(task.name.clone(), schedule.input.clone());
         request.labels.insert(SCHEDULE_LABEL.to_owned(), schedule.name.clone());
@@ -323,9 +328,9 @@ impl Clock {
 /// The due starts after `from`, oldest first, and the next start in the future.
 fn due(schedule: &Schedule, from: Timestamp, now: Timestamp) -> (Vec<Timestamp>, Option<Timestamp>) {
     let most = match schedule.missed {
-        Missed::Skip => 0,
-        Missed::Once => 1,
-        Missed::All => MAX_MISSED,
+        MisfirePolicy::Skip => 0,
+        MisfirePolicy::Once => 1,
+        MisfirePolicy::All => MAX_MISSED,
     };
     let late = now.plus_millis(-LATE);
     // Backwards from the newest, so that dropped starts cost nothing, however many they are.
@@ -351,7 +356,7 @@ mod tests {
         Timestamp::parse(text).unwrap()
     }
 
-    fn starts(missed: Missed, from: &str, now: &str) -> Vec<String> {
+    fn starts(missed: MisfirePolicy, from: &str, now: &str) -> Vec<String> {
         let mut schedule = Schedule::new("0 * * * *", "UTC").unwrap();
         schedule.missed = missed;
         due(&schedule, at(from), at(now)).0.iter().map(ToString::to_string).collect()
@@ -359,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_start_on_time_is_due_whatever_the_policy() {
-        for missed in [Missed::Skip, Missed::Once, Missed::All] {
+        for missed in [MisfirePolicy::Skip, MisfirePolicy::Once, MisfirePolicy::All] {
             let due = starts(missed, "2026-01-01T10:00:00Z", "2026-01-01T11:00:02Z");
             assert_eq!(due, ["2026-01-01T11:00:00.000Z"]);
             assert!(starts(missed, "2026-01-01T11:00:00Z", "2026-01-01T11:59:59Z").is_empty());
@@ -369,15 +374,15 @@ mod tests {
     #[test]
     fn missed_starts_are_made_up_for_as_the_policy_says() {
         let starts = |missed| starts(missed, "2026-01-01T10:00:00Z", "2026-01-01T13:30:00Z");
-        assert!(starts(Missed::Skip).is_empty());
-        assert_eq!(starts(Missed::Once), ["2026-01-01T13:00:00.000Z"]);
+        assert!(starts(MisfirePolicy::Skip).is_empty());
+        assert_eq!(starts(MisfirePolicy::Once), ["2026-01-01T13:00:00.000Z"]);
         let all = ["2026-01-01T11:00:00.000Z", "2026-01-01T12:00:00.000Z", "2026-01-01T13:00:00.000Z"];
-        assert_eq!(starts(Missed::All), all);
+        assert_eq!(starts(MisfirePolicy::All), all);
     }
 
     #[test]
     fn a_long_absence_makes_up_for_no_more_than_is_sensible() {
-        let starts = starts(Missed::All, "2020-01-01T00:00:00Z", "2026-01-01T00:30:00Z");
+        let starts = starts(MisfirePolicy::All, "2020-01-01T00:00:00Z", "2026-01-01T00:30:00Z");
         assert_eq!((starts.len(), starts.last().unwrap().as_str()), (MAX_MISSED, "2026-01-01T00:00:00.000Z"));
     }
 

@@ -36,7 +36,7 @@ impl Scheduler {
         let _pausing = self.pausing.lock().await;
         // At once, because the write may have to wait behind other writes.
         let early = if hold { self.pause_early(id) } else { None };
-        let reached = self.storage.hold(id, hold).await;
+        let reached = self.storage.set_paused(id, hold).await;
         if let Some(control) = early.filter(|_| !matches!(reached, Ok(Reached::Owner(_)))) {
             control.gate.open();
         }
@@ -146,7 +146,7 @@ impl Scheduler {
                     Err(error) => return Err(error),
                 }
             }
-            match self.storage.note(id, event.clone()).await? {
+            match self.storage.log_message(id, event.clone()).await? {
                 // The attempt is not registered yet.
                 Reached::Owner(_) => tokio::time::sleep(REACH_PAUSE).await,
                 Reached::Kept(_) => {

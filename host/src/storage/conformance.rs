@@ -1,7 +1,7 @@
 //! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
 //! open an empty database.
 
-mod families;
+mod child_runs;
 mod listing;
 mod messages;
 pub(super) mod pruning;
@@ -36,7 +36,7 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     listing::run(&open).await;
     messages::run(&open).await;
     queueing::run(&open).await;
-    families::run(&open).await;
+    child_runs::run(&open).await;
     pruning::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }
@@ -310,14 +310,14 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
     let lost = claimed(&*storage, new_run("a"), &gone).await;
     let key = lost.run.key.clone();
     append(&storage, key.no, lost.fence, vec![event("before", 1)]).await.expect("appends");
-    assert!(storage.take_over(&heir, 10).await.expect("reads").is_empty(), "the lease holds");
+    assert!(storage.claim_orphans(&heir, 10).await.expect("reads").is_empty(), "the lease holds");
 
     storage.renew_lease(&gone, 0).await.expect("renews");
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    let taken = storage.take_over(&heir, 10).await.expect("takes over");
+    let taken = storage.claim_orphans(&heir, 10).await.expect("takes over");
     assert_eq!((taken.len(), taken[0].last_seq, taken[0].has_checkpoint), (1, 2, false));
     assert!(taken[0].fence > lost.fence && taken[0].run.attempt == 1);
-    assert!(storage.take_over(&heir, 10).await.expect("reads").is_empty(), "only once");
+    assert!(storage.claim_orphans(&heir, 10).await.expect("reads").is_empty(), "only once");
 
     let late = append(&storage, key.no, lost.fence, vec![event("late", 1)]).await;
     assert!(matches!(late, Err(StorageError::Fenced)));

@@ -29,7 +29,7 @@ pub use condition::Condition;
 pub use depth::DepthLimits;
 pub use new_run::{MAX_CHILDREN, MAX_DEPTH, NewRun, Parent};
 pub use pruning::{Pruned, Pruning};
-pub use waits::{Wait, Waits};
+pub use waits::{ChildWait, ChildWaits};
 
 /// Why storage did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -100,7 +100,7 @@ pub struct Claimed {
     /// Whether an earlier attempt has saved a checkpoint.
     pub has_checkpoint: bool,
     /// Whether it has something that other runs may wait for.
-    pub has_needs: bool,
+    pub has_locks: bool,
     /// How many runs are above it.
     pub depth: u32,
     /// What becomes of the attempt if the host dies.
@@ -109,7 +109,7 @@ pub struct Claimed {
 
 /// What waits to be claimed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct QueueState {
     /// Whether any run is queued that waits for nothing but its turn.
     pub queued: bool,
     /// When the time of the first delayed run comes.
@@ -218,7 +218,7 @@ pub trait Runs: Send + Sync + 'static {
     async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted>;
 
     /// What waits. Cheaper than asking for it.
-    async fn waiting(&self) -> Result<Waiting>;
+    async fn queue_state(&self) -> Result<QueueState>;
 
     /// Claims queued runs, and delayed ones whose time has come: within a task
     /// those of higher priority first, then the oldest. One that needs what
@@ -227,14 +227,14 @@ pub trait Runs: Send + Sync + 'static {
 
     /// The clock may have been set back: runs that were put off for some time, at a moment that
     /// is yet to come by the clock, wait for that time from now on. Returns how many they are.
-    async fn mind_the_clock(&self) -> Result<u32>;
+    async fn adjust_delays(&self) -> Result<u32>;
 
     /// Says that `owner` lives and keeps its runs for another `lease_ms`.
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()>;
 
     /// Claims runs whose owner let its lease run out, as they are: no attempt
     /// begins. The caller ends them or puts them back.
-    async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
+    async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
     /// Puts a run back into the queue, for a new attempt, with an event that
     /// says why. With a time, it is delayed until then. One that someone asked to
@@ -289,7 +289,7 @@ pub const MAX_PARAMETERS: u32 = 100;
 #[async_trait]
 pub trait Signals: Send + Sync + 'static {
     /// Holds a run that waits or is under way, or lets it go on.
-    async fn hold(&self, run: &RunId, hold: bool) -> Result<Reached>;
+    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<Reached>;
 
     /// Keeps a signal until the run takes it.
     async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached>;
@@ -307,7 +307,7 @@ pub trait Signals: Send + Sync + 'static {
 
     /// Tells of a message in the log of a run that was under way when it was sent, if
     /// nobody owns it any more. Its owner tells of it otherwise.
-    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached>;
+    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<Reached>;
 
     /// All parameters of a run.
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;
@@ -389,7 +389,7 @@ pub trait Log: Send + Sync + 'static {
 
 /// Runs and the runs that they have started.
 #[async_trait]
-pub trait Families: Send + Sync + 'static {
+pub trait ChildRuns: Send + Sync + 'static {
     /// Runs that have not ended nor been asked to, whose parent has ended and did not
     /// let them go.
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
@@ -397,12 +397,12 @@ pub trait Families: Send + Sync + 'static {
     /// Why `run`, which waits, never goes on: all that could let it lead back to it, by runs that
     /// wait for others and by locks that they hold. None if something can, or if it only waits for
     /// such runs: they are told.
-    async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>>;
+    async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>>;
 }
 
 /// How far a schedule has been followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Followed {
+pub struct ScheduleProgress {
     /// Tells it from another of the same name.
     pub spec: String,
     /// All starts up to this moment have been made.
@@ -415,15 +415,15 @@ pub struct Followed {
 #[async_trait]
 pub trait Schedules: Send + Sync + 'static {
     /// All that [`set_schedule`](Self::set_schedule) kept, by task and name.
-    async fn schedules(&self) -> Result<Vec<(TaskRef, String, Followed)>>;
+    async fn schedules(&self) -> Result<Vec<(TaskRef, String, ScheduleProgress)>>;
 
     /// Keeps how far a schedule has been followed.
-    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: Followed) -> Result<()>;
+    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: ScheduleProgress) -> Result<()>;
 
     /// Forgets a schedule: it is there no more. One of the same name is a new one.
     async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()>;
 }
 
 /// A backend.
-pub trait Storage: Runs + Log + Signals + Families + Schedules + Pruning {}
-impl<T: Runs + Log + Signals + Families + Schedules + Pruning> Storage for T {}
+pub trait Storage: Runs + Log + Signals + ChildRuns + Schedules + Pruning {}
+impl<T: Runs + Log + Signals + ChildRuns + Schedules + Pruning> Storage for T {}

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::model::{Json, Labels, Need, OnDisconnect, RunId, SignalName, TaskRef, Timestamp};
+use crate::model::{Json, Labels, Lock, OnDisconnect, RunId, SignalName, TaskRef, Timestamp};
 
 /// The run that starts another.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub struct NewRun {
     /// Higher goes first.
     pub priority: i32,
     /// What it must have while it is under way.
-    pub needs: Vec<Need>,
+    pub locks: Vec<Lock>,
     /// Refuse if it would have to wait for one of them.
     pub fail_if_busy: bool,
     /// Set before it begins. At most [`MAX_PARAMETERS`](super::MAX_PARAMETERS), each name once.
@@ -80,7 +80,7 @@ impl NewRun {
             not_before: None,
             delayed_by: None,
             priority: 0,
-            needs: Vec::new(),
+            locks: Vec::new(),
             fail_if_busy: false,
             parameters: Vec::new(),
             parent: None,

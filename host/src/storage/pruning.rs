@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::Result;
-use crate::model::{Amount, EndedRun, Ending, Part, TaskRef, Timestamp, Which};
+use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, TaskRef, Timestamp};
 
 /// What one step of pruning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,16 +23,16 @@ pub trait Pruning: Send + Sync + 'static {
 
     /// The end of the newest run of the task that is not among the `newest` that ended
     /// last; none if it has no more than those.
-    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>>;
+    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<EndPosition>>;
 
     /// Runs of the task that ended at `from` or later and before `to`, in the order in
     /// which they ended.
     async fn ended(
         &self,
         task: &TaskRef,
-        from: Ending,
-        to: Ending,
-        which: Which,
+        from: EndPosition,
+        to: EndPosition,
+        which: EndedFilter,
         limit: u32,
     ) -> Result<Vec<EndedRun>>;
 
@@ -47,11 +47,11 @@ pub trait Pruning: Send + Sync + 'static {
 
     /// The end up to which the runs of the task have no events any more, as far as
     /// [`set_without_events`](Self::set_without_events) was told.
-    async fn without_events(&self, task: &TaskRef) -> Result<Ending>;
+    async fn without_events(&self, task: &TaskRef) -> Result<EndPosition>;
 
     /// Keeps how far the events of the task's runs are removed, so that nobody looks
     /// at those runs again.
-    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()>;
+    async fn set_without_events(&self, task: &TaskRef, to: EndPosition) -> Result<()>;
 
     /// What [`set_rules`](Self::set_rules) kept.
     async fn rules(&self) -> Result<Vec<(TaskRef, String)>>;

@@ -10,13 +10,13 @@ use crate::model::RunId;
 /// Which runs wait for runs that they have started, by their numbers. Each goes on when one of
 /// those has ended.
 #[derive(Debug, Default)]
-pub struct Waits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
+pub struct ChildWaits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
 
-impl Waits {
+impl ChildWaits {
     /// A run waits, until the answer is dropped.
-    pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> Wait {
+    pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> ChildWait {
         self.0.lock().insert(run, waited_for);
-        Wait { waits: Arc::clone(self), run }
+        ChildWait { waits: Arc::clone(self), run }
     }
 
     /// What a run waits for; none if it does not wait.
@@ -27,12 +27,12 @@ impl Waits {
 
 /// A run that waits.
 #[derive(Debug)]
-pub struct Wait {
-    waits: Arc<Waits>,
+pub struct ChildWait {
+    waits: Arc<ChildWaits>,
     run: i64,
 }
 
-impl Drop for Wait {
+impl Drop for ChildWait {
     fn drop(&mut self) {
         self.waits.0.lock().remove(&self.run);
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
-use crate::model::{Json, MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
+use crate::model::{Json, MAX_SCHEDULE_NAME_BYTES, MisfirePolicy, Schedule, ScheduleError};
 
 /// Most schedules of one task.
 const MAX_SCHEDULES: usize = 100;
@@ -109,9 +109,9 @@ impl ScheduleTable {
                 input.map_err(|error| (at, format!("the input can't be used: {}", error.message)))?;
         }
         schedule.missed = match self.missed {
-            MissedWord::Skip => Missed::Skip,
-            MissedWord::Once => Missed::Once,
-            MissedWord::All => Missed::All,
+            MissedWord::Skip => MisfirePolicy::Skip,
+            MissedWord::Once => MisfirePolicy::Once,
+            MissedWord::All => MisfirePolicy::All,
         };
         Ok(schedule)
     }

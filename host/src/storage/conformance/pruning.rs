@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{append, claimed, event, events, get, new_run, queued, task};
 use crate::model::{
-    Amount, EndedRun, Ending, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName, Timestamp, Which,
+    Amount, EndPosition, EndedFilter, EndedRun, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName,
+    Timestamp,
 };
 use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, Submitted};
 
@@ -21,11 +22,11 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     what_sweeps_know_is_kept(&*open().await).await;
 }
 
-async fn end(storage: &dyn Storage, run: &Claimed) -> Ending {
+async fn end(storage: &dyn Storage, run: &Claimed) -> EndPosition {
     let key = &run.run.key;
     storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
     let at = get(storage, &key.id).await.finished_at.expect("ended");
-    Ending { at, run: key.no }
+    EndPosition { at, run: key.no }
 }
 
 /// A run that has ended; its number.
@@ -47,7 +48,7 @@ async fn prune(storage: &dyn Storage, run: i64, part: Part) -> Amount {
     }
 }
 
-const ALL: Ending = Ending { at: Timestamp::from_millis(i64::MAX), run: 0 };
+const ALL: EndPosition = EndPosition { at: Timestamp::from_millis(i64::MAX), run: 0 };
 
 async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) {
     let owner = HostId::new();
@@ -66,14 +67,17 @@ async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) 
     ended.sort_by_key(|run| run.ending);
     let (a, b) = (task("a"), task("b"));
     assert_eq!(storage.tasks().await.expect("reads"), [a.clone(), b.clone()]);
-    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 9).await.expect("reads"), ended);
-    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 2).await.expect("reads"), ended[..2]);
+    assert_eq!(storage.ended(&a, EndPosition::FIRST, ALL, EndedFilter::All, 9).await.expect("reads"), ended);
     assert_eq!(
-        storage.ended(&a, ended[1].ending, ended[3].ending, Which::All, 9).await.expect("reads"),
+        storage.ended(&a, EndPosition::FIRST, ALL, EndedFilter::All, 2).await.expect("reads"),
+        ended[..2]
+    );
+    assert_eq!(
+        storage.ended(&a, ended[1].ending, ended[3].ending, EndedFilter::All, 9).await.expect("reads"),
         ended[1..3],
         "from the one on, without the other"
     );
-    assert!(storage.ended(&b, Ending::FIRST, ALL, Which::All, 9).await.expect("reads").is_empty());
+    assert!(storage.ended(&b, EndPosition::FIRST, ALL, EndedFilter::All, 9).await.expect("reads").is_empty());
     let beyond = async |newest| storage.ended_beyond(&a, newest).await.expect("reads");
     assert_eq!(beyond(0).await, Some(ended[3].ending));
     assert_eq!(beyond(3).await, Some(ended[0].ending));
@@ -183,7 +187,7 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
     }
     let [grandchild, detached, alone, child] = &ended[..] else { unreachable!("four ended") };
     let found = async |which| {
-        let found = storage.ended(&b, Ending::FIRST, ALL, which, 9).await.expect("reads");
+        let found = storage.ended(&b, EndPosition::FIRST, ALL, which, 9).await.expect("reads");
         found.into_iter().map(|run| run.key.no).collect::<Vec<_>>()
     };
     let numbers = |runs: &[&EndedRun]| {
@@ -191,9 +195,9 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
         runs.sort();
         runs.into_iter().map(|(_, no)| no).collect::<Vec<_>>()
     };
-    assert_eq!(found(Which::All).await, numbers(&[grandchild, detached, alone, child]));
-    assert_eq!(found(Which::Removable).await, numbers(&[grandchild, alone]), "its parent has ended");
-    assert_eq!(found(Which::Needed).await, numbers(&[detached, child]));
+    assert_eq!(found(EndedFilter::All).await, numbers(&[grandchild, detached, alone, child]));
+    assert_eq!(found(EndedFilter::Removable).await, numbers(&[grandchild, alone]), "its parent has ended");
+    assert_eq!(found(EndedFilter::Needed).await, numbers(&[detached, child]));
     for run in [child, detached] {
         let no = run.key.no;
         assert!(storage.measure(vec![no], Part::Run).await.expect("measures").is_zero());
@@ -201,9 +205,9 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
         assert!(!prune(&*storage, no, Part::Events).await.is_zero(), "nobody asks for its events");
         assert_eq!(get(&*storage, &run.key.id).await.final_value, Some(Json::of(&7)));
     }
-    assert!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 9).await.expect("reads").is_empty());
+    assert!(storage.ended(&a, EndPosition::FIRST, ALL, EndedFilter::All, 9).await.expect("reads").is_empty());
     end(&*storage, &parent).await;
-    assert!(found(Which::Needed).await.is_empty());
+    assert!(found(EndedFilter::Needed).await.is_empty());
     for run in &ended {
         assert_eq!(prune(&*storage, run.key.no, Part::Run).await.runs, 1);
     }
@@ -220,11 +224,11 @@ async fn a_number_is_never_given_twice(storage: Arc<dyn Storage>) {
 
 async fn how_far_events_are_gone_is_kept(storage: &dyn Storage) {
     let a = task("a");
-    assert_eq!(storage.without_events(&a).await.expect("reads"), Ending::FIRST);
-    let to = Ending::from(Timestamp::from_millis(1_736_944_496_789));
+    assert_eq!(storage.without_events(&a).await.expect("reads"), EndPosition::FIRST);
+    let to = EndPosition::from(Timestamp::from_millis(1_736_944_496_789));
     storage.set_without_events(&a, to).await.expect("writes");
     assert_eq!(storage.without_events(&a).await.expect("reads"), to);
-    assert_eq!(storage.without_events(&task("b")).await.expect("reads"), Ending::FIRST);
+    assert_eq!(storage.without_events(&task("b")).await.expect("reads"), EndPosition::FIRST);
 }
 
 async fn what_sweeps_know_is_kept(storage: &dyn Storage) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{claim, claimant, claimed, events, get, new_run, queued, task, types, version};
 use crate::model::{HostId, Json, RunId, RunStatus};
-use crate::storage::{Claimed, NewRun, Storage, StorageError, Submitted, Waiting};
+use crate::storage::{Claimed, NewRun, QueueState, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     submitted_runs_are_found_again(&*open().await).await;
@@ -18,7 +18,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
 
 async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let owner = HostId::new();
-    assert_eq!(storage.waiting().await.expect("reads"), Waiting::default());
+    assert_eq!(storage.queue_state().await.expect("reads"), QueueState::default());
     let mut new = new_run("a");
     new.labels.insert("project".to_owned(), "x".to_owned());
     let id = new.id.clone();
@@ -26,7 +26,7 @@ async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let read = get(storage, &id).await;
     assert_eq!((read.status, read.attempt, read.version), (RunStatus::Queued, 0, None));
     assert_eq!((&read.input, &read.labels, &read.key), (&run.input, &run.labels, &run.key));
-    assert!(storage.waiting().await.expect("reads").queued);
+    assert!(storage.queue_state().await.expect("reads").queued);
     assert_eq!(types(&events(storage, run.key.no).await), ["run.queued"]);
 
     let new = new_run("b");

@@ -6,26 +6,26 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::state::{Applied, Live, Tx};
-use super::{checkpoints, events, list, needs, needs_column};
-use crate::model::{Event, Fence, HostId, Need, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
+use super::{checkpoints, events, list, lock_column, locks};
+use crate::model::{Event, Fence, HostId, Lock, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
 use crate::storage::{ClaimRequest, Claimed, Offer};
 
 /// A task that is offered and has runs that could start.
-struct Line<'a> {
+struct Candidate<'a> {
     task: i64,
     offer: &'a Offer,
     room: u32,
     /// The run that is next.
-    next: Ready,
+    next: ReadyRun,
     /// How many were taken of it.
     served: u32,
 }
 
 /// A run that waits for nothing but its turn.
-struct Ready {
+struct ReadyRun {
     no: i64,
     priority: i32,
-    needs: Option<Arc<[Need]>>,
+    locks: Option<Arc<[Lock]>>,
 }
 
 /// See [`Runs::claim`](crate::storage::Runs::claim).
@@ -59,9 +59,9 @@ fn claim_from_depth(
     claimed: &mut Vec<Claimed>,
 ) -> rusqlite::Result<()> {
     if depth > 0 {
-        needs::let_in_turn_of_depth(tx, depth)?;
+        locks::let_in_turn_of_depth(tx, depth)?;
     }
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for offer in &request.tasks {
         let task = tx.task_no(&offer.task)?;
         let room =
@@ -70,31 +70,33 @@ fn claim_from_depth(
             && tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
             && let Some(next) = next_ready(tx, task, depth)?
         {
-            lines.push(Line { task, offer, room, next, served: 0 });
+            candidates.push(Candidate { task, offer, room, next, served: 0 });
         }
     }
     while claimed.len() < until {
         // One run of each task in turn, so that a long queue of one does not starve another of the same priority.
-        let first = |(at, line): &(usize, &Line<'_>)| (Reverse(line.next.priority), line.served, *at);
-        let Some((at, _)) = lines.iter().enumerate().min_by_key(first) else { break };
-        let line = &mut lines[at];
-        tx.dequeued(line.task, false);
-        claimed.push(start(tx, &line.next, &request.owner, line.offer)?);
-        line.room -= 1;
-        line.served += 1;
-        match if line.room > 0 { next_ready(tx, line.task, depth)? } else { None } {
-            Some(next) => line.next = next,
-            None => drop(lines.remove(at)),
+        let first = |(at, candidate): &(usize, &Candidate<'_>)| {
+            (Reverse(candidate.next.priority), candidate.served, *at)
+        };
+        let Some((at, _)) = candidates.iter().enumerate().min_by_key(first) else { break };
+        let candidate = &mut candidates[at];
+        tx.dequeued(candidate.task, false);
+        claimed.push(start(tx, &candidate.next, &request.owner, candidate.offer)?);
+        candidate.room -= 1;
+        candidate.served += 1;
+        match if candidate.room > 0 { next_ready(tx, candidate.task, depth)? } else { None } {
+            Some(next) => candidate.next = next,
+            None => drop(candidates.remove(at)),
         }
         // What another line has next may need what was just taken.
-        for at in (0..lines.len()).rev() {
-            let Line { task, next, .. } = &lines[at];
-            if let Some(needs) = &next.needs
-                && needs::busy(tx, needs)?.is_some()
+        for at in (0..candidates.len()).rev() {
+            let Candidate { task, next, .. } = &candidates[at];
+            if let Some(locks) = &next.locks
+                && locks::busy(tx, locks)?.is_some()
             {
                 match next_ready(tx, *task, depth)? {
-                    Some(next) => lines[at].next = next,
-                    None => drop(lines.remove(at)),
+                    Some(next) => candidates[at].next = next,
+                    None => drop(candidates.remove(at)),
                 }
             }
         }
@@ -121,7 +123,7 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
 /// The run of the task that is to start next, of those with so many runs above or more: the
 /// deepest, if not all will do. Those that come before it and can't have what they need are
 /// passed over from now on.
-fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option<Ready>> {
+fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option<ReadyRun>> {
     let sql = match depth {
         0 => {
             "SELECT no, priority, needs FROM runs \
@@ -139,12 +141,12 @@ fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option
             .db
             .prepare_cached(sql)?
             .query_row([task, i64::from(depth)], |row| {
-                Ok(Ready { no: row.get(0)?, priority: row.get(1)?, needs: needs_column::read(row, 2)? })
+                Ok(ReadyRun { no: row.get(0)?, priority: row.get(1)?, locks: lock_column::read(row, 2)? })
             })
             .optional()?;
-        let Some(Ready { no, needs: Some(needs), .. }) = &first else { return Ok(first) };
-        match needs::busy(tx, needs)? {
-            Some(busy) => needs::block(tx, task, *no, needs, &busy.name)?,
+        let Some(ReadyRun { no, locks: Some(locks), .. }) = &first else { return Ok(first) };
+        match locks::busy(tx, locks)? {
+            Some(busy) => locks::block(tx, task, *no, locks, &busy.name)?,
             None => return Ok(first),
         }
     }
@@ -163,29 +165,29 @@ pub(super) struct Begun {
     pub(super) fence: Fence,
     /// The number of the last event.
     pub(super) last: u64,
-    pub(super) needs: Option<Arc<[Need]>>,
+    pub(super) locks: Option<Arc<[Lock]>>,
     pub(super) on_interrupt: OnInterrupt,
     pub(super) depth: u32,
 }
 
 /// Writes the first event of an attempt whose row stands, and remembers the run.
 pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result<Claimed> {
-    let Begun { fence, last, needs, on_interrupt, depth } = begun;
+    let Begun { fence, last, locks, on_interrupt, depth } = begun;
     let (attempt, seq) = (run.attempt, last + 1);
     let event = NewEvent::started(attempt, run.version.as_ref());
     events::insert(tx.db, run.key.no, seq, attempt, std::slice::from_ref(&event))?;
-    if let Some(needs) = &needs {
-        needs::take(tx, needs);
+    if let Some(locks) = &locks {
+        locks::take(tx, locks);
     }
-    let has_needs = needs.is_some();
-    tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, needs });
+    let has_locks = locks.is_some();
+    tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, locks });
     let has_checkpoint = attempt > 1 && checkpoints::any(tx.db, run.key.no)?;
     let events = vec![Event { seq, attempt, what: event }];
-    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_needs, depth, on_interrupt })
+    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_locks, depth, on_interrupt })
 }
 
 /// Claims one waiting run.
-fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
+fn start(tx: &mut Tx<'_>, ready: &ReadyRun, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
     let no = ready.no;
     let mut run = list::by_no(tx.db, no)?;
     let (fence, depth): (u32, u32) = tx
@@ -210,7 +212,7 @@ fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusql
             interrupt_column(offer.on_interrupt)
         ])?;
     let last = events::last_seq(tx.db, no)?;
-    let begun = Begun { fence, last, needs: ready.needs.clone(), on_interrupt: offer.on_interrupt, depth };
+    let begun = Begun { fence, last, locks: ready.locks.clone(), on_interrupt: offer.on_interrupt, depth };
     begin(tx, run, begun)
 }
 
@@ -229,8 +231,8 @@ pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> App
     Ok(Ok(()))
 }
 
-/// See [`Runs::take_over`](crate::storage::Runs::take_over).
-pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
+/// See [`Runs::claim_orphans`](crate::storage::Runs::claim_orphans).
+pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
     let owner_no = tx.host_no(owner)?;
     let orphans: Vec<(i64, u32, u32, Option<String>)> = tx
         .db
@@ -251,9 +253,9 @@ pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<
         let run = list::by_no(tx.db, no)?;
         let last_seq = events::last_seq(tx.db, no)?;
         // What it has it keeps: to others it is still under way.
-        let needs = needs::of_run(tx, no)?;
-        let has_needs = needs.is_some();
-        tx.claimed(no, Live { fence, attempt: run.attempt, last_seq, needs });
+        let locks = locks::of_run(tx, no)?;
+        let has_locks = locks.is_some();
+        tx.claimed(no, Live { fence, attempt: run.attempt, last_seq, locks });
         let has_checkpoint = checkpoints::any(tx.db, no)?;
         let on_interrupt = policy.and_then(|word| OnInterrupt::parse(&word)).unwrap_or_default();
         taken.push(Claimed {
@@ -262,7 +264,7 @@ pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<
             events: Vec::new(),
             last_seq,
             has_checkpoint,
-            has_needs,
+            has_locks,
             depth,
             on_interrupt,
         });

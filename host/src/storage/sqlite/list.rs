@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use super::list_query::query;
 use super::run_row::{self, WHOLE, parsed};
 use crate::model::{HostId, Run, RunId, RunStatus, Timestamp};
-use crate::storage::{RunFilter, Waiting};
+use crate::storage::{QueueState, RunFilter};
 
 /// The run of that number, which must exist.
 pub(super) fn by_no(db: &Connection, no: i64) -> rusqlite::Result<Run> {
@@ -27,14 +27,14 @@ pub(super) fn by_idempotency_key(db: &Connection, task: i64, key: &str) -> rusql
 }
 
 /// What waits to be claimed.
-pub(super) fn waiting(db: &Connection) -> rusqlite::Result<Waiting> {
+pub(super) fn queue_state(db: &Connection) -> rusqlite::Result<QueueState> {
     db.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued' AND waits_for IS NULL), \
          (SELECT min(not_before) FROM runs WHERE status = 'delayed')",
     )?
     .query_row([], |row| {
         let next_due = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);
-        Ok(Waiting { queued: row.get(0)?, next_due })
+        Ok(QueueState { queued: row.get(0)?, next_due })
     })
 }
 

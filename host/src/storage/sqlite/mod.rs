@@ -9,18 +9,17 @@
 //! [`Outbox`] or the answer of the call.
 
 mod checkpoints;
-mod circles;
+mod child_runs;
 mod claims;
 mod clock;
+mod deadlocks;
 mod events;
-mod families;
 mod group;
-mod knots;
 mod list;
 mod list_query;
+mod lock_column;
+mod locks;
 mod log_size;
-mod needs;
-mod needs_column;
 mod open_error;
 mod opening;
 mod pruning;
@@ -32,6 +31,7 @@ mod schema;
 mod signals;
 mod space;
 mod state;
+mod wait_deadlocks;
 mod writer;
 
 use std::fs::File;
@@ -42,8 +42,8 @@ use async_trait::async_trait;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Condition, Families, Followed, Log, NewRun, Outbox, Reached,
-    Result, RunFilter, Runs, Schedules, Signals, Submitted, Waiting, Waits,
+    Cancelled, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, NewRun, Outbox,
+    QueueState, Reached, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, Submitted,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -74,15 +74,15 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| runs::submit(tx, &run, claimant.as_ref())).await
     }
 
-    async fn waiting(&self) -> Result<Waiting> {
-        self.readers.read(list::waiting).await
+    async fn queue_state(&self) -> Result<QueueState> {
+        self.readers.read(list::queue_state).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>> {
         self.writer.call(move |tx| claims::claim(tx, &request)).await
     }
 
-    async fn mind_the_clock(&self) -> Result<u32> {
+    async fn adjust_delays(&self) -> Result<u32> {
         self.writer.call(|tx| clock::mind(tx.db).map(Ok)).await
     }
 
@@ -91,9 +91,9 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| claims::renew_lease(tx, &owner, lease_ms)).await
     }
 
-    async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>> {
+    async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>> {
         let owner = owner.clone();
-        self.writer.call(move |tx| claims::take_over(tx, &owner, limit)).await
+        self.writer.call(move |tx| claims::claim_orphans(tx, &owner, limit)).await
     }
 
     async fn requeue(
@@ -134,9 +134,9 @@ impl Runs for Sqlite {
 
 #[async_trait]
 impl Signals for Sqlite {
-    async fn hold(&self, run: &RunId, hold: bool) -> Result<Reached> {
+    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<Reached> {
         let run = run.clone();
-        self.writer.call(move |tx| signals::hold(tx, &run, hold)).await
+        self.writer.call(move |tx| signals::set_paused(tx, &run, paused)).await
     }
 
     async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached> {
@@ -159,9 +159,9 @@ impl Signals for Sqlite {
         self.writer.call(move |tx| signals::set_parameter(tx, &run, &name, &value)).await
     }
 
-    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
+    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
         let run = run.clone();
-        self.writer.call_until_done(move |tx| signals::note(tx, &run, &event)).await
+        self.writer.call_until_done(move |tx| signals::log_message(tx, &run, &event)).await
     }
 
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
@@ -170,23 +170,23 @@ impl Signals for Sqlite {
 }
 
 #[async_trait]
-impl Families for Sqlite {
+impl ChildRuns for Sqlite {
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>> {
-        self.readers.read(move |db| families::abandoned(db, limit)).await
+        self.readers.read(move |db| child_runs::abandoned(db, limit)).await
     }
 
-    async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>> {
-        self.readers.read(move |db| knots::of_wait(db, run, &waits)).await
+    async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>> {
+        self.readers.read(move |db| wait_deadlocks::of_wait(db, run, &waits)).await
     }
 }
 
 #[async_trait]
 impl Schedules for Sqlite {
-    async fn schedules(&self) -> Result<Vec<(TaskRef, String, Followed)>> {
+    async fn schedules(&self) -> Result<Vec<(TaskRef, String, ScheduleProgress)>> {
         self.readers.read(schedules::all).await
     }
 
-    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: Followed) -> Result<()> {
+    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: ScheduleProgress) -> Result<()> {
         let (task, name) = (task.clone(), name.to_owned());
         self.writer.call(move |tx| schedules::set(tx, &task, &name, &followed)).await
     }
@@ -256,7 +256,7 @@ impl Log for Sqlite {
 mod tests {
     use super::opening::DATABASE;
     use super::*;
-    use crate::model::{Need, OnInterrupt, Part, TaskRef, Version};
+    use crate::model::{Lock, OnInterrupt, Part, TaskRef, Version};
     use crate::storage::{DepthLimits, Offer, Storage, conformance};
 
     #[tokio::test]
@@ -300,7 +300,7 @@ mod tests {
                 storage.submit(run, None).await.unwrap();
             }
             if first == "let go on" {
-                storage.hold(&ids[0], true).await.unwrap();
+                storage.set_paused(&ids[0], true).await.unwrap();
             }
             storage.close().await;
             drop(storage);
@@ -308,7 +308,7 @@ mod tests {
             let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
             match first {
                 "cancel" => drop(storage.cancel(&ids[0]).await.unwrap()),
-                _ => drop(storage.hold(&ids[0], first == "hold").await.unwrap()),
+                _ => drop(storage.set_paused(&ids[0], first == "hold").await.unwrap()),
             }
             let on_interrupt = OnInterrupt::default();
             let offer = Offer { task: task.clone(), version, room: 10, on_interrupt };
@@ -329,7 +329,7 @@ mod tests {
         let on_interrupt = OnInterrupt::default();
         let claimant = |owner: &HostId| Some(Claimant { owner: owner.clone(), version, on_interrupt });
         let new = || NewRun {
-            needs: vec![Need { name: "x".to_owned(), capacity: 2 }],
+            locks: vec![Lock { name: "x".to_owned(), capacity: 2 }],
             ..NewRun::new(RunId::new(), task.clone(), Json::null(), Timestamp::now())
         };
         let folder = tempfile::tempdir().unwrap();
@@ -343,7 +343,7 @@ mod tests {
         let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
         let owner = HostId::new();
         storage.renew_lease(&owner, 60_000).await.unwrap();
-        let taken = storage.take_over(&owner, 10).await.unwrap();
+        let taken = storage.claim_orphans(&owner, 10).await.unwrap();
         let ended = Outcome::Completed(Json::null());
         storage.finish(&taken[0].run.key, taken[0].fence, ended).await.unwrap();
         let third = storage.submit(new(), claimant(&owner)).await.unwrap();

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::schema::{event_id, events_of};
 use super::state::{Applied, Tx};
 use super::{Sqlite, checkpoints, list, run_row, signals};
-use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp, Which};
+use crate::model::{
+    Amount, EndPosition, EndedFilter, EndedRun, Labels, Part, RunId, RunKey, TaskRef, Timestamp,
+};
 use crate::storage::{Pruned, Pruning, Result};
 
 /// Events that one step removes. Measured at 1 to 2 ms, which is less than a group of
@@ -29,7 +31,7 @@ impl Pruning for Sqlite {
         self.readers.read(tasks).await
     }
 
-    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>> {
+    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<EndPosition>> {
         let task = task.clone();
         self.readers.read(move |db| ended_beyond(db, &task, newest)).await
     }
@@ -37,9 +39,9 @@ impl Pruning for Sqlite {
     async fn ended(
         &self,
         task: &TaskRef,
-        from: Ending,
-        to: Ending,
-        which: Which,
+        from: EndPosition,
+        to: EndPosition,
+        which: EndedFilter,
         limit: u32,
     ) -> Result<Vec<EndedRun>> {
         let task = task.clone();
@@ -54,12 +56,12 @@ impl Pruning for Sqlite {
         self.writer.call_to_make_room(move |tx| prune(tx, &runs, part)).await
     }
 
-    async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
+    async fn without_events(&self, task: &TaskRef) -> Result<EndPosition> {
         let task = task.clone();
         self.readers.read(move |db| without_events(db, &task)).await
     }
 
-    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
+    async fn set_without_events(&self, task: &TaskRef, to: EndPosition) -> Result<()> {
         let task = task.clone();
         self.writer.call_to_make_room(move |tx| set_without_events(tx, &task, to)).await
     }
@@ -103,12 +105,16 @@ const NEEDED: &str =
     "EXISTS (SELECT 1 FROM runs AS parents WHERE parents.no = runs.parent AND parents.finished_at IS NULL)";
 
 /// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
-pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusqlite::Result<Option<Ending>> {
+pub(super) fn ended_beyond(
+    db: &Connection,
+    task: &TaskRef,
+    newest: u64,
+) -> rusqlite::Result<Option<EndPosition>> {
     let newest = i64::try_from(newest).unwrap_or(i64::MAX);
     let sql = format!("SELECT finished_at, no {ENDED} ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET ?3");
     db.prepare_cached(&sql)?
         .query_row(params![task.app.as_str(), task.task.as_str(), newest], |row| {
-            Ok(Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? })
+            Ok(EndPosition { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? })
         })
         .optional()
 }
@@ -117,15 +123,15 @@ pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusq
 pub(super) fn ended(
     db: &Connection,
     task: &TaskRef,
-    from: Ending,
-    to: Ending,
-    which: Which,
+    from: EndPosition,
+    to: EndPosition,
+    which: EndedFilter,
     limit: u32,
 ) -> rusqlite::Result<Vec<EndedRun>> {
     let which = match which {
-        Which::All => String::new(),
-        Which::Removable => format!("AND NOT {NEEDED}"),
-        Which::Needed => format!("AND {NEEDED}"),
+        EndedFilter::All => String::new(),
+        EndedFilter::Removable => format!("AND NOT {NEEDED}"),
+        EndedFilter::Needed => format!("AND {NEEDED}"),
     };
     let sql = format!(
         "SELECT finished_at, no, id {ENDED} AND (finished_at, no) >= (?3, ?4) \
@@ -136,7 +142,7 @@ pub(super) fn ended(
     let rows = statement.query_and_then(
         params![app, task, from.at.as_millis(), from.run, to.at.as_millis(), to.run, limit],
         |row| {
-            let ending = Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? };
+            let ending = EndPosition { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? };
             let id = run_row::parsed(2, RunId::parse(row.get_ref(2)?.as_str()?).ok())?;
             Ok(EndedRun { key: RunKey { no: ending.run, id }, ending })
         },
@@ -274,16 +280,16 @@ fn bytes_of_row(db: &Connection, run: i64) -> rusqlite::Result<u64> {
 }
 
 /// See [`Pruning::without_events`](Pruning::without_events).
-pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Result<Ending> {
+pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Result<EndPosition> {
     let to: Option<Option<i64>> = db
         .prepare_cached("SELECT without_events_to FROM tasks WHERE app = ?1 AND task = ?2")?
         .query_row([task.app.as_str(), task.task.as_str()], |row| row.get(0))
         .optional()?;
-    Ok(to.flatten().map_or(Ending::FIRST, |to| Ending::from(Timestamp::from_millis(to))))
+    Ok(to.flatten().map_or(EndPosition::FIRST, |to| EndPosition::from(Timestamp::from_millis(to))))
 }
 
 /// See [`Pruning::set_without_events`](Pruning::set_without_events).
-pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: Ending) -> Applied<()> {
+pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: EndPosition) -> Applied<()> {
     let no = tx.task_no(task)?;
     tx.db
         .prepare_cached("UPDATE tasks SET without_events_to = ?2 WHERE no = ?1")?

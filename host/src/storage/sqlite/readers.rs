@@ -92,13 +92,13 @@ impl Drop for Readers {
 /// Reads that wait, and threads that do.
 #[derive(Default)]
 struct Queue {
-    state: Mutex<Waiting>,
+    state: Mutex<PendingReads>,
     /// Of each thread.
     wake: [Condvar; READERS],
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingReads {
     reads: VecDeque<Read>,
     /// Threads without work, the one that had some last at the end. It goes first: its connection has at hand what was
     /// read just now, and a reader that goes through a log page by page stays with it.

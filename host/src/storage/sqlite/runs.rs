@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::claims::Begun;
 use super::run_row::LabelsColumn;
 use super::state::{Applied, Queued, Tx};
-use super::{checkpoints, circles, claims, events, families, list, needs, needs_column, signals};
+use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
@@ -15,7 +15,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     if let Some(answer) = made_before(tx, new, task)? {
         return Ok(answer.map(Submitted::Existing));
     }
-    let depth = match new.parent.map(|parent| families::depth_below(tx, parent)).transpose()? {
+    let depth = match new.parent.map(|parent| child_runs::depth_below(tx, parent)).transpose()? {
         None => 0,
         Some(Ok(depth)) => depth,
         Some(Err(refused)) => return Ok(Err(refused)),
@@ -44,9 +44,9 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     insert(tx, &run, (task, depth), claimant, new)?;
     match claimant {
         Some(claimant) => {
-            let needs = (!new.needs.is_empty()).then(|| new.needs.as_slice().into());
+            let locks = (!new.locks.is_empty()).then(|| new.locks.as_slice().into());
             let on_interrupt = claimant.on_interrupt;
-            let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt, depth };
+            let begun = Begun { fence: Fence(1), last: 0, locks, on_interrupt, depth };
             Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)))
         }
         None => Ok(Ok(Submitted::Queued(enqueue(tx, run, task, new)?))),
@@ -55,17 +55,17 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
 
 /// The lock that the new run has to wait for, or why it must not.
 fn busy_lock(tx: &mut Tx<'_>, new: &NewRun, task: i64) -> Applied<Option<String>> {
-    let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
+    let busy = locks::busy_for_new(tx, &new.locks)?.map(|lock| lock.name.clone());
     if new.fail_if_busy {
-        let promised = needs::promised(tx, task, &new.needs)?.map(|need| need.name.clone());
+        let promised = locks::promised(tx, task, &new.locks)?.map(|lock| lock.name.clone());
         if let Some(name) = busy.clone().or(promised) {
             return Ok(Err(StorageError::Busy(name)));
         }
     }
     if busy.is_some()
-        && let Some(circle) = circles::of_start(tx.db, new)?
+        && let Some(deadlock) = deadlocks::of_start(tx.db, new)?
     {
-        return Ok(Err(StorageError::Deadlock(circle)));
+        return Ok(Err(StorageError::Deadlock(deadlock)));
     }
     Ok(Ok(busy))
 }
@@ -73,7 +73,7 @@ fn busy_lock(tx: &mut Tx<'_>, new: &NewRun, task: i64) -> Applied<Option<String>
 /// Whether an older run waits that has to start before the new one: one of the same task or, if the new run takes
 /// locks, any, for it may be about to take the same.
 fn overtakes(tx: &mut Tx<'_>, new: &NewRun, of_task: Queued) -> rusqlite::Result<bool> {
-    Ok(match new.needs.is_empty() {
+    Ok(match new.locks.is_empty() {
         true => of_task.ready > 0,
         false => tx.queued()?.values().any(|queued| queued.ready > 0),
     })
@@ -96,7 +96,7 @@ fn enqueue(tx: &mut Tx<'_>, run: Run, task: i64, new: &NewRun) -> rusqlite::Resu
     events::insert(tx.db, no, 1, 0, &events)?;
     let Some(name) = &run.waits_for else { return Ok(run) };
     // Only runs of tasks that are not loaded may be in line for it: they keep it from nobody.
-    needs::let_go_on(tx, name)?;
+    locks::let_go_on(tx, name)?;
     list::by_no(tx.db, no)
 }
 
@@ -149,7 +149,7 @@ fn insert(
             run.input.as_str(),
             run.not_before.map(Timestamp::as_millis),
             run.priority,
-            needs_column::write(&new.needs),
+            lock_column::write(&new.locks),
             run.waits_for,
             claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
             new.parent.map(|parent| parent.run),
@@ -269,7 +269,7 @@ pub(super) fn requeue(
         let task = task_of(tx, run.no)?;
         tx.enqueued(task, false);
     }
-    needs::release(tx, run.no)?;
+    locks::release(tx, run.no)?;
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
 }
 
@@ -284,7 +284,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
     let outcome = asked.as_ref().unwrap_or(outcome);
     forget(tx, run.no)?;
     let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
-    needs::release(tx, run.no)?;
+    locks::release(tx, run.no)?;
     Ok(Ok(event))
 }
 
@@ -331,7 +331,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
         tx.dequeued(task, run.waits_for.is_some());
-        needs::pass_on(tx, &run)?;
+        locks::pass_on(tx, &run)?;
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }

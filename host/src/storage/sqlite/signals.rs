@@ -3,21 +3,21 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
-use super::{events, list, needs, run_row};
+use super::{events, list, locks, run_row};
 use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
 use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
 
-/// See [`Signals::hold`](crate::storage::Signals::hold).
-pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> {
+/// See [`Signals::set_paused`](crate::storage::Signals::set_paused).
+pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<Reached> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
     };
-    if hold == (run.status == RunStatus::Paused) {
+    if paused == (run.status == RunStatus::Paused) {
         return Ok(Ok(Reached::Unchanged(run)));
     }
     let owned = is_owned(tx, &run)?;
-    let status = match (hold, owned) {
+    let status = match (paused, owned) {
         (true, _) => RunStatus::Paused,
         (false, true) => RunStatus::Running,
         (false, false) if run.not_before.is_some_and(|time| time > Timestamp::now()) => RunStatus::Delayed,
@@ -31,12 +31,12 @@ pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> 
     match (run.status, status) {
         (RunStatus::Queued, _) => {
             tx.dequeued(task, run.waits_for.is_some());
-            needs::pass_on(tx, &run)?;
+            locks::pass_on(tx, &run)?;
         }
         (_, RunStatus::Queued) => tx.enqueued(task, false),
         _ => {}
     }
-    let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };
+    let event = if paused { NewEvent::paused() } else { NewEvent::resumed() };
     reached(tx, run, owned, &event).map(Ok)
 }
 
@@ -118,8 +118,8 @@ pub(super) fn keep_parameter(tx: &Tx<'_>, run: i64, name: &SignalName, value: &J
     Ok(())
 }
 
-/// See [`Signals::note`](crate::storage::Signals::note).
-pub(super) fn note(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<Reached> {
+/// See [`Signals::log_message`](crate::storage::Signals::log_message).
+pub(super) fn log_message(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<Reached> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),

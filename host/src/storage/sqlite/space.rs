@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::group::Operation;
 use super::log_size::CHECKPOINT_PAGES;
 use super::state::{State, Tx};
-use super::{clock, needs};
+use super::{clock, locks};
 use crate::storage::StorageError;
 
 /// Name of the reserve within the data folder.
@@ -120,7 +120,7 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
     // The lock file is ours, so every other host that this database knows of is gone.
     db.execute("UPDATE hosts SET lease_until = 0", [])?;
     clock::mind(db)?;
-    needs::heal(db)
+    locks::heal(db)
 }
 
 /// One change in a transaction of its own.

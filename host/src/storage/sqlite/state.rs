@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events;
-use super::needs_column;
-use crate::model::{Fence, HostId, Need, TaskRef, Version};
+use super::lock_column;
+use crate::model::{Fence, HostId, Lock, TaskRef, Version};
 use crate::storage::StorageError;
 
 /// One transaction: the connection inside of it, and the memory.
@@ -29,7 +29,7 @@ pub(super) struct Live {
     pub(super) attempt: u32,
     pub(super) last_seq: u64,
     /// What it has and others may wait for.
-    pub(super) needs: Option<Arc<[Need]>>,
+    pub(super) locks: Option<Arc<[Lock]>>,
 }
 
 /// How many runs of a task are queued.
@@ -76,11 +76,11 @@ impl Tx<'_> {
             let found = self
                 .db
                 .prepare_cached("SELECT fence, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
-                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, needs_column::read(row, 2)?)))
+                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, lock_column::read(row, 2)?)))
                 .optional()?;
-            let Some((fence, attempt, needs)) = found else { return Ok(Err(StorageError::Fenced)) };
+            let Some((fence, attempt, locks)) = found else { return Ok(Err(StorageError::Fenced)) };
             let last_seq = events::last_seq(self.db, run)?;
-            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, needs });
+            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, locks });
         }
         let live = self.state.live.get_mut(&run).expect("just inserted");
         Ok(if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced) })

@@ -9,23 +9,23 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::circles::{Holders, MAX_LOOKED_AT, holders};
-use super::needs_column;
+use super::deadlocks::{Holders, MAX_LOOKED_AT, holders};
+use super::lock_column;
 use crate::model::RunId;
-use crate::storage::Waits;
+use crate::storage::ChildWaits;
 
-/// See [`Families::circle`](crate::storage::Families::circle).
-pub(super) fn of_wait(db: &Connection, run: i64, waits: &Waits) -> rusqlite::Result<Option<String>> {
+/// See [`ChildRuns::deadlock`](crate::storage::ChildRuns::deadlock).
+pub(super) fn of_wait(db: &Connection, run: i64, waits: &ChildWaits) -> rusqlite::Result<Option<String>> {
     let Some(waited_for) = waits.of(run) else { return Ok(None) };
     // In each circle somebody waits for a run that waits for a lock, and finds it. All others know at once.
     if !is_any_blocked(db, &waited_for)? {
         return Ok(None);
     }
-    let mut knot = Knot { db, waits, holders: holders(db)?, runs: BTreeMap::new() };
-    knot.look_from(run)?;
-    knot.find_those_that_go_on();
-    let Some(way) = knot.way_back(run) else { return Ok(None) };
-    let links = way.iter().map(|link| knot.words(link)).collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut graph = WaitGraph { db, waits, holders: holders(db)?, runs: BTreeMap::new() };
+    graph.look_from(run)?;
+    graph.find_those_that_go_on();
+    let Some(way) = graph.way_back(run) else { return Ok(None) };
+    let links = way.iter().map(|link| graph.words(link)).collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(Some(format!("it would wait for ever: it waits for {}", links.join(", which waits for "))))
 }
 
@@ -41,7 +41,7 @@ fn is_any_blocked(db: &Connection, runs: &[RunId]) -> rusqlite::Result<bool> {
 }
 
 /// A run, and what it waits for: all of these, and of each any.
-struct Waiting {
+struct WaitingRun {
     for_all: Vec<ForAny>,
     /// Whether it can go on, by what was found so far.
     goes_on: bool,
@@ -57,15 +57,15 @@ struct ForAny {
 /// A step of a way: the run, and the lock of it if that is what is waited for.
 type Link<'a> = (i64, Option<&'a str>);
 
-struct Knot<'a> {
+struct WaitGraph<'a> {
     db: &'a Connection,
-    waits: &'a Waits,
+    waits: &'a ChildWaits,
     holders: Holders,
     /// Those that the first leads to.
-    runs: BTreeMap<i64, Waiting>,
+    runs: BTreeMap<i64, WaitingRun>,
 }
 
-impl Knot<'_> {
+impl WaitGraph<'_> {
     /// Finds what the run waits for, and what that waits for, and so on. A run beyond
     /// [`MAX_LOOKED_AT`] is taken to go on.
     fn look_from(&mut self, run: i64) -> rusqlite::Result<()> {
@@ -77,7 +77,7 @@ impl Knot<'_> {
             let for_all = self.waited_for(run)?;
             next.extend(for_all.iter().flat_map(|any| &any.runs));
             let goes_on = for_all.is_empty();
-            self.runs.insert(run, Waiting { for_all, goes_on });
+            self.runs.insert(run, WaitingRun { for_all, goes_on });
         }
         Ok(())
     }
@@ -89,16 +89,16 @@ impl Knot<'_> {
             .prepare_cached(
                 "SELECT owner IS NOT NULL, needs FROM runs WHERE no = ?1 AND finished_at IS NULL",
             )?
-            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs_column::read(row, 1)?)))
+            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, lock_column::read(row, 1)?)))
             .optional()?;
         match row {
             None | Some((false, None)) => Ok(Vec::new()),
             Some((true, _)) => self.children(run),
-            Some((false, Some(needs))) => {
-                let full = needs.iter().filter_map(|need| {
-                    let holders = self.holders.get(&need.name)?;
-                    let is_full = holders.len() >= need.capacity as usize;
-                    is_full.then(|| ForAny { runs: holders.clone(), lock: Some(need.name.clone()) })
+            Some((false, Some(locks))) => {
+                let full = locks.iter().filter_map(|lock| {
+                    let holders = self.holders.get(&lock.name)?;
+                    let is_full = holders.len() >= lock.capacity as usize;
+                    is_full.then(|| ForAny { runs: holders.clone(), lock: Some(lock.name.clone()) })
                 });
                 Ok(full.collect())
             }

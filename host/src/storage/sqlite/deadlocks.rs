@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::needs_column;
-use crate::model::Need;
+use super::lock_column;
+use crate::model::Lock;
 use crate::storage::NewRun;
 
 /// Most runs that are looked at for one answer. A circle through more is not found, and lasts until
@@ -23,8 +23,8 @@ pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option
     // One that is detached may begin when its parent has ended, if that does not wait for it.
     let Some(parent) = new.parent.filter(|parent| !parent.detached) else { return Ok(None) };
     let mut search = Search::new(db, parent.run)?;
-    let circle = search.through_locks(&new.needs)?;
-    Ok(circle.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
+    let deadlock = search.through_locks(&new.locks)?;
+    Ok(deadlock.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
 }
 
 /// Runs under way that hold each lock.
@@ -34,10 +34,10 @@ pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
     let mut holders = Holders::new();
     let mut statement =
         db.prepare_cached("SELECT no, needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
-    for row in statement.query_map([], |row| Ok((row.get(0)?, needs_column::read(row, 1)?)))? {
-        let (no, needs): (i64, Option<_>) = row?;
-        for need in needs.iter().flat_map(|needs| needs.iter()) {
-            holders.entry(need.name.clone()).or_default().push(no);
+    for row in statement.query_map([], |row| Ok((row.get(0)?, lock_column::read(row, 1)?)))? {
+        let (no, locks): (i64, Option<_>) = row?;
+        for lock in locks.iter().flat_map(|locks| locks.iter()) {
+            holders.entry(lock.name.clone()).or_default().push(no);
         }
     }
     Ok(holders)
@@ -62,10 +62,10 @@ impl<'a> Search<'a> {
     }
 
     /// Whether one of the locks is held only by runs that wait for the target.
-    fn through_locks(&mut self, needs: &[Need]) -> rusqlite::Result<Option<Links>> {
-        for need in needs {
-            let holders = self.holders.get(&need.name).cloned().unwrap_or_default();
-            if holders.len() < need.capacity as usize {
+    fn through_locks(&mut self, locks: &[Lock]) -> rusqlite::Result<Option<Links>> {
+        for lock in locks {
+            let holders = self.holders.get(&lock.name).cloned().unwrap_or_default();
+            if holders.len() < lock.capacity as usize {
                 continue;
             }
             let mut links = None;
@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
                 }
             }
             if let (Some(mut links), Some(holder)) = (links, holders.last()) {
-                links.insert(0, format!("{}, which the run {} holds", need.name, self.id(*holder)?));
+                links.insert(0, format!("{}, which the run {} holds", lock.name, self.id(*holder)?));
                 return Ok(Some(links));
             }
         }
@@ -95,12 +95,12 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         self.seen.insert(run, None);
-        let (owned, needs) = self
+        let (owned, locks) = self
             .db
             .prepare_cached("SELECT owner IS NOT NULL, needs FROM runs WHERE no = ?1")?
-            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs_column::read(row, 1)?)))?;
-        let found = match (owned, needs) {
-            (false, Some(needs)) => self.through_locks(&needs)?,
+            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, lock_column::read(row, 1)?)))?;
+        let found = match (owned, locks) {
+            (false, Some(locks)) => self.through_locks(&locks)?,
             (false, None) => None,
             (true, _) => self.through_attached(run)?,
         };

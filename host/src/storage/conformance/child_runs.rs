@@ -5,9 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{claimant, claimed, get, new_run, queued, task, version};
-use crate::model::{HostId, Json, Need, OnInterrupt, Outcome, Run};
+use crate::model::{HostId, Json, Lock, OnInterrupt, Outcome, Run};
 use crate::storage::{
-    ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError, Submitted, Waits,
+    ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError, Submitted,
 };
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -25,8 +25,8 @@ fn child_of(parent: &Claimed, name: &str, locks: &[&str]) -> NewRun {
 }
 
 fn locking(name: &str, locks: &[&str]) -> NewRun {
-    let needs = locks.iter().map(|name| Need { name: (*name).to_owned(), capacity: 1 }).collect();
-    NewRun { needs, ..new_run(name) }
+    let locks = locks.iter().map(|name| Lock { name: (*name).to_owned(), capacity: 1 }).collect();
+    NewRun { locks, ..new_run(name) }
 }
 
 async fn claim(storage: &dyn Storage, names: &[&str], limits: DepthLimits) -> Vec<Claimed> {
@@ -118,23 +118,23 @@ async fn a_wait_that_closes_a_circle_is_found(storage: &dyn Storage) {
     let mut detached = child_of(&parent, "a", &["x"]);
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     let child = queued(storage, detached).await;
-    let waits = Arc::<Waits>::default();
-    let circle = async || storage.circle(parent.run.key.no, Arc::clone(&waits)).await.expect("reads");
-    assert_eq!(circle().await, None, "nobody waits");
+    let waits = Arc::<ChildWaits>::default();
+    let deadlock = async || storage.deadlock(parent.run.key.no, Arc::clone(&waits)).await.expect("reads");
+    assert_eq!(deadlock().await, None, "nobody waits");
     let wait = waits.begin(parent.run.key.no, [child.key.id.clone()].into());
-    let reason = circle().await.expect("it waits for what it holds itself");
+    let reason = deadlock().await.expect("it waits for what it holds itself");
     assert!(reason.contains(id(&child)) && reason.contains('x'), "{reason}");
     drop(wait);
     // Another child can end the wait.
     let free = queued(storage, child_of(&parent, "b", &[])).await;
     let _wait = waits.begin(parent.run.key.no, [child.key.id.clone(), free.key.id.clone()].into());
-    assert_eq!(circle().await, None);
+    assert_eq!(deadlock().await, None);
 }
 
 /// A parent waits for any of two children, and each of these for a run that needs what the parent has.
 async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Storage) {
     let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
-    let waits = Arc::<Waits>::default();
+    let waits = Arc::<ChildWaits>::default();
     let waits_for = |run: &Run, others: &[&Run]| {
         waits.begin(run.key.no, others.iter().map(|other| other.key.id.clone()).collect())
     };
@@ -145,13 +145,13 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
         children.push(claimed(storage, child, &HostId::new()).await);
         grandchildren.push(queued(storage, child_of(&children[children.len() - 1], "c", &["x"])).await);
     }
-    let circle = async |run: &Run| storage.circle(run.key.no, Arc::clone(&waits)).await.expect("reads");
+    let deadlock = async |run: &Run| storage.deadlock(run.key.no, Arc::clone(&waits)).await.expect("reads");
     let _parent = waits_for(&parent.run, &[&children[0].run, &children[1].run]);
     let _first = waits_for(&children[0].run, &[&grandchildren[0]]);
-    assert_eq!(circle(&children[0].run).await, None, "the other child does not wait yet, and may end");
+    assert_eq!(deadlock(&children[0].run).await, None, "the other child does not wait yet, and may end");
     let _second = waits_for(&children[1].run, &[&grandchildren[1]]);
     for (child, grandchild) in children.iter().zip(&grandchildren) {
-        let reason = circle(&child.run).await.expect("nobody goes on");
+        let reason = deadlock(&child.run).await.expect("nobody goes on");
         for named in [id(grandchild), "x, which the run", id(&parent.run), id(&child.run)] {
             assert!(reason.contains(named), "{named} in {reason}");
         }
@@ -160,7 +160,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
     let other = claimed(storage, new_run("d"), &HostId::new()).await;
     let its_child = queued(storage, child_of(&other, "c", &["x"])).await;
     let _other = waits_for(&other.run, &[&its_child]);
-    assert_eq!(circle(&other.run).await, None);
+    assert_eq!(deadlock(&other.run).await, None);
 }
 
 async fn a_turn_is_passed_on_when_its_run_leaves_the_queue(storage: &dyn Storage) {
@@ -173,7 +173,7 @@ async fn a_turn_is_passed_on_when_its_run_leaves_the_queue(storage: &dyn Storage
         end(storage, &holder).await;
         match leaves {
             "cancel" => drop(storage.cancel(&next.key.id).await.expect("cancels")),
-            _ => drop(storage.hold(&next.key.id, true).await.expect("holds")),
+            _ => drop(storage.set_paused(&next.key.id, true).await.expect("holds")),
         }
         let claimed = claim(storage, &["a"], DepthLimits::all(9)).await;
         assert_eq!(ids(&claimed), [id(&last)], "after a {leaves}");

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::needs_column;
+use super::lock_column;
 use super::state::{State, Tx};
-use crate::model::{Need, Run};
+use crate::model::{Lock, Run};
 
 /// What a waiting run needs.
-pub(super) fn of_run(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<Arc<[Need]>>> {
+pub(super) fn of_run(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<Arc<[Lock]>>> {
     tx.db
         .prepare_cached("SELECT needs FROM runs WHERE no = ?1")?
-        .query_row([run], |row| needs_column::read(row, 0))
+        .query_row([run], |row| lock_column::read(row, 0))
 }
 
 /// How many runs under way have each thing.
@@ -26,9 +26,9 @@ fn in_use<'a>(tx: &'a mut Tx<'_>) -> rusqlite::Result<&'a mut HashMap<String, u3
         let mut statement =
             tx.db.prepare("SELECT needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
         let mut counts = HashMap::new();
-        for needs in statement.query_map([], |row| needs_column::read(row, 0))? {
-            for need in needs?.iter().flat_map(|needs| needs.iter()) {
-                *counts.entry(need.name.clone()).or_default() += 1;
+        for locks in statement.query_map([], |row| lock_column::read(row, 0))? {
+            for lock in locks?.iter().flat_map(|locks| locks.iter()) {
+                *counts.entry(lock.name.clone()).or_default() += 1;
             }
         }
         tx.state.in_use = Some(counts);
@@ -41,20 +41,20 @@ fn used(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<u32> {
 }
 
 /// The first of them that can't be had now.
-pub(super) fn busy<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::Result<Option<&'a Need>> {
-    for need in needs {
-        if used(tx, &need.name)? >= need.capacity {
-            return Ok(Some(need));
+pub(super) fn busy<'a>(tx: &mut Tx<'_>, locks: &'a [Lock]) -> rusqlite::Result<Option<&'a Lock>> {
+    for lock in locks {
+        if used(tx, &lock.name)? >= lock.capacity {
+            return Ok(Some(lock));
         }
     }
     Ok(None)
 }
 
 /// The first of them that a new run has to wait for: those who wait already go first.
-pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::Result<Option<&'a Need>> {
-    for need in needs {
-        if used(tx, &need.name)? >= need.capacity || next_task_waiting(tx, &need.name, 0)?.is_some() {
-            return Ok(Some(need));
+pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, locks: &'a [Lock]) -> rusqlite::Result<Option<&'a Lock>> {
+    for lock in locks {
+        if used(tx, &lock.name)? >= lock.capacity || next_task_waiting(tx, &lock.name, 0)?.is_some() {
+            return Ok(Some(lock));
         }
     }
     Ok(None)
@@ -65,19 +65,19 @@ pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, needs: &'a [Need]) -> rusqlite::
 pub(super) fn promised<'a>(
     tx: &mut Tx<'_>,
     task: i64,
-    needs: &'a [Need],
-) -> rusqlite::Result<Option<&'a Need>> {
-    for need in needs {
-        let used = used(tx, &need.name)?;
+    locks: &'a [Lock],
+) -> rusqlite::Result<Option<&'a Lock>> {
+    for lock in locks {
+        let used = used(tx, &lock.name)?;
         let in_line: u32 = tx
             .db
             .prepare_cached(
                 "SELECT count(*) FROM (SELECT 1 FROM runs WHERE task = ?1 AND status = 'queued' \
                  AND waits_for IS NULL AND EXISTS (SELECT 1 FROM json_each(needs) WHERE key = ?2) LIMIT ?3)",
             )?
-            .query_row(params![task, need.name, need.capacity], |row| row.get(0))?;
-        if used.saturating_add(in_line) >= need.capacity {
-            return Ok(Some(need));
+            .query_row(params![task, lock.name, lock.capacity], |row| row.get(0))?;
+        if used.saturating_add(in_line) >= lock.capacity {
+            return Ok(Some(lock));
         }
     }
     Ok(None)
@@ -85,34 +85,34 @@ pub(super) fn promised<'a>(
 
 /// A run that is claimed takes what it needs. If nothing was counted yet, the count will
 /// find it in its row.
-pub(super) fn take(tx: &mut Tx<'_>, needs: &[Need]) {
+pub(super) fn take(tx: &mut Tx<'_>, locks: &[Lock]) {
     let Some(in_use) = &mut tx.state.in_use else { return };
-    for need in needs {
-        *in_use.entry(need.name.clone()).or_default() += 1;
+    for lock in locks {
+        *in_use.entry(lock.name.clone()).or_default() += 1;
     }
 }
 
 /// Notes that a run has no owner any more; what it had is free for others.
 pub(super) fn release(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
-    match tx.state.remove_live(run).and_then(|live| live.needs) {
-        Some(needs) => give_back(tx, &needs),
+    match tx.state.remove_live(run).and_then(|live| live.locks) {
+        Some(locks) => give_back(tx, &locks),
         None => Ok(()),
     }
 }
 
 /// A run that ended, or is put back, gives back what it had; the same.
-fn give_back(tx: &mut Tx<'_>, needs: &[Need]) -> rusqlite::Result<()> {
+fn give_back(tx: &mut Tx<'_>, locks: &[Lock]) -> rusqlite::Result<()> {
     if let Some(in_use) = &mut tx.state.in_use {
-        for need in needs {
-            if let Some(count) = in_use.get_mut(&need.name) {
+        for lock in locks {
+            if let Some(count) = in_use.get_mut(&lock.name) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
-                    in_use.remove(&need.name);
+                    in_use.remove(&lock.name);
                 }
             }
         }
     }
-    needs.iter().try_for_each(|need| let_go_on(tx, &need.name))
+    locks.iter().try_for_each(|lock| let_go_on(tx, &lock.name))
 }
 
 /// A queued run that was next in line for what it needs leaves the queue without having had
@@ -121,8 +121,8 @@ pub(super) fn pass_on(tx: &mut Tx<'_>, run: &Run) -> rusqlite::Result<()> {
     if run.waits_for.is_some() {
         return Ok(());
     }
-    let needs = of_run(tx, run.key.no)?;
-    needs.iter().flat_map(|needs| needs.iter()).try_for_each(|need| let_go_on(tx, &need.name))
+    let locks = of_run(tx, run.key.no)?;
+    locks.iter().flat_map(|locks| locks.iter()).try_for_each(|lock| let_go_on(tx, &lock.name))
 }
 
 /// Passes on every turn that an earlier version, or a fault, has left with nobody.
@@ -145,15 +145,15 @@ pub(super) fn block(
     tx: &mut Tx<'_>,
     task: i64,
     run: i64,
-    needs: &[Need],
+    locks: &[Lock],
     name: &str,
 ) -> rusqlite::Result<()> {
     tx.db.prepare_cached("UPDATE runs SET waits_for = ?2 WHERE no = ?1")?.execute(params![run, name])?;
     tx.dequeued(task, false);
     tx.enqueued(task, true);
     // It may have been let go on for the sake of another need, which is now for the next in line.
-    for need in needs.iter().filter(|need| need.name != name) {
-        let_go_on(tx, &need.name)?;
+    for lock in locks.iter().filter(|lock| lock.name != name) {
+        let_go_on(tx, &lock.name)?;
     }
     Ok(())
 }
@@ -189,16 +189,16 @@ pub(super) fn let_in_turn_of_depth(tx: &mut Tx<'_>, depth: u32) -> rusqlite::Res
         .query_map([depth], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (name, task) in waiting {
-        let first: Option<(i64, Option<Arc<[Need]>>)> = tx
+        let first: Option<(i64, Option<Arc<[Lock]>>)> = tx
             .db
             .prepare_cached(
                 "SELECT no, needs FROM runs WHERE waits_for = ?1 AND task = ?2 AND depth >= ?3 \
                  ORDER BY depth DESC, priority DESC, no LIMIT 1",
             )?
-            .query_row(params![name, task, depth], |row| Ok((row.get(0)?, needs_column::read(row, 1)?)))
+            .query_row(params![name, task, depth], |row| Ok((row.get(0)?, lock_column::read(row, 1)?)))
             .optional()?;
-        let Some((run, Some(needs))) = first else { continue };
-        if busy(tx, &needs)?.is_none() {
+        let Some((run, Some(locks))) = first else { continue };
+        if busy(tx, &locks)?.is_none() {
             unblock(tx, task, run)?;
         }
     }
@@ -226,10 +226,10 @@ fn first_waiting(tx: &Tx<'_>, name: &str, task: i64) -> rusqlite::Result<Option<
         .prepare_cached(
             "SELECT no, needs FROM runs WHERE waits_for = ?1 AND task = ?2 ORDER BY priority DESC, no LIMIT 1",
         )?
-        .query_row(params![name, task], |row| Ok((row.get(0)?, needs_column::read(row, 1)?)))
+        .query_row(params![name, task], |row| Ok((row.get(0)?, lock_column::read(row, 1)?)))
         .optional()?;
-    Ok(found.map(|(run, needs): (_, Option<Arc<[Need]>>)| {
-        let need = needs.iter().flat_map(|needs| needs.iter()).find(|need| need.name == name);
-        (run, need.map_or(1, |need| need.capacity))
+    Ok(found.map(|(run, locks): (_, Option<Arc<[Lock]>>)| {
+        let lock = locks.iter().flat_map(|locks| locks.iter()).find(|lock| lock.name == name);
+        (run, lock.map_or(1, |lock| lock.capacity))
     }))
 }

@@ -29,7 +29,7 @@ pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Resul
     })
 }
 
-/// See [`Families::abandoned`](crate::storage::Families::abandoned).
+/// See [`ChildRuns::abandoned`](crate::storage::ChildRuns::abandoned).
 pub(super) fn abandoned(db: &Connection, limit: u32) -> rusqlite::Result<Vec<RunId>> {
     let mut statement = db.prepare_cached(
         "SELECT children.id FROM runs AS children LEFT JOIN runs AS parents ON parents.no = children.parent \
