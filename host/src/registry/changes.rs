@@ -192,6 +192,7 @@ mod tests {
 
     use tempfile::TempDir;
 
+    use super::super::folder;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);

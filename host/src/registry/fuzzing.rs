@@ -51,7 +51,7 @@ pub fn manifests(data: &[u8]) {
     let task = TaskRef::parse("demo", "x").expect("a name");
     for schedule in &settings.schedules {
         checked(schedule.input.as_str());
-        let needs = settings.queueing.needs(&task, &schedule.input, &[]);
+        let locks = settings.queueing.locks(&task, &schedule.input, &[]);
         assert!(needs.len() <= MAX_NEEDS);
     }
     // The task's manifest after its app's, which may be the same.

@@ -2,30 +2,29 @@ use std::time::Duration;
 
 use crate::model::{Json, Labels, Lock, OnDisconnect, RunId, SignalName, TaskRef, Timestamp};
 
-/// The run that starts another.
+/// The parent of a new run.
 #[derive(Clone, Copy, Debug)]
 pub struct Parent {
     /// Its number.
     pub run: i64,
-    /// How many runs are above the child: 1 if the parent was started by no run.
+    /// Number of the child's ancestors: 1 if the parent has no parent.
     pub depth: u32,
-    /// Whether the child goes on when it has ended.
+    /// Whether the child continues after the parent has ended.
     pub detached: bool,
 }
 
-/// Most runs that one run can start.
+/// Most children of one run.
 pub const MAX_CHILDREN: u32 = 1_000;
-/// How deep children of children go. Together with the bound above and that of the
-/// queue it stops bombs, not programs.
+/// Most ancestors of a run. With [`MAX_CHILDREN`] and the limit of the queue, it stops fork bombs, not programs.
 pub const MAX_DEPTH: u32 = 8;
 
-/// A run to be kept.
+/// A run to be stored.
 #[derive(Clone, Debug)]
 pub struct NewRun {
     /// Its public id.
     pub id: RunId,
-    /// Whether the caller chose the id: then the same id with the same body is
-    /// the same run, and with another body a conflict.
+    /// Whether the caller chose the id. Then a request with the same id is the same run if it is equal, and a conflict if
+    /// not.
     pub own_id: bool,
     /// The task to run.
     pub task: TaskRef,
@@ -35,37 +34,37 @@ pub struct NewRun {
     pub labels: Labels,
     /// The caller's idempotency key; unique within the task.
     pub idempotency_key: Option<String>,
-    /// Of a request with a key or an id of its own: stands for all that was asked for. The
-    /// same key or id with another one is another request.
+    /// Digest of a request with an idempotency key or an id of its own. The same key or id with a different digest is a
+    /// conflict.
     pub digest: Option<String>,
-    /// The same of the texts in place of the values, as earlier versions kept it.
+    /// Digest of the texts instead of the values, as earlier versions of the host stored it.
     pub text_digest: Option<String>,
-    /// When the caller asked.
+    /// When the caller submitted it.
     pub created_at: Timestamp,
-    /// When it may begin; none if at once.
+    /// Earliest start; none for at once.
     pub not_before: Option<Timestamp>,
-    /// Whether the caller said how long it is to wait, and not until when.
+    /// The requested delay, if the caller gave one instead of a time.
     pub delayed_by: Option<Duration>,
     /// Higher goes first.
     pub priority: i32,
-    /// What it must have while it is under way.
+    /// Locks that it holds while it runs.
     pub locks: Vec<Lock>,
-    /// Refuse if it would have to wait for one of them.
+    /// Reject it if it would have to wait for one of them.
     pub fail_if_busy: bool,
-    /// Set before it begins. At most [`MAX_PARAMETERS`](super::MAX_PARAMETERS), each name once.
+    /// Parameters that are set before it begins. At most [`MAX_PARAMETERS`](super::MAX_PARAMETERS), each name once.
     pub parameters: Vec<(SignalName, Json)>,
-    /// The run that starts it. Refused if that has ended, or has too many.
+    /// The parent run. The child is rejected if the parent has ended or has too many children.
     pub parent: Option<Parent>,
-    /// What becomes of it when its last client goes away.
+    /// Policy for when its last client disconnects.
     pub on_disconnect: OnDisconnect,
-    /// Refuse if so many runs wait already.
+    /// Reject it if this many runs wait already.
     pub max_queued: u64,
-    /// Refuse if so many runs of the task wait already.
+    /// Reject it if this many runs of the task wait already.
     pub max_queued_of_task: u64,
 }
 
 impl NewRun {
-    /// A run that may start at once and needs nothing else, without any limit of the queue.
+    /// A run without locks, labels, parameters or delay, and without limits of the queue.
     pub fn new(id: RunId, task: TaskRef, input: Json, created_at: Timestamp) -> Self {
         Self {
             id,

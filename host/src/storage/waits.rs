@@ -1,4 +1,4 @@
-//! Which runs wait for which of those that they have started.
+//! Runs that wait for child runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,25 +7,24 @@ use parking_lot::Mutex;
 
 use crate::model::RunId;
 
-/// Which runs wait for runs that they have started, by their numbers. Each goes on when one of
-/// those has ended.
+/// Runs that wait for child runs, by number. Each continues when one of the children has ended.
 #[derive(Debug, Default)]
 pub struct ChildWaits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
 
 impl ChildWaits {
-    /// A run waits, until the answer is dropped.
+    /// Registers a waiting run until the returned guard is dropped.
     pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> ChildWait {
         self.0.lock().insert(run, waited_for);
         ChildWait { waits: Arc::clone(self), run }
     }
 
-    /// What a run waits for; none if it does not wait.
+    /// The children that a run waits for; none if it does not wait.
     pub fn of(&self, run: i64) -> Option<Arc<[RunId]>> {
         self.0.lock().get(&run).cloned()
     }
 }
 
-/// A run that waits.
+/// Registration of a waiting run.
 #[derive(Debug)]
 pub struct ChildWait {
     waits: Arc<ChildWaits>,

@@ -1,7 +1,6 @@
 //! Opening a database: whole, or for reading where the disk has no room for more.
 
 use std::fs::{File, TryLockError};
-use std::io;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
