@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Content, EventType, Json, NewEvent, Run, RunError, SignalName, Timestamp, Version};
 
 impl NewEvent {
-    /// A line of the host's in the run's log.
+    /// A log line from the host.
     pub fn log(message: &str) -> Self {
         Self {
             event_type: EventType::trusted("log"),
@@ -15,8 +15,7 @@ impl NewEvent {
         }
     }
 
-    /// `run.queued`: no slot was free, or something it needs is another run's; the run
-    /// waits.
+    /// `run.queued`: the run waits for a slot, or for a lock.
     pub fn queued(waits_for: Option<&str>) -> Self {
         match waits_for {
             Some(name) => Self::of_host("queued", &serde_json::json!({ "waits_for": name })),
@@ -24,7 +23,7 @@ impl NewEvent {
         }
     }
 
-    /// `run.delayed`: it waits for its time, or for some time if that is what was asked for.
+    /// `run.delayed`: the run waits until a time, or for a delay if that was requested.
     pub fn delayed(not_before: Timestamp, delay: Option<Duration>) -> Self {
         let mut data = serde_json::json!({ "not_before": not_before });
         if let Some(delay) = delay {
@@ -33,13 +32,12 @@ impl NewEvent {
         Self::of_host("delayed", &data)
     }
 
-    /// `run.started`: an attempt begins, on a version.
+    /// `run.started`: an attempt begins, with a version.
     pub fn started(attempt: u32, version: Option<&Version>) -> Self {
         Self::of_host("started", &serde_json::json!({ "attempt": attempt, "version": version }))
     }
 
-    /// `run.retrying`: `attempt` will follow, because of `reason`; not before that
-    /// time, if one is given.
+    /// `run.retrying`: `attempt` will follow because of `reason`, not before the given time.
     pub fn retrying(attempt: u32, reason: &RunError, not_before: Option<Timestamp>) -> Self {
         let mut data = serde_json::json!({ "attempt": attempt, "error": reason });
         if let Some(time) = not_before {
@@ -48,7 +46,7 @@ impl NewEvent {
         Self::of_host("retrying", &data)
     }
 
-    /// `run.child`: it has started another run.
+    /// `run.child`: the run has started a child run.
     pub fn child(run: &Run) -> Self {
         Self::of_host(
             "child",
@@ -56,22 +54,22 @@ impl NewEvent {
         )
     }
 
-    /// `run.paused`: the run is held where it is.
+    /// `run.paused`: the run is paused.
     pub fn paused() -> Self {
         Self::of_host("paused", &serde_json::json!({}))
     }
 
-    /// `run.resumed`: it goes on.
+    /// `run.resumed`: the run is resumed.
     pub fn resumed() -> Self {
         Self::of_host("resumed", &serde_json::json!({}))
     }
 
-    /// `run.signal`: someone sent the run a signal. Its payload is between the two.
+    /// `run.signal`: a signal was sent to the run. The payload is not logged.
     pub fn signalled(name: &SignalName) -> Self {
         Self::of_host("signal", &serde_json::json!({ "name": name.as_str() }))
     }
 
-    /// `run.parameter`: someone set a parameter of the run.
+    /// `run.parameter`: a parameter of the run was set.
     pub fn parameter(name: &SignalName, value: &Json) -> Self {
         Self::of_host("parameter", &serde_json::json!({ "name": name.as_str(), "value": value }))
     }

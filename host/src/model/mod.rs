@@ -1,7 +1,7 @@
-//! The words that every other room speaks: tasks, versions, runs, events.
+//! The domain model, shared by all other rooms: tasks, versions, runs, events.
 //!
-//! Plain values and the rules that make them valid, nothing that waits, opens
-//! or locks. Knows nothing of wasm, SQL, HTTP, or of who uses it.
+//! Plain values and their validation. Nothing here waits, opens files or takes locks. Knows nothing of wasm, SQL, HTTP or
+//! its users.
 
 mod breaker;
 mod event;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-/// A name breaks the rules of its kind.
+/// Error for an invalid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name is 1 to 64 of the characters A-Z a-z 0-9 _ -")]
 pub struct NameError;

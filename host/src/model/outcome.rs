@@ -2,19 +2,19 @@ use serde::Serialize;
 
 use super::{Content, EventType, Json, NewEvent, RunError, RunStatus, Timestamp};
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// With this value.
+    /// Succeeded with this result.
     Completed(Json),
-    /// With this error.
+    /// Failed with this error.
     Failed(RunError),
-    /// By request. What the task returned within its grace time is kept.
+    /// Cancelled, with the result that the task returned within the grace time, if any.
     Cancelled(Option<Json>),
 }
 
 impl Outcome {
-    /// The status that the run then has.
+    /// The status of the run with this outcome.
     pub const fn status(&self) -> RunStatus {
         match self {
             Self::Completed(_) => RunStatus::Completed,
@@ -23,7 +23,7 @@ impl Outcome {
         }
     }
 
-    /// What is kept as the run's `final_value`.
+    /// The run's `final_value`.
     pub const fn final_value(&self) -> Option<&Json> {
         match self {
             Self::Completed(value) => Some(value),
@@ -32,7 +32,7 @@ impl Outcome {
         }
     }
 
-    /// What is kept as the run's `error`.
+    /// The run's `error`.
     pub const fn error(&self) -> Option<&RunError> {
         match self {
             Self::Failed(error) => Some(error),
@@ -40,7 +40,7 @@ impl Outcome {
         }
     }
 
-    /// The run's last event. Its data is
+    /// The terminal event of the run. Its data is
     /// `{"_type":"completion","status":…}` with `final_value` or `error`.
     pub fn terminal_event(&self) -> NewEvent {
         #[derive(Serialize)]

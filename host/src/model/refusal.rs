@@ -1,26 +1,26 @@
-/// What a refused call can do about it; the contract's `error-code`.
+/// Error code of a rejected call of a guest; the contract's `error-code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCode {
     /// An argument breaks a rule.
     InvalidArgument,
     /// An argument is too large.
     TooLarge,
-    /// Something limited over the run's life is used up.
+    /// A limit for the whole run is reached.
     LimitExceeded,
-    /// The operator has not granted it.
+    /// The task has no grant for it.
     Denied,
     /// It does not exist.
     NotFound,
-    /// It exists already, in another form.
+    /// It exists already with different content.
     Conflict,
-    /// Not now.
+    /// It is temporarily unavailable.
     Unavailable,
     /// A fault of the host.
     Internal,
 }
 
 impl RefusalCode {
-    /// The word for it, as in the contract.
+    /// The name of the code in the contract.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidArgument => "invalid-argument",
@@ -35,13 +35,13 @@ impl RefusalCode {
     }
 }
 
-/// A guest's call was refused; its run goes on.
+/// Error of a guest's call that the host rejected. The run continues.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What the caller can do about it.
+    /// The code for programs.
     pub code: RefusalCode,
-    /// One line for people.
+    /// A message for people, in one line.
     pub message: String,
 }
 

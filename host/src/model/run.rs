@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::{Json, NameError, OnDisconnect, RunError, RunStatus, TaskRef, Timestamp, Version};
 use crate::platform;
 
-/// Most labels a run can have. Each is an index row that is written with the run.
+/// Most labels of a run. Each is a row of an index that is written with the run.
 pub const MAX_LABELS: usize = 16;
 /// Longest label key or value in bytes.
 pub const MAX_LABEL_BYTES: usize = 128;
 
-/// A run's public name: a UUIDv7, or the caller's own `[A-Za-z0-9_-]{1,64}`.
+/// Public id of a run: a UUIDv7, or the caller's own `[A-Za-z0-9_-]{1,64}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
 impl RunId {
-    /// A fresh UUIDv7: unique, and in order of time, which keeps its index compact.
+    /// A new UUIDv7: unique, and ordered by time, which keeps its index compact.
     pub fn new() -> Self {
         Self(platform::fresh_uuid().to_string().into())
     }
@@ -50,8 +50,7 @@ impl fmt::Debug for RunId {
     }
 }
 
-/// A run as storage addresses it: its number is short and its events are stored
-/// under it; its id is what the world sees.
+/// Key of a run: storage's number, under which its events are stored, and the public id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RunKey {
     /// Storage's own number, from 1.
@@ -60,17 +59,17 @@ pub struct RunKey {
     pub id: RunId,
 }
 
-/// One start of one host. A run's owner while it is under way.
+/// Identifies one start of a host. The owner of a running run.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HostId(Arc<str>);
 
 impl HostId {
-    /// A fresh id: a host that restarts is another owner.
+    /// A new id: a host that restarts is another owner.
     pub fn new() -> Self {
         Self(platform::fresh_uuid().to_string().into())
     }
 
-    /// From text that storage returned.
+    /// An id from storage.
     pub fn trusted(text: &str) -> Self {
         Self(text.into())
     }
@@ -93,12 +92,12 @@ impl fmt::Debug for HostId {
     }
 }
 
-/// Grows with every claim of a run. Storage refuses writes that carry an older
-/// one, so an owner that lost its run without noticing can't add to its log.
+/// Fencing token: grows with every claim of a run. Storage rejects writes with an older one, so an owner that lost its run
+/// without noticing can't write to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence(pub u32);
 
-/// What callers attach to a run to find it again.
+/// Labels of a run, for finding it again.
 pub type Labels = BTreeMap<String, String>;
 
 /// Key and value of a label that is written `key:value`; none if they break the rules.
@@ -108,24 +107,24 @@ pub fn parse_label(text: &str) -> Option<(String, String)> {
     (!key.is_empty() && fits(key) && fits(value)).then(|| (key.to_owned(), value.to_owned()))
 }
 
-/// One execution of a task with one input, as it is now.
+/// One execution of a task with one input, in its current state.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Number and id.
     pub key: RunKey,
     /// The task.
     pub task: TaskRef,
-    /// What the latest attempt ran on; none until one has started.
+    /// The version of the latest attempt; none before the first.
     pub version: Option<Version>,
-    /// Where it is in its life.
+    /// The status.
     pub status: RunStatus,
-    /// The latest attempt, from 1; 0 until one has started.
+    /// The latest attempt, from 1; 0 before the first.
     pub attempt: u32,
-    /// What it was started with.
+    /// The input.
     pub input: Json,
-    /// What it returned.
+    /// The result.
     pub final_value: Option<Json>,
-    /// Why it failed.
+    /// The error, if it failed.
     pub error: Option<RunError>,
     /// When it was submitted.
     pub created_at: Timestamp,
@@ -133,17 +132,17 @@ pub struct Run {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// When someone first asked to cancel it.
+    /// When its cancellation was first requested.
     pub cancel_requested_at: Option<Timestamp>,
-    /// When it may begin; none if at once.
+    /// Earliest start; none for at once.
     pub not_before: Option<Timestamp>,
     /// Higher goes first.
     pub priority: i32,
-    /// What it waits for that another run has; none if it waits only for its turn.
+    /// The lock that it waits for; none if it waits for a slot only.
     pub waits_for: Option<String>,
-    /// The run that started it.
+    /// The parent run.
     pub parent: Option<RunId>,
-    /// What becomes of it when its last client goes away.
+    /// Policy for when its last client disconnects.
     pub on_disconnect: OnDisconnect,
     /// The caller's labels.
     pub labels: Labels,
@@ -152,7 +151,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The bytes of what can be large: the input, and what came of it.
+    /// Size in bytes of the parts that can be large: the input, and the result or error.
     pub fn size(&self) -> u64 {
         let error = self.error.as_ref().map_or(0, |error| {
             let details = error.details.as_ref().map_or(0, |details| details.as_str().len());
@@ -168,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_own_id_is_safe_in_a_path() {
+    fn a_callers_id_is_safe_in_a_path() {
         assert!(RunId::parse("order-2024_17").is_ok());
         for bad in ["", "a/b", "..", "a b", "é", &"x".repeat(65)] {
             assert!(RunId::parse(bad).is_err(), "{bad:?}");

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use super::Json;
 
-/// What ended an attempt that did not succeed.
+/// Kind of error that ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
@@ -12,15 +12,15 @@ pub enum ErrorKind {
     Trap,
     /// The guest trapped after it was refused more memory.
     OutOfMemory,
-    /// The attempt took longer than its task may.
+    /// The attempt exceeded the deadline of its task.
     DeadlineExceeded,
-    /// The attempt computed longer than its task may.
+    /// The attempt exceeded the CPU time limit of its task.
     CpuExceeded,
     /// `process` returned text that is not JSON or is too large.
     InvalidOutput,
     /// The version that the run needs could not be loaded or instantiated.
     NotLoaded,
-    /// The host stopped, in order or not, while the run was under way.
+    /// The host stopped, orderly or not, during the attempt.
     Interrupted,
     /// A fault of the host.
     Internal,
@@ -54,7 +54,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of that word.
+    /// The kind with that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
@@ -63,29 +63,29 @@ impl ErrorKind {
 /// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunError {
-    /// What ended it.
+    /// The kind.
     pub kind: ErrorKind,
-    /// One line for people.
+    /// A message for people, in one line.
     pub message: String,
-    /// The task's own word for the failure.
+    /// The task's own code for the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whatever the task found worth keeping.
+    /// Details from the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Json>,
-    /// Whether the task said that another attempt could succeed.
+    /// Whether the task reported that another attempt may succeed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retryable: bool,
-    /// The least time that it asked to wait before that, in milliseconds.
+    /// The least pause before that attempt that the task asked for, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u32>,
-    /// The guest's call stack, innermost first, one frame a line.
+    /// The guest's call stack, innermost frame first, one per line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }
 
 impl RunError {
-    /// With a kind and a message alone.
+    /// An error with only a kind and a message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,

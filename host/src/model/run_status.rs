@@ -1,27 +1,27 @@
 use serde::Serialize;
 
-/// Where a run is in its life.
+/// Status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// Waits for a free slot.
+    /// Waits for a slot or a lock.
     Queued,
-    /// Waits for its time: the pause before another attempt.
+    /// Waits until a time, for its start or another attempt.
     Delayed,
-    /// Under way on some host.
+    /// Executes on a host.
     Running,
-    /// Under way, and held.
+    /// Paused.
     Paused,
     /// Ended with a value.
     Completed,
     /// Ended with an error.
     Failed,
-    /// Ended because someone asked for it.
+    /// Ended by request.
     Cancelled,
 }
 
 impl RunStatus {
-    /// All, in the order of a run's life.
+    /// All statuses, in the order of a run's life.
     pub const ALL: [Self; 7] = [
         Self::Queued,
         Self::Delayed,
@@ -45,7 +45,7 @@ impl RunStatus {
         }
     }
 
-    /// The status of that word.
+    /// The status with that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }

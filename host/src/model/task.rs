@@ -21,7 +21,7 @@ impl AppName {
         check_name(name).map(Self)
     }
 
-    /// The app of files that lie at the top of the tasks folder.
+    /// The app of files directly in the tasks folder.
     pub fn default_app() -> Self {
         Self("default".into())
     }
@@ -44,7 +44,7 @@ impl TaskName {
     }
 }
 
-/// Which task, among all apps. Printed as `app/task`.
+/// Full name of a task: app and task. Printed as `app/task`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskRef {
     /// The app.
@@ -54,12 +54,12 @@ pub struct TaskRef {
 }
 
 impl TaskRef {
-    /// From the two names as text.
+    /// Parses the two names.
     pub fn parse(app: &str, task: &str) -> Result<Self, NameError> {
         Ok(Self { app: AppName::parse(app)?, task: TaskName::parse(task)? })
     }
 
-    /// From `app/task`, or `task` alone for the default app.
+    /// Parses `app/task`, or `task` alone for the default app.
     pub fn parse_path(path: &str) -> Result<Self, NameError> {
         match path.split_once('/') {
             Some((app, task)) => Self::parse(app, task),
@@ -68,17 +68,17 @@ impl TaskRef {
     }
 }
 
-/// One content of a task: the SHA-256 of its file.
+/// Version of a task: the SHA-256 of its file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version([u8; 32]);
 
 impl Version {
-    /// The version that `wasm` is.
+    /// The version of the file content `wasm`.
     pub fn of(wasm: &[u8]) -> Self {
         Self(Sha256::digest(wasm).into())
     }
 
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn parse(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -103,7 +103,7 @@ impl fmt::Display for TaskRef {
     }
 }
 
-/// Debug forms are the plain text: they stand in log lines and test failures.
+/// Implements `Debug` as the plain text, for log lines and test failures.
 macro_rules! debug_as_display {
     ($($name:ty),*) => {$(
         impl fmt::Debug for $name {

@@ -52,7 +52,7 @@ pub fn manifests(data: &[u8]) {
     for schedule in &settings.schedules {
         checked(schedule.input.as_str());
         let locks = settings.queueing.locks(&task, &schedule.input, &[]);
-        assert!(needs.len() <= MAX_NEEDS);
+        assert!(locks.len() <= MAX_NEEDS);
     }
     // The task's manifest after its app's, which may be the same.
     let twice = settings.clone().with("x.toml", text, Path::new("/nonexistent"), &ceilings);

@@ -1,4 +1,4 @@
-//! Runs and the runs that they have started.
+//! Child runs.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -7,7 +7,7 @@ use super::state::Tx;
 use crate::model::RunId;
 use crate::storage::{MAX_CHILDREN, MAX_DEPTH, Parent, StorageError};
 
-/// How deep the parent's next child stands, or why it can't have another.
+/// Depth of the parent's next child, or the error if the parent can't have another one.
 pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Result<u32, StorageError>> {
     let found: Option<(bool, u32)> = tx
         .db

@@ -1,4 +1,4 @@
-//! Who owns a run: claims, leases, and taking over from a host that is gone.
+//! Ownership of runs: claims, leases, and claims of orphaned runs.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use super::{checkpoints, events, list, lock_column, locks};
 use crate::model::{Event, Fence, HostId, Lock, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
 use crate::storage::{ClaimRequest, Claimed, Offer};
 
-/// A task that is offered and has runs that could start.
+/// An offered task with runs that could start.
 struct Candidate<'a> {
     task: i64,
     offer: &'a Offer,
     room: u32,
-    /// The run that is next.
+    /// Its next run.
     next: ReadyRun,
-    /// How many were taken of it.
+    /// How many of its runs were claimed.
     served: u32,
 }
 
-/// A run that waits for nothing but its turn.
+/// A queued run that does not wait for a lock.
 struct ReadyRun {
     no: i64,
     priority: i32,
@@ -30,14 +30,14 @@ struct ReadyRun {
 
 /// See [`Runs::claim`](crate::storage::Runs::claim).
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Claimed>> {
-    queue_what_is_due(tx)?;
+    queue_due_runs(tx)?;
     let mut runs = Vec::new();
-    // Where room is scarce, what others wait for goes first: with each level that is full, only deeper ones are left.
+    // With few free slots, the runs that others wait for go first: each level that is full leaves only deeper ones.
     while let Some(depth) = request.limits.least_depth(runs.len() as u32) {
         let until = request.limits.of(depth);
         claim_from_depth(tx, request, depth, until as usize, &mut runs)?;
         if (runs.len() as u32) < until {
-            // Nobody of this depth or deeper is left.
+            // No run of this depth or deeper is left.
             break;
         }
     }
@@ -59,7 +59,7 @@ fn claim_from_depth(
     claimed: &mut Vec<Claimed>,
 ) -> rusqlite::Result<()> {
     if depth > 0 {
-        locks::let_in_turn_of_depth(tx, depth)?;
+        locks::admit_deep_runs(tx, depth)?;
     }
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for offer in &request.tasks {
@@ -88,7 +88,7 @@ fn claim_from_depth(
             Some(next) => candidate.next = next,
             None => drop(candidates.remove(at)),
         }
-        // What another line has next may need what was just taken.
+        // Another candidate's next run may need a lock that was just taken.
         for at in (0..candidates.len()).rev() {
             let Candidate { task, next, .. } = &candidates[at];
             if let Some(locks) = &next.locks
@@ -104,8 +104,8 @@ fn claim_from_depth(
     Ok(())
 }
 
-/// Runs whose time has come wait like all others from now on.
-fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+/// Moves due runs from delayed to queued.
+fn queue_due_runs(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
     let due: Vec<i64> = tx
         .db
         .prepare_cached(
@@ -120,9 +120,8 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The run of the task that is to start next, of those with so many runs above or more: the
-/// deepest, if not all will do. Those that come before it and can't have what they need are
-/// passed over from now on.
+/// The next run of the task to start, among those of at least this depth: by priority if the depth is 0, else the deepest.
+/// Runs before it whose locks are taken are marked as blocked.
 fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option<ReadyRun>> {
     let sql = match depth {
         0 => {
@@ -152,7 +151,7 @@ fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option
     }
 }
 
-/// Turns a waiting run's record into that of its next attempt.
+/// Changes the record of a waiting run to that of its next attempt.
 pub(super) fn next_attempt(run: &mut Run, version: &Version) {
     run.status = RunStatus::Running;
     run.attempt += 1;
@@ -160,19 +159,19 @@ pub(super) fn next_attempt(run: &mut Run, version: &Version) {
     run.started_at = run.started_at.or(Some(Timestamp::now()));
 }
 
-/// What a claim knows of the run besides its row.
-pub(super) struct Begun {
+/// Facts about a claimed run that are not in its record.
+pub(super) struct AttemptStart {
     pub(super) fence: Fence,
-    /// The number of the last event.
+    /// The number of the last event before the claim.
     pub(super) last: u64,
     pub(super) locks: Option<Arc<[Lock]>>,
     pub(super) on_interrupt: OnInterrupt,
     pub(super) depth: u32,
 }
 
-/// Writes the first event of an attempt whose row stands, and remembers the run.
-pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result<Claimed> {
-    let Begun { fence, last, locks, on_interrupt, depth } = begun;
+/// Writes the first event of an attempt whose row is written, and caches the run.
+pub(super) fn begin(tx: &mut Tx<'_>, run: Run, start: AttemptStart) -> rusqlite::Result<Claimed> {
+    let AttemptStart { fence, last, locks, on_interrupt, depth } = start;
     let (attempt, seq) = (run.attempt, last + 1);
     let event = NewEvent::started(attempt, run.version.as_ref());
     events::insert(tx.db, run.key.no, seq, attempt, std::slice::from_ref(&event))?;
@@ -212,11 +211,12 @@ fn start(tx: &mut Tx<'_>, ready: &ReadyRun, owner: &HostId, offer: &Offer) -> ru
             interrupt_column(offer.on_interrupt)
         ])?;
     let last = events::last_seq(tx.db, no)?;
-    let begun = Begun { fence, last, locks: ready.locks.clone(), on_interrupt: offer.on_interrupt, depth };
-    begin(tx, run, begun)
+    let start =
+        AttemptStart { fence, last, locks: ready.locks.clone(), on_interrupt: offer.on_interrupt, depth };
+    begin(tx, run, start)
 }
 
-/// The usual policy is NULL: a run that never waited writes nothing more for it.
+/// The policy as a column. The default is NULL, so that a run that never waits writes nothing for it.
 pub(super) fn interrupt_column(policy: OnInterrupt) -> Option<&'static str> {
     (policy != OnInterrupt::default()).then(|| policy.as_str())
 }
@@ -252,7 +252,7 @@ pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Appl
             .execute(params![no, fence.0, owner_no])?;
         let run = list::by_no(tx.db, no)?;
         let last_seq = events::last_seq(tx.db, no)?;
-        // What it has it keeps: to others it is still under way.
+        // It keeps its locks: for other runs, it is still running.
         let locks = locks::of_run(tx, no)?;
         let has_locks = locks.is_some();
         tx.claimed(no, Live { fence, attempt: run.attempt, last_seq, locks });

@@ -1,10 +1,9 @@
-//! Circles of runs that wait for each other: a parent waits for its child, the child for a
-//! lock, and whoever holds the lock for the parent.
+//! Deadlocks at the start of a child: a parent waits for its child, the child for a lock, and the holder of the lock for
+//! the parent.
 //!
-//! Looked for when a child is started, and refused then: nothing else would ever end it. At a
-//! start it is not known who will wait, so a parent is taken to wait for each child that it has
-//! not detached: these end with it anyway. What comes about later is found by the wait (`knots`).
-//! A lock with several places waits for any of its holders.
+//! Such a start is rejected, because nothing else would ever end the deadlock. Which runs will wait is not known at the
+//! start, so a parent counts as waiting for each attached child. Deadlocks that arise later are found by the wait itself
+//! (`wait_deadlocks`). A lock with a capacity above 1 waits for any of its holders.
 
 use std::collections::BTreeMap;
 
@@ -14,20 +13,19 @@ use super::lock_column;
 use crate::model::Lock;
 use crate::storage::NewRun;
 
-/// Most runs that are looked at for one answer. A circle through more is not found, and lasts until
-/// somebody cancels one of its runs.
-pub(super) const MAX_LOOKED_AT: usize = 1_000;
+/// Most runs that one search visits. A deadlock through more runs is not found, and lasts until one of them is cancelled.
+pub(super) const MAX_VISITED: usize = 1_000;
 
-/// Why the new run could not begin as long as its parent waits for it.
+/// Describes why the new run could not begin while its parent waits for it; none if it could.
 pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option<String>> {
-    // One that is detached may begin when its parent has ended, if that does not wait for it.
+    // A detached run may begin when its parent has ended.
     let Some(parent) = new.parent.filter(|parent| !parent.detached) else { return Ok(None) };
     let mut search = Search::new(db, parent.run)?;
     let deadlock = search.through_locks(&new.locks)?;
     Ok(deadlock.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
 }
 
-/// Runs under way that hold each lock.
+/// Running runs that hold each lock.
 pub(super) type Holders = BTreeMap<String, Vec<i64>>;
 
 pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
@@ -43,16 +41,15 @@ pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
     Ok(holders)
 }
 
-/// What leads from a run to the one that waits.
+/// Steps from a run to the one that waits, as text.
 type Links = Vec<String>;
 
 struct Search<'a> {
     db: &'a Connection,
-    /// The run that waits, or would.
+    /// The run that waits.
     target: i64,
     holders: Holders,
-    /// What was found of each run. None also while it is looked at: a circle without the
-    /// target is for others to find.
+    /// Result for each visited run. None also while it is being visited, so a circle without the target is not reported.
     seen: BTreeMap<i64, Option<Links>>,
 }
 
@@ -91,7 +88,7 @@ impl<'a> Search<'a> {
         if let Some(known) = self.seen.get(&run) {
             return Ok(known.clone());
         }
-        if self.seen.len() >= MAX_LOOKED_AT {
+        if self.seen.len() >= MAX_VISITED {
             return Ok(None);
         }
         self.seen.insert(run, None);

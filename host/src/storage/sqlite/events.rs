@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use super::schema::{MAX_SEQ, event_id, events_of};
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
 
-/// Data in one page of events, in bytes, after which the page ends.
+/// Bytes of data after which a page of events ends.
 const PAGE_BYTES: usize = 1 << 20;
 
 const INSERT: &str = "INSERT INTO events (id, attempt, time, type, channel, content_type, data) \
@@ -20,7 +20,7 @@ pub(super) fn insert(
     attempt: u32,
     events: &[NewEvent],
 ) -> rusqlite::Result<()> {
-    // Looked up once for all rows.
+    // One lookup for all rows.
     let mut statement = db.prepare_cached(INSERT)?;
     for (seq, event) in (first..).zip(events) {
         let channel = event.channel.as_ref().map(Channel::as_str);
@@ -66,8 +66,7 @@ pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlit
     Ok(events)
 }
 
-/// See [`Log::events_of_types`](crate::storage::Log::events_of_types). Of events of other
-/// types their data is not even read.
+/// See [`Log::events_of_types`](crate::storage::Log::events_of_types). Does not read the data of events of other types.
 pub(super) fn of_types(
     db: &Connection,
     run: i64,

@@ -19,14 +19,14 @@ pub(super) fn by_id(db: &Connection, id: &RunId) -> rusqlite::Result<Option<Run>
         .optional()
 }
 
-/// The run of the task that was started with that idempotency key.
+/// The run of the task that was submitted with that idempotency key.
 pub(super) fn by_idempotency_key(db: &Connection, task: i64, key: &str) -> rusqlite::Result<Option<Run>> {
     db.prepare_cached(&format!("{} WHERE runs.task = ?1 AND runs.idempotency_key = ?2", *WHOLE))?
         .query_row(params![task, key], run_row::read)
         .optional()
 }
 
-/// What waits to be claimed.
+/// See [`Runs::queue_state`](crate::storage::Runs::queue_state).
 pub(super) fn queue_state(db: &Connection) -> rusqlite::Result<QueueState> {
     db.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 'queued' AND waits_for IS NULL), \
@@ -38,7 +38,7 @@ pub(super) fn queue_state(db: &Connection) -> rusqlite::Result<QueueState> {
     })
 }
 
-/// Runs of `owner` that someone asked to cancel.
+/// Runs of `owner` with a request to cancel.
 pub(super) fn cancel_requests(db: &Connection, owner: &HostId) -> rusqlite::Result<Vec<RunId>> {
     let mut statement = db.prepare_cached(
         "SELECT runs.id FROM runs JOIN hosts ON hosts.no = runs.owner \
@@ -58,16 +58,16 @@ pub(super) fn cancel_requests(db: &Connection, owner: &HostId) -> rusqlite::Resu
 pub(super) fn matching(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
     match filter.max_bytes {
         Some(max_bytes) if !filter.brief => within(db, filter, max_bytes),
-        _ => found(db, filter),
+        _ => find(db, filter),
     }
 }
 
-/// The first of those that match, as many as have no more than so many bytes. What can be large is read of these alone.
+/// The first matching runs with at most `max_bytes` in their large parts, which are read for these runs only.
 fn within(db: &Connection, filter: &RunFilter, max_bytes: u64) -> rusqlite::Result<Vec<Run>> {
-    // They are as they were when they were found.
+    // One snapshot for both queries.
     let reading = db.unchecked_transaction()?;
     let (mut runs, mut bytes) = (Vec::new(), 0);
-    for brief in found(&reading, &RunFilter { brief: true, ..filter.clone() })? {
+    for brief in find(&reading, &RunFilter { brief: true, ..filter.clone() })? {
         let run = by_no(&reading, brief.key.no)?;
         bytes += run.size();
         if bytes > max_bytes && !runs.is_empty() {
@@ -78,27 +78,27 @@ fn within(db: &Connection, filter: &RunFilter, max_bytes: u64) -> rusqlite::Resu
     Ok(runs)
 }
 
-fn found(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
+fn find(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
     let by_status = filter.labels.is_empty() && filter.parent.is_none() && !filter.is_by_time();
     match (&filter.task, &filter.statuses[..]) {
-        (Some(_), []) if by_status => merged(db, &RunStatus::ALL, filter),
-        (_, [_, _, ..]) if by_status => merged(db, &filter.statuses, filter),
-        _ => walked(db, filter),
+        (Some(_), []) if by_status => merge(db, &RunStatus::ALL, filter),
+        (_, [_, _, ..]) if by_status => merge(db, &filter.statuses, filter),
+        _ => walk(db, filter),
     }
 }
 
-fn walked(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
+fn walk(db: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
     let (sql, values) = query(filter);
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), run_row::read)?;
     rows.collect()
 }
 
-/// The indices order runs by status first, so the newest of each status are read and merged.
-fn merged(db: &Connection, statuses: &[RunStatus], filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
+/// Runs of several statuses. The indices order runs by status first, so the newest of each status are read and merged.
+fn merge(db: &Connection, statuses: &[RunStatus], filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for status in statuses {
-        runs.extend(walked(db, &RunFilter { statuses: vec![*status], ..filter.clone() })?);
+        runs.extend(walk(db, &RunFilter { statuses: vec![*status], ..filter.clone() })?);
     }
     match filter.since {
         Some(_) => runs.sort_by_key(|run| run.key.no),

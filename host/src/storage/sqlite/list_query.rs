@@ -99,7 +99,7 @@ fn of_parent_and_times(filter: &RunFilter, conditions: &mut Conditions) {
     }
 }
 
-/// Where in the list the runs are.
+/// Conditions for the position in the list.
 fn of_position(filter: &RunFilter, conditions: &mut Conditions) {
     let number = number_column(filter);
     match filter.after {
@@ -124,7 +124,7 @@ mod tests {
     use crate::model::{RunStatus, TaskRef, Timestamp};
     use crate::storage::RunPlace;
 
-    /// What a list costs is bounded by what it is about, whatever the planner knows of the tables.
+    /// The cost of a list must depend on the listed runs only, whatever statistics the planner has.
     #[test]
     fn a_list_by_time_walks_the_index_of_times_and_sorts_nothing() {
         let mut db = Connection::open_in_memory().unwrap();

@@ -1,8 +1,7 @@
-//! What runs need for themselves: who has it, and who waits for it.
+//! Locks of runs: holders and waiting runs.
 //!
-//! A run that finds something taken is marked with its name and left out of every
-//! look at the queue until that is given back, so a long queue behind one busy
-//! thing costs the others nothing.
+//! A run whose lock is taken is marked as blocked by that lock and excluded from queries of the queue until the lock is
+//! released. So a long queue for one lock costs other runs nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,14 +12,14 @@ use super::lock_column;
 use super::state::{State, Tx};
 use crate::model::{Lock, Run};
 
-/// What a waiting run needs.
+/// The locks of a run.
 pub(super) fn of_run(tx: &Tx<'_>, run: i64) -> rusqlite::Result<Option<Arc<[Lock]>>> {
     tx.db
         .prepare_cached("SELECT needs FROM runs WHERE no = ?1")?
         .query_row([run], |row| lock_column::read(row, 0))
 }
 
-/// How many runs under way have each thing.
+/// How many running runs hold each lock.
 fn in_use<'a>(tx: &'a mut Tx<'_>) -> rusqlite::Result<&'a mut HashMap<String, u32>> {
     if tx.state.in_use.is_none() {
         let mut statement =
@@ -40,7 +39,7 @@ fn used(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<u32> {
     Ok(in_use(tx)?.get(name).copied().unwrap_or(0))
 }
 
-/// The first of them that can't be had now.
+/// The first of the locks that is taken.
 pub(super) fn busy<'a>(tx: &mut Tx<'_>, locks: &'a [Lock]) -> rusqlite::Result<Option<&'a Lock>> {
     for lock in locks {
         if used(tx, &lock.name)? >= lock.capacity {
@@ -50,7 +49,7 @@ pub(super) fn busy<'a>(tx: &mut Tx<'_>, locks: &'a [Lock]) -> rusqlite::Result<O
     Ok(None)
 }
 
-/// The first of them that a new run has to wait for: those who wait already go first.
+/// The first of the locks that a new run has to wait for: it is taken, or other runs wait for it already.
 pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, locks: &'a [Lock]) -> rusqlite::Result<Option<&'a Lock>> {
     for lock in locks {
         if used(tx, &lock.name)? >= lock.capacity || next_task_waiting(tx, &lock.name, 0)?.is_some() {
@@ -60,8 +59,8 @@ pub(super) fn busy_for_new<'a>(tx: &mut Tx<'_>, locks: &'a [Lock]) -> rusqlite::
     Ok(None)
 }
 
-/// The first of them that earlier runs of the task will take before a new one: they are next in line, and only
-/// a slot is missing. Those of other tasks don't count, since nobody may offer these tasks any more.
+/// The first of the locks that earlier runs of the task will take before a new one: they are next in line, and wait only
+/// for a slot. Runs of other tasks don't count, because these tasks may not be loaded any more.
 pub(super) fn promised<'a>(
     tx: &mut Tx<'_>,
     task: i64,
@@ -83,8 +82,7 @@ pub(super) fn promised<'a>(
     Ok(None)
 }
 
-/// A run that is claimed takes what it needs. If nothing was counted yet, the count will
-/// find it in its row.
+/// Counts the locks of a claimed run as taken. If nothing was counted yet, a later count reads its row.
 pub(super) fn take(tx: &mut Tx<'_>, locks: &[Lock]) {
     let Some(in_use) = &mut tx.state.in_use else { return };
     for lock in locks {
@@ -92,16 +90,16 @@ pub(super) fn take(tx: &mut Tx<'_>, locks: &[Lock]) {
     }
 }
 
-/// Notes that a run has no owner any more; what it had is free for others.
+/// Removes a run without an owner from the cache, and releases its locks.
 pub(super) fn release(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
     match tx.state.remove_live(run).and_then(|live| live.locks) {
-        Some(locks) => give_back(tx, &locks),
+        Some(locks) => release_locks(tx, &locks),
         None => Ok(()),
     }
 }
 
-/// A run that ended, or is put back, gives back what it had; the same.
-fn give_back(tx: &mut Tx<'_>, locks: &[Lock]) -> rusqlite::Result<()> {
+/// Counts the locks of a run as released, and unblocks runs that wait for them.
+fn release_locks(tx: &mut Tx<'_>, locks: &[Lock]) -> rusqlite::Result<()> {
     if let Some(in_use) = &mut tx.state.in_use {
         for lock in locks {
             if let Some(count) = in_use.get_mut(&lock.name) {
@@ -112,21 +110,20 @@ fn give_back(tx: &mut Tx<'_>, locks: &[Lock]) -> rusqlite::Result<()> {
             }
         }
     }
-    locks.iter().try_for_each(|lock| let_go_on(tx, &lock.name))
+    locks.iter().try_for_each(|lock| unblock_waiting(tx, &lock.name))
 }
 
-/// A queued run that was next in line for what it needs leaves the queue without having had
-/// it: the turn is another's. To be called when it is not queued any more.
-pub(super) fn pass_on(tx: &mut Tx<'_>, run: &Run) -> rusqlite::Result<()> {
+/// Unblocks other runs after a queued run has left the queue: it may have been next in line for its locks.
+pub(super) fn left_queue(tx: &mut Tx<'_>, run: &Run) -> rusqlite::Result<()> {
     if run.waits_for.is_some() {
         return Ok(());
     }
     let locks = of_run(tx, run.key.no)?;
-    locks.iter().flat_map(|locks| locks.iter()).try_for_each(|lock| let_go_on(tx, &lock.name))
+    locks.iter().flat_map(|locks| locks.iter()).try_for_each(|lock| unblock_waiting(tx, &lock.name))
 }
 
-/// Passes on every turn that an earlier version, or a fault, has left with nobody.
-pub(super) fn heal(db: &Connection) -> rusqlite::Result<()> {
+/// Unblocks runs that wait for free locks because of a fault or an earlier version.
+pub(super) fn repair(db: &Connection) -> rusqlite::Result<()> {
     let names: Vec<String> = db
         .prepare("SELECT DISTINCT waits_for FROM runs WHERE waits_for IS NOT NULL")?
         .query_map([], |row| row.get(0))?
@@ -136,11 +133,11 @@ pub(super) fn heal(db: &Connection) -> rusqlite::Result<()> {
     }
     let transaction = db.unchecked_transaction()?;
     let mut tx = Tx { db: &transaction, state: &mut State::default() };
-    names.iter().try_for_each(|name| let_go_on(&mut tx, name))?;
+    names.iter().try_for_each(|name| unblock_waiting(&mut tx, name))?;
     transaction.commit()
 }
 
-/// Leaves a queued run out of every look at the queue until it can have `name`.
+/// Marks a queued run as blocked by the lock `name`.
 pub(super) fn block(
     tx: &mut Tx<'_>,
     task: i64,
@@ -151,16 +148,16 @@ pub(super) fn block(
     tx.db.prepare_cached("UPDATE runs SET waits_for = ?2 WHERE no = ?1")?.execute(params![run, name])?;
     tx.dequeued(task, false);
     tx.enqueued(task, true);
-    // It may have been let go on for the sake of another need, which is now for the next in line.
+    // It may have been next in line for another lock, which is now for the run after it.
     for lock in locks.iter().filter(|lock| lock.name != name) {
-        let_go_on(tx, &lock.name)?;
+        unblock_waiting(tx, &lock.name)?;
     }
     Ok(())
 }
 
-/// Lets as many of those who wait for `name` look again as could have it. So many of
-/// each task: which of them are offered, and whose turn it is, is for the claim to say.
-pub(super) fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
+/// Unblocks as many runs that wait for the lock `name` as could take it. As many of each task: the claim decides which
+/// tasks are offered and which run is next.
+pub(super) fn unblock_waiting(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
     let used = used(tx, name)?;
     let mut after = 0;
     while let Some(task) = next_task_waiting(tx, name, after)? {
@@ -177,9 +174,9 @@ pub(super) fn let_go_on(tx: &mut Tx<'_>, name: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Only runs with so many above them can start now. The next in line for something free may be
-/// one that can't, so the first of those that can go before it: others wait for them.
-pub(super) fn let_in_turn_of_depth(tx: &mut Tx<'_>, depth: u32) -> rusqlite::Result<()> {
+/// Unblocks, for each free lock, the first run of at least this depth. Only such runs can start now, and the next in line
+/// may not be one of them. They go first, because other runs wait for them.
+pub(super) fn admit_deep_runs(tx: &mut Tx<'_>, depth: u32) -> rusqlite::Result<()> {
     let waiting: Vec<(String, i64)> = tx
         .db
         .prepare_cached(
@@ -212,14 +209,14 @@ fn unblock(tx: &mut Tx<'_>, task: i64, run: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The first task with a higher number of which runs wait for `name`.
+/// The task with the least number above `after` of which runs wait for the lock `name`.
 fn next_task_waiting(tx: &Tx<'_>, name: &str, after: i64) -> rusqlite::Result<Option<i64>> {
     tx.db
         .prepare_cached("SELECT min(task) FROM runs WHERE waits_for = ?1 AND task > ?2")?
         .query_row(params![name, after], |row| row.get(0))
 }
 
-/// The run of the task that is next to have `name`, and how many may have it at once.
+/// The run of the task that is next in line for the lock `name`, and how many may hold it at once.
 fn first_waiting(tx: &Tx<'_>, name: &str, task: i64) -> rusqlite::Result<Option<(i64, u32)>> {
     let found = tx
         .db

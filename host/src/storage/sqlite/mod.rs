@@ -1,12 +1,10 @@
 //! The embedded backend: one SQLite file in WAL mode.
 //!
-//! One thread owns the writing connection (`writer`); a few read-only
-//! connections serve reads beside it (`readers`). A lock file keeps a second
-//! host off the same database, so the writer may keep in memory what it has
-//! written of live runs (`state`).
+//! One thread owns the writing connection (`writer`); a few read-only connections serve reads in parallel (`readers`). A
+//! lock file prevents a second host from opening the same database, so the writer can cache the rows of running runs
+//! (`state`).
 //!
-//! Knows nothing of wake-ups: whoever waits for an event is told by the
-//! [`Outbox`] or the answer of the call.
+//! Knows nothing of wake-ups: callers are notified by the [`Outbox`] or by the result of the call.
 
 mod checkpoints;
 mod child_runs;
@@ -53,7 +51,7 @@ use crate::process::Heartbeat;
 pub use open_error::OpenError;
 pub use opening::Durability;
 
-/// A database, open.
+/// An open database.
 pub struct Sqlite {
     writer: Writer,
     readers: Readers,
@@ -62,7 +60,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Of the thread that writes.
+    /// Heartbeat of the writing thread.
     pub fn heartbeat(&self) -> Arc<Heartbeat> {
         self.writer.heartbeat()
     }
@@ -83,7 +81,7 @@ impl Runs for Sqlite {
     }
 
     async fn adjust_delays(&self) -> Result<u32> {
-        self.writer.call(|tx| clock::mind(tx.db).map(Ok)).await
+        self.writer.call(|tx| clock::adjust_delays(tx.db).map(Ok)).await
     }
 
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
@@ -286,12 +284,12 @@ mod tests {
         assert!(conformance::pruning::ended_run(&*open()).await > removed);
     }
 
-    /// What waits is counted in memory, and counted anew after each start.
+    /// Waiting runs are counted in memory, and counted again after each start.
     #[tokio::test]
-    async fn the_first_thing_said_after_a_start_leaves_no_run_waiting_for_ever() {
+    async fn the_first_message_after_a_start_leaves_no_run_waiting_for_ever() {
         let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
         let new = || NewRun::new(RunId::new(), task.clone(), Json::null(), Timestamp::now());
-        for first in ["cancel", "hold", "let go on"] {
+        for first in ["cancel", "pause", "resume"] {
             let folder = tempfile::tempdir().unwrap();
             let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
             let runs = [new(), new()];
@@ -299,7 +297,7 @@ mod tests {
             for run in runs {
                 storage.submit(run, None).await.unwrap();
             }
-            if first == "let go on" {
+            if first == "resume" {
                 storage.set_paused(&ids[0], true).await.unwrap();
             }
             storage.close().await;
@@ -308,23 +306,23 @@ mod tests {
             let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
             match first {
                 "cancel" => drop(storage.cancel(&ids[0]).await.unwrap()),
-                _ => drop(storage.set_paused(&ids[0], first == "hold").await.unwrap()),
+                _ => drop(storage.set_paused(&ids[0], first == "pause").await.unwrap()),
             }
             let on_interrupt = OnInterrupt::default();
             let offer = Offer { task: task.clone(), version, room: 10, on_interrupt };
             let request =
                 ClaimRequest { owner: HostId::new(), tasks: vec![offer], limits: DepthLimits::all(10) };
             let claimed = storage.claim(request).await.unwrap();
-            assert_eq!(claimed.len(), if first == "let go on" { 2 } else { 1 }, "{first}");
+            assert_eq!(claimed.len(), if first == "resume" { 2 } else { 1 }, "{first}");
             let claimant = Claimant { owner: HostId::new(), version, on_interrupt };
             let next = storage.submit(new(), Some(claimant)).await.unwrap();
-            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, nobody waits: {next:?}");
+            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, no run waits: {next:?}");
         }
     }
 
-    /// The same for what runs under way have.
+    /// The same for locks that running runs hold.
     #[tokio::test]
-    async fn what_a_run_had_before_a_start_is_given_back_once() {
+    async fn a_lock_held_before_a_start_is_released_once() {
         let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
         let on_interrupt = OnInterrupt::default();
         let claimant = |owner: &HostId| Some(Claimant { owner: owner.clone(), version, on_interrupt });
@@ -347,7 +345,7 @@ mod tests {
         let ended = Outcome::Completed(Json::null());
         storage.finish(&taken[0].run.key, taken[0].fence, ended).await.unwrap();
         let third = storage.submit(new(), claimant(&owner)).await.unwrap();
-        assert!(matches!(third, Submitted::Claimed(_)), "one was given back: {third:?}");
+        assert!(matches!(third, Submitted::Claimed(_)), "one was released: {third:?}");
         let fourth = storage.submit(new(), claimant(&owner)).await.unwrap();
         assert!(matches!(fourth, Submitted::Queued(_)), "and only one: {fourth:?}");
     }

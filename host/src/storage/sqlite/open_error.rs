@@ -9,13 +9,13 @@ pub enum OpenError {
     Io {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Another host has it open.
     #[error("the data folder is in use by another streamtask host")]
     InUse,
-    /// A later streamtask wrote it.
+    /// A newer version of streamtask wrote it.
     #[error(
         "the database is of version {found}, and this streamtask knows only {known}; use a newer streamtask"
     )]
@@ -25,13 +25,13 @@ pub enum OpenError {
         /// The newest version that this build knows.
         known: usize,
     },
-    /// It is of an earlier version, or new, and the disk has no room to make it what it has to be.
+    /// It is new or of an earlier version, and the disk has no space to create or migrate it.
     #[error("{0}; a database that is new, or of an earlier version, can't be opened without room")]
     Full(String),
-    /// It is some other program's.
+    /// It belongs to another program.
     #[error("the database belongs to another program")]
     Foreign,
-    /// The system has no room for the threads that read and write.
+    /// The system can't start the reading and writing threads.
     #[error("can't start a thread: {0}")]
     Thread(#[source] io::Error),
     /// SQLite can't read or write it.

@@ -10,8 +10,8 @@ use crate::model::{
     Version,
 };
 
-/// Declares [`Column`] and [`COLUMNS`] in the same order. A column that can be large names what stands for it in a
-/// brief list.
+/// Declares [`Column`] and [`COLUMNS`] in the same order. A column that can be large also has an expression for brief
+/// lists.
 macro_rules! columns {
     ($($column:ident = $sql:literal $(or $brief:literal)?;)*) => {
         /// A column of [`WHOLE`] and the other statements. Its number is its position in them.
@@ -53,7 +53,7 @@ pub(super) static WHOLE: LazyLock<String> = LazyLock::new(|| select(false, "runs
 /// The same in the order of an index of times.
 pub(super) static WHOLE_BY_TIME: LazyLock<String> =
     LazyLock::new(|| select(false, "runs INDEXED BY runs_by_creation"));
-/// Selects all columns but what can be large.
+/// Selects all columns without their large parts.
 pub(super) static BRIEF: LazyLock<String> = LazyLock::new(|| select(true, "runs"));
 /// The same in the order of an index of times.
 pub(super) static BRIEF_BY_TIME: LazyLock<String> =
@@ -102,7 +102,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
     })
 }
 
-/// A row of which the columns are known by name.
+/// A row with named columns.
 struct RunRow<'a, 'row>(&'a Row<'row>);
 
 impl RunRow<'_, '_> {
@@ -131,8 +131,7 @@ impl RunRow<'_, '_> {
     }
 }
 
-/// A column that someone has edited by hand into something that is no value of
-/// its kind is an error of the row, not a panic.
+/// The value of a column, or an error if it could not be parsed: the database may have been edited by hand.
 pub(super) fn parsed<T>(column: usize, value: Option<T>) -> rusqlite::Result<T> {
     value.ok_or_else(|| {
         let message = "not a value that streamtask wrote".into();
@@ -158,7 +157,7 @@ fn error_from(json: &Json) -> RunError {
     }
 }
 
-/// Labels as they stand in the run's row: none is NULL.
+/// Labels as a column: NULL for none.
 pub(super) struct LabelsColumn<'a>(pub(super) &'a Labels);
 
 impl ToSql for LabelsColumn<'_> {

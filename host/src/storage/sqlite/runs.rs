@@ -1,8 +1,8 @@
-//! The life of a run but for its start: submitted, put back, ended.
+//! Changes of a run's state except its claim: submitted, requeued, cancelled, finished.
 
 use rusqlite::params;
 
-use super::claims::Begun;
+use super::claims::AttemptStart;
 use super::run_row::LabelsColumn;
 use super::state::{Applied, Queued, Tx};
 use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
@@ -12,8 +12,8 @@ use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 /// See [`Runs::submit`](crate::storage::Runs::submit).
 pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<Submitted> {
     let task = tx.task_no(&new.task)?;
-    if let Some(answer) = made_before(tx, new, task)? {
-        return Ok(answer.map(Submitted::Existing));
+    if let Some(existing) = submitted_before(tx, new, task)? {
+        return Ok(existing.map(Submitted::Existing));
     }
     let depth = match new.parent.map(|parent| child_runs::depth_below(tx, parent)).transpose()? {
         None => 0,
@@ -25,7 +25,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         Err(refused) => return Ok(Err(refused)),
     };
     let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
-    // A run that is claimed at once would begin before anyone has read its parameters.
+    // A run that is claimed at once would begin without its parameters.
     let may_start = busy.is_none() && new.not_before.is_none() && new.parameters.is_empty();
     let claimant = match claimant {
         Some(claimant) if may_start && !overtakes(tx, new, waiting)? => Some(claimant),
@@ -37,7 +37,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         return Ok(Err(full));
     }
     let no = tx.next_run_no()?;
-    let mut run = fresh(new, no, busy);
+    let mut run = waiting_run(new, no, busy);
     if let Some(claimant) = claimant {
         claims::next_attempt(&mut run, &claimant.version);
     }
@@ -46,8 +46,8 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         Some(claimant) => {
             let locks = (!new.locks.is_empty()).then(|| new.locks.as_slice().into());
             let on_interrupt = claimant.on_interrupt;
-            let begun = Begun { fence: Fence(1), last: 0, locks, on_interrupt, depth };
-            Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)))
+            let start = AttemptStart { fence: Fence(1), last: 0, locks, on_interrupt, depth };
+            Ok(Ok(Submitted::Claimed(claims::begin(tx, run, start)?)))
         }
         None => Ok(Ok(Submitted::Queued(enqueue(tx, run, task, new)?))),
     }
@@ -90,21 +90,21 @@ fn enqueue(tx: &mut Tx<'_>, run: Run, task: i64, new: &NewRun) -> rusqlite::Resu
         }
     }];
     for (name, value) in &new.parameters {
-        signals::keep_parameter(tx, no, name, value)?;
+        signals::store_parameter(tx, no, name, value)?;
         events.push(NewEvent::parameter(name, value));
     }
     events::insert(tx.db, no, 1, 0, &events)?;
     let Some(name) = &run.waits_for else { return Ok(run) };
     // Only runs of tasks that are not loaded may be in line for it: they keep it from nobody.
-    locks::let_go_on(tx, name)?;
+    locks::unblock_waiting(tx, name)?;
     list::by_no(tx.db, no)
 }
 
-/// Whether as many runs wait as may.
+/// The error if the queue has reached a limit.
 fn queue_full(tx: &mut Tx<'_>, new: &NewRun, of_task: u64) -> rusqlite::Result<Option<StorageError>> {
     let all: u64 = match new.not_before {
         None => tx.queued()?.values().map(|queued| queued.all()).sum(),
-        // Those that wait for their time are counted apart: they fill the disk too, and hold up nobody.
+        // Delayed runs are counted separately: they occupy disk space too, but delay no other run.
         Some(_) => tx
             .db
             .prepare_cached("SELECT count(*) FROM runs WHERE status = 'delayed'")?
@@ -166,8 +166,8 @@ fn insert(
     Ok(())
 }
 
-/// A run as it waits, before its row is written.
-fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
+/// The record of a new run that waits, before its row is written.
+fn waiting_run(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
     Run {
         key: RunKey { no, id: new.id.clone() },
         task: new.task.clone(),
@@ -183,9 +183,9 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
         cancel_requested_at: None,
         not_before: new.not_before,
         priority: new.priority,
-        // Looked at again when its time has come.
+        // Checked again when it is due.
         waits_for: waits_for.filter(|_| new.not_before.is_none()),
-        // Read with the row; nobody needs it before.
+        // Read with the row; not needed before.
         parent: None,
         on_disconnect: new.on_disconnect,
         labels: new.labels.clone(),
@@ -193,8 +193,12 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
     }
 }
 
-/// The run that the same request made earlier, or the conflict with another.
-fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
+/// The run of an earlier equal request, or the conflict with a different one.
+fn submitted_before(
+    tx: &Tx<'_>,
+    new: &NewRun,
+    task: i64,
+) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
     let same = |run: &Run| is_same(tx, run, new);
     if let Some(key) = &new.idempotency_key
         && let Some(run) = list::by_idempotency_key(tx.db, task, key)?
@@ -223,7 +227,7 @@ fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<
     Ok(None)
 }
 
-/// Whether the run was started by this very request.
+/// Whether the run was submitted by an equal request.
 fn is_same(tx: &Tx<'_>, run: &Run, new: &NewRun) -> rusqlite::Result<bool> {
     let request: Option<String> = tx
         .db
@@ -234,7 +238,7 @@ fn is_same(tx: &Tx<'_>, run: &Run, new: &NewRun) -> rusqlite::Result<bool> {
             Some(request) => {
                 [&new.digest, &new.text_digest].into_iter().flatten().any(|digest| *digest == request)
             }
-            // Of a version that kept less of the request.
+            // Written by a version that stored no digest.
             None => run.input == new.input && run.labels == new.labels,
         })
 }
@@ -251,7 +255,7 @@ pub(super) fn requeue(
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
-    // Asked to end while its attempt ended: nobody would hear of the wish before the next one.
+    // Its cancellation was requested while the attempt ended, and no attempt would notice before the next one.
     if cancel_requested(tx, run.no)? {
         return finish(tx, run, fence, &Outcome::Cancelled(None));
     }
@@ -279,16 +283,16 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
-    // Asked to end while it ended: who asked was told that it would.
-    let asked = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
-    let outcome = asked.as_ref().unwrap_or(outcome);
-    forget(tx, run.no)?;
+    // Its cancellation was requested while it ended, and the caller was told that it would be cancelled.
+    let cancelled = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
+    let outcome = cancelled.as_ref().unwrap_or(outcome);
+    remove_attempt_data(tx, run.no)?;
     let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
     locks::release(tx, run.no)?;
     Ok(Ok(event))
 }
 
-/// Writes the terminal event and what the run's row says of its end.
+/// Writes the terminal event and the outcome in the run's row.
 fn end(tx: &Tx<'_>, run: i64, seq: u64, attempt: u32, outcome: &Outcome) -> rusqlite::Result<Event> {
     let event = outcome.terminal_event();
     events::insert(tx.db, run, seq, attempt, std::slice::from_ref(&event))?;
@@ -315,7 +319,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         return Ok(Ok(Cancelled::AlreadyEnded(run)));
     }
     let owned = signals::is_owned(tx, &run)?;
-    // A run that is held goes on, to clean up.
+    // A paused run is resumed, to clean up.
     tx.db
         .prepare_cached(
             "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?2), \
@@ -327,11 +331,11 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     }
     let last = events::last_seq(tx.db, run.key.no)?;
     end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;
-    forget(tx, run.key.no)?;
+    remove_attempt_data(tx, run.key.no)?;
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
         tx.dequeued(task, run.waits_for.is_some());
-        locks::pass_on(tx, &run)?;
+        locks::left_queue(tx, &run)?;
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }
@@ -342,12 +346,12 @@ fn cancel_requested(tx: &Tx<'_>, run: i64) -> rusqlite::Result<bool> {
         .query_row([run], |row| row.get(0))
 }
 
-/// Forgets what only a next attempt would need.
-fn forget(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes the data that only another attempt would need.
+fn remove_attempt_data(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
     if checkpoints::any(tx.db, run)? {
-        checkpoints::delete(tx, run)?;
+        checkpoints::remove(tx, run)?;
     }
-    signals::forget(tx, run)
+    signals::remove(tx, run)
 }
 
 fn task_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<i64> {

@@ -1,4 +1,4 @@
-//! How far schedules have been followed.
+//! Progress of schedules.
 
 use rusqlite::{Connection, params};
 

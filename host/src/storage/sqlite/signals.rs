@@ -1,4 +1,4 @@
-//! Messages to runs: held and let go, signals, parameters.
+//! Messages to runs: pause, resume, signals, parameters.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -23,7 +23,7 @@ pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<R
         (false, false) if run.not_before.is_some_and(|time| time > Timestamp::now()) => RunStatus::Delayed,
         (false, false) => RunStatus::Queued,
     };
-    // A run that is held waits for nothing else; let go on, it looks again at what it needs.
+    // A paused run waits for no lock. When it is resumed, its locks are checked again.
     tx.db
         .prepare_cached("UPDATE runs SET status = ?2, waits_for = NULL WHERE no = ?1")?
         .execute(params![run.key.no, status.as_str()])?;
@@ -31,7 +31,7 @@ pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<R
     match (run.status, status) {
         (RunStatus::Queued, _) => {
             tx.dequeued(task, run.waits_for.is_some());
-            locks::pass_on(tx, &run)?;
+            locks::left_queue(tx, &run)?;
         }
         (_, RunStatus::Queued) => tx.enqueued(task, false),
         _ => {}
@@ -105,13 +105,18 @@ pub(super) fn set_parameter(
     if others >= MAX_PARAMETERS {
         return Ok(Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters"))));
     }
-    keep_parameter(tx, run.key.no, name, value)?;
+    store_parameter(tx, run.key.no, name, value)?;
     let owned = is_owned(tx, &run)?;
     reached(tx, run, owned, &NewEvent::parameter(name, value)).map(Ok)
 }
 
-/// Keeps a parameter of a run, in place of an earlier value.
-pub(super) fn keep_parameter(tx: &Tx<'_>, run: i64, name: &SignalName, value: &Json) -> rusqlite::Result<()> {
+/// Stores a parameter of a run, and replaces an earlier value.
+pub(super) fn store_parameter(
+    tx: &Tx<'_>,
+    run: i64,
+    name: &SignalName,
+    value: &Json,
+) -> rusqlite::Result<()> {
     tx.db
         .prepare_cached("INSERT OR REPLACE INTO parameters (run, name, value) VALUES (?1, ?2, ?3)")?
         .execute(params![run, name.as_str(), value.as_str()])?;
@@ -139,20 +144,19 @@ pub(super) fn parameters(db: &Connection, run: i64) -> rusqlite::Result<Vec<(Sig
     rows.collect()
 }
 
-/// Forgets what waits for a run that has ended. Its parameters stay, as its input
-/// does.
-pub(super) fn forget(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes the pending signals of a run that has ended. Its parameters stay, like its input.
+pub(super) fn remove(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     tx.db.prepare_cached("DELETE FROM signals WHERE run = ?1")?.execute([run])?;
     Ok(())
 }
 
-/// Forgets the parameters of a run that is removed.
-pub(super) fn forget_parameters(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes the parameters of a run that is removed.
+pub(super) fn remove_parameters(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     tx.db.prepare_cached("DELETE FROM parameters WHERE run = ?1")?.execute([run])?;
     Ok(())
 }
 
-/// The run, if it can still hear something.
+/// The run, if it can still receive messages.
 fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, Reached>> {
     Ok(match list::by_id(tx.db, id)? {
         None => Err(Reached::NotFound),
@@ -167,7 +171,7 @@ pub(super) fn is_owned(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<bool> {
         .query_row([run.key.no], |row| row.get(0))
 }
 
-/// Tells of it in the log, if nobody else will.
+/// Logs the message if the run has no owner to do it.
 fn reached(tx: &Tx<'_>, run: Run, owned: bool, event: &NewEvent) -> rusqlite::Result<Reached> {
     if !owned {
         let seq = events::last_seq(tx.db, run.key.no)? + 1;

@@ -1,15 +1,14 @@
-//! Runs that wait for each other and will do so for ever.
+//! Deadlocks of running runs that wait for each other.
 //!
-//! A run that waits for children goes on when any of them has ended, and one in the queue when each
-//! lock that it needs has a place: so a circle alone says nothing, as long as one of its runs can go
-//! on by another way. Found are the runs that can't go on whatever happens. Of those, a run that leads
-//! back to itself is refused its wait; the others go on by that.
+//! A run that waits for children continues when any of them has ended, and a queued run when all of its locks are free. So
+//! a circle alone is no deadlock, as long as one of its runs can continue in another way. The search finds the runs that
+//! can't continue whatever happens. If such a run leads back to itself, its wait fails, which lets the others continue.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::deadlocks::{Holders, MAX_LOOKED_AT, holders};
+use super::deadlocks::{Holders, MAX_VISITED, holders};
 use super::lock_column;
 use crate::model::RunId;
 use crate::storage::ChildWaits;
@@ -17,15 +16,16 @@ use crate::storage::ChildWaits;
 /// See [`ChildRuns::deadlock`](crate::storage::ChildRuns::deadlock).
 pub(super) fn of_wait(db: &Connection, run: i64, waits: &ChildWaits) -> rusqlite::Result<Option<String>> {
     let Some(waited_for) = waits.of(run) else { return Ok(None) };
-    // In each circle somebody waits for a run that waits for a lock, and finds it. All others know at once.
+    // In each deadlock, some run waits for one that is blocked by a lock, and that wait finds the deadlock. For all other
+    // waits, this check is enough.
     if !is_any_blocked(db, &waited_for)? {
         return Ok(None);
     }
     let mut graph = WaitGraph { db, waits, holders: holders(db)?, runs: BTreeMap::new() };
-    graph.look_from(run)?;
-    graph.find_those_that_go_on();
-    let Some(way) = graph.way_back(run) else { return Ok(None) };
-    let links = way.iter().map(|link| graph.words(link)).collect::<rusqlite::Result<Vec<_>>>()?;
+    graph.explore(run)?;
+    graph.mark_runs_that_continue();
+    let Some(path) = graph.path_back(run) else { return Ok(None) };
+    let links = path.iter().map(|link| graph.describe(link)).collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(Some(format!("it would wait for ever: it waits for {}", links.join(", which waits for "))))
 }
 
@@ -40,50 +40,50 @@ fn is_any_blocked(db: &Connection, runs: &[RunId]) -> rusqlite::Result<bool> {
     Ok(false)
 }
 
-/// A run, and what it waits for: all of these, and of each any.
+/// The conditions of a waiting run: it continues when all of them are met.
 struct WaitingRun {
-    for_all: Vec<ForAny>,
-    /// Whether it can go on, by what was found so far.
-    goes_on: bool,
+    for_all: Vec<AnyOf>,
+    /// Whether it is known to be able to continue.
+    continues: bool,
 }
 
-/// Runs of which any has to go on.
-struct ForAny {
+/// A condition that is met when any of the runs continues.
+struct AnyOf {
     runs: Vec<i64>,
-    /// The lock that they hold, unless they are children.
+    /// The lock that they hold; none for children.
     lock: Option<String>,
 }
 
-/// A step of a way: the run, and the lock of it if that is what is waited for.
+/// A step of a path: the run, and the lock that it holds if the wait is for a lock.
 type Link<'a> = (i64, Option<&'a str>);
 
 struct WaitGraph<'a> {
     db: &'a Connection,
     waits: &'a ChildWaits,
     holders: Holders,
-    /// Those that the first leads to.
+    /// The runs that were reached from the first.
     runs: BTreeMap<i64, WaitingRun>,
 }
 
 impl WaitGraph<'_> {
-    /// Finds what the run waits for, and what that waits for, and so on. A run beyond
-    /// [`MAX_LOOKED_AT`] is taken to go on.
-    fn look_from(&mut self, run: i64) -> rusqlite::Result<()> {
+    /// Reads the runs that `run` waits for, directly and through others. Runs beyond [`MAX_VISITED`] count as able to
+    /// continue.
+    fn explore(&mut self, run: i64) -> rusqlite::Result<()> {
         let mut next = vec![run];
         while let Some(run) = next.pop() {
-            if self.runs.contains_key(&run) || self.runs.len() >= MAX_LOOKED_AT {
+            if self.runs.contains_key(&run) || self.runs.len() >= MAX_VISITED {
                 continue;
             }
             let for_all = self.waited_for(run)?;
             next.extend(for_all.iter().flat_map(|any| &any.runs));
-            let goes_on = for_all.is_empty();
-            self.runs.insert(run, WaitingRun { for_all, goes_on });
+            let continues = for_all.is_empty();
+            self.runs.insert(run, WaitingRun { for_all, continues });
         }
         Ok(())
     }
 
-    /// Nothing, if the run goes on by itself.
-    fn waited_for(&self, run: i64) -> rusqlite::Result<Vec<ForAny>> {
+    /// The conditions of a run; none if it does not wait.
+    fn waited_for(&self, run: i64) -> rusqlite::Result<Vec<AnyOf>> {
         let row = self
             .db
             .prepare_cached(
@@ -98,42 +98,42 @@ impl WaitGraph<'_> {
                 let full = locks.iter().filter_map(|lock| {
                     let holders = self.holders.get(&lock.name)?;
                     let is_full = holders.len() >= lock.capacity as usize;
-                    is_full.then(|| ForAny { runs: holders.clone(), lock: Some(lock.name.clone()) })
+                    is_full.then(|| AnyOf { runs: holders.clone(), lock: Some(lock.name.clone()) })
                 });
                 Ok(full.collect())
             }
         }
     }
 
-    fn children(&self, run: i64) -> rusqlite::Result<Vec<ForAny>> {
+    fn children(&self, run: i64) -> rusqlite::Result<Vec<AnyOf>> {
         let Some(waited_for) = self.waits.of(run) else { return Ok(Vec::new()) };
-        if waited_for.len() > MAX_LOOKED_AT {
+        if waited_for.len() > MAX_VISITED {
             return Ok(Vec::new());
         }
         let mut runs = Vec::with_capacity(waited_for.len());
         let mut statement =
             self.db.prepare_cached("SELECT no FROM runs WHERE id = ?1 AND finished_at IS NULL")?;
         for id in waited_for.iter() {
-            // One that has ended ends the wait.
+            // The end of any child ends the wait.
             let Some(child) = statement.query_row([id.as_str()], |row| row.get(0)).optional()? else {
                 return Ok(Vec::new());
             };
             runs.push(child);
         }
-        Ok(vec![ForAny { runs, lock: None }])
+        Ok(vec![AnyOf { runs, lock: None }])
     }
 
-    fn goes_on(&self, run: i64) -> bool {
-        self.runs.get(&run).is_none_or(|waiting| waiting.goes_on)
+    fn continues(&self, run: i64) -> bool {
+        self.runs.get(&run).is_none_or(|waiting| waiting.continues)
     }
 
-    fn find_those_that_go_on(&mut self) {
+    fn mark_runs_that_continue(&mut self) {
         loop {
-            let can = |any: &ForAny| any.runs.iter().any(|run| self.goes_on(*run));
+            let can = |any: &AnyOf| any.runs.iter().any(|run| self.continues(*run));
             let found: Vec<i64> = self
                 .runs
                 .iter()
-                .filter(|(_, waiting)| !waiting.goes_on && waiting.for_all.iter().all(can))
+                .filter(|(_, waiting)| !waiting.continues && waiting.for_all.iter().all(can))
                 .map(|(run, _)| *run)
                 .collect();
             if found.is_empty() {
@@ -141,25 +141,26 @@ impl WaitGraph<'_> {
             }
             for run in found {
                 if let Some(waiting) = self.runs.get_mut(&run) {
-                    waiting.goes_on = true;
+                    waiting.continues = true;
                 }
             }
         }
     }
 
-    /// A way from the run back to itself by runs that can't go on; a short one.
-    fn way_back(&self, run: i64) -> Option<Vec<Link<'_>>> {
-        if self.goes_on(run) {
+    /// A shortest path from the run back to itself through runs that can't continue.
+    fn path_back(&self, run: i64) -> Option<Vec<Link<'_>>> {
+        if self.continues(run) {
             return None;
         }
-        // By whom, and by which lock, a run was come to first.
+        // The predecessor of each run, and the lock that led from there.
         let mut came_from: BTreeMap<i64, (i64, Option<&str>)> = BTreeMap::new();
         let mut level = vec![run];
         while !level.is_empty() && !came_from.contains_key(&run) {
             let mut next = Vec::new();
             for at in level {
                 let waiting = self.runs.get(&at)?;
-                for any in waiting.for_all.iter().filter(|any| any.runs.iter().all(|run| !self.goes_on(*run)))
+                for any in
+                    waiting.for_all.iter().filter(|any| any.runs.iter().all(|run| !self.continues(*run)))
                 {
                     for run in &any.runs {
                         came_from.entry(*run).or_insert_with(|| {
@@ -171,20 +172,20 @@ impl WaitGraph<'_> {
             }
             level = next;
         }
-        let (mut at, mut way) = (run, Vec::new());
+        let (mut at, mut path) = (run, Vec::new());
         loop {
             let (before, lock) = came_from.get(&at)?;
-            way.push((at, *lock));
+            path.push((at, *lock));
             at = *before;
             if at == run {
                 break;
             }
         }
-        way.reverse();
-        Some(way)
+        path.reverse();
+        Some(path)
     }
 
-    fn words(&self, (run, lock): &Link<'_>) -> rusqlite::Result<String> {
+    fn describe(&self, (run, lock): &Link<'_>) -> rusqlite::Result<String> {
         let id: String = self
             .db
             .prepare_cached("SELECT id FROM runs WHERE no = ?1")?
