@@ -95,7 +95,7 @@ impl Schedule {
 
     /// The last time before `time`; none if there was none.
     pub fn last_before(&self, time: Timestamp) -> Option<Timestamp> {
-        // Patterns have whole seconds; a fraction is rounded away.
+        // Patterns have whole seconds; a fraction of a second is rounded up.
         let part = time.as_millis().rem_euclid(1_000);
         let time = self.zoned(if part == 0 { time } else { time.plus_millis(1_000 - part) })?;
         if !self.names_hours() {
