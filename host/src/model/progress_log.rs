@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::model::{EventType, Json, NewEvent};
 
-    /// A log that is told of one event after the other, at times in milliseconds.
+    /// A log that gets one event after the other, at times in milliseconds.
     #[derive(Default)]
     struct Told(ProgressLog, u32);
 

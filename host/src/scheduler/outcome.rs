@@ -111,7 +111,7 @@ impl Scheduler {
     }
 
     /// Ends or requeues a run because the host stops. Unless the task's policy says otherwise, a run with a
-    /// checkpoint resumes from it after the next start, and any other fails: a task is not repeated unasked.
+    /// checkpoint resumes from it after the next start, and any other fails: a task is not repeated without being asked to.
     async fn interrupt(&self, host: &RunHost, policy: OnInterrupt) -> Result<(), StorageError> {
         let (log, error) = (&host.log, interrupted());
         if policy.tries_again(host.has_checkpoint.load(Ordering::Relaxed)) {

@@ -37,7 +37,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
             on_interrupt: claimed.on_interrupt,
             has_locks: claimed.has_locks,
         },
-        // A run whose log holds only the event of its claim has never waited, so nobody can have set any.
+        // A run whose log holds only the event of its claim has never waited, so it can't have any.
         may_have_parameters: claimed.last_seq > 1,
         task,
         guard,
@@ -46,7 +46,7 @@ pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Tas
     scheduler.engine.spawn(Box::pin(running));
 }
 
-/// An attempt under way.
+/// A running attempt.
 struct RunningAttempt {
     scheduler: Arc<Scheduler>,
     host: Arc<RunHost>,

@@ -26,8 +26,8 @@ const LATE: i64 = 30_000;
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Pause before a failed start is retried.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Most missed starts that are made up for at once; older ones are dropped. After a year of downtime, nobody wants half
-/// a million runs.
+/// Most missed starts that are made up for at once; older ones are dropped. Otherwise a year of downtime could
+/// cause half a million runs.
 const MAX_MISSED: usize = 1_000;
 /// Key of the label with the name of the schedule that started a run.
 pub const SCHEDULE_LABEL: &str = "schedule";

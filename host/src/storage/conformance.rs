@@ -1,5 +1,4 @@
-//! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
-//! open an empty database.
+//! Conformance tests for every [`Storage`]. A backend's tests call [`run`] with a function that opens an empty database.
 
 mod child_runs;
 mod listing;
@@ -23,14 +22,14 @@ use crate::model::{
     Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 
-/// Panics at the first rule that is broken. `open` gives an empty database.
+/// Panics at the first violation. `open` opens an empty database.
 pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     submitting::run(&open).await;
     events_are_numbered_without_gaps(open().await).await;
     events_of_some_types_are_found(open().await).await;
     many_runs_append_at_once(open().await).await;
     an_ended_run_never_changes(open().await).await;
-    cancelling_ends_what_waits_and_asks_what_runs(&*open().await).await;
+    cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(&*open().await).await;
     an_owner_that_lost_its_run_can_not_write(open().await).await;
     checkpoints_survive_the_attempt(&*open().await).await;
     listing::run(&open).await;
@@ -107,7 +106,7 @@ fn event(event_type: &str, n: u64) -> NewEvent {
     }
 }
 
-/// An outbox that is filled by hand.
+/// An outbox that the tests fill.
 struct TestOutbox {
     run: i64,
     fence: Fence,
@@ -227,7 +226,7 @@ async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
         }
     }
     for outbox in &outboxes {
-        // Announcements may merge, so the last event is what tells that all is done.
+        // Announcements may be coalesced, so only the last event shows that all are stored.
         while storage.last_seq(outbox.run).await.expect("reads") < 101 {
             outbox.result().await.expect("appends");
         }
@@ -247,7 +246,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     let key = &run.run.key;
     let outbox = TestOutbox::new(key.no, run.fence);
     outbox.fill([event("last words", 1)]);
-    // Announced, not awaited: the end comes after it all the same.
+    // Announced and not awaited: the terminal event comes after it in any case.
     storage.append(Arc::clone(&outbox) as _);
     let end = storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
     assert_eq!((end.seq, end.is_terminal()), (3, true));
@@ -279,7 +278,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     assert_eq!(get(&*storage, &run.run.key.id).await.error, Some(error));
 }
 
-async fn cancelling_ends_what_waits_and_asks_what_runs(storage: &dyn Storage) {
+async fn cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(storage: &dyn Storage) {
     assert!(matches!(storage.cancel(&RunId::new()).await, Ok(Cancelled::NotFound)));
 
     let waiting = queued(storage, new_run("a")).await;

@@ -1,4 +1,4 @@
-//! Runs that wait for their time, are held, and hear messages.
+//! Delays, pauses, and messages to runs.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::model::{
 use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, NewRun, Reached, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
-    a_delayed_run_waits_for_its_time(&*open().await).await;
-    a_cancelled_run_is_not_put_back(&*open().await).await;
+    a_delayed_run_waits_until_it_is_due(&*open().await).await;
+    a_cancelled_run_is_not_requeued(&*open().await).await;
     a_run_that_ends_while_it_is_cancelled_is_cancelled(&*open().await).await;
-    a_held_run_keeps_its_place_and_its_time(&*open().await).await;
+    a_paused_run_keeps_its_position_and_its_delay(&*open().await).await;
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
-    who_has_ended_hears_nothing(&*open().await).await;
-    a_message_is_noted_where_nobody_else_does(&*open().await).await;
+    an_ended_run_receives_no_messages(&*open().await).await;
+    a_message_is_logged_if_the_run_has_no_owner(&*open().await).await;
 }
 
 fn name(text: &str) -> SignalName {
@@ -28,7 +28,7 @@ fn signal(text: &str, payload: i32) -> Signal {
     Signal { name: name(text), payload: Json::of(&payload) }
 }
 
-async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
+async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
     let owner = HostId::new();
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
@@ -39,7 +39,7 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     let waiting = storage.queue_state().await.expect("reads");
     assert_eq!((waiting.queued, waiting.next_due), (false, Some(due)));
     assert!(claim(storage, &owner, &[("a", 1)], 1).await.is_empty());
-    // One that comes later has no reason to wait for it.
+    // A later run does not wait for it.
     let other = claimed(storage, new_run("a"), &owner).await;
     storage.finish(&other.run.key, other.fence, Outcome::Cancelled(None)).await.expect("ends");
 
@@ -53,7 +53,7 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Ended(_))), "it has no owner to ask");
 }
 
-async fn a_cancelled_run_is_not_put_back(storage: &dyn Storage) {
+async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
     let key = run.run.key.clone();
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
@@ -77,7 +77,7 @@ async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storag
     }
 }
 
-async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {
+async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
     let owner = HostId::new();
     let (first, second) = (queued(storage, new_run("a")).await, queued(storage, new_run("a")).await);
     assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(Reached::Kept(_))));
@@ -89,7 +89,7 @@ async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {
     let expected = ["run.queued", "run.paused", "run.resumed"];
     assert_eq!(types(&events(storage, first.key.no).await), expected);
 
-    // Under way, the owner tells of it; put back, it stays held.
+    // For a running run, the owner logs the pause. After a requeue, it stays paused.
     assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(Reached::Owner(_))));
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&second.key, run[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
@@ -132,7 +132,7 @@ async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
     assert!(matches!(refused, Err(StorageError::Limit(_))));
 }
 
-async fn who_has_ended_hears_nothing(storage: &dyn Storage) {
+async fn an_ended_run_receives_no_messages(storage: &dyn Storage) {
     let run = queued(storage, new_run("a")).await;
     storage.cancel(&run.key.id).await.expect("ends");
     assert!(matches!(storage.set_paused(&run.key.id, true).await, Ok(Reached::AlreadyEnded(_))));
@@ -142,7 +142,7 @@ async fn who_has_ended_hears_nothing(storage: &dyn Storage) {
     assert!(matches!(storage.set_paused(&RunId::new(), true).await, Ok(Reached::NotFound)));
 }
 
-async fn a_message_is_noted_where_nobody_else_does(storage: &dyn Storage) {
+async fn a_message_is_logged_if_the_run_has_no_owner(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
     let key = run.run.key.clone();
     let note = async || storage.log_message(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");

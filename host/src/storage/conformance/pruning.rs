@@ -1,4 +1,4 @@
-//! What storage must do when ended runs are removed.
+//! Removal of ended runs.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     runs_are_found_in_the_order_in_which_they_ended(&*open().await).await;
-    a_removed_run_has_never_been(open().await).await;
-    the_end_of_a_run_stays_without_its_events(open().await).await;
-    many_events_are_removed_in_steps_and_each_leaves_a_whole(open().await).await;
-    what_has_not_ended_is_left_alone(open().await).await;
+    a_removed_run_leaves_nothing(open().await).await;
+    the_terminal_event_of_a_run_stays_without_its_other_events(open().await).await;
+    many_events_are_removed_in_consistent_steps(open().await).await;
+    runs_that_have_not_ended_are_left_alone(open().await).await;
     a_child_stays_as_long_as_its_parent_lives(open().await).await;
-    a_number_is_never_given_twice(open().await).await;
-    how_far_events_are_gone_is_kept(&*open().await).await;
-    what_sweeps_know_is_kept(&*open().await).await;
+    a_number_is_never_used_twice(open().await).await;
+    the_end_of_removed_events_is_stored(&*open().await).await;
+    the_state_of_sweeps_is_stored(&*open().await).await;
 }
 
 async fn end(storage: &dyn Storage, run: &Claimed) -> EndPosition {
@@ -29,7 +29,7 @@ async fn end(storage: &dyn Storage, run: &Claimed) -> EndPosition {
     EndPosition { at, run: key.no }
 }
 
-/// A run that has ended; its number.
+/// Makes a run that has ended. Returns its number.
 #[cfg(test)]
 pub(in crate::storage) async fn ended_run(storage: &dyn Storage) -> i64 {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
@@ -63,7 +63,7 @@ async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) 
         let ending = end(storage, &runs[nth]).await;
         ended.push(EndedRun { key: runs[nth].run.key.clone(), ending });
     }
-    // Those that ended in the same millisecond are in the order of their numbers.
+    // Runs that ended in the same millisecond are ordered by number.
     ended.sort_by_key(|run| run.ending);
     let (a, b) = (task("a"), task("b"));
     assert_eq!(storage.tasks().await.expect("reads"), [a.clone(), b.clone()]);
@@ -84,7 +84,7 @@ async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) 
     assert_eq!((beyond(4).await, beyond(u64::MAX).await), (None, None));
 }
 
-async fn a_removed_run_has_never_been(storage: Arc<dyn Storage>) {
+async fn a_removed_run_leaves_nothing(storage: Arc<dyn Storage>) {
     let mut new = NewRun { own_id: true, idempotency_key: Some("k".to_owned()), ..new_run("a") };
     new.labels.insert("project".to_owned(), "x".to_owned());
     let run = claimed(&*storage, new.clone(), &HostId::new()).await;
@@ -111,7 +111,7 @@ async fn a_removed_run_has_never_been(storage: Arc<dyn Storage>) {
     assert!(matches!(again, Submitted::Queued(_)), "its id and its key are free");
 }
 
-async fn the_end_of_a_run_stays_without_its_events(storage: Arc<dyn Storage>) {
+async fn the_terminal_event_of_a_run_stays_without_its_other_events(storage: Arc<dyn Storage>) {
     let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
     let key = &run.run.key;
     append(&storage, key.no, run.fence, vec![event("one", 1), event("two", 2)]).await.expect("appends");
@@ -128,7 +128,7 @@ async fn the_end_of_a_run_stays_without_its_events(storage: Arc<dyn Storage>) {
     assert!(prune(&*storage, key.no, Part::Events).await.is_zero());
 }
 
-async fn many_events_are_removed_in_steps_and_each_leaves_a_whole(storage: Arc<dyn Storage>) {
+async fn many_events_are_removed_in_consistent_steps(storage: Arc<dyn Storage>) {
     let owner = HostId::new();
     let small = claimed(&*storage, new_run("a"), &owner).await;
     let large = claimed(&*storage, new_run("a"), &owner).await;
@@ -157,7 +157,7 @@ async fn many_events_are_removed_in_steps_and_each_leaves_a_whole(storage: Arc<d
     while storage.shrink().await.expect("shrinks") {}
 }
 
-async fn what_has_not_ended_is_left_alone(storage: Arc<dyn Storage>) {
+async fn runs_that_have_not_ended_are_left_alone(storage: Arc<dyn Storage>) {
     let waiting = queued(&*storage, new_run("b")).await.key;
     let running = claimed(&*storage, new_run("a"), &HostId::new()).await.run.key;
     for RunKey { no, .. } in [&waiting, &running] {
@@ -180,7 +180,7 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
     let grandchild = claimed(&*storage, child_of(child.run.key.no, false), &owner).await;
     let alone = claimed(&*storage, new_run("b"), &owner).await;
     let mut ended = Vec::new();
-    // The child last: its own child could not start after that.
+    // The child last, because its own child could not start after its end.
     for run in [&grandchild, &detached, &alone, &child] {
         append(&storage, run.run.key.no, run.fence, vec![event("one", 1)]).await.expect("appends");
         ended.push(EndedRun { key: run.run.key.clone(), ending: end(&*storage, run).await });
@@ -213,7 +213,7 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
     }
 }
 
-async fn a_number_is_never_given_twice(storage: Arc<dyn Storage>) {
+async fn a_number_is_never_used_twice(storage: Arc<dyn Storage>) {
     let owner = HostId::new();
     let first = claimed(&*storage, new_run("a"), &owner).await;
     end(&*storage, &first).await;
@@ -222,7 +222,7 @@ async fn a_number_is_never_given_twice(storage: Arc<dyn Storage>) {
     assert!(second.run.key.no > first.run.key.no);
 }
 
-async fn how_far_events_are_gone_is_kept(storage: &dyn Storage) {
+async fn the_end_of_removed_events_is_stored(storage: &dyn Storage) {
     let a = task("a");
     assert_eq!(storage.without_events(&a).await.expect("reads"), EndPosition::FIRST);
     let to = EndPosition::from(Timestamp::from_millis(1_736_944_496_789));
@@ -231,7 +231,7 @@ async fn how_far_events_are_gone_is_kept(storage: &dyn Storage) {
     assert_eq!(storage.without_events(&task("b")).await.expect("reads"), EndPosition::FIRST);
 }
 
-async fn what_sweeps_know_is_kept(storage: &dyn Storage) {
+async fn the_state_of_sweeps_is_stored(storage: &dyn Storage) {
     assert!(storage.rules().await.expect("reads").is_empty());
     queued(storage, new_run("b")).await;
     let rules = |a: &str| vec![(task("a"), a.to_owned()), (task("b"), "{}".to_owned())];

@@ -95,7 +95,7 @@ fn enqueue(tx: &mut Tx<'_>, run: Run, task: i64, new: &NewRun) -> rusqlite::Resu
     }
     events::insert(tx.db, no, 1, 0, &events)?;
     let Some(name) = &run.waits_for else { return Ok(run) };
-    // Only runs of tasks that are not loaded may be in line for it: they keep it from nobody.
+    // All runs in line for it may be of tasks that are not loaded. Such runs must not block it.
     locks::unblock_waiting(tx, name)?;
     list::by_no(tx.db, no)
 }
@@ -283,7 +283,7 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
-    // Its cancellation was requested while it ended, and the caller was told that it would be cancelled.
+    // Its cancellation was requested while it ended, and the canceller has got the answer that it would be.
     let cancelled = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
     let outcome = cancelled.as_ref().unwrap_or(outcome);
     remove_attempt_data(tx, run.no)?;
