@@ -40,7 +40,10 @@ impl Uptime {
         let in_all = state.frozen;
         drop(state);
         if !frozen.is_zero() {
-            tracing::warn!(?frozen, "the host did not run for a while; its runs have that time still");
+            tracing::warn!(
+                ?frozen,
+                "the host did not run for a while; that time does not count for its runs"
+            );
         }
         in_all
     }

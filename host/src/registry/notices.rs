@@ -38,13 +38,13 @@ impl NoticeQueue {
                 Ok(watched) => watched.map(|()| watcher),
                 Err(_) => {
                     std::mem::forget(watcher);
-                    Err(notify::Error::generic("the thread that takes them could not be started"))
+                    Err(notify::Error::generic("the thread for notices could not be started"))
                 }
             }
         });
         watching
             .inspect_err(|error| {
-                tracing::warn!(%error, "no notices of file changes; the tasks folder is looked at now and then");
+                tracing::warn!(%error, "no notices of file changes; the tasks folder is scanned periodically");
             })
             .ok()
     }

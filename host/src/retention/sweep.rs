@@ -33,16 +33,16 @@ impl Pruner {
         let mut changes = self.registry.changes();
         // Free space that an earlier host did not return.
         if let Err(error) = self.shrink().await {
-            tracing::warn!(%error, "could not give free space back");
+            tracing::warn!(%error, "could not return free space to the file system");
         }
         while !self.stopping.is_cancelled() {
             match self.sweep().await {
                 Ok(report) => report.iter().for_each(|(task, amount)| {
                     let Amount { runs, events, bytes } = amount;
-                    tracing::info!(%task, runs, events, bytes, "removed what is no longer kept");
+                    tracing::info!(%task, runs, events, bytes, "removed runs by the retention rules");
                 }),
                 Err(StorageError::Closed) => break,
-                Err(error) => tracing::warn!(%error, "could not remove old runs; trying again later"),
+                Err(error) => tracing::warn!(%error, "could not remove old runs; retrying later"),
             }
             let pause = self.until_next_rule().await.map_or(SWEEP, |left| left.clamp(MIN_PAUSE, SWEEP));
             tokio::select! {
@@ -112,7 +112,7 @@ impl Pruner {
                 RuleChange::Nothing => {}
                 RuleChange::Waits => self.announce(&task, &task_rules).await?,
                 RuleChange::InForce => {
-                    tracing::info!(%task, keep = describe(&keep), "new rules of what is kept are in force")
+                    tracing::info!(%task, keep = describe(&keep), "new retention rules are in force")
                 }
             }
             if keep != Retention::default() {
@@ -123,7 +123,7 @@ impl Pruner {
         if !changed.is_empty()
             && let Err(error) = self.storage.set_rules(changed).await
         {
-            tracing::warn!(%error, "could not note the rules of what is kept");
+            tracing::warn!(%error, "could not store the retention rules");
         }
         Ok(rules)
     }
@@ -162,7 +162,7 @@ impl Pruner {
         drop(suspended);
         match (was, why) {
             (None, Some(why)) => tracing::warn!("{why}"),
-            (Some(_), None) => tracing::info!("the clock is believed; runs are removed for their age again"),
+            (Some(_), None) => tracing::info!("the clock is trusted; runs are removed by age again"),
             _ => {}
         }
         (now, jump)
@@ -178,7 +178,7 @@ impl Pruner {
             match self.storage.set_clock(note.at, note.doubted).await {
                 Ok(()) => state.noted = Some((note, Instant::now())),
                 // No warning each minute on a full disk: without the note, the next start is only more careful.
-                Err(error) => tracing::debug!(%error, "could not note the time for the next start"),
+                Err(error) => tracing::debug!(%error, "could not store the time for the next start"),
             }
         }
     }

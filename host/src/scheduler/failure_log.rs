@@ -20,7 +20,7 @@ impl FailureLog {
             let (run, kind, reason) = (&run.id, error.kind.as_str(), brief(&error.message));
             tracing::warn!(%run, %task, kind, reason, "run failed");
             if left_out > 0 {
-                tracing::warn!(runs = left_out, "more runs have failed that were not named here");
+                tracing::warn!(runs = left_out, "more runs have failed that are not logged");
             }
         }
     }
@@ -30,7 +30,7 @@ impl FailureLog {
         if let Some(left_out) = self.refused.take() {
             tracing::info!(%task, reason = brief(&without_values(error)), "start refused");
             if left_out > 0 {
-                tracing::info!(starts = left_out, "more starts were refused that were not named here");
+                tracing::info!(starts = left_out, "more starts were rejected that are not logged");
             }
         }
     }

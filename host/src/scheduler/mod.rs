@@ -406,13 +406,16 @@ impl Scheduler {
         };
         // Requests that storage does not answer must not delay the shutdown further.
         if timeout(SETTLING, self.starting.wait()).await.is_err() {
-            tracing::error!("starts that are under way get no answer from the database");
+            tracing::error!("pending starts get no answer from the database");
         }
         if timeout(SETTLING, settled).await.is_err() {
             let running: Vec<String> =
                 self.controls.lock().keys().take(MAX_NAMED).map(RunId::to_string).collect();
             let running = running.join(", ");
-            tracing::error!(running, "the ends of runs can't be written now; the next start settles them");
+            tracing::error!(
+                running,
+                "the outcomes of runs can't be written now; the next start settles these runs"
+            );
             self.ended.cancel();
         }
     }

@@ -55,7 +55,7 @@ impl Scheduler {
         platform::fault_point();
         let log = &host.log;
         if let Err(error) = self.write_outcome(host, policy, outcome).await {
-            tracing::warn!(run = %log.run().id, %error, "the run's end could not be written here");
+            tracing::warn!(run = %log.run().id, %error, "could not write the outcome of the run");
             self.log.close(log);
         }
         if host.has_children.load(Ordering::Relaxed) {
@@ -128,7 +128,7 @@ impl Scheduler {
             // Fenced: the outcome was written before the panic.
             Some(Ok(()) | Err(StorageError::Fenced)) => {}
             Some(Err(error)) => {
-                tracing::warn!(run = %log.run().id, %error, "the run's end could not be written here");
+                tracing::warn!(run = %log.run().id, %error, "could not write the outcome of the run");
             }
             None => self.log.close(log),
         }

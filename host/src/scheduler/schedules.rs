@@ -85,7 +85,7 @@ impl Scheduler {
         while !self.stopping.is_cancelled() {
             self.adjust_delays(&mut state.clock).await;
             let next = self.follow_schedules(&mut state).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "schedules can't be followed now");
+                tracing::warn!(%error, "could not follow the schedules");
                 RETRY_PAUSE
             });
             tokio::select! {
@@ -118,7 +118,7 @@ impl Scheduler {
                     self.notifier.notify(&Topic::Queue);
                 }
             }
-            Err(error) => tracing::warn!(%error, "delays can't follow the clock now"),
+            Err(error) => tracing::warn!(%error, "could not adjust delays to the clock"),
         }
     }
 
@@ -171,7 +171,7 @@ impl Scheduler {
             .collect();
         for key in gone {
             self.storage.forget_schedule(&key.0, &key.1).await?;
-            tracing::info!(task = %key.0, schedule = key.1, "the schedule is gone; a later one begins anew");
+            tracing::info!(task = %key.0, schedule = key.1, "the schedule was removed; a later one is a new schedule");
             self.skipped.0.lock().remove(&key);
             state.absent.remove(&key);
             if let Some(followed) = &mut state.progress {

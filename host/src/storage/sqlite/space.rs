@@ -101,7 +101,7 @@ impl Space {
     }
 
     fn go_without(&mut self, error: Errno) {
-        tracing::warn!(%error, "could not set room aside for a full disk; trying again at the next start");
+        tracing::warn!(%error, "could not reserve space for a full disk; retrying at the next start");
         self.reserve = None;
     }
 
@@ -193,7 +193,7 @@ impl Reserve {
             Ok(length > 0)
         });
         cut.unwrap_or_else(|error| {
-            tracing::warn!(%error, path = %self.path.display(), "could not give up what was set aside");
+            tracing::warn!(%error, path = %self.path.display(), "could not release the reserved space");
             false
         })
     }

@@ -58,7 +58,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let (commands, receiver) = mpsc::channel();
         if let Some(error) = &health {
-            tracing::error!(error, "the database can be read, and takes no writes yet; trying again");
+            tracing::error!(error, "the database can be read, but accepts no writes yet; retrying");
         }
         let health = Arc::new(Mutex::new(health));
         let condition = Arc::<Mutex<Condition>>::default();
@@ -274,7 +274,7 @@ impl Writing {
             let error = StorageError::Unavailable(reason.clone());
             if let (Some(culprit), false) = (failure.culprit, is_environment(&failure.error)) {
                 // A fault of the host in one command must not block all others for ever.
-                tracing::error!(%error, "one write failed and is given up");
+                tracing::error!(%error, "one write failed and is rejected");
                 group.refuse(culprit, &error);
             } else {
                 self.note_health(Some(reason));
