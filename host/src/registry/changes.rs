@@ -252,7 +252,7 @@ mod tests {
             count
         }
 
-        /// What is loaded after so long.
+        /// The files that are loaded after that time.
         fn after(&mut self, time: Duration) -> usize {
             self.now += time;
             let taken = self.take(false);
@@ -314,7 +314,7 @@ mod tests {
             folder.tell(manifest, Notice::Gone);
             let again = folder.take(false).again.unwrap();
             assert_eq!(again, folder.now + MANIFEST_AWAY);
-            // Another build meanwhile waits for it too, or it would begin with what nobody means.
+            // Another build has to wait for the manifest, too, or it would load with unintended settings.
             folder.write("demo/a.wasm", "second");
             assert_eq!(folder.after(MANIFEST_AWAY - MS), 0);
             assert_eq!(folder.after(SETTLE), 1);
@@ -390,7 +390,7 @@ mod tests {
         folder.tell("demo/a.toml", Notice::Whole);
         assert_eq!(folder.after(MS) + folder.after(QUIET), 1);
 
-        // Closed, and emptied again before the look, which the next notice will say.
+        // Closed, and truncated again before the scan, which the next notice reports.
         folder.write("demo/a.toml", "first of two");
         folder.tell("demo/a.toml", Notice::Whole);
         assert_eq!(folder.after(MS), 0);

@@ -50,7 +50,7 @@ const PATTERNS: &str = "patternProperties";
 const BEHIND: &str = "/allOf/0/allOf/1";
 /// Keyword of the conditions that must all be met.
 const ALL_OF: &str = "allOf";
-/// What can't stand in a reference as it is (RFC 3986, section 3.5).
+/// Characters to escape in a reference (RFC 3986, section 3.5).
 const NOT_IN_FRAGMENTS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -172,7 +172,7 @@ fn step<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// What the condition does.
+/// The condition: takes its steps off the budget.
 pub(super) struct Look(Weight);
 
 impl Look {

@@ -27,7 +27,7 @@ pub(super) struct Schema {
 /// Error of a check that has used up its budget.
 struct Unfinished;
 
-/// What a check may take.
+/// Effort that a check may take.
 struct Bounds {
     looks: usize,
     looks_for_reasons: usize,

@@ -102,7 +102,7 @@ pub(super) trait Operation: Send {
     fn makes_room(&self) -> bool;
 }
 
-/// What happens to a write that the disk does not accept.
+/// Handling of a write that the disk does not accept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
     /// It is rejected.
