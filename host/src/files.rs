@@ -1,10 +1,8 @@
-//! Files that runs leave behind: one folder for each run, under the data folder.
+//! Output files of runs: one folder for each run, in the data folder.
 //!
-//! What is in there was made by guests. So no link is followed, a path is walked one
-//! name at a time, and only plain files are read.
+//! Guests made the content. So links are not followed, paths are resolved one name at a time, and only plain files are read.
 //!
-//! All calls block on the disk. Knows nothing of who writes the files, or who reads
-//! them.
+//! All calls block on the disk. Knows nothing of the writers and readers of the files.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,9 +14,9 @@ use rustix::io::Errno;
 
 use crate::model::{RunId, Timestamp};
 
-/// Folders within folders that are looked into. Each is a file descriptor while it is.
+/// Deepest nesting of folders that is visited. Each level needs a file descriptor.
 const MAX_DEPTH: usize = 32;
-/// Most files that are listed of one run.
+/// Most listed files of one run.
 const MAX_LISTED: usize = 100_000;
 
 /// The folders of all runs.
@@ -29,32 +27,32 @@ pub struct Files {
 /// A file of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Within the run's folder, with `/` between the names.
+    /// Path in the run's folder, with `/` between the names.
     pub path: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was written last.
+    /// Time of the last write.
     pub modified: Timestamp,
 }
 
-/// The folder of a run that is about to execute.
+/// The folder of a run before an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// The folder.
     pub path: PathBuf,
-    /// What is in it already, in bytes.
+    /// Size of its files in bytes.
     pub bytes: u64,
-    /// How many files, folders and links are.
+    /// Number of its files, folders and links.
     pub count: u32,
 }
 
 impl Files {
-    /// In `root`, which is made when the first run needs it.
+    /// Folders in `root`, which is made when the first run needs it.
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// Makes the folder of a run, if it is not there from an earlier attempt.
+    /// Makes the folder of a run, unless it exists from an earlier attempt.
     pub fn prepare(&self, run: &RunId) -> io::Result<Prepared> {
         let path = self.folder(run);
         let (mut bytes, mut count) = (0, 0);
@@ -73,13 +71,13 @@ impl Files {
         Ok(Prepared { path, bytes, count })
     }
 
-    /// Removes the folder of a run that left nothing.
+    /// Removes the folder of a run if it is empty.
     pub fn tidy(&self, run: &RunId) {
-        // Fails if there is something in it, as it should.
+        // Fails if it is not empty, as intended.
         let _ = fs::remove_dir(self.folder(run));
     }
 
-    /// Removes all files of a run. One that has none is no error.
+    /// Removes all files of a run. Succeeds if there are none.
     pub fn remove(&self, run: &RunId) -> io::Result<()> {
         match fs::remove_dir_all(self.folder(run)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -105,7 +103,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Opens a file by the names that lead to it; none if there is no such file.
+    /// Opens a file by the names in its path; none if there is no such file.
     pub fn open(&self, run: &RunId, names: &[&str]) -> io::Result<Option<(File, FileEntry)>> {
         let is_name = |name: &&str| !["", ".", ".."].contains(name) && !name.contains(['/', '\0']);
         let Some((last, folders)) = names.split_last().filter(|_| names.iter().all(is_name)) else {
@@ -113,7 +111,7 @@ impl Files {
         };
         let opened = match walk(&self.folder(run), folders, last) {
             Ok(opened) => opened,
-            // A link is a loop, to who does not follow any.
+            // With `NOFOLLOW`, a link gives the error `LOOP`.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -121,7 +119,7 @@ impl Files {
         Ok(is_file(&stat).then(|| (File::from(opened), entry(names.join("/"), &stat))))
     }
 
-    /// A run's id has no character that means something in a path.
+    /// The folder of a run. Ids have no special characters of paths.
     fn folder(&self, run: &RunId) -> PathBuf {
         self.root.join(run.as_str())
     }
@@ -140,12 +138,12 @@ fn walk(root: &Path, folders: &[&str], last: &str) -> Result<OwnedFd, Errno> {
     for name in folders {
         folder = open_folder(folder.as_fd(), Path::new(name))?;
     }
-    // Not waiting: a pipe would, for whoever writes into it.
+    // Non-blocking, because opening a pipe would wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     openat(&folder, last, flags, Mode::empty())
 }
 
-/// Shows everything in a folder and those in it, until `show` says that it is enough.
+/// Calls `show` for every entry of a folder and its subfolders, until it returns false.
 fn visit(
     folder: &OwnedFd,
     prefix: &str,
@@ -154,11 +152,11 @@ fn visit(
 ) -> io::Result<bool> {
     for found in Dir::read_from(folder)? {
         let found = found?;
-        // Guests can't make names that are not text.
+        // Guests can't make names that are not UTF-8.
         let Some(name) = found.file_name().to_str().ok().filter(|name| ![".", ".."].contains(name)) else {
             continue;
         };
-        // What is gone since the folder was read is gone.
+        // Skips entries that were removed since the folder was read.
         let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let path = format!("{prefix}{name}");
         if !show(&path, &stat) {
@@ -245,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_left_nothing_leaves_no_folder() {
+    fn an_empty_folder_of_a_run_is_removed() {
         let (_folder, files, run) = with_files();
         files.tidy(&run);
         assert!(files.folder(&run).exists());

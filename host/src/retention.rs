@@ -1,9 +1,7 @@
-//! Removing what ended runs leave behind: by itself, as the manifests say, and when
-//! the operator asks for it.
+//! Retention: removes ended runs, automatically by the rules of the manifests, and at the request of an operator.
 //!
-//! It works in small steps with pauses between them, because the thread that writes
-//! is everybody's. Whatever stops it, also the end of the process, the next time it
-//! goes on.
+//! It works in small steps with pauses between them, because all rooms share the writing thread. If anything interrupts it,
+//! also the end of the process, it continues the next time.
 //!
 //! Knows nothing of HTTP or SQL, nor of runs that have not ended.
 
@@ -25,72 +23,71 @@ use tokio_util::task::TaskTracker;
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{
-    Amount, EndedRun, Ending, Origins, Part, Retention, Run, RunId, RunStatus, TaskRef, Timestamp,
+    Amount, EndPosition, EndedRun, Origins, Part, Retention, Run, RunId, RunStatus, TaskRef, Timestamp,
 };
 use crate::registry::Registry;
 use crate::storage::{Result, Storage, StorageError};
 
-use self::rules::Wanted;
-use self::sweep::Memory;
+use self::rules::CurrentSettings;
+use self::sweep::SweepState;
 
-/// Which runs to remove.
+/// A request to remove runs.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Of this task; none: of all.
+    /// The task; none for all.
     pub task: Option<TaskRef>,
-    /// What is to be kept, in place of what each task's manifest says.
+    /// Overrides the retention settings of the tasks.
     pub keep: Option<Retention>,
-    /// Whether the clock is right, although it has jumped.
+    /// Confirms that the clock is right although it has jumped.
     pub confirm_clock: bool,
 }
 
 /// Why nothing was removed.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
-    /// The clock has jumped ahead, and runs were to be removed for their age.
+    /// The clock has jumped ahead, and the request removes runs by age.
     #[error("{0}")]
     Clock(String),
-    /// Storage refused.
+    /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// What was removed of each task, or would be; tasks of which it is nothing are left
-/// out.
+/// The amounts removed per task, or to be removed; without tasks for which it is nothing.
 pub type Report = Vec<(TaskRef, Amount)>;
 
-/// What became of the wish to remove one run.
+/// Result of a request to remove one run.
 #[derive(Debug)]
 pub enum Removal {
     /// There is no such run.
     NotFound,
-    /// It has not ended, and stays.
+    /// It has not ended, and was not removed.
     NotEnded(RunStatus),
-    /// The run that started it has not ended, and may still ask how it did. It stays.
+    /// Its parent has not ended and may ask for its outcome. It was not removed.
     Needed(Box<Run>),
-    /// It has never been.
+    /// It was removed.
     Removed(Amount),
 }
 
-/// Removes what is no longer kept.
+/// Removes ended runs by the retention rules.
 pub struct Pruner {
     storage: Arc<dyn Storage>,
     registry: Arc<Registry>,
     log: Arc<EventLog>,
     files: Arc<Files>,
-    /// How long rules that remove more have to hold before a sweep goes by them.
+    /// How long rules that remove more have to be set until they are in force.
     delay: Duration,
-    /// Held while runs are removed. One at a time: two would walk the same runs, and each would count some of them.
-    pruning: AsyncMutex<Option<Memory>>,
-    /// Why runs are not removed for their age now.
+    /// Held while runs are removed. Two removals at once would walk the same runs, and each would count some of them.
+    pruning: AsyncMutex<Option<SweepState>>,
+    /// Why runs are not removed by age now.
     suspended: Mutex<Option<String>>,
-    /// What goes on although nobody waits for it any more.
+    /// Removals that continue if their callers are dropped, and the sweeps.
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Pruner {
-    /// Begins to sweep. Rules that remove more than before are gone by when they have held for `delay`.
+    /// Starts the sweeps. Rules that remove more than before are in force after they have been set for `delay`.
     pub fn start(
         storage: Arc<dyn Storage>,
         registry: Arc<Registry>,
@@ -113,19 +110,19 @@ impl Pruner {
         pruner
     }
 
-    /// Why runs are not removed for their age now; none if they are.
+    /// Why runs are not removed by age now; none if they are.
     pub fn suspended(&self) -> Option<String> {
         self.suspended.lock().clone()
     }
 
-    /// Ends after the step that is under way.
+    /// Stops after the current step.
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// How much [`prune`](Self::prune) would remove now.
+    /// The amount that [`prune`](Self::prune) would remove now.
     pub async fn measure(&self, wish: &Wish) -> Result<Report> {
         let mut report = Report::new();
         for (task, keep) in self.rules(wish).await? {
@@ -135,33 +132,33 @@ impl Pruner {
         Ok(report)
     }
 
-    /// Removes what is not to be kept. Goes on when the caller goes away.
+    /// Removes runs by the rules. Continues if the caller is dropped.
     pub async fn prune(self: &Arc<Self>, wish: Wish) -> Result<Report, PruneError> {
         let pruner = Arc::clone(self);
-        self.finish(async move { pruner.prune_now(&wish).await }).await
+        self.detached(async move { pruner.prune_now(&wish).await }).await
     }
 
     async fn prune_now(&self, wish: &Wish) -> Result<Report, PruneError> {
         let mut pruning = self.pruning.lock().await;
-        let memory = self.memory(&mut pruning).await?;
+        let state = self.state(&mut pruning).await?;
         let rules = self.rules(wish).await?;
         let goes_by_age = rules.iter().any(|(_, keep)| has_age(keep));
         if wish.confirm_clock {
-            memory.clock.confirm(Timestamp::now(), Instant::now());
+            state.clock.confirm(Timestamp::now(), Instant::now());
         }
-        if self.look_at_clock(memory).1.is_some() && goes_by_age {
+        if self.check_clock(state).1.is_some() && goes_by_age {
             let why = self.suspended().unwrap_or_default();
             let what = "say confirm_clock=true (--confirm-clock) if it is right";
             return Err(PruneError::Clock(format!("{why}; {what}")));
         }
-        Ok(self.prune_by(rules, memory).await?)
+        Ok(self.prune_by(rules, state).await?)
     }
 
-    /// Removes one run that has ended. Goes on when the caller goes away.
+    /// Removes one ended run. Continues if the caller is dropped.
     pub async fn remove(self: &Arc<Self>, id: &RunId) -> Result<Removal> {
         let Some(run) = self.storage.run(id).await? else { return Ok(Removal::NotFound) };
         let Some(at) = run.finished_at else { return Ok(Removal::NotEnded(run.status)) };
-        // Once it has ended, it stays so: what is decided here still holds when the run goes.
+        // An ended parent stays ended, so this check is still valid when the run is removed.
         if let Some(parent) = &run.parent
             && let Some(parent) = self.storage.run(parent).await?
             && !parent.status.is_terminal()
@@ -169,53 +166,54 @@ impl Pruner {
             return Ok(Removal::Needed(Box::new(parent)));
         }
         let pruner = Arc::clone(self);
-        self.finish(async move {
-            let ending = Ending { at, run: run.key.no };
+        self.detached(async move {
+            let ending = EndPosition { at, run: run.key.no };
             let amount = pruner.remove_part(vec![EndedRun { key: run.key, ending }], Part::Run).await?;
             pruner.shrink().await?;
-            // A sweep may have been faster.
+            // A sweep may have removed it meanwhile.
             Ok(if amount.runs == 0 { Removal::NotFound } else { Removal::Removed(amount) })
         })
         .await
     }
 
-    /// Runs to its end whatever becomes of the caller.
-    async fn finish<T: Send + 'static, E: From<StorageError> + Send + 'static>(
+    /// Runs `work` to its end even if the caller is dropped.
+    async fn detached<T: Send + 'static, E: From<StorageError> + Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<T, E> {
         self.tasks.spawn(work).await.unwrap_or_else(|_| Err(StorageError::Closed.into()))
     }
 
-    /// What is to be kept of which task; tasks of which everything is kept are left
-    /// out.
+    /// The rules of each task, without tasks that keep everything.
     async fn rules(&self, wish: &Wish) -> Result<Vec<(TaskRef, Retention)>> {
         let tasks = match &wish.task {
             Some(task) => vec![task.clone()],
             None => self.storage.tasks().await?,
         };
-        let wanted = self.wanted(&tasks);
+        let current_settings = self.current_settings(&tasks);
         let rules = tasks.into_iter().filter_map(|task| {
-            let keep = wish.keep.or_else(|| wanted.get(&task).map(|wanted| wanted.keep))?;
+            let keep = wish
+                .keep
+                .or_else(|| current_settings.get(&task).map(|current_settings| current_settings.keep))?;
             (keep != Retention::default()).then_some((task, keep))
         });
         Ok(rules.collect())
     }
 
-    /// What the settings of these tasks say now, of those of which it is known.
-    fn wanted(&self, tasks: &[TaskRef]) -> BTreeMap<TaskRef, Wanted> {
+    /// The current retention settings of these tasks, as far as they are known.
+    fn current_settings(&self, tasks: &[TaskRef]) -> BTreeMap<TaskRef, CurrentSettings> {
         let listed = self.registry.list();
         let listed: BTreeMap<_, _> =
             listed.iter().filter_map(|listed| Some((listed.name.as_ref()?, listed))).collect();
         let own = |task: &TaskRef| match listed.get(task) {
-            // Of one that was never loaded nobody knows what its manifest says.
+            // The settings of a task that was never loaded are unknown.
             Some(listed) => listed.task.as_ref().map(|task| {
                 let settings = &task.settings;
-                Wanted { keep: settings.retention, origins: settings.retention_origins }
+                CurrentSettings { keep: settings.retention, origins: settings.retention_origins }
             }),
             None => self.registry.is_complete().then(|| {
                 let keep = self.registry.host_settings().retention;
-                Wanted { keep, origins: Origins::default() }
+                CurrentSettings { keep, origins: Origins::default() }
             }),
         };
         tasks.iter().filter_map(|task| Some((task.clone(), own(task)?))).collect()

@@ -114,7 +114,7 @@ async fn a_clock_that_is_a_month_ahead_for_a_moment_removes_nothing() {
     assert_eq!(runs(&host).await.len(), 3);
     clock.set(0);
     save("as before");
-    host.says("the clock is believed").await;
+    host.says("the clock is trusted").await;
     assert_eq!(runs(&host).await.len(), 3);
 
     // One that is right after all can be confirmed: an operator asks for it.

@@ -1,16 +1,15 @@
-//! What runs say: appended, committed, then delivered.
+//! Event logs of runs: events are appended, committed, then delivered to subscribers.
 //!
 //! The hot path of the host goes through this room:
 //! guest → [`RunLog::send`] → storage's group commit → [`Outbox::done`] →
 //! window → every [`Subscription`]. Nothing is published before it is durable.
 //!
-//! Each run under way has a [`RunLog`]: an outbox towards storage, bounded, and
-//! a window of its newest events for whoever follows it. Subscribers own no
-//! queue: each is a position, and reads from the window or, when it is further
-//! behind, from storage, in pages that are shared too.
+//! Each running run has a [`RunLog`]: a bounded outbox towards storage, and a window of its newest events for subscribers. A
+//! subscriber owns no queue: it is a cursor, and reads from the window or, if it is further behind, from storage, in pages
+//! that are shared too.
 //!
-//! Knows nothing of formats, connections, or of how a run is executed. It gives
-//! formats a place to keep what they made of a segment ([`Segment::encoded`]).
+//! Knows nothing of formats, connections, or of how a run is executed. Formats can cache their encoding of a segment
+//! ([`Segment::encoded`]).
 //!
 //! [`Outbox::done`]: crate::storage::Outbox::done
 
@@ -35,7 +34,7 @@ pub use run_log::RunLog;
 pub use subscription::{Delivery, Position, Subscription};
 pub use window::{Encoded, Segment};
 
-/// The logs of all runs.
+/// The event logs of all runs.
 pub struct EventLog {
     storage: Arc<dyn Storage>,
     pages: Pages,
@@ -45,34 +44,33 @@ pub struct EventLog {
     shared: Arc<Shared>,
 }
 
-/// Counted over all runs under way, to bound what they hold in memory and make others wait.
+/// Totals over all running runs, which bound their memory and how long they delay other writes.
 #[derive(Default)]
 struct Shared {
-    /// Runs under way.
+    /// Number of running runs.
     runs: AtomicUsize,
     /// Weight of all outboxes.
     waiting: AtomicUsize,
 }
 
 impl EventLog {
-    /// With no run under way.
+    /// Without any running run.
     pub fn new(storage: Arc<dyn Storage>, notifier: Arc<dyn Notifier>) -> Arc<Self> {
         let pages = Pages::new(Arc::clone(&storage));
         Arc::new(Self { storage, pages, notifier, live: Mutex::default(), shared: Arc::default() })
     }
 
-    /// Opens the log of a run for the attempt that was claimed.
+    /// Opens the log of a claimed run for its attempt.
     pub fn open(&self, claimed: &Claimed) -> Arc<RunLog> {
         let log = RunLog::new(claimed, Arc::clone(&self.storage), Arc::clone(&self.shared));
         self.live.lock().insert(claimed.run.key.id.clone(), Arc::clone(&log));
-        // Those who waited for the run while it was queued now find it here.
+        // Subscribers that waited while the run was queued now find its log here.
         self.notifier.notify(&Topic::Run(claimed.run.key.id.clone()));
         self.notifier.notify(&Topic::Runs);
         log
     }
 
-    /// Ends a run after all it has sent. When this returns, the terminal event
-    /// is durable and on its way to the subscribers.
+    /// Ends a run after all events that it has sent. When this returns, the terminal event is durable and published.
     pub async fn finish(&self, log: &Arc<RunLog>, outcome: Outcome) -> Result<()> {
         let finished = self.storage.finish(log.run(), log.fence(), outcome).await;
         let result = finished.map(|event| log.publish_last(event));
@@ -80,8 +78,8 @@ impl EventLog {
         result
     }
 
-    /// Puts a run back into the queue, for another attempt, after all it has
-    /// sent. `event` tells the subscribers why. With a time, it waits until then.
+    /// Puts a run back into the queue for another attempt, after all events that it has sent. `event` gives the reason. With a
+    /// time, the run is delayed until then.
     pub async fn requeue(
         &self,
         log: &Arc<RunLog>,
@@ -93,7 +91,7 @@ impl EventLog {
         requeued.map(drop)
     }
 
-    /// This host executes the run no more; its subscribers look elsewhere.
+    /// Closes the log: this host no longer executes the run. Subscribers continue from storage.
     pub fn close(&self, log: &Arc<RunLog>) {
         let id = &log.run().id;
         let mut live = self.live.lock();
@@ -107,13 +105,12 @@ impl EventLog {
         self.notifier.notify(&Topic::Runs);
     }
 
-    /// Follows a run from a position. `run` must exist.
+    /// Subscribes to a run from a position. `run` must exist.
     pub async fn subscribe(self: &Arc<Self>, run: RunKey, position: Position) -> Result<Subscription> {
         Subscription::new(Arc::clone(self), run, position).await
     }
 
-    /// Events of these runs, which have ended, were removed: who reads them from now on
-    /// finds a gap.
+    /// Drops cached events of these ended runs after they were removed. Subscribers find a gap from now on.
     pub fn forget(&self, runs: &[i64]) {
         self.pages.forget(runs);
         self.notifier.notify(&Topic::Runs);
@@ -129,7 +126,7 @@ impl EventLog {
 
     fn live(&self, run: &RunKey) -> Option<Arc<RunLog>> {
         let live = self.live.lock();
-        // A run that was removed may have left its id to another.
+        // After a run was removed, another may have its id.
         live.get(&run.id).filter(|log| log.run().no == run.no).cloned()
     }
 }

@@ -1,4 +1,4 @@
-//! One run under way: what it sends, on its way into storage and to the window.
+//! The event log of a running attempt: its outbox towards storage, and its window.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,61 +11,55 @@ use super::window::{Found, Window};
 use crate::model::{Event, Fence, NewEvent, RunKey};
 use crate::storage::{Batch, Claimed, Outbox, Result, Storage, StorageError};
 
-/// Events that may wait for the writer. Enough to fill a commit while the one
-/// before is flushed; a guest that is ahead by more waits.
+/// Most events in an outbox. Enough to fill a commit while the previous one is flushed; a guest that is ahead by more waits.
 const OUTBOX_EVENTS: usize = 2048;
-/// The same in bytes.
+/// Most bytes in an outbox.
 const OUTBOX_BYTES: usize = 1 << 20;
-/// Bytes of data that take as long to write as an event itself, about.
+/// Bytes of data that take about as long to write as an event itself.
 const EVENT_WEIGHT: usize = 2 << 10;
-/// Weight that may wait for the writer in all runs together: what a cancel, a pause or
-/// a start may have to wait behind, some 10 ms of writing.
+/// Most weight in all outboxes together. A cancel, a pause or a start may have to wait behind it: about 10 ms of writing.
 const OUTBOX_WEIGHT_IN_ALL: usize = 8 << 20;
-/// Weight that may wait in each run however much waits in others, besides one event:
-/// a run that says little is not held up by floods.
+/// Weight that each outbox may hold however full the others are, besides one event. So floods don't delay a run that sends
+/// little.
 const OUTBOX_WEIGHT_OF_EACH: usize = 64 << 10;
-/// Most bytes of events that one run's window keeps.
+/// Most bytes of events in one window.
 const WINDOW_BYTES: usize = 1 << 20;
-/// Bytes that the windows of all runs share. As runs become many, each window
-/// becomes small, down to [`WINDOW_MIN_BYTES`].
+/// Bytes that all windows share. With many runs, each window is smaller, down to [`WINDOW_MIN_BYTES`].
 const WINDOW_BYTES_IN_ALL: usize = 64 << 20;
-/// Least bytes that one run's window keeps: some events for those who follow it
-/// closely.
+/// Least bytes of one window: some events for subscribers that are close to the end.
 const WINDOW_MIN_BYTES: usize = 4 << 10;
 
-/// The log of one attempt under way, on the host that executes it.
+/// The event log of a running attempt, on the host that executes it.
 pub struct RunLog {
     run: RunKey,
     fence: Fence,
     attempt: u32,
     storage: Arc<dyn Storage>,
     shared: Arc<Shared>,
-    outbox: Mutex<Waiting>,
-    /// Notified when the writer has taken what was waiting.
+    outbox: Mutex<PendingEvents>,
+    /// Notified when the writer has taken the pending events.
     taken: Notify,
-    /// Notified when what was taken is durable or refused.
+    /// Notified when taken events are durable or rejected.
     settled: Notify,
     window: Window,
 }
 
-/// What waits for the writer. The lock is held for a push or a swap, never
-/// across a call.
+/// Events that wait for the writer. The lock is held for a push or a swap, never across a call.
 #[derive(Default)]
-struct Waiting {
+struct PendingEvents {
     events: Vec<NewEvent>,
     bytes: usize,
-    /// Whether storage knows that something waits, so that one announcement
-    /// serves all events until they are taken.
+    /// Whether the events are announced to storage. One announcement covers all events until they are taken.
     announced: bool,
-    /// Events sent, and those of them that are durable.
+    /// Number of events sent, and of those that are durable.
     sent: u64,
     durable: u64,
-    /// Why nothing more can be sent.
+    /// Set when no more events can be sent.
     lost: Option<StorageError>,
 }
 
-impl Waiting {
-    /// Whether an event can wait here while so much waits in all runs together. One event always can.
+impl PendingEvents {
+    /// Whether an event fits, given the weight of all outboxes together. An empty outbox accepts any event.
     fn has_room(&self, cost: usize, weight_in_all: usize) -> bool {
         let weight = weight(1, cost);
         self.events.is_empty()
@@ -79,7 +73,7 @@ impl Waiting {
         weight(self.events.len(), self.bytes)
     }
 
-    /// Gives away what waits, and its weight.
+    /// Takes all events, with their weight.
     fn empty(&mut self) -> (Vec<NewEvent>, usize) {
         let weight = self.weight();
         self.bytes = 0;
@@ -87,7 +81,7 @@ impl Waiting {
     }
 }
 
-/// What events cost the writer.
+/// Weight of events: their cost for the writer.
 fn weight(events: usize, bytes: usize) -> usize {
     events * EVENT_WEIGHT + bytes
 }
@@ -123,8 +117,7 @@ impl RunLog {
         self.fence
     }
 
-    /// Takes an event, or gives it back if too many wait: try again after
-    /// [`room`](Self::room).
+    /// Queues an event, or returns it if the outbox is full. Retry after [`room`](Self::room).
     ///
     /// This is the hot path: one lock, one push, and for the first event of a
     /// group one message to the writer.
@@ -141,7 +134,7 @@ impl RunLog {
         outbox.bytes += cost;
         outbox.sent += 1;
         let announce = !std::mem::replace(&mut outbox.announced, true);
-        // Under the lock: whoever takes the event subtracts it, which must come later.
+        // Under the lock, so that it happens before the writer takes the event and subtracts its weight.
         self.shared.waiting.fetch_add(weight(1, cost), Ordering::Relaxed);
         drop(outbox);
         if announce {
@@ -150,11 +143,11 @@ impl RunLog {
         Ok(None)
     }
 
-    /// Waits until the writer has taken what waits now.
+    /// Waits until the writer has taken the pending events.
     pub async fn room(&self) {
         let taken = self.taken.notified();
         tokio::pin!(taken);
-        // Listen before looking: it may be taken in between.
+        // Register before the check: the writer may take them in between.
         taken.as_mut().enable();
         let waits = {
             let outbox = self.outbox.lock();
@@ -165,7 +158,7 @@ impl RunLog {
         }
     }
 
-    /// Takes an event, waiting for room.
+    /// Queues an event, waiting while the outbox is full.
     pub async fn send_when_room(self: &Arc<Self>, mut event: NewEvent) -> Result<()> {
         while let Some(refused) = self.send(event)? {
             event = refused;
@@ -174,7 +167,7 @@ impl RunLog {
         Ok(())
     }
 
-    /// Waits until all that was sent before is durable.
+    /// Waits until all events that were sent before are durable.
     pub async fn flush(&self) -> Result<()> {
         let sent = self.outbox.lock().sent;
         loop {
@@ -203,7 +196,7 @@ impl RunLog {
         self.window.read(after, limit)
     }
 
-    /// Whether this host executes the run no more.
+    /// Whether this host no longer executes the run.
     pub(super) fn is_closed(&self) -> bool {
         self.window.is_closed()
     }
@@ -212,12 +205,12 @@ impl RunLog {
         self.window.changed()
     }
 
-    /// The terminal event, which storage has committed after all others.
+    /// Publishes the terminal event, which storage has committed after all others.
     pub(super) fn publish_last(&self, event: Event) {
         self.publish(vec![event]);
     }
 
-    /// Nothing more will be sent from here.
+    /// Rejects further events, and closes the window.
     pub(super) fn detach(&self) {
         self.outbox.lock().lost.get_or_insert(StorageError::Fenced);
         self.window.close();
@@ -227,8 +220,8 @@ impl RunLog {
 
     fn publish(&self, events: Vec<Event>) {
         let runs = self.shared.runs.load(Ordering::Relaxed).max(1);
-        let allowance = (WINDOW_BYTES_IN_ALL / runs).clamp(WINDOW_MIN_BYTES, WINDOW_BYTES);
-        self.window.publish(events, allowance);
+        let max_bytes = (WINDOW_BYTES_IN_ALL / runs).clamp(WINDOW_MIN_BYTES, WINDOW_BYTES);
+        self.window.publish(events, max_bytes);
     }
 }
 
@@ -281,7 +274,7 @@ mod tests {
     use super::*;
     use crate::model::{Content, EventType, Json, Timestamp};
 
-    /// How many events of so many bytes can wait in one run.
+    /// How many events of that size fit into one outbox.
     fn room(bytes: usize, weight_in_others: usize) -> usize {
         let event = NewEvent {
             event_type: EventType::trusted("e"),
@@ -289,7 +282,7 @@ mod tests {
             content: Content::Json(Json::trusted("1".repeat(bytes))),
             time: Timestamp::from_millis(0),
         };
-        let mut waiting = Waiting::default();
+        let mut waiting = PendingEvents::default();
         while waiting.has_room(event.cost(), weight_in_others + waiting.weight()) {
             waiting.events.push(event.clone());
             waiting.bytes += event.cost();
@@ -305,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn however_many_flood_the_others_may_speak_and_the_writer_is_not_buried() {
+    fn with_any_number_of_floods_other_runs_can_send_and_the_backlog_is_bounded() {
         let share = OUTBOX_WEIGHT_OF_EACH / weight(1, 228);
         let (mut in_all, mut runs) = (0, 0);
         while room(100, in_all) > share {
             in_all += weight(1, 228) * room(100, in_all);
             runs += 1;
         }
-        assert_eq!(runs, 2, "they have filled what all share");
+        assert_eq!(runs, 2, "they have filled the shared weight");
         assert!(in_all <= OUTBOX_WEIGHT_IN_ALL);
         assert_eq!((room(100, in_all), room(100, 10 * in_all)), (share, share));
         assert!(share > 20);

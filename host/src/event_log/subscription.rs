@@ -1,10 +1,8 @@
-//! Reading a run's log from a position on: history, then live, without a gap
-//! and without a repeat.
+//! Subscriptions: read a run's log from a position on, history first, then live, without gaps or repeats.
 //!
-//! A subscription is a number: the last event it has delivered. It may be
-//! dropped and made again at any moment. The crossing from history to live needs
-//! no hand-over, because both sides are asked for "what follows this number":
-//! the window if it reaches back far enough, storage otherwise.
+//! A subscription is a cursor: the number of the last delivered event. It may be dropped and created again at any time. The
+//! crossing from history to live needs no hand-over, because both sides return the events after a number: the window if it
+//! reaches back far enough, otherwise storage.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +13,25 @@ use crate::model::RunKey;
 use crate::notifier::{Listener, Topic};
 use crate::storage::Result;
 
-/// Most bytes of events taken at once, beyond one segment: a reader that stalls keeps them.
+/// Most bytes of events read at once, beyond one segment. A stalled subscriber keeps them in memory.
 const READ_BYTES: usize = 64 << 10;
-/// How often storage is asked about a run that this host does not execute, in
-/// case a wake-up was lost.
+/// Interval at which storage is polled for a run that this host does not execute, in case a wake-up was lost.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Where to begin.
+/// Start position of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// After this number; 0 is the beginning.
+    /// After the event with this number; 0 is the beginning.
     After(u64),
-    /// With the newest events, so many of them.
+    /// Before this many of the newest events.
     Tail(u64),
-    /// With what comes from now on.
+    /// After the newest event.
     Now,
 }
 
-/// What a subscription delivers next.
+/// Next delivery of a subscription.
 pub enum Delivery {
-    /// Events of the segment, from this index on.
+    /// Events of the segment from this index on.
     Events(Arc<Segment>, usize),
     /// The events of these numbers are no longer stored.
     Gap {
@@ -43,8 +40,7 @@ pub enum Delivery {
         /// Last missing number.
         to: u64,
     },
-    /// The run was removed while it was read. What it said from this number on is
-    /// gone, and nobody knows any more how much that was.
+    /// The run was removed during the subscription. Its events from this number on are gone, and their number is unknown.
     Removed {
         /// First missing number.
         from: u64,
@@ -53,20 +49,20 @@ pub enum Delivery {
     End,
 }
 
-/// One reader of one run's log.
+/// A subscription to a run's log.
 pub struct Subscription {
     log: Arc<EventLog>,
     run: RunKey,
-    /// The last event delivered.
+    /// Number of the last delivered event.
     after: u64,
-    /// The log of the run under way, once found.
+    /// The log of the running run, once found.
     live: Option<Arc<RunLog>>,
-    /// Hears when the run moves, while it is not under way here.
+    /// Receives wake-ups of the run while it does not execute here.
     listener: Option<Listener>,
-    /// Read, and not yet delivered; oldest last.
+    /// Segments that were read and not delivered yet; oldest last.
     ready: Vec<Arc<Segment>>,
     ended: bool,
-    /// It is still to be told that the run was removed.
+    /// Whether the removal of the run is still to be delivered.
     removed: bool,
 }
 
@@ -89,20 +85,19 @@ impl Subscription {
         })
     }
 
-    /// The last event delivered.
+    /// The number of the last delivered event.
     pub fn position(&self) -> u64 {
         self.after
     }
 
-    /// Waits for what comes next. May be dropped while it waits and called
-    /// again: nothing is lost, the position moves only when it returns.
+    /// Waits for the next delivery. Cancel safe: the position moves only when this returns.
     pub async fn next(&mut self) -> Result<Delivery> {
         loop {
             if let Some(delivery) = self.deliver_ready() {
                 return Ok(delivery);
             }
             if std::mem::take(&mut self.removed) {
-                // A reader may wait for any number there is.
+                // Saturating, because a subscriber may wait for any number.
                 return Ok(Delivery::Removed { from: self.after.saturating_add(1) });
             }
             if self.ended {
@@ -116,13 +111,14 @@ impl Subscription {
                     self.listener = None;
                     self.read_window(&live).await?;
                 }
-                // Boxed, as below, because thousands wait in the other branch and would keep room for this one.
+                // Boxed, as below, because thousands of subscriptions wait in the other branch, and each future would
+                // include this one.
                 None => Box::pin(self.read_elsewhere()).await?,
             }
         }
     }
 
-    /// What has been read already and can be had without waiting.
+    /// The next delivery that needs no waiting.
     pub fn next_ready(&mut self) -> Option<Delivery> {
         self.deliver_ready()
     }
@@ -134,25 +130,25 @@ impl Subscription {
             self.after = first - 1;
             return Some(Delivery::Gap { from, to: first - 1 });
         }
-        let segment = self.ready.pop().expect("just looked at");
+        let segment = self.ready.pop().expect("checked above");
         let from = (self.after + 1 - first) as usize;
         self.after = segment.last_seq();
         self.ended = segment.events().last().is_some_and(|event| event.is_terminal());
         Some(Delivery::Events(segment, from))
     }
 
-    /// Reads the window of the run under way; waits if it has nothing yet.
+    /// Reads the window of the running run. Waits if it has no new events.
     async fn read_window(&mut self, live: &RunLog) -> Result<()> {
         let changed = live.changed();
         tokio::pin!(changed);
-        // Listen before looking: what is published in between wakes us.
+        // Register before the read: an event published in between wakes this subscription.
         changed.as_mut().enable();
         match live.read(self.after, READ_BYTES) {
             Found::Events(segments) => self.ready = segments.into_iter().rev().collect(),
             Found::CaughtUp => changed.await,
             Found::Behind => {
                 if !Box::pin(self.read_storage()).await? {
-                    // The run has been removed, for one that is under way has all its events.
+                    // The run was removed: while it runs, no event is removed.
                     if live.is_closed() {
                         self.live = None;
                     } else {
@@ -165,9 +161,9 @@ impl Subscription {
         Ok(())
     }
 
-    /// Reads storage; if it has nothing new, waits until the run moves.
+    /// Reads storage. Waits for a wake-up of the run if it has no new events.
     async fn read_elsewhere(&mut self) -> Result<()> {
-        // Listen before looking, as above.
+        // Register before the read, as above.
         let run = &self.run;
         let notifier = &self.log.notifier;
         self.listener.get_or_insert_with(|| notifier.listen(Topic::Run(run.id.clone())));
@@ -177,10 +173,10 @@ impl Subscription {
         if self.log.live(&self.run).is_some() {
             return Ok(());
         }
-        // Another run may have the id by now.
+        // Another run may have the id now.
         let run = self.log.storage.run(&self.run.id).await?.filter(|run| run.key.no == self.run.no);
         self.removed = run.is_none();
-        // The terminal event itself tells who reads it; this is for who begins behind it.
+        // For a subscription that begins after the terminal event; otherwise the event itself ends it.
         self.ended = run.is_none_or(|run| run.last_seq.is_some_and(|last| last <= self.after));
         if self.ended {
             return Ok(());
@@ -190,10 +186,10 @@ impl Subscription {
         Ok(())
     }
 
-    /// Reads from a page; says whether there was anything.
+    /// Reads from a page. Returns whether there were events.
     async fn read_storage(&mut self) -> Result<bool> {
         let mut page = self.log.pages.read(self.run.no, self.after).await?;
-        // The rest is asked for again: pages of more than this are kept for all.
+        // The rest is read again later: pages larger than this are cached.
         let mut bytes = 0;
         let taken = page.iter().take_while(|segment| {
             let has_room = bytes < READ_BYTES;

@@ -1,4 +1,4 @@
-//! The newest events of a run under way, for all who follow it.
+//! Window: the newest events of a running run, shared by its subscribers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -9,16 +9,14 @@ use tokio::sync::Notify;
 
 use crate::model::Event;
 
-/// Data in one segment in bytes. A subscriber that stalls in the middle of one
-/// keeps it alive, so it bounds what a stalled client costs; much smaller ones
-/// would cost fast clients a system call for too few events.
+/// Bytes of data in one segment. A stalled subscriber keeps one segment in memory, so this limits the cost of a stalled
+/// client. With much smaller segments, fast clients would need a system call for too few events.
 const SEGMENT_BYTES: usize = 32 << 10;
 
-/// Consecutive events of one run, and their encoded forms, made once and shared
-/// by all subscribers.
+/// Consecutive events of one run with their encodings, made once and shared by all subscribers.
 pub struct Segment {
     events: Box<[Event]>,
-    /// What they cost in memory, in bytes.
+    /// Memory that the events occupy, in bytes.
     cost: usize,
     encodings: Encodings,
 }
@@ -42,7 +40,7 @@ impl Encodings {
     }
 }
 
-/// A segment's events in some format, one after the other.
+/// The events of a segment in some format, one after the other.
 pub struct Encoded {
     /// All events.
     pub bytes: Bytes,
@@ -53,22 +51,22 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// With the place where each event ends.
+    /// Encoded events, and where each ends.
     pub fn new(bytes: Bytes, ends: Box<[u32]>) -> Self {
         Self { bytes, ends, compressed: OnceLock::new() }
     }
 
-    /// All events, compressed by `compress` if this is the first to ask.
+    /// All events compressed, by `compress` at the first call.
     pub fn compressed(&self, compress: impl FnOnce(&[u8]) -> Bytes) -> &Bytes {
         self.compressed.get_or_init(|| compress(&self.bytes))
     }
 }
 
 impl Segment {
-    /// Of at least one event; their numbers follow one another.
+    /// A segment of at least one event, with consecutive numbers.
     pub(super) fn new(events: Vec<Event>) -> Arc<Self> {
         debug_assert!(!events.is_empty());
-        // Asked for by every reader, for whom looking at each event again would be most of the work.
+        // Computed once: every subscriber needs it, and summing up again would be most of its work.
         let cost = events.iter().map(|event| event.what.cost()).sum();
         Arc::new(Self { events: events.into_boxed_slice(), cost, encodings: Encodings::default() })
     }
@@ -93,26 +91,25 @@ impl Segment {
         self.encodings.entry(encoding).get_or_init(|| encode(&self.events))
     }
 
-    /// What its events cost in memory, in bytes.
+    /// Memory that its events occupy, in bytes.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }
 }
 
-/// What a position finds in the window.
+/// Result of reading the window at a position.
 pub(super) enum Found {
-    /// Events that follow the position; the first may lie before it.
+    /// Segments with the events after the position. The first segment may begin before it.
     Events(Vec<Arc<Segment>>),
-    /// Nothing yet.
+    /// No new events.
     CaughtUp,
-    /// The position is older than the window: storage has what follows.
+    /// The position is older than the window: the next events are in storage.
     Behind,
-    /// The position is at the end of the run, or this host no longer executes
-    /// it: storage knows.
+    /// The run has ended at the position, or this host no longer executes it: read from storage.
     Closed,
 }
 
-/// A bounded run of segments up to the newest event.
+/// A bounded list of segments up to the newest event.
 pub(super) struct Window {
     inner: Mutex<Inner>,
     /// Notified after every change.
@@ -121,8 +118,8 @@ pub(super) struct Window {
 
 struct Inner {
     segments: VecDeque<Arc<Segment>>,
-    /// What `segments` cost, in bytes of events. Their encoded forms come on
-    /// top: at most as much for each encoding, in practice for one.
+    /// Bytes of events in `segments`, without their encodings: those are at most as much for each encoding, in practice as
+    /// much again.
     bytes: usize,
     /// The number of the newest event.
     head: u64,
@@ -130,15 +127,14 @@ struct Inner {
 }
 
 impl Window {
-    /// Empty, after event `head`.
+    /// An empty window after event `head`.
     pub(super) fn new(head: u64) -> Self {
         let inner = Inner { segments: VecDeque::new(), bytes: 0, head, closed: false };
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
-    /// Adds events that follow the newest one, and drops the oldest beyond
-    /// `allowance` bytes. Wakes everyone.
-    pub(super) fn publish(&self, events: Vec<Event>, allowance: usize) {
+    /// Adds events after the newest one, and drops the oldest beyond `max_bytes`. Wakes all subscribers.
+    pub(super) fn publish(&self, events: Vec<Event>, max_bytes: usize) {
         let mut inner = self.inner.lock();
         for segment in segments(events) {
             debug_assert_eq!(segment.first_seq(), inner.head + 1);
@@ -146,7 +142,7 @@ impl Window {
             inner.bytes += segment.cost();
             inner.segments.push_back(segment);
         }
-        while inner.bytes > allowance {
+        while inner.bytes > max_bytes {
             let Some(oldest) = inner.segments.pop_front() else { break };
             inner.bytes -= oldest.cost();
         }
@@ -154,7 +150,7 @@ impl Window {
         self.changed.notify_waiters();
     }
 
-    /// Nothing will follow here. Wakes everyone.
+    /// Closes the window. Wakes all subscribers.
     pub(super) fn close(&self) {
         self.inner.lock().closed = true;
         self.changed.notify_waiters();
@@ -164,7 +160,7 @@ impl Window {
         self.inner.lock().head
     }
 
-    /// Becomes ready at the next change after it was enabled.
+    /// A future that is ready at the next change after it was enabled.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
     }
@@ -173,7 +169,7 @@ impl Window {
         self.inner.lock().closed
     }
 
-    /// Whole segments that follow `after`, about `limit` bytes of them.
+    /// Whole segments after `after`, about `limit` bytes of them.
     pub(super) fn read(&self, after: u64, limit: usize) -> Found {
         let inner = self.inner.lock();
         if after >= inner.head {
@@ -197,8 +193,7 @@ impl Window {
     }
 }
 
-/// Cuts events into segments of about [`SEGMENT_BYTES`], and wherever numbers are
-/// missing.
+/// Splits events into segments of about [`SEGMENT_BYTES`], and wherever numbers are missing.
 pub(super) fn segments(events: Vec<Event>) -> impl Iterator<Item = Arc<Segment>> {
     let mut events = events.into_iter().peekable();
     std::iter::from_fn(move || {
@@ -248,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_longer_fits_is_left_to_storage() {
+    fn events_that_no_longer_fit_are_read_from_storage() {
         let window = Window::new(0);
         window.publish(events(1..=1000), 1);
         assert!(matches!(window.read(0, usize::MAX), Found::Behind));

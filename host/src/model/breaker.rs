@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::Timestamp;
 
-/// When a task that only fails is given a pause.
+/// Settings of a circuit breaker, which pauses a task whose attempts keep failing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    /// Attempts that failed in a row.
+    /// Failures in a row that open the circuit.
     pub failures: u32,
-    /// In which they failed.
+    /// Time within which they have to happen.
     pub window: Duration,
-    /// How long no further attempt is started then.
+    /// How long the circuit stays open.
     pub pause: Duration,
 }
 
@@ -21,17 +21,17 @@ impl Default for Breaker {
     }
 }
 
-/// Whether attempts of a task are started.
+/// State of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Circuit {
-    /// They are.
+    /// Attempts start normally.
     Closed,
-    /// None is; they wait.
+    /// No attempt starts; runs wait.
     Open {
-        /// Until then.
+        /// When the circuit becomes half open.
         until: Timestamp,
     },
-    /// One at a time is, to see how it ends.
+    /// One attempt at a time starts, as a test.
     HalfOpen,
 }

@@ -1,80 +1,20 @@
 use std::fmt;
-use std::time::Duration;
 
-use super::{Json, Run, RunError, RunStatus, SignalName, Timestamp, Version};
+use super::{Json, Refusal, RefusalCode, RunStatus, Timestamp};
 
-/// Types with this prefix are the host's; guests can't send them.
+/// Prefix of the host's event types. Guests can't send them.
 pub const HOST_PREFIX: &str = "run.";
-/// The notice that stored events are missing at the reader's position. It is
-/// made for one reader and is not in the log, so guests can't send it either.
+/// Type of the notice that stored events are missing at a subscriber's position. It is made for one subscriber and is not
+/// in the log. Guests can't send it either.
 pub const GAP: &str = "gap";
 /// Longest event type, channel, content type or checkpoint key in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
-/// Most bytes of data in one event unless the operator says otherwise. Larger
-/// data belongs into a file; every subscriber holds an event whole.
+/// Default limit of the data in one event, in bytes. Larger data belongs in a file, because every subscriber holds whole
+/// events in memory.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// What a refused call can do about it; the contract's `error-code`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalCode {
-    /// An argument breaks a rule.
-    InvalidArgument,
-    /// An argument is too large.
-    TooLarge,
-    /// Something limited over the run's life is used up.
-    LimitExceeded,
-    /// The operator has not granted it.
-    Denied,
-    /// It does not exist.
-    NotFound,
-    /// It exists already, in another form.
-    Conflict,
-    /// Not now.
-    Unavailable,
-    /// A fault of the host.
-    Internal,
-}
-
-impl RefusalCode {
-    /// The word for it, as in the contract.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidArgument => "invalid-argument",
-            Self::TooLarge => "too-large",
-            Self::LimitExceeded => "limit-exceeded",
-            Self::Denied => "denied",
-            Self::NotFound => "not-found",
-            Self::Conflict => "conflict",
-            Self::Unavailable => "unavailable",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-/// A guest's call was refused; its run goes on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// What the caller can do about it.
-    pub code: RefusalCode,
-    /// One line for people.
-    pub message: String,
-}
-
-impl Refusal {
-    /// With a code and a message.
-    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-
-    /// `what` is larger than `limit` bytes.
-    pub fn too_large(what: &str, len: usize, limit: usize) -> Self {
-        Self::new(RefusalCode::TooLarge, format!("{what} has {len} bytes; the limit is {limit}"))
-    }
-}
-
-/// Line breaks would forge fields of a text stream, so no control character
-/// passes, of ASCII or of Unicode (U+0085, U+2028 and U+2029 break lines too).
+/// Rejects control characters: line breaks could forge fields of a text stream, and U+0085, U+2028 and U+2029 break lines
+/// too.
 fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         let message = format!("{what} has {} bytes; it must have 1 to {MAX_NAME_BYTES}", name.len());
@@ -88,12 +28,12 @@ fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What kind of event: 1 to 128 bytes without control characters.
+/// The type of an event: 1 to 128 bytes without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventType(Box<str>);
 
 impl EventType {
-    /// A guest's type. Refused if it is the host's to use.
+    /// A type from a guest. Rejected if it is reserved for the host.
     pub fn of_guest(text: String) -> Result<Self, Refusal> {
         check_name("the event type", &text)?;
         if text.starts_with(HOST_PREFIX) || text == GAP {
@@ -103,12 +43,12 @@ impl EventType {
         Ok(Self(text.into_boxed_str()))
     }
 
-    /// The host's own, or one that storage returns.
+    /// A type from the host or from storage.
     pub fn trusted(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The type of the event that ends a run with `status`, which is terminal.
+    /// The type of the terminal event for a terminal `status`.
     pub fn terminal(status: RunStatus) -> Self {
         debug_assert!(status.is_terminal());
         Self(format!("{HOST_PREFIX}{}", status.as_str()).into_boxed_str())
@@ -119,29 +59,29 @@ impl EventType {
         &self.0
     }
 
-    /// Whether an event of this type ends a run with `status`.
+    /// Whether this is the type of the terminal event for `status`.
     pub fn is_end_of(&self, status: RunStatus) -> bool {
         self.0.strip_prefix(HOST_PREFIX) == Some(status.as_str())
     }
 
-    /// Whether an event of this type is the last of its run.
+    /// Whether this is the type of a terminal event.
     pub fn is_terminal(&self) -> bool {
         self.ended_as().is_some()
     }
 
-    /// The status with which an event of this type ends a run, if it ends one.
+    /// The status that a terminal event of this type gives its run; none for other types.
     pub fn ended_as(&self) -> Option<RunStatus> {
         let status = self.0.strip_prefix(HOST_PREFIX).and_then(RunStatus::parse);
         status.filter(|status| status.is_terminal())
     }
 }
 
-/// A part of a run's events that can be followed alone; obeys the rules of a type.
+/// A subset of a run's events that can be subscribed to separately. Same rules as for an event type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel(Box<str>);
 
 impl Channel {
-    /// Empty text is the default channel: none.
+    /// A channel from a guest. Empty text is the default channel: none.
     pub fn of_guest(text: String) -> Result<Option<Self>, Refusal> {
         if text.is_empty() {
             return Ok(None);
@@ -150,7 +90,7 @@ impl Channel {
         Ok(Some(Self(text.into_boxed_str())))
     }
 
-    /// One that storage returns.
+    /// A value from storage.
     pub fn trusted(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
@@ -166,7 +106,7 @@ impl Channel {
 pub struct ContentType(Box<str>);
 
 impl ContentType {
-    /// Must look like `type/subtype` in visible ASCII: it is sent as a header.
+    /// A content type from a guest: `type/subtype` in visible ASCII, because it is sent as a header.
     pub fn of_guest(text: String) -> Result<Self, Refusal> {
         check_name("the content type", &text)?;
         let visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -178,7 +118,7 @@ impl ContentType {
         Err(Refusal::new(RefusalCode::InvalidArgument, message))
     }
 
-    /// One that storage returns.
+    /// A value from storage.
     pub fn trusted(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
@@ -189,7 +129,7 @@ impl ContentType {
     }
 }
 
-/// What an event carries.
+/// The data of an event.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// A JSON value.
@@ -224,16 +164,16 @@ impl fmt::Debug for Content {
     }
 }
 
-/// An event on its way into the log; it has no number yet.
+/// An event that is not in the log yet, and has no number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
-    /// What kind.
+    /// The type.
     pub event_type: EventType,
     /// The channel; none is the default one.
     pub channel: Option<Channel>,
-    /// What it carries.
+    /// The data.
     pub content: Content,
-    /// When the host took it.
+    /// When the host received it.
     pub time: Timestamp,
 }
 
@@ -248,93 +188,21 @@ impl NewEvent {
         }
     }
 
-    /// A line of the host's in the run's log.
-    pub fn log(message: &str) -> Self {
-        Self {
-            event_type: EventType::trusted("log"),
-            channel: None,
-            content: Content::Json(Json::of(&serde_json::json!({ "stream": "host", "message": message }))),
-            time: Timestamp::now(),
-        }
-    }
-
-    /// `run.queued`: no slot was free, or something it needs is another run's; the run
-    /// waits.
-    pub fn queued(waits_for: Option<&str>) -> Self {
-        match waits_for {
-            Some(name) => Self::of_host("queued", &serde_json::json!({ "waits_for": name })),
-            None => Self::of_host("queued", &serde_json::json!({})),
-        }
-    }
-
-    /// `run.delayed`: it waits for its time, or for some time if that is what was asked for.
-    pub fn delayed(not_before: Timestamp, delay: Option<Duration>) -> Self {
-        let mut data = serde_json::json!({ "not_before": not_before });
-        if let Some(delay) = delay {
-            data["delay_ms"] = serde_json::json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        }
-        Self::of_host("delayed", &data)
-    }
-
-    /// `run.started`: an attempt begins, on a version.
-    pub fn started(attempt: u32, version: Option<&Version>) -> Self {
-        Self::of_host("started", &serde_json::json!({ "attempt": attempt, "version": version }))
-    }
-
-    /// `run.retrying`: `attempt` will follow, because of `reason`; not before that
-    /// time, if one is given.
-    pub fn retrying(attempt: u32, reason: &RunError, not_before: Option<Timestamp>) -> Self {
-        let mut data = serde_json::json!({ "attempt": attempt, "error": reason });
-        if let Some(time) = not_before {
-            data["not_before"] = serde_json::json!(time);
-        }
-        Self::of_host("retrying", &data)
-    }
-
-    /// `run.child`: it has started another run.
-    pub fn child(run: &Run) -> Self {
-        Self::of_host(
-            "child",
-            &serde_json::json!({ "run": run.key.id.as_str(), "task": run.task.to_string() }),
-        )
-    }
-
-    /// `run.paused`: the run is held where it is.
-    pub fn paused() -> Self {
-        Self::of_host("paused", &serde_json::json!({}))
-    }
-
-    /// `run.resumed`: it goes on.
-    pub fn resumed() -> Self {
-        Self::of_host("resumed", &serde_json::json!({}))
-    }
-
-    /// `run.signal`: someone sent the run a signal. Its payload is between the two.
-    pub fn signalled(name: &SignalName) -> Self {
-        Self::of_host("signal", &serde_json::json!({ "name": name.as_str() }))
-    }
-
-    /// `run.parameter`: someone set a parameter of the run.
-    pub fn parameter(name: &SignalName, value: &Json) -> Self {
-        Self::of_host("parameter", &serde_json::json!({ "name": name.as_str(), "value": value }))
-    }
-
-    /// What the event costs while it waits in memory, in bytes. The fixed part
-    /// stands for the value itself and its allocations.
+    /// Memory that the event occupies while it waits, in bytes. The fixed part accounts for the value and its allocations.
     pub fn cost(&self) -> usize {
         const FIXED: usize = 128;
         FIXED + self.content.len()
     }
 }
 
-/// An event of a run's log: durable, and never changed again.
+/// An event in a run's log: durable and immutable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The number within the run, from 1, without gaps.
     pub seq: u64,
-    /// The attempt that sent it; 0 for events before the first.
+    /// The attempt that sent it; 0 before the first attempt.
     pub attempt: u32,
-    /// What was sent.
+    /// The event as it was sent.
     pub what: NewEvent,
 }
 
@@ -350,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_can_not_forge_lines_or_pose_as_the_host() {
+    fn a_type_can_not_forge_lines_or_imitate_the_host() {
         for bad in ["", "a\nb", "a\rb", "a\0", "\u{85}", "\u{2028}", "run.completed", "run.", "gap"] {
             assert!(EventType::of_guest(bad.to_owned()).is_err(), "{bad:?}");
         }

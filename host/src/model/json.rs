@@ -8,29 +8,27 @@ use serde_json::value::RawValue;
 
 /// A JSON value as text: valid, on one line, and readable by every parser.
 ///
-/// One line, so that it can stand in an SSE `data:` field and in an NDJSON line
-/// as it is. Readable by every parser means that strings hold whole Unicode
-/// characters (no lone surrogate escapes), numbers fit a double, and nesting has at
-/// most 120 levels: what one client can read, all can.
+/// The single line fits into an SSE `data:` field or an NDJSON line unchanged. Readable by every parser means: strings have
+/// no lone surrogate escapes, numbers fit a double, and nesting has at most 120 levels.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(Box<str>);
 
-/// Levels of arrays and objects. Many parsers read 127, and the host puts a value into
-/// others: in a list of runs it is three levels deep.
+/// Most levels of arrays and objects. Many parsers read 127, and the host nests a value in others: in a list of runs, it is
+/// three levels deep.
 const MAX_NESTING: u8 = 120;
-/// What the names begin with by which serde_json marks its own values. Its parser takes an object with such a name as
-/// the JSON text in it, so what is checked here would be another value than what a guest is given.
+/// Prefix of the names by which serde_json marks its own values. Its parser replaces an object with such a name by the JSON
+/// text in it, so the checked value would differ from the one that a guest gets.
 const RESERVED: &str = "$serde_json::private::";
 
-/// For `deserialize_with` of a field that tells `null` from nothing, which serde would not.
+/// For `deserialize_with`: distinguishes a field with `null` from an absent one.
 pub fn also_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
 
-/// Why a text is not JSON, and where.
+/// Error in a JSON text, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
-    /// What the parser found, for people.
+    /// The message of the parser, for people.
     pub message: String,
     /// Line, from 1.
     pub line: usize,
@@ -39,16 +37,14 @@ pub struct JsonError {
 }
 
 impl Json {
-    /// Checks a text and takes it over. Line breaks between tokens become
-    /// spaces; everything else stays as written.
+    /// Checks a text. Line breaks between tokens become spaces; everything else is kept as written.
     pub fn parse(text: impl Into<String>) -> Result<Self, JsonError> {
         let text = text.into();
         walk(&text, Names::Any)?;
         Ok(Self(on_one_line(text).into_boxed_str()))
     }
 
-    /// The JSON form of a value of this program. Panics only where `value`
-    /// can't be JSON at all, such as a map with keys that are not strings.
+    /// Serializes a value of this program. Panics only if it can't be JSON, such as a map with keys that are not strings.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
         Self(serde_json::to_string(value).expect("the host's own values are JSON").into_boxed_str())
     }
@@ -58,13 +54,13 @@ impl Json {
         Self("null".into())
     }
 
-    /// For text that was checked before, such as what storage returns.
+    /// A text that was checked before, such as one from storage.
     pub fn trusted(text: String) -> Self {
         Self(text.into_boxed_str())
     }
 
-    /// Refuses an object that has a name twice: of its values one parser takes the first and another the last, so a
-    /// schema would check what its guest does not see.
+    /// Rejects an object with a duplicate name: some parsers take the first value and others the last, so a schema could
+    /// check a value that the guest does not see.
     pub fn check_names(&self) -> Result<(), JsonError> {
         walk(&self.0, Names::Once)
     }
@@ -74,14 +70,14 @@ impl Json {
         &self.0
     }
 
-    /// The text, given away.
+    /// Converts into the text.
     pub fn into_string(self) -> String {
         self.0.into_string()
     }
 
-    /// One text for all that are the same value: without space, the names of an object in their order.
+    /// A text that is the same for equal values: without spaces, and with sorted names.
     pub fn canonical(&self) -> String {
-        /// Sorted by itself, whichever map the parser has.
+        /// Sorts explicitly, whatever map serde_json uses.
         fn sorted(value: serde_json::Value) -> serde_json::Value {
             match value {
                 serde_json::Value::Object(members) => {
@@ -102,8 +98,7 @@ impl Json {
     }
 }
 
-/// In valid JSON a raw line break can only stand between tokens: inside a
-/// string it has to be escaped.
+/// In valid JSON, a raw line break can only be between tokens: inside a string it has to be escaped.
 fn on_one_line(text: String) -> String {
     if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
         return text;
@@ -134,7 +129,7 @@ impl fmt::Display for JsonError {
 
 impl From<&serde_json::Error> for JsonError {
     fn from(error: &serde_json::Error) -> Self {
-        // serde_json appends the place to its message; it is kept apart here.
+        // serde_json appends the position to its message; here it is separate.
         let whole = error.to_string();
         let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
         Self { message: message.to_owned(), line: error.line(), column: error.column() }
@@ -147,19 +142,19 @@ fn walk(text: &str, names: Names) -> Result<(), JsonError> {
     walked.and_then(|()| parser.end()).map_err(|error| JsonError::from(&error))
 }
 
-/// How often an object can have a name.
+/// Whether an object may have the same name twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Names {
-    /// As a guest's own events, whose many names cost time to compare.
+    /// For events of guests: comparing their many names would cost time.
     Any,
     Once,
 }
 
-/// Walks a whole value and keeps nothing. `IgnoredAny` would be faster but lets
-/// lone surrogates and numbers beyond a double pass.
+/// Walks a whole value without building it. `IgnoredAny` would be faster, but accepts lone surrogates and numbers beyond a
+/// double.
 #[derive(Clone, Copy)]
 struct Checked {
-    /// That may still be entered.
+    /// Levels that may still be entered.
     levels: u8,
     names: Names,
 }
@@ -173,7 +168,7 @@ impl Checked {
     }
 }
 
-/// The name of a member, kept if names are compared.
+/// The name of a member, stored if names are compared.
 struct Name(Names);
 
 impl<'de> DeserializeSeed<'de> for Name {

@@ -1,18 +1,24 @@
-//! The words that every other room speaks: tasks, versions, runs, events.
+//! The domain model, shared by all other rooms: tasks, versions, runs, events.
 //!
-//! Plain values and the rules that make them valid, nothing that waits, opens
-//! or locks. Knows nothing of wasm, SQL, HTTP, or of who uses it.
+//! Plain values and their validation. Nothing here waits, opens files or takes locks. Knows nothing of wasm, SQL, HTTP or
+//! its users.
 
 mod breaker;
 mod event;
 mod json;
+mod lifecycle;
+mod name;
 mod nearest;
+mod outcome;
 mod progress;
 mod progress_log;
 mod queueing;
+mod refusal;
 mod retention;
 mod retry;
 mod run;
+mod run_error;
+mod run_status;
 mod schedule;
 mod signal;
 mod task;
@@ -21,22 +27,24 @@ mod time;
 pub use breaker::{Breaker, Circuit};
 pub use event::{
     Channel, Content, ContentType, Event, EventType, GAP, HOST_PREFIX, MAX_EVENT_BYTES, MAX_NAME_BYTES,
-    NewEvent, Refusal, RefusalCode,
+    NewEvent,
 };
 pub use json::{Json, JsonError, also_null};
+pub use name::{MAX_TASK_NAME_BYTES, NameError};
 pub use nearest::nearest;
+pub use outcome::Outcome;
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, ProgressTree};
 pub use progress_log::ProgressLog;
 pub use queueing::{
-    MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, Need, OnDisconnect, OnInterrupt, Queueing, Resource,
+    Lock, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, OnInterrupt, Queueing, Resource,
 };
-pub use retention::{Amount, EndedRun, Ending, Origin, Origins, Part, Retention, Which};
+pub use refusal::{Refusal, RefusalCode};
+pub use retention::{Amount, EndPosition, EndedFilter, EndedRun, Origin, Origins, Part, Retention};
 pub use retry::{Retry, RetryOn};
-pub use run::{
-    ErrorKind, Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, NameError, Outcome, Run, RunError, RunId,
-    RunKey, RunStatus, parse_label,
-};
-pub use schedule::{MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
+pub use run::{Fence, HostId, Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunKey, parse_label};
+pub use run_error::{ErrorKind, RunError};
+pub use run_status::RunStatus;
+pub use schedule::{MAX_SCHEDULE_NAME_BYTES, MisfirePolicy, Schedule, ScheduleError};
 pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};
-pub use task::{AppName, MAX_TASK_NAME_BYTES, TaskName, TaskRef, Version};
+pub use task::{AppName, TaskName, TaskRef, Version};
 pub use time::{Time, Timestamp};

@@ -1,9 +1,9 @@
-//! The name that was probably meant.
+//! Suggestions for misspelt names.
 
-/// Longest name that is compared with those that are known; the time grows with its length.
+/// Longest name that is compared; the time grows with the length.
 const MAX_COMPARED_BYTES: usize = 64;
 
-/// The name that was probably meant; none if none is near.
+/// The known name that was probably meant; none if none is similar.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if name.len() > MAX_COMPARED_BYTES {
         return None;
@@ -19,8 +19,7 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, known)| known)
 }
 
-/// How many characters have to be put in, left out, replaced or swapped with their neighbour to make one
-/// word of the other.
+/// Edit distance: insertions, deletions, replacements, and swaps of neighbours.
 fn distance(from: &[char], to: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=to.len()).collect();

@@ -4,32 +4,31 @@ use serde_json::Value;
 
 use super::RunStatus;
 
-/// Most items of one run that are kept; an event about one more is ignored. A
-/// guest chooses the ids, so without a bound it could fill the memory of whoever
-/// watches.
+/// Most items of one run; an event about one more is ignored. The guest chooses the ids, so without a limit it could fill
+/// the memory of subscribers.
 pub const MAX_PROGRESS_ITEMS: usize = 1_000;
 /// Longest id of an item in bytes; an event about a longer one is ignored.
 const MAX_ID_BYTES: usize = 256;
-/// Most of a message that is kept, in bytes: it is one line for people.
+/// Longest message in bytes, which is one line for people; the rest is cut off.
 const MAX_MESSAGE_BYTES: usize = 1 << 10;
-/// Greatest weight, so that the weights of all items have a sum.
+/// Greatest weight, so that the sum of all weights stays finite.
 const MAX_WEIGHT: f64 = 1e12;
 
-/// Where an item stands.
+/// Status of an item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressStatus {
     /// It has not begun.
     Waiting,
-    /// It is being worked at.
+    /// It is in progress.
     #[default]
     Running,
     /// It is done.
     Completed,
-    /// It was left out, which counts as done.
+    /// It was skipped, which counts as done.
     Skipped,
-    /// It could not be done.
+    /// It failed.
     Failed,
-    /// The run was cancelled before it was done. A task can't say so.
+    /// The run was cancelled before it was done. Tasks can't report this status.
     Cancelled,
 }
 
@@ -38,48 +37,46 @@ pub enum ProgressStatus {
 pub struct ProgressItem {
     /// Its id; empty for a run that just counts steps.
     pub id: String,
-    /// The item it is a part of.
+    /// The parent item.
     pub parent: Option<String>,
-    /// Its share among the parts of its parent.
+    /// Its weight among the parts of its parent.
     pub weight: Option<f64>,
-    /// Where it stands.
+    /// The status.
     pub status: ProgressStatus,
     /// Units done.
     pub done: Option<u64>,
     /// Units in all.
     pub total: Option<u64>,
-    /// How far it is, where it said so itself.
+    /// The fraction that is done, if reported explicitly.
     pub percent: Option<f64>,
-    /// One line for people.
+    /// A message for people, in one line.
     pub message: String,
 }
 
-/// What the `progress` events of a run say together: a tree of items, each as the
-/// latest event about it left it.
+/// Progress of a run, from its `progress` events: a tree of items in their latest states.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// In the order in which they were first heard of.
+    /// In the order of their first events.
     items: Vec<ProgressItem>,
     by_id: HashMap<String, usize>,
 }
 
-/// The items of a [`Progress`], by their places, as a tree that is added up.
+/// The items of a [`Progress`] as a tree, by index, with their fractions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProgressTree {
-    /// Items that are part of no other, in the order in which they were first heard of.
+    /// Items without a parent, in the order of their first events.
     pub roots: Vec<usize>,
     /// The parts of each item, in the same order.
     pub parts: Vec<Vec<usize>>,
-    /// How far each item is, from 0 to 1; none if nothing is known. What says nothing of
-    /// itself is as far as its parts are, by weight.
+    /// The done fraction of each item, from 0 to 1; none if unknown. Without a fraction of its own, an item has the weighted
+    /// mean of its parts.
     pub fractions: Vec<Option<f64>>,
-    /// How far the run as a whole is, by its own word or by its roots.
+    /// The done fraction of the whole run, as reported or from its roots.
     pub fraction: Option<f64>,
 }
 
 impl Progress {
-    /// Takes in the data of one event. Returns the place of its item; none for data
-    /// that says nothing of progress.
+    /// Applies the data of one event. Returns the index of its item; none if the data is no progress.
     pub fn update(&mut self, data: &Value) -> Option<usize> {
         let text = |name: &str| data[name].as_str();
         let number = |name: &str| data[name].as_u64();
@@ -91,7 +88,7 @@ impl Progress {
         }
         let place = self.place_of(id.unwrap_or_default())?;
         let item = &mut self.items[place];
-        // What an event leaves out stays as it was.
+        // Missing fields keep their values.
         if let Some(parent) = text("parent").filter(|id| id.len() <= MAX_ID_BYTES) {
             item.parent = Some(parent.to_owned());
         }
@@ -107,7 +104,7 @@ impl Progress {
         Some(place)
     }
 
-    /// Closes what is still open when the run has ended with that status: nobody works at it any more.
+    /// Closes all open items after the run has ended with that status.
     pub fn close(&mut self, status: RunStatus) {
         let closed = match status {
             RunStatus::Completed => ProgressStatus::Completed,
@@ -135,17 +132,17 @@ impl Progress {
         Some(place)
     }
 
-    /// The items, in the order in which they were first heard of.
+    /// The items, in the order of their first events.
     pub fn items(&self) -> &[ProgressItem] {
         &self.items
     }
 
-    /// The items above the one at `place`, nearest first.
+    /// The ancestors of the item at `place`, nearest first.
     pub fn ancestors(&self, place: usize) -> Vec<usize> {
         let mut ancestors: Vec<usize> = Vec::new();
         let mut at = place;
         while let Some(parent) = self.items[at].parent.as_ref().and_then(|id| self.by_id.get(id)) {
-            // A guest may have closed a circle.
+            // A guest may have made a cycle.
             if *parent == place || ancestors.contains(parent) {
                 break;
             }
@@ -155,17 +152,17 @@ impl Progress {
         ancestors
     }
 
-    /// How far the item at `place` is, from 0 to 1; none if nothing is known.
+    /// The done fraction of the item at `place`, from 0 to 1; none if unknown.
     pub fn fraction(&self, place: usize) -> Option<f64> {
         self.tree().fractions[place]
     }
 
-    /// The item that stands for the run as a whole, if it ever spoke of itself so.
+    /// The item for the whole run, if there was an event about it.
     pub fn whole(&self) -> Option<usize> {
         self.by_id.get("").copied()
     }
 
-    /// All items as a tree. One step for each of them, whatever tree a guest has made.
+    /// All items as a tree. Linear in their number, whatever tree a guest has made.
     pub fn tree(&self) -> ProgressTree {
         let mut tree = ProgressTree {
             parts: vec![Vec::new(); self.items.len()],
@@ -179,7 +176,7 @@ impl Progress {
             }
         }
         let order = tree.untangle();
-        // Each item comes after the one that it is a part of.
+        // Each item comes after its parent.
         for &place in order.iter().rev() {
             tree.fractions[place] =
                 self.items[place].own_fraction().or_else(|| self.roll_up(&tree.parts[place], &tree));
@@ -191,7 +188,7 @@ impl Progress {
         tree
     }
 
-    /// The item that this one is a part of. The run as a whole is no item's part, and has none.
+    /// The parent of an item. The item for the whole run has none.
     fn parent(&self, place: usize) -> Option<usize> {
         let item = &self.items[place];
         let parent = item.parent.as_ref().filter(|parent| !parent.is_empty() && !item.id.is_empty())?;
@@ -210,8 +207,8 @@ impl Progress {
 }
 
 impl ProgressTree {
-    /// Takes circles apart, which a guest may have closed: what is in one or hangs on one
-    /// becomes a root. Returns all items, each after the one that it is a part of.
+    /// Breaks cycles that a guest may have made: items in a cycle or below one become roots. Returns all items, each after its
+    /// parent.
     fn untangle(&mut self) -> Vec<usize> {
         let mut order = self.roots.clone();
         let mut reached = vec![false; self.parts.len()];
@@ -232,7 +229,7 @@ impl ProgressTree {
 }
 
 impl ProgressItem {
-    /// How far it is by its own word.
+    /// The fraction that the item itself reported.
     fn own_fraction(&self) -> Option<f64> {
         if matches!(self.status, ProgressStatus::Completed | ProgressStatus::Skipped) {
             return Some(1.0);
@@ -248,7 +245,7 @@ impl ProgressItem {
 }
 
 impl ProgressStatus {
-    /// All that a task can say.
+    /// All statuses that a task can report.
     pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Completed, Self::Skipped, Self::Failed];
 
     /// The word used in events and in JSON.

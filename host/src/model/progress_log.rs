@@ -4,46 +4,43 @@ use serde_json::Value;
 
 use super::{Content, Event, Progress, Timestamp};
 
-/// Least time between two samples, in milliseconds: adding up a tree for each of a
-/// flood of events would cost more than it tells.
+/// Least time between two samples, in milliseconds: adding up the tree for each event of a flood would cost too much.
 const SAMPLE_MS: i64 = 500;
-/// How much of the time under way the rate is taken from, in milliseconds: work speeds
-/// up and slows down, and what was an hour ago says little.
+/// Recent running time that the rate is computed from, in milliseconds: the speed of work changes, so older samples say
+/// little.
 const RATE_WINDOW_MS: i64 = 30_000;
-/// Samples that are kept however old they are, so that the rate of slow work is that of
-/// several steps.
+/// Samples that are kept however old they are, so that the rate of slow work covers several steps.
 const LEAST_SAMPLES: usize = 8;
-/// A rate over less than this is none, in milliseconds.
+/// Least running time for a rate, in milliseconds.
 const MIN_RATE_MS: i64 = 500;
 
-/// What a run's log tells of how far the run is, and how fast it goes. Takes in events of
-/// the [`TYPES`](Self::TYPES) in their order.
+/// Progress and speed of a run, from the events of its log. To be given the events of the [`TYPES`](Self::TYPES) in order.
 #[derive(Clone, Debug, Default)]
 pub struct ProgressLog {
     progress: Progress,
     clock: Clock,
-    /// Of the present attempt, oldest first.
+    /// Samples of the current attempt, oldest first.
     samples: VecDeque<Sample>,
-    /// The time under way when progress was last told of.
+    /// The running time at the last progress event.
     told_at: i64,
 }
 
-/// How far the run was.
+/// The progress at one time.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Time under way, in milliseconds.
+    /// Running time in milliseconds.
     at: i64,
     fraction: f64,
 }
 
-/// Time under way: without pauses, waits and what lies between attempts.
+/// Running time, without pauses, waits and the time between attempts.
 #[derive(Clone, Debug, Default)]
 struct Clock {
-    /// Before the present stretch, in milliseconds.
+    /// Time before the current period, in milliseconds.
     before: i64,
-    /// When that began; none while the run is held or waits.
+    /// When the current period began; none while the run is paused or waits.
     since: Option<Timestamp>,
-    /// Whether an attempt is under way or held; a run that waits can be held too.
+    /// Whether an attempt is running or paused; a waiting run can be paused too.
     attempt: bool,
 }
 
@@ -59,7 +56,7 @@ impl Clock {
 }
 
 impl ProgressLog {
-    /// The types of events that it needs.
+    /// The types of the events that it needs.
     pub const TYPES: &[&str] = &[
         "progress",
         "run.started",
@@ -71,7 +68,7 @@ impl ProgressLog {
         "run.cancelled",
     ];
 
-    /// Takes in the next event; one of another type changes nothing.
+    /// Applies the next event. Events of other types change nothing.
     pub fn take(&mut self, event: &Event) {
         let time = event.what.time;
         match (event.what.event_type.as_str(), &event.what.content) {
@@ -98,7 +95,7 @@ impl ProgressLog {
         self.clock.attempt = true;
         self.samples.clear();
         self.told_at = self.clock.at(time);
-        // A later attempt begins with what its checkpoint has, so that says nothing of how fast it is.
+        // A later attempt begins with the progress in its checkpoint, which says nothing about its speed.
         let fraction = self.progress.tree().fraction.or((attempt <= 1).then_some(0.0));
         self.samples.extend(fraction.map(|fraction| Sample { at: self.told_at, fraction }));
     }
@@ -113,7 +110,7 @@ impl ProgressLog {
             return;
         }
         let Some(fraction) = self.progress.tree().fraction else { return };
-        // There is more to do than was known, or an attempt begins from the start.
+        // There is more work than was known, or an attempt begins from the start.
         if last.is_some_and(|last| fraction < last.fraction) {
             self.samples.clear();
         }
@@ -125,30 +122,29 @@ impl ProgressLog {
         }
     }
 
-    /// What was said.
+    /// The reported progress.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Time under way that is left at `now` until all is done, in milliseconds, at the rate
-    /// of late; none if that can't be said. `fraction` is how far all is. For a run that is
-    /// held, what is left when it goes on.
+    /// Remaining running time at `now` in milliseconds, at the recent rate; none if unknown. `fraction` is the done fraction of
+    /// the run. For a paused run, the remaining time after it is resumed.
     pub fn remaining_ms(&self, fraction: Option<f64>, now: Timestamp) -> Option<u64> {
         let (fraction, first, last) = (fraction?, self.samples.front()?, self.samples.back()?);
         let (gained, span) = (fraction - first.fraction, self.told_at - first.at);
         if !self.clock.attempt || gained <= 0.0 || fraction < last.fraction || span < MIN_RATE_MS {
             return None;
         }
-        // Until the next word is due, time passes; beyond that, the work is slower than it was.
+        // Time counts down until the next progress event is due; after that, the work is slower than before.
         let silent = self.clock.at(now) - self.told_at;
         let due = span / (self.samples.len() as i64 - 1).max(1);
         let (passed, overdue) = (silent.min(due), (silent - due).max(0));
         let left = (1.0 - fraction) * (span + overdue) as f64 / gained - passed as f64;
-        // What is beyond the range becomes its end.
+        // Saturates at the end of the range.
         Some(left.max(0.0).round() as u64)
     }
 
-    /// What it costs to keep, in bytes.
+    /// Memory that it occupies, in bytes.
     pub fn cost(&self) -> u64 {
         const FIXED: usize = 1 << 10;
         let items = self.progress.items().iter();
@@ -166,7 +162,7 @@ mod tests {
     use super::*;
     use crate::model::{EventType, Json, NewEvent};
 
-    /// A log that is told of one event after the other, at times in milliseconds.
+    /// A log that gets one event after the other, at times in milliseconds.
     #[derive(Default)]
     struct Told(ProgressLog, u32);
 

@@ -1,35 +1,32 @@
 use super::{Json, TaskRef};
 
-/// Priorities go from minus this to this.
+/// Priorities range from minus this to this.
 pub const MAX_PRIORITY: i32 = 100;
-/// Most things that one run can need for itself. Each is looked at whenever the run
-/// could start.
+/// Most locks of one run. Each is checked whenever the run could start.
 pub const MAX_NEEDS: usize = 8;
 /// Longest name of a resource in bytes.
 pub const MAX_RESOURCE_BYTES: usize = 128;
 
-/// Something of which there is only so much for all runs together, and of which a
-/// run takes one while it is under way.
+/// A lock that a run holds while it executes. With a capacity above 1, it is a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    /// Runs with the same name share it: `resource:printer`, or `key:` and task
-    /// and value.
+pub struct Lock {
+    /// The name, which runs share: `resource:printer`, or `key:` with task and value.
     pub name: String,
-    /// How many runs may have it at once.
+    /// How many runs may hold it at once.
     pub capacity: u32,
 }
 
-/// A resource that is one run's alone, or the part of the input that names it.
+/// An exclusive resource, or the part of the input that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource {
-    /// This one.
+    /// The resource of this name.
     Named(String),
-    /// That which stands at this JSON Pointer of the input; none if nothing does.
+    /// The resource named by the value at this JSON Pointer of the input; none if there is no value.
     FromInput(String),
 }
 
 impl Resource {
-    /// Text that begins with `/` is a JSON Pointer (RFC 6901).
+    /// Parses a name, or a JSON Pointer (RFC 6901) if the text begins with `/`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
             return Ok(Self::FromInput(text.to_owned()));
@@ -42,15 +39,15 @@ impl Resource {
     }
 }
 
-/// What becomes of a run when the host stops without letting it finish.
+/// Policy for runs that the stop of the host interrupts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnInterrupt {
-    /// It goes on from its checkpoint in a new attempt; without one it fails.
+    /// The run resumes from its checkpoint in a new attempt; without a checkpoint it fails.
     #[default]
     Resume,
-    /// It runs again in any case, from its checkpoint if it has one.
+    /// The run is repeated in any case, from its checkpoint if it has one.
     Rerun,
-    /// It fails.
+    /// The run fails.
     Fail,
 }
 
@@ -67,7 +64,7 @@ impl OnInterrupt {
         }
     }
 
-    /// The policy of that word.
+    /// The policy with that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.as_str() == word)
     }
@@ -82,13 +79,13 @@ impl OnInterrupt {
     }
 }
 
-/// What becomes of a run when its last client goes away.
+/// Policy for runs whose last client disconnects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// It goes on: runs need no client.
+    /// The run continues: runs need no client.
     #[default]
     Continue,
-    /// It is cancelled, if nobody comes back soon.
+    /// The run is cancelled if no client reconnects soon.
     Cancel,
 }
 
@@ -103,36 +100,34 @@ impl OnDisconnect {
         }
     }
 
-    /// The policy of that word.
+    /// The policy with that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.as_str() == word)
     }
 }
 
-/// How the runs of a task wait.
+/// Queueing settings of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queueing {
-    /// Runs that may wait; none: as many as the host allows.
+    /// Most waiting runs; none for the host's limit.
     pub max_queued: Option<u64>,
     /// Higher goes first, from -100 to 100.
     pub priority: i32,
-    /// Where in the input the key stands, as a JSON Pointer, and how many runs with
-    /// the same key may be under way at once.
+    /// JSON Pointer to the concurrency key in the input, and how many runs with the same key may execute at once.
     pub key: Option<(String, u32)>,
-    /// What each run needs for itself alone.
+    /// Exclusive resources of each run.
     pub resources: Vec<Resource>,
-    /// Whether a run is refused if it would have to wait for one.
+    /// Whether a run is rejected if it would have to wait for a lock.
     pub fail_if_busy: bool,
 }
 
 impl Queueing {
-    /// What a run with this input needs, besides `more` resources that its caller
-    /// asks for.
-    pub fn needs(&self, task: &TaskRef, input: &Json, more: &[String]) -> Vec<Need> {
-        let mut needs: Vec<Need> = Vec::new();
+    /// The locks of a run with this input, including those for the `more` resources that its caller requested.
+    pub fn locks(&self, task: &TaskRef, input: &Json, more: &[String]) -> Vec<Lock> {
+        let mut locks: Vec<Lock> = Vec::new();
         let mut add = |name: String, capacity| {
-            if !needs.iter().any(|need| need.name == name) {
-                needs.push(Need { name, capacity });
+            if !locks.iter().any(|lock| lock.name == name) {
+                locks.push(Lock { name, capacity });
             }
         };
         let reads_input = |resource: &Resource| matches!(resource, Resource::FromInput(_));
@@ -158,11 +153,11 @@ impl Queueing {
         for name in more {
             add(format!("resource:{name}"), 1);
         }
-        needs
+        locks
     }
 }
 
-/// A value as part of a name. Long ones are hashed: they stand in an index.
+/// A value as part of a name. Long values are hashed, because names are in an index.
 fn short(value: &serde_json::Value) -> String {
     use sha2::{Digest as _, Sha256};
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -177,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn needs_come_from_the_task_the_input_and_the_caller_each_once() {
+    fn locks_come_from_the_task_the_input_and_the_caller_each_once() {
         let queueing = Queueing {
             key: Some(("/customer/id".to_owned(), 2)),
             resources: vec![
@@ -189,16 +184,16 @@ mod tests {
         };
         let task = TaskRef::parse_path("demo/x").unwrap();
         let input = Json::of(&serde_json::json!({ "customer": { "id": 7 }, "device": "laser" }));
-        let needs = queueing.needs(&task, &input, &["printer".to_owned(), "desk".to_owned()]);
-        let needs: Vec<_> = needs.iter().map(|need| (need.name.as_str(), need.capacity)).collect();
+        let locks = queueing.locks(&task, &input, &["printer".to_owned(), "desk".to_owned()]);
+        let locks: Vec<_> = locks.iter().map(|lock| (lock.name.as_str(), lock.capacity)).collect();
         assert_eq!(
-            needs,
+            locks,
             [("key:demo/x:7", 2), ("resource:printer", 1), ("resource:laser", 1), ("resource:desk", 1)]
         );
     }
 
     #[test]
-    fn a_long_key_is_told_apart_by_its_hash() {
+    fn a_long_key_is_distinguished_by_its_hash() {
         let one = serde_json::json!("x".repeat(1000));
         let other = serde_json::json!("x".repeat(999) + "y");
         assert!(short(&one).len() < 80 && short(&one) != short(&other));

@@ -4,23 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunKey, Timestamp};
 
-/// How long what ended runs leave behind is kept. What is not set is kept for ever.
+/// Retention settings for ended runs. Without a setting, data is kept for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Since the run's end.
+    /// Longest time since the end of a run.
     pub max_age: Option<Duration>,
-    /// Ended runs of one task: those that ended last.
+    /// Most ended runs of one task: those that ended last are kept.
     pub max_runs: Option<u64>,
-    /// Since the run's end, for all its events but the terminal one. The run itself
-    /// stays.
+    /// Longest time since the end of a run for all its events except the terminal one. The run itself is kept.
     pub events_max_age: Option<Duration>,
 }
 
-/// Who says how long something is kept. A later one wins over an earlier one.
+/// Source of a retention setting. A later one overrides an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// The host's own settings.
+    /// The settings of the host.
     #[default]
     Host,
     /// The manifest of all tasks of a folder.
@@ -29,24 +28,23 @@ pub enum Origin {
     Task,
 }
 
-/// Where each setting of a [`Retention`] comes from, and which manifests there are.
+/// Source of each setting of a [`Retention`], and the manifests that exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// Of `max_age`.
+    /// Source of `max_age`.
     pub max_age: Origin,
-    /// Of `max_runs`.
+    /// Source of `max_runs`.
     pub max_runs: Origin,
-    /// Of `events_max_age`.
+    /// Source of `events_max_age`.
     pub events_max_age: Origin,
-    /// Whether there is a manifest of the task's app.
+    /// Whether the task's app has a manifest.
     pub has_app: bool,
-    /// Whether there is one of the task.
+    /// Whether the task has a manifest.
     pub has_task: bool,
 }
 
 impl Origins {
-    /// Whether that one can say anything now. A manifest that is away says nothing, which is not the same as to
-    /// say something else.
+    /// Whether the source exists now. An absent manifest is not the same as one with other settings.
     pub const fn is_present(&self, origin: Origin) -> bool {
         match origin {
             Origin::Host => true,
@@ -56,73 +54,72 @@ impl Origins {
     }
 }
 
-/// The end of a run, as a place in the order in which the runs of a task ended.
+/// Position of a run in the order in which the runs of a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ending {
-    /// When.
+pub struct EndPosition {
+    /// When the run ended.
     pub at: Timestamp,
     /// The run's number, for runs that ended in the same millisecond.
     pub run: i64,
 }
 
-impl Ending {
-    /// Before all runs.
+impl EndPosition {
+    /// The position before all runs.
     pub const FIRST: Self = Self { at: Timestamp::from_millis(i64::MIN), run: 0 };
 
-    /// Before all runs that ended at that moment or later.
+    /// The position before all runs that ended at that time or later.
     pub const fn from(at: Timestamp) -> Self {
         Self { at, run: 0 }
     }
 
-    /// Right after this one.
+    /// The position right after this one.
     pub const fn next(self) -> Self {
         Self { at: self.at, run: self.run.saturating_add(1) }
     }
 }
 
-/// A run that has ended.
+/// An ended run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedRun {
     /// The run.
     pub key: RunKey,
-    /// Its end.
-    pub ending: Ending,
+    /// The position of its end.
+    pub ending: EndPosition,
 }
 
-/// What is removed of a run.
+/// Part of a run to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The run with all that belongs to it: from then on it has never been.
+    /// The whole run with all its data.
     Run,
-    /// Its events but for the terminal one.
+    /// Its events, except the terminal one.
     Events,
 }
 
-/// Which of the runs that have ended.
+/// Filter of ended runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// All of them.
+pub enum EndedFilter {
+    /// All ended runs.
     All,
-    /// Those that can be removed: all but the others.
+    /// Runs that can be removed.
     Removable,
-    /// Those whose parent has not ended, and may still ask how they ended.
+    /// Runs that can't be removed, because their parent has not ended and may ask for their outcome.
     Needed,
 }
 
-/// How much was removed, or would be.
+/// Amount of removed data, or of data that would be removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Amount {
     /// Whole runs.
     pub runs: u64,
-    /// Events, those of whole runs among them.
+    /// Events, including those of whole runs.
     pub events: u64,
-    /// The data of the events, and inputs, labels and results of the runs. On the disk
-    /// they take somewhat more.
+    /// Bytes of event data, inputs, labels and results. On the disk they take somewhat more.
     pub bytes: u64,
 }
 
 impl Amount {
-    /// Whether it is nothing at all.
+    /// Whether it is nothing.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }

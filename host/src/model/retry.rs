@@ -2,37 +2,36 @@ use std::time::Duration;
 
 use super::{ErrorKind, RunError};
 
-/// When a failed attempt is followed by another.
+/// Retry policy of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// Attempts in all; 1 is no retry.
+    /// Most attempts in all; 1 means no retry.
     pub attempts: u32,
     /// Pause before the second attempt.
     pub backoff: Duration,
-    /// How much longer each further pause is.
+    /// Factor by which each further pause is longer.
     pub factor: f64,
     /// Longest pause.
     pub max_backoff: Duration,
-    /// Which part of a pause is left to chance, from 0 to 1, so that what failed
-    /// together does not come back together.
+    /// Random part of a pause, from 0 to 1, so that runs that failed together are not retried together.
     pub jitter: f64,
-    /// What another attempt may help against.
+    /// Kinds of failures that are retried.
     pub on: Vec<RetryOn>,
 }
 
-/// A reason for another attempt.
+/// A kind of failure that may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryOn {
-    /// The task returned a failure and said that a retry can help.
+    /// The task returned a retryable failure.
     Failure,
-    /// It trapped.
+    /// The guest trapped.
     Trap,
-    /// It reached a limit of memory or time.
+    /// The guest reached a limit of memory or time.
     Limit,
 }
 
 impl Default for Retry {
-    /// No retries; and for those who want some, pauses that start at a second.
+    /// No retries. If a manifest only raises `attempts`, pauses start at one second.
     fn default() -> Self {
         Self {
             attempts: 1,
@@ -46,23 +45,23 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pause before the attempt after `attempt`, which ended with `error`; none if
-    /// there will be none. `chance` is a random number from 0 to 1.
+    /// The pause before the next attempt after `attempt` failed with `error`; none if there is no next attempt. `chance` is
+    /// a random number from 0 to 1.
     pub fn pause_after(&self, attempt: u32, error: &RunError, chance: f64) -> Option<Duration> {
         if attempt >= self.attempts || !self.on.contains(&reason(error)?) {
             return None;
         }
         let times = self.factor.powi(i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX));
-        // Of no pause, also infinitely many are none.
+        // `min` avoids the NaN of zero times infinity.
         let pause = (self.backoff.as_secs_f64() * times.min(f64::MAX)).min(self.max_backoff.as_secs_f64());
         let pause = Duration::from_secs_f64(pause * (1.0 - self.jitter * chance));
-        // What the task asked for is the least, whatever the policy says.
+        // The pause that the task asked for is the least, whatever the policy.
         let asked = error.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
         Some(pause.max(asked.unwrap_or_default()))
     }
 }
 
-/// None for what another attempt can't change.
+/// The kind of a failure; none if a retry can't help.
 fn reason(error: &RunError) -> Option<RetryOn> {
     match error.kind {
         ErrorKind::Failure if error.retryable => Some(RetryOn::Failure),
@@ -101,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_retry_can_help_is_tried_again() {
+    fn only_failures_that_a_retry_can_help_are_retried() {
         let retry = Retry { attempts: 3, ..Retry::default() };
         assert_eq!(retry.pause_after(1, &failure(false), 0.0), None);
         let trap = RunError::new(ErrorKind::Trap, "x");
         assert_eq!(retry.pause_after(1, &trap, 0.0), None);
         let retry = Retry { on: vec![RetryOn::Trap], ..retry };
         assert!(retry.pause_after(1, &trap, 0.0).is_some());
-        assert_eq!(Retry::default().pause_after(1, &failure(true), 0.0), None, "by default, none is");
+        assert_eq!(Retry::default().pause_after(1, &failure(true), 0.0), None, "not by default");
     }
 
     #[test]

@@ -5,28 +5,27 @@ use jiff::{SignedDuration, Zoned};
 
 use super::{Json, Timestamp};
 
-/// Around a change of the clocks, times of a day are looked for further away: a zone has left
-/// out a whole day.
+/// How far around a change of the clocks a local time is searched: one time zone skipped a whole day.
 const LONGEST_CHANGE: SignedDuration = SignedDuration::from_hours(25);
-/// Most times that are looked at around a change.
+/// Most times that are tried around a change.
 const MAX_LOOKED_AT: usize = 100_000;
 
-/// Longest name of a schedule in bytes; it stands in labels and keys.
+/// Longest name of a schedule in bytes; it is used in labels and keys.
 pub const MAX_SCHEDULE_NAME_BYTES: usize = 64;
 
-/// What becomes of starts that nobody was there for.
+/// Misfire policy: what happens to missed starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Missed {
-    /// They are left out.
+pub enum MisfirePolicy {
+    /// They are skipped.
     #[default]
     Skip,
     /// The last of them is made up for.
     Once,
-    /// All of them are.
+    /// All of them are made up for.
     All,
 }
 
-impl Missed {
+impl MisfirePolicy {
     /// The word used in manifests and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,26 +36,25 @@ impl Missed {
     }
 }
 
-/// When runs of a task start by themselves.
+/// A schedule by which a task starts.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// Unique within the task.
     pub name: String,
-    /// The pattern as it was written.
+    /// The cron pattern as written.
     pub pattern: String,
-    /// The time zone's name as it was written.
+    /// The name of the time zone as written.
     pub zone_name: String,
-    /// What the runs are started with.
+    /// Input of the runs.
     pub input: Json,
-    /// What becomes of starts that nobody was there for.
-    pub missed: Missed,
+    /// Misfire policy: what happens to missed starts.
+    pub missed: MisfirePolicy,
     cron: Cron,
     zone: TimeZone,
 }
 
 impl Schedule {
-    /// At the times of a cron pattern (five fields, or six with seconds first) in a
-    /// time zone of the IANA database.
+    /// A schedule from a cron pattern (five fields, or six with seconds first) and a time zone of the IANA database.
     pub fn new(pattern: &str, zone_name: &str) -> Result<Self, ScheduleError> {
         let cron = pattern.parse().map_err(|error| ScheduleError::Pattern(format!("{error}")))?;
         let zone = TimeZone::get(zone_name).map_err(|_| ScheduleError::Zone(zone_name.to_owned()))?;
@@ -65,7 +63,7 @@ impl Schedule {
             pattern: pattern.to_owned(),
             zone_name: zone_name.to_owned(),
             input: Json::trusted("{}".to_owned()),
-            missed: Missed::default(),
+            missed: MisfirePolicy::default(),
             cron,
             zone,
         };
@@ -77,9 +75,8 @@ impl Schedule {
 
     /// The first time after `time`; none if it never comes.
     ///
-    /// Where the clocks change, a pattern that names hours means times of a day: one that is
-    /// left out starts when the clock goes on, one that comes twice starts the first time. A
-    /// pattern for every hour (`*`) means hours that pass, and follows these.
+    /// Where the clocks change, a pattern that names hours means local times: a skipped one starts right after the gap, and a
+    /// repeated one starts the first time only. A pattern for every hour (`*`) means elapsed hours.
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
         let time = self.zoned(time)?;
         if !self.names_hours() {
@@ -98,7 +95,7 @@ impl Schedule {
 
     /// The last time before `time`; none if there was none.
     pub fn last_before(&self, time: Timestamp) -> Option<Timestamp> {
-        // Patterns know whole seconds, and a part of one counts for none of them.
+        // Patterns have whole seconds; a fraction of a second is rounded up.
         let part = time.as_millis().rem_euclid(1_000);
         let time = self.zoned(if part == 0 { time } else { time.plus_millis(1_000 - part) })?;
         if !self.names_hours() {
@@ -119,14 +116,14 @@ impl Schedule {
         Some(jiff::Timestamp::from_millisecond(time.as_millis()).ok()?.to_zoned(self.zone.clone()))
     }
 
-    /// Whether the field of hours is not every hour.
+    /// Whether the pattern names hours.
     fn names_hours(&self) -> bool {
         let fields: Vec<&str> = self.pattern.split_whitespace().collect();
         let hours = if fields.len() > 5 { fields.get(2) } else { fields.get(1) };
         hours.is_some_and(|hours| !hours.starts_with('*'))
     }
 
-    /// The time of day, or one that is further away if the clocks change in between.
+    /// The local time, or one further away if the clocks change in between.
     fn near_change(&self, time: &Zoned, away: SignedDuration) -> Option<DateTime> {
         let there = time.checked_add(away).ok()?;
         let changes = there.offset() != time.offset()
@@ -135,12 +132,12 @@ impl Schedule {
         Some(there)
     }
 
-    /// The first moment at which the clock shows this, or goes on behind it.
+    /// The first time at which the clock shows this local time or, if it is skipped, continues after it.
     fn first_moment(&self, clock: DateTime) -> Option<Timestamp> {
         let moment = match self.zone.to_ambiguous_timestamp(clock).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(clock).ok()?,
             AmbiguousOffset::Fold { before, .. } => before.to_timestamp(clock).ok()?,
-            // Read with the offset of after the change, it lies before that.
+            // With the offset after the change, the time lies before the change.
             AmbiguousOffset::Gap { after, .. } => {
                 let before = after.to_timestamp(clock).ok()?;
                 self.zone.following(before).next().map(|change| change.timestamp())?
@@ -149,7 +146,7 @@ impl Schedule {
         Some(Timestamp::from_millis(moment.as_millisecond()))
     }
 
-    /// What decides when it comes. With another one it is another schedule.
+    /// Text of pattern and time zone. A schedule with a different one is another schedule.
     pub fn spec(&self) -> String {
         format!("{} {}", self.pattern, self.zone_name)
     }
@@ -166,13 +163,13 @@ fn of(time: &Zoned) -> Timestamp {
     Timestamp::from_millis(time.timestamp().as_millisecond())
 }
 
-/// A schedule makes no sense.
+/// Error in a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// The pattern is none.
+    /// The pattern is invalid.
     #[error("not a cron pattern such as \"30 8 * * 1-5\": {0}")]
     Pattern(String),
-    /// There is no such day.
+    /// The pattern matches no day.
     #[error("the pattern {0:?} never fires: no day of any year matches it")]
     Never(String),
     /// There is no such time zone.

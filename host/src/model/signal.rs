@@ -1,15 +1,15 @@
 use super::{Channel, Json, Refusal};
 
-/// Most bytes of a signal's payload or a parameter's value. They are messages;
-/// whatever is larger belongs where the run can fetch it.
+/// Most bytes in the payload of a signal or the value of a parameter. Larger data belongs in a place from which the run can
+/// fetch it.
 pub const MAX_SIGNAL_BYTES: usize = 64 << 10;
 
 /// A message to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
-    /// What it is about; the task's own word.
+    /// The name, which the task defines.
     pub name: SignalName,
-    /// Whatever goes with it.
+    /// The payload.
     pub payload: Json,
 }
 
@@ -19,7 +19,7 @@ pub struct Signal {
 pub struct SignalName(Box<str>);
 
 impl SignalName {
-    /// Fails unless the name keeps to the rules of an event's channel.
+    /// Fails unless the name follows the rules of an event's channel.
     pub fn parse(name: &str) -> Result<Self, Refusal> {
         match Channel::of_guest(name.to_owned())? {
             Some(_) => Ok(Self(name.into())),

@@ -4,17 +4,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::run::NameError;
-
-/// Longest app or task name in bytes. Names appear in paths, file names and
-/// every event.
-pub const MAX_TASK_NAME_BYTES: usize = 64;
-
-/// `[A-Za-z0-9_-]{1,64}`: safe in a path, a file name and a URL without escaping.
-fn check(name: &str) -> Result<Arc<str>, NameError> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if plain && (1..=MAX_TASK_NAME_BYTES).contains(&name.len()) { Ok(name.into()) } else { Err(NameError) }
-}
+use super::NameError;
+use super::name::check_name;
 
 /// The name of an app: the folder that a task's file is in.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,10 +18,10 @@ pub struct TaskName(Arc<str>);
 impl AppName {
     /// Fails unless `name` is 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        check(name).map(Self)
+        check_name(name).map(Self)
     }
 
-    /// The app of files that lie at the top of the tasks folder.
+    /// The app of files directly in the tasks folder.
     pub fn default_app() -> Self {
         Self("default".into())
     }
@@ -44,7 +35,7 @@ impl AppName {
 impl TaskName {
     /// Fails unless `name` is 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        check(name).map(Self)
+        check_name(name).map(Self)
     }
 
     /// The name.
@@ -53,7 +44,7 @@ impl TaskName {
     }
 }
 
-/// Which task, among all apps. Printed as `app/task`.
+/// Full name of a task: app and task. Printed as `app/task`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskRef {
     /// The app.
@@ -63,12 +54,12 @@ pub struct TaskRef {
 }
 
 impl TaskRef {
-    /// From the two names as text.
+    /// Parses the two names.
     pub fn parse(app: &str, task: &str) -> Result<Self, NameError> {
         Ok(Self { app: AppName::parse(app)?, task: TaskName::parse(task)? })
     }
 
-    /// From `app/task`, or `task` alone for the default app.
+    /// Parses `app/task`, or `task` alone for the default app.
     pub fn parse_path(path: &str) -> Result<Self, NameError> {
         match path.split_once('/') {
             Some((app, task)) => Self::parse(app, task),
@@ -77,17 +68,17 @@ impl TaskRef {
     }
 }
 
-/// One content of a task: the SHA-256 of its file.
+/// Version of a task: the SHA-256 of its file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version([u8; 32]);
 
 impl Version {
-    /// The version that `wasm` is.
+    /// The version of the file content `wasm`.
     pub fn of(wasm: &[u8]) -> Self {
         Self(Sha256::digest(wasm).into())
     }
 
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn parse(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -112,7 +103,7 @@ impl fmt::Display for TaskRef {
     }
 }
 
-/// Debug forms are the plain text: they stand in log lines and test failures.
+/// Implements `Debug` as the plain text, for log lines and test failures.
 macro_rules! debug_as_display {
     ($($name:ty),*) => {$(
         impl fmt::Debug for $name {

@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::platform;
 
-/// A moment: milliseconds since 1970-01-01 UTC.
+/// A point in time: milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The present moment by the system's clock, which may be set back.
+    /// The current time by the system's clock, which may be set back.
     pub fn now() -> Self {
         let since = platform::wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -22,17 +22,16 @@ impl Timestamp {
         Self(millis)
     }
 
-    /// From RFC 3339, with any offset. None also for what is before the year 0 or
-    /// after the calendar, which can't be printed so.
+    /// Parses RFC 3339 with any offset. None also for times before the year 0 or after 9999, which can't be printed in this
+    /// format.
     pub fn parse(text: &str) -> Option<Self> {
         let moment = Self(text.parse::<jiff::Timestamp>().ok()?.as_millisecond());
         (Self::FIRST..=Self::LAST).contains(&moment).then_some(moment)
     }
 
-    /// The first moment of the year 0.
+    /// The start of the year 0.
     const FIRST: Self = Self(-62_167_219_200_000);
-    /// The last moment of the calendar, at the end of the year 9999. What is later prints as
-    /// 1970.
+    /// The end of the year 9999. Later times print as 1970.
     pub const LAST: Self = Self(253_402_207_200_000);
 
     /// Milliseconds since the epoch.
@@ -40,7 +39,7 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and `millis` later.
+    /// This time plus `millis`.
     pub const fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
     }
@@ -49,8 +48,7 @@ impl Timestamp {
 /// RFC 3339 in UTC with milliseconds: `2025-01-15T12:34:56.789Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every event that is delivered passes here, so the digits are written directly instead of through a
-        // general formatter.
+        // Called for every delivered event, so it writes the digits directly instead of through a general formatter.
         let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
         let time = jiff::tz::Offset::UTC.to_datetime(moment);
         let mut out = *b"0000-00-00T00:00:00.000Z";
@@ -81,7 +79,7 @@ impl Serialize for Timestamp {
     }
 }
 
-/// A time with its unit, such as `250ms`, `90s`, `1h 30m`, `7d`; or `none`.
+/// A duration with its unit, such as `250ms`, `90s`, `1h 30m`, `7d`; or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Option<Duration>);
 
@@ -92,7 +90,7 @@ impl FromStr for Time {
         if text == "none" {
             return Ok(Self(None));
         }
-        // As a span, for that also knows days and weeks.
+        // As a span, because a span may have days and weeks.
         let span = text.parse::<jiff::Span>();
         let time = span
             .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))

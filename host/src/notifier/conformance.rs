@@ -1,4 +1,4 @@
-//! What every [`Notifier`] must do. A backend's tests call [`run`].
+//! Conformance tests for every [`Notifier`]. A backend's tests call [`run`].
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ async fn hears(listener: &Listener) {
     assert!(tokio::time::timeout(SOON, listener.heard()).await.is_ok(), "a hint was not heard");
 }
 
-/// Panics at the first rule that is broken.
+/// Panics at the first violation.
 pub async fn run(notifier: &dyn Notifier) {
     let run = Topic::Run(RunId::new());
 
-    // Nobody listens: nothing happens.
+    // Without listeners, nothing happens.
     notifier.notify(&Topic::Queue);
 
-    // A hint given between listening and waiting is kept.
+    // A hint between `listen` and `heard` is stored.
     let listener = notifier.listen(Topic::Queue);
     notifier.notify(&Topic::Queue);
     hears(&listener).await;
 
-    // All listeners of a topic hear it, again and again.
+    // All listeners of a topic get each hint.
     let second = notifier.listen(Topic::Queue);
     for _ in 0..3 {
         notifier.notify(&Topic::Queue);
@@ -32,12 +32,12 @@ pub async fn run(notifier: &dyn Notifier) {
         hears(&second).await;
     }
 
-    // A dropped listener disturbs nobody.
+    // A dropped listener does not affect the others.
     drop(listener);
     notifier.notify(&Topic::Queue);
     hears(&second).await;
 
-    // Topics are apart: a hint about one run leaves the others asleep until theirs comes.
+    // Topics are separate: a hint about one run does not wake listeners of another.
     let of_run = notifier.listen(run.clone());
     let of_other = notifier.listen(Topic::Run(RunId::new()));
     notifier.notify(&run);

@@ -8,14 +8,14 @@ use super::{Listener, Notifier, Topic};
 
 type Listeners = HashMap<Topic, Vec<Arc<Notify>>>;
 
-/// Hints within this process.
+/// Notifier within this process.
 #[derive(Clone, Default)]
 pub struct LocalNotifier {
     listeners: Arc<Mutex<Listeners>>,
 }
 
 impl LocalNotifier {
-    /// With no listeners.
+    /// A notifier without listeners.
     pub fn new() -> Self {
         Self::default()
     }
@@ -25,7 +25,7 @@ impl Notifier for LocalNotifier {
     fn notify(&self, topic: &Topic) {
         let listeners = self.listeners.lock();
         for hints in listeners.get(topic).into_iter().flatten() {
-            // One permit is kept for who does not wait right now.
+            // Stores one permit for a listener that does not wait right now.
             hints.notify_one();
         }
     }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn forgets_topics_that_nobody_listens_to() {
+    fn topics_without_listeners_are_removed() {
         let notifier = LocalNotifier::new();
         drop(notifier.listen(Topic::Queue));
         assert!(notifier.listeners.lock().is_empty());

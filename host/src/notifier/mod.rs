@@ -1,10 +1,9 @@
-//! Wake-ups: something may have changed, look.
+//! Wake-ups: hints that something may have changed.
 //!
-//! A wake-up is a hint and storage is the truth. Hints may come late, merged,
-//! twice or for nothing, and a listener must get by if one is lost. Whoever
-//! wakes reads storage from its own position.
+//! Storage is the source of truth. Hints may be late, coalesced, repeated or unfounded, and a listener must tolerate a lost
+//! one by polling. A woken listener reads storage from its own position.
 //!
-//! Knows nothing of what changed, nor where it is kept.
+//! Knows nothing of the changes, nor where they are stored.
 
 pub mod conformance;
 mod local;
@@ -17,45 +16,41 @@ use crate::model::RunId;
 
 pub use local::LocalNotifier;
 
-/// What a hint is about.
+/// Topic of a hint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// A run was put into the queue.
+    /// A run joined the queue, or may start now.
     Queue,
-    /// Someone asked to cancel a run.
+    /// The cancellation of a run was requested, or the parent of child runs has ended.
     Cancel,
-    /// A run was made or removed, or its status changed.
+    /// A run was created or removed, or its status changed.
     Runs,
-    /// A run that this process does not write moved on: it got events, an owner
-    /// or an end.
+    /// A run changed outside its log in this process: it has new events, an owner or an outcome.
     Run(RunId),
 }
 
-/// Carries hints between those who change something and those who wait, in this
-/// process or in others.
+/// Delivers hints from writers to listeners, in this process or in others.
 pub trait Notifier: Send + Sync + 'static {
-    /// Hints to everyone who listens to the topic. Never blocks.
+    /// Wakes all listeners of the topic. Never blocks.
     fn notify(&self, topic: &Topic);
 
-    /// Begins to listen. A hint given after this returns is heard, even if
-    /// nobody waits at that moment.
+    /// Registers a listener. It receives all hints after this returns, even if it does not wait at that moment.
     fn listen(&self, topic: Topic) -> Listener;
 }
 
-/// One who listens to a topic, until dropped.
+/// A listener of a topic, until dropped.
 pub struct Listener {
     hints: Arc<Notify>,
     on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Listener {
-    /// For implementations: `hints` gets one permit for each hint (permits
-    /// merge), `on_drop` ends the delivery.
+    /// For implementations: `hints` gets a permit for each hint (permits coalesce), `on_drop` ends the delivery.
     pub fn new(hints: Arc<Notify>, on_drop: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self { hints, on_drop: Some(Box::new(on_drop)) }
     }
 
-    /// Waits for a hint. Returns at once if one came since the last call.
+    /// Waits for a hint. Returns at once if there was one since the last call.
     pub async fn heard(&self) {
         self.hints.notified().await;
     }

@@ -1,12 +1,10 @@
-//! What the host takes from the machine and a simulation gives it in another way: the
-//! time of day, and threads for calls that block.
+//! Services of the machine that a simulation replaces: the time of day, and threads for blocking calls.
 //!
-//! A simulation runs everything on one thread, on tokio's paused clock. On that thread
-//! the time of day follows that clock, blocking calls are made at once, and what would
-//! be decided by the speed of threads is decided by random numbers with a seed: one seed
-//! is one history. Elsewhere none of this is seen; it costs a look at a thread-local.
+//! A simulation runs everything on one thread, on tokio's paused clock. On that thread, the time of day follows that clock,
+//! blocking calls are made on the same thread, and seeded random numbers replace the timing of threads: one seed is one
+//! history. Outside a simulation, the only cost is a read of a thread-local.
 //!
-//! Knows nothing of what the host does with either.
+//! Knows nothing of the users of these services.
 
 mod uptime;
 
@@ -21,13 +19,13 @@ use crate::process::spawn_blocking;
 
 pub use uptime::Uptime;
 
-/// Most times that a simulated call lets others go first.
+/// Most times that a simulated call yields to other tasks.
 const MAX_YIELDS: u32 = 3;
 
-/// One in so many simulated faults happens.
+/// One in this many fault points panics in a simulation.
 const FAULT_RARITY: u32 = 50;
-/// Longest time of a simulated write in milliseconds. Whole ones, for how a part of one is
-/// rounded depends on when tokio's clock was stopped, which is real time.
+/// Longest time of a simulated write in milliseconds. Only whole ones are used, because the rounding of fractions depends on
+/// the real time at which tokio's clock was paused.
 const MAX_DISK_MS: u64 = 10;
 
 thread_local! {
@@ -36,7 +34,7 @@ thread_local! {
     static DISK_FULL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The time of day of a simulation: `at` when its monotonic clock says `since`.
+/// The time of day of a simulation: it was `at` at the monotonic time `since`.
 #[derive(Clone, Copy)]
 struct Clock {
     at: SystemTime,
@@ -49,7 +47,7 @@ impl Clock {
     }
 }
 
-/// The time of day by the system's clock, which may be set.
+/// The time of day by the system's clock, which may be set back.
 pub fn wall_clock() -> SystemTime {
     match SIMULATED.get() {
         None => SystemTime::now(),
@@ -57,23 +55,23 @@ pub fn wall_clock() -> SystemTime {
     }
 }
 
-/// Whether this thread is that of a simulation.
+/// Whether this is the thread of a simulation.
 pub fn is_simulated() -> bool {
     SIMULATED.get().is_some()
 }
 
-/// How much can be done at once; in a simulation the same on every machine.
+/// Available parallelism; in a simulation the same on every machine.
 pub fn cores() -> usize {
     if is_simulated() { 2 } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
-/// Makes a call that blocks where that holds up nobody. An error means that the system gives no
-/// thread for it, or that it panicked.
+/// Makes a blocking call on a thread for such calls. An error means that the system has no thread for it, or that the call
+/// panicked.
 pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let called = if is_simulated() {
-        // In a task of its own, as the real one: it happens although nobody waits for it any more.
+        // In a task of its own, like the real one: it is made even if the caller is dropped.
         tokio::spawn(async move {
-            let_others_go_first().await;
+            yield_to_others().await;
             call()
         })
     } else {
@@ -82,30 +80,29 @@ pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'stat
     called.await.map_err(io::Error::other)
 }
 
-/// Waits as long as a thread of its own might take to get here, in a simulation.
-pub async fn let_others_go_first() {
+/// Yields a random number of times, like a thread of its own would be delayed. For simulations.
+pub async fn yield_to_others() {
     for _ in 0..fastrand::u32(0..=MAX_YIELDS) {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits as long as a disk might take, in a simulation.
+/// Waits for as long as a disk might take. For simulations.
 pub async fn write_to_disk() {
     if fastrand::bool() {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=MAX_DISK_MS))).await;
     }
-    let_others_go_first().await;
+    yield_to_others().await;
 }
 
-/// A place where a fault of the host is to be expected least. In a simulation, there is one now
-/// and then.
+/// A point at which a simulation sometimes injects a panic.
 pub fn fault_point() {
     if FAULTS.get() && fastrand::u32(..FAULT_RARITY) == 0 {
         panic!("a fault of the simulation");
     }
 }
 
-/// A UUIDv7: unique, and in order of time. In a simulation the seed decides it.
+/// A new UUIDv7: unique, and ordered by time. In a simulation, the seed decides it.
 pub fn fresh_uuid() -> Uuid {
     if !is_simulated() {
         return Uuid::now_v7();
@@ -117,34 +114,34 @@ pub fn fresh_uuid() -> Uuid {
         .into_uuid()
 }
 
-/// Whether the disk takes no writes, in a simulation. A real one says so itself.
+/// Whether a simulated disk is full. Real ones report errors.
 pub fn is_disk_full() -> bool {
     DISK_FULL.get()
 }
 
-/// Makes this thread that of a simulation, until the answer is dropped. Its monotonic
-/// clock is that of the tokio runtime, so this is called within one.
+/// Makes this the thread of a simulation until the returned guard is dropped. To be called within a tokio runtime, whose
+/// clock is the monotonic clock of the simulation.
 pub fn simulate(at: SystemTime) -> Simulated {
     SIMULATED.set(Some(Clock { at, since: Instant::now() }));
     FAULTS.set(true);
     Simulated(())
 }
 
-/// A simulation under way.
+/// Guard of a running simulation.
 pub struct Simulated(());
 
 impl Simulated {
-    /// Sets the time of day ahead.
+    /// Sets the clock ahead.
     pub fn set_ahead(&self, by: Duration) {
         self.set(wall_clock() + by);
     }
 
-    /// Sets the time of day back.
+    /// Sets the clock back.
     pub fn set_back(&self, by: Duration) {
         self.set(wall_clock() - by);
     }
 
-    /// Fills the disk, or makes room.
+    /// Fills the disk, or frees space.
     pub fn fill_disk(&self, full: bool) {
         DISK_FULL.set(full);
     }

@@ -1,19 +1,18 @@
-//! Time in which the process ran.
+//! Uptime: a clock that excludes time in which the process did not run.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How often it is looked at the clock.
+/// Interval at which the clock is read.
 const TICK: Duration = Duration::from_secs(1);
-/// Two looks further apart than this have a time between them in which the process did not
-/// run: it was stopped, its container frozen, or its machine suspended. A busy machine is
-/// late by less.
+/// Least gap between two reads that counts as time in which the process did not run: it was stopped, its container frozen, or
+/// its machine suspended. A busy machine causes smaller gaps.
 const LATE: Duration = Duration::from_secs(5);
 
-/// A clock that leaves out the time in which the process did not run. What may take so long
-/// is measured by it: a run that was frozen with its host has not used that time.
+/// A clock that excludes time in which the process did not run. Deadlines use it, because a run that was frozen with its
+/// host has not used that time.
 pub struct Uptime {
     state: Mutex<State>,
 }
@@ -30,7 +29,7 @@ impl Default for Uptime {
 }
 
 impl Uptime {
-    /// For how long the process did not run, since this was made.
+    /// Total time in which the process did not run since this was created.
     pub fn frozen(&self) -> Duration {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -41,13 +40,15 @@ impl Uptime {
         let in_all = state.frozen;
         drop(state);
         if !frozen.is_zero() {
-            tracing::warn!(?frozen, "the host did not run for a while; its runs have that time still");
+            tracing::warn!(
+                ?frozen,
+                "the host did not run for a while; that time does not count for its runs"
+            );
         }
         in_all
     }
 
-    /// Looks at the clock again and again. Without it, a time in which nobody asked would
-    /// look like one in which nothing ran.
+    /// Reads the clock periodically. Without this, a time without reads would count as one in which the process did not run.
     pub async fn keep_looking(&self) {
         loop {
             sleep(TICK).await;
@@ -55,7 +56,7 @@ impl Uptime {
         }
     }
 
-    /// Waits for so long, without the time in which the process does not run.
+    /// Sleeps for that long, not counting time in which the process does not run.
     pub async fn sleep(&self, time: Duration) {
         let mut frozen = self.frozen();
         let mut end = Instant::now() + time;

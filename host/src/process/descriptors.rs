@@ -1,4 +1,4 @@
-//! File descriptors, of which a process has only so many: clients must leave some to runs.
+//! Reserves file descriptors for runs: connections of clients must not use them all.
 
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::sync::LazyLock;
@@ -7,32 +7,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
-/// Descriptors that connections leave to the files of runs, to compilers and to the database.
+/// Descriptors reserved for the files of runs, compilers and the database.
 const RESERVE: u64 = 256;
-/// Of a low limit, connections leave at least this part.
+/// Least reserved fraction of a low limit.
 const RESERVE_SHARE: u64 = 4;
 
-/// Number of the first descriptor that no connection may take, by the limit that the process began with.
+/// Number of the first descriptor that no connection may use, from the limit at the start of the process.
 static MOST: LazyLock<u64> = LazyLock::new(|| most(getrlimit(Resource::Nofile).current));
 
-/// Whether connections wait for descriptors. A process has one table of them.
+/// Whether connections wait for descriptors. Global, because a process has one descriptor table.
 static SCARCE: AtomicBool = AtomicBool::new(false);
 
-/// Whether a connection that was just accepted leaves enough descriptors for others.
+/// Whether a connection that was just accepted leaves the reserved descriptors free.
 pub fn leaves_enough(connection: impl AsFd) -> bool {
     let enough = leaves(connection, *MOST);
     SCARCE.store(!enough, Ordering::Relaxed);
     enough
 }
 
-/// Whether connections wait because there are no more descriptors for them.
+/// Whether connections wait for free descriptors.
 pub fn are_descriptors_scarce() -> bool {
     SCARCE.load(Ordering::Relaxed)
 }
 
-/// The system gives the lowest number that is free, so a number says how many are taken.
+/// The system assigns the lowest free number, so the number of a new descriptor shows how many are in use.
 fn leaves(connection: impl AsFd, most: u64) -> bool {
-    // Its own may have been given when more were taken.
+    // The connection's own may have been assigned while more were in use.
     fcntl_dupfd_cloexec(connection, 0)
         .is_ok_and(|next| u64::try_from(next.as_raw_fd()).is_ok_and(|number| number < most))
 }

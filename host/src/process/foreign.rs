@@ -1,23 +1,23 @@
-//! Text that others wrote, on its way to a terminal or a log.
+//! Escapes untrusted text for terminals and logs.
 //!
-//! A guest, a file's name or a client may have put anything into it: sequences that steer a
-//! terminal, line breaks that forge a line of the log, marks that show it in another order.
+//! Text from guests, file names or clients may contain terminal control sequences, line breaks that forge log lines, or
+//! marks that change the direction of text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// One line without anything that steers what shows it: such characters stand as escapes, as `\u{1b}` or `\n`.
+/// The text as one line, with control characters escaped, such as `\u{1b}` or `\n`.
 pub fn plain(text: &str) -> Cow<'_, str> {
     escaped(text, is_steering, |escaped, character| escaped.extend(character.escape_default()))
 }
 
-/// The same for a text of several lines, which stay lines.
+/// The same for a text of several lines, which are kept.
 pub fn plain_lines(text: &str) -> Cow<'_, str> {
     let steers = |character: char| character != '\n' && is_steering(character);
     escaped(text, steers, |escaped, character| escaped.extend(character.escape_default()))
 }
 
-/// The same for JSON, which stays the same value: what steers can only be in a string there.
+/// The same for JSON, which stays the same value: control characters can only be in strings.
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     let steers = |character: char| !matches!(character, '\n' | '\r' | '\t') && is_steering(character);
     escaped(json, steers, |escaped, character| {
@@ -27,7 +27,7 @@ pub fn plain_json(json: &str) -> Cow<'_, str> {
     })
 }
 
-/// Controls of ASCII and of Latin 1, line ends that some take for such, and what changes the direction or hides.
+/// Control characters of ASCII and Latin 1, Unicode line ends, and characters that change the direction or hide text.
 fn is_steering(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')

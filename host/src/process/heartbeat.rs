@@ -1,51 +1,50 @@
-//! Whether the loops that serve still go round.
+//! Heartbeats of the host's loops.
 //!
-//! Each loop says when it begins a piece of work and when it waits for the next, by one store
-//! to an atomic. So whoever looks takes none of the loop's locks, and an idle loop need not
-//! wake up to show that it lives.
+//! Each loop records when it begins a piece of work and when it waits for the next, by one store to an atomic. So a check
+//! takes none of the loop's locks, and an idle loop need not wake up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// A loop that has been at one piece of work for longer is stuck. Longer than every wait that
-/// ends by itself: 5 s for a locked database, some seconds for a disk that flushes slowly.
+/// Longest time for one piece of work; after that, a loop counts as stuck. Longer than every wait that ends by itself: 5 s
+/// for a locked database, some seconds for a slow disk.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// The loop waits for work, or has not begun.
+/// The loop waits for work, or has not started.
 const IDLE: u64 = 0;
-/// The loop ended as it should.
+/// The loop ended normally.
 const ENDED: u64 = u64::MAX - 1;
 /// The loop ended by a panic.
 const DIED: u64 = u64::MAX;
 
-/// What times are counted from.
+/// Origin of times.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// None of the values above.
+/// Milliseconds since the origin; never one of the values above.
 fn now_ms() -> u64 {
     u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1).min(ENDED - 1)
 }
 
-/// One loop's sign that it lives.
+/// The heartbeat of one loop.
 #[derive(Debug, Default)]
 pub struct Heartbeat {
-    /// When its present piece of work began, in ms; or [`IDLE`], [`ENDED`] or [`DIED`].
+    /// When its current piece of work began, in ms; or [`IDLE`], [`ENDED`] or [`DIED`].
     at_work_since: AtomicU64,
 }
 
 impl Heartbeat {
-    /// For the loop, which keeps it until it ends.
+    /// Starts the heartbeat. The loop keeps the returned guard until it ends.
     pub fn begin(self: &Arc<Self>) -> Beating {
         let beating = Beating(Arc::clone(self));
         beating.rest();
         beating
     }
 
-    /// Called before a loop that rests is given work: one that does not begin with it is stuck too.
+    /// To be called before an idle loop is given work, so that it counts as stuck if it never begins.
     pub fn wake(&self) {
         if self.at_work_since.load(Ordering::Relaxed) == IDLE {
-            // Not if it has begun, or ended, in between.
+            // Fails if the loop has begun or ended in between.
             let _ = self.at_work_since.compare_exchange(IDLE, now_ms(), Ordering::Relaxed, Ordering::Relaxed);
         }
     }
@@ -62,17 +61,17 @@ impl Heartbeat {
     }
 }
 
-/// A loop that goes round. Dropped by a panic, it shows that the loop has died.
+/// Guard of a running loop. If a panic drops it, the loop counts as dead.
 #[derive(Debug)]
 pub struct Beating(Arc<Heartbeat>);
 
 impl Beating {
-    /// A piece of work begins, or the next part of it.
+    /// Records that a piece of work begins, or the next part of it.
     pub fn beat(&self) {
         self.0.at_work_since.store(now_ms(), Ordering::Relaxed);
     }
 
-    /// The loop waits for work.
+    /// Records that the loop waits for work.
     pub fn rest(&self) {
         self.0.at_work_since.store(IDLE, Ordering::Relaxed);
     }
@@ -85,10 +84,10 @@ impl Drop for Beating {
     }
 }
 
-/// What is wrong with a loop.
+/// Fault of a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// It has been at one piece of work for so long.
+    /// It has been stuck in one piece of work for this long.
     Stuck(Duration),
     /// It ended by a panic.
     Died,
@@ -103,18 +102,18 @@ impl std::fmt::Display for Stall {
     }
 }
 
-/// The loops that a host serves by, each with what it is called.
+/// The loops of a host, with their names.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness(Vec<(&'static str, Arc<Heartbeat>)>);
 
 impl Liveness {
-    /// Of these loops.
+    /// The heartbeats of these loops.
     pub fn new(loops: Vec<(&'static str, Arc<Heartbeat>)>) -> Self {
         Self(loops)
     }
 
-    /// The first loop that is stuck or has died. One that seems stuck gets `grace` to move: when the
-    /// whole process has stood still, as on a machine that slept, each loop seems so for a moment.
+    /// The first loop that is stuck or dead. A loop that seems stuck gets `grace` to continue: after the whole process was
+    /// suspended, each loop seems stuck for a moment.
     pub async fn stall(&self, grace: Duration) -> Option<(&'static str, Stall)> {
         let before = self.stalls(now_ms());
         if before.is_empty() {
@@ -132,14 +131,14 @@ impl Liveness {
     }
 }
 
-/// A loop that does not move, and the beat that was its last.
+/// A loop that seems stuck, and its last beat.
 struct Stalled {
     name: &'static str,
     since: u64,
     stall: Stall,
 }
 
-/// The first one that has not moved between two looks.
+/// The first loop that has not continued between two checks.
 fn still<'a>(before: &[Stalled], after: &'a [Stalled]) -> Option<&'a Stalled> {
     after.iter().find(|now| before.iter().any(|then| (then.name, then.since) == (now.name, now.since)))
 }
@@ -201,7 +200,7 @@ mod tests {
         let [one, other] = [(); 2].map(|()| Arc::new(Heartbeat::default()));
         let liveness = Liveness::new(vec![("one", Arc::clone(&one)), ("other", Arc::clone(&other))]);
         let (moves, stays) = (one.begin(), other.begin());
-        // Of an earlier time than any that a beat from now on can have.
+        // Earlier than any beat from now on.
         one.at_work_since.store(1, Ordering::Relaxed);
         other.at_work_since.store(1, Ordering::Relaxed);
         let later = || now_ms() + 2 * STUCK_AFTER.as_millis() as u64;

@@ -1,8 +1,7 @@
-//! Log lines on their way to whoever reads them.
+//! Queue of log lines to be written.
 //!
-//! A line is put into a bounded queue, and a thread of its own writes it. So nobody who logs
-//! waits for a reader that has stopped, a full disk or a closed pipe. Lines that find no room,
-//! or that can't be written, are dropped and counted.
+//! Lines are put into a bounded queue, and a separate thread writes them. So logging never waits for a stopped reader, a full
+//! disk or a closed pipe. Lines that don't fit or can't be written are dropped and counted.
 //!
 //! Not `tracing-appender`: its guard prints to the standard error when the writer is stuck,
 //! which is that same pipe, and so keeps the process from exiting for ever. It also bounds
@@ -19,34 +18,32 @@ use parking_lot::{Condvar, Mutex};
 
 use super::threads::start_thread;
 
-/// Most bytes that wait to be written: some thousand lines, which a reader that pauses for a
-/// moment does not lose, and little enough to have beside everything else.
+/// Most bytes in the queue: some thousand lines, enough for a short pause of the reader.
 const MAX_BYTES: usize = 1 << 20;
-/// What a line takes besides its text, so that empty lines are bounded too.
+/// Overhead per line, so that the number of empty lines is limited, too.
 const LINE_OVERHEAD_BYTES: usize = 64;
-/// Dropped lines are reported when the queue is down to this: the report shall not take the
-/// room of the next burst.
+/// Bytes in the queue below which dropped lines are reported, so that the report does not take the space of the next burst.
 const ROOM_TO_REPORT_BYTES: usize = MAX_BYTES / 2;
-/// Pause before an output is tried again that is set not to block and takes nothing now.
+/// Pause before a write to a full non-blocking output is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Lines that this process has dropped. A process has one log.
+/// Number of lines that this process has dropped. Global, because a process has one log.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines of the log were dropped since the process began.
+/// Number of log lines that were dropped since the process started.
 pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// The way into the log. Each write is one line, never waits and never fails.
+/// Writer into the queue. Each write is one line, never waits and never fails.
 #[derive(Clone)]
 pub struct LogQueue(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// Notified when a line comes.
+    /// Notified when a line is added.
     came: Condvar,
-    /// Notified when all lines are written or given up.
+    /// Notified when all lines are written or dropped.
     idle: Condvar,
 }
 
@@ -54,15 +51,15 @@ struct Shared {
 struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The thread is not done with what it has taken out.
+    /// Whether the thread is writing a line that it has taken.
     writing: bool,
-    /// Lines dropped since that was last reported.
+    /// Lines dropped since the last report.
     dropped: u64,
 }
 
 impl LogQueue {
-    /// Starts the thread that writes to `output`. When there is room again after lines were
-    /// dropped, `report` is called with their number, on that thread.
+    /// Starts the thread that writes to `output`. After lines were dropped, it calls `report` with their number as soon as there
+    /// is space again.
     pub fn start(
         output: impl Write + Send + 'static,
         report: impl Fn(u64) + Send + 'static,
@@ -82,7 +79,7 @@ impl LogQueue {
         Ok(queue)
     }
 
-    /// Puts a line in, if there is room.
+    /// Adds a line if there is space.
     pub fn push(&self, line: &[u8]) {
         let mut queue = self.0.queue.lock();
         let size = line.len() + LINE_OVERHEAD_BYTES;
@@ -96,8 +93,7 @@ impl LogQueue {
         self.0.came.notify_one();
     }
 
-    /// Waits until all that was put in is written or given up, at most for `limit`. Returns
-    /// whether it is.
+    /// Waits until all lines are written or dropped, for at most `limit`. Returns whether they are.
     pub fn flush(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let mut queue = self.0.queue.lock();
@@ -143,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// Takes in what became of the line, and returns how many dropped lines are to be reported.
+    /// Records the result of writing a line. Returns the number of dropped lines to report.
     fn written(&self, whole: bool) -> Option<u64> {
         let mut queue = self.queue.lock();
         if !whole {
@@ -154,10 +150,10 @@ impl Shared {
     }
 }
 
-/// Where lines go.
+/// Output of the lines.
 struct Output<W> {
     output: W,
-    /// The last line broke off in its middle.
+    /// Whether the last line was written only partially.
     torn: bool,
 }
 
@@ -196,7 +192,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// An output that answers each write as it is told, and waits until it is.
+    /// An output whose writes wait for a result from the test.
     struct Told {
         answers: Receiver<io::Result<usize>>,
         written: Sender<Vec<u8>>,
@@ -245,7 +241,7 @@ mod tests {
         let mut log = log();
         let line = vec![b'x'; 1024];
         let lines = 2 * MAX_BYTES / line.len();
-        // Nothing is answered, so the first write never returns.
+        // The test gives no results, so the first write never returns.
         for _ in 0..lines {
             log.queue.push(&line);
         }
@@ -258,7 +254,7 @@ mod tests {
         assert_eq!(log.reports.recv_timeout(PATIENCE), Ok(dropped));
         assert!(log.queue.flush(PATIENCE));
         let written = log.written.try_iter().count() as u64;
-        // The thread may have taken one out before all were in.
+        // The thread may have taken a line before all were added.
         assert!((waiting..=waiting + 1).contains(&written) && written + dropped == lines as u64);
         assert_eq!(log.reports.try_iter().count(), 0, "reported once");
     }

@@ -1,7 +1,7 @@
-//! The host's own process: its log, its threads, and whether its loops still go round.
+//! The host's own process: its log, its threads, and the heartbeats of its loops.
 //!
-//! What everything else stands on, and so what must neither block nor panic when the system
-//! has nothing left to give. Knows nothing of what the host is for.
+//! All other rooms depend on it, so it must neither block nor panic when the system's resources are exhausted. Knows nothing
+//! of tasks and runs.
 
 mod descriptors;
 mod foreign;

@@ -1,5 +1,4 @@
-//! Opening what may be something else than a file: a pipe, which waits for whoever writes
-//! into it, a device, or a file of the kernel's.
+//! Opens plain files safely: not pipes, which wait for a writer, nor devices, nor files of the kernel.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fstatfs};
 
-/// File systems whose files are not stored but made by the kernel, by the numbers of statfs(2). Who opens
-/// one may look into processes, change the kernel or reach a device.
+/// File systems with files made by the kernel, by the numbers of statfs(2). Their files give access to processes, to the
+/// kernel's settings or to devices.
 const KERNELS: [u64; 14] = [
     0x9fa0,      // proc
     0x6265_6572, // sysfs
@@ -27,7 +26,7 @@ const KERNELS: [u64; 14] = [
     0x4249_4e4d, // binfmt_misc
     0x6e73_6673, // nsfs
 ];
-/// The same by the names of /proc/self/mountinfo, and that of devices, which statfs(2) calls a tmpfs.
+/// The same by the names in /proc/self/mountinfo, and the file system of devices, which is a tmpfs for statfs(2).
 const KERNEL_NAMES: [&str; 15] = [
     "proc",
     "sysfs",
@@ -45,24 +44,24 @@ const KERNEL_NAMES: [&str; 15] = [
     "binfmt_misc",
     "nsfs",
 ];
-/// Where they are on every system, if it can't be asked.
+/// Their usual places, if mountinfo can't be read.
 const USUAL: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-/// Opens a plain file to read it, and nothing else: anything else is an error, at once.
+/// Opens a plain file for reading. Anything else is an error, without waiting.
 pub fn open_plain(path: &Path) -> io::Result<File> {
-    // Not waiting: a pipe would, for whoever writes into it.
+    // Non-blocking, because opening a pipe would wait for a writer.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is not a file")) }
 }
 
-/// Whether a file or folder is one of the kernel's.
+/// Whether a file or folder is on a file system of the kernel.
 pub fn is_kernels(file: impl AsFd) -> bool {
     // The type of the number differs between systems.
     fstatfs(file).is_ok_and(|system| KERNELS.contains(&((system.f_type as u64) & 0xffff_ffff)))
 }
 
-/// A file system of the kernel's that a folder is part of, or that is mounted below it.
+/// A file system of the kernel that contains a folder or is mounted below it.
 pub fn kernels_in(folder: &Path) -> Option<PathBuf> {
     if File::open(folder).is_ok_and(is_kernels) {
         return Some(folder.to_owned());
@@ -75,7 +74,7 @@ pub fn kernels_in(folder: &Path) -> Option<PathBuf> {
     mounts.lines().filter_map(kernels_mount).find(|mount| mount.starts_with(folder))
 }
 
-/// Where a line of mountinfo says that such a file system is.
+/// The mount point in a line of mountinfo, if it is such a file system.
 fn kernels_mount(line: &str) -> Option<PathBuf> {
     let (mount, system) = line.split_once(" - ")?;
     let is_kernels = system.split(' ').next().is_some_and(|name| KERNEL_NAMES.contains(&name));

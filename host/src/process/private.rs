@@ -1,28 +1,28 @@
-//! Files and folders that are the host's alone: what runs said, and code that is executed.
+//! Private files and folders of the host: data of runs, and executable code.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// A folder that only its owner enters.
+/// Mode of a folder that only its owner may use.
 const FOLDER_MODE: u32 = 0o700;
-/// A file that only its owner reads and writes.
+/// Mode of a file that only its owner may read and write.
 const FILE_MODE: u32 = 0o600;
-/// What others than the owner may, in a mode.
+/// Permissions of others than the owner, in a mode.
 const OTHERS: u32 = 0o077;
-/// Others than the owner who may write, in a mode.
+/// Write permissions of others than the owner, in a mode.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// Makes a folder for the owner alone, with those above it; one that is there becomes so, if it is ours.
+/// Makes a private folder with its parents. An existing one becomes private if it belongs to this user.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
     close_to_others(path, FOLDER_MODE);
     Ok(())
 }
 
-/// Makes a file for the owner alone, if it is not there; one that is there becomes so, if it is ours, and is not
-/// opened: a program that closes a database's file gives up the locks that it has on it.
+/// Makes a private file, if it does not exist. An existing one becomes private if it belongs to this user, without being
+/// opened: closing a database file would release the locks that the process has on it.
 pub fn make_private_file(path: &Path) -> io::Result<()> {
     match private_options().create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => close_private_file(path),
@@ -31,29 +31,29 @@ pub fn make_private_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes an existing file one for the owner alone, if it is ours.
+/// Makes an existing file private if it belongs to this user.
 pub fn close_private_file(path: &Path) {
     close_to_others(path, FILE_MODE);
 }
 
-/// How a file is made that only its owner reads and writes.
+/// Options for creating a private file.
 pub fn private_options() -> OpenOptions {
     let mut options = File::options();
     options.write(true).mode(FILE_MODE);
     options
 }
 
-/// Whether nobody but this user (and root) can have written to it.
+/// Whether only this user and root can have written to the file.
 pub fn is_ours_alone(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() && !is_writable_by_others(metadata)
 }
 
-/// Whether others than its owner may write to it.
+/// Whether others than the owner may write to the file.
 pub fn is_writable_by_others(metadata: &Metadata) -> bool {
     metadata.mode() & WRITABLE_BY_OTHERS != 0
 }
 
-/// What is of another owner stays as it is: whoever it is has decided.
+/// Leaves files of other owners unchanged.
 fn close_to_others(path: &Path, mode: u32) {
     let is_open = |metadata: &Metadata| metadata.mode() & OTHERS != 0;
     if fs::metadata(path).is_ok_and(|metadata| is_open(&metadata)) {

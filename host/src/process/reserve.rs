@@ -2,13 +2,13 @@
 
 use std::hint::black_box;
 
-/// Arenas of the allocator in a process whose addresses are limited. By its default it takes 64 MiB of addresses for
-/// each thread, up to eight for each core, and leaves allocations of a few bytes without any.
+/// Arenas of the allocator in a process with limited address space. By default, it reserves 64 MiB of addresses for each
+/// thread, up to eight per core, and small allocations would then fail.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const FEW_ARENAS: libc::c_int = 1;
 
-/// Has the allocator take no more addresses than it uses, if the system limits them. To be called before there are
-/// other threads.
+/// Limits the addresses that the allocator reserves, if the system limits address space. To be called before other threads
+/// start.
 pub fn spare_addresses() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -16,23 +16,23 @@ pub fn spare_addresses() {
 
         let limits = [Resource::As, Resource::Data];
         if limits.iter().any(|limit| getrlimit(*limit).current.is_some()) {
-            // SAFETY: it sets a number in the allocator, which no other thread uses yet.
+            // SAFETY: it sets a number in the allocator, and no other thread exists yet.
             unsafe { libc::mallopt(libc::M_ARENA_MAX, FEW_ARENAS) };
         }
     }
 }
 
-/// Address space that nothing else can take while this is held. It takes no memory: nothing is written to it.
+/// Reserved address space, until dropped. It uses no memory, because nothing is written to it.
 pub struct Reserve {
     _bytes: Vec<u8>,
 }
 
 impl Reserve {
-    /// None if the process may not have so much more.
+    /// Reserves that many bytes; none if the limit of the process does not allow it.
     pub fn new(bytes: usize) -> Option<Self> {
         let mut reserved = Vec::new();
         reserved.try_reserve_exact(bytes).ok()?;
-        // Or the compiler leaves out what nobody uses.
+        // Prevents the compiler from removing the unused reservation.
         Some(Self { _bytes: black_box(reserved) })
     }
 }

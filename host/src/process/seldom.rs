@@ -2,12 +2,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// In how much time so many lines are said.
+/// Period of the limit.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Lines of one kind in that time: enough to see what goes wrong, and few beside thousands that do.
+/// Most lines of one kind per period: enough to see the problem, even if it happens thousands of times.
 const LINES: u32 = 20;
 
-/// Lines of one kind in the log, which must not bury all others.
+/// Rate limiter for log lines of one kind.
 #[derive(Default)]
 pub struct Seldom(Mutex<Window>);
 
@@ -19,7 +19,8 @@ struct Window {
 }
 
 impl Seldom {
-    /// Whether a line may be said now; if so, how many were left out since the last one.
+    /// Takes a permit to log a line. Returns how many lines were suppressed since the last one; none if this line is to be
+    /// suppressed, too.
     pub fn take(&self) -> Option<u64> {
         self.take_at(Instant::now())
     }

@@ -1,7 +1,7 @@
-//! Threads, where the system may have none left to give.
+//! Threads on systems that may have none left.
 //!
-//! Libraries start threads of their own and panic when there are none. So they are asked for
-//! beforehand, where an error can still be told.
+//! Libraries start threads and panic if there are none. So their number is checked in advance, where an error can still be
+//! reported.
 
 use std::any::Any;
 use std::io;
@@ -13,11 +13,10 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// What an operator can do about it.
+/// Advice for the operator.
 const REMEDY: &str = "raise the limit of threads (pids.max, TasksMax, ulimit -u) or of memory (ulimit -v)";
 
-/// Whether this process can have `count` more threads at once, found out by having them for a
-/// moment.
+/// Checks whether this process can start `count` more threads, by starting them for a moment.
 pub fn can_start(count: usize) -> io::Result<()> {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
@@ -31,27 +30,26 @@ pub fn can_start(count: usize) -> io::Result<()> {
     }
     drop(closed);
     for thread in threads {
-        // It does nothing that could panic.
+        // The thread does nothing that could panic.
         let _ = thread.join();
     }
     refused.map_or(Ok(()), |error| Err(none_left(count, &error)))
 }
 
-/// Starts a thread, with an error that says what to do.
+/// Starts a thread. The error contains advice for the operator.
 pub fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| none_left(1, &error))
 }
 
-/// Builds a runtime with `workers` threads, if they and `others` beside them can be had.
+/// Builds a runtime with `workers` threads, if the system can start them and `others` more.
 pub fn start_runtime(builder: &mut Builder, workers: usize, others: usize) -> io::Result<Runtime> {
     can_start(workers + others)?;
-    // Others may have taken them meanwhile.
+    // Other processes may have used them up meanwhile.
     panic::catch_unwind(AssertUnwindSafe(|| builder.worker_threads(workers).build()))
         .unwrap_or_else(|panic| Err(none_left(workers, &panicked(&*panic))))
 }
 
-/// [`tokio::task::spawn_blocking`], with an error where that panics because there is no thread
-/// for it.
+/// [`tokio::task::spawn_blocking`], with an error instead of a panic if the system has no thread.
 pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
@@ -68,14 +66,13 @@ fn panicked(panic: &(dyn Any + Send)) -> io::Error {
     io::Error::other(panic_message(panic).unwrap_or("a panic without a word").to_owned())
 }
 
-/// What a panic said, if it said something.
+/// Message of a panic, if any.
 pub fn panic_message(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
 }
 
-/// Whether a panic's message is tokio's, when it has no thread for
-/// [`tokio::task::spawn_blocking`].
+/// Whether the message of a panic is tokio's for a failed start of a thread in [`tokio::task::spawn_blocking`].
 pub fn is_threadless(message: &str) -> bool {
     message.starts_with("OS can't spawn worker thread")
 }

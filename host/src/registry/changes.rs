@@ -1,8 +1,8 @@
-//! What has changed in the tasks folder and come to rest, from what looks at it found and what the file system
-//! tells. Reads no file and starts nothing.
+//! Detects completed changes of the tasks folder, from scans and from notices of the file system. Reads no file and starts
+//! nothing.
 //!
-//! A save is several steps: an editor renames a file away, writes another and removes the first, or empties the
-//! file and fills it again. Between any two of them the folder says something that nobody means.
+//! A save takes several steps: an editor renames a file away, writes another and removes the first, or truncates the file
+//! and writes it again. Between two steps, the folder is in a state that nobody intends.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,49 +10,50 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::folder::{self, FileState, Found, Scan, Seen, TaskState};
+use super::folder::{FileState, Found, Scan, Seen, TaskState};
+use super::paths;
 
-/// How long a file that its writer has closed, or that came under its name by a rename, is left alone: the next
-/// writer may have emptied it again, and the notice of that may yet be on its way. More than the 10 ms that a file
-/// system's own times may be behind.
+/// Quiet time of a file after its writer has closed it or a rename has put it in place: the next writer may have truncated
+/// it again, and that notice may be delayed. More than the 10 ms by which a file system's times may be behind.
 const QUIET: Duration = Duration::from_millis(20);
-/// The same for a file of which no notice came.
+/// Quiet time of a file without notices.
 const SETTLE: Duration = Duration::from_millis(50);
-/// The same for a file that somebody has written to and not closed. Programs that write tasks close them; one that
-/// doesn't for longer than this writes bit by bit, and keeps the file open for ever.
+/// Quiet time of a file that was written to and not closed. Programs that write tasks close them; after this time, the
+/// writer counts as one that keeps files open for ever.
 const STILL_OPEN: Duration = Duration::from_secs(2);
-/// How long a manifest has to be away before its settings end. Editors leave 0 to 5 ms between the old file and the
-/// new one, a script or a checkout of a repository some seconds. To lose a schema, grants or a rule of retention
-/// for that time would do harm; to keep them for some seconds does none.
+/// How long a manifest has to be absent until its settings end. Editors leave 0 to 5 ms between the old file and the new
+/// one, a script or a repository checkout some seconds. Losing a schema, grants or a retention rule for that time would do
+/// harm; keeping them for some seconds does not.
 const MANIFEST_AWAY: Duration = Duration::from_secs(10);
-/// The same for a task's file: less, because until then runs start of a task that somebody has taken away.
+/// How long a task's file has to be absent until the task is retired. Shorter, because runs of a removed task can start
+/// until then.
 const TASK_AWAY: Duration = Duration::from_secs(1);
 
-/// What the file system tells of a file.
+/// A notice of the file system about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// There is a new one, perhaps a link to one that is whole.
+    /// It was created, perhaps as a link to a complete file.
     Created,
-    /// Somebody writes to it.
+    /// It was written to.
     Written,
-    /// Its writer has closed it, or it came under its name as it is.
+    /// Its writer has closed it, or it was moved into place.
     Whole,
-    /// It is no longer there.
+    /// It was removed.
     Gone,
 }
 
-/// What came of a file since the last look: the last notice, and how many there were.
+/// Notices per file since the last scan: the last one, and their number.
 pub(super) type Notices = BTreeMap<PathBuf, (Notice, u64)>;
 
-/// A file of the folder, or one that was there a moment ago.
+/// A file of the folder, or one that was there recently.
 #[derive(Debug)]
 struct Track {
-    /// None while it is away.
+    /// None while it is absent.
     file: Option<FileState>,
-    /// When it was first seen so.
+    /// When it was first seen in this state.
     since: Instant,
     notices: u64,
-    /// What was told of it last, as long as it is as it was then.
+    /// The last notice, while the file is unchanged since.
     last: Option<Notice>,
 }
 
@@ -61,14 +62,14 @@ impl Track {
         Self { file: None, since: now, notices: 0, last: None }
     }
 
-    fn see(&mut self, file: Option<FileState>, told: Option<(Notice, u64)>, now: Instant) {
-        if let Some((notice, count)) = told {
+    fn see(&mut self, file: Option<FileState>, notices: Option<(Notice, u64)>, now: Instant) {
+        if let Some((notice, count)) = notices {
             self.last = Some(notice);
             self.notices += count;
         } else if file != self.file {
             self.last = None;
         }
-        if file != self.file || told.is_some() {
+        if file != self.file || notices.is_some() {
             (self.file, self.since) = (file, now);
         }
     }
@@ -77,14 +78,14 @@ impl Track {
         self.file.map(|file| Seen { file, notices: self.notices })
     }
 
-    /// When it has been left alone for long enough: by its own time, which is old for a file that was moved here
-    /// or whose time was kept; or, where clocks disagree, by how long it was seen so.
+    /// When its quiet time is over: by its own modification time, which is old for a file that was moved or copied with its
+    /// time; or, where clocks differ, by how long it was seen in this state.
     fn quiet_at(&self, path: &Path, now: Instant) -> Instant {
         let Some(file) = self.file else { return self.since + away(path) };
         let needed = match self.last {
             Some(Notice::Whole) => QUIET,
             Some(Notice::Written) => STILL_OPEN,
-            // Made, and nothing written yet.
+            // Created and not written yet.
             Some(Notice::Created) if file.is_empty() => STILL_OPEN,
             Some(Notice::Created | Notice::Gone) | None => SETTLE,
         };
@@ -93,46 +94,46 @@ impl Track {
     }
 }
 
-/// How long a file may be away and not be gone.
+/// How long a file may be absent before it counts as removed.
 fn away(path: &Path) -> Duration {
     let is_manifest = path.extension().is_some_and(|extension| extension == "toml");
     if is_manifest { MANIFEST_AWAY } else { TASK_AWAY }
 }
 
-/// What is to be done.
+/// Completed changes.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct Completed {
     /// Task files to load, in order of their paths.
     pub(super) load: Vec<Found>,
-    /// Task files that are gone.
+    /// Task files that were removed.
     pub(super) retire: Vec<PathBuf>,
-    /// When something may have come to rest that has not yet.
+    /// When the next quiet time ends.
     pub(super) again: Option<Instant>,
 }
 
-/// The files of the folder, over the looks at it.
+/// The files of the folder, tracked across scans.
 #[derive(Default)]
 pub(super) struct Changes {
     tracks: BTreeMap<PathBuf, Track>,
 }
 
 impl Changes {
-    /// Takes what a look found and what was told before it. `known` is how a task was when it was last loaded or
-    /// refused. At `first` nobody is writing: what is there is taken as it is.
+    /// Applies a scan and the notices before it. `known` gives the state of a task when it was last loaded or rejected. At
+    /// `first`, quiet times are not waited for.
     pub(super) fn take(
         &mut self,
         scan: &Scan,
-        told: &Notices,
+        notices: &Notices,
         known: impl Fn(&Path) -> Option<TaskState>,
         now: Instant,
         first: bool,
-    ) -> Taken {
-        let mut taken = Taken::default();
+    ) -> Completed {
+        let mut taken = Completed::default();
         for (path, file) in &scan.files {
             let track = self.tracks.entry(path.clone()).or_insert_with(|| Track::new(now));
-            track.see(Some(*file), told.get(path).copied(), now);
+            track.see(Some(*file), notices.get(path).copied(), now);
         }
-        self.miss(scan, told, now, &mut taken);
+        self.apply_missing(scan, notices, now, &mut taken);
         for (path, name) in &scan.tasks {
             let Some(state) = self.state(path) else { continue };
             if known(path) == Some(state) {
@@ -148,36 +149,36 @@ impl Changes {
         taken
     }
 
-    /// What the look did not find.
-    fn miss(&mut self, scan: &Scan, told: &Notices, now: Instant, taken: &mut Taken) {
+    /// Handles files that the scan did not find.
+    fn apply_missing(&mut self, scan: &Scan, notices: &Notices, now: Instant, taken: &mut Completed) {
         let unreadable = |path: &Path| scan.unreadable.iter().any(|folder| path.starts_with(folder));
         self.tracks.retain(|path, track| {
             if scan.files.contains_key(path) || unreadable(path) {
                 return true;
             }
-            track.see(None, told.get(path).copied(), now);
+            track.see(None, notices.get(path).copied(), now);
             let gone_at = track.quiet_at(path, now);
             if gone_at > now {
                 taken.again = Some(taken.again.map_or(gone_at, |again| again.min(gone_at)));
                 return true;
             }
-            if folder::is_wasm(path) {
+            if paths::is_wasm(path) {
                 taken.retire.push(path.clone());
             }
             false
         });
     }
 
-    /// How a task is on the disk.
+    /// State of a task on the disk.
     fn state(&self, task: &Path) -> Option<TaskState> {
         let seen = |path: &Path| self.tracks.get(path).and_then(Track::seen);
-        let (manifest, app) = (seen(&folder::manifest_of(task)), seen(&folder::app_manifest_of(task)));
+        let (manifest, app) = (seen(&paths::manifest_of(task)), seen(&paths::app_manifest_of(task)));
         seen(task).map(|wasm| TaskState { wasm, manifest, app })
     }
 
-    /// When all that belongs to a task has been left alone: a change of one part is taken with those of the others.
+    /// When the quiet times of all files of a task are over, so that changes of several files take effect together.
     fn quiet_at(&self, task: &Path, now: Instant) -> Instant {
-        let parts = [task.to_owned(), folder::manifest_of(task), folder::app_manifest_of(task)];
+        let parts = [task.to_owned(), paths::manifest_of(task), paths::app_manifest_of(task)];
         let tracks = parts.iter().filter_map(|path| Some(self.tracks.get(path)?.quiet_at(path, now)));
         tracks.max().unwrap_or(now)
     }
@@ -191,16 +192,17 @@ mod tests {
 
     use tempfile::TempDir;
 
+    use super::super::folder;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A folder with the task `a`, and what is known of it.
+    /// A folder with the task `a`, and its known state.
     struct Folder {
         folder: TempDir,
         changes: Changes,
         known: HashMap<PathBuf, TaskState>,
-        told: Notices,
+        notices: Notices,
         now: Instant,
     }
 
@@ -209,7 +211,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("demo")).unwrap();
             let (changes, known) = (Changes::default(), HashMap::new());
-            let mut made = Self { folder, changes, known, told: Notices::new(), now: Instant::now() };
+            let mut made = Self { folder, changes, known, notices: Notices::new(), now: Instant::now() };
             for file in files {
                 made.write(file, "first");
             }
@@ -223,7 +225,7 @@ mod tests {
             self.folder.path().join(file)
         }
 
-        /// Writes a file of a time that is yet to come, so that its age says nothing.
+        /// Writes a file with a time in the future, so that its age is unknown.
         fn write(&self, file: &str, content: &str) {
             fs::write(self.path(file), content).unwrap();
             let time = SystemTime::now() + Duration::from_secs(1_000_000);
@@ -231,17 +233,17 @@ mod tests {
         }
 
         fn tell(&mut self, file: &str, notice: Notice) {
-            let (last, count) = self.told.entry(file.into()).or_insert((notice, 0));
+            let (last, count) = self.notices.entry(file.into()).or_insert((notice, 0));
             (*last, *count) = (notice, *count + 1);
         }
 
-        fn take(&mut self, first: bool) -> Taken {
+        fn take(&mut self, first: bool) -> Completed {
             let scan = folder::scan(self.folder.path(), &|_| false).unwrap();
-            let told = std::mem::take(&mut self.told);
-            self.changes.take(&scan, &told, |path| self.known.get(path).copied(), self.now, first)
+            let notices = std::mem::take(&mut self.notices);
+            self.changes.take(&scan, &notices, |path| self.known.get(path).copied(), self.now, first)
         }
 
-        fn load(&mut self, taken: Taken) -> usize {
+        fn load(&mut self, taken: Completed) -> usize {
             let count = taken.load.len();
             self.known.extend(taken.load.into_iter().map(|found| (found.path, found.state)));
             for path in taken.retire {
@@ -250,7 +252,7 @@ mod tests {
             count
         }
 
-        /// What is loaded after so long.
+        /// The files that are loaded after that time.
         fn after(&mut self, time: Duration) -> usize {
             self.now += time;
             let taken = self.take(false);
@@ -312,7 +314,7 @@ mod tests {
             folder.tell(manifest, Notice::Gone);
             let again = folder.take(false).again.unwrap();
             assert_eq!(again, folder.now + MANIFEST_AWAY);
-            // Another build meanwhile waits for it too, or it would begin with what nobody means.
+            // Another build has to wait for the manifest, too, or it would load with unintended settings.
             folder.write("demo/a.wasm", "second");
             assert_eq!(folder.after(MANIFEST_AWAY - MS), 0);
             assert_eq!(folder.after(SETTLE), 1);
@@ -388,7 +390,7 @@ mod tests {
         folder.tell("demo/a.toml", Notice::Whole);
         assert_eq!(folder.after(MS) + folder.after(QUIET), 1);
 
-        // Closed, and emptied again before the look, which the next notice will say.
+        // Closed, and truncated again before the scan, which the next notice reports.
         folder.write("demo/a.toml", "first of two");
         folder.tell("demo/a.toml", Notice::Whole);
         assert_eq!(folder.after(MS), 0);

@@ -1,4 +1,4 @@
-//! Looking at the tasks folder: which files there are, and how they are.
+//! Scans of the tasks folder: its files and their states.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata};
@@ -8,39 +8,39 @@ use std::time::{Duration, SystemTime};
 
 use super::Problem;
 use super::overlooked::Overlooked;
-use crate::model::{AppName, TaskName, TaskRef};
+use super::paths::{app_manifest_of, is_hidden, is_manifest, is_wasm, manifest_of, may_count, task_of};
+use crate::model::TaskRef;
 use crate::platform;
 use crate::process::open_plain;
 
-/// Largest file that is loaded. An interpreter of a whole language with its
-/// libraries has 20 to 40 MB.
+/// Largest task file. An interpreter of a language with its libraries has 20 to 40 MB.
 const MAX_FILE_BYTES: u64 = 256 << 20;
-/// Most that is read of a manifest; one that is longer is cut, and so an error.
+/// Most bytes that are read of a manifest. A longer one is cut off, and so an error.
 const MAX_MANIFEST_BYTES: u64 = 64 << 10;
-/// Most task files that are loaded; a folder with more was meant for something else. A look at so many
-/// takes some 50 ms, and each that is loaded takes three of the 65,530 mappings that the system allows a process.
+/// Most task files that are loaded. A scan of this many takes about 50 ms, and each loaded file needs three of the 65,530
+/// memory mappings that the system allows a process.
 pub(super) const MAX_FILES: usize = 10_000;
 
-/// The time of the machine's clock, which files are dated by.
+/// The time of the clock by which files are dated.
 fn now() -> SystemTime {
     platform::wall_clock()
 }
 
-/// How a file is, without reading it. Any write changes it.
+/// State of a file without its content. Every write changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileState {
     pub(super) len: u64,
     modified: Option<SystemTime>,
-    /// When content or attributes changed, in seconds and nanoseconds. No program can set it, so it differs where
-    /// `cp -p` gave another file the length and the time of the one before. Some file systems have none (FAT) or
-    /// the server's; then a notice is what tells.
+    /// Time of the last change of content or attributes (ctime), in seconds and nanoseconds. No program can set it, so it
+    /// differs when `cp -p` gives another file the same length and time. Some file systems have none (FAT), or the server's;
+    /// there, only a notice reports such a change.
     changed: (i64, i64),
-    /// Another file under the same name has another one.
+    /// Differs for another file under the same name.
     inode: u64,
 }
 
 impl FileState {
-    /// A file that is there and says nothing of itself; reading it tells why.
+    /// State of an existing file whose metadata can't be read. Reading the file gives the error.
     const UNKNOWN: Self = Self { len: u64::MAX, modified: None, changed: (0, 0), inode: 0 };
 
     fn of(metadata: &Metadata) -> Self {
@@ -51,7 +51,7 @@ impl FileState {
         };
         #[cfg(not(unix))]
         let (changed, inode) = ((0, 0), 0);
-        // The time of a change is the kernel's, and no seed decides it.
+        // Set by the kernel and not by the seed.
         let changed = if platform::is_simulated() { (0, 0) } else { changed };
         Self { len: metadata.len(), modified: metadata.modified().ok(), changed, inode }
     }
@@ -60,21 +60,21 @@ impl FileState {
         self.len == 0
     }
 
-    /// Time since the last write; none if the clocks of the file system and of this machine disagree.
+    /// Time since the last write; none if it is in the future, because the file system's clock differs.
     pub(super) fn age(&self) -> Option<Duration> {
         self.modified.and_then(|modified| now().duration_since(modified).ok())
     }
 }
 
-/// A file as it was seen, after so many notices of it.
+/// Observed state of a file, with the number of notices about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) file: FileState,
-    /// With another number of them the content may be another, whatever the file says of itself.
+    /// A different number means that the content may be different, whatever the metadata.
     pub(super) notices: u64,
 }
 
-/// How a task is on the disk: its file, and what is said of it beside it.
+/// State of a task on the disk: its file and its manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TaskState {
     pub(super) wasm: Seen,
@@ -82,51 +82,38 @@ pub(super) struct TaskState {
     pub(super) app: Option<Seen>,
 }
 
-/// Settings of all tasks of a folder.
-pub(super) const APP_MANIFEST: &str = "app.toml";
-
-/// The manifest of a task's file.
-pub(super) fn manifest_of(task: &Path) -> PathBuf {
-    task.with_extension("toml")
-}
-
-/// The manifest of its folder.
-pub(super) fn app_manifest_of(task: &Path) -> PathBuf {
-    task.with_file_name(APP_MANIFEST)
-}
-
 /// A task file that is to be loaded.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     /// Relative to the folder.
     pub(super) path: PathBuf,
-    /// What its path says it is.
+    /// The task's name from its path.
     pub(super) name: Result<TaskRef, Problem>,
     pub(super) state: TaskState,
 }
 
-/// What a look at the folder found.
+/// Result of a scan.
 #[derive(Default)]
 pub(super) struct Scan {
-    /// Task files, and what their paths say they are.
+    /// Task files, with the names from their paths.
     pub(super) tasks: BTreeMap<PathBuf, Result<TaskRef, Problem>>,
-    /// How they and the manifests beside them are. A manifest without content is left out: it says what an absent
-    /// one says, and may be the first half of a save.
+    /// States of task files and their manifests. Without empty manifests: they mean the same as absent ones, and may be the
+    /// first half of a save.
     pub(super) files: BTreeMap<PathBuf, FileState>,
-    /// Folders that could not be read; what was in them is not gone.
+    /// Folders that could not be read. Their files do not count as removed.
     pub(super) unreadable: Vec<PathBuf>,
     /// Task files beyond [`MAX_FILES`].
     pub(super) left_out: usize,
-    /// Files that look like tasks and are none.
+    /// Files that look like tasks but are not.
     pub(super) overlooked: BTreeSet<PathBuf>,
-    /// Files that the system was asked about.
-    pub(super) asked: usize,
+    /// Number of files whose metadata was read.
+    pub(super) examined: usize,
 }
 
-/// The names in the folder, before any file is looked at.
+/// The names in the folder, before any metadata is read.
 #[derive(Default)]
 struct Names {
-    /// Task files that are known already, and those that are not.
+    /// Task files that are loaded already, and those that are not.
     known: Vec<PathBuf>,
     new: Vec<PathBuf>,
     manifests: HashSet<PathBuf>,
@@ -149,7 +136,7 @@ impl Names {
         }
     }
 
-    /// The task files that count. One that is loaded is never left out for another that came later.
+    /// The task files within the limit. Loaded files have precedence over new ones.
     fn limited(&mut self, most: usize) -> Vec<PathBuf> {
         let room = most.saturating_sub(self.known.len());
         self.new.sort();
@@ -161,8 +148,8 @@ impl Names {
     }
 }
 
-/// Looks at the folder and the folders in it; `known` are the task files that are loaded. Fails if the folder
-/// itself can't be read: then nothing is known of what is in it.
+/// Scans the folder and its subfolders. `known` tells whether a task file is loaded. Fails if the folder itself can't be
+/// read.
 pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Scan> {
     let (mut scan, mut names, mut apps) = (Scan::default(), Names::default(), Vec::new());
     for entry in fs::read_dir(root)? {
@@ -172,7 +159,7 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
             names.add(name, known);
             continue;
         }
-        // Follows links: the operator, or a mounted volume, may have placed them.
+        // Follows links, which operators or mounted volumes may have made.
         let is_folder = match entry.file_type() {
             Ok(kind) if !kind.is_symlink() => kind.is_dir(),
             _ => fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()),
@@ -193,7 +180,7 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
                 Ok(())
             })
         });
-        // What could not be listed is not gone.
+        // Files in an unreadable folder do not count as removed.
         if listed.is_err() {
             scan.unreadable.push(app);
         }
@@ -208,7 +195,7 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
     Ok(scan)
 }
 
-/// Looks at one file of the folder and at nothing else in it.
+/// Scans a single file of the folder.
 pub(super) fn scan_one(root: &Path, file: &Path) -> Scan {
     let mut scan = Scan::default();
     scan.add(root, file.to_owned(), &|_| true, &mut HashSet::new());
@@ -216,8 +203,8 @@ pub(super) fn scan_one(root: &Path, file: &Path) -> Scan {
 }
 
 impl Scan {
-    /// Notes a task file, and what is called so and is none, and its manifests as far as they are `listed`.
-    /// `apps` are the manifests of folders that were looked at already.
+    /// Adds a path with the name of a task file, and its manifests as far as they are `listed`. `apps` are the manifests of
+    /// folders that were added already.
     fn add(
         &mut self,
         root: &Path,
@@ -225,7 +212,7 @@ impl Scan {
         listed: &dyn Fn(&Path) -> bool,
         apps: &mut HashSet<PathBuf>,
     ) {
-        let Some((state, problem)) = self.look(&root.join(&path)) else { return };
+        let Some((state, problem)) = self.examine(&root.join(&path)) else { return };
         let (own, app) = (manifest_of(&path), app_manifest_of(&path));
         if listed(&own) {
             self.add_manifest(root, own);
@@ -234,21 +221,21 @@ impl Scan {
             self.add_manifest(root, app);
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // A name that is no text is no app's, and not that of the top.
+        // Lossy, so that a name that is not UTF-8 is invalid, and does not count as the top.
         let folder = folder.map(|folder| folder.as_os_str().to_string_lossy());
-        let named = problem.map_or_else(|| name(folder.as_deref(), &path), Err);
+        let named = problem.map_or_else(|| task_of(folder.as_deref(), &path), Err);
         self.files.insert(path.clone(), state);
         self.tasks.insert(path, named);
     }
 
-    /// How a task file is, and why it can't be one; none if it is gone.
-    fn look(&mut self, path: &Path) -> Option<(FileState, Option<Problem>)> {
-        self.asked += 1;
+    /// State of a task file, with its problem if it is no file; none if it is gone.
+    fn examine(&mut self, path: &Path) -> Option<(FileState, Option<Problem>)> {
+        self.examined += 1;
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => Some((FileState::of(&metadata), None)),
-            // Never read: a pipe or a device may not end.
+            // Not read, because a pipe or a device may have no end.
             Ok(metadata) => Some((FileState::of(&metadata), Some(Problem::NoFile))),
-            // A link that leads nowhere; or it is gone since the folder was read.
+            // A broken link, or the file was removed since the folder was read.
             Err(error) => {
                 let link = fs::symlink_metadata(path).ok()?;
                 Some((FileState::of(&link), Some(Problem::unreadable("", &error))))
@@ -257,61 +244,24 @@ impl Scan {
     }
 
     fn add_manifest(&mut self, root: &Path, path: PathBuf) {
-        self.asked += 1;
+        self.examined += 1;
         if let Some(state) = manifest_state(&root.join(&path)) {
             self.files.insert(path, state);
         }
     }
 }
 
-/// None for one that is absent or has no content.
+/// State of a manifest; none if it is absent or empty.
 fn manifest_state(path: &Path) -> Option<FileState> {
     match fs::metadata(path) {
         Ok(metadata) => Some(FileState::of(&metadata)).filter(|state| !state.is_empty()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        // What can't be looked at is not absent, or settings would be lost to a failing disk.
+        // Not absent, or a failing disk would revoke settings.
         Err(_) => Some(FileState::UNKNOWN),
     }
 }
 
-pub(super) fn is_wasm(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "wasm")
-}
-
-fn is_manifest(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
-}
-
-/// Whether a look at the folder may ask about a file of that path.
-pub(super) fn may_count(path: &Path) -> bool {
-    let hidden = path.ancestors().any(is_hidden);
-    (is_wasm(path) || is_manifest(path)) && path.components().count() <= 2 && !hidden
-}
-
-/// Hidden files are other programs' unfinished ones.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
-}
-
-/// Where the file of a task lies, relative to the folder: the other way round.
-pub(super) fn path(task: &TaskRef) -> PathBuf {
-    let file = format!("{}.wasm", task.task);
-    if task.app == AppName::default_app() { file.into() } else { Path::new(task.app.as_str()).join(file) }
-}
-
-fn name(app: Option<&str>, path: &Path) -> Result<TaskRef, Problem> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let task = TaskName::parse(&stem).map_err(|_| Problem::Name(stem.into_owned()))?;
-    let app = match app {
-        None => AppName::default_app(),
-        // Otherwise two files could be the same task.
-        Some(app) if app == AppName::default_app().as_str() => return Err(Problem::DefaultFolder),
-        Some(app) => AppName::parse(app).map_err(|_| Problem::Name(app.to_owned()))?,
-    };
-    Ok(TaskRef { app, task })
-}
-
-/// The content of a task's file; none if it is not, or no longer, as it was seen.
+/// The content of a task's file; none if the file has changed since the scan.
 pub(super) fn read(root: &Path, found: &Found) -> Result<Option<Vec<u8>>, Problem> {
     let seen = found.state.wasm.file;
     if seen.len > MAX_FILE_BYTES {
@@ -329,8 +279,8 @@ pub(super) fn read(root: &Path, found: &Found) -> Result<Option<Vec<u8>>, Proble
     Ok((after == Some(seen)).then_some(content))
 }
 
-/// What is said of the task of that file: the names and texts of its app's manifest and its own, as far as they
-/// are there. None if one is not as it was seen, if it is said how that was.
+/// Names and texts of the manifests of a task's app and of the task, as far as they exist. None if one differs from its
+/// `seen` state, if that is given.
 pub(super) fn manifests(
     root: &Path,
     task: &Path,
@@ -351,7 +301,7 @@ pub(super) fn manifests(
     Ok(Some(texts))
 }
 
-/// None if it is not there.
+/// Text of a manifest; none if it does not exist.
 fn manifest(path: &Path, name: &str) -> Result<Option<String>, Problem> {
     let unreadable = |error: io::Error| Problem::unreadable(&format!("{name}: "), &error);
     let file = match open_plain(path) {
@@ -390,7 +340,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_whose_name_is_no_text_is_not_the_top() {
+    fn a_folder_with_a_name_that_is_not_utf_8_is_not_the_top() {
         use std::os::unix::ffi::OsStrExt as _;
         let folder = tempfile::tempdir().unwrap();
         let app = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
@@ -402,7 +352,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_called_like_a_task_and_is_no_file_is_told() {
+    fn a_path_named_like_a_task_that_is_no_file_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir(root.join("folder.wasm")).unwrap();
@@ -414,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_asks_once_about_each_file_that_is_there() {
+    fn a_scan_reads_the_metadata_of_each_file_once() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         for app in ["one", "two"] {
@@ -429,11 +379,11 @@ mod tests {
             }
         }
         let scan = look(root);
-        assert_eq!((scan.tasks.len(), scan.files.len(), scan.asked), (40, 52, 52));
+        assert_eq!((scan.tasks.len(), scan.files.len(), scan.examined), (40, 52, 52));
     }
 
     #[test]
-    fn beyond_the_limit_those_that_are_loaded_stay() {
+    fn beyond_the_limit_loaded_files_stay() {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let mut names = Names { known: paths(&["y", "z"]), new: paths(&["c", "a", "b"]), ..Names::default() };
         assert_eq!(names.limited(3), paths(&["y", "z", "a"]));
@@ -441,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_without_content_is_as_one_that_is_absent() {
+    fn an_empty_manifest_counts_as_absent() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::write(root.join("a.wasm"), "x").unwrap();
@@ -453,7 +403,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_manifest_that_cannot_be_looked_at_is_not_absent() {
+    fn a_manifest_without_readable_metadata_is_not_absent() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::write(root.join("a.wasm"), "x").unwrap();
@@ -464,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_same_size_and_time_is_another() {
+    fn a_file_with_the_same_size_and_time_is_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wasm");
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
@@ -479,20 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_the_name() {
-        let of = |app, path: &str| name(app, Path::new(path)).map(|name| name.to_string());
-        assert_eq!(of(None, "a.wasm").unwrap(), "default/a");
-        assert_eq!(of(Some("demo"), "demo/long-operation.wasm").unwrap(), "demo/long-operation");
-        assert!(of(None, "g h.wasm").is_err());
-        assert!(of(Some("bad app"), "a.wasm").is_err());
-        assert_eq!(of(Some("default"), "a.wasm"), Err(Problem::DefaultFolder));
-        for (name, file) in [("default/a", "a.wasm"), ("demo/b", "demo/b.wasm")] {
-            assert_eq!(path(&TaskRef::parse_path(name).unwrap()), Path::new(file));
-        }
-    }
-
-    #[test]
-    fn a_folder_that_is_gone_is_an_error_and_not_empty() {
+    fn an_absent_folder_is_an_error_and_not_empty() {
         assert!(scan(Path::new("/nonexistent/tasks"), &|_| false).is_err());
     }
 }

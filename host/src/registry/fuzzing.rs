@@ -1,4 +1,4 @@
-//! What stands in the tasks folder, and inputs against schemas, for the fuzzer.
+//! Fuzz targets for manifests, and for inputs against schemas.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use super::schema::{self, Schema};
 use crate::engine::Limits;
 use crate::model::{ErrorKind, Json, MAX_NEEDS, Retention, RunError, TaskRef};
 
-/// A host that sets limits, and lets manifests grant what needs no look at its files.
+/// A host with limits, whose manifests may grant what needs no access to its files.
 fn ceilings() -> Ceilings {
     let limits = Limits {
         memory_bytes: 64 << 20,
@@ -31,8 +31,7 @@ fn ceilings() -> Ceilings {
     Ceilings { limits, grants: GrantPolicy { kinds, max_files_bytes: 1 << 30, data, tasks } }
 }
 
-/// A manifest. Whatever it says, nothing is above the host's limits, and what follows
-/// from it makes sense.
+/// Target: a manifest. Its settings never exceed the host's limits, and are consistent.
 pub fn manifests(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let ceilings = ceilings();
@@ -51,8 +50,8 @@ pub fn manifests(data: &[u8]) {
     let task = TaskRef::parse("demo", "x").expect("a name");
     for schedule in &settings.schedules {
         checked(schedule.input.as_str());
-        let needs = settings.queueing.needs(&task, &schedule.input, &[]);
-        assert!(needs.len() <= MAX_NEEDS);
+        let locks = settings.queueing.locks(&task, &schedule.input, &[]);
+        assert!(locks.len() <= MAX_NEEDS);
     }
     // The task's manifest after its app's, which may be the same.
     let twice = settings.clone().with("x.toml", text, Path::new("/nonexistent"), &ceilings);
@@ -72,7 +71,7 @@ fn within(limits: &Limits, ceilings: &Limits) {
     assert!(of(limits).iter().zip(of(ceilings)).all(|(own, ceiling)| own.is_some() && *own <= ceiling));
 }
 
-/// No pause is longer than it may be, and none becomes shorter.
+/// Retry pauses stay below their limit, and never get shorter.
 fn pauses(settings: &Settings) {
     let retry = &settings.retry;
     let error = RunError { retryable: true, ..RunError::new(ErrorKind::Failure, "") };
@@ -87,8 +86,7 @@ fn pauses(settings: &Settings) {
     }
 }
 
-/// A schema and an input, with a NUL between. Without one, an input for schemas that are
-/// hard to check.
+/// Target: a schema and an input, separated by a NUL. Without one, an input for schemas that are hard to check.
 pub fn inputs(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some((schema, input)) = text.split_once('\0') {
@@ -100,8 +98,8 @@ pub fn inputs(data: &[u8]) {
     }
 }
 
-/// The text as an input, if it is one: what clients get to see of it is the same value,
-/// on one line, and readable wherever the host puts it.
+/// The text as an input, if it is valid. Checks that clients get the same value, on one line, and readable wherever the host
+/// puts it.
 fn checked(text: &str) -> Option<Json> {
     let json = Json::parse(text).ok()?;
     assert!(!json.as_str().contains(['\n', '\r']));
@@ -114,22 +112,22 @@ fn checked(text: &str) -> Option<Json> {
     Some(json)
 }
 
-/// A schema of ours, and the same one without a bound on its work.
+/// A schema, and the same one without a limit of work.
 type Built = (Schema, jsonschema::Validator);
 
 fn build(schema: &Value) -> Option<Built> {
-    // What we can't build needs no bound.
+    // A schema that can't be built needs no limit.
     let ours = Schema::new(schema).ok()?;
     Some((ours, schema::options().build(schema).expect("with a bound it is a schema")))
 }
 
-/// The bound changes nothing but the time.
+/// Checks that the limit does not change results.
 fn compare((ours, plain): &Built, input: &Json) {
     match ours.check(input) {
         Ok(()) => assert!(plain.is_valid(&input.to_value()), "{input:?} should not match"),
         Err(error) => {
             assert!(!error.violations.is_empty());
-            // Without a bound, what was given up would take for ever.
+            // Without the limit, an aborted check would take for ever.
             let given_up = error.violations.iter().any(|(_, why)| why.contains("takes too long"));
             assert!(given_up || !plain.is_valid(&input.to_value()), "{input:?} should match: {error}");
         }

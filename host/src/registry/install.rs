@@ -1,8 +1,7 @@
-//! Putting task files into the folder, and taking them out.
+//! Installs task files into the folder, and removes them.
 //!
-//! All that is written lies in the tasks folder: the names have no character that means
-//! something in a path, and no link that lies there is followed. A file is there whole
-//! or not at all, and only if it loads.
+//! Writes stay within the tasks folder: names have no special characters of paths, and links in the folder are not
+//! followed. A file is installed atomically, and only if it loads.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,33 +11,33 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::{Problem, Registry, Task, folder, loads};
+use super::{Problem, Registry, Task, loads, paths};
 use crate::model::{AppName, TaskRef, Version};
 
-/// What others may do with a task's file: read it.
+/// Mode of a task's file: readable for others.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
-/// The same for the folder of an app.
+/// Mode of an app's folder.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
-/// A file that was put into the folder.
+/// An installed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Installed {
-    /// What it is.
+    /// Its version.
     pub version: Version,
-    /// Whether there was none in its place.
+    /// Whether there was no such file before.
     pub is_new: bool,
 }
 
-/// Why a file was not put into the folder, or not taken out.
+/// Error of an installation or a removal.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// It is no task, or not with what is said of it in the folder.
+    /// It is not a valid task, or not with its manifests.
     #[error(transparent)]
     Invalid(#[from] Problem),
-    /// Something else lies where it belongs.
+    /// Something else is in its place.
     #[error("{0:?} in the tasks folder is {1}")]
     InTheWay(String, &'static str),
-    /// The host may not write there.
+    /// The host has no permission to write.
     #[error("this host can't write into its tasks folder: {0}")]
     NotWritable(io::Error),
     /// The folder or its disk fails.
@@ -56,14 +55,15 @@ impl From<Errno> for InstallError {
 }
 
 impl Registry {
-    /// Puts a task's file into the folder, in place of one that may be there. Who watches
-    /// the folder then takes it as any other. Blocks on the compiler and the disk.
+    /// Installs or replaces a task's file. The watch of the folder then loads it like any other. Blocks on the compiler and
+    /// the disk.
     pub fn install(&self, task: &TaskRef, wasm: &[u8]) -> Result<Installed, InstallError> {
         let version = Version::of(wasm);
-        // What is in the way is told before it is taken for a manifest that can't be read.
+        // First, so that something in the way is not reported as an unreadable manifest.
         self.app_folder(task, false)?;
-        let settings = loads::settings(self, &folder::path(task), None)?.unwrap_or_else(|| self.host.clone());
-        // What is compiled here is kept, so that it is not compiled again when it is found.
+        let settings =
+            loads::settings(self, &paths::path_of(task), None)?.unwrap_or_else(|| self.host.clone());
+        // The compiled code is cached, so the watch does not compile it again.
         let program = self.engine.load(wasm, version).map_err(Problem::from)?;
         Task::new(task.clone(), program, wasm.len() as u64, settings)?;
         let app = self.app_folder(task, true)?.ok_or(Errno::NOENT)?;
@@ -73,8 +73,7 @@ impl Registry {
         Ok(Installed { version, is_new })
     }
 
-    /// Takes a task's file out of the folder; what is said of it there stays. False if there
-    /// is none. Blocks on the disk.
+    /// Removes a task's file from the folder, but not its manifest. False if there is none. Blocks on the disk.
     pub fn remove(&self, task: &TaskRef) -> Result<bool, InstallError> {
         let Some(app) = self.app_folder(task, false)? else { return Ok(false) };
         let name = file_name(task);
@@ -85,17 +84,17 @@ impl Registry {
             Err(Errno::NOENT) => return Ok(false),
             removed => removed?,
         }
-        // It is not on its way to be replaced, for which a file that is away would be waited.
-        if self.retire(&[folder::path(task)]) {
+        // At once: the watch would wait, because an absent file may be about to be replaced.
+        if self.retire(&[paths::path_of(task)]) {
             self.changed();
         }
         Ok(true)
     }
 
-    /// The folder that a task's file lies in; none if it is not there and is not to be made.
+    /// The folder of a task's file; none if it does not exist and `make` is false.
     fn app_folder(&self, task: &TaskRef, make: bool) -> Result<Option<OwnedFd>, InstallError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // The operator named it, and may have named a link.
+        // May be a link, because the operator configured it.
         let root = openat(CWD, &self.folder, flags, Mode::empty())?;
         if task.app == AppName::default_app() {
             return Ok(Some(root));
@@ -104,7 +103,7 @@ impl Registry {
         let open = || openat(&root, name, flags | OFlags::NOFOLLOW, Mode::empty());
         let opened = match open() {
             Err(Errno::NOENT) if make => match mkdirat(&root, name, FOLDER_MODE) {
-                // By another one, just now.
+                // Another installation may have made it just now.
                 Ok(()) | Err(Errno::EXIST) => open(),
                 Err(error) => Err(error),
             },
@@ -125,12 +124,11 @@ fn file_name(task: &TaskRef) -> String {
     format!("{}.wasm", task.task)
 }
 
-/// Whether a file lies in the place of the task's. A link is one: it is replaced or
-/// removed itself, and not what it leads to.
+/// Whether a file exists under the name. A link counts as one: the link itself is replaced or removed, not its target.
 fn is_there(app: BorrowedFd<'_>, task: &TaskRef, name: &str) -> Result<bool, InstallError> {
     match statat(app, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            Err(InstallError::InTheWay(folder::path(task).display().to_string(), "a folder"))
+            Err(InstallError::InTheWay(paths::path_of(task).display().to_string(), "a folder"))
         }
         Ok(_) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
@@ -138,16 +136,16 @@ fn is_there(app: BorrowedFd<'_>, task: &TaskRef, name: &str) -> Result<bool, Ins
     }
 }
 
-/// Under another name first, which no look at the folder takes for a task.
+/// Writes the file under a hidden name first, which scans ignore, then renames it.
 fn write(app: BorrowedFd<'_>, name: &str, wasm: &[u8]) -> Result<(), InstallError> {
     let unfinished = format!(".{name}.{}.upload", uuid::Uuid::now_v7());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(openat(app, &*unfinished, flags, FILE_MODE)?);
-    // Before the name is given, or a loss of power could leave it with half of a file.
+    // Flushed before the rename, or a power loss could leave half of a file under the name.
     let written = file.write_all(wasm).and_then(|()| file.sync_all()).map_err(InstallError::Failed);
     let placed = written.and_then(|()| Ok(renameat(app, &*unfinished, app, name)?));
     if placed.is_err() {
-        // There is nothing more to do about one that can't be removed either.
+        // Best effort.
         let _ = unlinkat(app, &*unfinished, AtFlags::empty());
     }
     placed?;

@@ -1,5 +1,5 @@
-//! Loading task files: small ones first, those with compiled code beside one another, and again after a while
-//! what failed for a reason that passes. Each file is loaded by itself, so that a slow one holds up no other.
+//! Loads task files: small ones first, files with compiled code in parallel, and with retries after temporary failures. Each
+//! file is loaded separately, so that a slow one does not delay others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, AssertUnwindSafe};
@@ -17,33 +17,33 @@ use crate::engine::{LoadError, Permit};
 use crate::model::Version;
 use crate::platform;
 
-/// Compilers at once. One uses every core already; a second one lets a small file pass a large one.
+/// Number of concurrent compilers. One already uses every core; a second one lets a small file overtake a large one.
 const COMPILERS: usize = 2;
-/// Loads at once of files whose code is there: as many as there are cores, but each has its file in memory.
+/// Most concurrent loads of files with compiled code: one per core, but each holds its file in memory.
 const MOST_LOADS: usize = 8;
-/// Pause before a file is tried again whose reason may pass: a burst of processes or connections is over then.
+/// Pause before the first retry after a temporary failure: a burst of processes or connections is over by then.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest pause, to which they double: what lasts so long needs a person, and a compiler that is killed each
-/// time has used memory and computing that others need.
+/// Longest pause between retries; pauses double up to it. A longer problem needs a person, and a compiler that is killed
+/// each time uses memory and CPU time that others need.
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
-/// The order in which files wait: those without compiled code last, as far as that is known, then by size. At
-/// a start, tasks of a few instructions serve before the first interpreter is compiled.
-type Place = (bool, u64, PathBuf);
+/// Order of pending files: those known to need a compiler last, then by size. So after a start, small tasks are in service
+/// before the first interpreter is compiled.
+type LoadOrder = (bool, u64, PathBuf);
 
-/// Files that are being loaded, and those that wait for it.
+/// Running and pending loads.
 pub(super) struct Loads {
-    running: JoinSet<Ended>,
-    under_way: BTreeMap<PathBuf, TaskState>,
-    waiting: BTreeMap<Place, Found>,
-    /// Files that are known to need a compiler, which had none to spare.
+    running: JoinSet<EndedLoad>,
+    loading: BTreeMap<PathBuf, TaskState>,
+    waiting: BTreeMap<LoadOrder, Found>,
+    /// Files that are known to need a compiler, when none was free.
     uncompiled: BTreeSet<PathBuf>,
     compilers: Arc<Semaphore>,
     retries: BTreeMap<PathBuf, Retry>,
     at_once: usize,
 }
 
-/// A file that is tried again as it is.
+/// A retry of an unchanged file.
 struct Retry {
     found: Found,
     /// None while it waits or is loaded.
@@ -51,27 +51,27 @@ struct Retry {
     pause: Duration,
 }
 
-/// What follows from a file that was loaded or refused.
+/// Consequences of a file that was loaded or rejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settled {
-    /// The folder has to be looked at again.
-    pub(super) look: bool,
-    /// What the registry has is another.
+    /// The folder has to be scanned again.
+    pub(super) scan: bool,
+    /// The registry has changed.
     pub(super) changed: bool,
 }
 
-/// What became of a file.
-pub(super) struct Ended {
+/// A load that has ended.
+pub(super) struct EndedLoad {
     found: Found,
-    outcome: Outcome,
+    outcome: LoadOutcome,
 }
 
-enum Outcome {
+enum LoadOutcome {
     Loaded(Loaded),
-    Refused(Problem),
-    /// It is not as it was seen; the next look finds it again.
+    Rejected(Problem),
+    /// It has changed since the scan; the next scan finds it again.
     Changed,
-    /// It has to be compiled, and all compilers are at work.
+    /// It has to be compiled, and no compiler is free.
     Uncompiled,
 }
 
@@ -80,7 +80,7 @@ impl Default for Loads {
         let cores = platform::cores();
         Self {
             running: JoinSet::new(),
-            under_way: BTreeMap::new(),
+            loading: BTreeMap::new(),
             waiting: BTreeMap::new(),
             uncompiled: BTreeSet::new(),
             compilers: Arc::new(Semaphore::new(COMPILERS)),
@@ -91,70 +91,70 @@ impl Default for Loads {
 }
 
 impl Loads {
-    /// Whether nothing is to be done now.
+    /// Whether no load is running or pending.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// Puts what a look found to be loaded in place of what waited before, which it found again.
+    /// Replaces the pending files by those of the last scan, which found the pending ones again.
     pub(super) fn want(&mut self, found: Vec<Found>) {
         self.waiting.clear();
         let due = self.retries.values().filter(|retry| retry.at.is_none()).map(|retry| retry.found.clone());
-        let due: Vec<Found> = due.filter(|found| !self.under_way.contains_key(&found.path)).collect();
-        due.into_iter().for_each(|found| self.wait(found));
+        let due: Vec<Found> = due.filter(|found| !self.loading.contains_key(&found.path)).collect();
+        due.into_iter().for_each(|found| self.enqueue(found));
         for found in found {
-            // What is being loaded as it is now needs no second time.
-            if self.under_way.get(&found.path) != Some(&found.state) {
+            // Unless it is being loaded in this state already.
+            if self.loading.get(&found.path) != Some(&found.state) {
                 self.retries.remove(&found.path);
-                self.wait(found);
+                self.enqueue(found);
             }
         }
     }
 
-    /// A file that is gone is not tried again.
+    /// Drops the retry of a file that was removed.
     pub(super) fn forget(&mut self, path: &Path) {
         self.retries.remove(path);
         self.uncompiled.remove(path);
     }
 
-    /// When a file is to be tried again that failed.
+    /// Time of the next retry.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retries.values().filter_map(|retry| retry.at).min()
     }
 
-    /// In the place of the same file as it was before.
-    fn wait(&mut self, found: Found) {
+    /// Adds a pending file, and replaces its earlier state.
+    fn enqueue(&mut self, found: Found) {
         let uncompiled = self.uncompiled.contains(&found.path);
         self.waiting.insert((uncompiled, found.state.wasm.file.len, found.path.clone()), found);
     }
 
-    /// Starts what there is room for.
+    /// Starts pending loads, within the limits.
     pub(super) fn start(&mut self, registry: &Arc<Registry>, now: Instant) {
         let mut due = Vec::new();
         for retry in self.retries.values_mut().filter(|retry| retry.at.is_some_and(|at| at <= now)) {
             retry.at = None;
             due.push(retry.found.clone());
         }
-        due.into_iter().for_each(|found| self.wait(found));
-        // One that changed while it is loaded has to wait until that is over.
-        let free = |place: &Place| !self.under_way.contains_key(&place.2);
-        let mut places: Vec<Place> =
-            self.waiting.keys().filter(|place| free(place)).take(self.room()).cloned().collect();
-        places.reverse();
+        due.into_iter().for_each(|found| self.enqueue(found));
+        // A file that changed while it is being loaded has to wait for the end of that load.
+        let free = |order: &LoadOrder| !self.loading.contains_key(&order.2);
+        let mut orders: Vec<LoadOrder> =
+            self.waiting.keys().filter(|order| free(order)).take(self.room()).cloned().collect();
+        orders.reverse();
         while self.room() > 0
-            && let Some(place) = places.pop()
+            && let Some(order) = orders.pop()
         {
-            // Those after it need one, too.
-            if place.0 && self.compilers.available_permits() == 0 {
+            // The files after it need a compiler, too.
+            if order.0 && self.compilers.available_permits() == 0 {
                 break;
             }
-            if let Some(found) = self.waiting.remove(&place) {
+            if let Some(found) = self.waiting.remove(&order) {
                 self.load(registry, found);
             }
         }
     }
 
-    /// Beside those that wait for a compiler, which use no core here.
+    /// How many more loads may start. Loads that wait for a compiler don't count, because they use no core here.
     fn room(&self) -> usize {
         let compiling = COMPILERS.saturating_sub(self.compilers.available_permits());
         (self.at_once + compiling).saturating_sub(self.running.len())
@@ -162,50 +162,50 @@ impl Loads {
 
     fn load(&mut self, registry: &Arc<Registry>, found: Found) {
         let (registry, compilers) = (Arc::clone(registry), Arc::clone(&self.compilers));
-        self.under_way.insert(found.path.clone(), found.state);
+        self.loading.insert(found.path.clone(), found.state);
         let again = found.clone();
         let loading = move || {
-            // What a library does with a strange file must not have it loaded again and again.
+            // A panic in a library counts as a rejection, so that the file is not loaded again and again.
             let outcome = panic::catch_unwind(AssertUnwindSafe(|| load(&registry, &found, &compilers)))
-                .unwrap_or(Ok(Outcome::Refused(LoadError::Failed.into())))
-                .unwrap_or_else(Outcome::Refused);
-            Ended { found, outcome }
+                .unwrap_or(Ok(LoadOutcome::Rejected(LoadError::Failed.into())))
+                .unwrap_or_else(LoadOutcome::Rejected);
+            EndedLoad { found, outcome }
         };
         self.running.spawn(async move {
-            // Without a thread for it, the next look tries again.
-            let unread = |_| Ended { found: again, outcome: Outcome::Changed };
+            // If the system has no thread for it, the next scan finds it again.
+            let unread = |_| EndedLoad { found: again, outcome: LoadOutcome::Changed };
             platform::blocking(loading).await.unwrap_or_else(unread)
         });
     }
 
-    /// Waits until one load is over; for ever if there is none.
-    pub(super) async fn ended(&mut self) -> Ended {
+    /// Waits until a load has ended; for ever if there is none.
+    pub(super) async fn ended(&mut self) -> EndedLoad {
         loop {
             match self.running.join_next().await {
                 Some(Ok(ended)) => return ended,
-                // It can't be cancelled, and does not panic.
+                // The task is not cancelled and does not panic.
                 Some(Err(_)) => {}
                 None => std::future::pending().await,
             }
         }
     }
 
-    /// Tells the registry what became of a file.
-    pub(super) fn settle(&mut self, ended: Ended, registry: &Registry, now: Instant) -> Settled {
-        let Ended { found, outcome } = ended;
-        self.under_way.remove(&found.path);
+    /// Applies an ended load to the registry.
+    pub(super) fn settle(&mut self, ended: EndedLoad, registry: &Registry, now: Instant) -> Settled {
+        let EndedLoad { found, outcome } = ended;
+        self.loading.remove(&found.path);
         let loaded = match outcome {
-            Outcome::Changed => {
+            LoadOutcome::Changed => {
                 self.forget(&found.path);
-                return Settled { look: true, changed: false };
+                return Settled { scan: true, changed: false };
             }
-            Outcome::Uncompiled => {
+            LoadOutcome::Uncompiled => {
                 self.uncompiled.insert(found.path.clone());
-                self.wait(found);
+                self.enqueue(found);
                 return Settled::default();
             }
-            Outcome::Refused(problem) => Err(problem),
-            Outcome::Loaded(loaded) => Ok(loaded),
+            LoadOutcome::Rejected(problem) => Err(problem),
+            LoadOutcome::Loaded(loaded) => Ok(loaded),
         };
         self.uncompiled.remove(&found.path);
         let before = self.retries.remove(&found.path).filter(|retry| retry.found.state == found.state);
@@ -214,22 +214,22 @@ impl Loads {
             let retry = Retry { found: found.clone(), at: Some(now + pause), pause };
             self.retries.insert(found.path.clone(), retry);
         }
-        Settled { look: false, changed: registry.put(&found, loaded) }
+        Settled { scan: false, changed: registry.put(&found, loaded) }
     }
 }
 
-fn load(registry: &Registry, found: &Found, compilers: &Arc<Semaphore>) -> Result<Outcome, Problem> {
+fn load(registry: &Registry, found: &Found, compilers: &Arc<Semaphore>) -> Result<LoadOutcome, Problem> {
     let name = found.name.clone()?;
     let Some(settings) = settings(registry, &found.path, Some(&found.state))? else {
-        return Ok(Outcome::Changed);
+        return Ok(LoadOutcome::Changed);
     };
     let serving = registry.serving(&found.path);
     let reused = serving.as_ref().filter(|serving| serving.wasm == found.state.wasm);
     let (program, size) = if let Some(serving) = reused {
-        // Only what is said of it may have changed: its file need not be read.
+        // Only its manifests may have changed, so its file need not be read.
         (serving.task.program.clone(), serving.task.size)
     } else {
-        let Some(wasm) = folder::read(&registry.folder, found)? else { return Ok(Outcome::Changed) };
+        let Some(wasm) = folder::read(&registry.folder, found)? else { return Ok(LoadOutcome::Changed) };
         let version = Version::of(&wasm);
         let program = match serving.as_ref().filter(|serving| serving.task.version() == version) {
             Some(serving) => serving.task.program.clone(),
@@ -238,12 +238,12 @@ fn load(registry: &Registry, found: &Found, compilers: &Arc<Semaphore>) -> Resul
                     Arc::clone(compilers).try_acquire_owned().ok().map(|permit| Box::new(permit) as Permit)
                 };
                 let Some(program) = registry.engine.load_with(&wasm, version, &mut compiler)? else {
-                    return Ok(Outcome::Uncompiled);
+                    return Ok(LoadOutcome::Uncompiled);
                 };
-                // A manifest may have come meanwhile, for compiling takes up to minutes, and what it grants or limits
-                // applies to the first run already. The code is kept: the next look takes no compiler.
+                // Compiling takes up to minutes. A manifest that was added meanwhile has to apply to the first run already.
+                // The code is cached, so the next load needs no compiler.
                 if self::settings(registry, &found.path, Some(&found.state))?.is_none() {
-                    return Ok(Outcome::Changed);
+                    return Ok(LoadOutcome::Changed);
                 }
                 program
             }
@@ -257,11 +257,11 @@ fn load(registry: &Registry, found: &Found, compilers: &Arc<Semaphore>) -> Resul
         Some(serving) => serving.task,
         None => Arc::new(Task::new(name, program, size, settings)?),
     };
-    Ok(Outcome::Loaded(Loaded { task, wasm }))
+    Ok(LoadOutcome::Loaded(Loaded { task, wasm }))
 }
 
-/// What the operator says of a task: the host's own settings, then those of its app, then its own. None if a
-/// manifest is not as it was seen, if it is said how that was.
+/// Settings of a task: the host's, overridden by its app's manifest, then by its own. None if a manifest differs from its
+/// `seen` state, if that is given.
 pub(super) fn settings(
     registry: &Registry,
     task: &Path,
@@ -289,7 +289,7 @@ mod tests {
     use crate::engine::{Config, Engine, Execution, Executor, Limits, Program};
     use crate::model::Retention;
 
-    /// An engine that does something else while it compiles.
+    /// An engine that calls a function while it compiles.
     struct Interrupted<F>(Engine, F);
 
     impl<F: Fn() + Send + Sync + 'static> Executor for Interrupted<F> {
@@ -366,7 +366,7 @@ mod tests {
         taken.load.pop().unwrap()
     }
 
-    fn loaded(registry: &Registry, found: &Found) -> Outcome {
+    fn loaded(registry: &Registry, found: &Found) -> LoadOutcome {
         load(registry, found, &Arc::new(Semaphore::new(1))).unwrap()
     }
 
@@ -381,7 +381,7 @@ mod tests {
             loads.start(&registry, now);
             let ended = loads.ended().await;
             let settled = loads.settle(ended, &registry, now);
-            assert_eq!(settled.changed, pauses.is_empty(), "who follows changes is told once");
+            assert_eq!(settled.changed, pauses.is_empty(), "subscribers are notified once");
             let at = loads.retry_at().unwrap();
             pauses.push((at - now).as_secs());
             loads.start(&registry, at - Duration::from_millis(1));
@@ -393,7 +393,7 @@ mod tests {
         assert!(trouble.starts_with("a.wasm can't be loaded now, and will be tried again: "), "{trouble}");
         assert!(trouble.contains("can't start the compiler: it is this host's own program"), "{trouble}");
 
-        // Another look at the folder, which has nothing new, and then one that finds it changed.
+        // A scan without changes, and then one with a change.
         loads.start(&registry, now);
         let ended = loads.ended().await;
         loads.settle(ended, &registry, now);
@@ -433,13 +433,13 @@ mod tests {
     async fn a_changed_manifest_takes_no_look_into_the_task_file() {
         let (folder, registry) = registry(None);
         let first = found(&registry);
-        let Outcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
+        let LoadOutcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
         registry.put(&first, Ok(task.clone()));
         fs::write(folder.path().join("a.toml"), "description = 'new'").unwrap();
         let changed = found(&registry);
         // As it was seen, and yet it can't be read.
         fs::remove_file(folder.path().join("a.wasm")).unwrap();
-        let Outcome::Loaded(again) = loaded(&registry, &changed) else { panic!("it loads") };
+        let LoadOutcome::Loaded(again) = loaded(&registry, &changed) else { panic!("it loads") };
         assert_eq!(again.task.description(), Some("new"));
         assert_eq!(again.task.version(), task.task.version());
     }
@@ -448,11 +448,11 @@ mod tests {
     async fn the_same_content_is_the_same_task() {
         let (_folder, registry) = registry(None);
         let first = found(&registry);
-        let Outcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
+        let LoadOutcome::Loaded(task) = loaded(&registry, &first) else { panic!("it loads") };
         assert!(registry.put(&first, Ok(task.clone())));
         let mut touched = first;
         touched.state.wasm.notices += 1;
-        let Outcome::Loaded(again) = loaded(&registry, &touched) else { panic!("it loads") };
+        let LoadOutcome::Loaded(again) = loaded(&registry, &touched) else { panic!("it loads") };
         assert!(Arc::ptr_eq(&again.task, &task.task));
         assert!(!registry.put(&touched, Ok(again)), "nobody is told");
     }
@@ -464,12 +464,12 @@ mod tests {
         fs::write(&manifest, "description = 'old'").unwrap();
         let seen = found(&registry);
         fs::write(&manifest, "").unwrap();
-        assert!(matches!(loaded(&registry, &seen), Outcome::Changed));
+        assert!(matches!(loaded(&registry, &seen), LoadOutcome::Changed));
         fs::remove_file(&manifest).unwrap();
-        assert!(matches!(loaded(&registry, &seen), Outcome::Changed));
+        assert!(matches!(loaded(&registry, &seen), LoadOutcome::Changed));
         let without = found(&registry);
         fs::write(&manifest, "description = 'new'").unwrap();
-        assert!(matches!(loaded(&registry, &without), Outcome::Changed));
+        assert!(matches!(loaded(&registry, &without), LoadOutcome::Changed));
     }
     #[tokio::test]
     async fn a_manifest_that_comes_while_the_task_is_compiled_applies_from_its_first_run_on() {
@@ -481,8 +481,8 @@ mod tests {
         let engine = Interrupted(engine, write);
         let registry = open(&folder, Arc::new(engine));
         let seen = found(&registry);
-        assert!(matches!(loaded(&registry, &seen), Outcome::Changed), "not without its manifest");
-        let Outcome::Loaded(again) = loaded(&registry, &found(&registry)) else { panic!("it loads") };
+        assert!(matches!(loaded(&registry, &seen), LoadOutcome::Changed), "not without its manifest");
+        let LoadOutcome::Loaded(again) = loaded(&registry, &found(&registry)) else { panic!("it loads") };
         assert_eq!(again.task.description(), Some("new"));
     }
 }

@@ -1,9 +1,8 @@
-//! Which tasks there are: the tasks folder, as programs that can run.
+//! The registry: loads the tasks folder as executable programs.
 //!
-//! The folder is the truth. Whatever changes in it is noticed, compiled and
-//! checked away from the async threads, and swapped in at once; a file that
-//! can't be loaded is reported, and the last good version serves on. Who holds a
-//! [`Task`] keeps its version, whatever happens to the file.
+//! The folder is the source of truth. Changes are detected, compiled and checked away from the async threads, and take
+//! effect at once. If a file can't be loaded, the problem is reported, and the last good version stays in service. A
+//! [`Task`] is one version, whatever happens to the file.
 //!
 //! Knows nothing of runs, storage or HTTP.
 
@@ -15,6 +14,7 @@ mod loads;
 mod manifest;
 mod notices;
 mod overlooked;
+mod paths;
 mod schema;
 mod watch;
 
@@ -47,13 +47,13 @@ pub use schema::Mismatch;
 pub struct Task {
     /// Its name.
     pub name: TaskRef,
-    /// What executes.
+    /// The program.
     pub program: Program,
     /// When it was loaded.
     pub loaded_at: Timestamp,
     /// Size of the file in bytes.
     pub size: u64,
-    /// What the operator says of it.
+    /// Its settings from manifests and the host.
     pub settings: Settings,
     input: Option<Schema>,
     output: Option<Schema>,
@@ -87,34 +87,33 @@ impl Task {
         self.program.version
     }
 
-    /// What the task says of itself.
+    /// The task's own metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.program.metadata
     }
 
-    /// What it is for, in the operator's words or its own.
+    /// Description, from the manifest or the task itself.
     pub fn description(&self) -> Option<&str> {
         self.settings.description.as_deref().or(self.program.metadata.description.as_deref())
     }
 
-    /// JSON Schema that every input matches, by the operator's word or its own.
+    /// JSON Schema of inputs, from the manifest or the task itself.
     pub fn input_schema(&self) -> Option<&Json> {
         self.settings.input_schema.as_ref().or(self.program.metadata.input_schema.as_ref())
     }
 
-    /// JSON Schema that every result matches, by the operator's word or its own.
+    /// JSON Schema of results, from the manifest or the task itself.
     pub fn output_schema(&self) -> Option<&Json> {
         self.settings.output_schema.as_ref().or(self.program.metadata.output_schema.as_ref())
     }
 
-    /// Checks an input against the task's limit, and its schema, if it has one. That may take some tenths of a
-    /// second.
+    /// Checks an input against the task's size limit and its schema, if any. May take some tenths of a second.
     pub fn check_input(&self, input: &Json) -> Result<(), Mismatch> {
         self.check_length(input)?;
         self.input.as_ref().map_or(Ok(()), |schema| schema.check(input))
     }
 
-    /// The same if it takes no longer than a millisecond; none if it would.
+    /// Like [`check_input`](Self::check_input), for at most a millisecond; none if it takes longer.
     pub fn check_input_briefly(&self, input: &Json) -> Option<Result<(), Mismatch>> {
         match (self.check_length(input), &self.input) {
             (Ok(()), Some(schema)) => schema.check_briefly(input),
@@ -122,12 +121,12 @@ impl Task {
         }
     }
 
-    /// Checks a result against the task's schema, if it has one. That may take some tenths of a second.
+    /// Checks a result against the task's schema, if any. May take some tenths of a second.
     pub fn check_output(&self, output: &Json) -> Result<(), Mismatch> {
         self.output.as_ref().map_or(Ok(()), |schema| schema.check(output))
     }
 
-    /// The same if it takes no longer than a millisecond; none if it would.
+    /// Like [`check_output`](Self::check_output), for at most a millisecond; none if it takes longer.
     pub fn check_output_briefly(&self, output: &Json) -> Option<Result<(), Mismatch>> {
         self.output.as_ref().map_or(Some(Ok(())), |schema| schema.check_briefly(output))
     }
@@ -142,13 +141,13 @@ impl Task {
     }
 }
 
-/// Why a file does not serve.
+/// Why a file is not in service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The file's or folder's name can't be a task's or app's.
+    /// The name of the file or folder is invalid for a task or app.
     #[error("the name {0:?} can't be used: {error}", error = crate::model::NameError)]
     Name(String),
-    /// It lies in a folder `default`, whose tasks belong to the top.
+    /// It is in a folder `default`: tasks of that app belong at the top.
     #[error("tasks of the app `default` lie at the top of the tasks folder, not in a folder of that name")]
     DefaultFolder,
     /// It is a folder, a pipe or a device.
@@ -157,22 +156,22 @@ pub enum Problem {
     /// It can't be read.
     #[error("can't read it: {0}")]
     Unreadable(String),
-    /// It is larger than any task is.
+    /// It is larger than the limit.
     #[error("it has {0} bytes; the limit is {1}")]
     TooLarge(u64, u64),
-    /// It is no program.
+    /// It is not a valid program.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// What stands beside it makes no sense.
+    /// Its manifest is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A schedule would start it with an input that it does not take.
+    /// The input of a schedule does not match the task's schema.
     #[error("the input of the schedule {0:?} does not match the task's schema: {1}")]
     Schedule(String, Mismatch),
-    /// Its input schema is none.
+    /// Its input schema is invalid.
     #[error("the input schema that it describes can't be used: {0}")]
     Schema(String),
-    /// Its output schema is none.
+    /// Its output schema is invalid.
     #[error(
         "the output schema that it describes can't be used: {0}; `strict-output = false` in its manifest leaves it out"
     )]
@@ -180,7 +179,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Of a file that could not be read; `name` leads up to the reason.
+    /// The problem of a file that could not be read. `name` is a prefix of the reason.
     fn unreadable(name: &str, error: &std::io::Error) -> Self {
         let reason = format!("{name}{error}");
         match LoadError::of_scarcity("can't read it now", &reason, error) {
@@ -189,57 +188,57 @@ impl Problem {
         }
     }
 
-    /// Whether it is this host's, for now, and not the file's.
+    /// Whether it is a temporary problem of this host, and not of the file.
     pub fn is_of_host(&self) -> bool {
         matches!(self, Self::Load(error) if error.is_of_host())
     }
 
-    /// Whether the file, as it is, may load at another time.
+    /// Whether the unchanged file may load later.
     fn may_pass(&self) -> bool {
         matches!(self, Self::Unreadable(_)) || matches!(self, Self::Load(error) if error.may_pass())
     }
 }
 
-/// A task's file as it is now.
+/// The current state of a task's file.
 #[derive(Clone)]
 pub struct Listed {
     /// The file, relative to the tasks folder.
     pub path: PathBuf,
     /// The task's name; none if the file's name can't be one.
     pub name: Option<TaskRef>,
-    /// The version that new runs use; none if none was ever good.
+    /// The version that new runs use; none if none could be loaded.
     pub task: Option<Arc<Task>>,
-    /// Why the file as it is now does not serve.
+    /// Why the current file is not in service, and since when.
     pub problem: Option<(Problem, Timestamp)>,
 }
 
 /// The tasks of one folder.
 pub struct Registry {
     folder: PathBuf,
-    /// The only file that counts; none if all do.
+    /// The only file to load; none for all.
     only: Option<PathBuf>,
     engine: Arc<dyn Executor>,
-    /// What no manifest can exceed.
+    /// Limits that no manifest can exceed.
     ceilings: Ceilings,
-    /// What tasks without a manifest have.
+    /// Settings of tasks without a manifest.
     host: Settings,
     tasks: RwLock<Tasks>,
-    /// Task files beyond those that are loaded.
+    /// Number of task files beyond the limit.
     left_out: AtomicUsize,
-    /// Tells of what was swapped in, swapped out or retired.
+    /// Announces tasks that were loaded, replaced or retired.
     changes: broadcast::Sender<()>,
-    /// Notified when somebody asks for a look at the folder.
-    asked: Notify,
-    /// Of the loop that follows the folder.
+    /// Notified when a scan of the folder is requested.
+    scan_requested: Notify,
+    /// Heartbeat of the loop that watches the folder.
     heartbeat: Arc<Heartbeat>,
 }
 
-/// Changes of a registry from a moment on. A watch channel would do, but wakes its receivers in
-/// an order that chance decides, and a simulation repeats what it did.
+/// Subscription to the changes of a registry. Not a watch channel: that wakes its receivers in a random order, and a
+/// simulation must be repeatable.
 pub struct Updates(broadcast::Receiver<()>);
 
 impl Updates {
-    /// Waits for a change; several since the last call are one.
+    /// Waits for a change. Several changes since the last call are reported as one.
     pub async fn changed(&mut self) {
         match self.0.recv().await {
             Ok(()) => {}
@@ -253,27 +252,27 @@ impl Updates {
 struct Tasks {
     files: BTreeMap<PathBuf, File>,
     by_name: BTreeMap<TaskRef, Arc<Task>>,
-    /// Whether everything that was there at the start has been tried.
+    /// Whether all files that existed at the start have been tried.
     complete: bool,
 }
 
 /// One file of the folder.
 struct File {
     listed: Listed,
-    /// How the file was when it was last loaded or refused.
+    /// State of the file when it was last loaded or rejected.
     state: TaskState,
-    /// How it was when what it serves was read from it.
+    /// State of the file from which the version in service was read.
     wasm: Option<Seen>,
 }
 
-/// A version of a task, and the file that it was read from.
+/// A version of a task, and the state of the file that it was read from.
 #[derive(Clone)]
 struct Loaded {
     task: Arc<Task>,
     wasm: Seen,
 }
 
-/// The tasks folder can't be used.
+/// Error if the tasks folder can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("can't read the tasks folder {path}: {source}", path = path.display())]
 pub struct FolderError {
@@ -282,8 +281,8 @@ pub struct FolderError {
 }
 
 impl Registry {
-    /// For the tasks in `folder`, which must be readable, or for `only` one of its files.
-    /// Nothing is loaded yet: that is what [`watch`](Self::watch) does.
+    /// A registry for the tasks in `folder`, which must be readable, or for `only` one of its files. Loads nothing yet: see
+    /// [`watch`](Self::watch).
     pub fn open(
         folder: &Path,
         only: Option<&Path>,
@@ -301,23 +300,22 @@ impl Registry {
             tasks: RwLock::default(),
             left_out: AtomicUsize::new(0),
             changes: broadcast::Sender::new(1),
-            asked: Notify::new(),
+            scan_requested: Notify::new(),
             heartbeat: Arc::default(),
         }))
     }
 
-    /// Loads what is there and follows the folder's changes until `stop`. A single file
-    /// is loaded once: who runs it by hand means it as it is now.
+    /// Loads the folder and watches it until `stop`. A single file is loaded only once.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         watch::watch(&self, &stop).await;
     }
 
-    /// Looks at the folder at once.
+    /// Requests a scan of the folder at once.
     pub fn look(&self) {
-        self.asked.notify_one();
+        self.scan_requested.notify_one();
     }
 
-    /// Of the loop that follows the folder.
+    /// Heartbeat of the loop that watches the folder.
     pub fn heartbeat(&self) -> Arc<Heartbeat> {
         Arc::clone(&self.heartbeat)
     }
@@ -327,7 +325,7 @@ impl Registry {
         self.tasks.read().by_name.get(name).cloned()
     }
 
-    /// All tasks that can run, in order of their names.
+    /// All loaded tasks, in order of their names.
     pub fn tasks(&self) -> Vec<Arc<Task>> {
         self.tasks.read().by_name.values().cloned().collect()
     }
@@ -340,21 +338,21 @@ impl Registry {
     /// The file of one task.
     pub fn listed(&self, task: &TaskRef) -> Option<Listed> {
         let tasks = self.tasks.read();
-        let file = tasks.files.get(&folder::path(task))?;
+        let file = tasks.files.get(&paths::path_of(task))?;
         (file.listed.name.as_ref() == Some(task)).then(|| file.listed.clone())
     }
 
-    /// What tasks without a manifest have.
+    /// Settings of tasks without a manifest.
     pub fn host_settings(&self) -> &Settings {
         &self.host
     }
 
-    /// Whether everything that was there at the start has been loaded or refused.
+    /// Whether all files that existed at the start have been loaded or rejected.
     pub fn is_complete(&self) -> bool {
         self.tasks.read().complete
     }
 
-    /// How many task files are not loaded because the folder has more than a host loads.
+    /// Number of task files that are not loaded because the folder has more than the limit.
     pub fn left_out(&self) -> usize {
         self.left_out.load(Ordering::Relaxed)
     }
@@ -363,8 +361,7 @@ impl Registry {
         self.left_out.store(count, Ordering::Relaxed);
     }
 
-    /// What keeps this host from loading files that may be good, in one line; none if nothing does. They are
-    /// tried again.
+    /// A problem of this host that prevents loading files, in one line; none if there is none. The files are retried.
     pub fn trouble(&self) -> Option<String> {
         let tasks = self.tasks.read();
         let mut troubled = tasks.files.values().filter_map(|file| {
@@ -379,18 +376,17 @@ impl Registry {
         Some(format!("{}{others} can't be loaded now, and will be tried again: {problem}", path.display()))
     }
 
-    /// Tells of every change to what [`task`](Self::task) returns, and when the
-    /// registry becomes complete.
+    /// Subscribes to changes of the tasks, and to the registry becoming complete.
     pub fn changes(&self) -> Updates {
         Updates(self.changes.subscribe())
     }
 
     fn changed(&self) {
-        // An error says that nobody follows.
+        // An error means that there are no subscribers.
         let _ = self.changes.send(());
     }
 
-    /// Swaps in a version, or notes why there is none. True if that is another than before.
+    /// Puts a version into service, or records the problem. True if that is a change.
     fn put(&self, found: &Found, loaded: Result<Loaded, Problem>) -> bool {
         let mut tasks = self.tasks.write();
         let tried_again = tasks.files.get(&found.path).is_some_and(|file| file.state == found.state);
@@ -405,7 +401,7 @@ impl Registry {
             wasm: None,
         });
         file.state = found.state;
-        // What is to be logged is logged without the lock: a log may be slow.
+        // Logged after the lock is released, because the log may be slow.
         match loaded {
             Ok(Loaded { task, wasm }) => {
                 file.wasm = Some(wasm);
@@ -433,7 +429,7 @@ impl Registry {
         true
     }
 
-    /// Forgets files that are gone. True if there were any.
+    /// Removes files that are gone. True if there were any.
     fn retire(&self, paths: &[PathBuf]) -> bool {
         let mut tasks = self.tasks.write();
         let gone: Vec<File> = paths.iter().filter_map(|path| tasks.files.remove(path)).collect();
@@ -447,12 +443,12 @@ impl Registry {
         !gone.is_empty()
     }
 
-    /// How a file was when it was last loaded or refused.
+    /// State of a file when it was last loaded or rejected.
     fn known_state(&self, path: &Path) -> Option<TaskState> {
         self.tasks.read().files.get(path).map(|file| file.state)
     }
 
-    /// The version that a file serves.
+    /// The version of a file that is in service.
     fn serving(&self, path: &Path) -> Option<Loaded> {
         let tasks = self.tasks.read();
         let file = tasks.files.get(path)?;

@@ -1,19 +1,19 @@
-//! Files that look like tasks and are none by where they lie or how they are called, so that the log can say why.
+//! Files that look like tasks but have the wrong place or name, for a warning in the log.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
-use super::folder;
+use super::paths::is_wasm;
 
-/// Most that are kept; whoever reads a few of them knows what is wrong.
+/// Most files that are named in warnings.
 const MAX_PATHS: usize = 20;
-/// Most folders within folders of apps that one look reads, and most names that it reads of each: they may be
-/// anything, also all that some tool has installed.
+/// Most folders within app folders that one scan reads, and most names that it reads in each. They may be anything, such as
+/// the files of an installed tool.
 const MAX_FOLDERS: usize = 50;
 const MAX_NAMES: usize = 1_000;
 
-/// What one look at the tasks folder passed over.
+/// Overlooked files of one scan.
 #[derive(Default)]
 pub(super) struct Overlooked {
     paths: BTreeSet<PathBuf>,
@@ -21,16 +21,16 @@ pub(super) struct Overlooked {
 }
 
 impl Overlooked {
-    /// Notes a file whose name ends in `.WASM` or the like.
+    /// Adds a file whose extension is `.WASM` or similar.
     pub(super) fn add_file(&mut self, path: &Path) {
         if is_misspelt(path) {
             self.add(path.to_owned());
         }
     }
 
-    /// Notes task files in a folder that lies in the folder of an app, if this is one.
+    /// Adds the task files in `path`, if that is a folder within an app's folder.
     pub(super) fn add_folder(&mut self, root: &Path, path: &Path, entry: &DirEntry) {
-        let is_shown = !entry.file_name().as_encoded_bytes().starts_with(b".") && !folder::is_wasm(path);
+        let is_shown = !entry.file_name().as_encoded_bytes().starts_with(b".") && !is_wasm(path);
         if !is_shown || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             return;
         }
@@ -38,11 +38,11 @@ impl Overlooked {
         if self.folders > MAX_FOLDERS {
             return;
         }
-        // An unreadable folder has no tasks either way.
+        // Tasks in here are not loaded anyway, so an unreadable folder is ignored.
         let entries = fs::read_dir(root.join(path)).into_iter().flatten().take(MAX_NAMES).flatten();
         for entry in entries {
             let path = path.join(entry.file_name());
-            if folder::is_wasm(&path) || is_misspelt(&path) {
+            if is_wasm(&path) || is_misspelt(&path) {
                 self.add(path);
             }
         }
@@ -65,10 +65,11 @@ fn is_misspelt(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder;
     use super::*;
 
     #[test]
-    fn what_looks_like_a_task_and_lies_elsewhere_is_overlooked() {
+    fn a_file_like_a_task_in_the_wrong_place_is_overlooked() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("app/sub")).unwrap();

@@ -1,7 +1,6 @@
-//! Following the tasks folder: when to look, and what to do about what was found.
+//! Watches the tasks folder: decides when to scan it, and applies the changes.
 //!
-//! A look at the folder is the truth; notices of the file system only make it sooner, and say which files to
-//! compare.
+//! Scans are the source of truth. Notices of the file system only cause earlier scans, and tell which files to compare.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,60 +14,58 @@ use tokio_util::sync::CancellationToken;
 use super::Registry;
 use super::changes::{Changes, Notices};
 use super::folder::{self, MAX_FILES, Scan};
-use super::loads::{Ended, Loads};
-use super::notices::Told;
+use super::loads::{EndedLoad, Loads};
+use super::notices::NoticeQueue;
 use crate::platform;
 
-/// Least time between two looks: a file that is written in a thousand pieces
-/// gives a thousand notices.
+/// Least time between two scans: a file that is written in a thousand pieces causes a thousand notices.
 const PAUSE: Duration = Duration::from_millis(10);
-/// The same, in times of what the look took: while thousands of files are copied into a large folder, at most
-/// a fifth of a core goes into looking at it.
-const PAUSES_OF_A_LOOK: u32 = 4;
-/// How often to look without being told: covers file systems that give no
-/// notices, and notices that were lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Longest time for which several changes are told of as one. Who is told looks at all tasks, so with each of
-/// thousands that a start loads that would be too much.
-const TELL: Duration = Duration::from_millis(250);
+/// Least time between two scans, as a multiple of the duration of a scan: while thousands of files are copied into a large
+/// folder, scans use at most a fifth of a core.
+const PAUSES_PER_SCAN: u32 = 4;
+/// Interval between scans without notices, for file systems without notices and for lost ones.
+const SCAN_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest time for which several changes are announced as one. Subscribers go through all tasks, which would be too much
+/// for each of the thousands that a start may load.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// See [`Registry::watch`].
 pub(super) async fn watch(registry: &Arc<Registry>, stop: &CancellationToken) {
-    let told = Arc::new(Told::default());
-    // The folder of a single file may be anything, with all of a disk below it.
-    // In a simulation, looks have to do.
+    let queue = Arc::new(NoticeQueue::default());
+    // Not for a single file: its folder may be anything, with a whole disk below it.
+    // Not in a simulation, which relies on scans.
     let is_noticed = registry.only.is_none() && !platform::is_simulated();
-    let _watcher = is_noticed.then(|| told.of(&registry.folder));
-    let mut follower = Follower::new(registry);
+    let _watcher = is_noticed.then(|| queue.watch(&registry.folder));
+    let mut state = Watch::new(registry);
     let heartbeat = registry.heartbeat.begin();
     loop {
         heartbeat.beat();
-        // Before the look: what changes after it is noticed again.
-        let _ = told.come.notified().now_or_never();
-        let notices = told.take();
+        // Before the scan, so that later changes cause new notices.
+        let _ = queue.arrived.notified().now_or_never();
+        let notices = queue.take();
         let began = Instant::now();
-        let scan = look(registry).await;
-        follower.take(scan, &notices, began, Instant::now());
+        let scan = scan(registry).await;
+        state.take(scan, &notices, began, Instant::now());
         loop {
-            if follower.go_on() {
+            if state.advance() {
                 return;
             }
-            let (look_at, wake_at) = (follower.look_at, follower.wake_at());
+            let (scan_at, wake_at) = (state.scan_at, state.wake_at());
             heartbeat.rest();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = sleep_until(look_at) => break,
-                () = registry.asked.notified() => follower.look_soon(),
-                () = told.come.notified(), if !follower.looks_soon() => follower.look_soon(),
-                ended = follower.loads.ended() => follower.settle(ended),
+                () = sleep_until(scan_at) => break,
+                () = registry.scan_requested.notified() => state.scan_soon(),
+                () = queue.arrived.notified(), if !state.scans_soon() => state.scan_soon(),
+                ended = state.loads.ended() => state.settle(ended),
                 () = sleep_until(wake_at) => {}
             }
         }
     }
 }
 
-async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
+async fn scan(registry: &Arc<Registry>) -> std::io::Result<Scan> {
     let registry = Arc::clone(registry);
     platform::blocking(move || match &registry.only {
         Some(file) => Ok(folder::scan_one(&registry.folder, file)),
@@ -77,64 +74,64 @@ async fn look(registry: &Arc<Registry>) -> std::io::Result<Scan> {
     .await?
 }
 
-/// What is known of the folder, and what is to be done about it when.
-struct Follower<'a> {
+/// State of the loop that watches the folder.
+struct Watch<'a> {
     registry: &'a Arc<Registry>,
     changes: Changes,
     loads: Loads,
-    /// When the folder is looked at next.
-    look_at: Instant,
-    /// The soonest that it may be.
-    look_from: Instant,
-    /// Whether the folder has been read yet.
-    looked: bool,
-    /// Whether something has not come to rest.
+    /// When the folder is scanned next.
+    scan_at: Instant,
+    /// Earliest time of the next scan.
+    scan_from: Instant,
+    /// Whether the folder has been scanned.
+    scanned: bool,
+    /// Whether changes are not complete yet.
     unsettled: bool,
-    /// Why the last look failed.
+    /// Error of the last scan.
     unreadable: Option<String>,
     left_out: usize,
     overlooked: BTreeSet<PathBuf>,
-    /// When to tell of changes that were not told of.
-    tell_at: Option<Instant>,
-    told_at: Option<Instant>,
+    /// When to announce pending changes.
+    announce_at: Option<Instant>,
+    announced_at: Option<Instant>,
 }
 
-impl<'a> Follower<'a> {
+impl<'a> Watch<'a> {
     fn new(registry: &'a Arc<Registry>) -> Self {
         let now = Instant::now();
         Self {
             registry,
             changes: Changes::default(),
             loads: Loads::default(),
-            look_at: now,
-            look_from: now,
-            looked: false,
+            scan_at: now,
+            scan_from: now,
+            scanned: false,
             unsettled: false,
             unreadable: None,
             left_out: 0,
             overlooked: BTreeSet::new(),
-            tell_at: None,
-            told_at: None,
+            announce_at: None,
+            announced_at: None,
         }
     }
 
-    /// Takes what a look found that began at that time.
+    /// Applies a scan that began at that time.
     fn take(&mut self, scan: std::io::Result<Scan>, notices: &Notices, began: Instant, now: Instant) {
-        self.look_at = now + LOOK_AGAIN;
-        self.look_from = began + PAUSE.max((now - began) * PAUSES_OF_A_LOOK);
+        self.scan_at = now + SCAN_INTERVAL;
+        self.scan_from = began + PAUSE.max((now - began) * PAUSES_PER_SCAN);
         let Some(scan) = self.readable(scan) else { return };
         let known = |path: &Path| self.registry.known_state(path);
-        let taken = self.changes.take(&scan, notices, known, now, !self.looked);
-        (self.looked, self.unsettled) = (true, taken.again.is_some());
-        self.say_what_is_left_out(scan.left_out);
-        self.say_what_is_overlooked(scan.overlooked);
+        let taken = self.changes.take(&scan, notices, known, now, !self.scanned);
+        (self.scanned, self.unsettled) = (true, taken.again.is_some());
+        self.log_left_out(scan.left_out);
+        self.log_overlooked(scan.overlooked);
         self.retire(&taken.retire, now);
         self.loads.want(taken.load);
-        let again = taken.again.map_or(self.look_at, |again| again.max(self.look_from));
-        self.look_at = self.look_at.min(again);
+        let again = taken.again.map_or(self.scan_at, |again| again.max(self.scan_from));
+        self.scan_at = self.scan_at.min(again);
     }
 
-    /// Says once that the folder can't be read, and that it can be again.
+    /// Logs once that the folder can't be read, and once that it can be read again.
     fn readable(&mut self, scan: std::io::Result<Scan>) -> Option<Scan> {
         match scan {
             Ok(scan) => {
@@ -154,7 +151,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn say_what_is_left_out(&mut self, left_out: usize) {
+    fn log_left_out(&mut self, left_out: usize) {
         if (left_out == 0) != (self.left_out == 0) {
             match left_out {
                 0 => tracing::info!("the tasks folder has no more files than are loaded"),
@@ -168,8 +165,8 @@ impl<'a> Follower<'a> {
         self.registry.set_left_out(left_out);
     }
 
-    /// Says once of each file that it is taken for no task.
-    fn say_what_is_overlooked(&mut self, overlooked: BTreeSet<PathBuf>) {
+    /// Warns once about each overlooked file.
+    fn log_overlooked(&mut self, overlooked: BTreeSet<PathBuf>) {
         for path in overlooked.difference(&self.overlooked) {
             tracing::warn!(
                 path = %path.display(),
@@ -184,53 +181,53 @@ impl<'a> Follower<'a> {
             self.loads.forget(path);
         }
         if self.registry.retire(paths) {
-            self.tell_soon(now);
+            self.announce_soon(now);
         }
     }
 
-    /// Starts what is to be loaded, and tells what has changed. True if there is nothing more to do, ever.
-    fn go_on(&mut self) -> bool {
+    /// Starts pending loads and announces changes. True if there is nothing left to watch.
+    fn advance(&mut self) -> bool {
         let now = Instant::now();
         self.loads.start(self.registry, now);
         let idle = self.loads.is_idle();
-        if self.tell_at.is_some_and(|tell_at| idle || tell_at <= now) {
-            (self.tell_at, self.told_at) = (None, Some(now));
+        if self.announce_at.is_some_and(|announce_at| idle || announce_at <= now) {
+            (self.announce_at, self.announced_at) = (None, Some(now));
             self.registry.changed();
         }
-        let complete = idle && self.looked && !self.unsettled;
+        let complete = idle && self.scanned && !self.unsettled;
         if complete {
             self.registry.set_complete();
         }
         complete && self.registry.only.is_some()
     }
 
-    fn settle(&mut self, ended: Ended) {
+    fn settle(&mut self, ended: EndedLoad) {
         let now = Instant::now();
         let settled = self.loads.settle(ended, self.registry, now);
-        if settled.look {
+        if settled.scan {
             self.unsettled = true;
-            self.look_soon();
+            self.scan_soon();
         }
         if settled.changed {
-            self.tell_soon(now);
+            self.announce_soon(now);
         }
     }
 
-    fn tell_soon(&mut self, now: Instant) {
-        let after_the_last = self.told_at.map_or(now, |told_at| told_at + TELL);
-        self.tell_at.get_or_insert(after_the_last);
+    fn announce_soon(&mut self, now: Instant) {
+        let after_the_last = self.announced_at.map_or(now, |announced_at| announced_at + ANNOUNCE_INTERVAL);
+        self.announce_at.get_or_insert(after_the_last);
     }
 
-    fn look_soon(&mut self) {
-        self.look_at = self.look_at.min(self.look_from);
+    fn scan_soon(&mut self) {
+        self.scan_at = self.scan_at.min(self.scan_from);
     }
 
-    fn looks_soon(&self) -> bool {
-        self.look_at <= self.look_from
+    fn scans_soon(&self) -> bool {
+        self.scan_at <= self.scan_from
     }
 
-    /// When there is something to do besides looking.
+    /// When there is something to do besides a scan.
     fn wake_at(&self) -> Instant {
-        [self.tell_at, self.loads.retry_at()].into_iter().flatten().min().unwrap_or(self.look_at)
+        [self.announce_at, self.loads.retry_at()].into_iter().flatten().min().unwrap_or(self.scan_at)
     }
 }

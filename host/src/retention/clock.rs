@@ -1,8 +1,8 @@
-//! Whether the clock can be believed, before runs are removed for their age.
+//! Detects jumps of the clock before runs are removed by age.
 //!
-//! A clock that is wrong for a minute can make every run too old. So one that jumps ahead, against the time that has
-//! passed by the monotonic clock, has to go on like this for a while, or an operator confirms it. A clock that is set
-//! back keeps more, and is believed.
+//! A clock that is wrong for a minute can make every run too old. So after a jump ahead, compared with the monotonic clock,
+//! the clock is trusted only after a trial period, or when an operator confirms it. A clock that is set back keeps more,
+//! and is trusted.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use tokio::time::Instant;
 
 use crate::model::Timestamp;
 
-/// A jump ahead that is taken for a correction: services that set clocks step them by seconds.
+/// Largest jump ahead that counts as a correction: time services step clocks by seconds.
 const MAX_STEP: Duration = Duration::from_secs(2 * 60);
-/// How long a clock that has jumped has to go on so until it is believed. A wrong one is usually noticed sooner.
+/// How long a clock that has jumped is not trusted. A wrong clock is usually noticed sooner.
 pub(super) const TRIAL: Duration = Duration::from_secs(60 * 60);
-/// How long a host may have been away without a doubt about its clock. Longer than a weekend; whoever stops it
-/// for more waits for a [`TRIAL`] at the next start.
+/// Longest downtime of a host after which its clock is trusted. Longer than a weekend; after more, the next start waits for
+/// a [`TRIAL`].
 const MAX_ABSENCE: Duration = Duration::from_secs(4 * 24 * 60 * 60);
 
-/// The last time that was believed, as a host keeps it over restarts.
+/// The last trusted time, as stored over restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     /// The time of day.
     pub(super) at: Timestamp,
-    /// Whether the clock had jumped since.
+    /// Whether the clock has jumped since.
     pub(super) doubted: bool,
 }
 
-/// What is known of the clock.
+/// State of the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// The last time of day that was believed, and the moment of it by the monotonic clock.
-    believed: (Timestamp, Instant),
+    /// The last trusted time of day, and the same time by the monotonic clock.
+    trusted: (Timestamp, Instant),
     doubt: Option<Doubt>,
 }
 
@@ -41,28 +41,28 @@ struct Doubt {
     ahead: Duration,
 }
 
-/// A clock that is not believed yet.
+/// A jump of a clock that is not trusted yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Jump {
-    /// By how much it is ahead of what was expected.
+    /// By how much the clock is ahead of the expected time.
     pub(super) ahead: Duration,
-    /// How long until it is believed.
+    /// Time until it is trusted.
     pub(super) left: Duration,
 }
 
 impl Clock {
-    /// At the start of a host; `note` is what an earlier one left.
+    /// The clock at the start of a host, with the note of an earlier one.
     pub(super) fn new(note: Option<Note>, now: Timestamp, at: Instant) -> Self {
         let latest = note.map(|note| match note.doubted {
             true => note.at,
             false => later(note.at, MAX_ABSENCE),
         });
-        Self { believed: (latest.map_or(now, |latest| latest.min(now)), at), doubt: None }
+        Self { trusted: (latest.map_or(now, |latest| latest.min(now)), at), doubt: None }
     }
 
-    /// Takes note of what the clock says; whether it is doubted.
-    pub(super) fn look(&mut self, now: Timestamp, at: Instant) -> Option<Jump> {
-        let (time, moment) = self.believed;
+    /// Checks the clock. Returns the jump if it is not trusted.
+    pub(super) fn check(&mut self, now: Timestamp, at: Instant) -> Option<Jump> {
+        let (time, moment) = self.trusted;
         let expected = later(time, at.saturating_duration_since(moment));
         let ahead = now.as_millis().saturating_sub(expected.as_millis());
         let ahead = Duration::from_millis(u64::try_from(ahead).unwrap_or(0));
@@ -70,7 +70,7 @@ impl Clock {
             self.confirm(now, at);
             return None;
         }
-        // Another jump while it is doubted begins anew.
+        // Another jump restarts the trial.
         let doubt = self.doubt.filter(|doubt| doubt.ahead.abs_diff(ahead) <= MAX_STEP);
         let doubt = doubt.unwrap_or(Doubt { since: at, ahead });
         let left = TRIAL.saturating_sub(at.saturating_duration_since(doubt.since));
@@ -82,14 +82,14 @@ impl Clock {
         Some(Jump { ahead, left })
     }
 
-    /// Believes what the clock says.
+    /// Trusts the clock.
     pub(super) fn confirm(&mut self, now: Timestamp, at: Instant) {
-        *self = Self { believed: (now, at), doubt: None };
+        *self = Self { trusted: (now, at), doubt: None };
     }
 
-    /// What the next host has to know.
+    /// The note for the next host.
     pub(super) fn note(&self) -> Note {
-        Note { at: self.believed.0, doubted: self.doubt.is_some() }
+        Note { at: self.trusted.0, doubted: self.doubt.is_some() }
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     const START: Timestamp = Timestamp::from_millis(1_736_944_496_789);
 
-    /// A machine: its clock, and the time that really passes.
+    /// A simulated machine: its clock, and the real time.
     struct Machine {
         clock: Clock,
         now: Timestamp,
@@ -122,22 +122,22 @@ mod tests {
         fn pass(&mut self, time: Duration) -> Option<Jump> {
             self.now = later(self.now, time);
             self.at += time;
-            self.clock.look(self.now, self.at)
+            self.clock.check(self.now, self.at)
         }
 
         fn set_ahead(&mut self, by: Duration) -> Option<Jump> {
             self.now = later(self.now, by);
-            self.clock.look(self.now, self.at)
+            self.clock.check(self.now, self.at)
         }
 
         fn set_back(&mut self, by: Duration) -> Option<Jump> {
             self.now = self.now.plus_millis(-(by.as_millis() as i64));
-            self.clock.look(self.now, self.at)
+            self.clock.check(self.now, self.at)
         }
     }
 
     #[test]
-    fn a_clock_that_is_ahead_for_a_minute_is_never_believed() {
+    fn a_clock_that_is_ahead_for_a_minute_is_never_trusted() {
         let mut machine = Machine::new(None, START);
         assert_eq!(machine.pass(10 * DAY), None, "time that passes is no jump");
         let jump = machine.set_ahead(31 * DAY).unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_believed_when_it_has_held_for_an_hour() {
+    fn a_jump_is_trusted_after_an_hour() {
         let mut machine = Machine::new(None, START);
         machine.set_ahead(31 * DAY).unwrap();
         for _ in 0..59 {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn another_jump_begins_the_hour_anew() {
+    fn another_jump_restarts_the_hour() {
         let mut machine = Machine::new(None, START);
         machine.set_ahead(DAY).unwrap();
         machine.pass(HOUR - MINUTE).unwrap();
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn small_steps_and_a_clock_that_is_set_back_are_believed() {
+    fn small_steps_and_a_clock_that_is_set_back_are_trusted() {
         let mut machine = Machine::new(None, START);
         for _ in 0..10 {
             assert_eq!(machine.set_ahead(MINUTE), None);
             assert_eq!(machine.set_back(40 * DAY), None);
         }
-        assert!(machine.set_ahead(40 * DAY).is_some(), "also what is only set right");
+        assert!(machine.set_ahead(40 * DAY).is_some(), "even if this corrects it");
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_believes_no_more_than_the_host_before() {
+    fn a_restart_trusts_the_clock_no_more_than_the_host_before() {
         let mut machine = Machine::new(None, START);
         machine.pass(HOUR);
         let note = machine.clock.note();

@@ -1,24 +1,24 @@
-//! Removing runs and events: which of them, and in steps that leave others their time.
+//! Removal of runs and events in small steps, with pauses for other writes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::sweep::Memory;
+use super::sweep::SweepState;
 use super::{Pruner, Report, add};
-use crate::model::{Amount, EndedRun, Ending, Part, Retention, RunKey, TaskRef, Timestamp, Which};
+use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, Retention, RunKey, TaskRef, Timestamp};
 use crate::platform;
 use crate::storage::{Result, StorageError};
 
-/// Runs looked at in one go.
+/// Runs that are read at once.
 const BATCH: u32 = 100;
-/// Longest pause between two steps. It is as long as the step took, so that the writer
-/// has at least half of its time for others.
+/// Longest pause between two steps. A pause is as long as the step took, so that the writer has half of its time for other
+/// writes.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 impl Pruner {
-    /// How much [`prune_task`](Self::prune_task) would remove now.
+    /// The amount that [`prune_task`](Self::prune_task) would remove now.
     pub(super) async fn measure_task(&self, task: &TaskRef, keep: &Retention) -> Result<Amount> {
         let mut amount = Amount::default();
         for range in self.ranges(task, keep, Timestamp::now()).await? {
@@ -33,12 +33,12 @@ impl Pruner {
     pub(super) async fn prune_by(
         &self,
         rules: Vec<(TaskRef, Retention)>,
-        memory: &mut Memory,
+        state: &mut SweepState,
     ) -> Result<Report> {
         let mut report = Report::new();
         for (task, keep) in rules {
-            // At each task: the clock may jump while the one before is looked through.
-            let (now, jump) = self.look_at_clock(memory);
+            // For each task, because the clock may jump during the previous one.
+            let (now, jump) = self.check_clock(state);
             let keep = if jump.is_some() { without_age(keep) } else { keep };
             let amount = self.prune_task(&task, &keep, now).await?;
             add(&mut report, task, amount);
@@ -54,7 +54,7 @@ impl Pruner {
         let ranges = self.ranges(task, keep, now).await?;
         let [_, needed, all] = &ranges;
         if keep.events_max_age.is_some() && needed.from > all.to {
-            // The clock was set back: what ends until it has caught up would never be looked at.
+            // The clock was set back: runs that end until it has caught up would never be considered.
             self.storage.set_without_events(task, all.to).await?;
         }
         for range in ranges {
@@ -63,7 +63,7 @@ impl Pruner {
             while let Some(batch) = self.batch(task, &mut from, &range).await? {
                 removed += self.remove_part(batch, range.part).await?;
             }
-            // An empty range costs nothing to look at again; a write a minute would.
+            // Reading an empty range again costs nothing, a write each minute would.
             if range.part == Part::Events && !removed.is_zero() {
                 self.storage.set_without_events(task, range.to).await?;
             }
@@ -72,33 +72,40 @@ impl Pruner {
         Ok(amount)
     }
 
-    /// Which of the task's runs are not kept, and of which the events are not.
+    /// The ranges of the task's runs to remove, and of runs whose events to remove.
     async fn ranges(&self, task: &TaskRef, keep: &Retention, now: Timestamp) -> Result<[Range; 3]> {
         let before = |age: Option<Duration>| match age {
-            Some(age) => Ending::from(now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX))),
-            None => Ending::FIRST,
+            Some(age) => {
+                EndPosition::from(now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX)))
+            }
+            None => EndPosition::FIRST,
         };
         let beyond = match keep.max_runs {
-            Some(newest) => self.storage.ended_beyond(task, newest).await?.map(Ending::next),
+            Some(newest) => self.storage.ended_beyond(task, newest).await?.map(EndPosition::next),
             None => None,
         };
-        let runs = before(keep.max_age).max(beyond.unwrap_or(Ending::FIRST));
+        let runs = before(keep.max_age).max(beyond.unwrap_or(EndPosition::FIRST));
         let events = before(keep.events_max_age);
         let from = match keep.events_max_age {
             Some(_) => self.storage.without_events(task).await?,
             None => events,
         };
         Ok([
-            // From the first on: one that had to stay for its parent goes as soon as that has ended.
-            Range { part: Part::Run, which: Which::Removable, from: Ending::FIRST, to: runs },
-            // Those that stay for their parents have their events no longer for that.
-            Range { part: Part::Events, which: Which::Needed, from, to: events.min(runs) },
-            Range { part: Part::Events, which: Which::All, from: from.max(runs), to: events },
+            // From the first run on: one that was needed by its parent is removed as soon as that has ended.
+            Range { part: Part::Run, which: EndedFilter::Removable, from: EndPosition::FIRST, to: runs },
+            // Runs that are needed by their parents don't keep their events longer.
+            Range { part: Part::Events, which: EndedFilter::Needed, from, to: events.min(runs) },
+            Range { part: Part::Events, which: EndedFilter::All, from: from.max(runs), to: events },
         ])
     }
 
-    /// The next runs of a range; moves on behind them.
-    async fn batch(&self, task: &TaskRef, from: &mut Ending, range: &Range) -> Result<Option<Vec<EndedRun>>> {
+    /// The next runs of a range. Moves `from` behind them.
+    async fn batch(
+        &self,
+        task: &TaskRef,
+        from: &mut EndPosition,
+        range: &Range,
+    ) -> Result<Option<Vec<EndedRun>>> {
         if *from >= range.to {
             return Ok(None);
         }
@@ -111,7 +118,7 @@ impl Pruner {
     pub(super) async fn remove_part(&self, runs: Vec<EndedRun>, part: Part) -> Result<Amount> {
         if part == Part::Run {
             for run in &runs {
-                self.forget(&run.key).await;
+                self.remove_files(&run.key).await;
             }
         }
         let mut runs = numbers(&runs);
@@ -123,7 +130,7 @@ impl Pruner {
             let began = Instant::now();
             let pruned = self.storage.prune(runs.clone(), part).await?;
             amount += pruned.amount;
-            // Of the next one some events may be gone.
+            // Some events of the next run may be removed, too.
             self.log.forget(&runs[..runs.len().min(pruned.done + 1)]);
             runs.drain(..pruned.done);
             pause_since(began).await;
@@ -131,10 +138,9 @@ impl Pruner {
         Ok(amount)
     }
 
-    /// Removes what is kept of a run anywhere but in storage. Every run that is removed
-    /// comes by here, and before it goes: if the host ends in between, the run is still
-    /// there and comes by again.
-    async fn forget(&self, run: &RunKey) {
+    /// Removes the data of a run outside storage. Called before the run is removed from storage: if the host ends in between,
+    /// the run still exists, and is removed again later.
+    async fn remove_files(&self, run: &RunKey) {
         tracing::debug!(run = %run.id, "removing a run");
         let (files, id) = (Arc::clone(&self.files), run.id.clone());
         let removed = platform::blocking(move || files.remove(&id)).await;
@@ -154,12 +160,12 @@ impl Pruner {
     }
 }
 
-/// Runs of a task that ended from here to there, and what is removed of them.
+/// A range of a task's runs in the order of their ends, and the part of them to remove.
 struct Range {
     part: Part,
-    which: Which,
-    from: Ending,
-    to: Ending,
+    which: EndedFilter,
+    from: EndPosition,
+    to: EndPosition,
 }
 
 fn without_age(keep: Retention) -> Retention {

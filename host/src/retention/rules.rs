@@ -1,8 +1,8 @@
-//! Which rules are in force for a task.
+//! Rules in force for a task.
 //!
-//! A rule that keeps more is in force at once. One that removes more first has to hold for a while, for it may be a
-//! mistake, or half of a change; and it never comes from a manifest that is away. Until then as much is kept as the
-//! former rule and the new one keep together.
+//! A rule that keeps more is in force at once. One that removes more has to be set for a while first, because it may be a
+//! mistake or half of a change; and the absence of a manifest never causes one. Until then, data is kept that the former or
+//! the new rule keeps.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Origin, Origins, Retention};
 
-/// What the settings of a task say now.
+/// The current retention settings of a task.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
+pub(super) struct CurrentSettings {
     pub(super) keep: Retention,
     pub(super) origins: Origins,
 }
 
-/// One setting: how much is kept, in milliseconds or runs; none: all.
+/// One setting: the limit in milliseconds or runs, none for no limit, and its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Rule {
     most: Option<u64>,
@@ -29,8 +29,8 @@ impl Rule {
         self.most.is_none_or(|most| other.most.is_some_and(|other| most >= other))
     }
 
-    /// This rule as it comes after `former`. A manifest that is away takes nothing back: what it said stays, unless
-    /// one that wins over it says otherwise.
+    /// This rule as the successor of `former`. An absent manifest does not revoke its setting, unless a source with higher
+    /// precedence overrides it.
     fn after(self, former: Self, origins: &Origins) -> Self {
         let is_taken_back = !origins.is_present(former.from) && self.from <= former.from;
         if is_taken_back && !self.keeps_as_much_as(former) { former } else { self }
@@ -45,10 +45,10 @@ struct Rules {
 }
 
 impl Rules {
-    fn of(wanted: &Wanted) -> Self {
+    fn of(current_settings: &CurrentSettings) -> Self {
         let millis =
             |age: Option<Duration>| age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        let Wanted { keep, origins } = wanted;
+        let CurrentSettings { keep, origins } = current_settings;
         Self {
             max_age: Rule { most: millis(keep.max_age), from: origins.max_age },
             max_runs: Rule { most: keep.max_runs, from: origins.max_runs },
@@ -73,58 +73,64 @@ impl Rules {
     }
 }
 
-/// The rules of a task, as they are kept over restarts. By default everything is kept.
+/// The rules of a task, as stored over restarts. By default everything is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Standing {
+pub(super) struct TaskRules {
     in_force: Rules,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    next: Option<Next>,
+    next: Option<PendingRules>,
 }
 
-/// Rules that would remove more.
+/// Pending rules, which remove more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Next {
+struct PendingRules {
     rules: Rules,
-    /// For how long a host has seen them so. Not since when: the clock may be wrong, and a host that does not run
-    /// gives nobody the time to see what it has logged.
+    /// For how long hosts have seen them. A duration and not a time, because the clock may be wrong, and because operators must
+    /// have the time to see the log of a running host.
     held_ms: u64,
 }
 
-/// What a look at the settings brought.
+/// Result of applying the current settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    /// Nothing that anyone has to know.
+pub(super) enum RuleChange {
+    /// No change to report.
     Nothing,
-    /// Rules that remove more are new, and will be in force when they have held for the delay.
+    /// New rules that remove more; they will be in force after the delay.
     Waits,
-    /// They are in force from now on.
+    /// Pending rules are now in force.
     InForce,
 }
 
-/// A setting's name, what was kept by it and what will be, and how a value of it is said.
+/// A setting: its name, its new and its former rule, and how its values are formatted.
 type Setting<'a> = (&'static str, Rule, Rule, &'a dyn Fn(u64) -> String);
 
-impl Standing {
-    /// What was kept. Text that is none of ours counts as nothing, so all rules are new.
+impl TaskRules {
+    /// Parses stored rules. Invalid text counts as no rules, so all rules are new.
     pub(super) fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 
-    /// To be kept.
+    /// The text to store.
     pub(super) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Takes note of what the settings say now, `elapsed` after the last look.
-    pub(super) fn look(&mut self, wanted: &Wanted, elapsed: Duration, delay: Duration) -> News {
-        let rules = Rules::of(wanted).zip(self.in_force, |rule, former| rule.after(former, &wanted.origins));
+    /// Applies the current settings, `elapsed` after the last time.
+    pub(super) fn apply(
+        &mut self,
+        current_settings: &CurrentSettings,
+        elapsed: Duration,
+        delay: Duration,
+    ) -> RuleChange {
+        let rules = Rules::of(current_settings)
+            .zip(self.in_force, |rule, former| rule.after(former, &current_settings.origins));
         self.in_force = rules.zip(self.in_force, |rule, former| match rule.keeps_as_much_as(former) {
             true => rule,
             false => former,
         });
         if rules == self.in_force {
             self.next = None;
-            return News::Nothing;
+            return RuleChange::Nothing;
         }
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let held_ms = match self.next {
@@ -133,24 +139,24 @@ impl Standing {
         };
         if held_ms.unwrap_or(0) >= millis(delay) {
             *self = Self { in_force: rules, next: None };
-            return News::InForce;
+            return RuleChange::InForce;
         }
-        self.next = Some(Next { rules, held_ms: held_ms.unwrap_or(0) });
-        if held_ms.is_some() { News::Nothing } else { News::Waits }
+        self.next = Some(PendingRules { rules, held_ms: held_ms.unwrap_or(0) });
+        if held_ms.is_some() { RuleChange::Nothing } else { RuleChange::Waits }
     }
 
-    /// What is to be kept now.
+    /// The rules in force.
     pub(super) fn in_force(&self) -> Retention {
         self.in_force.keep()
     }
 
-    /// What will be kept, and when that begins; none if nothing waits.
+    /// The pending rules, and the time until they are in force; none if there are none.
     pub(super) fn next(&self, delay: Duration) -> Option<(Retention, Duration)> {
         let next = self.next.as_ref()?;
         Some((next.rules.keep(), delay.saturating_sub(Duration::from_millis(next.held_ms))))
     }
 
-    /// Which settings wait, as text: `max-runs is now 1`.
+    /// The pending settings as text: `max-runs is now 1`.
     pub(super) fn reason(&self) -> String {
         let Some(next) = self.next else { return String::new() };
         let age = |millis: u64| text_of(Duration::from_millis(millis));
@@ -162,14 +168,14 @@ impl Standing {
             ("events-max-age", new.events_max_age, old.events_max_age, &age),
         ];
         let changed = settings.into_iter().filter(|(_, new, old, _)| !new.keeps_as_much_as(*old));
-        let said =
+        let reasons =
             changed.filter_map(|(name, new, _, text)| Some(format!("{name} is now {}", text(new.most?))));
-        said.collect::<Vec<_>>().join(" and ")
+        reasons.collect::<Vec<_>>().join(" and ")
     }
 }
 
-/// What is kept, in the words of a manifest.
-pub(super) fn said(keep: &Retention) -> String {
+/// The rules as text, with the names of a manifest.
+pub(super) fn describe(keep: &Retention) -> String {
     let rules = [
         keep.max_age.map(|age| format!("max-age {}", text_of(age))),
         keep.max_runs.map(|runs| format!("max-runs {runs}")),
@@ -179,12 +185,12 @@ pub(super) fn said(keep: &Retention) -> String {
     if rules.is_empty() { "everything".to_owned() } else { rules.join(", ") }
 }
 
-/// In the largest unit that gives a whole number, as it may stand in a manifest.
+/// A duration in the largest unit that gives a whole number, in the format of a manifest.
 pub(super) fn text_of(time: Duration) -> String {
     text_in(time, |millis, unit| millis >= unit && millis.is_multiple_of(unit))
 }
 
-/// In the largest unit of which it has more than one, without the rest.
+/// A duration rounded down in the largest unit of which it has at least two.
 pub(super) fn about(time: Duration) -> String {
     text_in(time, |millis, unit| millis >= 2 * unit)
 }
@@ -213,120 +219,120 @@ mod tests {
         has_task: false,
     };
 
-    fn runs(max_runs: Option<u64>, origins: Origins) -> Wanted {
-        Wanted { keep: Retention { max_runs, ..Retention::default() }, origins }
+    fn runs(max_runs: Option<u64>, origins: Origins) -> CurrentSettings {
+        CurrentSettings { keep: Retention { max_runs, ..Retention::default() }, origins }
     }
 
-    /// By a manifest of the task.
-    fn own(max_runs: Option<u64>) -> Wanted {
+    /// Set by a manifest of the task.
+    fn own(max_runs: Option<u64>) -> CurrentSettings {
         runs(max_runs, Origins { max_runs: Origin::Task, has_task: true, ..HOST })
     }
 
-    /// By the host, while the task has no manifest.
-    fn host(max_runs: Option<u64>) -> Wanted {
+    /// Set by the host, while the task has no manifest.
+    fn host(max_runs: Option<u64>) -> CurrentSettings {
         runs(max_runs, HOST)
     }
 
-    fn with(wanted: &Wanted) -> Standing {
-        let mut standing = Standing::default();
-        standing.look(wanted, ZERO, ZERO);
-        assert_eq!(standing.in_force(), wanted.keep);
-        standing
+    fn with(current_settings: &CurrentSettings) -> TaskRules {
+        let mut task_rules = TaskRules::default();
+        task_rules.apply(current_settings, ZERO, ZERO);
+        assert_eq!(task_rules.in_force(), current_settings.keep);
+        task_rules
     }
 
     #[test]
-    fn what_removes_more_waits_and_what_removes_less_does_not() {
-        let mut standing = with(&own(Some(10)));
+    fn a_rule_that_removes_more_is_delayed_and_one_that_removes_less_is_not() {
+        let mut task_rules = with(&own(Some(10)));
         assert_eq!(
-            standing.look(&own(Some(1)), MINUTE, DELAY),
-            News::Waits,
-            "the time before it does not count"
+            task_rules.apply(&own(Some(1)), MINUTE, DELAY),
+            RuleChange::Waits,
+            "earlier time does not count"
         );
-        assert_eq!(standing.reason(), "max-runs is now 1");
+        assert_eq!(task_rules.reason(), "max-runs is now 1");
         for left in [4, 3, 2, 1] {
-            assert_eq!(standing.look(&own(Some(1)), MINUTE, DELAY), News::Nothing);
-            assert_eq!(standing.in_force().max_runs, Some(10));
-            assert_eq!(standing.next(DELAY).unwrap().1, left * MINUTE);
+            assert_eq!(task_rules.apply(&own(Some(1)), MINUTE, DELAY), RuleChange::Nothing);
+            assert_eq!(task_rules.in_force().max_runs, Some(10));
+            assert_eq!(task_rules.next(DELAY).unwrap().1, left * MINUTE);
             // As after a restart.
-            standing = Standing::parse(&standing.text());
+            task_rules = TaskRules::parse(&task_rules.text());
         }
-        assert_eq!(standing.look(&own(Some(1)), MINUTE, DELAY), News::InForce);
-        assert_eq!((standing.in_force().max_runs, standing.next(DELAY)), (Some(1), None));
-        assert_eq!(standing.look(&own(None), ZERO, DELAY), News::Nothing);
-        assert_eq!(standing.in_force().max_runs, None, "to keep more needs no time");
+        assert_eq!(task_rules.apply(&own(Some(1)), MINUTE, DELAY), RuleChange::InForce);
+        assert_eq!((task_rules.in_force().max_runs, task_rules.next(DELAY)), (Some(1), None));
+        assert_eq!(task_rules.apply(&own(None), ZERO, DELAY), RuleChange::Nothing);
+        assert_eq!(task_rules.in_force().max_runs, None, "keeping more needs no delay");
     }
 
     #[test]
     fn a_change_that_is_taken_back_removes_nothing() {
-        let mut standing = with(&own(Some(10)));
+        let mut task_rules = with(&own(Some(10)));
         for _ in 0..20 {
-            standing.look(&own(Some(1)), 4 * MINUTE, DELAY);
-            assert_eq!(standing.in_force().max_runs, Some(10));
-            standing.look(&own(Some(10)), 4 * MINUTE, DELAY);
+            task_rules.apply(&own(Some(1)), 4 * MINUTE, DELAY);
+            assert_eq!(task_rules.in_force().max_runs, Some(10));
+            task_rules.apply(&own(Some(10)), 4 * MINUTE, DELAY);
         }
-        assert_eq!(standing, with(&own(Some(10))));
+        assert_eq!(task_rules, with(&own(Some(10))));
     }
 
     #[test]
-    fn meanwhile_as_much_is_kept_as_both_keep_together() {
+    fn during_the_delay_data_is_kept_that_either_rule_keeps() {
         let day = Duration::from_secs(24 * 60 * 60);
-        let keep = |max_age, max_runs| Wanted {
+        let keep = |max_age, max_runs| CurrentSettings {
             keep: Retention { max_age: Some(max_age), max_runs, events_max_age: None },
             origins: own(None).origins,
         };
-        let mut standing = with(&keep(day, Some(5)));
-        standing.look(&keep(2 * day, Some(3)), ZERO, DELAY);
-        assert_eq!(standing.in_force(), keep(2 * day, Some(5)).keep);
-        standing.look(&keep(2 * day, Some(3)), DELAY, DELAY);
-        assert_eq!(standing.in_force(), keep(2 * day, Some(3)).keep);
-        standing.look(&keep(day / 2, Some(3)), ZERO, DELAY);
-        assert_eq!(standing.reason(), "max-age is now 12h");
+        let mut task_rules = with(&keep(day, Some(5)));
+        task_rules.apply(&keep(2 * day, Some(3)), ZERO, DELAY);
+        assert_eq!(task_rules.in_force(), keep(2 * day, Some(5)).keep);
+        task_rules.apply(&keep(2 * day, Some(3)), DELAY, DELAY);
+        assert_eq!(task_rules.in_force(), keep(2 * day, Some(3)).keep);
+        task_rules.apply(&keep(day / 2, Some(3)), ZERO, DELAY);
+        assert_eq!(task_rules.reason(), "max-age is now 12h");
     }
 
     #[test]
-    fn a_manifest_that_is_away_never_has_more_removed() {
+    fn an_absent_manifest_never_causes_more_to_be_removed() {
         for was in [None, Some(10)] {
-            let mut standing = with(&own(was));
+            let mut task_rules = with(&own(was));
             for _ in 0..100 {
-                assert_eq!(standing.look(&host(Some(1)), DELAY, DELAY), News::Nothing);
-                assert_eq!(standing.in_force().max_runs, was);
-                standing = Standing::parse(&standing.text());
+                assert_eq!(task_rules.apply(&host(Some(1)), DELAY, DELAY), RuleChange::Nothing);
+                assert_eq!(task_rules.in_force().max_runs, was);
+                task_rules = TaskRules::parse(&task_rules.text());
             }
-            // A manifest that is there and says nothing of it leaves it to the host.
+            // A manifest without the setting leaves it to the host.
             let silent = runs(Some(1), Origins { has_task: true, ..HOST });
-            assert_eq!(standing.look(&silent, ZERO, DELAY), News::Waits);
-            assert_eq!(standing.look(&silent, DELAY, DELAY), News::InForce);
+            assert_eq!(task_rules.apply(&silent, ZERO, DELAY), RuleChange::Waits);
+            assert_eq!(task_rules.apply(&silent, DELAY, DELAY), RuleChange::InForce);
         }
-        let mut standing = with(&own(Some(10)));
-        standing.look(&host(Some(20)), ZERO, DELAY);
-        assert_eq!(standing.in_force().max_runs, Some(20), "it may well have more kept");
+        let mut task_rules = with(&own(Some(10)));
+        task_rules.apply(&host(Some(20)), ZERO, DELAY);
+        assert_eq!(task_rules.in_force().max_runs, Some(20), "it may keep more");
     }
 
     #[test]
-    fn what_the_apps_manifest_said_is_replaced_by_the_tasks_own_only() {
+    fn a_setting_of_the_apps_manifest_is_replaced_by_the_tasks_own_only() {
         let app = Origins { max_runs: Origin::App, has_app: true, ..HOST };
-        let mut standing = with(&runs(Some(10), app));
-        standing.look(&host(Some(1)), DELAY, DELAY);
-        standing.look(&host(Some(1)), DELAY, DELAY);
-        assert_eq!(standing.in_force().max_runs, Some(10));
-        standing.look(&own(Some(1)), ZERO, DELAY);
-        standing.look(&own(Some(1)), DELAY, DELAY);
-        assert_eq!(standing.in_force().max_runs, Some(1));
-        // And the other way round: the task's own is away, and the app's says what it always said.
+        let mut task_rules = with(&runs(Some(10), app));
+        task_rules.apply(&host(Some(1)), DELAY, DELAY);
+        task_rules.apply(&host(Some(1)), DELAY, DELAY);
+        assert_eq!(task_rules.in_force().max_runs, Some(10));
+        task_rules.apply(&own(Some(1)), ZERO, DELAY);
+        task_rules.apply(&own(Some(1)), DELAY, DELAY);
+        assert_eq!(task_rules.in_force().max_runs, Some(1));
+        // And the reverse: the task's own is absent, and the app's is unchanged.
         let both = Origins { max_runs: Origin::Task, has_app: true, has_task: true, ..HOST };
-        let mut standing = with(&runs(None, both));
-        standing.look(&runs(Some(1), app), DELAY, DELAY);
-        standing.look(&runs(Some(1), app), DELAY, DELAY);
-        assert_eq!(standing.in_force().max_runs, None);
+        let mut task_rules = with(&runs(None, both));
+        task_rules.apply(&runs(Some(1), app), DELAY, DELAY);
+        task_rules.apply(&runs(Some(1), app), DELAY, DELAY);
+        assert_eq!(task_rules.in_force().max_runs, None);
     }
 
     #[test]
-    fn all_rules_are_new_for_a_task_of_which_nothing_is_kept() {
-        for text in ["", "null", "{\"in_force\":7}", &Standing::default().text()] {
-            let mut standing = Standing::parse(text);
-            assert_eq!(standing.look(&host(Some(5)), DELAY, DELAY), News::Waits);
-            assert_eq!(standing.in_force(), Retention::default());
-            assert_eq!(standing.look(&host(Some(5)), DELAY, DELAY), News::InForce);
+    fn all_rules_are_new_for_a_task_without_stored_rules() {
+        for text in ["", "null", "{\"in_force\":7}", &TaskRules::default().text()] {
+            let mut task_rules = TaskRules::parse(text);
+            assert_eq!(task_rules.apply(&host(Some(5)), DELAY, DELAY), RuleChange::Waits);
+            assert_eq!(task_rules.in_force(), Retention::default());
+            assert_eq!(task_rules.apply(&host(Some(5)), DELAY, DELAY), RuleChange::InForce);
         }
     }
 

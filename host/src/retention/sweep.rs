@@ -1,4 +1,4 @@
-//! Looking again and again for what is no longer kept: by which rules, and whether the clock can be believed.
+//! Sweeps: periodically remove runs by the rules in force, if the clock can be trusted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,42 +7,42 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::{Clock, Jump, Note, TRIAL};
-use super::rules::{News, Standing, about, said, text_of};
+use super::rules::{RuleChange, TaskRules, about, describe, text_of};
 use super::{Pruner, Report};
 use crate::model::{Amount, Retention, TaskRef, Timestamp};
 use crate::storage::{Result, StorageError};
 
-/// How often it is looked for what is to be removed, besides when a manifest changes.
+/// Interval between sweeps; a changed manifest causes one, too.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Least pause between two sweeps, also where a rule that waits comes in force at once.
+/// Least pause between two sweeps, even if a pending rule is in force sooner.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 
-/// What is known from one sweep to the next. Read from storage when it is needed first.
-pub(super) struct Memory {
+/// State that is kept between sweeps. Read from storage when it is first needed.
+pub(super) struct SweepState {
     pub(super) clock: Clock,
-    /// What storage has of the clock, and when it got that.
+    /// The note of the clock in storage, and when it was stored.
     noted: Option<(Note, Instant)>,
-    /// The rules of each task of which not everything is kept.
-    standing: BTreeMap<TaskRef, Standing>,
-    /// When settings were looked at last.
+    /// The rules of each task that does not keep everything.
+    task_rules: BTreeMap<TaskRef, TaskRules>,
+    /// When the settings were last applied.
     looked_at: Option<Instant>,
 }
 
 impl Pruner {
     pub(super) async fn keep_sweeping(self: Arc<Self>) {
         let mut changes = self.registry.changes();
-        // What an earlier host freed and did not come to give back.
+        // Free space that an earlier host did not return.
         if let Err(error) = self.shrink().await {
-            tracing::warn!(%error, "could not give free space back");
+            tracing::warn!(%error, "could not return free space to the file system");
         }
         while !self.stopping.is_cancelled() {
             match self.sweep().await {
                 Ok(report) => report.iter().for_each(|(task, amount)| {
                     let Amount { runs, events, bytes } = amount;
-                    tracing::info!(%task, runs, events, bytes, "removed what is no longer kept");
+                    tracing::info!(%task, runs, events, bytes, "removed runs by the retention rules");
                 }),
                 Err(StorageError::Closed) => break,
-                Err(error) => tracing::warn!(%error, "could not remove old runs; trying again later"),
+                Err(error) => tracing::warn!(%error, "could not remove old runs; retrying later"),
             }
             let pause = self.until_next_rule().await.map_or(SWEEP, |left| left.clamp(MIN_PAUSE, SWEEP));
             tokio::select! {
@@ -54,99 +54,99 @@ impl Pruner {
         }
     }
 
-    /// How long until rules that wait are in force.
+    /// Time until the next pending rules are in force.
     async fn until_next_rule(&self) -> Option<Duration> {
         let pruning = self.pruning.lock().await;
-        let memory = pruning.as_ref()?;
-        let since = memory.looked_at?.elapsed();
-        let waiting = memory.standing.values().filter_map(|standing| standing.next(self.delay));
+        let state = pruning.as_ref()?;
+        let since = state.looked_at?.elapsed();
+        let waiting = state.task_rules.values().filter_map(|task_rules| task_rules.next(self.delay));
         waiting.map(|(_, left)| left.saturating_sub(since)).min()
     }
 
-    /// Removes what is not to be kept by the rules that are in force.
+    /// Removes runs by the rules in force.
     async fn sweep(&self) -> Result<Report> {
         if !self.registry.is_complete() {
             return Ok(Report::new());
         }
-        // Before the manifests are looked at: while it waits here, they may change.
+        // Locked before the settings are read: they may change during the wait.
         let mut pruning = self.pruning.lock().await;
-        let memory = self.memory(&mut pruning).await?;
-        let rules = self.rules_in_force(memory).await?;
+        let state = self.state(&mut pruning).await?;
+        let rules = self.rules_in_force(state).await?;
         if rules.is_empty() {
             return Ok(Report::new());
         }
-        self.look_at_clock(memory);
-        self.note_clock(memory).await;
-        self.prune_by(rules, memory).await
+        self.check_clock(state);
+        self.note_clock(state).await;
+        self.prune_by(rules, state).await
     }
 
-    /// What earlier sweeps, also of an earlier host, have left.
-    pub(super) async fn memory<'a>(&self, memory: &'a mut Option<Memory>) -> Result<&'a mut Memory> {
-        if memory.is_none() {
+    /// The state from earlier sweeps, also those of earlier hosts.
+    pub(super) async fn state<'a>(&self, state: &'a mut Option<SweepState>) -> Result<&'a mut SweepState> {
+        if state.is_none() {
             let rules = self.storage.rules().await?.into_iter();
-            let standing = rules.map(|(task, text)| (task, Standing::parse(&text))).collect();
+            let task_rules = rules.map(|(task, text)| (task, TaskRules::parse(&text))).collect();
             let note = self.storage.clock().await?.map(|(at, doubted)| Note { at, doubted });
             let (now, at) = (Timestamp::now(), Instant::now());
             let (clock, noted) = (Clock::new(note, now, at), note.map(|note| (note, at)));
-            *memory = Some(Memory { clock, noted, standing, looked_at: None });
+            *state = Some(SweepState { clock, noted, task_rules, looked_at: None });
         }
-        Ok(memory.as_mut().expect("just made"))
+        Ok(state.as_mut().expect("just made"))
     }
 
-    /// The rules that sweeps go by; takes note of what manifests say now.
-    async fn rules_in_force(&self, memory: &mut Memory) -> Result<Vec<(TaskRef, Retention)>> {
+    /// Applies the current settings. Returns the rules in force.
+    async fn rules_in_force(&self, state: &mut SweepState) -> Result<Vec<(TaskRef, Retention)>> {
         let now = Instant::now();
         let elapsed =
-            memory.looked_at.replace(now).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+            state.looked_at.replace(now).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         let (mut rules, mut changed) = (Vec::new(), Vec::new());
-        for (task, wanted) in self.wanted(&self.storage.tasks().await?) {
-            let before = memory.standing.get(&task).cloned().unwrap_or_default();
-            let mut standing = before.clone();
-            let news = standing.look(&wanted, elapsed, self.delay);
-            let keep = standing.in_force();
-            if standing != before {
-                changed.push((task.clone(), standing.text()));
-                memory.standing.insert(task.clone(), standing.clone());
+        for (task, current_settings) in self.current_settings(&self.storage.tasks().await?) {
+            let before = state.task_rules.get(&task).cloned().unwrap_or_default();
+            let mut task_rules = before.clone();
+            let change = task_rules.apply(&current_settings, elapsed, self.delay);
+            let keep = task_rules.in_force();
+            if task_rules != before {
+                changed.push((task.clone(), task_rules.text()));
+                state.task_rules.insert(task.clone(), task_rules.clone());
             }
-            match news {
-                News::Nothing => {}
-                News::Waits => self.announce(&task, &standing).await?,
-                News::InForce => {
-                    tracing::info!(%task, keep = said(&keep), "new rules of what is kept are in force")
+            match change {
+                RuleChange::Nothing => {}
+                RuleChange::Waits => self.announce(&task, &task_rules).await?,
+                RuleChange::InForce => {
+                    tracing::info!(%task, keep = describe(&keep), "new retention rules are in force")
                 }
             }
             if keep != Retention::default() {
                 rules.push((task, keep));
             }
         }
-        // Without it the next host takes the rules for new, and waits once more.
+        // If this fails, the next host considers the rules new, and delays them again.
         if !changed.is_empty()
             && let Err(error) = self.storage.set_rules(changed).await
         {
-            tracing::warn!(%error, "could not note the rules of what is kept");
+            tracing::warn!(%error, "could not store the retention rules");
         }
         Ok(rules)
     }
 
-    /// Tells beforehand what rules that are new will remove.
-    async fn announce(&self, task: &TaskRef, standing: &Standing) -> Result<()> {
-        let Some((keep, left)) = standing.next(self.delay) else { return Ok(()) };
+    /// Logs in advance what new rules will remove.
+    async fn announce(&self, task: &TaskRef, task_rules: &TaskRules) -> Result<()> {
+        let Some((keep, left)) = task_rules.next(self.delay) else { return Ok(()) };
         let new = self.measure_task(task, &keep).await?;
-        let old = self.measure_task(task, &standing.in_force()).await?;
+        let old = self.measure_task(task, &task_rules.in_force()).await?;
         let (runs, events) = (new.runs.saturating_sub(old.runs), new.events.saturating_sub(old.events));
         if (runs, events) != (0, 0) {
             let from = Timestamp::now().plus_millis(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
-            let reason = standing.reason();
+            let reason = task_rules.reason();
             tracing::warn!(%task, "from {from} on, {runs} runs and {events} events will be removed, because {reason}");
         }
         Ok(())
     }
 
-    /// Looks at the clock, and tells when that changes what can be removed. Says what time it is, and by how much
-    /// that is too late if it is not believed.
-    pub(super) fn look_at_clock(&self, memory: &mut Memory) -> (Timestamp, Option<Jump>) {
+    /// Checks the clock, and logs when that suspends or resumes removal by age. Returns the time, and the jump if the clock is
+    /// not trusted.
+    pub(super) fn check_clock(&self, state: &mut SweepState) -> (Timestamp, Option<Jump>) {
         let now = Timestamp::now();
-        let jump = memory.clock.look(now, Instant::now());
+        let jump = state.clock.check(now, Instant::now());
         let until = |left: Duration| now.plus_millis(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
         let why = jump.map(|Jump { ahead, left }| {
             format!(
@@ -162,23 +162,23 @@ impl Pruner {
         drop(suspended);
         match (was, why) {
             (None, Some(why)) => tracing::warn!("{why}"),
-            (Some(_), None) => tracing::info!("the clock is believed; runs are removed for their age again"),
+            (Some(_), None) => tracing::info!("the clock is trusted; runs are removed by age again"),
             _ => {}
         }
         (now, jump)
     }
 
-    /// Keeps the time that is believed for the next host, once for each [`SWEEP`], as it is good for days.
-    async fn note_clock(&self, memory: &mut Memory) {
-        let note = memory.clock.note();
+    /// Stores the trusted time for the next host, at most once per [`SWEEP`], because it is valid for days.
+    async fn note_clock(&self, state: &mut SweepState) {
+        let note = state.clock.note();
         let is_old = |(last, at): (Note, Instant)| {
             last.doubted != note.doubted || (last != note && at.elapsed() >= SWEEP)
         };
-        if memory.noted.is_none_or(is_old) {
+        if state.noted.is_none_or(is_old) {
             match self.storage.set_clock(note.at, note.doubted).await {
-                Ok(()) => memory.noted = Some((note, Instant::now())),
-                // Not worth a line a minute on a full disk: without it the next start is only more careful.
-                Err(error) => tracing::debug!(%error, "could not note the time for the next start"),
+                Ok(()) => state.noted = Some((note, Instant::now())),
+                // No warning each minute on a full disk: without the note, the next start is only more careful.
+                Err(error) => tracing::debug!(%error, "could not store the time for the next start"),
             }
         }
     }

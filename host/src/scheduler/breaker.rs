@@ -1,7 +1,6 @@
-//! A pause for tasks that only fail: their runs wait instead of failing too.
+//! Circuit breakers: pause tasks whose attempts keep failing, so that their other runs wait instead of failing too.
 //!
-//! Kept in memory: a restart closes every circuit, and the first failures open it
-//! again.
+//! The state is kept in memory: a restart closes every circuit, and further failures open it again.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -10,15 +9,16 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Scheduler;
-use super::runner::{Control, Ended};
+use super::control::Control;
+use super::outcome::ExecutionOutcome;
 use crate::engine::Exit;
 use crate::model::{Breaker, Circuit, ErrorKind, RunError, TaskRef, Timestamp};
 use crate::registry::Task;
 
-/// Longer than any host runs, and well within what its clock can say.
+/// Longer than any host runs, and well within the range of its clock.
 const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What the attempts of each task came to.
+/// Recent failures of each task.
 #[derive(Default)]
 pub(super) struct Breakers {
     /// Tasks whose last attempt failed, or whose circuit is not closed.
@@ -27,7 +27,7 @@ pub(super) struct Breakers {
 
 #[derive(Default)]
 struct Failing {
-    /// When attempts failed since one succeeded, as many as the breaker counts.
+    /// Times of failures since the last success, within the window of the breaker.
     failures: VecDeque<Instant>,
     /// Set when the circuit opened.
     open_until: Option<(Instant, Timestamp)>,
@@ -64,7 +64,7 @@ impl Breakers {
         let opens = match failing.circuit(now) {
             Circuit::Closed => failing.failures.len() >= breaker.failures as usize,
             Circuit::HalfOpen => true,
-            // Began before, and says nothing new.
+            // The attempt began before the circuit opened.
             Circuit::Open { .. } => false,
         };
         if opens {
@@ -79,13 +79,12 @@ impl Breakers {
 }
 
 impl Scheduler {
-    /// Whether attempts of the task are started; none if it has no breaker.
+    /// The state of the task's circuit; none if it has no breaker.
     pub fn circuit(&self, task: &Task) -> Option<Circuit> {
         task.settings.breaker.map(|_| self.breakers.circuit(&task.name, Instant::now()))
     }
 
-    /// How many attempts of the task may be under way, as far as its circuit is
-    /// concerned.
+    /// Most attempts of the task that its circuit allows at once.
     pub(super) fn max_by_circuit(&self, task: &Task) -> u32 {
         match self.circuit(task) {
             None | Some(Circuit::Closed) => u32::MAX,
@@ -94,18 +93,18 @@ impl Scheduler {
         }
     }
 
-    /// Takes in how an attempt ended. To be called while it still has its slot: whoever
-    /// is started in its place is started by what it came to.
-    pub(super) fn note_end(&self, task: &Task, control: &Control, ended: &Ended) {
+    /// Counts the outcome of an attempt. To be called while the attempt still has its slot: the state of the circuit
+    /// decides whether another run takes it.
+    pub(super) fn count_outcome(&self, task: &Task, control: &Control, outcome: &ExecutionOutcome) {
         let Some(breaker) = &task.settings.breaker else { return };
-        match ended {
-            // One that was asked to end says nothing of the task.
+        match outcome {
+            // The outcome of a cancelled attempt says nothing about the task.
             _ if control.cancel.is_cancelled() => {}
-            Ended::Exit(Exit::Output(_)) => self.breakers.succeeded(&task.name),
-            Ended::Exit(Exit::Failed(error)) if is_of_task(error) => {
+            ExecutionOutcome::Exited(Exit::Output(_)) => self.breakers.succeeded(&task.name),
+            ExecutionOutcome::Exited(Exit::Failed(error)) if is_of_task(error) => {
                 self.breakers.failed(&task.name, breaker, Instant::now());
             }
-            Ended::Exit(_) | Ended::Forced | Ended::CutOff => {}
+            ExecutionOutcome::Exited(_) | ExecutionOutcome::Killed | ExecutionOutcome::CutOff => {}
         }
     }
 }

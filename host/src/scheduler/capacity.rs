@@ -1,31 +1,30 @@
-//! How many runs may be under way at once, where the system bounds how many guests may be alive.
+//! How many runs may execute at once, given the number of guests that the system can hold.
 
 use crate::storage::MAX_DEPTH;
 
-/// Of so many runs, one more guest may be alive whose run waits for others and has left its slot.
+/// One spare guest, for a run that has vacated its slot, per this many runs.
 const RUNS_PER_SPARE: u32 = 4;
 
-/// Most guests that are kept for the case that all others wait: families that hold what others need.
+/// Most spare guests for the case that all others wait for each other's locks.
 const KEPT_FOR_LOCKS: u32 = 24;
 
-/// How many runs have slots, and how many more guests may be alive beside them.
+/// The number of slots, and of spare guests beyond them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Runs under way at once.
+    /// Most runs that execute at once.
     pub running: u32,
-    /// Guests beside those: runs that wait for the runs that they have started leave their slot to
-    /// others, so that these can end.
+    /// Most guests beyond those: runs that wait for their child runs vacate their slots, so that the children can end.
     pub spare: u32,
 }
 
 impl Capacity {
-    /// How many guests there should be room for, so that `wanted` runs can be under way.
+    /// How many guests the system must hold so that `wanted` runs can execute at once.
     pub const fn guests(wanted: u32) -> u32 {
         wanted.saturating_add(spare(wanted))
     }
 
-    /// As many of the `wanted` runs as fit into `possible` guests, with the spare that belongs to so many. At
-    /// least one: then guests wait for each other.
+    /// As many of the `wanted` runs as fit, with their spare guests, into `possible` guests. At least one, even if its
+    /// spare guests don't fit.
     pub fn within(wanted: u32, possible: u32) -> Self {
         let (mut running, mut too_many) = (1, wanted.min(possible).saturating_add(1).max(2));
         while too_many - running > 1 {
@@ -40,12 +39,12 @@ fn fits(running: u32, possible: u32) -> bool {
     u64::from(running) + u64::from(spare(running)) <= u64::from(possible)
 }
 
-/// Enough for a chain of the greatest depth, for when all wait, and a part of the runs.
+/// Spare guests: one for each level of the deepest chain, those for locks, and a fraction of the runs.
 const fn spare(running: u32) -> u32 {
     MAX_DEPTH + kept_for_locks(running) + running / RUNS_PER_SPARE
 }
 
-/// Of the spare, guests that are let in only when all others wait (`slots`).
+/// The spare guests that are admitted only when all others wait (see `slots`).
 pub(super) const fn kept_for_locks(running: u32) -> u32 {
     if running < KEPT_FOR_LOCKS { running } else { KEPT_FOR_LOCKS }
 }
@@ -54,7 +53,7 @@ pub(super) const fn kept_for_locks(running: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Numbers of each size, and those about which something changes.
+    /// Numbers of each size, and those around which the result changes.
     fn numbers() -> Vec<u32> {
         let mut numbers: Vec<u32> = (0..200).collect();
         numbers.extend((0..400).map(|_| fastrand::u32(0..100_000)));

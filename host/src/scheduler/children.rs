@@ -1,4 +1,4 @@
-//! Runs that runs start.
+//! Child runs: starting, waiting for and cancelling them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +15,9 @@ use crate::model::{NewEvent, Outcome, Refusal, RefusalCode, Run, RunId, RunStatu
 use crate::notifier::Topic;
 use crate::storage::{Parent, Result as StorageResult};
 
-/// How often children are looked at without a hint, in case one was lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Abandoned runs that are ended at once; the next right after.
+/// Interval at which children are checked without a wake-up, in case one was lost.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Abandoned runs that are read from storage at once.
 const BATCH: u32 = 256;
 
 #[async_trait]
@@ -59,25 +59,25 @@ impl Children for RunHost {
             Ok(self.scheduler.notifier.listen(Topic::Run(id)))
         };
         let listeners = runs.iter().map(listen).collect::<Result<Vec<_>, Refusal>>()?;
-        let _left = self.slot.leave();
+        let _vacated = self.slot.vacate();
         let ids = runs.iter().filter_map(|id| RunId::parse(id).ok()).collect();
         let _waits = self.scheduler.waits.begin(self.log.run().no, ids);
         loop {
-            // After they are listened to: what ends in between is seen.
+            // Checked after the listeners are registered: an end in between wakes them.
             if let Some(ended) = self.look_at_children(runs).await? {
                 return Ok(ended);
             }
-            // Looked for again and again, because a circle may be closed by a run that waits later.
-            let circle = self.storage.circle(self.log.run().no, Arc::clone(&self.scheduler.waits)).await;
-            if let Some(circle) = circle.map_err(refusal)? {
-                return Err(Refusal::new(RefusalCode::Conflict, circle));
+            // Checked each time, because a run that waits later may close the circle.
+            let deadlock = self.storage.deadlock(self.log.run().no, Arc::clone(&self.scheduler.waits)).await;
+            if let Some(deadlock) = deadlock.map_err(refusal)? {
+                return Err(Refusal::new(RefusalCode::Conflict, deadlock));
             }
-            if self.scheduler.slots.must_give_up() {
+            if self.scheduler.slots.must_fail_wait() {
                 let message =
                     "all runs wait for others, and the host has room for no more; start fewer at once";
                 return Err(Refusal::new(RefusalCode::LimitExceeded, message));
             }
-            let looking = async {
+            let ended = async {
                 loop {
                     let heard = listeners.iter().map(|listener| Box::pin(listener.heard()));
                     let ((), at, _) = select_all(heard).await;
@@ -86,7 +86,7 @@ impl Children for RunHost {
                     }
                 }
             };
-            if let Ok(ended) = timeout(LOOK_AGAIN, looking).await {
+            if let Ok(ended) = timeout(POLL_INTERVAL, ended).await {
                 return ended;
             }
         }
@@ -100,15 +100,15 @@ impl Children for RunHost {
 }
 
 impl RunHost {
-    /// A run that this one has started.
+    /// The child run of that id.
     async fn child(&self, id: &str) -> Result<Run, Refusal> {
         let id = RunId::parse(id).map_err(|_| no_child(id))?;
         let run = self.storage.run(&id).await.map_err(refusal)?;
-        // Others are not told apart from none: a guest is not to learn which runs there are.
+        // The same error for other runs and for none: a guest must not learn which runs exist.
         run.filter(|run| run.parent.as_ref() == Some(&self.log.run().id)).ok_or_else(|| no_child(id.as_str()))
     }
 
-    /// How a child has ended, if it has.
+    /// The outcome of a child; none if it has not ended.
     async fn outcome(&self, id: &str) -> Result<Option<Outcome>, Refusal> {
         let run = self.child(id).await?;
         Ok(match (run.status, run.final_value, run.error) {
@@ -137,8 +137,7 @@ fn not_started(error: StartError) -> Refusal {
 }
 
 impl Scheduler {
-    /// Asks all runs to end whose parent has ended and did not let them go. In storage
-    /// they are found also after a crash in between.
+    /// Cancels all attached child runs whose parent has ended. Storage finds them after a crash in between, too.
     pub(super) async fn cancel_abandoned(self: &Arc<Self>) -> StorageResult<()> {
         loop {
             let abandoned = self.storage.abandoned(BATCH).await?;

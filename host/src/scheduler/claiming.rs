@@ -1,4 +1,4 @@
-//! Asking the queue for work whenever there may be some and there is room.
+//! The claiming loop: polls the queue whenever runs may be waiting and slots are free.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,45 +9,45 @@ use crate::notifier::Topic;
 use crate::registry::Task;
 use crate::storage::{ClaimRequest, Offer, Result};
 
-/// How often the queue is asked without a hint, in case one was lost.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How often wishes to cancel are read without a hint.
-const READ_CANCELS_AGAIN: Duration = Duration::from_secs(5);
+/// Interval at which the queue is polled without a wake-up, in case one was lost.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval at which requests to cancel are read without a wake-up.
+const CANCEL_POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Most runs claimed at once; the next are claimed right after.
 const MAX_CLAIM: u32 = 64;
 
-/// What the queue answered.
+/// Result of polling the queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// As many as are claimed at once: there may be more.
-    MoreAtOnce,
-    /// Nothing is left, or what is left waits for room.
-    Enough,
+enum Polled {
+    /// A full batch was claimed: there may be more runs.
+    FullBatch,
+    /// No run is left that could start now.
+    Drained,
 }
 
-/// How long to wait without a hint.
-fn until(next_due: Option<Timestamp>) -> Duration {
+/// Time until the next poll without a wake-up.
+fn poll_delay(next_due: Option<Timestamp>) -> Duration {
     let left = next_due.map(|time| time.as_millis().saturating_sub(Timestamp::now().as_millis()));
     let left = left.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
-    left.map_or(ASK_AGAIN, |left| left.min(ASK_AGAIN))
+    left.map_or(POLL_INTERVAL, |left| left.min(POLL_INTERVAL))
 }
 
 impl Scheduler {
-    /// Claims until the host stops.
+    /// Claims runs until the host stops.
     pub(super) async fn keep_claiming(self: Arc<Self>) {
         let queue = self.notifier.listen(Topic::Queue);
         let mut tasks = self.registry.changes();
-        // Which task is served first; moves on, so that none is always last.
+        // The first task in the order of claims. It advances, so that no task is always last.
         let mut turn = 0;
         let heartbeat = self.heartbeat.begin();
         while !self.stopping.is_cancelled() {
             heartbeat.beat();
-            let (asked, next_due) = self.claim(turn).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "could not ask the queue");
-                (Asked::Enough, None)
+            let (polled, next_due) = self.claim(turn).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "failed to poll the queue");
+                (Polled::Drained, None)
             });
             turn += 1;
-            if asked == Asked::MoreAtOnce {
+            if polled == Polled::FullBatch {
                 continue;
             }
             heartbeat.rest();
@@ -55,25 +55,24 @@ impl Scheduler {
                 biased;
                 () = self.stopping.cancelled() => {}
                 () = queue.heard() => {}
-                // Whatever the answer was: a slot may have been freed while the queue was asked.
+                // After a full poll too: a slot may have been freed while the queue was polled.
                 () = self.slots.freed() => {}
                 () = tasks.changed() => {}
-                () = tokio::time::sleep(until(next_due)) => {}
+                () = tokio::time::sleep(poll_delay(next_due)) => {}
             }
         }
     }
 
-    /// Claims as many runs as there is room for. Says also when the time of the next
-    /// delayed run comes.
-    async fn claim(self: &Arc<Self>, turn: usize) -> Result<(Asked, Option<Timestamp>)> {
-        // Looked at first: while slots are reserved for the queue, nothing starts beside it.
-        let waiting = self.storage.waiting().await?;
+    /// Claims as many runs as there are free slots. Also returns when the queue has to be polled next.
+    async fn claim(self: &Arc<Self>, turn: usize) -> Result<(Polled, Option<Timestamp>)> {
+        // Checked before slots are reserved: meanwhile no submitted run could start at once.
+        let waiting = self.storage.queue_state().await?;
         let due = waiting.next_due.filter(|time| *time <= Timestamp::now());
         if !waiting.queued && due.is_none() {
-            return Ok((Asked::Enough, waiting.next_due));
+            return Ok((Polled::Drained, waiting.next_due));
         }
         let next_due = waiting.next_due.filter(|_| due.is_none());
-        let Some(reservation) = self.slots.reserve() else { return Ok((Asked::Enough, next_due)) };
+        let Some(reservation) = self.slots.reserve() else { return Ok((Polled::Drained, next_due)) };
         let loaded = self.registry.tasks();
         let first = if loaded.is_empty() { 0 } else { turn % loaded.len() };
         let in_turn = loaded[first..].iter().chain(&loaded[..first]);
@@ -86,19 +85,19 @@ impl Scheduler {
             .collect();
         let limits = reservation.room().at_most(MAX_CLAIM);
         let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limits }).await?;
-        let asked = if claimed.len() as u32 == MAX_CLAIM { Asked::MoreAtOnce } else { Asked::Enough };
+        let polled = if claimed.len() as u32 == MAX_CLAIM { Polled::FullBatch } else { Polled::Drained };
         for claimed in claimed {
             let task = loaded.iter().find(|task| task.name == claimed.run.task);
-            let task = Arc::clone(task.expect("only runs of tasks that were asked for are given"));
+            let task = Arc::clone(task.expect("only runs of offered tasks are claimed"));
             let slot = reservation.take(&task.name, claimed.depth);
             self.launch(claimed, task, slot);
         }
-        Ok((asked, self.next_look(&loaded, next_due)))
+        Ok((polled, self.next_poll(&loaded, next_due)))
     }
 
-    /// When the queue has to be looked at although nobody says so: when a delayed run is due,
-    /// or when the pause of a circuit that opened is over.
-    fn next_look(&self, loaded: &[Arc<Task>], next_due: Option<Timestamp>) -> Option<Timestamp> {
+    /// When the queue has to be polled without a wake-up: when a delayed run is due, or when an open circuit becomes
+    /// half open.
+    fn next_poll(&self, loaded: &[Arc<Task>], next_due: Option<Timestamp>) -> Option<Timestamp> {
         let circuits = loaded.iter().filter_map(|task| match self.circuit(task) {
             Some(Circuit::Open { until }) => Some(until),
             _ => None,
@@ -106,7 +105,7 @@ impl Scheduler {
         circuits.chain(next_due).min()
     }
 
-    /// Says that this host lives, until nothing executes any more.
+    /// Renews the host's lease until no run executes any more.
     pub(super) async fn keep_lease(self: Arc<Self>) {
         loop {
             tokio::select! {
@@ -120,7 +119,7 @@ impl Scheduler {
         }
     }
 
-    /// Notices when the host did not run, until nothing executes any more.
+    /// Measures the host's uptime until no run executes any more.
     pub(super) async fn keep_uptime(self: Arc<Self>) {
         tokio::select! {
             biased;
@@ -133,26 +132,25 @@ impl Scheduler {
         self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await
     }
 
-    /// Passes on wishes to cancel that were made elsewhere, and ends runs that were
-    /// abandoned.
+    /// Signals requests to cancel that reached another host, and cancels abandoned child runs.
     pub(super) async fn keep_listening_for_cancels(self: Arc<Self>) {
         let cancels = self.notifier.listen(Topic::Cancel);
         loop {
             if let Err(error) = self.cancel_abandoned().await {
-                tracing::warn!(%error, "could not end runs whose parent has ended");
+                tracing::warn!(%error, "could not cancel the child runs of ended runs");
             }
             tokio::select! {
                 biased;
                 () = self.ended.cancelled() => break,
                 () = cancels.heard() => {}
-                () = tokio::time::sleep(READ_CANCELS_AGAIN) => {}
+                () = tokio::time::sleep(CANCEL_POLL_INTERVAL) => {}
             }
             if self.slots.taken() == 0 {
                 continue;
             }
             match self.storage.cancel_requests(&self.owner).await {
-                Ok(runs) => runs.iter().for_each(|id| self.tell_cancelled(id)),
-                Err(error) => tracing::warn!(%error, "could not read wishes to cancel"),
+                Ok(runs) => runs.iter().for_each(|id| self.signal_cancel(id)),
+                Err(error) => tracing::warn!(%error, "could not read the requests to cancel"),
             }
         }
     }

@@ -6,59 +6,59 @@ use tokio::sync::Notify;
 
 use crate::model::{Json, SignalName};
 
-/// What waits for one run: a hint that there are signals, which are storage's, and
-/// the present parameters, for a run may read those in a loop.
+/// Messages for a running attempt: a hint that storage has signals, and the current parameters, which are cached
+/// because a guest may read them in a loop.
 pub(super) struct Mailbox {
-    /// Whether storage may have signals that were not taken.
+    /// Whether storage may have signals that the run has not taken.
     signals: AtomicBool,
     count: AtomicU64,
-    came: Notify,
+    arrivals: Notify,
     parameters: Mutex<HashMap<SignalName, Json>>,
 }
 
 impl Mailbox {
     pub(super) fn new() -> Self {
-        // Signals may have come before the run began.
+        // Signals may have arrived before the attempt began.
         Self {
             signals: AtomicBool::new(true),
             count: AtomicU64::new(0),
-            came: Notify::new(),
+            arrivals: Notify::new(),
             parameters: Mutex::default(),
         }
     }
 
-    /// A signal came.
+    /// Notes that a signal arrived.
     pub(super) fn arrived(&self) {
         self.signals.store(true, Ordering::SeqCst);
         self.count.fetch_add(1, Ordering::SeqCst);
-        self.came.notify_waiters();
+        self.arrivals.notify_waiters();
     }
 
-    /// How many came while the run was under way.
+    /// Number of signals that arrived during the attempt.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Waits until more than so many have come.
+    /// Waits until more than that many have arrived.
     pub(super) async fn more(&self, than: u64) {
         loop {
-            let came = self.came.notified();
-            tokio::pin!(came);
-            // Listen before looking.
-            came.as_mut().enable();
+            let arrivals = self.arrivals.notified();
+            tokio::pin!(arrivals);
+            // Register before the check.
+            arrivals.as_mut().enable();
             if self.count() > than {
                 return;
             }
-            came.await;
+            arrivals.await;
         }
     }
 
-    /// Whether it is worth asking storage. From now on not, unless another comes.
+    /// Takes the hint: returns whether storage may have signals, and false from then on until another arrives.
     pub(super) fn take_hint(&self) -> bool {
         self.signals.swap(false, Ordering::SeqCst)
     }
 
-    /// One signal was taken: there may be more.
+    /// Restores the hint: storage may have more signals.
     pub(super) fn keep_hint(&self) {
         self.signals.store(true, Ordering::SeqCst);
     }
@@ -67,7 +67,7 @@ impl Mailbox {
         self.parameters.lock().insert(name, value);
     }
 
-    /// Those set before the run began; what was set meanwhile is newer.
+    /// Adds the parameters that were set before the attempt began, except those that were set again since.
     pub(super) fn set_missing(&self, stored: Vec<(SignalName, Json)>) {
         let mut parameters = self.parameters.lock();
         for (name, value) in stored {

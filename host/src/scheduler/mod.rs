@@ -1,18 +1,19 @@
-//! Which run executes when, and what becomes of it.
+//! The scheduler: decides when each run executes, and records its outcome.
 //!
-//! A run is submitted, waits until a slot is free, is claimed, executes, and
-//! ends with one terminal event, whatever happened. The queue is storage's: this
-//! room only decides when to ask it, and keeps count of what runs here.
+//! A run is submitted, waits for a free slot, is claimed, executes, and ends with exactly one terminal event, whatever
+//! happens. The queue is kept in storage: this room decides when to poll it, and counts the runs that execute here.
 //!
-//! Knows nothing of HTTP or SQL, and of wasm only that an attempt can be
-//! executed and dropped.
+//! Knows nothing of HTTP or SQL, and of wasm only that an attempt can be executed and dropped.
 
+mod attempt_guard;
 mod breaker;
 mod capacity;
 mod children;
 mod claiming;
+mod control;
+mod failure_log;
 mod mailbox;
-mod news;
+mod outcome;
 mod recovery;
 mod request;
 mod results;
@@ -23,6 +24,7 @@ mod signals;
 mod slots;
 
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,57 +42,57 @@ use crate::notifier::{Notifier, Topic};
 use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
 use crate::registry::{Mismatch, Registry, Task};
-use crate::storage::{Cancelled, Claimant, Claimed, NewRun, Storage, StorageError, Submitted, Waits};
+use crate::storage::{Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
 
 use self::breaker::Breakers;
-use self::news::News;
-use self::runner::Control;
-use self::schedules::AllSkipped;
+use self::control::Control;
+use self::failure_log::FailureLog;
+use self::schedules::LastSkipped;
 use self::slots::{Slot, Slots};
 
 pub use capacity::Capacity;
 pub use request::{RETRY_OF, Request};
 pub use schedules::{SCHEDULE_LABEL, Skipped};
 
-/// A host's runs stay its own for this long after it last said that it lives.
+/// Lease of a host: it keeps its runs for this long after it last renewed the lease.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often it says so: often enough to survive two that fail.
+/// How often the lease is renewed: two renewals in a row may fail.
 const RENEWAL: Duration = Duration::from_secs(10);
 
-/// Time for the ends of runs that were cut off to be written. A disk that takes
-/// none, such as a full one, must not keep the host from stopping.
+/// Longest time for writing the outcomes of runs that were cut off. A disk that accepts no writes, such as a full one,
+/// must not keep the host from stopping.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// Inputs and results that are checked at once, of those whose check takes long. Each takes a core meanwhile, and memory
-/// for what its patterns search with.
+/// Most long schema checks (of inputs and results) at once. Each occupies a core, and memory for its compiled
+/// patterns.
 const CHECKS: usize = 2;
 
-/// Most runs that are named in the log when they could not be settled.
+/// Most runs that the log names when their outcomes could not be written.
 const MAX_NAMED: usize = 20;
 
-/// Begins the idempotency keys that the host makes itself. No client's key can, for a
-/// header has no such character.
+/// Prefix of the idempotency keys that the host makes itself. A client can't send it: a header can't contain this
+/// character.
 const HOST_KEY: &str = "\u{1}";
 
-/// How runs are scheduled and bounded.
+/// Limits of the scheduler.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Runs under way at once.
+    /// Most runs that execute at once.
     pub max_running: u32,
-    /// The same for each task.
+    /// Most runs of one task that execute at once.
     pub max_running_per_task: u32,
-    /// Runs that may wait.
+    /// Most runs in the queue.
     pub max_queued: u64,
-    /// Time between the wish to cancel and the end by force.
+    /// Time between the request to cancel a run and its end by force.
     pub cancel_grace: Duration,
 }
 
 /// A started run.
 #[derive(Debug)]
 pub struct Started {
-    /// The run, as it was when it was kept.
+    /// The run as it was when it was stored.
     pub run: Run,
-    /// Whether an earlier request had started it.
+    /// Whether an earlier request already started it.
     pub existing: bool,
 }
 
@@ -100,7 +102,7 @@ pub enum StartError {
     /// There is no such task.
     #[error("there is no task {0}")]
     NoTask(TaskRef),
-    /// The file of that task has never been good.
+    /// No version of the task's file could be loaded so far.
     #[error("the task {0} could not be loaded: {1}")]
     NotLoaded(TaskRef, String),
     /// The tasks folder is still being loaded.
@@ -109,16 +111,16 @@ pub enum StartError {
     /// The host is stopping.
     #[error("the host is stopping")]
     Stopping,
-    /// The input has a name twice in one object.
+    /// An object in the input has the same name twice.
     #[error("the input can't be used: {0}")]
     Names(JsonError),
     /// The input does not match the task's schema.
     #[error("the input does not match the task's schema: {0}")]
     Input(Mismatch),
-    /// The system gives no thread to check the input on.
+    /// The system has no thread to check the input on.
     #[error("the input can't be checked now: {0}")]
     Unchecked(String),
-    /// Storage refused.
+    /// Storage rejected the run.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -134,53 +136,53 @@ pub struct Scheduler {
     engine: Arc<dyn Executor>,
     files: Arc<Files>,
     slots: Arc<Slots>,
-    /// Of the loop that claims.
+    /// Heartbeat of the claiming loop.
     heartbeat: Arc<Heartbeat>,
-    /// Held while a run is held or let go on, so that its gate ends as storage says:
-    /// two such wishes at once must not overtake each other in between.
-    holding: AsyncMutex<()>,
-    /// A permit for each check of an input or a result that takes long.
+    /// Held while a run is paused or resumed, so that its pause gate ends in the state that storage has: two such
+    /// requests must not overtake each other between the two.
+    pausing: AsyncMutex<()>,
+    /// Permits for long schema checks of inputs and results.
     checks: Semaphore,
     breakers: Breakers,
-    news: News,
-    skipped: AllSkipped,
-    /// Which runs wait for which of those that they have started.
-    waits: Arc<Waits>,
-    /// What runs may take is measured by it.
+    failures: FailureLog,
+    skipped: LastSkipped,
+    /// Which runs wait for which of their child runs.
+    waits: Arc<ChildWaits>,
+    /// Clock of deadlines and grace times.
     uptime: Arc<Uptime>,
-    /// Runs that execute here.
+    /// Runs that execute here, by id.
     controls: Mutex<BTreeMap<RunId, Arc<Control>>>,
-    /// What may still start a run: submissions, and the loop that claims.
+    /// Tasks that may still start a run: submissions, and the claiming loop.
     starting: TaskTracker,
-    /// Everything else that this room spawns.
+    /// All other tasks that this room spawns.
     tasks: TaskTracker,
-    /// Set when nothing new may start.
+    /// Cancelled when no run may start any more.
     stopping: CancellationToken,
-    /// Set when what still executes must end.
+    /// Cancelled when all runs must end at once.
     cut_off: CancellationToken,
-    /// Set when nothing executes any more.
+    /// Cancelled when no run executes any more.
     ended: CancellationToken,
 }
 
-/// What a scheduler works with.
+/// The rooms that a scheduler uses.
 pub struct Parts {
-    /// Where runs are kept.
+    /// Stores the runs.
     pub storage: Arc<dyn Storage>,
-    /// Carries hints.
+    /// Carries wake-ups.
     pub notifier: Arc<dyn Notifier>,
-    /// Where runs speak.
+    /// The event logs of runs.
     pub log: Arc<EventLog>,
-    /// Which tasks there are.
+    /// The loaded tasks.
     pub registry: Arc<Registry>,
-    /// What executes them.
+    /// Executes guests.
     pub engine: Arc<dyn Executor>,
-    /// What they leave behind.
+    /// Output files of runs.
     pub files: Arc<Files>,
 }
 
 impl Scheduler {
-    /// Takes over what an earlier host left behind, then begins to claim. If the disk takes no writes now, that
-    /// happens as soon as it does, and this does not wait for it.
+    /// Settles the orphaned runs of earlier hosts, then begins to claim. If the disk accepts no writes now, both happen
+    /// as soon as it does, without this call waiting for it.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine, files } = parts;
         let capacity = Capacity::within(config.max_running, engine.max_instances());
@@ -195,11 +197,11 @@ impl Scheduler {
             registry,
             engine,
             files,
-            holding: AsyncMutex::default(),
+            pausing: AsyncMutex::default(),
             checks: Semaphore::new(CHECKS),
             breakers: Breakers::default(),
-            news: News::default(),
-            skipped: AllSkipped::default(),
+            failures: FailureLog::default(),
+            skipped: LastSkipped::default(),
             waits: Arc::default(),
             uptime: Arc::default(),
             controls: Mutex::default(),
@@ -214,30 +216,30 @@ impl Scheduler {
         Ok(scheduler)
     }
 
-    /// Starts a run: at once if a slot is free and nobody waits, else when its
-    /// turn comes. When this returns, the run is durable.
+    /// Submits a run. It starts at once if a slot is free and no run waits before it; otherwise it is queued. When this
+    /// returns, the run is durable.
     pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
         let task = request.task.clone();
-        let submitted = self.take(request).await;
+        let submitted = self.accept(request).await;
         if let Err(error) = &submitted {
-            self.news.refused(&task, error);
+            self.failures.refused(&task, error);
         }
         submitted
     }
 
-    async fn take(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
+    async fn accept(self: &Arc<Self>, request: Request) -> Result<Started, StartError> {
         let submitting = {
-            // Taken before looking whether the host is stopping: a drain that begins after the look waits for this.
-            // And given back before anything is waited for: the caller may be a guest that is paused, and then a
-            // drain would wait as long as the pause lasts.
+            // Taken before the check for `stopping`: a drain that begins after the check waits for the token. Dropped
+            // before the first await: the caller may be a paused guest, and a drain would wait as long as the pause
+            // lasts.
             let _starting = self.starting.token();
             let task = self.runnable(&request.task)?;
             request.input.check_names().map_err(StartError::Names)?;
             let checked = task.check_input_briefly(&request.input);
             let checked = checked.transpose().map_err(StartError::Input)?;
             let scheduler = Arc::clone(self);
-            // Spawned, because the caller may go away while the claim is being committed, and then the run would
-            // belong to this host and never execute.
+            // Spawned, because the caller may be dropped while the claim is being committed. The run would then belong
+            // to this host and never execute.
             self.starting.spawn(async move {
                 let request = match checked {
                     Some(()) => request,
@@ -249,7 +251,7 @@ impl Scheduler {
         submitting.await.unwrap_or(Err(StartError::Stopping))
     }
 
-    /// Checks an input that takes longer than a thread that serves others can be held up.
+    /// Checks an input on a thread of its own, because the check would block this one for too long.
     async fn check(&self, task: Arc<Task>, request: Request) -> Result<Request, StartError> {
         let permit = self.checks.acquire().await;
         let checking = platform::blocking(move || task.check_input(&request.input).map(|()| request));
@@ -266,29 +268,7 @@ impl Scheduler {
             version: task.version(),
             on_interrupt: task.settings.on_interrupt,
         });
-        let queueing = &task.settings.queueing;
-        let now = Timestamp::now();
-        let new = NewRun {
-            needs: queueing.needs(&request.task, &request.input, &request.resources),
-            priority: request.priority.unwrap_or(queueing.priority),
-            fail_if_busy: request.fail_if_busy.unwrap_or(queueing.fail_if_busy),
-            max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
-            not_before: request.start_time(now),
-            delayed_by: request.delay,
-            digest: request.digest(Json::canonical),
-            text_digest: request.digest(|value| value.as_str().to_owned()),
-            own_id: request.id.is_some(),
-            id: request.id.unwrap_or_default(),
-            task: request.task,
-            input: request.input,
-            labels: request.labels,
-            idempotency_key: request.idempotency_key,
-            parameters: request.parameters.into_iter().collect(),
-            parent: request.parent,
-            on_disconnect: request.on_disconnect,
-            created_at: now,
-            max_queued: self.config.max_queued,
-        };
+        let new = self.new_run(&task, request);
         match self.storage.submit(new, claimant).await? {
             Submitted::Existing(run) => Ok(Started { run, existing: true }),
             Submitted::Queued(run) => {
@@ -299,14 +279,38 @@ impl Scheduler {
             }
             Submitted::Claimed(claimed) => {
                 let run = claimed.run.clone();
-                let slot = slot.expect("only who offers a slot is given a run");
+                let slot = slot.expect("a claimed run requires a claimant, which requires a slot");
                 self.launch(claimed, task, slot);
                 Ok(Started { run, existing: false })
             }
         }
     }
 
-    /// How many runs of the task may be under way at once.
+    /// The run that a request asks for, with the settings of its task where the request has none of its own.
+    fn new_run(&self, task: &Task, request: Request) -> NewRun {
+        let queueing = &task.settings.queueing;
+        let now = Timestamp::now();
+        NewRun {
+            locks: queueing.locks(&request.task, &request.input, &request.resources),
+            priority: request.priority.unwrap_or(queueing.priority),
+            fail_if_busy: request.fail_if_busy.unwrap_or(queueing.fail_if_busy),
+            max_queued: self.config.max_queued,
+            max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
+            not_before: request.start_time(now),
+            delayed_by: request.delay,
+            digest: request.digest(Json::canonical),
+            text_digest: request.digest(|value| value.as_str().to_owned()),
+            own_id: request.id.is_some(),
+            labels: request.labels,
+            idempotency_key: request.idempotency_key,
+            parameters: request.parameters.into_iter().collect(),
+            parent: request.parent,
+            on_disconnect: request.on_disconnect,
+            ..NewRun::new(request.id.unwrap_or_default(), request.task, request.input, now)
+        }
+    }
+
+    /// Most runs of the task that may execute at once.
     fn max_running_of(&self, task: &Task) -> u32 {
         let own = task.settings.max_running.unwrap_or(u32::MAX);
         own.min(self.config.max_running_per_task).min(self.max_by_circuit(task))
@@ -330,24 +334,23 @@ impl Scheduler {
         })
     }
 
-    /// Asks a run to end. One that waits ends at once; one under way is told, and
-    /// ended by force after its grace time.
+    /// Cancels a run. A queued run ends at once. A running one is notified, and ended by force after its grace time.
     pub async fn cancel(self: &Arc<Self>, id: &RunId) -> Result<Cancelled, StorageError> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
-        self.to_the_end(async move { scheduler.cancel_now(&id).await }).await
+        self.detached(async move { scheduler.cancel_now(&id).await }).await
     }
 
     async fn cancel_now(&self, id: &RunId) -> Result<Cancelled, StorageError> {
         let cancelled = self.storage.cancel(id).await?;
         match &cancelled {
             Cancelled::Requested(run) => {
-                self.tell_cancelled(&run.key.id);
-                // It may be another host's.
+                self.signal_cancel(&run.key.id);
+                // Another host may own it.
                 self.notifier.notify(&Topic::Cancel);
                 self.notifier.notify(&Topic::Runs);
             }
             Cancelled::Ended(run) => {
-                // It may have been next in line for something.
+                // It may have been next in line for a lock.
                 self.notifier.notify(&Topic::Queue);
                 self.notifier.notify(&Topic::Run(run.key.id.clone()));
                 self.notifier.notify(&Topic::Runs);
@@ -357,34 +360,32 @@ impl Scheduler {
         Ok(cancelled)
     }
 
-    fn tell_cancelled(&self, id: &RunId) {
+    fn signal_cancel(&self, id: &RunId) {
         if let Some(control) = self.controls.lock().get(id) {
             control.cancel();
         }
     }
 
-    /// Whether there is room for a run with so many above it.
+    /// Whether a slot is free for a run of that depth.
     #[doc(hidden)]
     pub fn has_room(&self, depth: u32) -> bool {
         self.slots.has_room(depth)
     }
 
-    /// Of the loop that claims runs.
+    /// Heartbeat of the claiming loop.
     pub fn heartbeat(&self) -> Arc<Heartbeat> {
         Arc::clone(&self.heartbeat)
     }
 
-    /// Runs that execute here now.
+    /// Number of runs that execute here now.
     pub fn running(&self) -> u32 {
         self.slots.taken()
     }
 
-    /// Ends everything: nothing new starts, what runs may go on for `grace`, then
-    /// it is cut off. When this returns, every run that executed here has its
-    /// terminal event or is back in the queue, unless the disk takes no writes.
+    /// Shuts down: no run starts any more, running ones continue for `grace`, then they are cut off. When this returns,
+    /// every run that executed here has its terminal event or is back in the queue, unless the disk accepts no writes.
     ///
-    /// Takes no longer than `grace` and ten seconds more, whatever the runs, their callers
-    /// and the disk do.
+    /// Takes at most ten seconds longer than `grace`, whatever the runs, their callers and the disk do.
     pub async fn drain(&self, grace: Duration) {
         self.stopping.cancel();
         self.cut_off_paused();
@@ -403,27 +404,32 @@ impl Scheduler {
             self.tasks.close();
             self.tasks.wait().await;
         };
-        // What is asked of storage and not answered holds nobody up any more.
+        // Requests that storage does not answer must not delay the shutdown further.
         if timeout(SETTLING, self.starting.wait()).await.is_err() {
-            tracing::error!("starts that are under way get no answer from the database");
+            tracing::error!("pending starts get no answer from the database");
         }
         if timeout(SETTLING, settled).await.is_err() {
             let running: Vec<String> =
                 self.controls.lock().keys().take(MAX_NAMED).map(RunId::to_string).collect();
             let running = running.join(", ");
-            tracing::error!(running, "the ends of runs can't be written now; the next start settles them");
+            tracing::error!(
+                running,
+                "the outcomes of runs can't be written now; the next start settles these runs"
+            );
             self.ended.cancel();
         }
     }
 
-    /// A paused run has nothing to finish within the grace time.
+    /// Cuts off paused runs: they can't finish within the grace time.
     fn cut_off_paused(&self) {
         for control in self.controls.lock().values().filter(|control| control.gate.is_closed()) {
             control.cut_off.cancel();
         }
     }
 
+    /// Executes a claimed run. A panic ends the run and is not passed on: it must not end the loop that claims.
     fn launch(self: &Arc<Self>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
-        runner::launch(self, claimed, task, slot);
+        let launch = AssertUnwindSafe(|| runner::launch(self, claimed, task, slot));
+        let _ = panic::catch_unwind(launch);
     }
 }

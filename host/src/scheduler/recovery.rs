@@ -1,4 +1,4 @@
-//! What an earlier host left behind when it stopped without a word.
+//! Recovery of runs that were orphaned when an earlier host died.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
 use super::Scheduler;
-use super::runner::interrupted;
+use super::outcome::interrupted;
 use crate::model::{NewEvent, Outcome};
 use crate::notifier::Topic;
 use crate::storage::{Claimed, Result, StorageError};
 
-/// Runs taken over at once; they are settled together, in few commits.
+/// Orphaned runs that are claimed at once; they are settled together, in few commits.
 const BATCH: u32 = 256;
-/// Pause before a recovery is tried again that the disk did not take.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether the disk takes writes, while a recovery waits for that.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Pause before a recovery that failed for lack of disk space is retried.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Interval at which the health of storage is checked while a recovery waits for it.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Scheduler {
-    /// Takes over what an earlier host left behind, as soon as storage takes writes, then begins to claim.
+    /// Settles orphaned runs as soon as storage accepts writes, then begins to claim.
     pub(super) async fn recover_when_possible(self: Arc<Self>) -> Result<()> {
         loop {
             let recovery = async {
@@ -34,14 +34,14 @@ impl Scheduler {
             };
             match recovered {
                 Ok(()) => break,
-                // Storage has said why.
+                // Storage has logged the reason.
                 Err(StorageError::Unavailable(_)) => {}
                 Err(error) => return Err(error),
             }
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return Ok(()),
-                () = tokio::time::sleep(TRY_AGAIN) => {}
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
             }
         }
         self.starting.spawn(Arc::clone(&self).keep_claiming());
@@ -52,11 +52,11 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Waits until what an earlier host left is settled, or storage takes no writes.
+    /// Waits until orphaned runs are settled, or storage accepts no writes.
     pub(super) async fn recovered_or_held_up(&self, recovered: JoinHandle<Result<()>>) -> Result<()> {
         let held_up = async {
             while self.storage.health().is_ok() {
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(HEALTH_INTERVAL).await;
             }
         };
         tokio::select! {
@@ -66,11 +66,11 @@ impl Scheduler {
         }
     }
 
-    /// Settles every run whose owner is gone, as its task's policy was when the
-    /// attempt began: put back, or marked as interrupted.
+    /// Settles every orphaned run: it is requeued or marked as interrupted, by the policy that its task had when the
+    /// attempt began.
     pub(super) async fn recover(&self) -> Result<()> {
         loop {
-            let orphans = self.storage.take_over(&self.owner, BATCH).await?;
+            let orphans = self.storage.claim_orphans(&self.owner, BATCH).await?;
             if orphans.is_empty() {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! What is asked of the queue: a run to be started.
+//! A request to start a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::storage::Parent;
 /// Label of a retried run: the id of the run that it repeats.
 pub const RETRY_OF: &str = "retry-of";
 
-/// A run to be started.
+/// A request to start a run.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The task.
@@ -25,27 +25,26 @@ pub struct Request {
     pub labels: Labels,
     /// Repeating a request with the same key returns the same run.
     pub idempotency_key: Option<String>,
-    /// When it may begin; none if at once.
+    /// Earliest start; none for at once.
     pub not_before: Option<Timestamp>,
-    /// The same, as a time from the start of the run; not together with `not_before`.
+    /// Earliest start as a delay from now; excludes `not_before`.
     pub delay: Option<Duration>,
-    /// In place of the task's own.
+    /// Overrides the priority of the task.
     pub priority: Option<i32>,
-    /// Parameters that it finds set.
+    /// Parameters that are set before it starts.
     pub parameters: BTreeMap<SignalName, Json>,
-    /// The run that starts it.
+    /// The parent run.
     pub parent: Option<Parent>,
-    /// Exclusive resources, besides those that its task names.
+    /// Exclusive resources to lock, in addition to those of the task.
     pub resources: Vec<String>,
-    /// Whether it is refused if it would have to wait for one, in place of what the
-    /// task says.
+    /// Whether to reject the run if it would have to wait for a lock. Overrides the setting of the task.
     pub fail_if_busy: Option<bool>,
-    /// What becomes of it when its last client goes away.
+    /// Policy for when its last client disconnects.
     pub on_disconnect: OnDisconnect,
 }
 
 impl Request {
-    /// With nothing but a task and its input.
+    /// A request with defaults for everything but the task and its input.
     pub fn new(task: TaskRef, input: Json) -> Self {
         Self {
             task,
@@ -73,22 +72,22 @@ impl Request {
         request
     }
 
-    /// When it may begin, if it is started at `now`.
+    /// Earliest start if the run is submitted at `now`; none for at once.
     pub(super) fn start_time(&self, now: Timestamp) -> Option<Timestamp> {
         let after = |delay: Duration| now.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
         self.not_before.or(self.delay.map(after)).filter(|time| *time > now)
     }
 
-    /// Stands for everything that the caller has asked for, if a later request may have to be
-    /// compared with it. A delay is what the caller said, not the time that it led to, so that
-    /// the same request is the same later on. `text` stands for a value.
+    /// Digest of the whole request, if a later one may have to be compared with it. It covers the delay as requested,
+    /// not the resulting time, so that a repeated request has the same digest. `text` is the form in which values are
+    /// digested.
     pub(super) fn digest(&self, text: impl Fn(&Json) -> String) -> Option<String> {
         if self.id.is_none() && self.idempotency_key.is_none() {
             return None;
         }
         #[derive(Serialize)]
-        struct Said<'a> {
-            /// The value and not its text: a client that repeats itself may write it anew.
+        struct Digested<'a> {
+            /// The value, not its text: a client may format it differently when it repeats the request.
             input: String,
             labels: &'a Labels,
             not_before: Option<Timestamp>,
@@ -100,7 +99,7 @@ impl Request {
             fail_if_busy: Option<bool>,
             on_disconnect: &'static str,
         }
-        let said = Said {
+        let digested = Digested {
             input: text(&self.input),
             labels: &self.labels,
             not_before: self.not_before,
@@ -112,7 +111,7 @@ impl Request {
             fail_if_busy: self.fail_if_busy,
             on_disconnect: self.on_disconnect.as_str(),
         };
-        let digest = Sha256::digest(Json::of(&said).as_str());
+        let digest = Sha256::digest(Json::of(&digested).as_str());
         Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

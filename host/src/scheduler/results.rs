@@ -1,4 +1,4 @@
-//! Whether the result of an attempt is what its task promises.
+//! Checks results against the output schemas of tasks.
 
 use std::io;
 use std::sync::Arc;
@@ -6,36 +6,42 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::Scheduler;
-use super::runner::{Control, Ended};
+use super::control::Control;
+use super::outcome::ExecutionOutcome;
 use crate::engine::Exit;
 use crate::model::{ErrorKind, Json, NewEvent, RunError};
 use crate::platform;
 use crate::registry::{Mismatch, Task};
 
 impl Scheduler {
-    /// How an attempt ended, once its result was held against the task's output schema. One that was asked to end
-    /// may return whatever it has so far.
-    pub(super) async fn check_result(&self, task: &Arc<Task>, control: &Control, ended: Ended) -> Ended {
-        let Ended::Exit(Exit::Output(result)) = ended else { return ended };
+    /// The outcome of an attempt after its result was checked against the task's output schema. A cancelled attempt may
+    /// return any partial result.
+    pub(super) async fn check_result(
+        &self,
+        task: &Arc<Task>,
+        control: &Control,
+        outcome: ExecutionOutcome,
+    ) -> ExecutionOutcome {
+        let ExecutionOutcome::Exited(Exit::Output(result)) = outcome else { return outcome };
         if control.cancel.is_cancelled() {
-            return Ended::Exit(Exit::Output(result));
+            return ExecutionOutcome::Exited(Exit::Output(result));
         }
         let exit = match self.mismatch(task, &result).await {
             Ok(None) => Exit::Output(result),
             Ok(Some(mismatch)) if task.settings.strict_output => Exit::Failed(failure(&mismatch, &result)),
             Ok(Some(mismatch)) => {
-                // At worst the log says less.
+                // At worst, the log lacks this line.
                 let _ = control.log.send_when_room(NewEvent::log(&mismatch.of_result())).await;
                 Exit::Output(result)
             }
             Err(error) => {
-                // That there is no thread for it now is this host's lack, and no fault of the result.
-                let told = format!("the result was not held against the output schema: {error}");
-                let _ = control.log.send_when_room(NewEvent::log(&told)).await;
+                // That the host has no thread for it now is no fault of the result.
+                let message = format!("the result was not checked against the output schema: {error}");
+                let _ = control.log.send_when_room(NewEvent::log(&message)).await;
                 Exit::Output(result)
             }
         };
-        Ended::Exit(exit)
+        ExecutionOutcome::Exited(exit)
     }
 
     async fn mismatch(&self, task: &Arc<Task>, result: &Json) -> io::Result<Option<Mismatch>> {
@@ -48,7 +54,7 @@ impl Scheduler {
     }
 }
 
-/// With the result: an hour's work must not be lost for a word in a schema.
+/// The error for a result that violates the schema. It contains the result, so that the work is not lost.
 fn failure(mismatch: &Mismatch, result: &Json) -> RunError {
     let details = json!({ "errors": mismatch.to_json(), "result": result.to_value() });
     RunError {

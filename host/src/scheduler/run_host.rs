@@ -1,39 +1,69 @@
-//! The host as one run sees it.
+//! The host functions that one running guest may call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Scheduler;
-use super::runner::Control;
+use super::attempt_guard::AttemptGuard;
+use super::control::Control;
 use super::slots::Slot;
 use crate::engine::{Grants, GuestHost, RunInfo, RunLost};
 use crate::event_log::RunLog;
 use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName};
-use crate::storage::{Storage, StorageError};
+use crate::registry::Task;
+use crate::storage::{Claimed, Storage, StorageError};
 use async_trait::async_trait;
 
-/// Pause before storage is asked again that did not answer.
+/// Pause before a failed read from storage is retried.
 pub(super) const STORAGE_PAUSE: Duration = Duration::from_millis(250);
 
-/// Connects a guest with the log and the checkpoints of its run.
+/// Connects a guest with the log, checkpoints, messages and child runs of its run.
 pub(super) struct RunHost {
     pub(super) info: RunInfo,
-    /// What its task may reach.
+    /// The grants of its task.
     pub(super) grants: Arc<Grants>,
     pub(super) scheduler: Arc<Scheduler>,
-    /// Its run's place; left to others while it waits for them.
+    /// The run's slot; vacated while the run waits for its children.
     pub(super) slot: Arc<Slot>,
-    /// How many runs are above it.
+    /// Number of ancestors of the run.
     pub(super) depth: u32,
-    /// Whether this or an earlier attempt may have started other runs.
+    /// Whether this or an earlier attempt may have started child runs.
     pub(super) has_children: AtomicBool,
     pub(super) log: Arc<RunLog>,
     pub(super) storage: Arc<dyn Storage>,
-    /// What reaches the run from outside.
+    /// Cancellation, pause and messages from outside.
     pub(super) control: Arc<Control>,
     /// Whether this or an earlier attempt has saved a checkpoint.
     pub(super) has_checkpoint: AtomicBool,
+}
+
+impl RunHost {
+    pub(super) fn new(
+        scheduler: &Arc<Scheduler>,
+        claimed: &Claimed,
+        task: &Task,
+        guard: &AttemptGuard,
+    ) -> Self {
+        Self {
+            info: RunInfo {
+                id: claimed.run.key.id.to_string(),
+                task: claimed.run.task.clone(),
+                version: task.version(),
+                attempt: claimed.run.attempt,
+                labels: claimed.run.labels.clone(),
+            },
+            grants: Arc::clone(&task.settings.grants),
+            scheduler: Arc::clone(scheduler),
+            slot: Arc::clone(&guard.slot),
+            depth: claimed.depth,
+            has_children: AtomicBool::new(claimed.run.attempt > 1),
+            log: Arc::clone(&guard.control.log),
+            storage: Arc::clone(&scheduler.storage),
+            control: Arc::clone(&guard.control),
+            has_checkpoint: AtomicBool::new(claimed.has_checkpoint),
+        }
+    }
 }
 
 pub(super) fn refusal(error: StorageError) -> Refusal {
@@ -78,7 +108,7 @@ impl GuestHost for RunHost {
     async fn save_checkpoint(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
         let saves = value.is_some();
         let saved = self.storage.save_checkpoint(self.log.run(), self.log.fence(), key, value).await;
-        // Who only forgets has asked for no other attempt.
+        // Removing a checkpoint does not ask for another attempt.
         if saves && saved.is_ok() {
             self.has_checkpoint.store(true, Ordering::Relaxed);
         }
@@ -90,14 +120,14 @@ impl GuestHost for RunHost {
         while mailbox.take_hint() {
             match self.storage.take_signal(self.log.run(), self.log.fence(), name.clone()).await {
                 Ok(taken) => {
-                    // With a name, those of others may be left.
+                    // Signals with other names may be left.
                     if taken.is_some() || name.is_some() {
                         mailbox.keep_hint();
                     }
                     return Ok(taken);
                 }
                 Err(StorageError::Fenced) => return Err(RunLost),
-                // The signals are there; that storage can't be read passes.
+                // A failure to read is temporary, and the signals are still stored.
                 Err(_) => {
                     mailbox.keep_hint();
                     tokio::time::sleep(STORAGE_PAUSE).await;

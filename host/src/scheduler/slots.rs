@@ -1,16 +1,14 @@
-//! How many runs execute here, in all and of each task.
+//! Slots: bound how many runs execute here, in all and per task.
 //!
-//! A run that waits for runs that it has started leaves its slot, so that these can execute.
-//! It is still there, with its memory, and of those there is an end too. So runs are let in
-//! by their depth in the family: each level has room for one guest more than the level above.
-//! Then the deepest run that waits finds room for the run that it waits for, whatever the
-//! others do; and runs of the greatest depth have none to wait for, and end. So no number of
-//! parents can hold up their children, nor for ever anybody else.
+//! A run that waits for its child runs vacates its slot, so that they can execute. Its guest still occupies memory,
+//! which is bounded too. Runs are therefore admitted by their depth below the first ancestor: each level has room for
+//! one guest more than the level above. So there is always room for the run that the deepest waiting run waits for,
+//! whatever the others do; and runs of the greatest depth can't have children to wait for, so they end. No number of
+//! parents can block their children, nor block any other run for ever.
 //!
-//! Locks make it harder: what the deepest waits for may wait for a lock, and its holder for a
-//! child of less depth. So when all guests wait and nobody has room by its depth, one more child is
-//! let in beyond that, the deepest there is, as long as memory lasts; and when that is over, one
-//! wait is given up.
+//! Locks complicate this: the run that the deepest one waits for may itself wait for a lock, and the lock's holder for
+//! a child of less depth. So when all guests wait and no depth has room, one more child is admitted beyond the limits,
+//! the deepest in the queue, while memory lasts. When memory is exhausted, one wait fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,15 +22,15 @@ use super::capacity::kept_for_locks;
 use crate::model::TaskRef;
 use crate::storage::{DepthLimits, MAX_DEPTH};
 
-/// Enough for what follows from one wait that is given up to be seen.
-const BETWEEN_GIVING_UP: Duration = Duration::from_secs(1);
+/// Least time between two waits that fail for lack of room: the first may already resolve the situation.
+const BETWEEN_FAILED_WAITS: Duration = Duration::from_secs(1);
 
-/// The places in which runs execute.
+/// The slots in which runs execute.
 pub(super) struct Slots {
     max: u32,
-    /// Guests that may be there beyond `max`: for runs of some depth alone.
+    /// Guests that may be alive beyond `max`. Only child runs may use them.
     spare: u32,
-    taken: Mutex<Taken>,
+    usage: Mutex<Usage>,
     /// Notified when a slot becomes free.
     freed: Notify,
     /// Notified when none is taken any more.
@@ -40,49 +38,48 @@ pub(super) struct Slots {
 }
 
 #[derive(Default)]
-struct Taken {
+struct Usage {
     all: u32,
-    /// When a wait was given up last.
-    given_up: Option<Instant>,
-    /// Not counted in `all`: their runs wait for others.
-    left: u32,
-    /// Of all of these, guests that were let in beyond the room of their depth. They take it from nobody.
+    /// When a wait last failed for lack of room.
+    wait_failed: Option<Instant>,
+    /// Vacated slots, not counted in `all`: their runs wait for child runs.
+    vacated: u32,
+    /// Guests, among `all` and `vacated`, that were admitted beyond the limit of their depth. They don't count towards it.
     beyond: u32,
     by_task: HashMap<TaskRef, u32>,
-    /// While the queue is being asked for as many runs as there is room, nobody
-    /// else may fill that room.
+    /// While the queue is polled for as many runs as there are free slots, no other caller may take these slots.
     reserved: bool,
 }
 
 impl Slots {
     pub(super) fn new(max: u32, spare: u32) -> Arc<Self> {
-        Arc::new(Self { max, spare, taken: Mutex::default(), freed: Notify::new(), all_freed: Notify::new() })
+        Arc::new(Self { max, spare, usage: Mutex::default(), freed: Notify::new(), all_freed: Notify::new() })
     }
 
-    /// A slot for a run of the task, which may have `limit`, if one is free for its depth.
+    /// Takes a slot for a run of the task, of which `limit` may execute, if one is free for its depth.
     pub(super) fn try_take(self: &Arc<Self>, task: &TaskRef, limit: u32, depth: u32) -> Option<Slot> {
-        let mut taken = self.taken.lock();
-        let of_task = taken.by_task.get(task).copied().unwrap_or(0);
-        if taken.reserved || of_task >= limit || self.room(&taken, depth) == 0 {
+        let mut usage = self.usage.lock();
+        let of_task = usage.by_task.get(task).copied().unwrap_or(0);
+        if usage.reserved || of_task >= limit || self.room(&usage, depth) == 0 {
             return None;
         }
-        Some(self.take(&mut taken, task, false))
+        Some(self.take(&mut usage, task, false))
     }
 
-    /// Keeps all free slots for the holder, until dropped. There is one at a time.
+    /// Reserves all free slots until the reservation is dropped. Only one reservation exists at a time.
     pub(super) fn reserve(self: &Arc<Self>) -> Option<Reservation> {
-        let mut taken = self.taken.lock();
-        if taken.reserved || taken.all >= self.max {
+        let mut usage = self.usage.lock();
+        if usage.reserved || usage.all >= self.max {
             return None;
         }
-        taken.reserved = true;
+        usage.reserved = true;
         Some(Reservation { slots: Arc::clone(self) })
     }
 
-    /// Slots in use, those left to others included.
+    /// Number of slots in use, including vacated ones.
     pub(super) fn taken(&self) -> u32 {
-        let taken = self.taken.lock();
-        taken.all + taken.left
+        let usage = self.usage.lock();
+        usage.all + usage.vacated
     }
 
     /// Waits until a slot becomes free.
@@ -95,7 +92,7 @@ impl Slots {
         loop {
             let all_freed = self.all_freed.notified();
             tokio::pin!(all_freed);
-            // Listen before looking: the last may be freed in between.
+            // Register before the check: the last slot may be freed in between.
             all_freed.as_mut().enable();
             if self.taken() == 0 {
                 return;
@@ -104,9 +101,9 @@ impl Slots {
         }
     }
 
-    /// How many runs of this depth can be let in. It grows with each level, and most of what is
-    /// beyond `max` is for the first.
-    fn room(&self, taken: &Taken, depth: u32) -> u32 {
+    /// How many more runs of this depth may be admitted. The limit grows with each level, and most of the slots beyond
+    /// `max` are for the first level.
+    fn room(&self, usage: &Usage, depth: u32) -> u32 {
         let most = match depth {
             0 => self.max,
             deeper => {
@@ -114,79 +111,79 @@ impl Slots {
                 (self.max + self.spare).saturating_sub(kept)
             }
         };
-        let by_depth = most.saturating_sub(taken.all + taken.left - taken.beyond);
-        self.max.saturating_sub(taken.all).min(by_depth).min(self.memory(taken))
+        let by_depth = most.saturating_sub(usage.all + usage.vacated - usage.beyond);
+        self.max.saturating_sub(usage.all).min(by_depth).min(self.memory(usage))
     }
 
-    /// How many more guests can be there at all.
-    fn memory(&self, taken: &Taken) -> u32 {
-        (self.max + self.spare).saturating_sub(taken.all + taken.left)
+    /// How many more guests fit into memory.
+    fn memory(&self, usage: &Usage) -> u32 {
+        (self.max + self.spare).saturating_sub(usage.all + usage.vacated)
     }
 
-    /// Whether one child may be let in beyond the room of its depth.
-    fn has_beyond(&self, taken: &Taken) -> bool {
-        taken.all == 0 && taken.left > 0 && self.memory(taken) > 0
+    /// Whether one child may be admitted beyond the limit of its depth.
+    fn has_beyond(&self, usage: &Usage) -> bool {
+        usage.all == 0 && usage.vacated > 0 && self.memory(usage) > 0
     }
 
-    /// Whether a run of this depth can be let in.
+    /// Whether a run of this depth may be admitted.
     pub(super) fn has_room(&self, depth: u32) -> bool {
-        let taken = self.taken.lock();
-        self.room(&taken, depth) > 0 || (depth > 0 && self.has_beyond(&taken))
+        let usage = self.usage.lock();
+        self.room(&usage, depth) > 0 || (depth > 0 && self.has_beyond(&usage))
     }
 
-    /// Whether all guests wait and there is room for none of the runs that they wait for.
-    /// Then one caller after the other is told so, with time between them.
-    pub(super) fn must_give_up(&self) -> bool {
-        let mut taken = self.taken.lock();
-        let recently = taken.given_up.is_some_and(|given_up| given_up.elapsed() < BETWEEN_GIVING_UP);
-        let stuck = taken.all == 0 && self.memory(&taken) == 0 && !recently;
+    /// Whether the caller's wait has to fail, because all guests wait and there is no room for any run that they wait
+    /// for. True for one caller at a time, with a pause between them.
+    pub(super) fn must_fail_wait(&self) -> bool {
+        let mut usage = self.usage.lock();
+        let recently = usage.wait_failed.is_some_and(|failed| failed.elapsed() < BETWEEN_FAILED_WAITS);
+        let stuck = usage.all == 0 && self.memory(&usage) == 0 && !recently;
         if stuck {
-            taken.given_up = Some(Instant::now());
+            usage.wait_failed = Some(Instant::now());
         }
         stuck
     }
 
-    fn take(self: &Arc<Self>, taken: &mut Taken, task: &TaskRef, beyond: bool) -> Slot {
-        taken.all += 1;
-        taken.beyond += u32::from(beyond);
-        *taken.by_task.entry(task.clone()).or_default() += 1;
+    fn take(self: &Arc<Self>, usage: &mut Usage, task: &TaskRef, beyond: bool) -> Slot {
+        usage.all += 1;
+        usage.beyond += u32::from(beyond);
+        *usage.by_task.entry(task.clone()).or_default() += 1;
         Slot { slots: Arc::clone(self), task: task.clone(), beyond }
     }
 }
 
-/// All free slots, for the claiming loop.
+/// All free slots, reserved for the claiming loop.
 pub(super) struct Reservation {
     slots: Arc<Slots>,
 }
 
 impl Reservation {
-    /// How many runs may be taken, by their depth.
+    /// How many runs may be claimed, by their depth.
     pub(super) fn room(&self) -> DepthLimits {
-        let taken = self.slots.taken.lock();
-        DepthLimits::new(|depth| self.slots.room(&taken, depth)).or_deepest(self.slots.has_beyond(&taken))
+        let usage = self.slots.usage.lock();
+        DepthLimits::new(|depth| self.slots.room(&usage, depth)).or_deepest(self.slots.has_beyond(&usage))
     }
 
-    /// How many runs of the task, which may have `limit`, may be taken.
+    /// How many more runs of the task may be claimed, if `limit` may execute at once.
     pub(super) fn room_for(&self, task: &TaskRef, limit: u32) -> u32 {
-        let taken = self.slots.taken.lock();
-        limit.saturating_sub(taken.by_task.get(task).copied().unwrap_or(0))
+        let usage = self.slots.usage.lock();
+        limit.saturating_sub(usage.by_task.get(task).copied().unwrap_or(0))
     }
 
-    /// A slot for a run of this depth that the queue gave.
+    /// Takes a slot for a claimed run of this depth.
     pub(super) fn take(&self, task: &TaskRef, depth: u32) -> Slot {
-        let mut taken = self.slots.taken.lock();
-        let beyond = self.slots.room(&taken, depth) == 0;
-        self.slots.take(&mut taken, task, beyond)
+        let mut usage = self.slots.usage.lock();
+        let beyond = self.slots.room(&usage, depth) == 0;
+        self.slots.take(&mut usage, task, beyond)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.slots.taken.lock().reserved = false;
+        self.slots.usage.lock().reserved = false;
     }
 }
 
-/// A place in which one run executes. Free again when dropped.
+/// A slot in which one run executes. Free again when dropped.
 pub(super) struct Slot {
     slots: Arc<Slots>,
     task: TaskRef,
@@ -194,35 +191,34 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Leaves the slot to others while its run waits for the runs that it has started,
-    /// until the answer is dropped. Then more may be under way than there are slots,
-    /// for a while.
-    pub(super) fn leave(&self) -> LeftSlot<'_> {
-        let mut taken = self.slots.taken.lock();
-        taken.left += 1;
-        taken.give_back(&self.task);
-        drop(taken);
+    /// Vacates the slot while its run waits for its child runs, until the returned guard is dropped. After that, more
+    /// runs than there are slots may execute for a while.
+    pub(super) fn vacate(&self) -> VacatedSlot<'_> {
+        let mut usage = self.slots.usage.lock();
+        usage.vacated += 1;
+        usage.release(&self.task);
+        drop(usage);
         self.slots.freed.notify_one();
-        LeftSlot { slot: self }
+        VacatedSlot { slot: self }
     }
 }
 
-/// A slot that is left to others.
-pub(super) struct LeftSlot<'a> {
+/// A slot that other runs may use.
+pub(super) struct VacatedSlot<'a> {
     slot: &'a Slot,
 }
 
-impl Drop for LeftSlot<'_> {
+impl Drop for VacatedSlot<'_> {
     fn drop(&mut self) {
-        let mut taken = self.slot.slots.taken.lock();
-        taken.left -= 1;
-        taken.all += 1;
-        *taken.by_task.entry(self.slot.task.clone()).or_default() += 1;
+        let mut usage = self.slot.slots.usage.lock();
+        usage.vacated -= 1;
+        usage.all += 1;
+        *usage.by_task.entry(self.slot.task.clone()).or_default() += 1;
     }
 }
 
-impl Taken {
-    fn give_back(&mut self, task: &TaskRef) {
+impl Usage {
+    fn release(&mut self, task: &TaskRef) {
         self.all -= 1;
         if let Some(of_task) = self.by_task.get_mut(task) {
             *of_task -= 1;
@@ -235,13 +231,13 @@ impl Taken {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock();
-        taken.give_back(&self.task);
-        taken.beyond -= u32::from(self.beyond);
-        let none_left = taken.all + taken.left == 0;
-        drop(taken);
+        let mut usage = self.slots.usage.lock();
+        usage.release(&self.task);
+        usage.beyond -= u32::from(self.beyond);
+        let is_empty = usage.all + usage.vacated == 0;
+        drop(usage);
         self.slots.freed.notify_one();
-        if none_left {
+        if is_empty {
             self.slots.all_freed.notify_waiters();
         }
     }
@@ -265,21 +261,21 @@ mod tests {
         assert!(slots.try_take(&task("a"), 2, 0).is_none(), "two of one task");
         let _third = slots.try_take(&task("b"), 2, 0);
         assert!(slots.try_take(&task("c"), 2, 0).is_none(), "three in all");
-        assert!(slots.try_take(&task("c"), 2, MAX_DEPTH).is_none(), "of whatever depth");
+        assert!(slots.try_take(&task("c"), 2, MAX_DEPTH).is_none(), "at any depth");
         drop(first);
         assert!(slots.try_take(&task("c"), 2, 0).is_some());
     }
 
     #[test]
-    fn a_run_that_waits_for_others_leaves_its_slot_to_its_children_alone() {
+    fn a_run_that_waits_for_others_vacates_its_slot_for_its_children_alone() {
         let slots = Slots::new(1, SPARE);
         let parent = slots.try_take(&task("a"), 1, 0).unwrap();
         assert!(slots.try_take(&task("a"), 1, 1).is_none());
-        let left = parent.leave();
-        assert!(slots.try_take(&task("b"), 1, 0).is_none(), "another parent would only wait beside it");
+        let vacated = parent.vacate();
+        assert!(slots.try_take(&task("b"), 1, 0).is_none(), "another parent would only wait too");
         let child = slots.try_take(&task("a"), 1, 1).expect("also of the same task");
         assert_eq!(slots.taken(), 2);
-        drop(left);
+        drop(vacated);
         assert_eq!(slots.taken(), 2);
         drop(child);
         assert!(slots.try_take(&task("a"), 1, 0).is_none());
@@ -287,8 +283,7 @@ mod tests {
         assert_eq!(slots.taken(), 0);
     }
 
-    /// Whoever waits, of whichever depths: as long as one of them waits for a run of greater depth, that
-    /// one finds room.
+    /// Whatever the depths of the waiting runs: if the deepest of them waits for a deeper run, that run finds room.
     #[test]
     fn there_is_always_room_for_what_the_deepest_waiting_run_waits_for() {
         for seed in 0..200 {
@@ -301,7 +296,7 @@ mod tests {
                 let depth = rng.u32(0..=deepest.min(MAX_DEPTH - 1));
                 let Some(slot) = slots.try_take(&task("a"), u32::MAX, depth) else { continue };
                 let slot = Box::leak(Box::new(slot));
-                std::mem::forget(slot.leave());
+                std::mem::forget(slot.vacate());
                 waiting.push((depth, slot));
                 deepest = deepest.max(depth + 1);
                 let deepest_waiting = waiting.iter().map(|(depth, _)| *depth).max().unwrap();
@@ -315,28 +310,28 @@ mod tests {
     }
 
     #[test]
-    fn where_all_wait_and_depth_leaves_no_room_one_child_is_let_in_after_the_other() {
+    fn if_all_wait_and_no_depth_has_room_one_child_after_the_other_is_admitted() {
         let slots = Slots::new(1, MAX_DEPTH + 1);
-        let leave = |slot: Slot| std::mem::forget(Box::leak(Box::new(slot)).leave());
+        let vacate = |slot: Slot| std::mem::forget(Box::leak(Box::new(slot)).vacate());
         for depth in 0..3 {
-            leave(slots.try_take(&task("a"), u32::MAX, depth).unwrap());
+            vacate(slots.try_take(&task("a"), u32::MAX, depth).unwrap());
         }
         assert!(slots.try_take(&task("a"), u32::MAX, 1).is_none(), "by its depth");
         let mut beyond = 0;
         while slots.has_room(1) {
-            assert!(!slots.must_give_up());
+            assert!(!slots.must_fail_wait());
             let reservation = slots.reserve().unwrap();
             assert_eq!(reservation.room().beyond().next(), Some(MAX_DEPTH));
             let slot = reservation.take(&task("a"), 1);
             drop(reservation);
             beyond += 1;
             assert!(!slots.has_room(1), "one at a time");
-            leave(slot);
+            vacate(slot);
         }
-        assert_eq!(beyond, 1 + 1 + MAX_DEPTH - 3, "as long as memory lasts");
+        assert_eq!(beyond, 1 + 1 + MAX_DEPTH - 3, "while memory lasts");
         assert!(
-            slots.must_give_up() && !slots.must_give_up(),
-            "then one wait is given up, and not the next at once"
+            slots.must_fail_wait() && !slots.must_fail_wait(),
+            "then one wait fails, and the next not at once"
         );
     }
 

@@ -1,8 +1,8 @@
-/// What is known of a backend besides whether it takes writes.
+/// Condition of a backend, besides whether it accepts writes.
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
-    /// Bytes of what was written and is not yet where it belongs: the write-ahead log.
+    /// Size of the write-ahead log in bytes.
     pub log_bytes: u64,
-    /// What someone should look at.
+    /// A problem that the operator should know of.
     pub warning: Option<String>,
 }

@@ -1,7 +1,6 @@
-//! What every [`Storage`] must do. A backend's tests call [`run`] with a way to
-//! open an empty database.
+//! Conformance tests for every [`Storage`]. A backend's tests call [`run`] with a function that opens an empty database.
 
-mod families;
+mod child_runs;
 mod listing;
 mod messages;
 pub(super) mod pruning;
@@ -19,24 +18,24 @@ use super::{
     StorageError, Submitted,
 };
 use crate::model::{
-    Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, Labels, NewEvent,
-    OnDisconnect, OnInterrupt, Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
+    Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
+    Outcome, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 
-/// Panics at the first rule that is broken. `open` gives an empty database.
+/// Panics at the first violation. `open` opens an empty database.
 pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     submitting::run(&open).await;
     events_are_numbered_without_gaps(open().await).await;
     events_of_some_types_are_found(open().await).await;
     many_runs_append_at_once(open().await).await;
     an_ended_run_never_changes(open().await).await;
-    cancelling_ends_what_waits_and_asks_what_runs(&*open().await).await;
+    cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(&*open().await).await;
     an_owner_that_lost_its_run_can_not_write(open().await).await;
     checkpoints_survive_the_attempt(&*open().await).await;
     listing::run(&open).await;
     messages::run(&open).await;
     queueing::run(&open).await;
-    families::run(&open).await;
+    child_runs::run(&open).await;
     pruning::run(&open).await;
     a_closed_storage_refuses(open().await).await;
 }
@@ -50,27 +49,8 @@ fn version() -> Version {
 }
 
 fn new_run(name: &str) -> NewRun {
-    NewRun {
-        id: RunId::new(),
-        own_id: false,
-        task: task(name),
-        input: Json::of(&serde_json::json!({ "n": 1 })),
-        labels: Labels::new(),
-        idempotency_key: None,
-        digest: None,
-        text_digest: None,
-        created_at: Timestamp::now(),
-        not_before: None,
-        delayed_by: None,
-        priority: 0,
-        on_disconnect: OnDisconnect::Continue,
-        needs: Vec::new(),
-        fail_if_busy: false,
-        parameters: Vec::new(),
-        parent: None,
-        max_queued: 1000,
-        max_queued_of_task: 1000,
-    }
+    let input = Json::of(&serde_json::json!({ "n": 1 }));
+    NewRun::new(RunId::new(), task(name), input, Timestamp::now())
 }
 
 fn claimant(owner: &HostId) -> Option<Claimant> {
@@ -126,7 +106,7 @@ fn event(event_type: &str, n: u64) -> NewEvent {
     }
 }
 
-/// An outbox that is filled by hand.
+/// An outbox that the tests fill.
 struct TestOutbox {
     run: i64,
     fence: Fence,
@@ -246,7 +226,7 @@ async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
         }
     }
     for outbox in &outboxes {
-        // Announcements may merge, so the last event is what tells that all is done.
+        // Announcements may be coalesced, so only the last event shows that all are stored.
         while storage.last_seq(outbox.run).await.expect("reads") < 101 {
             outbox.result().await.expect("appends");
         }
@@ -266,7 +246,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     let key = &run.run.key;
     let outbox = TestOutbox::new(key.no, run.fence);
     outbox.fill([event("last words", 1)]);
-    // Announced, not awaited: the end comes after it all the same.
+    // Announced and not awaited: the terminal event comes after it in any case.
     storage.append(Arc::clone(&outbox) as _);
     let end = storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
     assert_eq!((end.seq, end.is_terminal()), (3, true));
@@ -298,7 +278,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     assert_eq!(get(&*storage, &run.run.key.id).await.error, Some(error));
 }
 
-async fn cancelling_ends_what_waits_and_asks_what_runs(storage: &dyn Storage) {
+async fn cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(storage: &dyn Storage) {
     assert!(matches!(storage.cancel(&RunId::new()).await, Ok(Cancelled::NotFound)));
 
     let waiting = queued(storage, new_run("a")).await;
@@ -329,14 +309,14 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
     let lost = claimed(&*storage, new_run("a"), &gone).await;
     let key = lost.run.key.clone();
     append(&storage, key.no, lost.fence, vec![event("before", 1)]).await.expect("appends");
-    assert!(storage.take_over(&heir, 10).await.expect("reads").is_empty(), "the lease holds");
+    assert!(storage.claim_orphans(&heir, 10).await.expect("reads").is_empty(), "the lease holds");
 
     storage.renew_lease(&gone, 0).await.expect("renews");
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    let taken = storage.take_over(&heir, 10).await.expect("takes over");
+    let taken = storage.claim_orphans(&heir, 10).await.expect("takes over");
     assert_eq!((taken.len(), taken[0].last_seq, taken[0].has_checkpoint), (1, 2, false));
     assert!(taken[0].fence > lost.fence && taken[0].run.attempt == 1);
-    assert!(storage.take_over(&heir, 10).await.expect("reads").is_empty(), "only once");
+    assert!(storage.claim_orphans(&heir, 10).await.expect("reads").is_empty(), "only once");
 
     let late = append(&storage, key.no, lost.fence, vec![event("late", 1)]).await;
     assert!(matches!(late, Err(StorageError::Fenced)));

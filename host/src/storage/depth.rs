@@ -1,18 +1,18 @@
-//! Room for runs by their depth in the family.
+//! Limits of a claim by the depth of runs.
 
 use super::MAX_DEPTH;
 
-/// How many runs may be taken so that one of some depth is the last of them. Deeper ones have
-/// no less room: they are what others wait for.
+/// Most runs in all that may be claimed for a run of a given depth to be among them. The limit never falls with depth,
+/// because other runs wait for deeper ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepthLimits {
     limits: [u32; MAX_DEPTH as usize + 1],
-    /// Whether the deepest run that somebody started is taken when none fits.
+    /// Whether the deepest child run is claimed if no run fits.
     or_deepest: bool,
 }
 
 impl DepthLimits {
-    /// The limit of each depth.
+    /// Limits from a function of the depth, raised where they would fall.
     pub fn new(limit: impl Fn(u32) -> u32) -> Self {
         let mut limits = [0; MAX_DEPTH as usize + 1];
         let mut least = 0;
@@ -23,22 +23,22 @@ impl DepthLimits {
         Self { limits, or_deepest: false }
     }
 
-    /// The same for all depths.
+    /// The same limit for all depths.
     pub const fn all(limit: u32) -> Self {
         Self { limits: [limit; MAX_DEPTH as usize + 1], or_deepest: false }
     }
 
-    /// No more than `most` of any depth.
+    /// Lowers all limits to `most`.
     pub fn at_most(self, most: u32) -> Self {
         Self { limits: self.limits.map(|limit| limit.min(most)), ..self }
     }
 
-    /// The same; if no run fits, one that another has started is taken all the same, the deepest.
+    /// Sets whether the deepest child run is claimed if no run fits.
     pub const fn or_deepest(self, or_deepest: bool) -> Self {
         Self { or_deepest, ..self }
     }
 
-    /// The depths to look at, one after the other, when no run fits.
+    /// The depths from which a run may be claimed, deepest first, if no run fits.
     pub fn beyond(&self) -> impl Iterator<Item = u32> + use<> {
         (1..=MAX_DEPTH).rev().filter({
             let wanted = self.or_deepest;
@@ -51,7 +51,7 @@ impl DepthLimits {
         self.limits[(depth as usize).min(self.limits.len() - 1)]
     }
 
-    /// The least depth that another run can have when so many are taken; none if that is all.
+    /// The least depth of the next run after `taken` were claimed; none if no more may be claimed.
     pub fn least_depth(&self, taken: u32) -> Option<u32> {
         (0..=MAX_DEPTH).find(|depth| taken < self.of(*depth))
     }

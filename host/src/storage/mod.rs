@@ -1,59 +1,57 @@
-//! What is kept: runs, their events, their checkpoints, messages to them.
+//! Storage of runs, their events, their checkpoints and messages to them.
 //!
-//! A few small traits that every backend passes the same [`conformance`] suite
-//! for. [`sqlite`] is the embedded one. The traits take what many hosts on one
-//! database need: a claim has an owner, a lease and a fence, and `seq` is
-//! assigned in the transaction that appends.
+//! A few small traits with one [`conformance`] suite for all backends. [`sqlite`] is the embedded backend. The traits
+//! allow for many hosts on one database: a claim has an owner, a lease and a fence, and `seq` is assigned in the
+//! transaction that appends.
 //!
-//! Knows nothing of wasm, HTTP, or of who is waiting for an event: it tells an
-//! [`Outbox`] that its events are durable, and that is all.
+//! Knows nothing of wasm, HTTP or subscribers: it notifies an [`Outbox`] that its events are durable, and nobody else.
 
 mod condition;
 pub mod conformance;
 mod depth;
+mod new_run;
 mod pruning;
 pub mod sqlite;
 mod waits;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::model::{
-    Event, Fence, HostId, Json, Labels, Need, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunId,
-    RunKey, RunStatus, Signal, SignalName, TaskRef, Timestamp, Version,
+    Event, Fence, HostId, Json, NewEvent, OnInterrupt, Outcome, Run, RunId, RunKey, RunStatus, Signal,
+    SignalName, TaskRef, Timestamp, Version,
 };
 
 pub use condition::Condition;
-pub use pruning::{Pruned, Pruning};
-
 pub use depth::DepthLimits;
-pub use waits::{Wait, Waits};
+pub use new_run::{MAX_CHILDREN, MAX_DEPTH, NewRun, Parent};
+pub use pruning::{Pruned, Pruning};
+pub use waits::{ChildWait, ChildWaits};
 
-/// Why storage did not do what it was asked.
+/// Error of a storage operation.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The database can't be used now (full disk, I/O error). Nothing was
-    /// changed; what was handed to [`Log::append`] is kept and tried again.
+    /// The database can't be used now (full disk, I/O error). Nothing was changed. Events given to [`Log::append`] are kept
+    /// and retried.
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
-    /// The caller does not own the run any more, or the run has ended.
+    /// The caller no longer owns the run, or the run has ended.
     #[error("the run is no longer this host's")]
     Fenced,
-    /// Too many runs wait already.
+    /// The queue has reached its limit.
     #[error("the queue is full: {0} runs are waiting")]
     QueueFull(u64),
-    /// What the run needs is another run's, and its caller would not wait.
+    /// Another run holds a lock, and the caller asked not to wait for it.
     #[error("another run has {0}")]
     Busy(String),
-    /// The run id exists, or the idempotency key was used, with another body.
+    /// The run id or the idempotency key was used by a different request.
     #[error("{0}")]
     Conflict(String),
-    /// It would wait for a run that waits for it.
+    /// The run would wait for a run that waits for it.
     #[error("{0}")]
     Deadlock(String),
-    /// The run has used up something that each run has only so much of.
+    /// The run has reached a limit of its own.
     #[error("{0}")]
     Limit(String),
     /// Storage is closed, because the host is stopping.
@@ -64,199 +62,136 @@ pub enum StorageError {
 /// A result of storage.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
-/// The run that starts another.
-#[derive(Clone, Copy, Debug)]
-pub struct Parent {
-    /// Its number.
-    pub run: i64,
-    /// How many runs are above the child: 1 if the parent was started by no run.
-    pub depth: u32,
-    /// Whether the child goes on when it has ended.
-    pub detached: bool,
-}
-
-/// Most runs that one run can start.
-pub const MAX_CHILDREN: u32 = 1_000;
-/// How deep children of children go. Together with the bound above and that of the
-/// queue it stops bombs, not programs.
-pub const MAX_DEPTH: u32 = 8;
-
-/// A run to be kept.
-#[derive(Clone, Debug)]
-pub struct NewRun {
-    /// Its public id.
-    pub id: RunId,
-    /// Whether the caller chose the id: then the same id with the same body is
-    /// the same run, and with another body a conflict.
-    pub own_id: bool,
-    /// The task to run.
-    pub task: TaskRef,
-    /// Its input.
-    pub input: Json,
-    /// The caller's labels.
-    pub labels: Labels,
-    /// The caller's idempotency key; unique within the task.
-    pub idempotency_key: Option<String>,
-    /// Of a request with a key or an id of its own: stands for all that was asked for. The
-    /// same key or id with another one is another request.
-    pub digest: Option<String>,
-    /// The same of the texts in place of the values, as earlier versions kept it.
-    pub text_digest: Option<String>,
-    /// When the caller asked.
-    pub created_at: Timestamp,
-    /// When it may begin; none if at once.
-    pub not_before: Option<Timestamp>,
-    /// Whether the caller said how long it is to wait, and not until when.
-    pub delayed_by: Option<Duration>,
-    /// Higher goes first.
-    pub priority: i32,
-    /// What it must have while it is under way.
-    pub needs: Vec<Need>,
-    /// Refuse if it would have to wait for one of them.
-    pub fail_if_busy: bool,
-    /// Set before it begins. At most [`MAX_PARAMETERS`], each name once.
-    pub parameters: Vec<(SignalName, Json)>,
-    /// The run that starts it. Refused if that has ended, or has too many.
-    pub parent: Option<Parent>,
-    /// What becomes of it when its last client goes away.
-    pub on_disconnect: OnDisconnect,
-    /// Refuse if so many runs wait already.
-    pub max_queued: u64,
-    /// Refuse if so many runs of the task wait already.
-    pub max_queued_of_task: u64,
-}
-
-/// Who would run something, and on what.
+/// The host that claims a run, and the version to execute it with.
 #[derive(Clone, Debug)]
 pub struct Claimant {
     /// The host.
     pub owner: HostId,
-    /// The version that the attempt will run on.
+    /// The version that the attempt will execute.
     pub version: Version,
-    /// What becomes of the attempt if the host dies.
+    /// Policy for when the host dies during the attempt.
     pub on_interrupt: OnInterrupt,
 }
 
-/// What became of a [`NewRun`].
+/// Result of submitting a [`NewRun`].
 #[derive(Debug)]
 pub enum Submitted {
     /// It waits in the queue.
     Queued(Run),
-    /// It was free to start, and the claimant owns it.
+    /// It could start at once, and the claimant owns it.
     Claimed(Claimed),
-    /// The same request was made before; this is its run.
+    /// The same request was submitted before; this is its run.
     Existing(Run),
 }
 
-/// A run that now belongs to the asking host.
+/// A run that the calling host has claimed.
 #[derive(Debug)]
 pub struct Claimed {
     /// The run as it is after the claim.
     pub run: Run,
-    /// Goes with every write to the run from now on.
+    /// Accompanies every write to the run from now on.
     pub fence: Fence,
-    /// The events that the claim wrote, newest last; the log ends with them.
+    /// The events that the claim wrote, oldest first; the last ones in the log.
     pub events: Vec<Event>,
     /// The number of the last event.
     pub last_seq: u64,
     /// Whether an earlier attempt has saved a checkpoint.
     pub has_checkpoint: bool,
-    /// Whether it has something that other runs may wait for.
-    pub has_needs: bool,
-    /// How many runs are above it.
+    /// Whether it holds locks that other runs may wait for.
+    pub has_locks: bool,
+    /// Number of its ancestors.
     pub depth: u32,
-    /// What becomes of the attempt if the host dies.
+    /// Policy for when the host dies during the attempt.
     pub on_interrupt: OnInterrupt,
 }
 
-/// What waits to be claimed.
+/// State of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// Whether any run is queued that waits for nothing but its turn.
+pub struct QueueState {
+    /// Whether any run is queued that does not wait for a lock.
     pub queued: bool,
-    /// When the time of the first delayed run comes.
+    /// When the first delayed run becomes due.
     pub next_due: Option<Timestamp>,
 }
 
-/// A task that a host has loaded, and would run.
+/// A task that a host can execute.
 #[derive(Clone, Debug)]
 pub struct Offer {
     /// The task.
     pub task: TaskRef,
-    /// The version that the attempt would run on.
+    /// The version that an attempt would execute.
     pub version: Version,
-    /// How many more runs of it the host may have.
+    /// How many more runs of it the host may execute.
     pub room: u32,
-    /// What becomes of the attempt if the host dies.
+    /// Policy for when the host dies during the attempt.
     pub on_interrupt: OnInterrupt,
 }
 
-/// Which queued runs a host would take.
+/// A request to claim queued runs.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
     /// The host.
     pub owner: HostId,
-    /// Runs of the highest priority are taken first; among those of the same,
-    /// tasks take turns in this order, one run each.
+    /// Tasks of which runs may be claimed. Runs with the highest priority go first; for the same priority, one run of each
+    /// task in turn, in this order.
     pub tasks: Vec<Offer>,
-    /// Most runs to take in all, by their depth.
+    /// Most runs to claim in all, by their depth.
     pub limits: DepthLimits,
 }
 
-/// What became of a wish to cancel.
+/// Result of a request to cancel.
 #[derive(Debug)]
 pub enum Cancelled {
     /// There is no such run.
     NotFound,
-    /// It was waiting and has now ended as cancelled.
+    /// It was not running, and has now ended as cancelled.
     Ended(Run),
-    /// It is under way; its owner has to be told.
+    /// It is running; its owner has to be notified.
     Requested(Run),
-    /// It had ended before.
+    /// It had already ended.
     AlreadyEnded(Run),
 }
 
-/// Which runs to list, newest first.
+/// Filter of a list of runs, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
-    /// Of this task.
+    /// Only runs of this task.
     pub task: Option<TaskRef>,
-    /// In one of these; empty: in any.
+    /// Only runs with one of these statuses; empty for all.
     pub statuses: Vec<RunStatus>,
-    /// With all of these labels.
+    /// Only runs with all of these labels.
     pub labels: Vec<(String, String)>,
-    /// Started by this run.
+    /// Only children of this run.
     pub parent: Option<RunId>,
-    /// Submitted after this moment. With this or the next, the list is in order of these
-    /// times, and not of the runs' numbers; they differ where the clock was set back.
+    /// Only runs submitted after this time. This and the next field order the list by that time and not by the number of
+    /// the run; the two differ where the clock was set back.
     pub created_after: Option<Timestamp>,
-    /// Submitted before this moment.
+    /// Only runs submitted before this time.
     pub created_before: Option<Timestamp>,
-    /// Only runs that follow this one in the list.
+    /// Only runs after this position in the list.
     pub after: Option<RunPlace>,
-    /// Only runs with a larger number than this, and oldest first; not together with times.
+    /// Only runs with a larger number than this, oldest first; excludes times.
     pub since: Option<i64>,
-    /// Leave out what can be large: the input is `null` then, and there is no final value
-    /// and no trace or details of an error.
+    /// Leave out large parts: the input is `null`, and the final value and an error's trace and details are missing.
     pub brief: bool,
-    /// Most bytes of what can be large that all returned runs have together; the first is returned whatever it has. None:
-    /// without a bound.
+    /// Most bytes in the large parts of all returned runs together; none for no limit. The first run is returned whatever
+    /// its size.
     pub max_bytes: Option<u64>,
     /// Most runs to return.
     pub limit: u32,
 }
 
-/// A run's place in a list.
+/// The position of a run in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunPlace {
     /// Its number.
     pub no: i64,
-    /// When it was submitted.
+    /// When the run was submitted.
     pub created_at: Timestamp,
 }
 
 impl RunFilter {
-    /// Whether the list is in order of the times at which the runs were submitted.
+    /// Whether the list is ordered by the time of submission.
     pub const fn is_by_time(&self) -> bool {
         self.created_after.is_some() || self.created_before.is_some()
     }
@@ -268,39 +203,36 @@ impl From<&Run> for RunPlace {
     }
 }
 
-/// Most bytes that one run's checkpoints have together. They are written whole
-/// at each save, so more would be slow long before it filled a disk.
+/// Most bytes in all checkpoints of one run together. Each save writes a whole checkpoint, so larger ones would be slow
+/// long before they filled a disk.
 pub const MAX_CHECKPOINT_BYTES_PER_RUN: u64 = 64 << 20;
 
-/// Runs and who owns them.
+/// Runs and their owners.
 #[async_trait]
 pub trait Runs: Send + Sync + 'static {
-    /// Keeps a new run. With a claimant, and if no earlier run of the task
-    /// waits, the run is claimed in the same transaction.
+    /// Stores a new run. With a claimant, and if no earlier run of the task waits, the run is claimed in the same
+    /// transaction.
     async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted>;
 
-    /// What waits. Cheaper than asking for it.
-    async fn waiting(&self) -> Result<Waiting>;
+    /// The state of the queue. Cheaper than a claim.
+    async fn queue_state(&self) -> Result<QueueState>;
 
-    /// Claims queued runs, and delayed ones whose time has come: within a task
-    /// those of higher priority first, then the oldest. One that needs what
-    /// another run has is passed over, and looked at again when that has ended.
+    /// Claims queued runs, and delayed ones that are due: within a task by priority, then the oldest first. A run whose lock
+    /// another run holds is skipped, and considered again when that run has ended.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>>;
 
-    /// The clock may have been set back: runs that were put off for some time, at a moment that
-    /// is yet to come by the clock, wait for that time from now on. Returns how many they are.
-    async fn mind_the_clock(&self) -> Result<u32>;
+    /// Adjusts delays after the clock was set back: runs that were delayed at a time that is now in the future wait for
+    /// their delay from now on. Returns their number.
+    async fn adjust_delays(&self) -> Result<u32>;
 
-    /// Says that `owner` lives and keeps its runs for another `lease_ms`.
+    /// Renews the lease of `owner` on its runs for `lease_ms`.
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()>;
 
-    /// Claims runs whose owner let its lease run out, as they are: no attempt
-    /// begins. The caller ends them or puts them back.
-    async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
+    /// Claims runs whose owner's lease has expired, without starting an attempt. The caller ends or requeues them.
+    async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
-    /// Puts a run back into the queue, for a new attempt, with an event that
-    /// says why. With a time, it is delayed until then. One that someone asked to
-    /// cancel ends as cancelled instead.
+    /// Puts a run back into the queue for a new attempt, with an event that gives the reason. With a time, the run is
+    /// delayed until then. If its cancellation was requested, it ends as cancelled instead.
     async fn requeue(
         &self,
         run: &RunKey,
@@ -309,14 +241,14 @@ pub trait Runs: Send + Sync + 'static {
         not_before: Option<Timestamp>,
     ) -> Result<Event>;
 
-    /// Ends a run: its outcome and its terminal event, which is returned. One that
-    /// someone asked to cancel ends as cancelled, with its value if it has one.
+    /// Ends a run: writes its outcome and its terminal event, which is returned. If its cancellation was requested, it ends
+    /// as cancelled, with its value if it has one.
     async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;
 
-    /// Ends a queued run as cancelled, or notes the wish on one under way.
+    /// Ends a queued run as cancelled, or records the request for a running one.
     async fn cancel(&self, run: &RunId) -> Result<Cancelled>;
 
-    /// Those runs of `owner` that someone asked to cancel.
+    /// Runs of `owner` with a request to cancel.
     async fn cancel_requests(&self, owner: &HostId) -> Result<Vec<RunId>>;
 
     /// One run.
@@ -326,23 +258,22 @@ pub trait Runs: Send + Sync + 'static {
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
 }
 
-/// What became of a message to a run.
+/// Result of a message to a run.
 #[derive(Debug)]
 pub enum Reached {
     /// There is no such run.
     NotFound,
-    /// It has ended, and hears nothing any more.
+    /// It has ended, and receives no messages.
     AlreadyEnded(Run),
-    /// It was so already, and nothing was written.
+    /// It was in the requested state already; nothing was written.
     Unchanged(Run),
-    /// It is under way: its owner has to be told, and tells so in the run's log.
+    /// It is running: the caller has to notify its owner, which logs the message.
     Owner(Run),
-    /// Nobody owns it now. The log tells so, and its next owner will find it.
+    /// It has no owner. The message is in the log, and the next owner will find it.
     Kept(Run),
 }
 
-/// Most signals that wait for one run; one that never listens must not fill the
-/// disk.
+/// Most pending signals of one run: a run that never receives any must not fill the disk.
 pub const MAX_WAITING_SIGNALS: u32 = 1_000;
 /// Most parameters of one run.
 pub const MAX_PARAMETERS: u32 = 100;
@@ -350,13 +281,13 @@ pub const MAX_PARAMETERS: u32 = 100;
 /// Messages to runs.
 #[async_trait]
 pub trait Signals: Send + Sync + 'static {
-    /// Holds a run that waits or is under way, or lets it go on.
-    async fn hold(&self, run: &RunId, hold: bool) -> Result<Reached>;
+    /// Pauses or resumes a run that has not ended.
+    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<Reached>;
 
-    /// Keeps a signal until the run takes it.
+    /// Stores a signal until the run takes it.
     async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached>;
 
-    /// Takes the oldest signal that waits; with a name, the oldest of that name.
+    /// Takes the oldest pending signal; with a name, the oldest of that name.
     async fn take_signal(
         &self,
         run: &RunKey,
@@ -364,18 +295,18 @@ pub trait Signals: Send + Sync + 'static {
         name: Option<SignalName>,
     ) -> Result<Option<Signal>>;
 
-    /// Sets a parameter, in place of its former value.
+    /// Sets or replaces a parameter.
     async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<Reached>;
 
-    /// Tells of a message in the log of a run that was under way when it was sent, if
-    /// nobody owns it any more. Its owner tells of it otherwise.
-    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached>;
+    /// Logs a message that was sent while the run had an owner, if it has none any more. If it has one, the owner logs the
+    /// message.
+    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<Reached>;
 
     /// All parameters of a run.
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;
 }
 
-/// The events of one run that wait to be appended.
+/// Pending events of one run, to be appended together.
 #[derive(Debug)]
 pub struct Batch {
     /// The run.
@@ -388,31 +319,29 @@ pub struct Batch {
     pub events: Vec<NewEvent>,
 }
 
-/// One run's events on their way into the log. Called from the writer, so
-/// neither method may block.
+/// Queue of one run's events that are not stored yet. The writer calls the methods, so they must not block.
 pub trait Outbox: Send + Sync + 'static {
-    /// Gives away all that waits. Called once for each [`Log::append`].
+    /// Takes all pending events. Called once for each [`Log::append`].
     fn take(&self) -> Option<Batch>;
 
-    /// What was taken is durable, or refused for good.
+    /// Reports that the taken events are durable, or were rejected for good.
     fn done(&self, result: Result<Vec<Event>>);
 }
 
 /// Events and checkpoints.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
-    /// Announces that `outbox` has events. They are taken, appended and made
-    /// durable together with whatever else waits. Never blocks, keeps the order
-    /// of calls, also with regard to all other writes.
+    /// Announces that `outbox` has events. They are taken, appended and committed together with other pending writes. Never
+    /// blocks. Keeps the order of calls, including all other writes.
     fn append(&self, outbox: Arc<dyn Outbox>);
 
-    /// Events of a run after `after`, oldest first, at most `limit`, and no
-    /// more than about 1 MiB of data, but at least one if there is one.
+    /// Events of a run after `after`, oldest first: at most `limit`, and about 1 MiB of data, but at least one if there is
+    /// one.
     async fn events(&self, run: i64, after: u64, limit: u32) -> Result<Vec<Event>>;
 
-    /// Those events of a run after `after` and up to number `to` that are of one of `types`,
-    /// oldest first, and the number up to which it looked: that of the last one if they are
-    /// more than about 1 MiB of data, else `to`. Costs much less than to read them all.
+    /// Events of a run after `after` and up to number `to` that have one of `types`, oldest first, and the number up to
+    /// which events were considered: `to`, or that of the last returned event if there is more than about 1 MiB of data.
+    /// Much cheaper than reading all events.
     async fn events_of_types(
         &self,
         run: i64,
@@ -424,9 +353,8 @@ pub trait Log: Send + Sync + 'static {
     /// The number of the newest event; 0 if there is none.
     async fn last_seq(&self, run: i64) -> Result<u64>;
 
-    /// Saves a value, or forgets the one under the key if there is none; durable
-    /// on return, with all appended before. Tried until the database takes it, as
-    /// events are.
+    /// Saves a value under the key, or removes it if `value` is none. Durable on return, with all events that were appended
+    /// before. Retried until the database accepts it, like events.
     async fn save_checkpoint(
         &self,
         run: &RunKey,
@@ -435,57 +363,54 @@ pub trait Log: Send + Sync + 'static {
         value: Option<Vec<u8>>,
     ) -> Result<()>;
 
-    /// The value saved last.
+    /// The last saved value.
     async fn load_checkpoint(&self, run: i64, key: String) -> Result<Option<Vec<u8>>>;
 
-    /// Whether writes succeed now; the reason if not.
+    /// Whether writes succeed now; if not, the reason.
     fn health(&self) -> Result<()>;
 
-    /// What else is known of it.
+    /// Further facts about its condition.
     fn condition(&self) -> Condition;
 
-    /// Commits what waits, then refuses everything. Returns when the database
-    /// is closed.
+    /// Commits pending writes, then rejects all operations. Returns when the database is closed.
     async fn close(&self);
 }
 
-/// Runs and the runs that they have started.
+/// Child runs.
 #[async_trait]
-pub trait Families: Send + Sync + 'static {
-    /// Runs that have not ended nor been asked to, whose parent has ended and did not
-    /// let them go.
+pub trait ChildRuns: Send + Sync + 'static {
+    /// Attached runs whose parent has ended, except those that have ended or whose cancellation was requested.
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
 
-    /// Why `run`, which waits, never goes on: all that could let it lead back to it, by runs that
-    /// wait for others and by locks that they hold. None if something can, or if it only waits for
-    /// such runs: they are told.
-    async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>>;
+    /// Describes the deadlock of which the waiting `run` is a part, through runs that wait for others and locks that they
+    /// hold. None if it can continue, or if it only waits for runs in a deadlock: those get the error.
+    async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>>;
 }
 
-/// How far a schedule has been followed.
+/// Progress of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Followed {
-    /// Tells it from another of the same name.
+pub struct ScheduleProgress {
+    /// The text of the schedule: a different one of the same name is another schedule.
     pub spec: String,
-    /// All starts up to this moment have been made.
+    /// All starts up to this time have been made.
     pub reached: Timestamp,
-    /// Tells starts at the same time apart: after the clock was set back, a time comes again.
+    /// Distinguishes starts at the same time: after the clock was set back, a time comes again.
     pub turn: i64,
 }
 
-/// How far schedules have been followed.
+/// Progress of schedules.
 #[async_trait]
 pub trait Schedules: Send + Sync + 'static {
-    /// All that [`set_schedule`](Self::set_schedule) kept, by task and name.
-    async fn schedules(&self) -> Result<Vec<(TaskRef, String, Followed)>>;
+    /// The progress of all schedules, by task and name.
+    async fn schedules(&self) -> Result<Vec<(TaskRef, String, ScheduleProgress)>>;
 
-    /// Keeps how far a schedule has been followed.
-    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: Followed) -> Result<()>;
+    /// Stores the progress of a schedule.
+    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: ScheduleProgress) -> Result<()>;
 
-    /// Forgets a schedule: it is there no more. One of the same name is a new one.
+    /// Removes the progress of a schedule. A later one of the same name is a new schedule.
     async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()>;
 }
 
-/// A backend.
-pub trait Storage: Runs + Log + Signals + Families + Schedules + Pruning {}
-impl<T: Runs + Log + Signals + Families + Schedules + Pruning> Storage for T {}
+/// A storage backend.
+pub trait Storage: Runs + Log + Signals + ChildRuns + Schedules + Pruning {}
+impl<T: Runs + Log + Signals + ChildRuns + Schedules + Pruning> Storage for T {}

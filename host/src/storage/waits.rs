@@ -1,4 +1,4 @@
-//! Which runs wait for which of those that they have started.
+//! Runs that wait for child runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,32 +7,31 @@ use parking_lot::Mutex;
 
 use crate::model::RunId;
 
-/// Which runs wait for runs that they have started, by their numbers. Each goes on when one of
-/// those has ended.
+/// Runs that wait for child runs, by number. Each continues when one of the children has ended.
 #[derive(Debug, Default)]
-pub struct Waits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
+pub struct ChildWaits(Mutex<BTreeMap<i64, Arc<[RunId]>>>);
 
-impl Waits {
-    /// A run waits, until the answer is dropped.
-    pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> Wait {
+impl ChildWaits {
+    /// Registers a waiting run until the returned guard is dropped.
+    pub fn begin(self: &Arc<Self>, run: i64, waited_for: Arc<[RunId]>) -> ChildWait {
         self.0.lock().insert(run, waited_for);
-        Wait { waits: Arc::clone(self), run }
+        ChildWait { waits: Arc::clone(self), run }
     }
 
-    /// What a run waits for; none if it does not wait.
+    /// The children that a run waits for; none if it does not wait.
     pub fn of(&self, run: i64) -> Option<Arc<[RunId]>> {
         self.0.lock().get(&run).cloned()
     }
 }
 
-/// A run that waits.
+/// Registration of a waiting run.
 #[derive(Debug)]
-pub struct Wait {
-    waits: Arc<Waits>,
+pub struct ChildWait {
+    waits: Arc<ChildWaits>,
     run: i64,
 }
 
-impl Drop for Wait {
+impl Drop for ChildWait {
     fn drop(&mut self) {
         self.waits.0.lock().remove(&self.run);
     }

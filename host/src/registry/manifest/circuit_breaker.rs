@@ -1,5 +1,4 @@
-//! `[circuit-breaker]`: a pause for a task that only fails. Without the table there is
-//! none.
+//! `[circuit-breaker]`: pauses a task that keeps failing. Without the table there is none.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,13 +12,13 @@ use crate::model::{Breaker, Time};
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "circuit-breaker")]
 pub(super) struct CircuitBreakerTable {
-    /// Attempts that failed in a row.
+    /// Failures in a row that open the circuit.
     #[schemars(with = "u32", range(min = 1))]
     failures: Option<Spanned<u32>>,
-    /// The time in which they failed.
+    /// Time within which they have to happen.
     #[schemars(with = "TimeText")]
     window: Option<Spanned<Time>>,
-    /// How long no further attempt is started then.
+    /// How long no attempt starts while the circuit is open.
     #[schemars(with = "TimeText")]
     pause: Option<Spanned<Time>>,
 }

@@ -1,4 +1,4 @@
-//! `[command]`: how an ordinary program is called, and what of it is the result.
+//! `[command]`: how to call an ordinary program, and how its output gives the result.
 
 use std::sync::Arc;
 
@@ -18,24 +18,24 @@ const MAX_CONTENT_TYPE_BYTES: usize = 255;
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "command")]
 pub(super) struct CommandTable {
-    /// Arguments of the program, without its name. `{/pointer}` stands for that part of the input (a JSON Pointer):
-    /// a list for as many arguments, what is not there for none. `{{/` is `{/` itself.
+    /// Arguments of the program, without its name. `{/pointer}` is replaced by that part of the input (a JSON Pointer):
+    /// a list gives several arguments, a missing part none. `{{/` is a literal `{/`.
     #[schemars(with = "Vec<String>")]
     args: Option<Spanned<Vec<String>>>,
-    /// What it reads from standard input: `json` (the input as a line of JSON, then answers to its calls; the
-    /// default), `raw` (the input, a text as it is), `none`, or a part of the input (a JSON Pointer).
+    /// Standard input: `json` (the input as a line of JSON, then responses to its calls; the default), `raw` (the input,
+    /// a text as it is), `none`, or a part of the input (a JSON Pointer).
     #[schemars(with = "String")]
     stdin: Option<Spanned<String>>,
-    /// What of standard output is the result: `lines` (each line is an event, and one may say the result; the
-    /// default), `text`, `json`, or `bytes`, which take all of it.
+    /// How standard output gives the result: `lines` (each line is an event, and one may be the result; the default), or
+    /// `text`, `json` or `bytes` (the whole output is the result).
     result: Option<ResultKind>,
     /// Media type of a result of `bytes`.
     #[schemars(with = "String")]
     content_type: Option<Spanned<String>>,
-    /// Exit codes with which it has done what it was asked: 0 if nothing is said here.
+    /// Exit codes that mean success; 0 by default.
     #[schemars(with = "Vec<u8>")]
     success_codes: Option<Spanned<Vec<u8>>>,
-    /// Whether it gets the variables `STREAMTASK_…`, which tell of the run; it does if nothing is said here.
+    /// Whether it gets the variables `STREAMTASK_…` with facts about the run; true by default.
     inherit_run: Option<bool>,
 }
 

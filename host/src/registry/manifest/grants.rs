@@ -1,5 +1,4 @@
-//! `[grants]`: what a task may reach. An app's grants are given to all its tasks, and
-//! theirs come on top.
+//! `[grants]`: what a task may access. An app's grants apply to all its tasks, in addition to their own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,12 +18,12 @@ use super::schema::SizeText;
 use crate::engine::{FilesGrant, FolderGrant, Grants, OUTPUT_MOUNT, TaskPattern};
 use crate::process::{kernels_in, open_plain};
 
-/// Output files of an attempt unless the manifest says otherwise.
+/// Default limit of the output files of an attempt.
 const OUTPUT_BYTES: u64 = 100 << 20;
 const OUTPUT_COUNT: u32 = 1_000;
-/// Most that a manifest can say: they are listed in one answer.
+/// Largest limit in a manifest: all files are listed in one response.
 const MAX_OUTPUT_COUNT: u32 = 100_000;
-/// A file with a secret is not read further; what is longer is refused anyway.
+/// Most bytes that are read of a file with a secret; longer secrets are rejected.
 const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -37,27 +36,27 @@ pub(super) struct GrantsTable {
     /// Environment variables and their values.
     #[schemars(with = "BTreeMap<String, String>")]
     env: BTreeMap<String, Spanned<String>>,
-    /// Environment variables with values that nobody else gets to see.
+    /// Environment variables with secret values.
     #[schemars(with = "BTreeMap<String, SecretTable>")]
     secrets: BTreeMap<String, Spanned<SecretTable>>,
     /// Folders of the host.
     #[schemars(with = "Vec<FolderTable>")]
     folders: Vec<Spanned<FolderTable>>,
-    /// Tasks of other apps of which it may start runs: `app/task` or `app/*`.
+    /// Tasks of other apps that it may start: `app/task` or `app/*`.
     #[schemars(with = "Vec<String>")]
     start: Vec<Spanned<String>>,
-    /// Whether what it writes to /output is kept and served.
+    /// Whether files in /output are kept and served.
     #[schemars(with = "bool")]
     output_files: Option<Spanned<bool>>,
-    /// Of an attempt, in all.
+    /// Most bytes in the output files of an attempt.
     #[schemars(with = "SizeText")]
     output_files_size: Option<Spanned<ByteSize>>,
-    /// Files, folders and links of an attempt.
+    /// Most output files, folders and links of an attempt.
     #[schemars(with = "u32")]
     output_files_count: Option<Spanned<u32>>,
 }
 
-/// Where a secret comes from: one of the two.
+/// Source of a secret: exactly one of the two.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
@@ -70,20 +69,19 @@ struct SecretTable {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(inline)]
 struct FolderTable {
-    /// Of the host; relative to the manifest.
+    /// Path on the host; relative paths start at the manifest.
     #[schemars(with = "String")]
     path: Spanned<PathBuf>,
-    /// Where the task sees it.
+    /// Path in the task.
     #[schemars(with = "String")]
     mount: Spanned<String>,
-    /// Whether the task may write there.
+    /// Whether the task may write to it.
     #[serde(default)]
     write: bool,
 }
 
 impl GrantsTable {
-    /// Adds to what is granted already. `folder` is the manifest's own: relative paths
-    /// begin there.
+    /// Adds to existing grants. `folder` is the manifest's own, at which relative paths start.
     pub(super) fn apply(
         self,
         grants: &mut Arc<Grants>,
@@ -162,13 +160,12 @@ fn environment(
     })
 }
 
-/// Whether a text is how variables are called, and not how keys and passwords look.
+/// Whether a text looks like the name of a variable, and not like a key or password.
 fn is_surely_a_name(text: &str) -> bool {
     text.contains('_') && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
 }
 
-/// No message has the value, or what a file that is no secret has in it, or the name: it may be the value, in the
-/// wrong place.
+/// Messages contain neither the value, nor the content of a file, nor the name, which may be a misplaced value.
 fn secret(source: SecretTable, folder: &Path) -> Result<String, String> {
     match (source.env, source.file) {
         (Some(name), None) if name.is_empty() || name.contains(['=', '\0']) => {
@@ -190,7 +187,7 @@ fn secret(source: SecretTable, folder: &Path) -> Result<String, String> {
                 io::Result::Ok(text)
             };
             let text = read().map_err(|error| format!("can't read the file that is named here: {error}"))?;
-            // Editors end a file with one.
+            // Editors end a file with a line break.
             let text = text.strip_suffix('\n').unwrap_or(&text);
             Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
         }
@@ -213,16 +210,16 @@ fn mounted(
     if !real.is_dir() {
         return Err((at, format!("{} is not a folder", path.display())));
     }
-    // Compiled code is in there, which the host executes, and what other tasks said.
+    // It has compiled code, which the host executes, and data of other tasks.
     if overlap(&real, &policy.data) {
         return Err((at, "the host's data folder can't be granted, nor a folder that it lies in".to_owned()));
     }
-    // Whoever writes a manifest grants.
+    // Writing a manifest means granting.
     if write && overlap(&real, &policy.tasks) {
         let message = "no task may write into the tasks folder, nor into a folder that it lies in";
         return Err((at, message.to_owned()));
     }
-    // There is what the host and its machine are made of: its environment, its memory, devices.
+    // These give access to the host and its machine: environment, memory, devices.
     if let Some(kernels) = kernels_in(&real) {
         let what = format!("{} belongs to the system: neither it", kernels.display());
         return Err((at, format!("{what} nor a folder that it lies in or that lies in it can be granted")));

@@ -13,33 +13,32 @@ use super::schema::{SizeText, TimeText};
 use crate::engine::{HostPattern, HttpGrant, HttpScheme};
 use crate::model::Time;
 
-/// Largest body of a response, and longest time of a request, unless a rule says
-/// otherwise: what an API answers, and not a download.
+/// Default limits of a response body and of the time of a request: enough for APIs, not for downloads.
 const MAX_RESPONSE_BYTES: u64 = 16 << 20;
 const REQUEST_TIME: Duration = Duration::from_secs(60);
-/// Longest time that a rule can give a request.
+/// Largest time limit of a request in a rule.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(inline)]
 pub(super) struct HttpTable {
-    /// A name, `*.` and a name, `*`, or an address.
+    /// A host name, `*.` and a name, `*`, or an IP address.
     #[schemars(with = "String")]
     host: Spanned<String>,
-    /// Without it https alone.
+    /// Allowed schemes; only https by default.
     schemes: Option<Vec<Scheme>>,
-    /// Without it those of the schemes.
+    /// Allowed ports; those of the schemes by default.
     #[serde(default)]
     ports: Vec<u16>,
-    /// Without it all.
+    /// Allowed methods; all by default.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     methods: Vec<Spanned<String>>,
-    /// Whether also addresses of this machine and its network.
+    /// Whether to allow addresses of this machine and its network, too.
     #[schemars(with = "Option<bool>")]
     private: Option<Spanned<bool>>,
-    /// Largest body of a response.
+    /// Largest response body.
     #[schemars(with = "Option<SizeText>")]
     max_response: Option<ByteSize>,
     /// Longest time of a request.

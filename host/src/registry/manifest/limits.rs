@@ -1,4 +1,4 @@
-//! `[limits]`: what an attempt may use.
+//! `[limits]`: limits of an attempt.
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
@@ -14,37 +14,37 @@ use crate::model::Time;
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "limits")]
 pub(super) struct LimitsTable {
-    /// All memories and tables together; beyond it the guest fails.
+    /// Most memory, including tables; beyond it the guest fails.
     #[schemars(with = "SizeText")]
     memory: Option<Spanned<ByteSize>>,
-    /// From start to end of an attempt, without the time it is held.
+    /// Longest time of an attempt, without pauses.
     #[schemars(with = "TimeText")]
     deadline: Option<Spanned<Time>>,
-    /// Computing, of all that time.
+    /// Longest CPU time of an attempt.
     #[schemars(with = "TimeText")]
     cpu: Option<Spanned<Time>>,
-    /// Events of an attempt.
+    /// Most events of an attempt.
     #[schemars(with = "u64")]
     events: Option<Spanned<u64>>,
-    /// Data of all events of an attempt.
+    /// Most data in all events of an attempt.
     #[schemars(with = "SizeText")]
     events_size: Option<Spanned<ByteSize>>,
-    /// Events a second; a guest that is faster waits.
+    /// Most events per second; a faster guest waits.
     #[schemars(with = "u64", range(min = 1))]
     event_rate: Option<Spanned<u64>>,
-    /// Data of events a second; a guest that is faster waits.
+    /// Most data of events per second; a faster guest waits.
     #[schemars(with = "SizeText")]
     event_bytes_rate: Option<Spanned<ByteSize>>,
-    /// Data of one event.
+    /// Most data in one event.
     #[schemars(with = "SizeText")]
     event_size: Option<Spanned<ByteSize>>,
-    /// The input; beyond it the start is refused.
+    /// Largest input; with a larger one, the start is rejected.
     #[schemars(with = "SizeText")]
     input: Option<Spanned<ByteSize>>,
-    /// The result; beyond it the run fails.
+    /// Largest result; with a larger one, the run fails.
     #[schemars(with = "SizeText")]
     output: Option<Spanned<ByteSize>>,
-    /// What an attempt prints; beyond it the rest is left out.
+    /// Most printed output of an attempt; the rest is dropped.
     #[schemars(with = "SizeText")]
     log: Option<Spanned<ByteSize>>,
 }

@@ -1,5 +1,5 @@
-//! What the operator says of a task, in a file beside it: `counter.toml` for
-//! `counter.wasm`, and `app.toml` for all tasks of a folder.
+//! Manifests: settings of a task in a file beside it (`counter.toml` for `counter.wasm`), and of all tasks in a folder in
+//! `app.toml`.
 
 mod circuit_breaker;
 mod command;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
 
-use super::folder::APP_MANIFEST;
+use super::paths::APP_MANIFEST;
 use super::schema::Schema;
 use crate::engine::{CommandSettings, Grants, Limits};
 use crate::model::{Breaker, Json, OnInterrupt, Origin, Origins, Queueing, Retention, Retry, Schedule};
@@ -39,104 +39,102 @@ pub use self::schema::manifest_schema;
 
 pub use policy::{GrantKind, GrantKinds, GrantPolicy};
 
-/// What no manifest can exceed.
+/// Limits and grants that no manifest can exceed.
 #[derive(Clone, Debug)]
 pub struct Ceilings {
-    /// Of each attempt.
+    /// Limits of each attempt.
     pub limits: Limits,
-    /// What can be granted.
+    /// Grants that are allowed.
     pub grants: GrantPolicy,
 }
 
-/// A manifest can't be used: where and why.
+/// Error in a manifest, with its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file} line {line}, column {column}: {message}")]
 pub struct ManifestError {
     /// The file's name.
     pub file: String,
-    /// From 1.
+    /// Line, from 1.
     pub line: usize,
-    /// From 1, in bytes.
+    /// Column in bytes, from 1.
     pub column: usize,
-    /// What is wrong, and what to do.
+    /// The error, and how to fix it.
     pub message: String,
 }
 
-/// What a task may use and how its runs are treated.
+/// Settings of a task, from the host and its manifests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Text for people, in place of the task's own.
+    /// Description for people; overrides the task's own.
     pub description: Option<String>,
-    /// JSON Schema that every input matches, in place of the task's own.
+    /// JSON Schema of inputs; overrides the task's own.
     pub input_schema: Option<Json>,
-    /// JSON Schema that every result matches, in place of the task's own.
+    /// JSON Schema of results; overrides the task's own.
     pub output_schema: Option<Json>,
-    /// Whether a result that does not match the task's output schema fails the run. Otherwise, the log tells.
+    /// Whether a result that violates the task's output schema fails the run. Otherwise, the violation is logged in the run.
     pub strict_output: bool,
-    /// For each attempt.
+    /// Limits of each attempt.
     pub limits: Limits,
-    /// How it is called, if it is an ordinary program.
+    /// How to call it, if it is an ordinary program.
     pub command: Arc<CommandSettings>,
-    /// What it may reach.
+    /// Grants.
     pub grants: Arc<Grants>,
-    /// Runs under way at once; none: as many as the host allows of one task.
+    /// Most runs that execute at once; none for the host's limit per task.
     pub max_running: Option<u32>,
-    /// How runs wait.
+    /// Queueing settings.
     pub queueing: Queueing,
-    /// What becomes of a run when the host stops without letting it finish.
+    /// Policy for runs that the stop of the host interrupts.
     pub on_interrupt: OnInterrupt,
-    /// When a failed attempt is followed by another.
+    /// Retry policy.
     pub retry: Retry,
-    /// Runs that start by themselves.
+    /// Schedules by which the task starts.
     pub schedules: Vec<Schedule>,
-    /// How long what ended runs leave behind is kept.
+    /// Retention of ended runs.
     pub retention: Retention,
-    /// Who says so.
+    /// Sources of the retention settings.
     pub retention_origins: Origins,
-    /// When it is given a pause; none: never.
+    /// Circuit breaker, if any.
     pub breaker: Option<Breaker>,
 }
 
-/// What the operator says of a task, in `NAME.toml` beside `NAME.wasm`, or of all tasks
-/// of a folder, in `app.toml`.
+/// Settings of a task, in `NAME.toml` beside `NAME.wasm`, or of all tasks in a folder, in `app.toml`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Manifest {
-    /// Text for people, in place of the task's own words.
+    /// Description for people; overrides the task's own.
     #[schemars(with = "String")]
     description: Option<String>,
-    /// JSON Schema that every input matches, in place of the task's own: for one that
-    /// can't describe itself.
+    /// JSON Schema of inputs; overrides the task's own.
     #[schemars(with = "Map<String, Value>")]
     input_schema: Option<Spanned<toml::Table>>,
-    /// JSON Schema that every result matches, in place of the task's own.
+    /// JSON Schema of results; overrides the task's own.
     #[schemars(with = "Map<String, Value>")]
     output_schema: Option<Spanned<toml::Table>>,
-    /// Whether a result that does not match the task's output schema fails the run (the default). Otherwise, the
-    /// run's log tells.
+    /// Whether a result that violates the task's output schema fails the run (the default). Otherwise, the violation is
+    /// logged in the run.
     #[schemars(with = "bool")]
     strict_output: Option<bool>,
-    /// What becomes of a run when the host stops without letting it finish: `resume`
-    /// (from its checkpoint, if it has one; the default), `rerun`, or `fail`.
+    /// Policy for runs that the stop of the host interrupts: `resume` (from a checkpoint, or fail without one; the
+    /// default), `rerun`, or `fail`.
     #[schemars(with = "Interrupted")]
     on_interrupt: Option<Interrupted>,
-    /// What an attempt may use.
+    /// Limits of an attempt.
     limits: LimitsTable,
-    /// How an ordinary program is called.
+    /// How to call an ordinary program.
     command: CommandTable,
-    /// What it may reach besides its own events.
+    /// Access beyond its own events.
     grants: GrantsTable,
-    /// Whose turn it is.
+    /// Queue and priority.
     queue: QueueTable,
-    /// How many runs at once, and what only one may have.
+    /// Concurrency and exclusive resources.
     concurrency: ConcurrencyTable,
-    /// When a failed attempt is followed by another.
+    /// Retry policy.
     retry: RetryTable,
-    /// Runs that start by themselves.
+    /// Schedules by which the task starts.
     schedule: Vec<ScheduleTable>,
-    /// How long what ended runs leave behind is kept.
+    /// Retention of ended runs.
     retention: RetentionTable,
-    /// A pause for a task that only fails; without this table there is none.
+    /// Circuit breaker, which pauses a task that keeps failing; none by default.
     #[schemars(with = "CircuitBreakerTable")]
     circuit_breaker: Option<CircuitBreakerTable>,
 }
@@ -151,7 +149,7 @@ enum Interrupted {
 }
 
 impl Settings {
-    /// Without a manifest: all that the host allows, and what it keeps.
+    /// Settings of a task without a manifest: the host's limits and retention.
     pub fn of_host(ceilings: &Ceilings, retention: Retention) -> Self {
         Self {
             description: None,
@@ -172,8 +170,8 @@ impl Settings {
         }
     }
 
-    /// These settings with what a manifest's text says in their place. `file` names
-    /// it in errors and lies in `folder`; nothing may be above the host's own, `ceilings`.
+    /// These settings, overridden by the text of a manifest. `file` is its name in errors, and `folder` its folder. Nothing may
+    /// exceed `ceilings`.
     pub fn with(
         mut self,
         file: &str,
@@ -211,7 +209,7 @@ impl Settings {
         Ok(self)
     }
 
-    /// Notes that there is such a manifest; says whose it is.
+    /// Records that the manifest exists. Returns whether it is the app's or the task's.
     fn note_file(&mut self, file: &str) -> Origin {
         if Path::new(file).file_name().is_some_and(|name| name == APP_MANIFEST) {
             self.retention_origins.has_app = true;
@@ -223,7 +221,7 @@ impl Settings {
     }
 }
 
-/// Keeps it as it is written: its order is that of a form.
+/// Stores a schema as written, because the order of its properties is that of a form.
 fn take_schema(schema: Option<Spanned<toml::Table>>, into: &mut Option<Json>) -> Result<(), Fault> {
     let Some(schema) = schema else { return Ok(()) };
     let at = schema.span().start;
@@ -245,8 +243,8 @@ impl From<Interrupted> for OnInterrupt {
     }
 }
 
-/// Whether a manifest's text can be used, on a host that allows everything. `file`
-/// names it in errors and lies in `folder`.
+/// Checks the text of a manifest, as for a host that allows everything. `file` is its name in errors, and `folder` its
+/// folder.
 pub fn check(file: &str, text: &str, folder: &Path) -> Result<(), ManifestError> {
     let limits = Limits {
         memory_bytes: usize::MAX,
@@ -266,10 +264,10 @@ pub fn check(file: &str, text: &str, folder: &Path) -> Result<(), ManifestError>
     host.with(file, text, folder, &everything).map(drop)
 }
 
-/// Where in the text, and what is wrong there.
+/// Position in the text, and the error there.
 type Fault = (usize, String);
 
-/// A parser's message without the value that it quotes: it may be a secret in the wrong place.
+/// A message of the parser without the quoted value, which may be a misplaced secret.
 fn without_value(message: &str) -> String {
     let quoted = message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "));
     match quoted {
@@ -285,7 +283,7 @@ fn error_at(file: &str, text: &str, at: usize, message: String) -> ManifestError
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
-    // A parser's message may have several lines; one is for the log, the rest repeats the text.
+    // Only the first line of the parser's message: the others repeat the text.
     let message = message.lines().next().unwrap_or_default().to_owned();
     ManifestError { file: file.to_owned(), line, column, message }
 }

@@ -1,8 +1,7 @@
-//! What the host lets manifests grant.
+//! The grants that the host allows in manifests.
 //!
-//! Whoever can write into the tasks folder writes manifests too. So a manifest can't
-//! decide alone: what takes something from the host or its network has to be allowed
-//! when the host is started.
+//! Anyone who can write to the tasks folder can also write manifests. So grants that affect the host or its network have to
+//! be allowed when the host is started.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,21 +12,21 @@ use serde::{Deserialize, Deserializer};
 
 use super::Fault;
 
-/// What the host lets manifests grant.
+/// Policy for the grants in manifests.
 #[derive(Clone, Debug)]
 pub struct GrantPolicy {
-    /// What kinds of things.
+    /// Allowed kinds of grants.
     pub kinds: GrantKinds,
-    /// Most that `output-files-size` can say, in bytes.
+    /// Largest `output-files-size` in bytes.
     pub max_files_bytes: u64,
-    /// Where the host keeps its data, of which no task gets to see anything.
+    /// The data folder, which no task may access.
     pub data: PathBuf,
-    /// The tasks folder, in which no task gets to write: manifests are there.
+    /// The tasks folder, to which no task may write, because it has the manifests.
     pub tasks: PathBuf,
 }
 
 impl GrantPolicy {
-    /// Of a host that allows everything.
+    /// A policy that allows everything.
     pub(super) fn everything() -> Self {
         Self {
             kinds: GrantKinds::all(),
@@ -38,7 +37,7 @@ impl GrantPolicy {
     }
 }
 
-/// A kind of thing that manifests can grant.
+/// A kind of grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GrantKind {
     /// Environment variables with values from the manifest.
@@ -47,7 +46,7 @@ pub enum GrantKind {
     Files,
     /// Requests to public addresses.
     Http,
-    /// Requests to addresses that are not.
+    /// Requests to private addresses.
     Private,
     /// Values from the host's own environment and files.
     Secrets,
@@ -71,13 +70,13 @@ impl GrantKind {
     }
 }
 
-/// Some of them. As text: names with commas between, `all`, or `none`.
+/// A set of kinds of grants. As text: names separated by commas, `all`, or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantKinds(BTreeSet<GrantKind>);
 
 impl Default for GrantKinds {
-    /// Those that take nothing from the host but room on its disk: who can write the
-    /// manifest can write the task too, and could say there what he wants.
+    /// The kinds that only use disk space of the host. They give nothing to the author of a manifest that the author of the
+    /// task could not have anyway.
     fn default() -> Self {
         Self([GrantKind::Env, GrantKind::Files].into())
     }

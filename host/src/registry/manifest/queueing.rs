@@ -1,4 +1,4 @@
-//! `[queue]` and `[concurrency]`: how runs wait, and what they may have at once.
+//! `[queue]` and `[concurrency]`: queueing, concurrency and exclusive resources.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,10 +11,10 @@ use crate::model::{MAX_NEEDS, MAX_PRIORITY, Queueing, Resource};
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "queue")]
 pub(super) struct QueueTable {
-    /// Runs that may wait; more are refused.
+    /// Most waiting runs; more are rejected.
     #[schemars(with = "u64")]
     max_queued: Option<u64>,
-    /// Higher goes first; a request can say another.
+    /// Runs with a higher priority go first; a request can override it.
     #[schemars(with = "i32", range(min = -MAX_PRIORITY, max = MAX_PRIORITY))]
     priority: Option<Spanned<i32>>,
 }
@@ -23,35 +23,34 @@ pub(super) struct QueueTable {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "concurrency")]
 pub(super) struct ConcurrencyTable {
-    /// Runs under way at once; the others wait.
+    /// Most runs that execute at once; others wait.
     #[schemars(with = "u32", range(min = 1))]
     max_running: Option<Spanned<u32>>,
-    /// Where in the input the key stands, as a JSON Pointer: runs with the same key go
-    /// one after the other.
+    /// JSON Pointer to a key in the input: runs with the same key execute one after the other.
     #[schemars(with = "String", regex(pattern = POINTER))]
     key: Option<Spanned<String>>,
-    /// How many with the same key go at once.
+    /// Most runs with the same key that execute at once.
     #[schemars(with = "u32", range(min = 1))]
     max_running_per_key: Option<Spanned<u32>>,
-    /// What a run has for itself alone, whatever the task of the others. What begins
-    /// with `/` is a JSON Pointer to the name in the input.
+    /// Exclusive resources that a run locks, across all tasks. Text that begins with `/` is a JSON Pointer to the
+    /// name in the input.
     #[schemars(with = "Vec<String>", length(max = MAX_NEEDS - 1))]
     resources: Option<Spanned<Vec<Spanned<String>>>>,
-    /// What a run does that finds one taken.
+    /// What to do with a run if a lock is taken.
     #[schemars(with = "IfBusy")]
     if_busy: Option<IfBusy>,
 }
 
-/// What a JSON Pointer looks like.
+/// Pattern of a JSON Pointer.
 const POINTER: &str = "^(/([^~]|~[01])*)?$";
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 enum IfBusy {
-    /// It waits.
+    /// The run waits.
     Wait,
-    /// It is refused.
+    /// The run is rejected.
     Fail,
 }
 
@@ -97,7 +96,7 @@ impl ConcurrencyTable {
             *most = per_key;
         }
         if let Some(resources) = self.resources {
-            // One place is the key's.
+            // One lock is reserved for the key.
             if resources.get_ref().len() >= MAX_NEEDS {
                 let message = format!("a run has at most {} resources", MAX_NEEDS - 1);
                 return Err((resources.span().start, message));

@@ -1,4 +1,4 @@
-//! `[retention]`: how long what ended runs leave behind is kept.
+//! `[retention]`: retention of ended runs.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,8 +6,8 @@ use serde::Deserialize;
 use super::schema::TimeText;
 use crate::model::{Origin, Origins, Retention, Time};
 
-// No ceilings: the host's own are defaults, because a task whose runs are worth more or less than others' is
-// what this table is for.
+// No ceilings: the host's settings are only defaults, because this table exists for tasks whose runs are worth more or
+// less than others'.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "retention")]
@@ -15,11 +15,10 @@ pub(super) struct RetentionTable {
     /// How long a run is kept after its end.
     #[schemars(with = "TimeText")]
     max_age: Option<Time>,
-    /// How many ended runs are kept: those that ended last.
+    /// Most ended runs that are kept: those that ended last.
     #[schemars(with = "u64")]
     max_runs: Option<u64>,
-    /// How long the events of a run are kept after its end; the run itself stays, and the
-    /// event that ended it.
+    /// How long the events of a run are kept after its end. The run itself and its terminal event stay.
     #[schemars(with = "TimeText")]
     events_max_age: Option<Time>,
 }

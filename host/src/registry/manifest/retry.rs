@@ -1,4 +1,4 @@
-//! `[retry]`: when a failed attempt is followed by another.
+//! `[retry]`: retry policy.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,29 +8,29 @@ use super::Fault;
 use super::schema::TimeText;
 use crate::model::{Retry, RetryOn, Time};
 
-/// Most attempts that a manifest can ask for.
+/// Largest number of attempts in a manifest.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(rename = "retry")]
 pub(super) struct RetryTable {
-    /// In all; 1 is no retry.
+    /// Most attempts in all; 1 means no retry.
     #[schemars(with = "u32", range(min = 1, max = MAX_ATTEMPTS))]
     attempts: Option<Spanned<u32>>,
     /// Pause before the second attempt.
     #[schemars(with = "TimeText")]
     backoff: Option<Spanned<Time>>,
-    /// How much longer each further pause is.
+    /// Factor by which each further pause is longer.
     #[schemars(with = "f64", range(min = 1, max = 100))]
     factor: Option<Spanned<f64>>,
     /// Longest pause.
     #[schemars(with = "TimeText")]
     max_backoff: Option<Spanned<Time>>,
-    /// Which part of a pause is left to chance.
+    /// Random part of a pause, from 0 to 1.
     #[schemars(with = "f64", range(min = 0, max = 1))]
     jitter: Option<Spanned<f64>>,
-    /// What another attempt may help against.
+    /// Kinds of failures that are retried.
     #[schemars(with = "Vec<Cause>")]
     on: Option<Vec<Cause>>,
 }

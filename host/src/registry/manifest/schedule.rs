@@ -1,11 +1,11 @@
-//! `[[schedule]]`: runs that start by themselves.
+//! `[[schedule]]`: schedules by which a task starts.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
-use crate::model::{Json, MAX_SCHEDULE_NAME_BYTES, Missed, Schedule, ScheduleError};
+use crate::model::{Json, MAX_SCHEDULE_NAME_BYTES, MisfirePolicy, Schedule, ScheduleError};
 
 /// Most schedules of one task.
 const MAX_SCHEDULES: usize = 100;
@@ -14,20 +14,19 @@ const MAX_SCHEDULES: usize = 100;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "schedule")]
 pub(super) struct ScheduleTable {
-    /// Unique within the task; the pattern if there is none. Its runs have the label
-    /// `schedule:NAME`.
+    /// Name, unique within the task; the pattern by default. Runs of the schedule have the label `schedule:NAME`.
     #[schemars(with = "Option<String>", length(min = 1, max = MAX_SCHEDULE_NAME_BYTES))]
     name: Option<Spanned<String>>,
-    /// Five fields, or six with seconds first.
+    /// Cron pattern: five fields, or six with seconds first.
     #[schemars(with = "String")]
     cron: Spanned<String>,
-    /// Of the IANA database; UTC if there is none.
+    /// Name of a time zone in the IANA database; UTC by default.
     #[schemars(with = "Option<String>")]
     time_zone: Option<Spanned<String>>,
-    /// Any value; it becomes the JSON input.
+    /// Input of the runs: any value, which becomes JSON.
     #[schemars(with = "serde_json::Value")]
     input: Option<toml::Value>,
-    /// What becomes of starts that nobody was there for.
+    /// Misfire policy: what to do about missed starts.
     #[serde(default)]
     missed: MissedWord,
 }
@@ -36,17 +35,16 @@ pub(super) struct ScheduleTable {
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 enum MissedWord {
-    /// They are left out.
+    /// They are skipped.
     #[default]
     Skip,
-    /// The last is made up for.
+    /// The last one is made up for.
     Once,
-    /// All are.
+    /// All are made up for.
     All,
 }
 
-/// The JSON value. A date is the text that it was written as, and not what the parser
-/// makes of one.
+/// Converts to JSON. A date becomes its text as written, not the parser's form of it.
 fn json(value: toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.into(),
@@ -60,7 +58,7 @@ fn json(value: toml::Value) -> serde_json::Value {
 }
 
 impl ScheduleTable {
-    /// All schedules of a task; those of its own manifest stand in place of the app's.
+    /// Applies the schedules of a manifest. Those of the task's own manifest replace the app's.
     pub(super) fn apply_all(tables: Vec<Self>, schedules: &mut Vec<Schedule>) -> Result<(), Fault> {
         if tables.is_empty() {
             return Ok(());
@@ -103,15 +101,15 @@ impl ScheduleTable {
             schedule.name = name.into_inner();
         }
         if let Some(input) = self.input {
-            // A name may be one that JSON can have and an input can't.
+            // Some names are valid in JSON but not in an input.
             let input = Json::parse(json(input).to_string());
             schedule.input =
                 input.map_err(|error| (at, format!("the input can't be used: {}", error.message)))?;
         }
         schedule.missed = match self.missed {
-            MissedWord::Skip => Missed::Skip,
-            MissedWord::Once => Missed::Once,
-            MissedWord::All => Missed::All,
+            MissedWord::Skip => MisfirePolicy::Skip,
+            MissedWord::Once => MisfirePolicy::Once,
+            MissedWord::All => MisfirePolicy::All,
         };
         Ok(schedule)
     }

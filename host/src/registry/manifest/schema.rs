@@ -1,5 +1,4 @@
-//! The manifest as a JSON Schema, made of the same tables that read it, for editors
-//! and for whoever writes manifests by program.
+//! The JSON Schema of manifests, for editors and programs, generated from the tables that read them.
 
 use std::borrow::Cow;
 
@@ -11,14 +10,14 @@ use super::Manifest;
 /// The schema, as text for people.
 pub fn manifest_schema() -> String {
     let mut schema = schemars::schema_for!(Manifest);
-    // What is not set has no value in the tables, and the schema would offer that one.
+    // Unset fields have no values in the tables, and the schema would offer these as defaults.
     let mut without_defaults = RecursiveTransform(|schema: &mut Schema| drop(schema.remove("default")));
     without_defaults.transform(&mut schema);
     schema.insert("title".to_owned(), "streamtask manifest".into());
     format!("{:#}\n", schema.to_value())
 }
 
-/// How a [`Time`](crate::model::Time) is written.
+/// Schema of a [`Time`](crate::model::Time).
 pub(super) struct TimeText;
 
 impl JsonSchema for TimeText {
@@ -36,7 +35,7 @@ impl JsonSchema for TimeText {
     }
 }
 
-/// How a [`ByteSize`](bytesize::ByteSize) is written.
+/// Schema of a [`ByteSize`](bytesize::ByteSize).
 pub(super) struct SizeText;
 
 impl JsonSchema for SizeText {

@@ -1,11 +1,10 @@
-//! A bound on the work of one check. A schema comes from a guest, and ten lines of one
-//! can ask for 2^100 looks at an input: each of its parts names the next one twice.
+//! A limit of the work of one check. Schemas come from guests, and ten lines of one can require 2^100 steps: each of its
+//! parts refers to the next one twice.
 //!
-//! The library has no bound of its own. So each part of a schema gets one more condition,
-//! always met, which takes one look off the budget, and which unwinds the whole check
-//! when none is left. It stands first in `allOf`: what comes before that leads to other
-//! values of the input only, up to the first that does not match, so its work is bounded
-//! by the input. A look counts for more than one where it takes longer ([`Weight`]).
+//! The library has no such limit. So each part of a schema gets an additional condition that is always met, takes one step
+//! off the budget, and unwinds the whole check when the budget is used up. It is first in `allOf`: keywords before that only
+//! lead to other values of the input, up to the first mismatch, so their work is bounded by the input. A step that takes
+//! longer counts for more than one ([`Weight`]).
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -17,22 +16,22 @@ use serde_json::{Map, Value};
 use super::patterns::Patterns;
 use super::weight::Weight;
 
-/// Looks that one check may take: a few for each value of the largest input. Some 0.3 s.
+/// Most steps of one check: a few for each value of the largest input. About 0.3 s.
 pub(super) const LOOKS: usize = 2_000_000;
-/// The same where each look may leave a reason behind, of some 400 bytes.
+/// The same if each step may produce a reason of about 400 bytes.
 pub(super) const LOOKS_FOR_REASONS: usize = 200_000;
-/// Looks of a check that is made at once, on a thread that serves others too. Less than a millisecond.
+/// Most steps of a check on a shared thread. Less than a millisecond.
 pub(super) const BRIEF_LOOKS: usize = 5_000;
-/// What the condition is called; no schema's author has a use for it.
+/// Keyword of the condition; of no use to authors of schemas.
 pub(super) const KEYWORD: &str = "x-streamtask-look";
 
-/// Keywords that have a schema under each name of the author's choice.
+/// Keywords with a schema under each name, which the author chooses.
 const MAPS: [&str; 6] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
-/// Keywords that have values, in which a condition would be one more member.
+/// Keywords with values, where a condition would be an additional member.
 const VALUES: [&str; 6] = ["const", "enum", "default", "examples", "dependentRequired", "$vocabulary"];
-/// Keywords that may take long and are looked at before `allOf`: they go behind the condition, or a value that
-/// they refuse would cost nothing.
+/// Keywords that may take long and are evaluated before `allOf`. They are moved behind the condition, or a value that they
+/// reject would cost nothing.
 const LEAVES: [&str; 9] = [
     "const",
     "enum",
@@ -51,7 +50,7 @@ const PATTERNS: &str = "patternProperties";
 const BEHIND: &str = "/allOf/0/allOf/1";
 /// Keyword of the conditions that must all be met.
 const ALL_OF: &str = "allOf";
-/// What can't stand in a reference as it is (RFC 3986, section 3.5).
+/// Characters to escape in a reference (RFC 3986, section 3.5).
 const NOT_IN_FRAGMENTS: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -74,19 +73,19 @@ thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The check took more looks than there are.
+/// Panic payload of a check that has used up its budget.
 pub(super) struct TooLong;
 
 /// Runs one check with a budget of its own.
 pub(super) fn within<T>(looks: usize, check: impl FnOnce() -> T) -> Result<T, TooLong> {
     LEFT.set(looks);
-    // A check keeps nothing that it could leave half done.
+    // A check has no state that could be left inconsistent.
     panic::catch_unwind(AssertUnwindSafe(check))
         .or_else(|payload| if payload.is::<TooLong>() { Err(TooLong) } else { panic::resume_unwind(payload) })
 }
 
-/// Adds the condition to every part. Fails with the reason if a reference leads to where
-/// there is none, or patterns are too large. Says also what all patterns weigh.
+/// Adds the condition to every part. Fails with the reason if a reference leads to no part, or if patterns are too large.
+/// Also returns the weight of all patterns.
 pub(super) fn arm(schema: &Value) -> Result<(Value, usize), String> {
     let (mut armed, mut patterns) = (schema.clone(), Patterns::default());
     arm_part(&mut armed, false, &mut patterns, schema)?;
@@ -133,13 +132,12 @@ fn add_condition(members: &mut Map<String, Value>, weight: Weight) {
     match members.get_mut(ALL_OF) {
         None => drop(members.insert(ALL_OF.to_owned(), Value::Array(vec![condition]))),
         Some(Value::Array(conditions)) => conditions.insert(0, condition),
-        // No schema; building it says so.
+        // Not a schema; building it reports the error.
         Some(_) => {}
     }
 }
 
-/// Where a reference leads now. Not into a value: that is no part of a schema, and a
-/// reference could make it one.
+/// Target of a reference after the change. Not into a value: that is no part of a schema, and a reference could make it one.
 fn moved(place: &str, root: &Value) -> Result<String, String> {
     let Some((document, pointer)) = place.split_once('#') else { return Ok(place.to_owned()) };
     let pointer = percent_encoding::percent_decode_str(pointer).decode_utf8_lossy();
@@ -159,7 +157,7 @@ fn moved(place: &str, root: &Value) -> Result<String, String> {
             Ok(index) if before == ALL_OF => moved.push_str(&format!("{slash}{}", index.saturating_add(1))),
             _ => moved.push_str(&format!("{slash}{}", utf8_percent_encode(name, NOT_IN_FRAGMENTS))),
         }
-        // Under a name of the author's choice, `allOf` is just a name.
+        // Under a name that the author chose, `allOf` is just a name.
         before = if is_map { "" } else { name };
         is_map = nth > 0 && !is_map && MAPS.contains(&name);
     }
@@ -174,7 +172,7 @@ fn step<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// What the condition does.
+/// The condition: takes its steps off the budget.
 pub(super) struct Look(Weight);
 
 impl Look {
@@ -184,14 +182,14 @@ impl Look {
         weight: &'a Value,
         _: jsonschema::paths::Location,
     ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
-        // Whoever writes this keyword by hand gets one more look.
+        // The author of a schema may write this keyword: that costs one more step.
         Ok(Box::new(Self(Weight::from_value(weight).unwrap_or_default())))
     }
 
     fn take(&self, value: &Value) {
         match LEFT.get().checked_sub(self.0.cost(value)) {
             Some(left) => LEFT.set(left),
-            // Not a panic: nothing is wrong with the host, and nothing goes to the log.
+            // Not `panic!`: this is no fault of the host, and must not be logged.
             None => panic::resume_unwind(Box::new(TooLong)),
         }
     }

@@ -1,4 +1,4 @@
-//! A task's schemas: of its inputs and of its results.
+//! JSON Schemas of a task's inputs and results.
 
 mod budget;
 mod patterns;
@@ -12,9 +12,9 @@ use crate::model::Json;
 
 /// Most violations that are reported at once.
 const MAX_REPORTED: usize = 10;
-/// Longest reason that is reported: the library quotes the value, which may be all of the input.
+/// Longest reported reason: the library quotes the value, which may be the whole input.
 const MAX_REASON_BYTES: usize = 1000;
-/// Bytes of a value that take as long to parse as a look.
+/// Bytes of a value that take as long to parse as one step.
 const PARSED_BYTES: usize = 64;
 
 /// A JSON Schema, compiled.
@@ -24,10 +24,10 @@ pub(super) struct Schema {
     patterns_kib: usize,
 }
 
-/// A check took longer than it may.
+/// Error of a check that has used up its budget.
 struct Unfinished;
 
-/// What a check may take.
+/// Effort that a check may take.
 struct Bounds {
     looks: usize,
     looks_for_reasons: usize,
@@ -36,12 +36,12 @@ struct Bounds {
 /// An input or a result does not match its task's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Where (a JSON Pointer, empty for the whole) and why.
+    /// Positions (JSON Pointers, empty for the whole) and reasons.
     pub violations: Vec<(String, String)>,
 }
 
 impl Mismatch {
-    /// All of them in one line; `whole` is the word for what has no pointer.
+    /// All violations in one line; `whole` is the word for an empty pointer.
     fn told(&self, whole: &str) -> String {
         let told = self.violations.iter().map(|(place, why)| match place.as_str() {
             "" => format!("{whole}: {why}"),
@@ -50,7 +50,7 @@ impl Mismatch {
         told.collect::<Vec<_>>().join("; ")
     }
 
-    /// A list of `{"pointer","detail"}`, as problems (RFC 9457) have them.
+    /// A list of `{"pointer","detail"}`, as in problem details (RFC 9457).
     pub fn to_json(&self) -> serde_json::Value {
         let violations = self.violations.iter();
         violations
@@ -60,7 +60,7 @@ impl Mismatch {
             .collect()
     }
 
-    /// For people, if it was a result.
+    /// Message for people about a result.
     pub fn of_result(&self) -> String {
         format!("the result does not match the task's output schema: {}", self.told("all of it"))
     }
@@ -72,19 +72,18 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// How every schema is read. `format` is checked, whatever the draft, but for `regex`: that would be
-/// a pattern of the client's.
+/// Options for all schemas. `format` is checked, whatever the draft, except `regex`: that would be a pattern from a client.
 pub(super) fn options() -> ValidationOptions<'static> {
     let options = jsonschema::options().with_pattern_options(patterns::engine());
     options.should_validate_formats(true).with_format("regex", |_: &str| true)
 }
 
 impl Schema {
-    /// Fails with the reason if `schema` is not a JSON Schema, or its patterns are too large. It may refer to
-    /// parts of itself only, never to a file or an address.
+    /// Compiles a schema. Fails with the reason if it is invalid or its patterns are too large. It may refer to its own parts
+    /// only, never to a file or an address.
     pub(super) fn new(schema: &serde_json::Value) -> Result<Self, String> {
         let options = options().with_keyword(budget::KEYWORD, budget::Look::keyword);
-        // Building may check too, with what the guest says of itself.
+        // Building a schema may check values, too, and the guest controls their cost.
         let built = budget::within(budget::LOOKS, || {
             let (armed, patterns_kib) = budget::arm(schema)?;
             let validator = options.build(&armed).map_err(|error| error.to_string())?;
@@ -100,10 +99,10 @@ impl Schema {
             .unwrap_or_else(|Unfinished| Err(fault("the task's schema takes too long to check it")))
     }
 
-    /// The same if it takes no longer than a millisecond; none if it would.
+    /// The same for at most a millisecond; none if it takes longer.
     pub(super) fn check_briefly(&self, value: &Json) -> Option<Result<(), Mismatch>> {
         let bytes = value.as_str().len();
-        // What is done before it is counted: the value is parsed, and each of its texts may be read once.
+        // Work that is not counted otherwise: parsing the value, and reading each of its texts once.
         let uncounted = bytes / PARSED_BYTES + weight::reading(bytes, self.patterns_kib);
         if uncounted > budget::BRIEF_LOOKS {
             return None;
@@ -119,7 +118,7 @@ impl Schema {
             Ok(false) => {}
             Err(_) => return Err(Unfinished),
         }
-        // The library keeps every reason that it finds, so these get fewer looks.
+        // The library stores every reason, so this has a smaller budget.
         let reasons = || self.validator.iter_errors(&value).take(MAX_REPORTED).map(reason).collect();
         Ok(Err(match budget::within(bounds.looks_for_reasons, reasons) {
             Ok(violations) => Mismatch { violations },
@@ -171,7 +170,7 @@ mod tests {
         assert!(Schema::new(&json!({ "$ref": "file:///etc/passwd" })).is_err());
         assert!(Schema::new(&json!({ "$ref": "https://example.com/schema.json" })).is_err());
     }
-    /// Ten lines that ask for 2^100 looks.
+    /// Ten lines that require 2^100 steps.
     fn doubling(keyword: &str) -> serde_json::Value {
         let mut definitions = serde_json::Map::new();
         for nth in 0..100 {

@@ -1,6 +1,5 @@
-//! What the patterns of a schema cost. A pattern of ten characters can be compiled to
-//! megabytes, which stay as long as the task is loaded, and a search takes time in
-//! proportion to them.
+//! Limits of the patterns in a schema. A pattern of ten characters can be compiled to megabytes, which are kept while the
+//! task is loaded, and the time of a search is proportional to that size.
 
 use std::collections::HashMap;
 
@@ -8,19 +7,18 @@ use jsonschema::PatternOptions;
 
 /// Largest compiled pattern in KiB. `^\p{L}+$` takes some 50.
 const MAX_KIB: u32 = 512;
-/// All of one schema together.
+/// Largest total size of the compiled patterns of one schema in KiB.
 const MAX_TOTAL_KIB: u32 = 2048;
-/// What the smallest counts as, so that there is also an end to how many there are.
+/// Least size that a pattern counts as, which limits their number.
 const MIN_KIB: u32 = 8;
-/// Longest pattern. What it is parsed to is not bounded by the sizes above.
+/// Longest pattern. The limits above do not cover its parsed form.
 const MAX_TEXT_BYTES: usize = 4 << 10;
-/// Memory that one search of one pattern may use to be faster.
+/// Memory that one search of one pattern may use for speed.
 const SEARCH_BYTES: usize = 64 << 10;
-/// Characters of a pattern that are quoted.
+/// Characters of a pattern that messages quote.
 const MAX_QUOTED: usize = 80;
 
-/// The engine for all patterns. They come from guests and inputs from clients: only one with linear time
-/// may match them.
+/// The engine for all patterns. Only one with linear time, because patterns come from guests and inputs from clients.
 pub(super) fn engine() -> PatternOptions<jsonschema::Regex> {
     engine_of(MAX_KIB)
 }
@@ -29,7 +27,7 @@ fn engine_of(kib: u32) -> PatternOptions<jsonschema::Regex> {
     PatternOptions::regex().size_limit(kib as usize * 1024).dfa_size_limit(SEARCH_BYTES)
 }
 
-/// The patterns of one schema, each of which is compiled once, however often it is used.
+/// The patterns of one schema. Each is compiled once, however often it is used.
 #[derive(Default)]
 pub(super) struct Patterns {
     kib: HashMap<String, u32>,
@@ -37,8 +35,8 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    /// Size of a pattern in KiB when it is compiled, up to a factor of two. Fails with the reason
-    /// if it is too much, by itself or with the others.
+    /// Size of a compiled pattern in KiB, up to a factor of two. Fails with the reason if it is too large, alone or together
+    /// with the others.
     pub(super) fn size(&mut self, pattern: &str) -> Result<u32, String> {
         if let Some(kib) = self.kib.get(pattern) {
             return Ok(*kib);
@@ -52,13 +50,13 @@ impl Patterns {
         Ok(kib)
     }
 
-    /// All of them.
+    /// Size of all patterns.
     pub(super) fn total_kib(&self) -> usize {
         self.total_kib as usize
     }
 }
 
-/// The library tells no size, only whether it is below a limit.
+/// The library does not report sizes, only whether a size is below a limit.
 fn measure(pattern: &str) -> Result<u32, String> {
     if pattern.len() > MAX_TEXT_BYTES {
         let bytes = pattern.len();

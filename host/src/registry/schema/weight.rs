@@ -1,17 +1,16 @@
-//! What one look at a value costs: more than one unit where a keyword compares the value with
-//! many others, or reads all of it.
+//! Cost of one step of a check: more than one unit if a keyword compares the value with many others, or reads all of it.
 
 use serde_json::{Map, Value, json};
 
 use super::patterns::Patterns;
 
-/// Comparisons that take as long as a look.
+/// Comparisons that take as long as a step.
 const COMPARISONS: usize = 8;
-/// Bytes that are compared in the time of a look.
+/// Bytes that are compared in the time of a step.
 const COMPARED_BYTES: usize = 1024;
-/// KiB of compiled patterns that are taken through one byte in the time of a look, at worst.
+/// KiB of compiled patterns that process one byte in the time of a step, at worst.
 const PATTERN_KIB: usize = 256;
-/// What reading a byte costs without any pattern, in the same measure.
+/// Cost of reading a byte without patterns, in the same unit.
 const READING_KIB: usize = 4;
 
 /// Keywords that read all of a text.
@@ -20,21 +19,21 @@ const READERS: [&str; 7] =
 /// Keywords that look for each of their names in an object.
 const NAMES: [&str; 5] = ["properties", "required", "dependentRequired", "dependencies", "dependentSchemas"];
 
-/// What the keywords of one part of a schema cost.
+/// Cost of the keywords of one part of a schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Weight {
-    /// For any value.
+    /// Cost for any value.
     fixed: usize,
-    /// For each byte of a text, in KiB of patterns.
+    /// Cost per byte of a text, in KiB of patterns.
     text_kib: usize,
-    /// The same for the names of an object's members.
+    /// Cost per byte of the names of an object's members.
     names_kib: usize,
     /// Whether the items of an array are compared with one another.
     unique: bool,
 }
 
 impl Weight {
-    /// Fails with the reason if a pattern is too large.
+    /// The cost of a part. Fails with the reason if a pattern is too large.
     pub(super) fn of(members: &Map<String, Value>, patterns: &mut Patterns) -> Result<Self, String> {
         let mut weight = Self { fixed: 1, ..Self::default() };
         for (name, member) in members {
@@ -57,19 +56,19 @@ impl Weight {
                 _ => {}
             }
         }
-        // Last, or what reads a text would count less.
+        // Last, or keywords that read a text would count less.
         if let Some(Value::String(pattern)) = members.get("pattern") {
             weight.text_kib += patterns.size(pattern)? as usize;
         }
         Ok(weight)
     }
 
-    /// As a member of a schema.
+    /// The cost as a member of a schema.
     pub(super) fn to_value(self) -> Value {
         json!([self.fixed, self.text_kib, self.names_kib, self.unique])
     }
 
-    /// What [`to_value`](Self::to_value) has written.
+    /// Parses the result of [`to_value`](Self::to_value).
     pub(super) fn from_value(value: &Value) -> Option<Self> {
         let number = |nth: usize| usize::try_from(value.get(nth)?.as_u64()?).ok();
         Some(Self {
@@ -80,7 +79,7 @@ impl Weight {
         })
     }
 
-    /// For one value.
+    /// The cost for one value.
     pub(super) fn cost(self, value: &Value) -> usize {
         let of_value = match value {
             Value::String(text) => reading(text.len(), self.text_kib),
@@ -95,23 +94,23 @@ impl Weight {
     }
 }
 
-/// A text of so many bytes with all patterns of that many KiB.
+/// Cost of matching a text of that many bytes with patterns of that many KiB.
 pub(super) fn reading(bytes: usize, kib: usize) -> usize {
     bytes.saturating_mul(kib) / PATTERN_KIB
 }
 
-/// Rounded up: many small ones are together what one large one is.
+/// Rounded up, so that many small costs count like a large one.
 fn comparing(value: &Value) -> usize {
     let (values, bytes) = size(value, usize::MAX);
     values.div_ceil(COMPARISONS) + bytes / COMPARED_BYTES
 }
 
-/// Whether the library looks a value up among these, however many there are.
+/// Whether the library finds a value among these by a lookup, in constant time.
 fn is_looked_up(values: &[Value]) -> bool {
     values.iter().all(Value::is_string) || values.iter().all(Value::is_i64)
 }
 
-/// How many values are in this one down to a depth, and bytes of texts.
+/// Number of values in this one down to a depth, and bytes of texts.
 fn size(value: &Value, depth: usize) -> (usize, usize) {
     let add = |(values, bytes): (usize, usize), item: &Value| {
         let more = if depth == 0 { (1, 0) } else { size(item, depth - 1) };

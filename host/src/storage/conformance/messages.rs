@@ -1,4 +1,4 @@
-//! Runs that wait for their time, are held, and hear messages.
+//! Delays, pauses, and messages to runs.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::model::{
 use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, NewRun, Reached, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
-    a_delayed_run_waits_for_its_time(&*open().await).await;
-    a_cancelled_run_is_not_put_back(&*open().await).await;
+    a_delayed_run_waits_until_it_is_due(&*open().await).await;
+    a_cancelled_run_is_not_requeued(&*open().await).await;
     a_run_that_ends_while_it_is_cancelled_is_cancelled(&*open().await).await;
-    a_held_run_keeps_its_place_and_its_time(&*open().await).await;
+    a_paused_run_keeps_its_position_and_its_delay(&*open().await).await;
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
-    who_has_ended_hears_nothing(&*open().await).await;
-    a_message_is_noted_where_nobody_else_does(&*open().await).await;
+    an_ended_run_receives_no_messages(&*open().await).await;
+    a_message_is_logged_if_the_run_has_no_owner(&*open().await).await;
 }
 
 fn name(text: &str) -> SignalName {
@@ -28,7 +28,7 @@ fn signal(text: &str, payload: i32) -> Signal {
     Signal { name: name(text), payload: Json::of(&payload) }
 }
 
-async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
+async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
     let owner = HostId::new();
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
@@ -36,10 +36,10 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     storage.requeue(&key, run.fence, NewEvent::queued(None), Some(due)).await.expect("puts back");
     let delayed = get(storage, &key.id).await;
     assert_eq!((delayed.status, delayed.not_before), (RunStatus::Delayed, Some(due)));
-    let waiting = storage.waiting().await.expect("reads");
+    let waiting = storage.queue_state().await.expect("reads");
     assert_eq!((waiting.queued, waiting.next_due), (false, Some(due)));
     assert!(claim(storage, &owner, &[("a", 1)], 1).await.is_empty());
-    // One that comes later has no reason to wait for it.
+    // A later run does not wait for it.
     let other = claimed(storage, new_run("a"), &owner).await;
     storage.finish(&other.run.key, other.fence, Outcome::Cancelled(None)).await.expect("ends");
 
@@ -53,7 +53,7 @@ async fn a_delayed_run_waits_for_its_time(storage: &dyn Storage) {
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Ended(_))), "it has no owner to ask");
 }
 
-async fn a_cancelled_run_is_not_put_back(storage: &dyn Storage) {
+async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
     let key = run.run.key.clone();
     assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
@@ -77,24 +77,24 @@ async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storag
     }
 }
 
-async fn a_held_run_keeps_its_place_and_its_time(storage: &dyn Storage) {
+async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
     let owner = HostId::new();
     let (first, second) = (queued(storage, new_run("a")).await, queued(storage, new_run("a")).await);
-    assert!(matches!(storage.hold(&first.key.id, true).await, Ok(Reached::Kept(_))));
-    assert!(matches!(storage.hold(&first.key.id, true).await, Ok(Reached::Unchanged(_))));
+    assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(Reached::Kept(_))));
+    assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(Reached::Unchanged(_))));
     let run = claim(storage, &owner, &[("a", 9)], 9).await;
     assert_eq!(run.iter().map(|run| &run.run.key.id).collect::<Vec<_>>(), [&second.key.id]);
-    assert!(!storage.waiting().await.expect("reads").queued);
-    assert!(matches!(storage.hold(&first.key.id, false).await, Ok(Reached::Kept(_))));
+    assert!(!storage.queue_state().await.expect("reads").queued);
+    assert!(matches!(storage.set_paused(&first.key.id, false).await, Ok(Reached::Kept(_))));
     let expected = ["run.queued", "run.paused", "run.resumed"];
     assert_eq!(types(&events(storage, first.key.no).await), expected);
 
-    // Under way, the owner tells of it; put back, it stays held.
-    assert!(matches!(storage.hold(&second.key.id, true).await, Ok(Reached::Owner(_))));
+    // For a running run, the owner logs the pause. After a requeue, it stays paused.
+    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(Reached::Owner(_))));
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&second.key, run[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Paused);
-    storage.hold(&second.key.id, false).await.expect("goes on");
+    storage.set_paused(&second.key.id, false).await.expect("goes on");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Delayed, "its time has not come");
     let claimed = claim(storage, &owner, &[("a", 9)], 9).await;
     assert_eq!(claimed.len(), 1, "the first waits again");
@@ -132,20 +132,20 @@ async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
     assert!(matches!(refused, Err(StorageError::Limit(_))));
 }
 
-async fn who_has_ended_hears_nothing(storage: &dyn Storage) {
+async fn an_ended_run_receives_no_messages(storage: &dyn Storage) {
     let run = queued(storage, new_run("a")).await;
     storage.cancel(&run.key.id).await.expect("ends");
-    assert!(matches!(storage.hold(&run.key.id, true).await, Ok(Reached::AlreadyEnded(_))));
+    assert!(matches!(storage.set_paused(&run.key.id, true).await, Ok(Reached::AlreadyEnded(_))));
     assert!(matches!(storage.signal(&run.key.id, signal("a", 1)).await, Ok(Reached::AlreadyEnded(_))));
     let set = storage.set_parameter(&run.key.id, name("p"), Json::null()).await;
     assert!(matches!(set, Ok(Reached::AlreadyEnded(_))));
-    assert!(matches!(storage.hold(&RunId::new(), true).await, Ok(Reached::NotFound)));
+    assert!(matches!(storage.set_paused(&RunId::new(), true).await, Ok(Reached::NotFound)));
 }
 
-async fn a_message_is_noted_where_nobody_else_does(storage: &dyn Storage) {
+async fn a_message_is_logged_if_the_run_has_no_owner(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
     let key = run.run.key.clone();
-    let note = async || storage.note(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");
+    let note = async || storage.log_message(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");
     assert!(matches!(note().await, Reached::Owner(_)));
     storage.requeue(&key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
     assert!(matches!(note().await, Reached::Kept(_)));

@@ -1,34 +1,35 @@
-//! What storage must do when ended runs are removed.
+//! Removal of ended runs.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use super::{append, claimed, event, events, get, new_run, queued, task};
 use crate::model::{
-    Amount, EndedRun, Ending, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName, Timestamp, Which,
+    Amount, EndPosition, EndedFilter, EndedRun, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName,
+    Timestamp,
 };
 use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     runs_are_found_in_the_order_in_which_they_ended(&*open().await).await;
-    a_removed_run_has_never_been(open().await).await;
-    the_end_of_a_run_stays_without_its_events(open().await).await;
-    many_events_are_removed_in_steps_and_each_leaves_a_whole(open().await).await;
-    what_has_not_ended_is_left_alone(open().await).await;
+    a_removed_run_leaves_nothing(open().await).await;
+    the_terminal_event_of_a_run_stays_without_its_other_events(open().await).await;
+    many_events_are_removed_in_consistent_steps(open().await).await;
+    runs_that_have_not_ended_are_left_alone(open().await).await;
     a_child_stays_as_long_as_its_parent_lives(open().await).await;
-    a_number_is_never_given_twice(open().await).await;
-    how_far_events_are_gone_is_kept(&*open().await).await;
-    what_sweeps_know_is_kept(&*open().await).await;
+    a_number_is_never_used_twice(open().await).await;
+    the_end_of_removed_events_is_stored(&*open().await).await;
+    the_state_of_sweeps_is_stored(&*open().await).await;
 }
 
-async fn end(storage: &dyn Storage, run: &Claimed) -> Ending {
+async fn end(storage: &dyn Storage, run: &Claimed) -> EndPosition {
     let key = &run.run.key;
     storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
     let at = get(storage, &key.id).await.finished_at.expect("ended");
-    Ending { at, run: key.no }
+    EndPosition { at, run: key.no }
 }
 
-/// A run that has ended; its number.
+/// Makes a run that has ended. Returns its number.
 #[cfg(test)]
 pub(in crate::storage) async fn ended_run(storage: &dyn Storage) -> i64 {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
@@ -47,7 +48,7 @@ async fn prune(storage: &dyn Storage, run: i64, part: Part) -> Amount {
     }
 }
 
-const ALL: Ending = Ending { at: Timestamp::from_millis(i64::MAX), run: 0 };
+const ALL: EndPosition = EndPosition { at: Timestamp::from_millis(i64::MAX), run: 0 };
 
 async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) {
     let owner = HostId::new();
@@ -62,25 +63,28 @@ async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) 
         let ending = end(storage, &runs[nth]).await;
         ended.push(EndedRun { key: runs[nth].run.key.clone(), ending });
     }
-    // Those that ended in the same millisecond are in the order of their numbers.
+    // Runs that ended in the same millisecond are ordered by number.
     ended.sort_by_key(|run| run.ending);
     let (a, b) = (task("a"), task("b"));
     assert_eq!(storage.tasks().await.expect("reads"), [a.clone(), b.clone()]);
-    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 9).await.expect("reads"), ended);
-    assert_eq!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 2).await.expect("reads"), ended[..2]);
+    assert_eq!(storage.ended(&a, EndPosition::FIRST, ALL, EndedFilter::All, 9).await.expect("reads"), ended);
     assert_eq!(
-        storage.ended(&a, ended[1].ending, ended[3].ending, Which::All, 9).await.expect("reads"),
+        storage.ended(&a, EndPosition::FIRST, ALL, EndedFilter::All, 2).await.expect("reads"),
+        ended[..2]
+    );
+    assert_eq!(
+        storage.ended(&a, ended[1].ending, ended[3].ending, EndedFilter::All, 9).await.expect("reads"),
         ended[1..3],
         "from the one on, without the other"
     );
-    assert!(storage.ended(&b, Ending::FIRST, ALL, Which::All, 9).await.expect("reads").is_empty());
+    assert!(storage.ended(&b, EndPosition::FIRST, ALL, EndedFilter::All, 9).await.expect("reads").is_empty());
     let beyond = async |newest| storage.ended_beyond(&a, newest).await.expect("reads");
     assert_eq!(beyond(0).await, Some(ended[3].ending));
     assert_eq!(beyond(3).await, Some(ended[0].ending));
     assert_eq!((beyond(4).await, beyond(u64::MAX).await), (None, None));
 }
 
-async fn a_removed_run_has_never_been(storage: Arc<dyn Storage>) {
+async fn a_removed_run_leaves_nothing(storage: Arc<dyn Storage>) {
     let mut new = NewRun { own_id: true, idempotency_key: Some("k".to_owned()), ..new_run("a") };
     new.labels.insert("project".to_owned(), "x".to_owned());
     let run = claimed(&*storage, new.clone(), &HostId::new()).await;
@@ -107,7 +111,7 @@ async fn a_removed_run_has_never_been(storage: Arc<dyn Storage>) {
     assert!(matches!(again, Submitted::Queued(_)), "its id and its key are free");
 }
 
-async fn the_end_of_a_run_stays_without_its_events(storage: Arc<dyn Storage>) {
+async fn the_terminal_event_of_a_run_stays_without_its_other_events(storage: Arc<dyn Storage>) {
     let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
     let key = &run.run.key;
     append(&storage, key.no, run.fence, vec![event("one", 1), event("two", 2)]).await.expect("appends");
@@ -124,7 +128,7 @@ async fn the_end_of_a_run_stays_without_its_events(storage: Arc<dyn Storage>) {
     assert!(prune(&*storage, key.no, Part::Events).await.is_zero());
 }
 
-async fn many_events_are_removed_in_steps_and_each_leaves_a_whole(storage: Arc<dyn Storage>) {
+async fn many_events_are_removed_in_consistent_steps(storage: Arc<dyn Storage>) {
     let owner = HostId::new();
     let small = claimed(&*storage, new_run("a"), &owner).await;
     let large = claimed(&*storage, new_run("a"), &owner).await;
@@ -153,7 +157,7 @@ async fn many_events_are_removed_in_steps_and_each_leaves_a_whole(storage: Arc<d
     while storage.shrink().await.expect("shrinks") {}
 }
 
-async fn what_has_not_ended_is_left_alone(storage: Arc<dyn Storage>) {
+async fn runs_that_have_not_ended_are_left_alone(storage: Arc<dyn Storage>) {
     let waiting = queued(&*storage, new_run("b")).await.key;
     let running = claimed(&*storage, new_run("a"), &HostId::new()).await.run.key;
     for RunKey { no, .. } in [&waiting, &running] {
@@ -176,14 +180,14 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
     let grandchild = claimed(&*storage, child_of(child.run.key.no, false), &owner).await;
     let alone = claimed(&*storage, new_run("b"), &owner).await;
     let mut ended = Vec::new();
-    // The child last: its own child could not start after that.
+    // The child last, because its own child could not start after its end.
     for run in [&grandchild, &detached, &alone, &child] {
         append(&storage, run.run.key.no, run.fence, vec![event("one", 1)]).await.expect("appends");
         ended.push(EndedRun { key: run.run.key.clone(), ending: end(&*storage, run).await });
     }
     let [grandchild, detached, alone, child] = &ended[..] else { unreachable!("four ended") };
     let found = async |which| {
-        let found = storage.ended(&b, Ending::FIRST, ALL, which, 9).await.expect("reads");
+        let found = storage.ended(&b, EndPosition::FIRST, ALL, which, 9).await.expect("reads");
         found.into_iter().map(|run| run.key.no).collect::<Vec<_>>()
     };
     let numbers = |runs: &[&EndedRun]| {
@@ -191,9 +195,9 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
         runs.sort();
         runs.into_iter().map(|(_, no)| no).collect::<Vec<_>>()
     };
-    assert_eq!(found(Which::All).await, numbers(&[grandchild, detached, alone, child]));
-    assert_eq!(found(Which::Removable).await, numbers(&[grandchild, alone]), "its parent has ended");
-    assert_eq!(found(Which::Needed).await, numbers(&[detached, child]));
+    assert_eq!(found(EndedFilter::All).await, numbers(&[grandchild, detached, alone, child]));
+    assert_eq!(found(EndedFilter::Removable).await, numbers(&[grandchild, alone]), "its parent has ended");
+    assert_eq!(found(EndedFilter::Needed).await, numbers(&[detached, child]));
     for run in [child, detached] {
         let no = run.key.no;
         assert!(storage.measure(vec![no], Part::Run).await.expect("measures").is_zero());
@@ -201,15 +205,15 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
         assert!(!prune(&*storage, no, Part::Events).await.is_zero(), "nobody asks for its events");
         assert_eq!(get(&*storage, &run.key.id).await.final_value, Some(Json::of(&7)));
     }
-    assert!(storage.ended(&a, Ending::FIRST, ALL, Which::All, 9).await.expect("reads").is_empty());
+    assert!(storage.ended(&a, EndPosition::FIRST, ALL, EndedFilter::All, 9).await.expect("reads").is_empty());
     end(&*storage, &parent).await;
-    assert!(found(Which::Needed).await.is_empty());
+    assert!(found(EndedFilter::Needed).await.is_empty());
     for run in &ended {
         assert_eq!(prune(&*storage, run.key.no, Part::Run).await.runs, 1);
     }
 }
 
-async fn a_number_is_never_given_twice(storage: Arc<dyn Storage>) {
+async fn a_number_is_never_used_twice(storage: Arc<dyn Storage>) {
     let owner = HostId::new();
     let first = claimed(&*storage, new_run("a"), &owner).await;
     end(&*storage, &first).await;
@@ -218,16 +222,16 @@ async fn a_number_is_never_given_twice(storage: Arc<dyn Storage>) {
     assert!(second.run.key.no > first.run.key.no);
 }
 
-async fn how_far_events_are_gone_is_kept(storage: &dyn Storage) {
+async fn the_end_of_removed_events_is_stored(storage: &dyn Storage) {
     let a = task("a");
-    assert_eq!(storage.without_events(&a).await.expect("reads"), Ending::FIRST);
-    let to = Ending::from(Timestamp::from_millis(1_736_944_496_789));
+    assert_eq!(storage.without_events(&a).await.expect("reads"), EndPosition::FIRST);
+    let to = EndPosition::from(Timestamp::from_millis(1_736_944_496_789));
     storage.set_without_events(&a, to).await.expect("writes");
     assert_eq!(storage.without_events(&a).await.expect("reads"), to);
-    assert_eq!(storage.without_events(&task("b")).await.expect("reads"), Ending::FIRST);
+    assert_eq!(storage.without_events(&task("b")).await.expect("reads"), EndPosition::FIRST);
 }
 
-async fn what_sweeps_know_is_kept(storage: &dyn Storage) {
+async fn the_state_of_sweeps_is_stored(storage: &dyn Storage) {
     assert!(storage.rules().await.expect("reads").is_empty());
     queued(storage, new_run("b")).await;
     let rules = |a: &str| vec![(task("a"), a.to_owned()), (task("b"), "{}".to_owned())];

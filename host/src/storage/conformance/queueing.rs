@@ -1,31 +1,31 @@
-//! Rules of the queue: whose turn it is, and what only one run may have.
+//! The queue: order of claims, and locks.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use super::{claim, claimed, events, get, new_run, queued, task, types, version};
 use crate::model::{
-    HostId, Json, Need, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunStatus, Timestamp,
+    HostId, Json, Lock, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunStatus, Timestamp,
 };
-use crate::storage::{Claimant, Claimed, Followed, NewRun, Storage, StorageError, Submitted};
+use crate::storage::{Claimant, Claimed, NewRun, ScheduleProgress, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     higher_priority_goes_first_also_before_other_tasks(&*open().await).await;
-    what_one_run_has_no_other_gets(&*open().await).await;
-    who_waits_for_several_things_gets_them_together(&*open().await).await;
-    those_who_wait_for_a_thing_come_in_order(&*open().await).await;
-    a_busy_thing_is_a_refusal_for_those_who_will_not_wait(&*open().await).await;
-    who_is_held_or_cancelled_while_waiting_lets_the_next_go_on(&*open().await).await;
-    what_a_dead_host_had_is_kept_until_settled(&*open().await).await;
+    a_lock_is_held_by_one_run_at_a_time(&*open().await).await;
+    a_run_takes_all_of_its_locks_together(&*open().await).await;
+    runs_that_wait_for_a_lock_take_it_in_order(&*open().await).await;
+    a_taken_lock_rejects_runs_that_must_not_wait(&*open().await).await;
+    a_waiting_run_that_is_paused_or_cancelled_unblocks_the_next(&*open().await).await;
+    orphaned_runs_keep_their_locks_until_settled(&*open().await).await;
     a_run_with_a_later_time_is_delayed(&*open().await).await;
-    a_task_may_have_its_own_bound_of_waiting_runs(&*open().await).await;
-    the_policy_for_interrupted_runs_is_that_of_the_claim(&*open().await).await;
-    a_schedule_is_kept_with_its_spec(&*open().await).await;
+    a_task_may_have_its_own_limit_of_waiting_runs(&*open().await).await;
+    the_interrupt_policy_is_that_of_the_claim(&*open().await).await;
+    a_schedule_is_stored_with_its_spec(&*open().await).await;
 }
 
-fn needing(name: &str, needs: &[(&str, u32)]) -> NewRun {
-    let need = |&(name, capacity): &(&str, u32)| Need { name: name.to_owned(), capacity };
-    NewRun { needs: needs.iter().map(need).collect(), ..new_run(name) }
+fn locking(name: &str, locks: &[(&str, u32)]) -> NewRun {
+    let lock = |&(name, capacity): &(&str, u32)| Lock { name: name.to_owned(), capacity };
+    NewRun { locks: locks.iter().map(lock).collect(), ..new_run(name) }
 }
 
 fn ids(claimed: &[Claimed]) -> Vec<&str> {
@@ -57,26 +57,26 @@ async fn higher_priority_goes_first_also_before_other_tasks(storage: &dyn Storag
     assert_eq!(ids(&claim(storage, &HostId::new(), &rooms, 3).await), [id(&low)]);
 }
 
-async fn what_one_run_has_no_other_gets(storage: &dyn Storage) {
+async fn a_lock_is_held_by_one_run_at_a_time(storage: &dyn Storage) {
     let owner = HostId::new();
-    let first = claimed(storage, needing("a", &[("x", 1)]), &owner).await;
-    assert!(first.has_needs);
-    let Ok(Submitted::Queued(second)) = storage.submit(needing("b", &[("x", 1)]), claimant(&owner)).await
+    let first = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
+    assert!(first.has_locks);
+    let Ok(Submitted::Queued(second)) = storage.submit(locking("b", &[("x", 1)]), claimant(&owner)).await
     else {
         panic!("it was not free");
     };
     assert_eq!(second.waits_for.as_deref(), Some("x"));
     assert_eq!(types(&events(storage, second.key.no).await), ["run.queued"]);
     let rooms = [("a", 9), ("b", 9)];
-    assert!(!storage.waiting().await.expect("reads").queued, "it has no turn to wait for");
+    assert!(!storage.queue_state().await.expect("reads").queued, "it has no turn to wait for");
     assert!(claim(storage, &owner, &rooms, 9).await.is_empty());
-    // Others of its task go on meanwhile, and one that shares what two may have.
+    // Other runs of its task start meanwhile, and runs that share a lock with a capacity of two.
     let free = claimed(storage, new_run("b"), &owner).await;
     end(storage, &free).await;
-    claimed(storage, needing("b", &[("y", 2)]), &owner).await;
-    claimed(storage, needing("b", &[("y", 2)]), &owner).await;
+    claimed(storage, locking("b", &[("y", 2)]), &owner).await;
+    claimed(storage, locking("b", &[("y", 2)]), &owner).await;
     end(storage, &first).await;
-    assert!(storage.waiting().await.expect("reads").queued);
+    assert!(storage.queue_state().await.expect("reads").queued);
     let next = claim(storage, &owner, &rooms, 9).await;
     assert_eq!(ids(&next), [id(&second)]);
     assert_eq!(next[0].run.waits_for, None);
@@ -86,31 +86,31 @@ fn claimant(owner: &HostId) -> Option<Claimant> {
     Some(Claimant { owner: owner.clone(), version: version(), on_interrupt: OnInterrupt::Resume })
 }
 
-async fn who_waits_for_several_things_gets_them_together(storage: &dyn Storage) {
+async fn a_run_takes_all_of_its_locks_together(storage: &dyn Storage) {
     let owner = HostId::new();
-    let x = claimed(storage, needing("a", &[("x", 1)]), &owner).await;
-    let y = claimed(storage, needing("a", &[("y", 1)]), &owner).await;
-    let both = queued(storage, needing("a", &[("x", 1), ("y", 1)])).await;
-    let only_x = queued(storage, needing("b", &[("x", 1)])).await;
+    let x = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
+    let y = claimed(storage, locking("a", &[("y", 1)]), &owner).await;
+    let both = queued(storage, locking("a", &[("x", 1), ("y", 1)])).await;
+    let only_x = queued(storage, locking("b", &[("x", 1)])).await;
     let rooms = [("a", 9), ("b", 9)];
     end(storage, &x).await;
-    // That which must wait on for `y` does not keep `x` from the next.
+    // A run that still waits for `y` does not block `x` for the next.
     assert_eq!(ids(&claim(storage, &owner, &rooms, 9).await), [id(&only_x)]);
     end(storage, &y).await;
     assert!(claim(storage, &owner, &rooms, 9).await.is_empty());
     assert_eq!(get(storage, &both.key.id).await.waits_for.as_deref(), Some("x"));
 }
 
-async fn those_who_wait_for_a_thing_come_in_order(storage: &dyn Storage) {
+async fn runs_that_wait_for_a_lock_take_it_in_order(storage: &dyn Storage) {
     let owner = HostId::new();
-    let mut has = claimed(storage, needing("a", &[("x", 1)]), &owner).await;
-    let second = queued(storage, needing("a", &[("x", 1)])).await;
-    let third = queued(storage, needing("b", &[("x", 1)])).await;
-    let urgent = queued(storage, NewRun { priority: 1, ..needing("b", &[("x", 1)]) }).await;
+    let mut has = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
+    let second = queued(storage, locking("a", &[("x", 1)])).await;
+    let third = queued(storage, locking("b", &[("x", 1)])).await;
+    let urgent = queued(storage, NewRun { priority: 1, ..locking("b", &[("x", 1)]) }).await;
     for next in [&urgent, &second, &third] {
         end(storage, &has).await;
-        // Nobody who comes now overtakes those who wait; and those of a task that nobody offers are in nobody's way.
-        let late = storage.submit(needing("c", &[("x", 1)]), claimant(&owner)).await;
+        // A new run does not overtake waiting ones, and runs of a task that is not offered don't block others.
+        let late = storage.submit(locking("c", &[("x", 1)]), claimant(&owner)).await;
         assert!(matches!(late, Ok(Submitted::Queued(_))));
         let mut got = claim(storage, &owner, &[("a", 9), ("b", 9)], 9).await;
         assert_eq!(ids(&got), [id(next)]);
@@ -118,17 +118,17 @@ async fn those_who_wait_for_a_thing_come_in_order(storage: &dyn Storage) {
     }
 }
 
-async fn a_busy_thing_is_a_refusal_for_those_who_will_not_wait(storage: &dyn Storage) {
+async fn a_taken_lock_rejects_runs_that_must_not_wait(storage: &dyn Storage) {
     let owner = HostId::new();
-    let new = || NewRun { fail_if_busy: true, ..needing("a", &[("x", 1)]) };
+    let new = || NewRun { fail_if_busy: true, ..locking("a", &[("x", 1)]) };
     let first = claimed(storage, new(), &owner).await;
     let busy = storage.submit(new(), claimant(&owner)).await;
     assert!(matches!(busy, Err(StorageError::Busy(name)) if name == "x"));
     end(storage, &first).await;
     claimed(storage, new(), &owner).await;
 
-    // Nobody has it, and one of the same task is next to have it.
-    let of_two = || NewRun { fail_if_busy: true, ..needing("a", &[("y", 2)]) };
+    // The lock is free, and a run of the same task is next in line for it.
+    let of_two = || NewRun { fail_if_busy: true, ..locking("a", &[("y", 2)]) };
     for _ in 0..2 {
         let queued = storage.submit(of_two(), None).await;
         assert!(matches!(queued, Ok(Submitted::Queued(_))));
@@ -137,38 +137,38 @@ async fn a_busy_thing_is_a_refusal_for_those_who_will_not_wait(storage: &dyn Sto
     assert!(matches!(busy, Err(StorageError::Busy(name)) if name == "y"));
 }
 
-async fn who_is_held_or_cancelled_while_waiting_lets_the_next_go_on(storage: &dyn Storage) {
+async fn a_waiting_run_that_is_paused_or_cancelled_unblocks_the_next(storage: &dyn Storage) {
     let owner = HostId::new();
-    let has = claimed(storage, needing("a", &[("x", 1)]), &owner).await;
+    let has = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
     let mut waiting = Vec::new();
     for _ in 0..3 {
-        waiting.push(queued(storage, needing("a", &[("x", 1)])).await);
+        waiting.push(queued(storage, locking("a", &[("x", 1)])).await);
     }
-    storage.hold(&waiting[0].key.id, true).await.expect("holds");
+    storage.set_paused(&waiting[0].key.id, true).await.expect("holds");
     storage.cancel(&waiting[1].key.id).await.expect("cancels");
     end(storage, &has).await;
     let next = claim(storage, &owner, &[("a", 9)], 9).await;
     assert_eq!(ids(&next), [id(&waiting[2])]);
-    storage.hold(&waiting[0].key.id, false).await.expect("lets go on");
+    storage.set_paused(&waiting[0].key.id, false).await.expect("lets go on");
     assert!(claim(storage, &owner, &[("a", 9)], 9).await.is_empty(), "it looks again, and has to wait");
     assert_eq!(get(storage, &waiting[0].key.id).await.waits_for.as_deref(), Some("x"));
     end(storage, &next[0]).await;
     assert_eq!(ids(&claim(storage, &owner, &[("a", 9)], 9).await), [id(&waiting[0])]);
 }
 
-async fn what_a_dead_host_had_is_kept_until_settled(storage: &dyn Storage) {
+async fn orphaned_runs_keep_their_locks_until_settled(storage: &dyn Storage) {
     let dead = HostId::new();
     storage.renew_lease(&dead, 0).await.expect("renews");
-    claimed(storage, needing("a", &[("x", 1)]), &dead).await;
-    let waiting = queued(storage, needing("a", &[("x", 1)])).await;
+    claimed(storage, locking("a", &[("x", 1)]), &dead).await;
+    let waiting = queued(storage, locking("a", &[("x", 1)])).await;
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     let owner = HostId::new();
-    let taken = storage.take_over(&owner, 9).await.expect("takes over");
-    assert!(taken[0].has_needs);
+    let taken = storage.claim_orphans(&owner, 9).await.expect("takes over");
+    assert!(taken[0].has_locks);
     assert!(claim(storage, &owner, &[("a", 9)], 9).await.is_empty());
     let (key, fence) = (&taken[0].run.key, taken[0].fence);
     storage.requeue(key, fence, NewEvent::queued(None), None).await.expect("puts back");
-    // The one put back is the older.
+    // The requeued run is the older one.
     assert_eq!(claim(storage, &owner, &[("a", 9)], 9).await[0].run.key, *key);
     assert_eq!(get(storage, &waiting.key.id).await.waits_for.as_deref(), Some("x"));
 }
@@ -180,22 +180,22 @@ async fn a_run_with_a_later_time_is_delayed(storage: &dyn Storage) {
     let Ok(Submitted::Queued(run)) = storage.submit(new, claimant(&owner)).await else { panic!("it waits") };
     assert_eq!((run.status, run.not_before), (RunStatus::Delayed, Some(later)));
     assert_eq!(types(&events(storage, run.key.no).await), ["run.delayed"]);
-    assert_eq!(storage.waiting().await.expect("reads").next_due, Some(later));
-    // It is in nobody's way.
+    assert_eq!(storage.queue_state().await.expect("reads").next_due, Some(later));
+    // It does not block others.
     claimed(storage, new_run("a"), &owner).await;
     let due = NewRun { not_before: Some(Timestamp::now()), ..new_run("b") };
     let due = queued(storage, due).await;
     assert_eq!(ids(&claim(storage, &owner, &[("a", 9), ("b", 9)], 9).await), [id(&due)]);
 }
 
-async fn a_task_may_have_its_own_bound_of_waiting_runs(storage: &dyn Storage) {
+async fn a_task_may_have_its_own_limit_of_waiting_runs(storage: &dyn Storage) {
     let new = |name| NewRun { max_queued_of_task: 1, ..new_run(name) };
     queued(storage, new("a")).await;
     assert!(matches!(storage.submit(new("a"), None).await, Err(StorageError::QueueFull(1))));
     queued(storage, new("b")).await;
 }
 
-async fn the_policy_for_interrupted_runs_is_that_of_the_claim(storage: &dyn Storage) {
+async fn the_interrupt_policy_is_that_of_the_claim(storage: &dyn Storage) {
     let dead = HostId::new();
     storage.renew_lease(&dead, 0).await.expect("renews");
     for policy in OnInterrupt::ALL {
@@ -204,15 +204,15 @@ async fn the_policy_for_interrupted_runs_is_that_of_the_claim(storage: &dyn Stor
         assert!(matches!(claimed, Ok(Submitted::Claimed(claimed)) if claimed.on_interrupt == policy));
     }
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    let taken = storage.take_over(&HostId::new(), 9).await.expect("takes over");
+    let taken = storage.claim_orphans(&HostId::new(), 9).await.expect("takes over");
     let policies: Vec<_> = taken.iter().map(|taken| taken.on_interrupt).collect();
     assert_eq!(policies, OnInterrupt::ALL);
     assert_eq!(taken[0].run.task, task("a"));
 }
 
-async fn a_schedule_is_kept_with_its_spec(storage: &dyn Storage) {
+async fn a_schedule_is_stored_with_its_spec(storage: &dyn Storage) {
     assert_eq!(storage.schedules().await.expect("reads"), []);
-    let followed = |spec: &str, time, turn| Followed {
+    let followed = |spec: &str, time, turn| ScheduleProgress {
         spec: spec.to_owned(),
         reached: Timestamp::from_millis(time),
         turn,

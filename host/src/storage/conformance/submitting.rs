@@ -1,24 +1,23 @@
-//! Rules of the start of a run: it is kept, it is the same when it is asked for again,
-//! and its turn comes.
+//! Submission of runs: they are stored, repeated requests return the same run, and the queue is fair.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use super::{claim, claimant, claimed, events, get, new_run, queued, task, types, version};
 use crate::model::{HostId, Json, RunId, RunStatus};
-use crate::storage::{Claimed, NewRun, Storage, StorageError, Submitted, Waiting};
+use crate::storage::{Claimed, NewRun, QueueState, Storage, StorageError, Submitted};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     submitted_runs_are_found_again(&*open().await).await;
     the_same_request_is_the_same_run(&*open().await).await;
-    a_full_queue_refuses(&*open().await).await;
+    a_full_queue_rejects_runs(&*open().await).await;
     tasks_take_turns_and_the_oldest_goes_first(&*open().await).await;
-    nobody_overtakes_a_waiting_run(&*open().await).await;
+    no_run_overtakes_a_waiting_one(&*open().await).await;
 }
 
 async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let owner = HostId::new();
-    assert_eq!(storage.waiting().await.expect("reads"), Waiting::default());
+    assert_eq!(storage.queue_state().await.expect("reads"), QueueState::default());
     let mut new = new_run("a");
     new.labels.insert("project".to_owned(), "x".to_owned());
     let id = new.id.clone();
@@ -26,7 +25,7 @@ async fn submitted_runs_are_found_again(storage: &dyn Storage) {
     let read = get(storage, &id).await;
     assert_eq!((read.status, read.attempt, read.version), (RunStatus::Queued, 0, None));
     assert_eq!((&read.input, &read.labels, &read.key), (&run.input, &run.labels, &run.key));
-    assert!(storage.waiting().await.expect("reads").queued);
+    assert!(storage.queue_state().await.expect("reads").queued);
     assert_eq!(types(&events(storage, run.key.no).await), ["run.queued"]);
 
     let new = new_run("b");
@@ -58,31 +57,31 @@ async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
     );
     let other = NewRun { id: RunId::new(), input: Json::null(), ..keyed.clone() };
     assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
-    // Another digest is another request, whatever it is that differs.
-    let said = |digest: &str| NewRun {
+    // A different digest is a different request, whatever differs.
+    let keyed_by = |digest: &str| NewRun {
         id: RunId::new(),
         idempotency_key: Some("said".to_owned()),
         digest: Some(digest.to_owned()),
         ..new_run("a")
     };
-    queued(storage, said("one")).await;
-    assert!(matches!(storage.submit(said("one"), None).await, Ok(Submitted::Existing(_))));
-    assert!(matches!(storage.submit(said("other"), None).await, Err(StorageError::Conflict(_))));
-    // An earlier version kept that of the texts.
-    let of_text = NewRun { text_digest: Some("one".to_owned()), ..said("of values") };
+    queued(storage, keyed_by("one")).await;
+    assert!(matches!(storage.submit(keyed_by("one"), None).await, Ok(Submitted::Existing(_))));
+    assert!(matches!(storage.submit(keyed_by("other"), None).await, Err(StorageError::Conflict(_))));
+    // Earlier versions stored the digest of the texts.
+    let of_text = NewRun { text_digest: Some("one".to_owned()), ..keyed_by("of values") };
     assert!(matches!(storage.submit(of_text, None).await, Ok(Submitted::Existing(_))));
     // A key belongs to its task.
     queued(storage, NewRun { id: RunId::new(), task: task("b"), ..keyed }).await;
 }
 
-async fn a_full_queue_refuses(storage: &dyn Storage) {
+async fn a_full_queue_rejects_runs(storage: &dyn Storage) {
     let new = || NewRun { max_queued: 2, ..new_run("a") };
     queued(storage, new()).await;
     queued(storage, new()).await;
     assert!(matches!(storage.submit(new(), None).await, Err(StorageError::QueueFull(2))));
-    // What need not wait is not refused.
+    // A run that need not wait is not rejected.
     claimed(storage, NewRun { task: task("b"), ..new() }, &HostId::new()).await;
-    // What leaves the queue makes room.
+    // A run that leaves the queue makes room.
     assert_eq!(claim(storage, &HostId::new(), &[("a", 1)], 1).await.len(), 1);
     queued(storage, new()).await;
 }
@@ -104,7 +103,7 @@ async fn tasks_take_turns_and_the_oldest_goes_first(storage: &dyn Storage) {
     assert_eq!((last.len(), last[0].run.attempt, last[0].last_seq), (1, 1, 2), "after `run.queued`");
 }
 
-async fn nobody_overtakes_a_waiting_run(storage: &dyn Storage) {
+async fn no_run_overtakes_a_waiting_one(storage: &dyn Storage) {
     queued(storage, new_run("a")).await;
     let later = storage.submit(new_run("a"), claimant(&HostId::new())).await.expect("submits");
     assert!(matches!(later, Submitted::Queued(_)));

@@ -1,4 +1,4 @@
-//! What runs keep for their next attempt.
+//! Checkpoints: values that runs save for their next attempt.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -6,7 +6,7 @@ use super::state::{Applied, Tx};
 use crate::model::{Fence, RunKey, Timestamp};
 use crate::storage::{MAX_CHECKPOINT_BYTES_PER_RUN, StorageError};
 
-/// Replaces what was saved under the key, or forgets it.
+/// Saves or replaces the value under the key, or removes it if `value` is none.
 pub(super) fn save(
     tx: &mut Tx<'_>,
     run: &RunKey,
@@ -42,21 +42,21 @@ pub(super) fn save(
     Ok(Ok(()))
 }
 
-/// What was saved last.
+/// The last saved value.
 pub(super) fn load(db: &Connection, run: i64, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     db.prepare_cached("SELECT value FROM checkpoints WHERE run = ?1 AND key = ?2")?
         .query_row(params![run, key], |row| row.get(0))
         .optional()
 }
 
-/// Whether the run has saved anything.
+/// Whether the run has any checkpoint.
 pub(super) fn any(db: &Connection, run: i64) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM checkpoints WHERE run = ?1)")?
         .query_row([run], |row| row.get(0))
 }
 
-/// Forgets everything: an ended run has no next attempt.
-pub(super) fn delete(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes all checkpoints of a run that has ended.
+pub(super) fn remove(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
     tx.db.prepare_cached("DELETE FROM checkpoints WHERE run = ?1")?.execute([run])?;
     Ok(())
 }

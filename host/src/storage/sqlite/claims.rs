@@ -1,4 +1,4 @@
-//! Who owns a run: claims, leases, and taking over from a host that is gone.
+//! Ownership of runs: claims, leases, and claims of orphaned runs.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -6,38 +6,38 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::state::{Applied, Live, Tx};
-use super::{checkpoints, events, list, needs};
-use crate::model::{Event, Fence, HostId, Need, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
+use super::{checkpoints, events, list, lock_column, locks};
+use crate::model::{Event, Fence, HostId, Lock, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
 use crate::storage::{ClaimRequest, Claimed, Offer};
 
-/// A task that is offered and has runs that could start.
-struct Line<'a> {
+/// An offered task with runs that could start.
+struct Candidate<'a> {
     task: i64,
     offer: &'a Offer,
     room: u32,
-    /// The run that is next.
-    next: Ready,
-    /// How many were taken of it.
+    /// Its next run.
+    next: ReadyRun,
+    /// How many of its runs were claimed.
     served: u32,
 }
 
-/// A run that waits for nothing but its turn.
-struct Ready {
+/// A queued run that does not wait for a lock.
+struct ReadyRun {
     no: i64,
     priority: i32,
-    needs: Option<Arc<[Need]>>,
+    locks: Option<Arc<[Lock]>>,
 }
 
 /// See [`Runs::claim`](crate::storage::Runs::claim).
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Claimed>> {
-    queue_what_is_due(tx)?;
+    queue_due_runs(tx)?;
     let mut runs = Vec::new();
-    // Where room is scarce, what others wait for goes first: with each level that is full, only deeper ones are left.
+    // With few free slots, the runs that others wait for go first: each level that is full leaves only deeper ones.
     while let Some(depth) = request.limits.least_depth(runs.len() as u32) {
         let until = request.limits.of(depth);
         claim_from_depth(tx, request, depth, until as usize, &mut runs)?;
         if (runs.len() as u32) < until {
-            // Nobody of this depth or deeper is left.
+            // No run of this depth or deeper is left.
             break;
         }
     }
@@ -59,9 +59,9 @@ fn claim_from_depth(
     claimed: &mut Vec<Claimed>,
 ) -> rusqlite::Result<()> {
     if depth > 0 {
-        needs::let_in_turn_of_depth(tx, depth)?;
+        locks::admit_deep_runs(tx, depth)?;
     }
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for offer in &request.tasks {
         let task = tx.task_no(&offer.task)?;
         let room =
@@ -70,31 +70,33 @@ fn claim_from_depth(
             && tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
             && let Some(next) = next_ready(tx, task, depth)?
         {
-            lines.push(Line { task, offer, room, next, served: 0 });
+            candidates.push(Candidate { task, offer, room, next, served: 0 });
         }
     }
     while claimed.len() < until {
         // One run of each task in turn, so that a long queue of one does not starve another of the same priority.
-        let first = |(at, line): &(usize, &Line<'_>)| (Reverse(line.next.priority), line.served, *at);
-        let Some((at, _)) = lines.iter().enumerate().min_by_key(first) else { break };
-        let line = &mut lines[at];
-        tx.dequeued(line.task, false);
-        claimed.push(start(tx, &line.next, &request.owner, line.offer)?);
-        line.room -= 1;
-        line.served += 1;
-        match if line.room > 0 { next_ready(tx, line.task, depth)? } else { None } {
-            Some(next) => line.next = next,
-            None => drop(lines.remove(at)),
+        let first = |(at, candidate): &(usize, &Candidate<'_>)| {
+            (Reverse(candidate.next.priority), candidate.served, *at)
+        };
+        let Some((at, _)) = candidates.iter().enumerate().min_by_key(first) else { break };
+        let candidate = &mut candidates[at];
+        tx.dequeued(candidate.task, false);
+        claimed.push(start(tx, &candidate.next, &request.owner, candidate.offer)?);
+        candidate.room -= 1;
+        candidate.served += 1;
+        match if candidate.room > 0 { next_ready(tx, candidate.task, depth)? } else { None } {
+            Some(next) => candidate.next = next,
+            None => drop(candidates.remove(at)),
         }
-        // What another line has next may need what was just taken.
-        for at in (0..lines.len()).rev() {
-            let Line { task, next, .. } = &lines[at];
-            if let Some(needs) = &next.needs
-                && needs::busy(tx, needs)?.is_some()
+        // Another candidate's next run may need a lock that was just taken.
+        for at in (0..candidates.len()).rev() {
+            let Candidate { task, next, .. } = &candidates[at];
+            if let Some(locks) = &next.locks
+                && locks::busy(tx, locks)?.is_some()
             {
                 match next_ready(tx, *task, depth)? {
-                    Some(next) => lines[at].next = next,
-                    None => drop(lines.remove(at)),
+                    Some(next) => candidates[at].next = next,
+                    None => drop(candidates.remove(at)),
                 }
             }
         }
@@ -102,8 +104,8 @@ fn claim_from_depth(
     Ok(())
 }
 
-/// Runs whose time has come wait like all others from now on.
-fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+/// Moves due runs from delayed to queued.
+fn queue_due_runs(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
     let due: Vec<i64> = tx
         .db
         .prepare_cached(
@@ -118,10 +120,9 @@ fn queue_what_is_due(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The run of the task that is to start next, of those with so many runs above or more: the
-/// deepest, if not all will do. Those that come before it and can't have what they need are
-/// passed over from now on.
-fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option<Ready>> {
+/// The next run of the task to start, among those of at least this depth: by priority if the depth is 0, else the deepest.
+/// Runs before it whose locks are taken are marked as blocked.
+fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option<ReadyRun>> {
     let sql = match depth {
         0 => {
             "SELECT no, priority, needs FROM runs \
@@ -139,18 +140,18 @@ fn next_ready(tx: &mut Tx<'_>, task: i64, depth: u32) -> rusqlite::Result<Option
             .db
             .prepare_cached(sql)?
             .query_row([task, i64::from(depth)], |row| {
-                Ok(Ready { no: row.get(0)?, priority: row.get(1)?, needs: needs::column(row, 2)? })
+                Ok(ReadyRun { no: row.get(0)?, priority: row.get(1)?, locks: lock_column::read(row, 2)? })
             })
             .optional()?;
-        let Some(Ready { no, needs: Some(needs), .. }) = &first else { return Ok(first) };
-        match needs::busy(tx, needs)? {
-            Some(busy) => needs::block(tx, task, *no, needs, &busy.name)?,
+        let Some(ReadyRun { no, locks: Some(locks), .. }) = &first else { return Ok(first) };
+        match locks::busy(tx, locks)? {
+            Some(busy) => locks::block(tx, task, *no, locks, &busy.name)?,
             None => return Ok(first),
         }
     }
 }
 
-/// Turns a waiting run's record into that of its next attempt.
+/// Changes the record of a waiting run to that of its next attempt.
 pub(super) fn next_attempt(run: &mut Run, version: &Version) {
     run.status = RunStatus::Running;
     run.attempt += 1;
@@ -158,34 +159,34 @@ pub(super) fn next_attempt(run: &mut Run, version: &Version) {
     run.started_at = run.started_at.or(Some(Timestamp::now()));
 }
 
-/// What a claim knows of the run besides its row.
-pub(super) struct Begun {
+/// Facts about a claimed run that are not in its record.
+pub(super) struct AttemptStart {
     pub(super) fence: Fence,
-    /// The number of the last event.
+    /// The number of the last event before the claim.
     pub(super) last: u64,
-    pub(super) needs: Option<Arc<[Need]>>,
+    pub(super) locks: Option<Arc<[Lock]>>,
     pub(super) on_interrupt: OnInterrupt,
     pub(super) depth: u32,
 }
 
-/// Writes the first event of an attempt whose row stands, and remembers the run.
-pub(super) fn begin(tx: &mut Tx<'_>, run: Run, begun: Begun) -> rusqlite::Result<Claimed> {
-    let Begun { fence, last, needs, on_interrupt, depth } = begun;
+/// Writes the first event of an attempt whose row is written, and caches the run.
+pub(super) fn begin(tx: &mut Tx<'_>, run: Run, start: AttemptStart) -> rusqlite::Result<Claimed> {
+    let AttemptStart { fence, last, locks, on_interrupt, depth } = start;
     let (attempt, seq) = (run.attempt, last + 1);
     let event = NewEvent::started(attempt, run.version.as_ref());
     events::insert(tx.db, run.key.no, seq, attempt, std::slice::from_ref(&event))?;
-    if let Some(needs) = &needs {
-        needs::take(tx, needs);
+    if let Some(locks) = &locks {
+        locks::take(tx, locks);
     }
-    let has_needs = needs.is_some();
-    tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, needs });
+    let has_locks = locks.is_some();
+    tx.claimed(run.key.no, Live { fence, attempt, last_seq: seq, locks });
     let has_checkpoint = attempt > 1 && checkpoints::any(tx.db, run.key.no)?;
     let events = vec![Event { seq, attempt, what: event }];
-    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_needs, depth, on_interrupt })
+    Ok(Claimed { run, fence, events, last_seq: seq, has_checkpoint, has_locks, depth, on_interrupt })
 }
 
 /// Claims one waiting run.
-fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
+fn start(tx: &mut Tx<'_>, ready: &ReadyRun, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
     let no = ready.no;
     let mut run = list::by_no(tx.db, no)?;
     let (fence, depth): (u32, u32) = tx
@@ -210,11 +211,12 @@ fn start(tx: &mut Tx<'_>, ready: &Ready, owner: &HostId, offer: &Offer) -> rusql
             interrupt_column(offer.on_interrupt)
         ])?;
     let last = events::last_seq(tx.db, no)?;
-    let begun = Begun { fence, last, needs: ready.needs.clone(), on_interrupt: offer.on_interrupt, depth };
-    begin(tx, run, begun)
+    let start =
+        AttemptStart { fence, last, locks: ready.locks.clone(), on_interrupt: offer.on_interrupt, depth };
+    begin(tx, run, start)
 }
 
-/// The usual policy is NULL: a run that never waited writes nothing more for it.
+/// The policy as a column. The default is NULL, so that a run that never waits writes nothing for it.
 pub(super) fn interrupt_column(policy: OnInterrupt) -> Option<&'static str> {
     (policy != OnInterrupt::default()).then(|| policy.as_str())
 }
@@ -229,8 +231,8 @@ pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> App
     Ok(Ok(()))
 }
 
-/// See [`Runs::take_over`](crate::storage::Runs::take_over).
-pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
+/// See [`Runs::claim_orphans`](crate::storage::Runs::claim_orphans).
+pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
     let owner_no = tx.host_no(owner)?;
     let orphans: Vec<(i64, u32, u32, Option<String>)> = tx
         .db
@@ -250,10 +252,10 @@ pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<
             .execute(params![no, fence.0, owner_no])?;
         let run = list::by_no(tx.db, no)?;
         let last_seq = events::last_seq(tx.db, no)?;
-        // What it has it keeps: to others it is still under way.
-        let needs = needs::of_run(tx, no)?;
-        let has_needs = needs.is_some();
-        tx.claimed(no, Live { fence, attempt: run.attempt, last_seq, needs });
+        // It keeps its locks: for other runs, it is still running.
+        let locks = locks::of_run(tx, no)?;
+        let has_locks = locks.is_some();
+        tx.claimed(no, Live { fence, attempt: run.attempt, last_seq, locks });
         let has_checkpoint = checkpoints::any(tx.db, no)?;
         let on_interrupt = policy.and_then(|word| OnInterrupt::parse(&word)).unwrap_or_default();
         taken.push(Claimed {
@@ -262,7 +264,7 @@ pub(super) fn take_over(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<
             events: Vec::new(),
             last_seq,
             has_checkpoint,
-            has_needs,
+            has_locks,
             depth,
             on_interrupt,
         });

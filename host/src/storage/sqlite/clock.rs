@@ -1,4 +1,4 @@
-//! What waits for a time, when the clock is set back.
+//! Delays of runs after the clock was set back.
 
 use std::time::Duration;
 
@@ -8,19 +8,17 @@ use serde::Deserialize;
 use super::schema::SEQ_BITS;
 use crate::model::Timestamp;
 
-/// What the event says by which a run was put off.
+/// Data of the event that delayed a run.
 #[derive(Deserialize)]
-struct PutOff {
-    /// Until when.
+struct DelayData {
     not_before: String,
-    /// For how long, if that is what was meant.
+    /// Set if a delay was requested, and not a time.
     delay_ms: Option<u64>,
 }
 
-/// Runs that were put off when the clock was ahead of what it says now would wait for as
-/// long as it was set back. They wait for what is meant: the pause itself, from now on.
-/// Returns how many they are. Doing it again changes nothing.
-pub(super) fn mind(db: &Connection) -> rusqlite::Result<u32> {
+/// Shortens the delays of runs that were delayed at a time that is now in the future: they would also wait for as long as
+/// the clock was set back. They wait for their delay from now on. Returns their number. Idempotent.
+pub(super) fn adjust_delays(db: &Connection) -> rusqlite::Result<u32> {
     let now = Timestamp::now();
     let sql = format!(
         "SELECT runs.no, runs.not_before, events.time, events.type, events.data FROM runs JOIN events \
@@ -46,14 +44,14 @@ pub(super) fn mind(db: &Connection) -> rusqlite::Result<u32> {
     Ok(u32::try_from(sooner.len()).unwrap_or(u32::MAX))
 }
 
-/// How long the run was to wait; none if a moment was named, which is meant by the clock.
+/// The delay of the run; none if a time was requested, which is relative to the clock.
 fn pause(data: &str, at: i64, not_before: i64, is_retry: bool) -> Option<Duration> {
-    let said: PutOff = serde_json::from_str(data).ok()?;
+    let data: DelayData = serde_json::from_str(data).ok()?;
     if !is_retry {
-        return said.delay_ms.map(Duration::from_millis);
+        return data.delay_ms.map(Duration::from_millis);
     }
-    // What the event says stays when the run is put off less; the row is for times that were moved by hand.
-    let said = Timestamp::parse(&said.not_before)?.as_millis().saturating_sub(at);
-    let pause = if said < 0 { not_before.saturating_sub(at) } else { said };
+    // The event keeps the original delay when it is shortened. The row is for times that were edited by hand.
+    let delay = Timestamp::parse(&data.not_before)?.as_millis().saturating_sub(at);
+    let pause = if delay < 0 { not_before.saturating_sub(at) } else { delay };
     u64::try_from(pause).ok().map(Duration::from_millis)
 }

@@ -1,34 +1,16 @@
-//! Appending events and reading them back.
+//! Rows of the table `events`: writing and reading them.
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::schema::{MAX_SEQ, event_id, events_of};
-use super::state::Tx;
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
-use crate::storage::{Batch, Result, StorageError};
 
-/// Data in one page of events, in bytes, after which the page ends.
+/// Bytes of data after which a page of events ends.
 const PAGE_BYTES: usize = 1 << 20;
 
 const INSERT: &str = "INSERT INTO events (id, attempt, time, type, channel, content_type, data) \
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-
-/// Appends what a run's owner sends. Returns the number of the first event.
-pub(super) fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
-    let live = match tx.owned(batch.run, batch.fence)? {
-        Ok(live) => live,
-        Err(fenced) => return Ok(Err(fenced)),
-    };
-    let first = live.last_seq + 1;
-    let last = live.last_seq + batch.events.len() as u64;
-    if last >= MAX_SEQ {
-        return Ok(Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events"))));
-    }
-    live.last_seq = last;
-    insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
-    Ok(Ok(first))
-}
 
 /// Writes events under consecutive numbers from `first` on.
 pub(super) fn insert(
@@ -38,7 +20,7 @@ pub(super) fn insert(
     attempt: u32,
     events: &[NewEvent],
 ) -> rusqlite::Result<()> {
-    // Looked up once for all rows.
+    // One lookup for all rows.
     let mut statement = db.prepare_cached(INSERT)?;
     for (seq, event) in (first..).zip(events) {
         let channel = event.channel.as_ref().map(Channel::as_str);
@@ -84,8 +66,7 @@ pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlit
     Ok(events)
 }
 
-/// See [`Log::events_of_types`](crate::storage::Log::events_of_types). Of events of other
-/// types their data is not even read.
+/// See [`Log::events_of_types`](crate::storage::Log::events_of_types). Does not read the data of events of other types.
 pub(super) fn of_types(
     db: &Connection,
     run: i64,

@@ -1,15 +1,16 @@
-//! The commands of one transaction, and what each says once it is decided.
+//! Commands for the writer, and the group of commands in one transaction.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::events;
+use super::schema::MAX_SEQ;
 use super::state::{Applied, Tx};
 use crate::model::Event;
 use crate::storage::{Batch, Outbox, Result, StorageError};
 
-/// What can be asked of the writer.
+/// A command for the writer.
 pub(super) enum Command {
     /// Append the events of an outbox.
     Append(Append),
@@ -20,7 +21,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Says that it will not be done.
+    /// Rejects the command.
     pub(super) fn refuse(self, error: &StorageError) {
         match self {
             Self::Append(append) => append.outbox.done(Err(error.clone())),
@@ -29,7 +30,7 @@ impl Command {
         }
     }
 
-    /// Whether nobody else would see to it that this is done after all.
+    /// Whether the writer has to retry the command, because the caller won't.
     fn must_be_done(&self) -> bool {
         match self {
             Self::Append(_) => true,
@@ -39,7 +40,7 @@ impl Command {
     }
 }
 
-/// Events of one run. What was taken stays here until it is committed.
+/// Append of the events of one run. Keeps the taken events until they are committed.
 pub(super) struct Append {
     outbox: Arc<dyn Outbox>,
     batch: Option<Batch>,
@@ -57,7 +58,7 @@ impl Append {
             self.batch = self.outbox.take();
         }
         let Some(batch) = &self.batch else { return Ok(0) };
-        self.outcome = Some(events::append(tx, batch)?);
+        self.outcome = Some(append(tx, batch)?);
         Ok(batch.events.len())
     }
 
@@ -71,28 +72,44 @@ impl Append {
     }
 }
 
-/// One change with an answer.
+/// Appends a batch of a run's owner. Returns the number of the first event.
+fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
+    let live = match tx.owned(batch.run, batch.fence)? {
+        Ok(live) => live,
+        Err(fenced) => return Ok(Err(fenced)),
+    };
+    let first = live.last_seq + 1;
+    let last = live.last_seq + batch.events.len() as u64;
+    if last >= MAX_SEQ {
+        return Ok(Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events"))));
+    }
+    live.last_seq = last;
+    events::insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
+    Ok(Ok(first))
+}
+
+/// A write with a result.
 pub(super) trait Operation: Send {
-    /// Makes the change. Called again if the transaction had to be undone.
+    /// Makes the write. Called again if the transaction was rolled back.
     fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()>;
-    /// Answers, after the commit.
+    /// Sends the result, after the commit.
     fn committed(self: Box<Self>);
-    /// Answers that it will not be done.
+    /// Sends an error as the result.
     fn refuse(self: Box<Self>, error: &StorageError);
     /// See [`Command::must_be_done`].
     fn must_be_done(&self) -> bool;
-    /// Whether it removes something, and so is done also on a full disk.
+    /// Whether it is a deletion, which is also made on a full disk.
     fn makes_room(&self) -> bool;
 }
 
-/// What becomes of a change that the disk does not take.
+/// Handling of a write that the disk does not accept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// It is refused.
+    /// It is rejected.
     Once,
-    /// It is tried again until it is done.
+    /// It is retried until it succeeds.
     UntilDone,
-    /// It is done before all others, if the disk is full: it removes something.
+    /// It is a deletion, and goes before all others if the disk is full.
     MakesRoom,
 }
 
@@ -121,7 +138,7 @@ where
     }
 
     fn committed(self: Box<Self>) {
-        // A caller that has gone away needs no answer; the change stands.
+        // The caller may be gone; the write stands.
         let _ = self.answer.send(self.outcome.unwrap_or(Err(StorageError::Closed)));
     }
 
@@ -138,7 +155,7 @@ where
     }
 }
 
-/// The commands of one transaction, in the order in which they came.
+/// The commands of one transaction, in the order of their arrival.
 #[derive(Default)]
 pub(super) struct Group {
     commands: Vec<Command>,
@@ -165,12 +182,12 @@ impl Group {
         self.commands.is_empty()
     }
 
-    /// Whether the wish to close is among the commands.
+    /// Whether a close is among the commands.
     pub(super) fn is_closing(&self) -> bool {
         self.closing
     }
 
-    /// Applies one command; returns how many events it wrote.
+    /// Applies one command. Returns how many events it wrote.
     pub(super) fn apply(&mut self, at: usize, tx: &mut Tx<'_>) -> rusqlite::Result<usize> {
         match &mut self.commands[at] {
             Command::Append(append) => append.apply(tx),
@@ -179,9 +196,8 @@ impl Group {
         }
     }
 
-    /// Answers all, after the commit. Returns false if the wish to close was
-    /// among them.
-    pub(super) fn answer(self) -> bool {
+    /// Sends all results, after the commit. Returns false if a close was among the commands.
+    pub(super) fn complete(self) -> bool {
         for command in self.commands {
             match command {
                 Command::Append(append) => append.committed(),
@@ -192,8 +208,8 @@ impl Group {
         !self.closing
     }
 
-    /// Takes out what is done also on a full disk, in its order.
-    pub(super) fn take_what_makes_room(&mut self) -> Vec<Box<dyn Operation>> {
+    /// Takes out the deletions, in their order.
+    pub(super) fn take_deletions(&mut self) -> Vec<Box<dyn Operation>> {
         let mut taken = Vec::new();
         for command in std::mem::take(&mut self.commands) {
             match command {
@@ -204,19 +220,18 @@ impl Group {
         taken
     }
 
-    /// Gives one command up.
+    /// Rejects one command.
     pub(super) fn refuse(&mut self, at: usize, error: &StorageError) {
         self.commands.remove(at).refuse(error);
     }
 
-    /// Gives all up.
+    /// Rejects all commands.
     pub(super) fn refuse_all(self, error: &StorageError) {
         self.commands.into_iter().for_each(|command| command.refuse(error));
     }
 
-    /// Refuses what the caller can try again itself, and keeps the rest in
-    /// order. When closing, there is no later try: refuses all and returns
-    /// false.
+    /// Rejects the commands that callers can retry themselves, and keeps the others in order. When closing, there is no
+    /// later try: rejects all and returns false.
     pub(super) fn keep_what_must_be_done(&mut self, error: &StorageError) -> bool {
         for command in std::mem::take(&mut self.commands) {
             if command.must_be_done() && !self.closing {

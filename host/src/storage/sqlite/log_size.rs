@@ -1,7 +1,7 @@
-//! How long the write-ahead log is, and who keeps it from beginning anew.
+//! Watches the size of the write-ahead log, and finds the programs that keep it from restarting.
 //!
-//! The log can begin anew when all of it is in the database and nobody reads an older state. A program that keeps
-//! a transaction open, such as a forgotten shell, makes it grow for as long.
+//! The log restarts when all of it is in the database and no reader needs an older state. A program that keeps a
+//! transaction open, such as a forgotten shell, makes it grow.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,52 +11,54 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::writer::CHECKPOINT_PAGES;
 use crate::storage::Condition;
 
+/// Pages of write-ahead log after which it is copied into the database (16
+/// MiB): rarely enough to cost little, often enough to bound the log.
+pub(super) const CHECKPOINT_PAGES: u64 = 4096;
 /// Bytes of a page in the log, with its header.
 const FRAME_BYTES: u64 = 4096 + 24;
-/// Pages from which on it counts as held up: twice of what it has when it is copied. A group of large events alone
-/// makes it somewhat longer than once.
+/// Pages from which the log counts as long: twice its usual length when it is copied. A group of large events can exceed
+/// the usual length.
 const LONG: u64 = 2 * CHECKPOINT_PAGES;
-/// How often in a row it was held up by then: a list that the host itself reads may be in the way once.
+/// Number of incomplete copies in a row before the warning: one may be caused by a list that the host itself reads.
 const TIMES: u32 = 2;
-/// Most that is read of the system's locks, and most programs that are named.
+/// Most bytes that are read of the system's locks, and most programs that the warning names.
 const MAX_LOCKS_BYTES: u64 = 1 << 20;
 const MAX_NAMED: usize = 5;
-/// Bytes of the index by which readers keep a state (https://sqlite.org/walformat.html, section 2.3.1).
+/// Bytes of the index that readers lock to keep a state (https://sqlite.org/walformat.html, section 2.3.1).
 const READ_MARKS: std::ops::RangeInclusive<u64> = 123..=127;
 
-/// What a copy of the log into the database came to, in pages.
+/// Result of copying the log into the database, in pages.
 pub(super) struct Copied {
-    /// Of the log.
+    /// Pages in the log.
     pub(super) pages: u64,
-    /// Of these, those that are in the database.
+    /// Pages of the log that are in the database.
     pub(super) copied: u64,
 }
 
-/// Watches the log.
+/// Watches the size of the log.
 pub(super) struct LogSize {
     index: PathBuf,
-    /// How often in a row it was long and held up.
+    /// Number of times in a row that it was long and not fully copied.
     held_up: u32,
     condition: Arc<Mutex<Condition>>,
 }
 
 impl LogSize {
-    /// Of the database at that path.
+    /// Watches the log of the database at that path.
     pub(super) fn new(database: &Path, condition: Arc<Mutex<Condition>>) -> Self {
         let mut index = database.as_os_str().to_owned();
         index.push("-shm");
         Self { index: index.into(), held_up: 0, condition }
     }
 
-    /// Where the size is told.
+    /// Where the size and the warning are reported.
     pub(super) fn condition(&self) -> Arc<Mutex<Condition>> {
         Arc::clone(&self.condition)
     }
 
-    /// Takes note of a copy; tells once if someone is in the way, and once when that is over.
+    /// Records a copy. Warns once if a reader blocks it, and logs once when that is over.
     pub(super) fn copied(&mut self, copied: &Copied) {
         let is_held_up = copied.pages >= LONG && copied.copied < copied.pages;
         self.held_up = if is_held_up { self.held_up.saturating_add(1) } else { 0 };
@@ -80,12 +82,12 @@ impl LogSize {
     }
 }
 
-/// Of a log of so many pages.
+/// The size of a log with that many pages.
 pub(super) fn bytes(pages: u64) -> u64 {
     pages * FRAME_BYTES
 }
 
-/// The other programs that keep an old state, as far as the system shows them.
+/// The other programs that keep an old state, as far as the system lists them.
 fn readers(index: &Path) -> Vec<String> {
     let (Ok(index), Ok(locks)) = (fs::metadata(index), File::open("/proc/locks")) else { return Vec::new() };
     let lines = BufReader::new(locks.take(MAX_LOCKS_BYTES)).lines().map_while(Result::ok);
@@ -97,7 +99,7 @@ fn readers(index: &Path) -> Vec<String> {
     processes.into_iter().map(named).collect()
 }
 
-/// The process of a lock, if that is a reader's: `1: POSIX ADVISORY READ 4711 08:01:131 123 123`.
+/// The process of a lock, if a reader holds it: `1: POSIX ADVISORY READ 4711 08:01:131 123 123`.
 fn reader(lock: &str, inode: u64) -> Option<u32> {
     let mut words = lock.split_whitespace();
     let is_read = words.nth(3)? == "READ";
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_log_that_is_long_and_stays_held_up_is_told() {
+    fn the_warning_needs_a_log_that_is_long_and_stays_blocked() {
         let log = || LogSize::new(Path::new("/nonexistent/db"), Arc::default());
         let warned = |copies: &[(u64, u64)]| {
             let mut log = log();
@@ -143,7 +145,7 @@ mod tests {
         };
         let long = (LONG, LONG - 1);
         assert!(warned(&[long, long]) && warned(&[long, long, long]));
-        assert!(!warned(&[long]), "once may be a reader of ours");
+        assert!(!warned(&[long]), "once may be the host's own reader");
         assert!(!warned(&[long, (LONG, LONG), long]), "it was free in between");
         assert!(!warned(&[(LONG, LONG); 9]), "a large group alone");
         assert!(!warned(&[(LONG - 1, 0); 9]), "short");

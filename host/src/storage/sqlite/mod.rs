@@ -1,33 +1,35 @@
 //! The embedded backend: one SQLite file in WAL mode.
 //!
-//! One thread owns the writing connection (`writer`); a few read-only
-//! connections serve reads beside it (`readers`). A lock file keeps a second
-//! host off the same database, so the writer may keep in memory what it has
-//! written of live runs (`state`).
+//! One thread owns the writing connection (`writer`); a few read-only connections serve reads in parallel (`readers`). A
+//! lock file prevents a second host from opening the same database, so the writer can cache the rows of running runs
+//! (`state`).
 //!
-//! Knows nothing of wake-ups: whoever waits for an event is told by the
-//! [`Outbox`] or the answer of the call.
+//! Knows nothing of wake-ups: callers are notified by the [`Outbox`] or by the result of the call.
 
 mod checkpoints;
-mod circles;
+mod child_runs;
 mod claims;
 mod clock;
+mod deadlocks;
 mod events;
-mod families;
 mod group;
-mod knots;
 mod list;
+mod list_query;
+mod lock_column;
+mod locks;
 mod log_size;
-mod needs;
+mod open_error;
 mod opening;
 mod pruning;
 mod readers;
+mod run_row;
 mod runs;
 mod schedules;
 mod schema;
 mod signals;
 mod space;
 mod state;
+mod wait_deadlocks;
 mod writer;
 
 use std::fs::File;
@@ -38,17 +40,18 @@ use async_trait::async_trait;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ClaimRequest, Claimant, Claimed, Condition, Families, Followed, Log, NewRun, Outbox, Reached,
-    Result, RunFilter, Runs, Schedules, Signals, Submitted, Waiting, Waits,
+    Cancelled, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, NewRun, Outbox,
+    QueueState, Reached, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, Submitted,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
 };
 use crate::process::Heartbeat;
 
-pub use opening::{Durability, OpenError};
+pub use open_error::OpenError;
+pub use opening::Durability;
 
-/// A database, open.
+/// An open database.
 pub struct Sqlite {
     writer: Writer,
     readers: Readers,
@@ -57,7 +60,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Of the thread that writes.
+    /// Heartbeat of the writing thread.
     pub fn heartbeat(&self) -> Arc<Heartbeat> {
         self.writer.heartbeat()
     }
@@ -69,16 +72,16 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| runs::submit(tx, &run, claimant.as_ref())).await
     }
 
-    async fn waiting(&self) -> Result<Waiting> {
-        self.readers.read(list::waiting).await
+    async fn queue_state(&self) -> Result<QueueState> {
+        self.readers.read(list::queue_state).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>> {
         self.writer.call(move |tx| claims::claim(tx, &request)).await
     }
 
-    async fn mind_the_clock(&self) -> Result<u32> {
-        self.writer.call(|tx| clock::mind(tx.db).map(Ok)).await
+    async fn adjust_delays(&self) -> Result<u32> {
+        self.writer.call(|tx| clock::adjust_delays(tx.db).map(Ok)).await
     }
 
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
@@ -86,9 +89,9 @@ impl Runs for Sqlite {
         self.writer.call(move |tx| claims::renew_lease(tx, &owner, lease_ms)).await
     }
 
-    async fn take_over(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>> {
+    async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>> {
         let owner = owner.clone();
-        self.writer.call(move |tx| claims::take_over(tx, &owner, limit)).await
+        self.writer.call(move |tx| claims::claim_orphans(tx, &owner, limit)).await
     }
 
     async fn requeue(
@@ -129,9 +132,9 @@ impl Runs for Sqlite {
 
 #[async_trait]
 impl Signals for Sqlite {
-    async fn hold(&self, run: &RunId, hold: bool) -> Result<Reached> {
+    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<Reached> {
         let run = run.clone();
-        self.writer.call(move |tx| signals::hold(tx, &run, hold)).await
+        self.writer.call(move |tx| signals::set_paused(tx, &run, paused)).await
     }
 
     async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached> {
@@ -154,9 +157,9 @@ impl Signals for Sqlite {
         self.writer.call(move |tx| signals::set_parameter(tx, &run, &name, &value)).await
     }
 
-    async fn note(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
+    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
         let run = run.clone();
-        self.writer.call_until_done(move |tx| signals::note(tx, &run, &event)).await
+        self.writer.call_until_done(move |tx| signals::log_message(tx, &run, &event)).await
     }
 
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
@@ -165,23 +168,23 @@ impl Signals for Sqlite {
 }
 
 #[async_trait]
-impl Families for Sqlite {
+impl ChildRuns for Sqlite {
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>> {
-        self.readers.read(move |db| families::abandoned(db, limit)).await
+        self.readers.read(move |db| child_runs::abandoned(db, limit)).await
     }
 
-    async fn circle(&self, run: i64, waits: Arc<Waits>) -> Result<Option<String>> {
-        self.readers.read(move |db| knots::of_wait(db, run, &waits)).await
+    async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>> {
+        self.readers.read(move |db| wait_deadlocks::of_wait(db, run, &waits)).await
     }
 }
 
 #[async_trait]
 impl Schedules for Sqlite {
-    async fn schedules(&self) -> Result<Vec<(TaskRef, String, Followed)>> {
+    async fn schedules(&self) -> Result<Vec<(TaskRef, String, ScheduleProgress)>> {
         self.readers.read(schedules::all).await
     }
 
-    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: Followed) -> Result<()> {
+    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: ScheduleProgress) -> Result<()> {
         let (task, name) = (task.clone(), name.to_owned());
         self.writer.call(move |tx| schedules::set(tx, &task, &name, &followed)).await
     }
@@ -251,7 +254,7 @@ impl Log for Sqlite {
 mod tests {
     use super::opening::DATABASE;
     use super::*;
-    use crate::model::{Need, OnDisconnect, OnInterrupt, Part, TaskRef, Version};
+    use crate::model::{Lock, OnInterrupt, Part, TaskRef, Version};
     use crate::storage::{DepthLimits, Offer, Storage, conformance};
 
     #[tokio::test]
@@ -281,32 +284,12 @@ mod tests {
         assert!(conformance::pruning::ended_run(&*open()).await > removed);
     }
 
-    /// What waits is counted in memory, and counted anew after each start.
+    /// Waiting runs are counted in memory, and counted again after each start.
     #[tokio::test]
-    async fn the_first_thing_said_after_a_start_leaves_no_run_waiting_for_ever() {
+    async fn the_first_message_after_a_start_leaves_no_run_waiting_for_ever() {
         let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
-        let new = || NewRun {
-            id: RunId::new(),
-            own_id: false,
-            task: task.clone(),
-            input: Json::null(),
-            labels: Default::default(),
-            idempotency_key: None,
-            digest: None,
-            text_digest: None,
-            created_at: Timestamp::now(),
-            not_before: None,
-            delayed_by: None,
-            priority: 0,
-            on_disconnect: OnDisconnect::Continue,
-            needs: Vec::new(),
-            fail_if_busy: false,
-            parameters: Vec::new(),
-            parent: None,
-            max_queued: 10,
-            max_queued_of_task: 10,
-        };
-        for first in ["cancel", "hold", "let go on"] {
+        let new = || NewRun::new(RunId::new(), task.clone(), Json::null(), Timestamp::now());
+        for first in ["cancel", "pause", "resume"] {
             let folder = tempfile::tempdir().unwrap();
             let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
             let runs = [new(), new()];
@@ -314,8 +297,8 @@ mod tests {
             for run in runs {
                 storage.submit(run, None).await.unwrap();
             }
-            if first == "let go on" {
-                storage.hold(&ids[0], true).await.unwrap();
+            if first == "resume" {
+                storage.set_paused(&ids[0], true).await.unwrap();
             }
             storage.close().await;
             drop(storage);
@@ -323,46 +306,29 @@ mod tests {
             let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
             match first {
                 "cancel" => drop(storage.cancel(&ids[0]).await.unwrap()),
-                _ => drop(storage.hold(&ids[0], first == "hold").await.unwrap()),
+                _ => drop(storage.set_paused(&ids[0], first == "pause").await.unwrap()),
             }
             let on_interrupt = OnInterrupt::default();
             let offer = Offer { task: task.clone(), version, room: 10, on_interrupt };
             let request =
                 ClaimRequest { owner: HostId::new(), tasks: vec![offer], limits: DepthLimits::all(10) };
             let claimed = storage.claim(request).await.unwrap();
-            assert_eq!(claimed.len(), if first == "let go on" { 2 } else { 1 }, "{first}");
+            assert_eq!(claimed.len(), if first == "resume" { 2 } else { 1 }, "{first}");
             let claimant = Claimant { owner: HostId::new(), version, on_interrupt };
             let next = storage.submit(new(), Some(claimant)).await.unwrap();
-            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, nobody waits: {next:?}");
+            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, no run waits: {next:?}");
         }
     }
 
-    /// The same for what runs under way have.
+    /// The same for locks that running runs hold.
     #[tokio::test]
-    async fn what_a_run_had_before_a_start_is_given_back_once() {
+    async fn a_lock_held_before_a_start_is_released_once() {
         let (task, version) = (TaskRef::parse("test", "a").unwrap(), Version::of(b"a"));
         let on_interrupt = OnInterrupt::default();
         let claimant = |owner: &HostId| Some(Claimant { owner: owner.clone(), version, on_interrupt });
         let new = || NewRun {
-            id: RunId::new(),
-            own_id: false,
-            task: task.clone(),
-            input: Json::null(),
-            labels: Default::default(),
-            idempotency_key: None,
-            digest: None,
-            text_digest: None,
-            created_at: Timestamp::now(),
-            not_before: None,
-            delayed_by: None,
-            priority: 0,
-            on_disconnect: OnDisconnect::Continue,
-            needs: vec![Need { name: "x".to_owned(), capacity: 2 }],
-            fail_if_busy: false,
-            parameters: Vec::new(),
-            parent: None,
-            max_queued: 10,
-            max_queued_of_task: 10,
+            locks: vec![Lock { name: "x".to_owned(), capacity: 2 }],
+            ..NewRun::new(RunId::new(), task.clone(), Json::null(), Timestamp::now())
         };
         let folder = tempfile::tempdir().unwrap();
         let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
@@ -375,11 +341,11 @@ mod tests {
         let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
         let owner = HostId::new();
         storage.renew_lease(&owner, 60_000).await.unwrap();
-        let taken = storage.take_over(&owner, 10).await.unwrap();
+        let taken = storage.claim_orphans(&owner, 10).await.unwrap();
         let ended = Outcome::Completed(Json::null());
         storage.finish(&taken[0].run.key, taken[0].fence, ended).await.unwrap();
         let third = storage.submit(new(), claimant(&owner)).await.unwrap();
-        assert!(matches!(third, Submitted::Claimed(_)), "one was given back: {third:?}");
+        assert!(matches!(third, Submitted::Claimed(_)), "one was released: {third:?}");
         let fourth = storage.submit(new(), claimant(&owner)).await.unwrap();
         assert!(matches!(fourth, Submitted::Queued(_)), "and only one: {fourth:?}");
     }

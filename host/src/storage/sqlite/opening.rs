@@ -1,15 +1,15 @@
-//! Opening a database: whole, or for reading where the disk has no room for more.
+//! Opening a database: for writing, or only for reading if the disk is full.
 
 use std::fs::{File, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::log_size::CHECKPOINT_PAGES;
 use super::readers::Readers;
 use super::space::{self, Reserve, Space};
-use super::writer::{self, Writer};
-use super::{Sqlite, schema};
+use super::writer::Writer;
+use super::{OpenError, Sqlite, schema};
 use crate::process::{close_private_file, make_private_file, private_options};
 
 /// Name of the database within the data folder.
@@ -22,64 +22,24 @@ const WRITER_CACHE_KIB: i32 = 64 * 1024;
 /// Page cache of each reader in KiB; replays read pages once and in order.
 const READER_CACHE_KIB: i32 = 4 * 1024;
 
-/// What the write-ahead log is cut down to when it begins anew: twice of what it has
-/// when it is copied into the database. Only a reader that stayed long, or a large
-/// group, made it longer.
-const MAX_IDLE_WAL_BYTES: u64 = 2 * writer::CHECKPOINT_PAGES * 4096;
+/// Size to which the write-ahead log is truncated when it restarts: twice its usual size when it is copied into the
+/// database. Only a long reader or a large group makes it longer.
+const MAX_IDLE_WAL_BYTES: u64 = 2 * CHECKPOINT_PAGES * 4096;
 
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Every group commit is flushed to the disk: what a client saw survives
-    /// the loss of power.
+    /// Every group commit is flushed to the disk: events that a client saw survive a power loss.
     #[default]
     Full,
-    /// The operating system flushes when it likes: what a client saw survives
-    /// a crash of the host, but not of the machine.
+    /// The operating system decides when to flush: events that a client saw survive a crash of the host, but not of the
+    /// machine.
     Normal,
 }
 
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The data folder or a file in it can't be used.
-    #[error("can't use {path}: {source}", path = path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another host has it open.
-    #[error("the data folder is in use by another streamtask host")]
-    InUse,
-    /// A later streamtask wrote it.
-    #[error(
-        "the database is of version {found}, and this streamtask knows only {known}; use a newer streamtask"
-    )]
-    Newer {
-        /// The database's version.
-        found: usize,
-        /// The newest version that this build knows.
-        known: usize,
-    },
-    /// It is of an earlier version, or new, and the disk has no room to make it what it has to be.
-    #[error("{0}; a database that is new, or of an earlier version, can't be opened without room")]
-    Full(String),
-    /// It is some other program's.
-    #[error("the database belongs to another program")]
-    Foreign,
-    /// The system has no room for the threads that read and write.
-    #[error("can't start a thread: {0}")]
-    Thread(#[source] io::Error),
-    /// SQLite can't read or write it.
-    #[error("SQLite: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-}
-
 impl Sqlite {
-    /// Opens or creates the database in `folder`, which must exist. One that is there is opened also where the disk
-    /// is full: it can be read, and takes writes as soon as there is room.
+    /// Opens or creates the database in `folder`, which must exist. An existing one can be opened on a full disk: it can be
+    /// read, and accepts writes as soon as there is space.
     ///
     /// Blocks on the disk; call it before serving.
     pub fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
@@ -87,7 +47,7 @@ impl Sqlite {
         Self::open_locked(folder, durability, lock, None)
     }
 
-    /// The same, with some room set aside, by which runs can be removed although the disk is full.
+    /// The same with a reserve of disk space, so that runs can be removed when the disk is full.
     pub fn open_with_reserve(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
         let lock = lock(&folder.join(LOCK))?;
         Self::open_locked(folder, durability, lock, Some(Reserve::of(folder)))
@@ -123,12 +83,12 @@ impl Sqlite {
     }
 }
 
-/// Where the index of the write-ahead log is kept, which every reader needs.
+/// Where the index of the write-ahead log is kept. Every reader needs it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Index {
     /// In a file beside the database, so that other programs can read as well.
     Shared,
-    /// In this process, and other programs are kept out.
+    /// In this process; other programs can't open the database.
     Own,
 }
 
@@ -140,8 +100,7 @@ struct Opened {
 impl Opened {
     fn open(path: &Path, durability: Durability, index: Index) -> Result<Self, OpenError> {
         let vfs = (index == Index::Own).then_some(c"unix-excl");
-        // With those beside it, which SQLite makes with the same mode.
-        // What keeps it from being made, SQLite says.
+        // SQLite makes the files beside it with the same mode, and reports if the database can't be made.
         let _ = make_private_file(path);
         for beside in ["-wal", "-shm"] {
             let mut name = path.as_os_str().to_owned();
@@ -163,9 +122,9 @@ impl Opened {
     }
 }
 
-/// Makes a database of the present version of whatever it is.
+/// Configures the database and migrates it to the current version.
 fn make(db: &mut Connection, durability: Durability) -> Result<(), OpenError> {
-    // First of all: the pragmas that follow change the file.
+    // First, because the following pragmas change the file.
     schema::check(db)?;
     schema::let_shrink(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;

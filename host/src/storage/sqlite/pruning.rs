@@ -1,26 +1,27 @@
-//! Removing what ended runs leave behind, in steps that are small beside a group of
-//! events.
+//! Removal of ended runs, in steps that are small compared with a group of events.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::schema::{event_id, events_of};
 use super::state::{Applied, Tx};
-use super::{Sqlite, checkpoints, list, signals};
-use crate::model::{Amount, EndedRun, Ending, Labels, Part, RunId, RunKey, TaskRef, Timestamp, Which};
+use super::{Sqlite, checkpoints, list, run_row, signals};
+use crate::model::{
+    Amount, EndPosition, EndedFilter, EndedRun, Labels, Part, RunId, RunKey, TaskRef, Timestamp,
+};
 use crate::storage::{Pruned, Pruning, Result};
 
-/// Events that one step removes. Measured at 1 to 2 ms, which is less than a group of
-/// events takes, behind which everybody waits as well.
+/// Events that one step removes. Measured at 1 to 2 ms, less than a group of events takes, so other writes wait no longer
+/// than usual.
 const STEP_EVENTS: u64 = 1_000;
-/// The same in bytes of their data: each page of a large event is touched.
+/// Bytes of data that one step removes: each page of a large event is touched.
 const STEP_BYTES: u64 = 1 << 20;
-/// What a run without events counts for, in events: it stands in several indexes.
+/// Cost of removing a run without events, in events: it is in several indexes.
 const RUN_COST: u64 = 32;
-/// Pages that one step gives back to the file system, measured at 2 ms. Each is the
-/// last of the file, moved into a free place.
+/// Pages that one step returns to the file system, measured at 2 ms. Each is the last page of the file, moved to a free
+/// one.
 const STEP_PAGES: u32 = 128;
-/// Free pages that are kept (4 MiB): the next events would only ask for them again.
+/// Free pages that are kept (4 MiB) for the next events.
 const SPARE_PAGES: u32 = 1024;
 
 #[async_trait]
@@ -29,7 +30,7 @@ impl Pruning for Sqlite {
         self.readers.read(tasks).await
     }
 
-    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<Ending>> {
+    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<EndPosition>> {
         let task = task.clone();
         self.readers.read(move |db| ended_beyond(db, &task, newest)).await
     }
@@ -37,9 +38,9 @@ impl Pruning for Sqlite {
     async fn ended(
         &self,
         task: &TaskRef,
-        from: Ending,
-        to: Ending,
-        which: Which,
+        from: EndPosition,
+        to: EndPosition,
+        which: EndedFilter,
         limit: u32,
     ) -> Result<Vec<EndedRun>> {
         let task = task.clone();
@@ -54,12 +55,12 @@ impl Pruning for Sqlite {
         self.writer.call_to_make_room(move |tx| prune(tx, &runs, part)).await
     }
 
-    async fn without_events(&self, task: &TaskRef) -> Result<Ending> {
+    async fn without_events(&self, task: &TaskRef) -> Result<EndPosition> {
         let task = task.clone();
         self.readers.read(move |db| without_events(db, &task)).await
     }
 
-    async fn set_without_events(&self, task: &TaskRef, to: Ending) -> Result<()> {
+    async fn set_without_events(&self, task: &TaskRef, to: EndPosition) -> Result<()> {
         let task = task.clone();
         self.writer.call_to_make_room(move |tx| set_without_events(tx, &task, to)).await
     }
@@ -89,12 +90,12 @@ impl Pruning for Sqlite {
 pub(super) fn tasks(db: &Connection) -> rusqlite::Result<Vec<TaskRef>> {
     let mut statement = db.prepare_cached("SELECT app, task FROM tasks ORDER BY app, task")?;
     let rows = statement.query_and_then([], |row| {
-        list::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())
+        run_row::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())
     })?;
     rows.collect()
 }
 
-/// The order in which the runs of a task ended is that of an index.
+/// Selects the ended runs of a task, which an index has in the order of their ends.
 const ENDED: &str = "FROM runs WHERE task = (SELECT no FROM tasks WHERE app = ?1 AND task = ?2) \
                      AND finished_at IS NOT NULL";
 
@@ -103,12 +104,16 @@ const NEEDED: &str =
     "EXISTS (SELECT 1 FROM runs AS parents WHERE parents.no = runs.parent AND parents.finished_at IS NULL)";
 
 /// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
-pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusqlite::Result<Option<Ending>> {
+pub(super) fn ended_beyond(
+    db: &Connection,
+    task: &TaskRef,
+    newest: u64,
+) -> rusqlite::Result<Option<EndPosition>> {
     let newest = i64::try_from(newest).unwrap_or(i64::MAX);
     let sql = format!("SELECT finished_at, no {ENDED} ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET ?3");
     db.prepare_cached(&sql)?
         .query_row(params![task.app.as_str(), task.task.as_str(), newest], |row| {
-            Ok(Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? })
+            Ok(EndPosition { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? })
         })
         .optional()
 }
@@ -117,15 +122,15 @@ pub(super) fn ended_beyond(db: &Connection, task: &TaskRef, newest: u64) -> rusq
 pub(super) fn ended(
     db: &Connection,
     task: &TaskRef,
-    from: Ending,
-    to: Ending,
-    which: Which,
+    from: EndPosition,
+    to: EndPosition,
+    which: EndedFilter,
     limit: u32,
 ) -> rusqlite::Result<Vec<EndedRun>> {
     let which = match which {
-        Which::All => String::new(),
-        Which::Removable => format!("AND NOT {NEEDED}"),
-        Which::Needed => format!("AND {NEEDED}"),
+        EndedFilter::All => String::new(),
+        EndedFilter::Removable => format!("AND NOT {NEEDED}"),
+        EndedFilter::Needed => format!("AND {NEEDED}"),
     };
     let sql = format!(
         "SELECT finished_at, no, id {ENDED} AND (finished_at, no) >= (?3, ?4) \
@@ -136,8 +141,8 @@ pub(super) fn ended(
     let rows = statement.query_and_then(
         params![app, task, from.at.as_millis(), from.run, to.at.as_millis(), to.run, limit],
         |row| {
-            let ending = Ending { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? };
-            let id = list::parsed(2, RunId::parse(row.get_ref(2)?.as_str()?).ok())?;
+            let ending = EndPosition { at: Timestamp::from_millis(row.get(0)?), run: row.get(1)? };
+            let id = run_row::parsed(2, RunId::parse(row.get_ref(2)?.as_str()?).ok())?;
             Ok(EndedRun { key: RunKey { no: ending.run, id }, ending })
         },
     )?;
@@ -168,10 +173,10 @@ pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned
     let mut pruned = Pruned::default();
     let mut room = STEP_EVENTS;
     for &run in runs {
-        // Looked at here, where nobody else writes: a run that goes on is left alone, and one whose parent does.
+        // Checked here, in the writing transaction: a run that has not ended is left alone, and one whose parent has not.
         if let Some(last_seq) = last_seq_if_removable(tx.db, run, part)? {
             let Some(left) = room.checked_sub(RUN_COST) else { break };
-            // The terminal event goes with the run; until then a reader finds the end.
+            // The terminal event is removed with the run; until then, a reader finds the end.
             let before_last = removable(run, last_seq, Part::Events);
             let (amount, all) =
                 remove_events(tx, before_last, left, STEP_BYTES.saturating_sub(pruned.amount.bytes))?;
@@ -189,9 +194,9 @@ pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned
     Ok(Ok(pruned))
 }
 
-/// The number of its terminal event, if that part of the run can go now.
+/// The number of the run's terminal event, if that part of the run may be removed now.
 fn last_seq_if_removable(db: &Connection, run: i64, part: Part) -> rusqlite::Result<Option<u64>> {
-    // A parent asks for the outcome of a child, which is in its row, and never for its events.
+    // A parent reads the outcome of a child, which is in its row, and never its events.
     let needed = if part == Part::Run { NEEDED } else { "FALSE" };
     let sql = format!(
         "SELECT last_seq FROM runs \
@@ -200,7 +205,7 @@ fn last_seq_if_removable(db: &Connection, run: i64, part: Part) -> rusqlite::Res
     db.prepare_cached(&sql)?.query_row([run], |row| row.get(0)).optional()
 }
 
-/// Ids of the events that belong to the part: the first, and the one behind the last.
+/// Ids of the events in the part: the first, and the one after the last.
 fn removable(run: i64, last_seq: u64, part: Part) -> (i64, i64) {
     let (first, end) = events_of(run);
     match part {
@@ -209,8 +214,7 @@ fn removable(run: i64, last_seq: u64, part: Part) -> (i64, i64) {
     }
 }
 
-/// Removes the oldest events with these ids, as many as there is room for; says
-/// whether those were all.
+/// Removes the oldest events with these ids, within the limits of a step. Also returns whether those were all.
 fn remove_events(
     tx: &Tx<'_>,
     (first, end): (i64, i64),
@@ -225,7 +229,7 @@ fn remove_events(
     let mut found = statement.query(params![first, end, rows + 1])?;
     let mut all = true;
     while let Some(row) = found.next()? {
-        // One at least, however large it is, or there would never be an end.
+        // At least one, however large, or pruning would never end.
         if amount.events == rows || (amount.bytes >= bytes && amount.events > 0) {
             all = false;
             break;
@@ -256,10 +260,10 @@ fn remove_run(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<Amount> {
             .prepare_cached("DELETE FROM run_labels WHERE key = ?1 AND value = ?2 AND run = ?3")?
             .execute(params![key, value, run])?;
     }
-    signals::forget(tx, run)?;
-    signals::forget_parameters(tx, run)?;
-    checkpoints::delete(tx, run)?;
-    // Its number is never another run's: what is kept of it in memory would be taken for that one's.
+    signals::remove(tx, run)?;
+    signals::remove_parameters(tx, run)?;
+    checkpoints::remove(tx, run)?;
+    // Its number is never used again: cached data of this run would be taken for that of the other.
     tx.db.prepare_cached("UPDATE numbers SET next_run = max(next_run, ?1 + 1)")?.execute([run])?;
     tx.db.prepare_cached("DELETE FROM runs WHERE no = ?1")?.execute([run])?;
     Ok(Amount { runs: 1, events, bytes: bytes + rest })
@@ -274,16 +278,16 @@ fn bytes_of_row(db: &Connection, run: i64) -> rusqlite::Result<u64> {
 }
 
 /// See [`Pruning::without_events`](Pruning::without_events).
-pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Result<Ending> {
+pub(super) fn without_events(db: &Connection, task: &TaskRef) -> rusqlite::Result<EndPosition> {
     let to: Option<Option<i64>> = db
         .prepare_cached("SELECT without_events_to FROM tasks WHERE app = ?1 AND task = ?2")?
         .query_row([task.app.as_str(), task.task.as_str()], |row| row.get(0))
         .optional()?;
-    Ok(to.flatten().map_or(Ending::FIRST, |to| Ending::from(Timestamp::from_millis(to))))
+    Ok(to.flatten().map_or(EndPosition::FIRST, |to| EndPosition::from(Timestamp::from_millis(to))))
 }
 
 /// See [`Pruning::set_without_events`](Pruning::set_without_events).
-pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: Ending) -> Applied<()> {
+pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: EndPosition) -> Applied<()> {
     let no = tx.task_no(task)?;
     tx.db
         .prepare_cached("UPDATE tasks SET without_events_to = ?2 WHERE no = ?1")?
@@ -298,7 +302,7 @@ pub(super) fn rules(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String)>>
     )?;
     let rows = statement.query_and_then([], |row| {
         let task = TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok();
-        Ok((list::parsed(0, task)?, row.get(2)?))
+        Ok((run_row::parsed(0, task)?, row.get(2)?))
     })?;
     rows.collect()
 }
@@ -336,14 +340,14 @@ pub(super) fn shrink(tx: &mut Tx<'_>) -> Applied<bool> {
         return Ok(Ok(false));
     }
     if excess > 0 {
-        // Each row is a page that was moved.
+        // Each row stands for a page that was moved.
         let mut statement =
             tx.db.prepare(&format!("PRAGMA incremental_vacuum({})", excess.min(STEP_PAGES)))?;
         let mut moved = statement.query([])?;
         while moved.next()?.is_some() {}
     }
     let more = excess > STEP_PAGES;
-    // The file itself gets shorter when the write-ahead log is copied into it.
+    // The file gets shorter when the write-ahead log is copied into it.
     tx.state.checkpoint_wanted |= excess > 0 && !more;
     Ok(Ok(more))
 }

@@ -1,4 +1,4 @@
-//! Reading beside the writer, on threads that may block.
+//! Read-only connections beside the writer, on threads that may block.
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -15,25 +15,24 @@ use super::OpenError;
 use crate::platform;
 use crate::storage::{Result, StorageError};
 
-/// Reads at once. More would only compete for the same cores and page cache.
+/// Number of concurrent reads. More would only compete for the same cores and page cache.
 const READERS: usize = 4;
 
-/// A read, on whichever connection is free.
+/// A read, on any free connection.
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// A few read-only connections, each on a thread of its own.
 ///
-/// Whoever asks holds nothing while it waits: neither a connection nor a place that another
-/// waits for. A guest that is paused in a read is not polled for as long as the pause
-/// lasts, and what it held would be held for so long.
+/// A caller holds nothing while it waits, neither a connection nor a permit: a guest that is paused in a read is not
+/// polled during the pause, and would hold it for all that time.
 pub(super) struct Readers {
     queue: Arc<Queue>,
-    /// In a simulation, the only connection: there are no threads.
+    /// In a simulation, the only connection, and there are no threads.
     simulated: Option<Arc<Mutex<Connection>>>,
 }
 
 impl Readers {
-    /// With a `vfs`, other programs are kept out.
+    /// Opens the connections. With a `vfs`, other programs can't open the database.
     pub(super) fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Self, OpenError> {
         let queue = Arc::<Queue>::default();
         if platform::is_simulated() {
@@ -51,8 +50,7 @@ impl Readers {
         Ok(Self { queue, simulated: None })
     }
 
-    /// Runs `work` on the next connection that is free. It sees all that was committed
-    /// before it began.
+    /// Runs `work` on the next free connection. It sees everything that was committed before it began.
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -60,7 +58,7 @@ impl Readers {
     {
         let (answer, answered) = oneshot::channel();
         let read: Read = Box::new(move |db| {
-            // A caller that has gone away needs no answer.
+            // The caller may be gone.
             let _ = answer.send(work(db));
         });
         match &self.simulated {
@@ -77,7 +75,7 @@ impl Readers {
         }
     }
 
-    /// Refuses reads from now on.
+    /// Rejects reads from now on.
     pub(super) fn close(&self) {
         self.queue.close();
     }
@@ -89,19 +87,19 @@ impl Drop for Readers {
     }
 }
 
-/// Reads that wait, and threads that do.
+/// Pending reads and idle threads.
 #[derive(Default)]
 struct Queue {
-    state: Mutex<Waiting>,
-    /// Of each thread.
+    state: Mutex<PendingReads>,
+    /// Wakes each thread.
     wake: [Condvar; READERS],
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingReads {
     reads: VecDeque<Read>,
-    /// Threads without work, the one that had some last at the end. It goes first: its connection has at hand what was
-    /// read just now, and a reader that goes through a log page by page stays with it.
+    /// Idle threads, the most recently used one last. It is taken first: its connection has recently read pages in its cache,
+    /// so a reader of successive pages stays on the same connection.
     idle: Vec<usize>,
     closed: bool,
 }
@@ -119,7 +117,7 @@ impl Queue {
         Ok(())
     }
 
-    /// What waits is still read.
+    /// Pending reads are still made.
     fn close(&self) {
         self.state.lock().closed = true;
         for wake in &self.wake {
@@ -127,20 +125,19 @@ impl Queue {
         }
     }
 
-    /// Reads until it is closed and nothing waits.
+    /// Serves reads until the queue is closed and empty.
     fn serve(&self, reader: usize, db: &Connection) {
         let mut state = self.state.lock();
         loop {
             if let Some(read) = state.reads.pop_front() {
                 drop(state);
-                // A fault of ours in one read must not take the thread from all others; whoever asked is answered by
-                // the loss of the sender.
+                // A panic in one read must not end the thread. Its caller gets an error because the sender is dropped.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| read(db)));
                 state = self.state.lock();
             } else if state.closed {
                 return;
             } else {
-                // Once, also if it was woken for nothing.
+                // Only once, even after a spurious wake-up.
                 if !state.idle.contains(&reader) {
                     state.idle.push(reader);
                 }

@@ -1,88 +1,110 @@
-//! The life of a run but for its start: submitted, put back, ended.
+//! Changes of a run's state except its claim: submitted, requeued, cancelled, finished.
 
 use rusqlite::params;
 
-use super::claims::Begun;
-use super::list::LabelsColumn;
-use super::state::{Applied, Tx};
-use super::{checkpoints, circles, claims, events, families, list, needs, signals};
+use super::claims::AttemptStart;
+use super::run_row::LabelsColumn;
+use super::state::{Applied, Queued, Tx};
+use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
 use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
 
 /// See [`Runs::submit`](crate::storage::Runs::submit).
 pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<Submitted> {
     let task = tx.task_no(&new.task)?;
-    if let Some(answer) = made_before(tx, new, task)? {
-        return Ok(answer.map(Submitted::Existing));
+    if let Some(existing) = submitted_before(tx, new, task)? {
+        return Ok(existing.map(Submitted::Existing));
     }
-    let depth = match new.parent.map(|parent| families::depth_below(tx, parent)).transpose()? {
+    let depth = match new.parent.map(|parent| child_runs::depth_below(tx, parent)).transpose()? {
         None => 0,
         Some(Ok(depth)) => depth,
         Some(Err(refused)) => return Ok(Err(refused)),
     };
-    let busy = needs::busy_for_new(tx, &new.needs)?.map(|need| need.name.clone());
-    if new.fail_if_busy {
-        let promised = needs::promised(tx, task, &new.needs)?.map(|need| need.name.clone());
-        if let Some(name) = busy.clone().or(promised) {
-            return Ok(Err(StorageError::Busy(name)));
-        }
-    }
-    if busy.is_some()
-        && let Some(circle) = circles::of_start(tx.db, new)?
-    {
-        return Ok(Err(StorageError::Deadlock(circle)));
-    }
-    let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
-    // Nobody overtakes an older run of the same task, nor any that may be about to take what it needs.
-    let overtakes = match new.needs.is_empty() {
-        true => waiting.ready > 0,
-        false => tx.queued()?.values().any(|queued| queued.ready > 0),
+    let busy = match busy_lock(tx, new, task)? {
+        Ok(busy) => busy,
+        Err(refused) => return Ok(Err(refused)),
     };
-    // A run claimed at once would begin before anyone has read its parameters.
-    let waits = overtakes || busy.is_some() || new.not_before.is_some() || !new.parameters.is_empty();
-    let claimant = claimant.filter(|_| !waits);
+    let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
+    // A run that is claimed at once would begin without its parameters.
+    let may_start = busy.is_none() && new.not_before.is_none() && new.parameters.is_empty();
+    let claimant = match claimant {
+        Some(claimant) if may_start && !overtakes(tx, new, waiting)? => Some(claimant),
+        _ => None,
+    };
     if claimant.is_none()
         && let Some(full) = queue_full(tx, new, waiting.all())?
     {
         return Ok(Err(full));
     }
     let no = tx.next_run_no()?;
-    let mut run = fresh(new, no, busy);
+    let mut run = waiting_run(new, no, busy);
     if let Some(claimant) = claimant {
         claims::next_attempt(&mut run, &claimant.version);
     }
     insert(tx, &run, (task, depth), claimant, new)?;
-    if let Some(claimant) = claimant {
-        let needs = (!new.needs.is_empty()).then(|| new.needs.as_slice().into());
-        let begun = Begun { fence: Fence(1), last: 0, needs, on_interrupt: claimant.on_interrupt, depth };
-        return Ok(Ok(Submitted::Claimed(claims::begin(tx, run, begun)?)));
+    match claimant {
+        Some(claimant) => {
+            let locks = (!new.locks.is_empty()).then(|| new.locks.as_slice().into());
+            let on_interrupt = claimant.on_interrupt;
+            let start = AttemptStart { fence: Fence(1), last: 0, locks, on_interrupt, depth };
+            Ok(Ok(Submitted::Claimed(claims::begin(tx, run, start)?)))
+        }
+        None => Ok(Ok(Submitted::Queued(enqueue(tx, run, task, new)?))),
     }
-    let event = match run.not_before {
+}
+
+/// The lock that the new run has to wait for, or why it must not.
+fn busy_lock(tx: &mut Tx<'_>, new: &NewRun, task: i64) -> Applied<Option<String>> {
+    let busy = locks::busy_for_new(tx, &new.locks)?.map(|lock| lock.name.clone());
+    if new.fail_if_busy {
+        let promised = locks::promised(tx, task, &new.locks)?.map(|lock| lock.name.clone());
+        if let Some(name) = busy.clone().or(promised) {
+            return Ok(Err(StorageError::Busy(name)));
+        }
+    }
+    if busy.is_some()
+        && let Some(deadlock) = deadlocks::of_start(tx.db, new)?
+    {
+        return Ok(Err(StorageError::Deadlock(deadlock)));
+    }
+    Ok(Ok(busy))
+}
+
+/// Whether an older run waits that has to start before the new one: one of the same task or, if the new run takes
+/// locks, any, for it may be about to take the same.
+fn overtakes(tx: &mut Tx<'_>, new: &NewRun, of_task: Queued) -> rusqlite::Result<bool> {
+    Ok(match new.locks.is_empty() {
+        true => of_task.ready > 0,
+        false => tx.queued()?.values().any(|queued| queued.ready > 0),
+    })
+}
+
+/// Writes the first events of a run that waits, and its parameters. Returns the run as it is then.
+fn enqueue(tx: &mut Tx<'_>, run: Run, task: i64, new: &NewRun) -> rusqlite::Result<Run> {
+    let no = run.key.no;
+    let mut events = vec![match run.not_before {
         Some(time) => NewEvent::delayed(time, new.delayed_by),
         None => {
             tx.enqueued(task, run.waits_for.is_some());
             NewEvent::queued(run.waits_for.as_deref())
         }
-    };
-    let mut said = vec![event];
+    }];
     for (name, value) in &new.parameters {
-        signals::keep_parameter(tx, no, name, value)?;
-        said.push(NewEvent::parameter(name, value));
+        signals::store_parameter(tx, no, name, value)?;
+        events.push(NewEvent::parameter(name, value));
     }
-    events::insert(tx.db, no, 1, 0, &said)?;
-    if let Some(name) = run.waits_for.clone() {
-        // Others may only be in line for it, and of tasks that are not loaded: those keep it from nobody.
-        needs::let_go_on(tx, &name)?;
-        run = list::by_no(tx.db, no)?;
-    }
-    Ok(Ok(Submitted::Queued(run)))
+    events::insert(tx.db, no, 1, 0, &events)?;
+    let Some(name) = &run.waits_for else { return Ok(run) };
+    // All runs in line for it may be of tasks that are not loaded. Such runs must not block it.
+    locks::unblock_waiting(tx, name)?;
+    list::by_no(tx.db, no)
 }
 
-/// Whether as many runs wait as may.
+/// The error if the queue has reached a limit.
 fn queue_full(tx: &mut Tx<'_>, new: &NewRun, of_task: u64) -> rusqlite::Result<Option<StorageError>> {
     let all: u64 = match new.not_before {
         None => tx.queued()?.values().map(|queued| queued.all()).sum(),
-        // Those that wait for their time are counted apart: they fill the disk too, and hold up nobody.
+        // Delayed runs are counted separately: they occupy disk space too, but delay no other run.
         Some(_) => tx
             .db
             .prepare_cached("SELECT count(*) FROM runs WHERE status = 'delayed'")?
@@ -127,7 +149,7 @@ fn insert(
             run.input.as_str(),
             run.not_before.map(Timestamp::as_millis),
             run.priority,
-            needs::to_column(&new.needs),
+            lock_column::write(&new.locks),
             run.waits_for,
             claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
             new.parent.map(|parent| parent.run),
@@ -144,8 +166,8 @@ fn insert(
     Ok(())
 }
 
-/// A run as it waits, before its row is written.
-fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
+/// The record of a new run that waits, before its row is written.
+fn waiting_run(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
     Run {
         key: RunKey { no, id: new.id.clone() },
         task: new.task.clone(),
@@ -161,9 +183,9 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
         cancel_requested_at: None,
         not_before: new.not_before,
         priority: new.priority,
-        // Looked at again when its time has come.
+        // Checked again when it is due.
         waits_for: waits_for.filter(|_| new.not_before.is_none()),
-        // Read with the row; nobody needs it before.
+        // Read with the row; not needed before.
         parent: None,
         on_disconnect: new.on_disconnect,
         labels: new.labels.clone(),
@@ -171,8 +193,12 @@ fn fresh(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
     }
 }
 
-/// The run that the same request made earlier, or the conflict with another.
-fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
+/// The run of an earlier equal request, or the conflict with a different one.
+fn submitted_before(
+    tx: &Tx<'_>,
+    new: &NewRun,
+    task: i64,
+) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
     let same = |run: &Run| is_same(tx, run, new);
     if let Some(key) = &new.idempotency_key
         && let Some(run) = list::by_idempotency_key(tx.db, task, key)?
@@ -201,7 +227,7 @@ fn made_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> rusqlite::Result<Option<
     Ok(None)
 }
 
-/// Whether the run was started by this very request.
+/// Whether the run was submitted by an equal request.
 fn is_same(tx: &Tx<'_>, run: &Run, new: &NewRun) -> rusqlite::Result<bool> {
     let request: Option<String> = tx
         .db
@@ -212,7 +238,7 @@ fn is_same(tx: &Tx<'_>, run: &Run, new: &NewRun) -> rusqlite::Result<bool> {
             Some(request) => {
                 [&new.digest, &new.text_digest].into_iter().flatten().any(|digest| *digest == request)
             }
-            // Of a version that kept less of the request.
+            // Written by a version that stored no digest.
             None => run.input == new.input && run.labels == new.labels,
         })
 }
@@ -229,7 +255,7 @@ pub(super) fn requeue(
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
-    // Asked to end while its attempt ended: nobody would hear of the wish before the next one.
+    // Its cancellation was requested while the attempt ended, and no attempt would notice before the next one.
     if cancel_requested(tx, run.no)? {
         return finish(tx, run, fence, &Outcome::Cancelled(None));
     }
@@ -247,7 +273,7 @@ pub(super) fn requeue(
         let task = task_of(tx, run.no)?;
         tx.enqueued(task, false);
     }
-    tx.released(run.no)?;
+    locks::release(tx, run.no)?;
     Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
 }
 
@@ -257,16 +283,16 @@ pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outc
         Ok(live) => live.clone(),
         Err(fenced) => return Ok(Err(fenced)),
     };
-    // Asked to end while it ended: who asked was told that it would.
-    let asked = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
-    let outcome = asked.as_ref().unwrap_or(outcome);
-    forget(tx, run.no)?;
+    // Its cancellation was requested while it ended, and the canceller has got the answer that it would be.
+    let cancelled = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
+    let outcome = cancelled.as_ref().unwrap_or(outcome);
+    remove_attempt_data(tx, run.no)?;
     let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
-    tx.released(run.no)?;
+    locks::release(tx, run.no)?;
     Ok(Ok(event))
 }
 
-/// Writes the terminal event and what the run's row says of its end.
+/// Writes the terminal event and the outcome in the run's row.
 fn end(tx: &Tx<'_>, run: i64, seq: u64, attempt: u32, outcome: &Outcome) -> rusqlite::Result<Event> {
     let event = outcome.terminal_event();
     events::insert(tx.db, run, seq, attempt, std::slice::from_ref(&event))?;
@@ -293,7 +319,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         return Ok(Ok(Cancelled::AlreadyEnded(run)));
     }
     let owned = signals::is_owned(tx, &run)?;
-    // A run that is held goes on, to clean up.
+    // A paused run is resumed, to clean up.
     tx.db
         .prepare_cached(
             "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?2), \
@@ -305,11 +331,11 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
     }
     let last = events::last_seq(tx.db, run.key.no)?;
     end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;
-    forget(tx, run.key.no)?;
+    remove_attempt_data(tx, run.key.no)?;
     if run.status == RunStatus::Queued {
         let task = task_of(tx, run.key.no)?;
         tx.dequeued(task, run.waits_for.is_some());
-        needs::pass_on(tx, &run)?;
+        locks::left_queue(tx, &run)?;
     }
     Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
 }
@@ -320,12 +346,12 @@ fn cancel_requested(tx: &Tx<'_>, run: i64) -> rusqlite::Result<bool> {
         .query_row([run], |row| row.get(0))
 }
 
-/// Forgets what only a next attempt would need.
-fn forget(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes the data that only another attempt would need.
+fn remove_attempt_data(tx: &mut Tx<'_>, run: i64) -> rusqlite::Result<()> {
     if checkpoints::any(tx.db, run)? {
-        checkpoints::delete(tx, run)?;
+        checkpoints::remove(tx, run)?;
     }
-    signals::forget(tx, run)
+    signals::remove(tx, run)
 }
 
 fn task_of(tx: &Tx<'_>, run: i64) -> rusqlite::Result<i64> {

@@ -1,31 +1,31 @@
-//! How far schedules have been followed.
+//! Progress of schedules.
 
 use rusqlite::{Connection, params};
 
-use super::list;
+use super::run_row;
 use super::state::{Applied, Tx};
 use crate::model::{TaskRef, Timestamp};
-use crate::storage::Followed;
+use crate::storage::ScheduleProgress;
 
 /// See [`Schedules::schedules`](crate::storage::Schedules::schedules).
-pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String, Followed)>> {
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String, ScheduleProgress)>> {
     let mut statement = db.prepare_cached(
         "SELECT tasks.app, tasks.task, name, spec, reached, turn \
          FROM schedules JOIN tasks ON tasks.no = schedules.task ORDER BY tasks.app, tasks.task, name",
     )?;
     let rows = statement.query_and_then([], |row| {
         let task =
-            list::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())?;
+            run_row::parsed(0, TaskRef::parse(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?).ok())?;
         let reached = Timestamp::from_millis(row.get(4)?);
-        Ok((task, row.get(2)?, Followed { spec: row.get(3)?, reached, turn: row.get(5)? }))
+        Ok((task, row.get(2)?, ScheduleProgress { spec: row.get(3)?, reached, turn: row.get(5)? }))
     })?;
     rows.collect()
 }
 
 /// See [`Schedules::set_schedule`](crate::storage::Schedules::set_schedule).
-pub(super) fn set(tx: &mut Tx<'_>, task: &TaskRef, name: &str, followed: &Followed) -> Applied<()> {
+pub(super) fn set(tx: &mut Tx<'_>, task: &TaskRef, name: &str, followed: &ScheduleProgress) -> Applied<()> {
     let task = tx.task_no(task)?;
-    let Followed { spec, reached, turn } = followed;
+    let ScheduleProgress { spec, reached, turn } = followed;
     tx.db
         .prepare_cached(
             "INSERT OR REPLACE INTO schedules (task, name, spec, reached, turn) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -1,7 +1,6 @@
-//! The tables, and how an older database becomes a present one.
+//! The tables, and the migrations of older databases.
 //!
-//! Written to be read with the `sqlite3` shell as well: `run_list` and
-//! `run_events` are views for people.
+//! The tables are also meant to be read with the `sqlite3` shell: `run_list` and `run_events` are views for people.
 
 use rusqlite::Connection;
 
@@ -10,8 +9,8 @@ use super::OpenError;
 /// Marks the file as ours: "strm" as a number.
 const APPLICATION_ID: i32 = 0x7374_726d;
 
-/// Each entry takes the database one version further. Entries are never
-/// edited, only added: `user_version` counts how many have been applied.
+/// Each entry migrates the database to the next version. Entries are never edited, only added: `user_version` counts how
+/// many have been applied.
 const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
@@ -26,12 +25,12 @@ pub(super) fn event_id(run: i64, seq: u64) -> i64 {
     run << SEQ_BITS | seq as i64
 }
 
-/// The keys of a run's events: the first possible one, and the one behind the last.
+/// The keys of a run's events: the first possible one, and the one after the last.
 pub(super) fn events_of(run: i64) -> (i64, i64) {
     (event_id(run, 0), event_id(run + 1, 0))
 }
 
-/// How SQLite calls a file that can give pages back.
+/// SQLite's number for `auto_vacuum` = incremental.
 pub(super) const INCREMENTAL: i64 = 2;
 
 /// Foreign keys are left out on purpose: every row is written by one room in
@@ -120,8 +119,7 @@ SELECT runs.id AS run, events.id & 4294967295 AS seq, events.attempt,
 FROM events JOIN runs ON runs.no = events.id >> 32;
 ";
 
-/// Refuses a database that is not this build's to change, before anything does;
-/// returns its version.
+/// Rejects a database that this build must not change, before any change. Returns its version.
 pub(super) fn check(db: &Connection) -> Result<usize, OpenError> {
     let version: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -153,13 +151,13 @@ CREATE TABLE parameters (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Runs that wait for their time.
+/// Delayed runs.
 const V3: &str = "
 ALTER TABLE runs ADD COLUMN not_before INTEGER; -- ms since 1970
 CREATE INDEX runs_by_time ON runs (not_before) WHERE status = 'delayed';
 ";
 
-/// How runs wait.
+/// Queueing: priorities, locks, parents and schedules.
 const V4: &str = "
 ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN needs TEXT;           -- JSON: {name: capacity}
@@ -182,8 +180,8 @@ CREATE INDEX runs_attached ON runs (parent)
     WHERE parent IS NOT NULL AND detached IS NULL AND finished_at IS NULL AND cancel_requested_at IS NULL;
 ";
 
-/// Pruning: the order in which the runs of a task ended, how far their events are
-/// gone, and the number of the next run, for the newest one may be removed.
+/// Pruning: the order in which the runs of a task ended, the end up to which their events are removed, and the number of
+/// the next run, because the newest one may be removed.
 const V5: &str = "
 CREATE INDEX runs_by_end ON runs (task, finished_at, no) WHERE finished_at IS NOT NULL;
 ALTER TABLE tasks ADD COLUMN without_events_to INTEGER; -- ms since 1970
@@ -198,12 +196,12 @@ const V6: &str = "
 CREATE INDEX runs_by_creation ON runs (created_at);
 ";
 
-/// Runs that don't go on alone.
+/// Policies for when the last client disconnects.
 const V7: &str = "
 ALTER TABLE runs ADD COLUMN on_disconnect TEXT; -- NULL: continue
 ";
 
-/// How deep a run stands in its family, and the whole request that has started it.
+/// Depths of child runs, and digests of requests.
 const V8: &str = "
 ALTER TABLE runs ADD COLUMN depth INTEGER NOT NULL DEFAULT 0; -- runs above it
 ALTER TABLE schedules ADD COLUMN turn INTEGER NOT NULL DEFAULT 0; -- tells starts at the same time apart
@@ -220,7 +218,7 @@ CREATE INDEX runs_by_depth ON runs (task, depth DESC, priority DESC, no)
 CREATE INDEX runs_blocked_by_depth ON runs (depth, waits_for) WHERE depth > 0 AND waits_for IS NOT NULL;
 ";
 
-/// What sweeps know from one host to the next.
+/// State of the retention sweeps that survives a restart.
 const V9: &str = "
 ALTER TABLE tasks ADD COLUMN retention TEXT; -- JSON: the rules in force, and those that wait; NULL: all is kept
 CREATE TABLE clock (

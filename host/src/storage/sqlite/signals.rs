@@ -1,29 +1,29 @@
-//! Messages to runs: held and let go, signals, parameters.
+//! Messages to runs: pause, resume, signals, parameters.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
-use super::{events, list, needs};
+use super::{events, list, locks, run_row};
 use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
 use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
 
-/// See [`Signals::hold`](crate::storage::Signals::hold).
-pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> {
+/// See [`Signals::set_paused`](crate::storage::Signals::set_paused).
+pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<Reached> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
     };
-    if hold == (run.status == RunStatus::Paused) {
+    if paused == (run.status == RunStatus::Paused) {
         return Ok(Ok(Reached::Unchanged(run)));
     }
     let owned = is_owned(tx, &run)?;
-    let status = match (hold, owned) {
+    let status = match (paused, owned) {
         (true, _) => RunStatus::Paused,
         (false, true) => RunStatus::Running,
         (false, false) if run.not_before.is_some_and(|time| time > Timestamp::now()) => RunStatus::Delayed,
         (false, false) => RunStatus::Queued,
     };
-    // A run that is held waits for nothing else; let go on, it looks again at what it needs.
+    // A paused run waits for no lock. When it is resumed, its locks are checked again.
     tx.db
         .prepare_cached("UPDATE runs SET status = ?2, waits_for = NULL WHERE no = ?1")?
         .execute(params![run.key.no, status.as_str()])?;
@@ -31,12 +31,12 @@ pub(super) fn hold(tx: &mut Tx<'_>, id: &RunId, hold: bool) -> Applied<Reached> 
     match (run.status, status) {
         (RunStatus::Queued, _) => {
             tx.dequeued(task, run.waits_for.is_some());
-            needs::pass_on(tx, &run)?;
+            locks::left_queue(tx, &run)?;
         }
         (_, RunStatus::Queued) => tx.enqueued(task, false),
         _ => {}
     }
-    let event = if hold { NewEvent::paused() } else { NewEvent::resumed() };
+    let event = if paused { NewEvent::paused() } else { NewEvent::resumed() };
     reached(tx, run, owned, &event).map(Ok)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn take_signal(
         .optional()?;
     let Some((no, name, payload)) = oldest else { return Ok(Ok(None)) };
     tx.db.prepare_cached("DELETE FROM signals WHERE no = ?1")?.execute([no])?;
-    let name = list::parsed(1, SignalName::parse(&name).ok())?;
+    let name = run_row::parsed(1, SignalName::parse(&name).ok())?;
     Ok(Ok(Some(Signal { name, payload: Json::trusted(payload) })))
 }
 
@@ -105,21 +105,26 @@ pub(super) fn set_parameter(
     if others >= MAX_PARAMETERS {
         return Ok(Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters"))));
     }
-    keep_parameter(tx, run.key.no, name, value)?;
+    store_parameter(tx, run.key.no, name, value)?;
     let owned = is_owned(tx, &run)?;
     reached(tx, run, owned, &NewEvent::parameter(name, value)).map(Ok)
 }
 
-/// Keeps a parameter of a run, in place of an earlier value.
-pub(super) fn keep_parameter(tx: &Tx<'_>, run: i64, name: &SignalName, value: &Json) -> rusqlite::Result<()> {
+/// Stores a parameter of a run, and replaces an earlier value.
+pub(super) fn store_parameter(
+    tx: &Tx<'_>,
+    run: i64,
+    name: &SignalName,
+    value: &Json,
+) -> rusqlite::Result<()> {
     tx.db
         .prepare_cached("INSERT OR REPLACE INTO parameters (run, name, value) VALUES (?1, ?2, ?3)")?
         .execute(params![run, name.as_str(), value.as_str()])?;
     Ok(())
 }
 
-/// See [`Signals::note`](crate::storage::Signals::note).
-pub(super) fn note(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<Reached> {
+/// See [`Signals::log_message`](crate::storage::Signals::log_message).
+pub(super) fn log_message(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<Reached> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
@@ -133,26 +138,25 @@ pub(super) fn parameters(db: &Connection, run: i64) -> rusqlite::Result<Vec<(Sig
     let mut statement =
         db.prepare_cached("SELECT name, value FROM parameters WHERE run = ?1 ORDER BY name")?;
     let rows = statement.query_and_then([run], |row| {
-        let name = list::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
+        let name = run_row::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
         Ok((name, Json::trusted(row.get(1)?)))
     })?;
     rows.collect()
 }
 
-/// Forgets what waits for a run that has ended. Its parameters stay, as its input
-/// does.
-pub(super) fn forget(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes the pending signals of a run that has ended. Its parameters stay, like its input.
+pub(super) fn remove(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     tx.db.prepare_cached("DELETE FROM signals WHERE run = ?1")?.execute([run])?;
     Ok(())
 }
 
-/// Forgets the parameters of a run that is removed.
-pub(super) fn forget_parameters(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+/// Removes the parameters of a run that is removed.
+pub(super) fn remove_parameters(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     tx.db.prepare_cached("DELETE FROM parameters WHERE run = ?1")?.execute([run])?;
     Ok(())
 }
 
-/// The run, if it can still hear something.
+/// The run, if it can still receive messages.
 fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, Reached>> {
     Ok(match list::by_id(tx.db, id)? {
         None => Err(Reached::NotFound),
@@ -167,7 +171,7 @@ pub(super) fn is_owned(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<bool> {
         .query_row([run.key.no], |row| row.get(0))
 }
 
-/// Tells of it in the log, if nobody else will.
+/// Logs the message if the run has no owner to do it.
 fn reached(tx: &Tx<'_>, run: Run, owned: bool, event: &NewEvent) -> rusqlite::Result<Reached> {
     if !owned {
         let seq = events::last_seq(tx.db, run.key.no)? + 1;

@@ -1,8 +1,8 @@
-//! Room on the disk: how its lack is told, and what is set aside for that day.
+//! Disk space: detects a full disk, and keeps a reserve for it.
 //!
-//! To remove something from a full disk needs room too: a deletion is written to the write-ahead log before it
-//! frees anything. So a file is kept that is given up when something is to be removed, and made again before
-//! anything else is written; otherwise runs under way would take its place at once.
+//! Deleting from a full disk needs space too, because a deletion is written to the write-ahead log before it frees any.
+//! So a reserve file is released before deletions, and restored before anything else is written; otherwise running runs
+//! would use up its space at once.
 
 #![allow(unsafe_code, reason = "rusqlite does not have SQLite's system error")]
 
@@ -16,24 +16,24 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::group::Operation;
+use super::log_size::CHECKPOINT_PAGES;
 use super::state::{State, Tx};
-use super::writer::CHECKPOINT_PAGES;
-use super::{clock, needs};
+use super::{clock, locks};
 use crate::storage::StorageError;
 
 /// Name of the reserve within the data folder.
 const RESERVE: &str = "streamtask.reserve";
-/// What a write-ahead log that is full may need to be copied into the database, which then makes room in the log
-/// itself, and 4 MiB for the first steps if it can't be.
+/// Space for copying a full write-ahead log into the database, after which the log has space again, and 4 MiB for the
+/// first steps if the log can't be copied.
 const RESERVE_BYTES: u64 = CHECKPOINT_PAGES * 4096 + (4 << 20);
-/// What is given up of it to open a database for reading: an index of the write-ahead log, 32 KiB for each 16 MiB.
+/// Part of the reserve that is released to open a database for reading: it needs an index of the write-ahead log, 32 KiB
+/// per 16 MiB.
 const OPENING_BYTES: u64 = 1 << 20;
 
-/// What a full disk is called. It may be none: the other two give errors of their own, which SQLite does not tell from
-/// a broken disk.
+/// Message for a full disk. It names two other causes, because SQLite reports their errors like those of a broken disk.
 pub(super) const FULL: &str = "the disk is full, or a quota or a limit of file size (ulimit -f) is reached";
 
-/// Whether there is no room for what was to be written. To be asked before the connection is used again.
+/// Whether a write failed for lack of space. To be called before the connection is used again.
 pub(super) fn is_full(db: &Connection, error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,
@@ -50,7 +50,7 @@ fn is_no_room(error: Errno) -> bool {
     [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].contains(&error)
 }
 
-/// The error in words for people. To be asked before the connection is used again.
+/// The error as a message. To be called before the connection is used again.
 pub(super) fn reason(db: &Connection, error: &rusqlite::Error) -> String {
     match (is_full(db, error), error) {
         (true, rusqlite::Error::SqliteFailure(_, Some(said))) if said.starts_with(FULL) => said.clone(),
@@ -59,11 +59,11 @@ pub(super) fn reason(db: &Connection, error: &rusqlite::Error) -> String {
     }
 }
 
-/// What the writer needs besides the database.
+/// Disk space of the writer: its reserve, and the first writes of a host.
 pub(super) struct Space {
-    /// None for a host that needs none, and where it can't be made.
+    /// None for a host without a reserve, and if it can't be made.
     reserve: Option<Reserve>,
-    /// Whether the database knows that the hosts before are gone.
+    /// Whether the leases of earlier hosts are revoked in the database.
     prepared: bool,
 }
 
@@ -72,7 +72,7 @@ impl Space {
         Self { reserve, prepared: false }
     }
 
-    /// Fails while there is no room to write, for whatever does not make any.
+    /// Fails while there is no space for writes other than deletions.
     pub(super) fn ready(&mut self, db: &Connection) -> rusqlite::Result<()> {
         if self.prepared && self.reserve.as_ref().is_none_or(|reserve| reserve.whole) {
             return Ok(());
@@ -91,7 +91,7 @@ impl Space {
             prepare(db)?;
             self.prepared = true;
         }
-        // One that never was is no reason not to write.
+        // A reserve that never existed is no reason not to write.
         if let Some(reserve) = &mut self.reserve
             && !reserve.whole
             && let Err(error) = reserve.restore()
@@ -103,11 +103,11 @@ impl Space {
     }
 
     fn go_without(&mut self, error: Errno) {
-        tracing::warn!(%error, "could not set room aside for a full disk; trying again at the next start");
+        tracing::warn!(%error, "could not reserve space for a full disk; retrying at the next start");
         self.reserve = None;
     }
 
-    /// Gives up what was set aside; whether there was any.
+    /// Releases the reserve. Returns whether there was any.
     pub(super) fn release(&mut self) -> bool {
         self.reserve.as_mut().is_some_and(|reserve| reserve.length > Some(0) && reserve.cut(RESERVE_BYTES))
     }
@@ -117,15 +117,15 @@ pub(super) fn full(message: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), Some(message))
 }
 
-/// What has to be written before anything else is.
+/// Makes the first writes of a host, before all others.
 fn prepare(db: &Connection) -> rusqlite::Result<()> {
-    // The lock file is ours, so every other host that this database knows of is gone.
+    // This host has the lock file, so all other hosts in this database are gone.
     db.execute("UPDATE hosts SET lease_until = 0", [])?;
-    clock::mind(db)?;
-    needs::heal(db)
+    clock::adjust_delays(db)?;
+    locks::repair(db)
 }
 
-/// One change in a transaction of its own.
+/// Applies one operation in a transaction of its own.
 pub(super) fn apply_alone(db: &mut Connection, state: &mut State, mut operation: Box<dyn Operation>) {
     let applied = db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
         operation.apply(&mut Tx { db: &transaction, state })?;
@@ -141,27 +141,27 @@ pub(super) fn apply_alone(db: &mut Connection, state: &mut State, mut operation:
     }
 }
 
-/// A file that takes room on the disk for nothing. One that is shorter than it should be was given up.
+/// A file that only occupies disk space. If it is shorter than it should be, it was released and has to be restored.
 pub(super) struct Reserve {
     path: PathBuf,
-    /// How much of it there is; none: it never was.
+    /// Its length; none if it does not exist.
     length: Option<u64>,
-    /// Whether all of it is there, and takes room.
+    /// Whether it has its full length and occupies the space.
     whole: bool,
 }
 
 impl Reserve {
-    /// That of a data folder, as it is.
+    /// The reserve of a data folder in its current state.
     pub(super) fn of(folder: &Path) -> Self {
         let path = folder.join(RESERVE);
         let file = path.metadata().ok();
         let length = file.as_ref().map(Metadata::len);
-        // A copy of it may have its length and take no room.
+        // A sparse copy may have the length and occupy no space.
         let room = file.map_or(0, |file| file.blocks() * 512);
         Self { path, length, whole: length.is_some_and(|length| length.min(room) >= RESERVE_BYTES) }
     }
 
-    /// Whether it was given up.
+    /// Whether it was released and not restored.
     fn is_owed(&self) -> bool {
         self.length.is_some_and(|length| length < RESERVE_BYTES)
     }
@@ -179,13 +179,13 @@ impl Reserve {
         self.whole = made.is_ok();
         self.length = Some(if made.is_ok() { RESERVE_BYTES } else { length });
         if made.is_err() {
-            // What was had of it on the way would be wanting elsewhere.
+            // Release the partially allocated space.
             let _ = file.set_len(length);
         }
         made
     }
 
-    /// Gives some of it up; whether that worked.
+    /// Releases `bytes` of it. Returns whether any were released.
     pub(super) fn cut(&mut self, bytes: u64) -> bool {
         let cut = File::options().write(true).open(&self.path).and_then(|file| {
             let length = file.metadata()?.len();
@@ -195,24 +195,24 @@ impl Reserve {
             Ok(length > 0)
         });
         cut.unwrap_or_else(|error| {
-            tracing::warn!(%error, path = %self.path.display(), "could not give up what was set aside");
+            tracing::warn!(%error, path = %self.path.display(), "could not release the reserved space");
             false
         })
     }
 
-    /// Removes what could not be made: a short one would say that it was given up.
+    /// Removes an incomplete reserve: a short file would count as released.
     fn remove(&mut self) {
         let _ = fs::remove_file(&self.path);
         self.length = None;
     }
 
-    /// The same for what it takes to open a database for reading.
+    /// Releases the part that opening a database for reading needs.
     pub(super) fn cut_for_opening(&mut self) -> bool {
         self.length > Some(0) && self.cut(OPENING_BYTES)
     }
 }
 
-/// For file systems that can't set room aside by a call.
+/// Writes the reserve on file systems without `fallocate`.
 fn fill(mut file: &File) -> io::Result<()> {
     let zeros = vec![0; 1 << 20];
     for _ in 0..RESERVE_BYTES / zeros.len() as u64 {
@@ -226,12 +226,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_given_up_is_missed_also_by_the_next_host() {
+    fn the_next_host_also_restores_a_released_reserve() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(RESERVE);
         let size = || path.metadata().unwrap().len();
         let mut never_made = Reserve::of(folder.path());
-        assert!(!never_made.whole && !never_made.is_owed(), "it never was");
+        assert!(!never_made.whole && !never_made.is_owed(), "it does not exist");
         never_made.restore().unwrap();
         assert_eq!(size(), RESERVE_BYTES);
         let whole = Reserve::of(folder.path());

@@ -1,6 +1,5 @@
-//! What the writer remembers of the rows it writes, so that the hot path reads
-//! nothing. All of it can be read from the database again: after a transaction
-//! that failed, it is forgotten.
+//! The writer's cache of rows that it writes, so that the hot path reads nothing. It is dropped after a failed
+//! transaction, because all of it can be read from the database again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,58 +7,64 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events;
-use super::needs;
-use crate::model::{Fence, HostId, Need, TaskRef, Version};
+use super::lock_column;
+use crate::model::{Fence, HostId, Lock, TaskRef, Version};
 use crate::storage::StorageError;
 
-/// One transaction: the connection inside of it, and the memory.
+/// A transaction: the connection and the cache.
 pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
     pub(super) state: &'a mut State,
 }
 
-/// What an operation says: the outer error undoes the whole transaction, the
-/// inner one refuses this operation alone, which then has changed nothing.
+/// Result of an operation. The outer error rolls the whole transaction back. The inner one rejects this operation alone,
+/// which then has changed nothing.
 pub(super) type Applied<T> = rusqlite::Result<Result<T, StorageError>>;
 
-/// A run that some host owns.
+/// A run with an owner.
 #[derive(Clone, Debug)]
 pub(super) struct Live {
     pub(super) fence: Fence,
     pub(super) attempt: u32,
     pub(super) last_seq: u64,
-    /// What it has and others may wait for.
-    pub(super) needs: Option<Arc<[Need]>>,
+    /// Locks that it holds.
+    pub(super) locks: Option<Arc<[Lock]>>,
 }
 
-/// How many runs of a task are queued.
+/// Numbers of queued runs of a task.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Queued {
-    /// They wait for nothing but their turn.
+    /// Runs that wait for a slot only.
     pub(super) ready: u64,
-    /// They wait for what another run has.
+    /// Runs that wait for a lock.
     pub(super) blocked: u64,
 }
 
-/// The writer's memory.
+/// The writer's cache.
 #[derive(Default)]
 pub(super) struct State {
     live: HashMap<i64, Live>,
     tasks: HashMap<TaskRef, i64>,
     versions: HashMap<Version, i64>,
     hosts: HashMap<HostId, i64>,
-    /// Runs that wait, by task number; read once.
+    /// Queued runs by task number; read once.
     queued: Option<HashMap<i64, Queued>>,
-    /// How many runs under way have each thing that runs need; read once.
+    /// How many running runs hold each lock; read once.
     pub(super) in_use: Option<HashMap<String, u32>>,
     next_run: Option<i64>,
-    /// Whether the write-ahead log is to be copied into the database now, because the
-    /// file is to get shorter.
+    /// Whether to copy the write-ahead log into the database now, so that the file gets shorter.
     pub(super) checkpoint_wanted: bool,
 }
 
+impl State {
+    /// Removes a run that has no owner any more.
+    pub(super) fn remove_live(&mut self, run: i64) -> Option<Live> {
+        self.live.remove(&run)
+    }
+}
+
 impl Tx<'_> {
-    /// The run as its owner, who proves it with `fence`, may change it.
+    /// The run, for a change by its owner, which proves its ownership by `fence`.
     pub(super) fn owned(
         &mut self,
         run: i64,
@@ -69,27 +74,19 @@ impl Tx<'_> {
             let found = self
                 .db
                 .prepare_cached("SELECT fence, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
-                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, needs::column(row, 2)?)))
+                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, lock_column::read(row, 2)?)))
                 .optional()?;
-            let Some((fence, attempt, needs)) = found else { return Ok(Err(StorageError::Fenced)) };
+            let Some((fence, attempt, locks)) = found else { return Ok(Err(StorageError::Fenced)) };
             let last_seq = events::last_seq(self.db, run)?;
-            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, needs });
+            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, locks });
         }
         let live = self.state.live.get_mut(&run).expect("just inserted");
         Ok(if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced) })
     }
 
-    /// Notes that a run has an owner.
+    /// Caches a run that has an owner.
     pub(super) fn claimed(&mut self, run: i64, live: Live) {
         self.state.live.insert(run, live);
-    }
-
-    /// Notes that a run has none any more; what it had is free for others.
-    pub(super) fn released(&mut self, run: i64) -> rusqlite::Result<()> {
-        match self.state.live.remove(&run).and_then(|live| live.needs) {
-            Some(needs) => needs::give_back(self, &needs),
-            None => Ok(()),
-        }
     }
 
     /// The number of a task, new or known.
@@ -146,7 +143,7 @@ impl Tx<'_> {
         Ok(next)
     }
 
-    /// How many runs wait, by task number.
+    /// Numbers of queued runs, by task number.
     pub(super) fn queued(&mut self) -> rusqlite::Result<&mut HashMap<i64, Queued>> {
         if self.state.queued.is_none() {
             let mut statement = self.db.prepare(
@@ -161,15 +158,14 @@ impl Tx<'_> {
         Ok(self.state.queued.as_mut().expect("just read"))
     }
 
-    /// Notes that a run of the task began to wait. If nothing was counted yet, the
-    /// count will find it in its row.
+    /// Counts a run of the task that joined the queue. If nothing was counted yet, a later count reads its row.
     pub(super) fn enqueued(&mut self, task: i64, blocked: bool) {
         if let Some(queued) = &mut self.state.queued {
             *queued.entry(task).or_default().count(blocked) += 1;
         }
     }
 
-    /// Notes that a run of the task waits no more; the same.
+    /// Counts a run of the task that left the queue; likewise.
     pub(super) fn dequeued(&mut self, task: i64, blocked: bool) {
         if let Some(queued) = self.state.queued.as_mut().and_then(|queued| queued.get_mut(&task)) {
             let count = queued.count(blocked);
@@ -183,7 +179,7 @@ impl Queued {
         if blocked { &mut self.blocked } else { &mut self.ready }
     }
 
-    /// All that wait.
+    /// All queued runs.
     pub(super) const fn all(self) -> u64 {
         self.ready + self.blocked
     }

@@ -1,9 +1,7 @@
-//! The one thread that writes: it takes all that is waiting and commits it as
-//! one transaction.
+//! The writing thread: commits all pending commands as one transaction.
 //!
-//! This is the middle of the hot path (guest → outbox → **commit** →
-//! subscribers). While one group is flushed to the disk, the next gathers; so
-//! the slower the disk, the larger the groups, and nobody waits for a timer.
+//! This is the middle of the hot path (guest → outbox → **commit** → subscribers). While one group is flushed to the disk,
+//! the next one collects. So a slow disk makes groups larger, and there is no timer to wait for.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,28 +17,25 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::OpenError;
 use super::group::{Append, Call, Command, Group, Urgency};
-use super::log_size::{self, Copied, LogSize};
+use super::log_size::{self, CHECKPOINT_PAGES, Copied, LogSize};
 use super::space::{self, Space};
 use super::state::{Applied, State, Tx};
 use crate::platform;
 use crate::process::{Beating, Heartbeat, start_thread};
 use crate::storage::{Condition, Outbox, Result, StorageError};
 
-/// Events after which a group is closed even if more wait. Bounds how long one
-/// flood delays everybody else's commit to a few milliseconds.
+/// Events after which a group is closed even if more are pending. Limits to a few milliseconds how long one flood delays
+/// all other commits.
 const MAX_EVENTS_PER_GROUP: usize = 4096;
 /// Other operations after which a group is closed, for the same reason.
 const MAX_OPERATIONS_PER_GROUP: usize = 1024;
-/// Pages of write-ahead log after which it is copied into the database (16
-/// MiB): rarely enough to cost little, often enough to bound the log.
-pub(super) const CHECKPOINT_PAGES: u64 = 4096;
-/// Pause before a failed group is tried again.
+/// Pause before a failed group is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// How long the next step of a removal is waited for on a full disk. Whoever removes pauses between them, at most for
-/// 100 ms; without this, each would wait for a [`RETRY_PAUSE`].
+/// How long the writer waits for the next deletion on a full disk. The caller pauses at most 100 ms between deletions;
+/// without this, each would wait for a [`RETRY_PAUSE`].
 const NEXT_STEP: Duration = Duration::from_millis(150);
 
-/// The door to the writing thread.
+/// Handle of the writing thread.
 pub(super) struct Writer {
     commands: mpsc::Sender<Command>,
     health: Arc<Mutex<Option<String>>>,
@@ -48,13 +43,13 @@ pub(super) struct Writer {
     heartbeat: Arc<Heartbeat>,
     /// Cancelled when the database is closed.
     ended: CancellationToken,
-    /// In a simulation, there is no thread but a task: notified when commands come.
+    /// In a simulation, a task replaces the thread; this is notified when commands arrive.
     simulated: Option<Arc<Notify>>,
 }
 
 impl Writer {
-    /// Starts the thread. It ends when it is closed or its door is dropped.
-    /// With a reason in `health`, it does not take writes yet.
+    /// Starts the thread. It ends when it is closed or its handle is dropped. With an error in `health`, it does not accept
+    /// writes yet.
     pub(super) fn start(
         db: Connection,
         path: &Path,
@@ -63,7 +58,7 @@ impl Writer {
     ) -> Result<Self, OpenError> {
         let (commands, receiver) = mpsc::channel();
         if let Some(error) = &health {
-            tracing::error!(error, "the database can be read, and takes no writes yet; trying again");
+            tracing::error!(error, "the database can be read, but accepts no writes yet; retrying");
         }
         let health = Arc::new(Mutex::new(health));
         let condition = Arc::<Mutex<Condition>>::default();
@@ -88,7 +83,7 @@ impl Writer {
         Ok(Self { commands, health, condition, heartbeat, ended, simulated })
     }
 
-    /// Of the thread.
+    /// Heartbeat of the thread.
     pub(super) fn heartbeat(&self) -> Arc<Heartbeat> {
         Arc::clone(&self.heartbeat)
     }
@@ -109,7 +104,7 @@ impl Writer {
         Ok(())
     }
 
-    /// One change; fails if the database fails.
+    /// Makes one write, which fails if the database fails.
     pub(super) async fn call<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -118,7 +113,7 @@ impl Writer {
         self.send(work, Urgency::Once).await
     }
 
-    /// One change that is tried until the database takes it or is closed.
+    /// Makes one write, which is retried until the database accepts it or is closed.
     pub(super) async fn call_until_done<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -127,7 +122,7 @@ impl Writer {
         self.send(work, Urgency::UntilDone).await
     }
 
-    /// One change that removes something, and so is made also on a full disk.
+    /// Makes one deletion, also on a full disk.
     pub(super) async fn call_to_make_room<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -149,7 +144,7 @@ impl Writer {
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
-    /// The error of the last attempt to commit, if it failed.
+    /// The error of the last commit, if it failed.
     pub(super) fn health(&self) -> Result<()> {
         match &*self.health.lock() {
             None => Ok(()),
@@ -162,35 +157,35 @@ impl Writer {
         self.condition.lock().clone()
     }
 
-    /// Commits what waits and ends the thread.
+    /// Commits pending commands and ends the thread.
     pub(super) async fn close(&self) {
         let _ = self.command(Command::Close);
         self.ended.cancelled().await;
     }
 }
 
-/// The thread's side.
+/// State of the writing thread.
 struct Writing {
     db: Connection,
     commands: mpsc::Receiver<Command>,
     state: State,
     health: Arc<Mutex<Option<String>>>,
     space: Space,
-    /// Of the write-ahead log, after the last commit.
+    /// Pages of the write-ahead log after the last commit.
     wal_pages: Arc<AtomicU64>,
     log_size: LogSize,
     heartbeat: Arc<Heartbeat>,
-    /// Last, so that the database is closed before it is told.
+    /// Last, so that the database is closed when this is dropped.
     _ended: DropGuard,
 }
 
-/// What became of a group.
+/// Result of committing a group.
 enum Committed {
-    /// It is answered.
+    /// All commands have their results.
     All,
-    /// The wish to close was in it.
+    /// The same, and a close was among them.
     AndClosed,
-    /// The disk does not take it now. To be tried again after [`RETRY_PAUSE`].
+    /// The disk does not accept it now. To be retried after [`RETRY_PAUSE`].
     NotYet(Group),
 }
 
@@ -214,7 +209,7 @@ impl Writing {
         self.refuse_the_rest();
     }
 
-    /// The same in a simulation, where the disk takes a time that the seed decides.
+    /// The same in a simulation, where the seed decides how long the disk takes.
     async fn run_simulated(mut self, wake: Arc<Notify>) {
         self.count_wal_pages();
         let mut open = true;
@@ -252,7 +247,8 @@ impl Writing {
         }
     }
 
-    /// After the answers, so that nobody waits for it.
+    /// Copies the write-ahead log into the database if it is long. After the results are sent, so that no caller waits for
+    /// it.
     fn checkpoint_if_wanted(&mut self) {
         let wanted = std::mem::take(&mut self.state.checkpoint_wanted);
         if wanted || self.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
@@ -261,28 +257,28 @@ impl Writing {
         }
     }
 
-    /// Commits the group and what else waits.
+    /// Commits the group and other pending commands.
     fn commit_group(&mut self, mut group: Group, heartbeat: Option<&Beating>) -> Committed {
         loop {
-            // At each try: a disk that stays full is no stuck thread.
+            // Before each try: a disk that stays full does not make the thread stuck.
             if let Some(heartbeat) = heartbeat {
                 heartbeat.beat();
             }
             let Err(failure) = self.try_commit(&mut group) else {
                 self.note_health(None);
-                return if group.answer() { Committed::All } else { Committed::AndClosed };
+                return if group.complete() { Committed::All } else { Committed::AndClosed };
             };
             let full = space::is_full(&self.db, &failure.error);
             let reason = space::reason(&self.db, &failure.error);
             self.state = State::default();
             let error = StorageError::Unavailable(reason.clone());
             if let (Some(culprit), false) = (failure.culprit, is_environment(&failure.error)) {
-                // A fault of ours in one command must not hold up all the others for ever.
-                tracing::error!(%error, "one write failed and is given up");
+                // A fault of the host in one command must not block all others for ever.
+                tracing::error!(%error, "one write failed and is rejected");
                 group.refuse(culprit, &error);
             } else {
                 self.note_health(Some(reason));
-                // Those that came meanwhile get their answer now, too.
+                // Commands that arrived meanwhile get their results now, too.
                 while let Ok(command) = self.commands.try_recv() {
                     group.add(command);
                 }
@@ -302,22 +298,22 @@ impl Writing {
         }
     }
 
-    /// Does what removes something, before all that waits for room and by the room that was set aside.
+    /// Makes the deletions before all other commands, with the space of the reserve.
     fn make_room(&mut self, group: &mut Group) {
         loop {
-            let removals = group.take_what_makes_room();
-            if removals.is_empty() {
+            let deletions = group.take_deletions();
+            if deletions.is_empty() {
                 return;
             }
             if self.space.release() {
-                // The log begins anew, in the room that it has.
+                // The log restarts in the space that it has.
                 self.checkpoint();
             }
-            for removal in removals {
-                space::apply_alone(&mut self.db, &mut self.state, removal);
+            for deletion in deletions {
+                space::apply_alone(&mut self.db, &mut self.state, deletion);
                 self.checkpoint_if_wanted();
             }
-            // Nobody comes while this thread waits, in a simulation.
+            // In a simulation, no command can arrive while this thread waits.
             let next_step = if platform::is_simulated() { Duration::ZERO } else { NEXT_STEP };
             if let Ok(command) = self.commands.recv_timeout(next_step) {
                 group.add(command);
@@ -325,8 +321,7 @@ impl Writing {
         }
     }
 
-    /// One transaction with all of the group, and with all that arrives until
-    /// the queue is empty or the group full.
+    /// Commits one transaction with the group and all commands that arrive until the queue is empty or the group full.
     fn try_commit(&mut self, group: &mut Group) -> std::result::Result<(), Failure> {
         if platform::is_disk_full() {
             return Err(Failure::from(space::full(space::FULL.to_owned())));
@@ -358,8 +353,7 @@ impl Writing {
         }
     }
 
-    /// Copies the write-ahead log into the database, as far as no reader needs
-    /// the older state.
+    /// Copies the write-ahead log into the database, as far as no reader needs the older state.
     fn checkpoint(&mut self) {
         let copied = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
             Ok(Copied {
@@ -375,7 +369,7 @@ impl Writing {
         }
     }
 
-    /// Answers what was sent after the wish to close.
+    /// Rejects the commands that were sent after the close.
     fn refuse_the_rest(self) {
         let mut group = Group::default();
         while let Ok(command) = self.commands.try_recv() {
@@ -385,10 +379,10 @@ impl Writing {
     }
 }
 
-/// Why a transaction was undone.
+/// Why a transaction was rolled back.
 struct Failure {
     error: rusqlite::Error,
-    /// Which command failed; none if it was the transaction itself.
+    /// Index of the command that failed; none if the transaction itself failed.
     culprit: Option<usize>,
 }
 
@@ -398,8 +392,7 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-/// Whether the disk or the system is at fault and may recover, rather than the
-/// command.
+/// Whether the disk or the system caused the error and may recover, and not the command.
 fn is_environment(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, FileLockingProtocolFailed,

@@ -3,40 +3,40 @@ use crate::process::Seldom;
 
 use super::StartError;
 
-/// Characters of a reason that stand in the log; all of it is in the run.
+/// Characters of a reason that are logged. The run has all of it.
 const MAX_REASON: usize = 300;
 
-/// What the log says of runs that go wrong. Thousands can in a second, so only of some.
+/// Logs failed runs and rejected starts. There can be thousands per second, so it logs only some of them.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct FailureLog {
     failed: Seldom,
     refused: Seldom,
 }
 
-impl News {
-    /// A run has failed, and no other attempt follows.
+impl FailureLog {
+    /// Logs a failed run that will not be retried.
     pub(super) fn failed(&self, run: &RunKey, task: &TaskRef, error: &RunError) {
         if let Some(left_out) = self.failed.take() {
             let (run, kind, reason) = (&run.id, error.kind.as_str(), brief(&error.message));
             tracing::warn!(%run, %task, kind, reason, "run failed");
             if left_out > 0 {
-                tracing::warn!(runs = left_out, "more runs have failed that were not named here");
+                tracing::warn!(runs = left_out, "more runs have failed that are not logged");
             }
         }
     }
 
-    /// No run was started.
+    /// Logs a rejected start.
     pub(super) fn refused(&self, task: &TaskRef, error: &StartError) {
         if let Some(left_out) = self.refused.take() {
             tracing::info!(%task, reason = brief(&without_values(error)), "start refused");
             if left_out > 0 {
-                tracing::info!(starts = left_out, "more starts were refused that were not named here");
+                tracing::info!(starts = left_out, "more starts were rejected that are not logged");
             }
         }
     }
 }
 
-/// The reason, without what a client has sent: an input may carry a secret, and a violation quotes it.
+/// The reason without values from the client: violations quote the input, which may contain a secret.
 fn without_values(error: &StartError) -> String {
     let StartError::Input(input) = error else { return error.to_string() };
     let place = |place: &str| if place.is_empty() { "the top".to_owned() } else { place.to_owned() };
@@ -61,7 +61,7 @@ mod tests {
     fn a_refused_input_is_logged_without_its_values() {
         let why = || "\"sk-live-1\" is not a number".to_owned();
         let violations = vec![("/key".to_owned(), why()), (String::new(), why())];
-        let said = without_values(&StartError::Input(Mismatch { violations }));
-        assert_eq!(said, "the input does not match the task's schema at /key, the top");
+        let reason = without_values(&StartError::Input(Mismatch { violations }));
+        assert_eq!(reason, "the input does not match the task's schema at /key, the top");
     }
 }

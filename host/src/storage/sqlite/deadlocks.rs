@@ -1,58 +1,55 @@
-//! Circles of runs that wait for each other: a parent waits for its child, the child for a
-//! lock, and whoever holds the lock for the parent.
+//! Deadlocks at the start of a child: a parent waits for its child, the child for a lock, and the holder of the lock for
+//! the parent.
 //!
-//! Looked for when a child is started, and refused then: nothing else would ever end it. At a
-//! start it is not known who will wait, so a parent is taken to wait for each child that it has
-//! not detached: these end with it anyway. What comes about later is found by the wait (`knots`).
-//! A lock with several places waits for any of its holders.
+//! Such a start is rejected, because nothing else would ever end the deadlock. Which runs will wait is not known at the
+//! start, so a parent counts as waiting for each attached child. Deadlocks that arise later are found by the wait itself
+//! (`wait_deadlocks`). A lock with a capacity above 1 waits for any of its holders.
 
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::needs;
-use crate::model::Need;
+use super::lock_column;
+use crate::model::Lock;
 use crate::storage::NewRun;
 
-/// Most runs that are looked at for one answer. A circle through more is not found, and lasts until
-/// somebody cancels one of its runs.
-pub(super) const MAX_LOOKED_AT: usize = 1_000;
+/// Most runs that one search visits. A deadlock through more runs is not found, and lasts until one of them is cancelled.
+pub(super) const MAX_VISITED: usize = 1_000;
 
-/// Why the new run could not begin as long as its parent waits for it.
+/// Describes why the new run could not begin while its parent waits for it; none if it could.
 pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option<String>> {
-    // One that is detached may begin when its parent has ended, if that does not wait for it.
+    // A detached run may begin when its parent has ended.
     let Some(parent) = new.parent.filter(|parent| !parent.detached) else { return Ok(None) };
     let mut search = Search::new(db, parent.run)?;
-    let circle = search.through_locks(&new.needs)?;
-    Ok(circle.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
+    let deadlock = search.through_locks(&new.locks)?;
+    Ok(deadlock.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
 }
 
-/// Runs under way that hold each lock.
+/// Running runs that hold each lock.
 pub(super) type Holders = BTreeMap<String, Vec<i64>>;
 
 pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
     let mut holders = Holders::new();
     let mut statement =
         db.prepare_cached("SELECT no, needs FROM runs WHERE owner IS NOT NULL AND needs IS NOT NULL")?;
-    for row in statement.query_map([], |row| Ok((row.get(0)?, needs::column(row, 1)?)))? {
-        let (no, needs): (i64, Option<_>) = row?;
-        for need in needs.iter().flat_map(|needs| needs.iter()) {
-            holders.entry(need.name.clone()).or_default().push(no);
+    for row in statement.query_map([], |row| Ok((row.get(0)?, lock_column::read(row, 1)?)))? {
+        let (no, locks): (i64, Option<_>) = row?;
+        for lock in locks.iter().flat_map(|locks| locks.iter()) {
+            holders.entry(lock.name.clone()).or_default().push(no);
         }
     }
     Ok(holders)
 }
 
-/// What leads from a run to the one that waits.
+/// Steps from a run to the one that waits, as text.
 type Links = Vec<String>;
 
 struct Search<'a> {
     db: &'a Connection,
-    /// The run that waits, or would.
+    /// The run that waits.
     target: i64,
     holders: Holders,
-    /// What was found of each run. None also while it is looked at: a circle without the
-    /// target is for others to find.
+    /// Result for each visited run. None also while it is being visited, so a circle without the target is not reported.
     seen: BTreeMap<i64, Option<Links>>,
 }
 
@@ -62,10 +59,10 @@ impl<'a> Search<'a> {
     }
 
     /// Whether one of the locks is held only by runs that wait for the target.
-    fn through_locks(&mut self, needs: &[Need]) -> rusqlite::Result<Option<Links>> {
-        for need in needs {
-            let holders = self.holders.get(&need.name).cloned().unwrap_or_default();
-            if holders.len() < need.capacity as usize {
+    fn through_locks(&mut self, locks: &[Lock]) -> rusqlite::Result<Option<Links>> {
+        for lock in locks {
+            let holders = self.holders.get(&lock.name).cloned().unwrap_or_default();
+            if holders.len() < lock.capacity as usize {
                 continue;
             }
             let mut links = None;
@@ -76,7 +73,7 @@ impl<'a> Search<'a> {
                 }
             }
             if let (Some(mut links), Some(holder)) = (links, holders.last()) {
-                links.insert(0, format!("{}, which the run {} holds", need.name, self.id(*holder)?));
+                links.insert(0, format!("{}, which the run {} holds", lock.name, self.id(*holder)?));
                 return Ok(Some(links));
             }
         }
@@ -91,16 +88,16 @@ impl<'a> Search<'a> {
         if let Some(known) = self.seen.get(&run) {
             return Ok(known.clone());
         }
-        if self.seen.len() >= MAX_LOOKED_AT {
+        if self.seen.len() >= MAX_VISITED {
             return Ok(None);
         }
         self.seen.insert(run, None);
-        let (owned, needs) = self
+        let (owned, locks) = self
             .db
             .prepare_cached("SELECT owner IS NOT NULL, needs FROM runs WHERE no = ?1")?
-            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, needs::column(row, 1)?)))?;
-        let found = match (owned, needs) {
-            (false, Some(needs)) => self.through_locks(&needs)?,
+            .query_row([run], |row| Ok((row.get::<_, bool>(0)?, lock_column::read(row, 1)?)))?;
+        let found = match (owned, locks) {
+            (false, Some(locks)) => self.through_locks(&locks)?,
             (false, None) => None,
             (true, _) => self.through_attached(run)?,
         };

@@ -1,13 +1,13 @@
-//! Runs and the runs that they have started.
+//! Child runs.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::list;
+use super::run_row;
 use super::state::Tx;
 use crate::model::RunId;
 use crate::storage::{MAX_CHILDREN, MAX_DEPTH, Parent, StorageError};
 
-/// How deep the parent's next child stands, or why it can't have another.
+/// Depth of the parent's next child, or the error if the parent can't have another one.
 pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Result<u32, StorageError>> {
     let found: Option<(bool, u32)> = tx
         .db
@@ -29,7 +29,7 @@ pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> rusqlite::Result<Resul
     })
 }
 
-/// See [`Families::abandoned`](crate::storage::Families::abandoned).
+/// See [`ChildRuns::abandoned`](crate::storage::ChildRuns::abandoned).
 pub(super) fn abandoned(db: &Connection, limit: u32) -> rusqlite::Result<Vec<RunId>> {
     let mut statement = db.prepare_cached(
         "SELECT children.id FROM runs AS children LEFT JOIN runs AS parents ON parents.no = children.parent \
@@ -37,6 +37,6 @@ pub(super) fn abandoned(db: &Connection, limit: u32) -> rusqlite::Result<Vec<Run
          AND children.cancel_requested_at IS NULL AND (parents.no IS NULL OR parents.finished_at IS NOT NULL) LIMIT ?1",
     )?;
     let rows = statement
-        .query_and_then([limit], |row| list::parsed(0, RunId::parse(row.get_ref(0)?.as_str()?).ok()))?;
+        .query_and_then([limit], |row| run_row::parsed(0, RunId::parse(row.get_ref(0)?.as_str()?).ok()))?;
     rows.collect()
 }

@@ -1,22 +1,21 @@
-//! Rules of runs that start others: deeper ones go first where room is scarce, and none waits
-//! for a run that waits for it.
+//! Child runs: deeper ones go first if there are few slots, and deadlocks are rejected.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use super::{claimant, claimed, get, new_run, queued, task, version};
-use crate::model::{HostId, Json, Need, OnInterrupt, Outcome, Run};
+use crate::model::{HostId, Json, Lock, OnInterrupt, Outcome, Run};
 use crate::storage::{
-    ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError, Submitted, Waits,
+    ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError, Submitted,
 };
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
-    where_room_is_scarce_deeper_runs_go_first(&*open().await).await;
+    with_few_slots_deeper_runs_go_first(&*open().await).await;
     a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(&*open().await).await;
-    a_start_that_closes_a_circle_is_refused(&*open().await).await;
-    a_wait_that_closes_a_circle_is_found(&*open().await).await;
+    a_start_that_causes_a_deadlock_is_rejected(&*open().await).await;
+    a_wait_that_causes_a_deadlock_is_found(&*open().await).await;
     a_wait_for_any_of_several_that_all_lead_back_is_found(&*open().await).await;
-    a_turn_is_passed_on_when_its_run_leaves_the_queue(&*open().await).await;
+    the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(&*open().await).await;
 }
 
 fn child_of(parent: &Claimed, name: &str, locks: &[&str]) -> NewRun {
@@ -25,8 +24,8 @@ fn child_of(parent: &Claimed, name: &str, locks: &[&str]) -> NewRun {
 }
 
 fn locking(name: &str, locks: &[&str]) -> NewRun {
-    let needs = locks.iter().map(|name| Need { name: (*name).to_owned(), capacity: 1 }).collect();
-    NewRun { needs, ..new_run(name) }
+    let locks = locks.iter().map(|name| Lock { name: (*name).to_owned(), capacity: 1 }).collect();
+    NewRun { locks, ..new_run(name) }
 }
 
 async fn claim(storage: &dyn Storage, names: &[&str], limits: DepthLimits) -> Vec<Claimed> {
@@ -53,7 +52,7 @@ fn id(run: &Run) -> &str {
     run.key.id.as_str()
 }
 
-async fn where_room_is_scarce_deeper_runs_go_first(storage: &dyn Storage) {
+async fn with_few_slots_deeper_runs_go_first(storage: &dyn Storage) {
     let parent = claimed(storage, new_run("a"), &HostId::new()).await;
     assert_eq!(parent.depth, 0);
     let older = queued(storage, NewRun { priority: 9, ..new_run("a") }).await;
@@ -66,14 +65,14 @@ async fn where_room_is_scarce_deeper_runs_go_first(storage: &dyn Storage) {
     assert!(claim(storage, &["a", "b"], DepthLimits::new(|depth| u32::from(depth > 2))).await.is_empty());
     let deepest = claim(storage, &["a", "b"], DepthLimits::new(|depth| u32::from(depth > 1))).await;
     assert_eq!(ids(&deepest), [id(&grandchild)]);
-    // One beyond all limits: the deepest again, and none that nobody has started.
+    // One run beyond all limits: again the deepest, and only a child.
     let none = DepthLimits::all(0);
     assert!(claim(storage, &["a", "b"], none).await.is_empty());
     let beyond = claim(storage, &["a", "b"], none.or_deepest(true)).await;
     assert_eq!(ids(&beyond), [id(&sibling)]);
     assert!(claim(storage, &["a", "b"], none.or_deepest(true)).await.is_empty());
     let sibling = queued(storage, child_of(&parent, "b", &[])).await;
-    // With room for all, the usual order: by priority, then the oldest.
+    // With slots for all, the usual order: by priority, then by age.
     assert_eq!(ids(&claim(storage, &["a", "b"], DepthLimits::all(9)).await), [id(&older), id(&sibling)]);
 }
 
@@ -89,52 +88,52 @@ async fn a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(storage: &dy
     assert_eq!(ids(&claim(storage, &["b"], DepthLimits::all(9)).await), [id(&next)]);
 }
 
-async fn a_start_that_closes_a_circle_is_refused(storage: &dyn Storage) {
+async fn a_start_that_causes_a_deadlock_is_rejected(storage: &dyn Storage) {
     let deadlock = async |new: NewRun| match storage.submit(new, claimant(&HostId::new())).await {
         Err(StorageError::Deadlock(reason)) => reason,
         other => panic!("{other:?}"),
     };
-    // A child that needs what its parent holds.
+    // A child with a lock that its parent holds.
     let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
     let reason = deadlock(child_of(&parent, "a", &["x"])).await;
     assert!(reason.contains("x, which the run") && reason.contains(id(&parent.run)), "{reason}");
-    // One that is let go may begin when its parent has ended.
+    // A detached child may begin when its parent has ended.
     let mut detached = child_of(&parent, "a", &["x"]);
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     queued(storage, detached).await;
-    // Two families, each of which holds what the other's child needs.
+    // Two parents, each of which holds the lock of the other's child.
     let other = claimed(storage, locking("b", &["y"]), &HostId::new()).await;
     queued(storage, child_of(&parent, "a", &["y"])).await;
     let reason = deadlock(child_of(&other, "b", &["x"])).await;
     assert!(reason.contains('x') && reason.contains('y'), "it names the circle: {reason}");
-    // Without a circle, it waits.
+    // Without a deadlock, it waits.
     let third = claimed(storage, new_run("c"), &HostId::new()).await;
     let waits = queued(storage, child_of(&third, "c", &["x"])).await;
     assert_eq!(get(storage, &waits.key.id).await.waits_for.as_deref(), Some("x"));
 }
 
-async fn a_wait_that_closes_a_circle_is_found(storage: &dyn Storage) {
+async fn a_wait_that_causes_a_deadlock_is_found(storage: &dyn Storage) {
     let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
     let mut detached = child_of(&parent, "a", &["x"]);
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     let child = queued(storage, detached).await;
-    let waits = Arc::<Waits>::default();
-    let circle = async || storage.circle(parent.run.key.no, Arc::clone(&waits)).await.expect("reads");
-    assert_eq!(circle().await, None, "nobody waits");
+    let waits = Arc::<ChildWaits>::default();
+    let deadlock = async || storage.deadlock(parent.run.key.no, Arc::clone(&waits)).await.expect("reads");
+    assert_eq!(deadlock().await, None, "nobody waits");
     let wait = waits.begin(parent.run.key.no, [child.key.id.clone()].into());
-    let reason = circle().await.expect("it waits for what it holds itself");
+    let reason = deadlock().await.expect("it waits for what it holds itself");
     assert!(reason.contains(id(&child)) && reason.contains('x'), "{reason}");
     drop(wait);
     // Another child can end the wait.
     let free = queued(storage, child_of(&parent, "b", &[])).await;
     let _wait = waits.begin(parent.run.key.no, [child.key.id.clone(), free.key.id.clone()].into());
-    assert_eq!(circle().await, None);
+    assert_eq!(deadlock().await, None);
 }
 
-/// A parent waits for any of two children, and each of these for a run that needs what the parent has.
+/// A parent waits for either of two children, and each of these for a run whose lock the parent holds.
 async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Storage) {
     let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
-    let waits = Arc::<Waits>::default();
+    let waits = Arc::<ChildWaits>::default();
     let waits_for = |run: &Run, others: &[&Run]| {
         waits.begin(run.key.no, others.iter().map(|other| other.key.id.clone()).collect())
     };
@@ -145,40 +144,40 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
         children.push(claimed(storage, child, &HostId::new()).await);
         grandchildren.push(queued(storage, child_of(&children[children.len() - 1], "c", &["x"])).await);
     }
-    let circle = async |run: &Run| storage.circle(run.key.no, Arc::clone(&waits)).await.expect("reads");
+    let deadlock = async |run: &Run| storage.deadlock(run.key.no, Arc::clone(&waits)).await.expect("reads");
     let _parent = waits_for(&parent.run, &[&children[0].run, &children[1].run]);
     let _first = waits_for(&children[0].run, &[&grandchildren[0]]);
-    assert_eq!(circle(&children[0].run).await, None, "the other child does not wait yet, and may end");
+    assert_eq!(deadlock(&children[0].run).await, None, "the other child does not wait yet, and may end");
     let _second = waits_for(&children[1].run, &[&grandchildren[1]]);
     for (child, grandchild) in children.iter().zip(&grandchildren) {
-        let reason = circle(&child.run).await.expect("nobody goes on");
+        let reason = deadlock(&child.run).await.expect("nobody goes on");
         for named in [id(grandchild), "x, which the run", id(&parent.run), id(&child.run)] {
             assert!(reason.contains(named), "{named} in {reason}");
         }
     }
-    // One that only waits for them is in no circle: it goes on when they do.
+    // A run that only waits for them is in no deadlock: it continues when they do.
     let other = claimed(storage, new_run("d"), &HostId::new()).await;
     let its_child = queued(storage, child_of(&other, "c", &["x"])).await;
     let _other = waits_for(&other.run, &[&its_child]);
-    assert_eq!(circle(&other.run).await, None);
+    assert_eq!(deadlock(&other.run).await, None);
 }
 
-async fn a_turn_is_passed_on_when_its_run_leaves_the_queue(storage: &dyn Storage) {
+async fn the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(storage: &dyn Storage) {
     for leaves in ["cancel", "hold"] {
         let lock = format!("turn-{leaves}");
         let holder = claimed(storage, locking("a", &[&lock]), &HostId::new()).await;
         let next = queued(storage, locking("a", &[&lock])).await;
         let last = queued(storage, locking("a", &[&lock])).await;
-        // The lock is free, and it is the turn of the next, which is not claimed yet.
+        // The lock is free, and the next run in line is not claimed yet.
         end(storage, &holder).await;
         match leaves {
             "cancel" => drop(storage.cancel(&next.key.id).await.expect("cancels")),
-            _ => drop(storage.hold(&next.key.id, true).await.expect("holds")),
+            _ => drop(storage.set_paused(&next.key.id, true).await.expect("holds")),
         }
         let claimed = claim(storage, &["a"], DepthLimits::all(9)).await;
         assert_eq!(ids(&claimed), [id(&last)], "after a {leaves}");
     }
-    // A task that is not loaded keeps its turn from nobody.
+    // A run of a task that is not loaded does not block others.
     let holder = claimed(storage, locking("gone", &["z"]), &HostId::new()).await;
     queued(storage, locking("gone", &["z"])).await;
     queued(storage, locking("gone", &["z"])).await;
