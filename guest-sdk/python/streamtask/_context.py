@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import _loop
-from ._children import Child
+from ._children import Child, wait_children
+from ._done import DONE, Done
 from ._errors import Cancelled, Error
-from ._host import FOREVER, Host, Outcome, RunInfo
+from ._host import Host, Outcome, RunInfo
 from ._json import clean, to_json
 from ._view import View
+from ._waits import check_cancelled, waits
 
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Status = Literal["waiting", "running", "completed", "failed", "skipped"]
-
-
-class Done:
-    """What has been done already. A task with `async` may await it and need not."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield from ()
-
-
-_DONE = Done()
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Context:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.view = View(self)
+        self.view = View(self._host)
         """Updates of a page."""
 
     # Events
@@ -64,19 +55,19 @@ class Context:
         run gets every event, in order. Clients can follow one channel alone.
         """
         self._host.send_event(_text(channel), _text(type), to_json(data))
-        return _DONE
+        return DONE
 
     def send_bytes(
         self, type: str, data: bytes | bytearray | memoryview, content_type: str, *, channel: str = ""
     ) -> Done:
         """Sends bytes as one event. The content type is one such as `image/png`."""
         self._host.send_bytes(_text(channel), _text(type), _text(content_type), bytes(data))
-        return _DONE
+        return DONE
 
     def flush(self) -> Done:
         """Returns once every event sent so far is durable."""
         self._host.flush()
-        return _DONE
+        return DONE
 
     def progress(
         self,
@@ -169,7 +160,7 @@ class Context:
         Raises `Cancelled` at once when the run is or gets cancelled. With `async`,
         `asyncio.sleep` is the one to use.
         """
-        for ms in _waits(seconds):
+        for ms in waits(seconds):
             if not self._host.sleep_ms(ms):
                 raise Cancelled("the run was cancelled")
 
@@ -181,8 +172,7 @@ class Context:
     def check_cancelled(self) -> None:
         """Raises `Cancelled` if someone asked to cancel the run: for tasks that compute
         and do not sleep."""
-        if self.cancelled():
-            raise Cancelled("the run was cancelled")
+        check_cancelled(self._host)
 
     def remaining(self) -> float | None:
         """The time left until the host ends this attempt, in seconds; none if it has no
@@ -199,7 +189,7 @@ class Context:
         limit. Returns none if the time is over. Raises `Cancelled`.
         """
         name = None if name is None else _text(name)
-        for ms in [None] if timeout is None else _waits(timeout):
+        for ms in [None] if timeout is None else waits(timeout):
             signal = self._host.receive_signal(name, ms)
             if signal is not None:
                 return Signal(signal[0], json.loads(signal[1]))
@@ -240,12 +230,12 @@ class Context:
     def remove_checkpoint(self, key: str) -> Done:
         """Forgets what was saved under the key, if anything."""
         self._host.remove(_text(key))
-        return _DONE
+        return DONE
 
     def save_checkpoint_bytes(self, key: str, value: bytes) -> Done:
         """Saves bytes under a key."""
         self._host.save(_text(key), bytes(value))
-        return _DONE
+        return DONE
 
     def load_checkpoint_bytes(self, key: str) -> bytes | None:
         """The bytes last saved under the key."""
@@ -273,20 +263,15 @@ class Context:
         run = self._host.start_child(
             _text(task), to_json(input), None if key is None else _text(key), bool(detached), priority
         )
-        return Child(self, run)
+        return Child(self._host, run)
 
     def wait_any(
         self, children: Sequence[Child], timeout: float | None = None
     ) -> tuple[Child, Outcome] | None:
         """Waits until one of the children has ended, at most `timeout` seconds. None if
         the time is over. Raises `Cancelled`. Meanwhile this run leaves its slot to others."""
-        runs = [child.id for child in children]
-        for ms in [None] if timeout is None else _waits(timeout):
-            ended = self._host.wait_children(runs, ms)
-            if ended is not None:
-                return children[ended[0]], ended[1]
-            self.check_cancelled()
-        return None
+        ended = wait_children(self._host, [child.id for child in children], timeout)
+        return None if ended is None else (children[ended[0]], ended[1])
 
     # The run itself
 
@@ -311,25 +296,6 @@ def _throw(iterator: Iterator[Any]) -> Any:
     if isinstance(iterator, Generator):
         return iterator.throw(cancelled)
     raise cancelled
-
-
-def _waits(seconds: float) -> Iterator[int]:
-    """The waits that make up a time: whole milliseconds, rounded up, each as long as the
-    contract can say. There is always one, so that even no time at all asks the host
-    whether the run is cancelled.
-
-    >>> list(_waits(0)), list(_waits(0.0001)), list(_waits(2**32 / 1000))
-    ([0], [1], [4294967295, 1])
-    """
-    if math.isnan(seconds):
-        raise ValueError("a time is a number")
-    left = FOREVER * 2**10 if math.isinf(seconds) and seconds > 0 else max(0, math.ceil(seconds * 1000))
-    while True:
-        wait = min(left, FOREVER)
-        yield wait
-        left -= wait
-        if not left:
-            return
 
 
 _current: Context | None = None

@@ -16,7 +16,8 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from . import _context, _loop, _types
-from ._context import Context, Done
+from ._context import Context
+from ._done import Done
 from ._errors import Failure, InvalidInput, as_failure, is_foreseen
 from ._host import Host
 from ._json import to_json

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from ._context import Context, Done
+from ._done import DONE, Done
+from ._host import Host
+from ._json import to_json
 
 
 class View:
@@ -15,8 +16,8 @@ class View:
     into it that you did not escape (`html.escape`).
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def start(self, target: str) -> Done:
         """It is being written."""
@@ -54,9 +55,13 @@ class View:
 
     def state(self, state: Any) -> Done:
         """Any JSON value, for the page's own code."""
-        return self._context.send("view", {"op": "state", "state": state})
+        return self._send_view({"op": "state", "state": state})
 
     def _send(self, op: str, **said: Any) -> Done:
         # What is left out is the default.
         given = {key: value for key, value in said.items() if value is not None}
-        return self._context.send("view", {"op": op, **given})
+        return self._send_view({"op": op, **given})
+
+    def _send_view(self, data: dict[str, Any]) -> Done:
+        self._host.send_event("", "view", to_json(data))
+        return DONE
