@@ -73,7 +73,7 @@ function pass(request, response, host) {
   });
   onward.on("error", () => {
     if (response.headersSent) return response.destroy();
-    response.writeHead(502, { "content-type": "text/plain" }).end("the host does not answer\n");
+    response.writeHead(502, { "content-type": "text/plain" }).end("the host is not responding\n");
   });
   response.on("close", () => onward.destroy());
   request.pipe(onward);
