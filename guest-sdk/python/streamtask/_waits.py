@@ -24,7 +24,7 @@ def waits(seconds: float) -> Iterator[int]:
     ([0], [1], [4294967295, 1])
     """
     if math.isnan(seconds):
-        raise ValueError("a time is a number")
+        raise ValueError("the time is not a number")
     left = FOREVER * 2**10 if math.isinf(seconds) and seconds > 0 else max(0, math.ceil(seconds * 1000))
     while True:
         wait = min(left, FOREVER)
