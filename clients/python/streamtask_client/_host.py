@@ -190,7 +190,8 @@ class Run:
     ) -> Run:
         """Starts a new run like this ended one, with the same input or another.
 
-        The new run has the same labels and priority; the options of `Host.start` override them.
+        The new run has the same labels, with `labels` added, and the same priority unless one is given. The
+        other options are as for `Host.start`.
         """
         run = launch(
             self.host,
