@@ -121,7 +121,7 @@ impl Exchange {
                 return Err(self.refused(ErrorKind::Cancelled, "the run was cancelled"));
             }
             if self.deadline.is_some_and(|at| at <= monotonic_clock::now()) {
-                let why = format!("no whole answer in {} ms", self.timeout.as_millis());
+                let why = format!("no complete response within {} ms", self.timeout.as_millis());
                 return Err(self.refused(ErrorKind::TimedOut, why));
             }
         }

@@ -84,7 +84,7 @@ impl Outgoing for FakeHost {
         }
         if waited < delay {
             return Err(
-                request.refused(ErrorKind::TimedOut, format!("no whole answer in {} ms", waited.as_millis()))
+                request.refused(ErrorKind::TimedOut, format!("no complete response within {} ms", waited.as_millis()))
             );
         }
         let what = request.what();
