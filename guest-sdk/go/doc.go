@@ -43,12 +43,11 @@
 // # How a task ends
 //
 //   - It returns no error: the value is stored as the run's result.
-//   - It returns an error: the attempt failed. [Fail] creates an error with more
-// information: a code for
-//     programs, details, whether another attempt could help.
+//   - It returns an error: the attempt failed. [Fail] creates an error with more information:
+//     a code for programs, details, whether another attempt could help.
 //   - It panics: the attempt failed, and the trace is in the log.
-//   - It is cancelled: [Context.Sleep] returns early, and the context is done. A task that
-//     ignores this is stopped by the host after a grace time.
+//   - It is cancelled: [Context.Sleep] returns early, and the context is done. If a task
+//     ignores this, the host stops it after a grace period.
 //
 // # Waiting
 //
