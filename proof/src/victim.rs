@@ -69,7 +69,7 @@ impl Victim {
         guests::install(&tasks, "test/work.wasm", &probe);
         guests::install(&tasks, "test/retry.wasm", &probe);
         std::fs::write(tasks.join("test/retry.toml"), load::RETRY).expect("a writable folder");
-        // Free now, and kept by nobody else for as long as this takes.
+        // The port is free now; the proof relies on no other process taking it.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = address.expect("a free port");
         Self {

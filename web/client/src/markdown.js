@@ -34,7 +34,7 @@ export class Markdown {
   source = '';
   /** The part that can still change. */
   #rest = '';
-  /** The elements, from the outside, within which the rest goes on. @type {Frame[]} */
+  /** The elements that the rest continues, outermost first. @type {Frame[]} */
   #path = [];
   /** What was built of the rest. @type {(Element | Text)[]} */
   #built = [];
@@ -42,7 +42,7 @@ export class Markdown {
   #waiting = '';
   /** Where they are shown. @type {Element} */
   #end;
-  /** A line end of two characters may be cut between them. */
+  /** Whether the last piece ended with `\r`, so that a `\n` at the start of the next one belongs to it. */
   #endsWithReturn = false;
 
   /** @param {Element} element */
