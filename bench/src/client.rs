@@ -1,4 +1,4 @@
-//! A client that costs as little as possible: it must not be what is measured.
+//! A client with minimal overhead, so that it does not distort the measurements.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Bytes taken from the system at once.
+/// Bytes per read.
 pub(crate) const READ_BYTES: usize = 256 << 10;
 
-/// How often a run is looked at that has not ended.
+/// Interval of polling for the end of a run.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A connection that stays open between requests.
+/// A keep-alive connection.
 pub(crate) struct Client {
     address: SocketAddr,
     stream: TcpStream,
@@ -28,7 +28,7 @@ impl Client {
         Self { address, stream, received: Vec::new() }
     }
 
-    /// Sends a request and reads its whole answer, which has a length.
+    /// Sends a request and reads the whole response, which has a length.
     pub(crate) async fn json(&mut self, method: &str, path: &str, body: &str) -> Value {
         self.send(method, path, "application/json", body).await;
         let head = loop {
@@ -48,7 +48,7 @@ impl Client {
         value
     }
 
-    /// Starts a run of one of the benchmark's guests; returns its id.
+    /// Starts a run of one of the benchmark's guests; returns its ID.
     pub(crate) async fn start(&mut self, task: &str, input: &Value) -> String {
         let run = self.json("POST", &format!("/api/tasks/bench/{task}/runs"), &input.to_string()).await;
         run["id"].as_str().unwrap_or_else(|| panic!("{run}")).to_owned()
@@ -76,13 +76,12 @@ impl Client {
     }
 }
 
-/// Opens a stream and returns the socket behind the request; the answer has not
-/// been read. The server closes the connection at the end of the stream.
+/// Opens a stream and returns the socket after the request; the response has not been read. The server closes the connection at the end of the stream.
 pub(crate) async fn open_stream(address: SocketAddr, method: &str, path: &str, body: &str) -> TcpStream {
     open_stream_with(address, method, path, "accept: text/event-stream\r\nconnection: close\r\n", body).await
 }
 
-/// The same, with other headers.
+/// Opens a stream with other headers.
 pub(crate) async fn open_stream_with(
     address: SocketAddr,
     method: &str,
@@ -100,7 +99,8 @@ pub(crate) async fn open_stream_with(
     stream
 }
 
-/// Reads to the end of the connection, or as long as `seen`, which gets every piece, wants more.
+/// Reads to the end of the connection, or until `seen`, which is called with each piece, returns
+/// false.
 pub(crate) async fn read_to_end(stream: &mut TcpStream, mut seen: impl FnMut(&[u8]) -> bool) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -112,7 +112,7 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream, mut seen: impl FnMut(&[u
     }
 }
 
-/// Reads until `needle` was seen.
+/// Reads until `needle` was received.
 pub(crate) async fn read_until(stream: &mut TcpStream, needle: &[u8]) {
     let mut received = Vec::new();
     while memchr::memmem::find(&received, needle).is_none() {

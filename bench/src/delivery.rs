@@ -1,4 +1,4 @@
-//! How long an event is on its way to 1,000 clients, and what it changes if some of them read nothing.
+//! Measures the latency of events to 1,000 clients, and the effect of clients that do not read.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,13 +16,13 @@ use crate::report::{Report, print, quantile};
 
 const CLIENTS: usize = 1000;
 const STALLED: usize = 100;
-/// Events before the clock starts, which fill the buffers of whoever does not read: some 40 MB.
+/// Events before the measurement, which fill the buffers of clients that do not read: about 40 MB.
 const BEFORE: u32 = 200_000;
-/// Time for all clients to come before the first event that is measured.
+/// Time for all clients to connect before the first measured event.
 pub(crate) const WAIT: Duration = Duration::from_secs(4);
-/// From guest to client, 99 of 100, in milliseconds.
+/// Target: 99th percentile of the latency from guest to client, in milliseconds.
 const WANTED: f64 = 10.0;
-/// More than without clients that read nothing, in percent.
+/// Target: increase caused by clients that do not read, in percent.
 const WANTED_MORE: f64 = 20.0;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -54,7 +54,7 @@ fn average(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Of each event to each client that reads, in milliseconds.
+/// The latency of each event to each reading client, in milliseconds.
 async fn latencies(ticks: u32, stalled: usize) -> Vec<f64> {
     let host = BenchHost::start(&["--durability", "normal"]);
     let mut api = Client::open(host.address).await;
@@ -73,7 +73,7 @@ async fn latencies(ticks: u32, stalled: usize) -> Vec<f64> {
     read_all(host.address, format!("{path}?from=now"), CLIENTS - stalled, ticks).await
 }
 
-/// Reads a stream with many clients to its end.
+/// Reads a stream to its end with many clients.
 async fn read_all(address: SocketAddr, path: String, clients: usize, ticks: u32) -> Vec<f64> {
     let seen: Arc<Mutex<Vec<f64>>> = Arc::default();
     let mut readers = JoinSet::new();
@@ -105,7 +105,7 @@ async fn read(address: SocketAddr, path: String, seen: Arc<Mutex<Vec<f64>>>) {
             );
         }
     }
-    // The clock of both is the same, and a negative time is its rounding.
+    // Both use the same clock; a negative time is caused by rounding.
     let own = own.into_iter().map(|time| if time > 30_000.0 { 0.0 } else { time });
     seen.lock().expect("no panic while held").extend(own);
 }

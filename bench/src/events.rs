@@ -1,5 +1,5 @@
-//! One run as fast as it can, guest to committed and delivered to one client,
-//! beside a bare loop that inserts the same rows.
+//! Measures one run that sends as fast as possible, from guest to one client, compared with a bare
+//! loop that inserts the same rows.
 
 use std::time::Instant;
 
@@ -8,16 +8,16 @@ use crate::client::{open_stream, read_to_end};
 use crate::host::{BenchHost, database};
 use crate::report::{Report, print};
 
-/// Enough of a stream's end to see its last event, in bytes.
+/// Bytes at a stream's end that include its last event.
 const TAIL: usize = 600;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
     print("\nevents of one run, delivered to one client (durability full)\n");
     let steps = 1_000_000 / scale;
     let host = BenchHost::start(&["--durability", "full"]);
-    // In turns, because a machine that is shared changes its pace from one minute to the next.
+    // Alternating, because the speed of a shared machine changes from minute to minute.
     let mut pairs = Vec::new();
-    // The first warms the disk and the code up.
+    // The first one warms up the disk and the code.
     for round in 0..6 {
         let count = if round == 0 { steps / 10 } else { steps };
         let began = Instant::now();

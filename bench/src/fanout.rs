@@ -1,4 +1,4 @@
-//! One run to many clients, beside a bare server that writes the same bytes.
+//! Measures one run with many clients, compared with a bare server that writes the same bytes.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,15 +11,15 @@ use crate::client::{Client, open_stream_with, read_to_end};
 use crate::host::BenchHost;
 use crate::report::{Report, print};
 
-/// How a stream is asked for.
+/// The forms in which a stream is requested.
 const PLAIN: &str = "accept: text/event-stream\r\nconnection: close\r\n";
 const GZIP: &str = "accept: text/event-stream\r\naccept-encoding: gzip\r\nconnection: close\r\n";
 const WEBSOCKET: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-/// What a WebSocket's last message is about. It is closed by the client.
+/// The content of a WebSocket's last message; the client then closes the connection.
 const END: &[u8] = b"\"run.completed\"";
-/// Bytes of the answer's head and of the events before the flood; the clock starts
-/// when a client has more.
+/// Bytes of the response's head and of the events before the flood; the measurement starts when a
+/// client has received more.
 const OPENING_BYTES: usize = 2048;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -27,7 +27,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         print(&format!("\nfan-out of {events} events to {clients} clients\n"));
         let host = BenchHost::start(&["--durability", "full"]);
         let mut api = Client::open(host.address).await;
-        // Waits until everyone is there, then sends as fast as it can.
+        // Waits until all clients are connected, then sends as fast as possible.
         let wait = 500 + 2 * clients;
         let body = format!("{{\"do\":\"flood\",\"events\":{events},\"bytes\":60,\"wait_ms\":{wait}}}");
         let run = api.json("POST", "/api/tasks/bench/probe/runs", &body).await;
@@ -57,8 +57,8 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     }
 }
 
-/// Reads a stream with many clients; seconds from the first event to the last
-/// client's end, and what one of them got.
+/// Reads a stream with many clients. Returns the seconds from the first event to the end of the
+/// last client, and the bytes of one client.
 async fn read_all(address: SocketAddr, path: &str, clients: usize, headers: &'static str) -> (f64, Vec<u8>) {
     let first: Arc<Mutex<Option<Instant>>> = Arc::default();
     let mut readers = JoinSet::new();
@@ -90,7 +90,7 @@ async fn read_all(address: SocketAddr, path: &str, clients: usize, headers: &'st
     let began = first.lock().expect("no panic while held").expect("events came");
     let seconds = began.elapsed().max(Duration::from_micros(1)).as_secs_f64();
     let (least, most) = (totals.iter().min(), totals.iter().max());
-    // Chunks may be cut differently, events not; and what is compressed in smaller pieces becomes longer.
+    // Chunks can differ, but events can't; and smaller compressed pieces are longer in total.
     let of_most = if headers == GZIP { 8 } else { 9 };
     assert!(
         least.zip(most).is_some_and(|(least, most)| least * 10 > most * of_most),
@@ -99,7 +99,7 @@ async fn read_all(address: SocketAddr, path: &str, clients: usize, headers: &'st
     (seconds, content)
 }
 
-/// The body of a chunked answer.
+/// The body of a chunked response.
 fn dechunked(answer: &[u8]) -> Vec<u8> {
     let head = memchr::memmem::find(answer, b"\r\n\r\n").expect("a head") + 4;
     let (mut rest, mut body) = (&answer[head..], Vec::new());

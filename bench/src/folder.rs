@@ -1,5 +1,5 @@
-//! A tasks folder with many files: the start of a host whose compiled code is there, and one manifest that is
-//! changed for all of them. What a task costs must not grow with their number.
+//! Measures a tasks folder with many files: the start of a host with compiled code in its cache,
+//! and a change of the manifest of all tasks. The cost per task must not grow with their number.
 
 use std::fs;
 use std::path::Path;
@@ -11,15 +11,15 @@ use crate::client::Client;
 use crate::host::{BenchHost, folder, guest};
 use crate::report::{Report, print};
 
-/// How many tasks, first and then; the larger is the most that a host loads.
+/// The two numbers of tasks; the larger one is the limit of a host.
 const COUNTS: [u32; 2] = [1_000, 10_000];
-/// How much more a task may cost among ten times as many.
+/// Target: the growth of the cost per task with ten times as many tasks.
 const GROWTH: f64 = 1.5;
-/// How often it is asked for.
+/// Interval of polling.
 const LOOK: Duration = Duration::from_millis(20);
-/// Linux counts a process's time in hundredths of a second.
+/// Linux counts the processor time of a process in hundredths of a second.
 const TICKS: f64 = 100.0;
-/// Besides the tasks of every benchmark's host.
+/// The tasks of the host in all benchmarks, in addition to these.
 const OTHERS: u32 = 3;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -33,7 +33,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     }
 }
 
-/// Puts as many tasks into the folder as there are to be.
+/// Creates the tasks in the folder.
 fn fill(folder: &Path, count: u32) {
     let tasks = folder.join("tasks/many");
     let _ = fs::remove_dir_all(&tasks);
@@ -41,15 +41,15 @@ fn fill(folder: &Path, count: u32) {
     let path = |nth: u32| tasks.join(format!("t{nth}.wasm"));
     fs::write(path(0), guest("example-tasks", "counter")).expect("a writable folder");
     for nth in 1..count {
-        // Names of one file, which take no room on the disk.
+        // Hard links, which take no disk space.
         fs::hard_link(path(0), path(nth)).expect("a writable folder");
     }
 }
 
-/// Processor time of a start and of a changed manifest for each task, in seconds.
+/// Processor time per task of a start and of a changed manifest, in seconds.
 async fn measure_one(report: &mut Report, folder: TempDir, count: u32) -> (TempDir, [f64; 2]) {
     fill(folder.path(), count);
-    // Once before, so that its code is there.
+    // One start before, to fill the code cache.
     let folder = started(folder).await.0.stop();
     let began = Instant::now();
     let (host, mut client) = started(folder).await;
@@ -73,7 +73,7 @@ async fn measure_one(report: &mut Report, folder: TempDir, count: u32) -> (TempD
     (host.stop(), [start / f64::from(tasks), change / f64::from(count)])
 }
 
-/// A host that has loaded all.
+/// A host that has loaded all tasks.
 async fn started(folder: TempDir) -> (BenchHost, Client) {
     let host = BenchHost::start_in(folder, &["--durability", "normal"]);
     let mut client = Client::open(host.address).await;

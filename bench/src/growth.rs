@@ -1,4 +1,4 @@
-//! Whether anything becomes slower with what is stored.
+//! Measures whether anything gets slower with the amount of stored data.
 
 use std::time::Instant;
 
@@ -10,16 +10,16 @@ use crate::replay::finished_run;
 use crate::report::{Report, print, quantile};
 use crate::start::{latencies, sustained};
 
-/// Finished runs that are stored.
+/// Number of stored, finished runs.
 const RUNS: i64 = 1_000_000;
-/// Events of each.
+/// Events per run.
 const EVENTS_PER_RUN: i64 = 10;
 
-/// Turns in which both databases are measured. A machine that is shared changes its
-/// pace from one minute to the next, so they take turns of seconds.
+/// Rounds in which both databases are measured alternately, for seconds each, because the speed of
+/// a shared machine changes from minute to minute.
 const TURNS: u32 = 5;
-/// What disturbs a measurement makes it worse, never better: the good quarter of the
-/// latencies and the best of the rates are compared.
+/// Disturbances only make results worse, so the best quarter of the latencies and the best rates
+/// are compared.
 const GOOD: f64 = 0.25;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -27,7 +27,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     print(&format!(
         "\nthe same on an empty database and with {runs} finished runs of {EVENTS_PER_RUN} events\n"
     ));
-    // The host makes the schema; then it is filled as fast as SQLite goes.
+    // The host creates the schema; then SQLite fills it directly.
     let folder = BenchHost::start_in(folder(), &[]).stop();
     let began = Instant::now();
     fill(&database(&folder.path().join("data")), runs);
@@ -46,7 +46,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     report.at_most("resume latency, full ÷ empty", full.resume_ms / empty.resume_ms, "×", 1.2);
 }
 
-/// One of the two, and what was measured of it so far.
+/// One of the two databases, with its results so far.
 struct Measured {
     host: BenchHost,
     /// A stored run to resume.
@@ -111,7 +111,7 @@ fn fill(path: &std::path::Path, runs: i64) {
             .prepare("INSERT INTO events (id, attempt, time, type, data) VALUES (?1, 1, ?2, ?3, ?4)")
             .expect("the host's schema");
         for no in 1..=runs {
-            // The form and order of the ids that the host makes.
+            // IDs with the format and order of those of the host.
             let id = format!("01900000-{:04x}-7000-8000-{:012x}", no >> 16 & 0xffff, no);
             run.execute(params![no, id, task, 1_700_000_000_000 + no, EVENTS_PER_RUN]).expect("SQLite");
             for seq in 1..=EVENTS_PER_RUN {

@@ -1,4 +1,4 @@
-//! The host as a process of its own, and what the system says of it.
+//! The host as a separate process, and measurements of it by the system.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// A release build of the host, with the benchmark's guests as `bench/counter`,
 /// `bench/probe` and `bench/hostile`.
 pub(crate) struct BenchHost {
-    /// Where it listens.
+    /// Its address.
     pub(crate) address: SocketAddr,
     process: Child,
     folder: Option<TempDir>,
@@ -29,8 +29,8 @@ pub(crate) fn guest(workspace: &str, name: &str) -> Vec<u8> {
         .unwrap_or_else(|error| panic!("{}: {error}; run this by `cargo xtask bench`", path.display()))
 }
 
-/// Folders for a host, on the disk that the repository is on: a temporary folder
-/// may be memory, where flushing costs nothing.
+/// Folders for a host, on the repository's disk: a temporary folder could be in memory, where fsync
+/// is free.
 pub(crate) fn folder() -> TempDir {
     let target = root().join("target");
     let folder =
@@ -43,7 +43,7 @@ pub(crate) fn folder() -> TempDir {
     folder
 }
 
-/// The program that is measured.
+/// The measured program.
 fn binary() -> PathBuf {
     std::env::current_exe().expect("a running program").with_file_name("streamtask")
 }
@@ -71,12 +71,12 @@ impl BenchHost {
             }
             loaded += usize::from(line.contains("task loaded"));
         }
-        // Read on, or the host's log would block it.
+        // Keep reading, because a full pipe would block the host.
         std::thread::spawn(move || lines.for_each(drop));
         Self { address: address.expect("an address"), process, folder: Some(folder) }
     }
 
-    /// Where its guests are.
+    /// The folder of its guests.
     pub(crate) fn tasks(&self) -> PathBuf {
         self.folder.as_ref().expect("present until stopped").path().join("tasks/bench")
     }
@@ -91,7 +91,7 @@ impl BenchHost {
         self.process.id()
     }
 
-    /// Memory that is the host's own and not a file's, in bytes.
+    /// The host's anonymous memory, in bytes.
     pub(crate) fn anonymous_memory(&self) -> f64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a Linux system");
@@ -100,7 +100,7 @@ impl BenchHost {
         kib * 1024.0
     }
 
-    /// What a query with a run's id finds in the database.
+    /// The result of a database query with a run's ID.
     pub(crate) fn numbers(&self, query: &str, run: &str) -> Vec<f64> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let db = Connection::open_with_flags(database(&self.data()), flags).expect("the host's database");
@@ -109,13 +109,13 @@ impl BenchHost {
         rows.collect::<rusqlite::Result<_>>().expect("numbers")
     }
 
-    /// How late each tick of a run of `probe` was, in milliseconds.
+    /// The delay of each tick of a run of `probe`, in milliseconds.
     pub(crate) fn lateness(&self, run: &str) -> Vec<f64> {
         let query = "SELECT json_extract(data, '$.late_us') / 1000.0 FROM run_events WHERE run = ?1 AND type = 'tick'";
         self.numbers(query, run)
     }
 
-    /// Stops it in order and gives its folders back.
+    /// Shuts it down and returns its folders.
     pub(crate) fn stop(mut self) -> TempDir {
         let id = rustix::process::Pid::from_raw(self.process.id() as i32).expect("a process");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a living process");
@@ -131,7 +131,7 @@ impl Drop for BenchHost {
     }
 }
 
-/// Thousands of clients are thousands of file descriptors.
+/// Raises the limit of file descriptors for thousands of clients.
 pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;

@@ -1,5 +1,5 @@
-//! What guests that mean harm do to the others: how late a neighbour's timer is, how soon
-//! one is held and ended, how long a start takes meanwhile.
+//! Measures the effect of malicious guests on others: the delay of a neighbour's timer, the time to
+//! pause or end a guest, and the latency of a start.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,9 +10,9 @@ use crate::host::BenchHost;
 use crate::report::{Report, print, quantile};
 use crate::start::latencies;
 
-/// Guests that mean harm, at once.
+/// Concurrent malicious guests.
 const HOSTILE: u32 = 20;
-/// Time from the wish to cancel to the end by force.
+/// The grace period of a cancel.
 const GRACE: Duration = Duration::from_millis(100);
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -31,7 +31,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         for _ in 0..HOSTILE {
             hostile.push(client.start("hostile", &input).await);
         }
-        // Until all are at it.
+        // Waits until all are active.
         tokio::time::sleep(Duration::from_secs(1)).await;
         lateness(report, &host, &mut client, 500 / scale).await;
         starts(report, &host, 100 / scale).await;
@@ -64,13 +64,13 @@ async fn pauses(report: &mut Report, host: &BenchHost, client: &mut Client, coun
     report.at_most("`pause` to a computing guest's last act, at most", quantile(&mut times, 1.0), "ms", 50.0);
 }
 
-/// Milliseconds from the request to hold a computing guest to the last time that it said.
+/// Milliseconds from the request to pause a computing guest to its last reported time.
 async fn until_held(client: &mut Client, host: &BenchHost) -> f64 {
     let run = client.start("hostile", &json!({ "do": "beat" })).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
     client.json("POST", &format!("/api/runs/{run}/pause"), "").await;
-    // Far longer than what is wanted.
+    // Much longer than the target.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let last =
         "SELECT data / 1000.0 FROM run_events WHERE run = ?1 AND type = 'beat' ORDER BY seq DESC LIMIT 1";
@@ -84,7 +84,7 @@ async fn ends(report: &mut Report, client: &mut Client, runs: Vec<String>) {
     let mut times = Vec::new();
     for run in runs {
         client.json("POST", &format!("/api/runs/{run}/cancel"), "").await;
-        // The grace begins when the run hears of it, just before the answer.
+        // The grace period begins when the run is notified, just before the response.
         let began = Instant::now();
         client.finished(&run).await;
         times.push(began.elapsed().saturating_sub(GRACE).as_secs_f64() * 1e3);

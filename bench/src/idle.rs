@@ -1,4 +1,4 @@
-//! Many clients that wait for a run that says nothing.
+//! Measures many idle clients of a run without events.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Instantiation of a small task, with all limits armed.
+//! Measures the instantiation of a small task, with all limits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     report.note("the same, 99th percentile", format!("{:.1} µs", quantile(&mut times, 0.99)));
 }
 
-/// A host that takes everything and keeps nothing.
+/// A host that accepts everything and stores nothing.
 struct Silent {
     info: RunInfo,
 }

@@ -1,5 +1,5 @@
-//! What a language costs: the size of a file, its first load, the start of a run, and
-//! memory for each run. The guests are those of the conformance kit.
+//! Measures the cost of each language: size of a file, first load, start of a run, and memory per
+//! run, with the guests of the conformance kit.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use crate::client::{Client, open_stream, read_until};
 use crate::host::{BenchHost, guest};
 use crate::report::{Report, print, quantile};
 
-/// Those that `cargo xtask kit` makes, beside Rust.
+/// The languages of `cargo xtask kit`, except Rust.
 const LANGUAGES: [&str; 6] = ["rust", "c", "go", "javascript", "typescript", "python"];
-/// Runs that are asleep at once for the figure of memory.
+/// Concurrent sleeping runs for the memory measurement.
 const ASLEEP: u32 = 50;
-/// From the request to the first event of the guest, in milliseconds.
+/// Target: latency from the request to the first event of the guest, in milliseconds.
 const WANTED: f64 = 5.0;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -41,7 +41,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     }
 }
 
-/// A guest of the conformance kit, if it was made.
+/// A guest of the conformance kit, if it was built.
 pub(crate) fn kit(language: &str) -> Option<Vec<u8>> {
     if language == "rust" {
         return Some(guest("tests/guests", "conformance"));
@@ -50,7 +50,7 @@ pub(crate) fn kit(language: &str) -> Option<Vec<u8>> {
     fs::read(folder.join(format!("conformance-{language}.wasm"))).ok()
 }
 
-/// From the file in the folder to the first start that is not refused.
+/// Measures the time from the copy of the file to the first accepted start.
 async fn load(host: &BenchHost, wasm: &[u8]) -> Duration {
     let tasks = host.tasks();
     fs::write(tasks.join(".kit"), wasm).expect("a writable folder");

@@ -1,8 +1,8 @@
-//! What the host can take.
+//! Benchmarks of the host.
 //!
-//! Every figure stands beside the limit or target it is held against, measured in
-//! the same run on the same machine. Clients and host share the machine's cores,
-//! as they do where the bare servers and loops are measured.
+//! Each figure is compared with a limit or target, measured in the same run on the same machine.
+//! Clients and host share the machine's cores, as in the measurements of the bare servers and
+//! loops.
 
 mod bare;
 mod client;
@@ -28,51 +28,51 @@ use clap::{Parser, ValueEnum};
 
 use self::report::Report;
 
-/// Measures the host. Without names, everything.
+/// Measures the host. Without names, runs all benchmarks.
 #[derive(Parser)]
 struct Cli {
-    /// What to measure
+    /// The benchmarks to run
     what: Vec<What>,
-    /// A tenth of the load: to see that it works
+    /// Use a tenth of the load, to check that the benchmarks work
     #[arg(long)]
     quick: bool,
-    /// Serve a file from memory, as the bare server of `fanout`
+    /// Internal: serve a file from memory, as the bare server of `fanout`
     #[arg(long, hide = true)]
     serve_bare: Option<std::path::PathBuf>,
-    /// Send so many events, one each 10 ms, as the bare server of `delivery`
+    /// Internal: send this many events, one every 10 ms, as the bare server of `delivery`
     #[arg(long, hide = true)]
     tick_bare: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// One run as fast as it can, to one client
+    /// One run that sends as fast as possible, to one client
     Events,
     /// One run to 100 and to 1,000 clients
     Fanout,
-    /// How long an event is on its way to 1,000 clients
+    /// The latency of events to 1,000 clients
     Delivery,
     /// A million stored events to one client
     Replay,
-    /// From the request to the first event, and starts a second
+    /// The latency from the request to the first event, and starts per second
     Start,
     /// Instantiation of a small task
     Instantiate,
-    /// The same with a million finished runs stored
+    /// Latencies and rates with a million stored, finished runs
     Growth,
-    /// 100,000 runs that wait, once there is room
+    /// 100,000 queued runs
     Queue,
-    /// 10,000 runs asleep at once
+    /// 10,000 sleeping runs
     Sleepers,
-    /// 10,000 clients that wait
+    /// 10,000 idle clients
     Idle,
-    /// 1,000 clients that read nothing, and dead ones
+    /// 1,000 clients that do not read, and dead ones
     Stalled,
-    /// What guests that mean harm do to the others
+    /// The effect of malicious guests on others
     Hostile,
     /// Start and memory of a task in each language
     Languages,
-    /// How soon a changed file of 12 MB serves
+    /// The time until a changed file of 12 MB is in use
     Reload,
     /// The start of a host with 1,000 and 10,000 tasks
     Folder,

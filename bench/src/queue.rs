@@ -1,4 +1,4 @@
-//! A long queue: how fast runs that wait are claimed and executed, once there is room.
+//! Measures how fast the runs of a long queue are claimed and executed.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use crate::client::Client;
 use crate::host::{BenchHost, database};
 use crate::report::{Report, print};
 
-/// Runs that hold all the room while the queue grows.
+/// Runs that occupy all slots while the queue grows.
 const HOLDERS: u32 = 4;
-/// Clients that start runs at once.
+/// Concurrent clients that start runs.
 const CLIENTS: u32 = 32;
-/// How often the database is asked how many have ended.
+/// Interval of polling the database for ended runs.
 const LOOK: Duration = Duration::from_millis(50);
-/// Claimed and executed to their end, a second. A host that keeps up with its clients' starts is not held up by a queue.
+/// Target: runs claimed and executed per second, as many as the host can start for its clients.
 const WANTED: f64 = 3000.0;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {

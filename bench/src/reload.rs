@@ -1,5 +1,5 @@
-//! How soon a changed file serves, and what that does to the runs of the old one and to
-//! others. The file is that of a JavaScript task, 12 MB, most of it an interpreter.
+//! Measures the time until a changed file is in use, and the effect on runs of the old version and
+//! on others. The file is a JavaScript task of 12 MB, most of it an interpreter.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use crate::host::BenchHost;
 use crate::languages::kit;
 use crate::report::{Report, print, quantile};
 
-/// Beyond the time that the compiler needs by itself, in milliseconds.
+/// Target: time in addition to that of the compiler, in milliseconds.
 const WANTED: f64 = 100.0;
-/// How often the file is changed.
+/// Number of changes of the file.
 const CHANGES: u32 = 5;
-/// How often it is asked for.
+/// Interval of polling.
 const LOOK: Duration = Duration::from_millis(2);
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -52,7 +52,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         WANTED,
     );
 
-    // A neighbour while the host compiles.
+    // A neighbour run during compilation.
     let run = client.start("probe", &json!({ "do": "ticks", "n": 100, "ms": 10 })).await;
     install(&host, &mut client, &with_section(&wasm, b"last"), &version).await;
     client.finished(&run).await;
@@ -64,12 +64,12 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         30.0,
     );
 
-    // The run of the first version has noticed nothing.
+    // The run of the first version is not affected.
     client.json("POST", &format!("/api/runs/{old}/cancel"), "").await;
     read_until(&mut stream, b"event: run.cancelled\n").await;
 }
 
-/// Replaces the file; returns the new version once it serves.
+/// Replaces the file; returns the new version once it is in use.
 async fn install(host: &BenchHost, client: &mut Client, wasm: &[u8], before: &str) -> String {
     let tasks = host.tasks();
     fs::write(tasks.join(".kit"), wasm).expect("a writable folder");
@@ -83,7 +83,7 @@ async fn install(host: &BenchHost, client: &mut Client, wasm: &[u8], before: &st
     }
 }
 
-/// The same file for who runs it, and another for who looks at its bytes.
+/// A copy of the file with the same behaviour but other bytes.
 fn with_section(wasm: &[u8], content: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"bench";
     let mut wasm = wasm.to_vec();
@@ -94,7 +94,7 @@ fn with_section(wasm: &[u8], content: &[u8]) -> Vec<u8> {
     wasm
 }
 
-/// How long the next compiler is there that a host starts.
+/// The lifetime of the next compiler process of the host.
 fn compiling(host: u32) -> Duration {
     let compiler = loop {
         if let Some(compiler) = children(host).into_iter().next() {
@@ -109,7 +109,7 @@ fn compiling(host: u32) -> Duration {
     began.elapsed()
 }
 
-/// The processes that each thread of one has started.
+/// The child processes of all threads of a process.
 fn children(process: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).expect("a living process");
     let lists =

@@ -1,4 +1,4 @@
-//! A million stored events to one client.
+//! Measures the replay of a million stored events to one client.
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     report.at_least("replay of 1,000,000 stored events", quantile(&mut rates, 0.5), 500_000.0);
 }
 
-/// The stream of a run with so many events that has ended.
+/// The stream of an ended run with this many events.
 pub(crate) async fn finished_run(host: &BenchHost, events: u32) -> String {
     let mut api = Client::open(host.address).await;
     let body = format!("{{\"steps\":{events},\"delay_ms\":0}}");

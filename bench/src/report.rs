@@ -1,8 +1,8 @@
-//! Figures beside what they are held against.
+//! Figures, and the limits or targets that they are compared with.
 
 use std::fmt::Write as _;
 
-/// All figures of one run.
+/// All figures of a benchmark run.
 #[derive(Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
@@ -16,7 +16,7 @@ struct Row {
 }
 
 impl Report {
-    /// A rate beside the rate of a bare limit; at least `share` of it is wanted.
+    /// Adds a rate that should be at least `share` of the rate of a bare implementation.
     pub(crate) fn ratio(&mut self, what: &str, rate: f64, limit: (&str, f64), share: f64) {
         let ratio = rate / limit.1;
         self.add(Row {
@@ -33,7 +33,7 @@ impl Report {
         });
     }
 
-    /// A rate that should be at least `wanted`.
+    /// Adds a rate that should be at least `wanted`.
     pub(crate) fn at_least(&mut self, what: &str, rate: f64, wanted: f64) {
         let against = format!("wanted: {}", short(wanted));
         self.add(Row {
@@ -44,7 +44,7 @@ impl Report {
         });
     }
 
-    /// A quantity that should be at most `wanted`.
+    /// Adds a quantity that should be at most `wanted`.
     pub(crate) fn at_most(&mut self, what: &str, value: f64, unit: &str, wanted: f64) {
         let against = format!("wanted: at most {wanted} {unit}");
         self.add(Row {
@@ -55,7 +55,7 @@ impl Report {
         });
     }
 
-    /// A figure that is only told.
+    /// Adds a figure without a target.
     pub(crate) fn note(&mut self, what: &str, figure: String) {
         self.add(Row { what: what.to_owned(), figure, against: String::new(), met: true });
     }
@@ -65,7 +65,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Everything as a table.
+    /// All figures as a table.
     pub(crate) fn print(&self) {
         let mut out = String::from("\n| what | figure | held against | met |\n|---|---|---|---|\n");
         for row in &self.rows {
@@ -81,12 +81,12 @@ fn line(row: &Row) -> String {
 }
 
 /// Prints a heading or a line.
-#[expect(clippy::print_stdout, reason = "figures are what this program is for")]
+#[expect(clippy::print_stdout, reason = "a command-line tool")]
 pub(crate) fn print(text: &str) {
     print!("{text}");
 }
 
-/// A number with its order of magnitude.
+/// A number with a unit prefix.
 pub(crate) fn short(number: f64) -> String {
     match number {
         n if n >= 1e6 => format!("{:.2} M", n / 1e6),

@@ -1,4 +1,4 @@
-//! Many runs asleep at once, on two threads.
+//! Measures many sleeping runs, on two threads.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     report.at_most("woken late, at most", quantile(&mut late, 1.0), "ms", 100.0);
 }
 
-/// What is set up once and for all is no run's.
+/// One-time allocations do not count.
 async fn warm_up(host: &BenchHost) {
     let mut client = Client::open(host.address).await;
     for _ in 0..100 {
@@ -66,7 +66,7 @@ fn running(host: &BenchHost) -> u32 {
     open(host).query_row(count, [], |row| row.get(0)).expect("the host's schema")
 }
 
-/// How late each guest found its timer, in milliseconds.
+/// The delay of the timer of each guest, in milliseconds.
 fn lateness(host: &BenchHost) -> Vec<f64> {
     let db = open(host);
     let mut statement = db

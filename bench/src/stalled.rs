@@ -1,4 +1,4 @@
-//! Clients that read nothing, and clients that are dead: what they cost, and when the host is rid of them.
+//! Measures clients that do not read, and dead clients: their cost, and when the host drops them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use crate::client::Client;
 use crate::host::BenchHost;
 use crate::report::{Report, print};
 
-/// What one may cost, in KiB, its kernel memory included.
+/// Target: the cost of one client in KiB, including its kernel memory.
 const WANTED_KIB: f64 = 128.0;
-/// Bytes of a log that is more than anything takes that nobody reads.
+/// Size of a log that exceeds all buffers of a client that does not read.
 const LOG_BYTES: u64 = 40_000_000;
-/// Smallest window that a client can have: what it takes itself is not measured.
+/// The smallest possible receive window, because the memory of clients is not measured.
 const WINDOW_BYTES: u32 = 4096;
-/// A page of memory, as the kernel counts it.
+/// A memory page of the kernel.
 const PAGE_BYTES: f64 = 4096.0;
-/// Until nothing moves any more.
+/// Time until all buffers are full.
 const REST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -42,7 +42,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
             ("WebSocket", &stream, upgrade),
             ("several runs", &format!("/api/events?run={run}"), "accept: text/event-stream\r\n"),
         ] {
-            // What all share is there after the first.
+            // The first client allocates the memory that all share.
             let first = open(host.address, path, headers).await;
             tokio::time::sleep(REST).await;
             let (own, kernel) = (host.anonymous_memory(), kernel_memory());
@@ -75,7 +75,7 @@ async fn open(address: SocketAddr, path: &str, headers: &str) -> TcpStream {
     stream
 }
 
-/// What all TCP sockets of this machine hold, in bytes.
+/// The memory of all TCP sockets of this machine, in bytes.
 fn kernel_memory() -> f64 {
     let sockets = fs::read_to_string("/proc/net/sockstat").expect("a Linux system");
     let line = sockets.lines().find(|line| line.starts_with("TCP:")).expect("a Linux system");
@@ -84,7 +84,7 @@ fn kernel_memory() -> f64 {
     pages * PAGE_BYTES
 }
 
-/// Seconds until the host has noticed that clients of a silent run and of one that writes are dead.
+/// Seconds until the host detects dead clients of a silent run and of one that sends.
 async fn dead(report: &mut Report) {
     let host = BenchHost::start(&["--durability", "normal"]);
     let mut api = Client::open(host.address).await;
@@ -112,7 +112,7 @@ async fn dead(report: &mut Report) {
 fn cut_off(client: &TcpStream) {
     let mut program = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
     let filter = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
-    // SAFETY: the kernel copies the program, which lives as long as the call.
+    // SAFETY: the kernel copies the program, which outlives the call.
     let done = unsafe {
         libc::setsockopt(
             client.as_raw_fd(),

@@ -1,4 +1,4 @@
-//! From the request to the first event, and how many runs a second.
+//! Measures the latency from the request to the first event, and the runs per second.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::host::BenchHost;
 use crate::report::{Report, print, quantile};
 
 const RUNS: &str = "/api/tasks/bench/counter/runs";
-/// A run of a few events.
+/// A run with a few events.
 const SMALL: &str = r#"{"steps":1,"delay_ms":0}"#;
 
 pub(crate) async fn measure(report: &mut Report, scale: u32) {
@@ -27,7 +27,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     report.at_least("starts, each run to its end (normal)", rate, 3000.0);
 }
 
-/// Milliseconds from the request to the guest's first event, one at a time.
+/// Milliseconds from the request to the guest's first event, for sequential starts.
 pub(crate) async fn latencies(address: SocketAddr, count: u32) -> Vec<f64> {
     let mut times = Vec::new();
     for nth in 0..count + 20 {
@@ -41,7 +41,7 @@ pub(crate) async fn latencies(address: SocketAddr, count: u32) -> Vec<f64> {
     times
 }
 
-/// Runs a second, from the first request to the last terminal event.
+/// Runs per second, from the first request to the last terminal event.
 pub(crate) async fn sustained(address: SocketAddr, count: u32) -> f64 {
     let left = Arc::new(AtomicU32::new(count));
     let began = Instant::now();

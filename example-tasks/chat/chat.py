@@ -30,8 +30,8 @@ async def chat(
     ] = "https://api.openai.com/v1",
     target: Annotated[str, "Where in a page the answer goes: `data-stream`."] = "answer",
 ) -> Answer:
-    """Streams the answer of a language model: each token as an event `token`, and into a page."""
-    # Read here, not at the top: there it would be the environment of the build.
+    """Streams the answer of a language model: each token as a `token` event, and as an update of a web page."""
+    # Read here, not at module level, where it would be the environment of the build.
     key = os.environ.get("OPENAI_API_KEY")
     client = http.AsyncClient(
         base_url=base_url, headers={"Authorization": f"Bearer {key}"} if key else None, timeout=60
@@ -47,7 +47,7 @@ async def chat(
                     break
                 add(ctx, target, answer, event.json())
     except Cancelled:
-        # What is there is worth keeping.
+        # Keep the partial answer.
         answer.finish_reason = "cancelled"
     except (Failure, http.HTTPError) as error:
         ctx.view.error(target, "no answer" if not answer.text else "the answer broke off")
@@ -57,13 +57,13 @@ async def chat(
 
 
 def add(ctx: Context, target: str, answer: Answer, part: dict) -> None:
-    # The last part of some servers has no choices, but says what was used.
+    # The last part of some servers has no choices, only the usage.
     for choice in part.get("choices", [])[:1]:
         answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
         if token := choice.get("delta", {}).get("content"):
             answer.text += token
             ctx.send("token", {"text": token})
-            # As plain text: what a model writes is no HTML to trust.
+            # As plain text, because HTML from a model is not trustworthy.
             ctx.view.text(target, token)
 
 

@@ -1,4 +1,4 @@
-// What `npm run build` does; of two `--out` the last one counts.
+// Run by `npm run build`; the last of several `--out` counts.
 import asc from 'assemblyscript/asc';
 
 const out = process.argv[process.argv.lastIndexOf('--out') + 1];

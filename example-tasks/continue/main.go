@@ -1,4 +1,4 @@
-// A task that does its work in steps, and goes on to the next when someone lets it.
+// A task that works in steps, and waits for a signal before each next one.
 package main
 
 import (
@@ -9,10 +9,10 @@ import (
 	streamtask "github.com/streamtask/streamtask/guest-sdk/go"
 )
 
-// Input is what a run is started with.
+// Input is the input of a run.
 type Input struct {
 	Steps int `json:"steps"`
-	// TimeoutMS is how long a step waits; 0 for as long as it takes.
+	// TimeoutMS is the timeout of a step's wait; 0 means none.
 	TimeoutMS int64 `json:"timeout_ms"`
 }
 
@@ -24,7 +24,7 @@ func (in *Input) Validate() error {
 	return nil
 }
 
-// Output is what a run leaves.
+// Output is the result of a run.
 type Output struct {
 	Steps int `json:"steps"`
 	// Answers are the payloads of the signals.
@@ -61,7 +61,7 @@ func steps(ctx *streamtask.Context, in Input) (Output, error) {
 	return out, nil
 }
 
-// wait sends `waiting`, and `continued` with the payload of the signal that came.
+// wait sends `waiting`, then `continued` with the payload of the received signal.
 func wait(ctx *streamtask.Context, step int, in Input) (json.RawMessage, error) {
 	if err := ctx.Send("waiting", waiting{step, "continue"}); err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from streamtask import Context, Failure, Schema, task
 
-# Not a float: 7.50 stays what it is, as a report must not round or shorten what it shows.
+# Not a float: 7.50 stays 7.50, because a report must not round or shorten numbers.
 Row = dict[str, str | Decimal | None]
 
 EXAMPLE = [{"city": "Oslo", "sold": 12}, {"city": "Rome", "sold": 7.50}]
@@ -43,7 +43,7 @@ def csv_report(
     writer = csv.writer(text)
     writer.writerow(header)
     for step, row in enumerate(rows, start=1):
-        # Stands for the real work. Ends the task if the run is cancelled.
+        # Simulates the real work. Ends the task if the run is cancelled.
         ctx.sleep(delay_ms / 1000)
         if columns:
             refuse_gaps(step, row, columns)
@@ -55,7 +55,7 @@ def csv_report(
 
 
 def every_column(rows: list[Row]) -> list[str]:
-    """The columns that occur, in the order in which they first do."""
+    """All columns, in the order of their first occurrence."""
     return list(dict.fromkeys(column for row in rows for column in row))
 
 

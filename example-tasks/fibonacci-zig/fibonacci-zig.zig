@@ -1,8 +1,8 @@
-//! The Fibonacci numbers, in Zig: an ordinary program that speaks by its standard output.
+//! The Fibonacci numbers, in Zig: an ordinary program that sends events over its standard output.
 
 const std = @import("std");
 
-/// With the next one a number would not fit into 64 bits.
+/// The next number would not fit into 64 bits.
 const most = 93;
 
 const Input = struct { count: u32 };
@@ -11,7 +11,7 @@ pub fn main() !void {
     var gpa: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
     const text = try std.fs.File.stdin().readToEndAlloc(gpa.allocator(), 1 << 20);
 
-    // Each line is one write, and there at once.
+    // Each line is one write, without buffering.
     var buffer: [256]u8 = undefined;
     var stdout = std.fs.File.stdout().writer(&buffer);
     const out = &stdout.interface;
@@ -24,7 +24,7 @@ pub fn main() !void {
     var now: u64 = 0;
     var next: u64 = 1;
     for (1..input.count + 1) |step| {
-        // As text: not every reader of JSON keeps numbers above 2^53.
+        // As text, because some JSON parsers round numbers above 2^53.
         try out.print(
             \\{{"event":"number","data":"{d}"}}
             \\{{"event":"progress","data":{{"step":{d},"total":{d}}}}}

@@ -1,11 +1,11 @@
-/* Progress as a tree: a workflow, its steps, their subtasks. The host rolls it up. */
+/* Progress as a tree: a workflow, its steps, and their subtasks. The host computes the totals. */
 #include <streamtask.h>
 #include <string.h>
 
 typedef struct {
     const char *id, *parent;
     double weight;
-    int64_t parts; /* 0: it has others below it */
+    int64_t parts; /* 0: it has items below it */
 } item;
 
 static const item ITEMS[] = {
@@ -27,7 +27,7 @@ static bool is(const char *id, const char *other) {
     return id != NULL && other != NULL && strcmp(id, other) == 0;
 }
 
-/* So that whoever watches sees at once how much there is to do. */
+/* Announces all items first, so that viewers see the total work at once. */
 static st_status announce(void) {
     for (int i = 0; i < ITEM_COUNT; i++) {
         const item *each = &ITEMS[i];
@@ -39,7 +39,7 @@ static st_status announce(void) {
 
 static st_status do_parts(const item *one) {
     for (int64_t done = 1; done <= one->parts; done++) {
-        ST_TRY(st_sleep((uint32_t)delay_ms)); /* stands for the real work */
+        ST_TRY(st_sleep((uint32_t)delay_ms)); /* simulates the real work */
         if (is(one->id, failing) && done == 2) {
             ST_TRY(st_progress(.id = one->id, .status = "failed", .message = "as the input asked"));
             return st_fail("item-failed", "%s failed at part %lld of %lld", one->id, (long long)done,
@@ -50,7 +50,7 @@ static st_status do_parts(const item *one) {
     return ST_OK;
 }
 
-/* Not deeper than ITEMS. */
+/* At most as deep as ITEMS. */
 static st_status work_on(const item *one) {
     if (is(one->id, skipped)) return st_progress(.id = one->id, .status = "skipped");
     ST_TRY(st_progress(.id = one->id, .status = "running"));
@@ -78,8 +78,8 @@ const char *st_describe(void) {
     return "{\"description\":\"Reports progress as a tree of items with weights.\","
            "\"input_schema\":{\"type\":\"object\",\"properties\":{"
            "\"delay_ms\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":60000,\"default\":100,"
-           "\"description\":\"How long each part takes.\"},"
+           "\"description\":\"Duration of each part.\"},"
            "\"skip\":{\"type\":\"string\",\"description\":\"The item to skip.\"},"
-           "\"fail\":{\"type\":\"string\",\"description\":\"The item that fails at its second part.\"}"
+           "\"fail\":{\"type\":\"string\",\"description\":\"The item that fails in its second part.\"}"
            "},\"additionalProperties\":false}}";
 }

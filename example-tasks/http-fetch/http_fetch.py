@@ -10,7 +10,7 @@ from streamtask import Schema, StreamTask, get_client, http
 
 @dataclass
 class Page:
-    """What became of an address: a status and a body, or an error."""
+    """The result of a URL: a status and a body, or an error."""
 
     url: str
     status: int | None = None
@@ -20,7 +20,7 @@ class Page:
 
 
 class HttpFetch(StreamTask):
-    """Fetches pages and says of each what came."""
+    """Fetches pages and reports the result of each."""
 
     urls: Annotated[list[str], "The addresses.", Schema(minItems=1, maxItems=1000)]
     at_once: Annotated[int, "How many are under way at a time.", Schema(minimum=1, maximum=16)] = 4
@@ -37,7 +37,7 @@ class HttpFetch(StreamTask):
                 digest = hashlib.sha256(response.content).hexdigest()
                 page = Page(url, response.status_code, len(response.content), digest)
             except http.HTTPError as error:
-                # One that can't be reached does not end the others.
+                # An unreachable server does not affect the other requests.
                 page = Page(url, error=str(error))
         self.done += 1
         message = f"{page.status} {url}" if page.status else str(page.error)

@@ -1,4 +1,4 @@
-// Counts primes, segment by segment, in C++ through the C header.
+// Counts primes, segment by segment, in C++ with the C header.
 #include <streamtask.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t SEGMENT = 1 << 16;
 constexpr int64_t MOST = 1'000'000'000;
 
-// The primes up to the root of the limit, which sieve all segments.
+// The primes up to the square root of the limit, for sieving all segments.
 std::vector<int64_t> small_primes(int64_t limit) {
     std::vector<int64_t> primes;
     for (int64_t n = 2; n * n <= limit; n++) {

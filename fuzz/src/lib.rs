@@ -1,8 +1,7 @@
-//! What is fuzzed, by name. Each takes bytes from a stranger and panics only if the
-//! host has a fault.
+//! The fuzz targets, by name. Each receives untrusted bytes and panics only if the host has a bug.
 //!
-//! Beside each name lie `corpus/NAME`, where the fuzzer begins, `regressions/NAME`,
-//! what once was a fault, and perhaps `dictionaries/NAME.dict`, words worth trying.
+//! Each has `corpus/NAME` with the initial inputs, optionally `regressions/NAME` with inputs that
+//! once found bugs, and `dictionaries/NAME.dict` with useful words.
 
 use streamtask_host::fuzzing;
 
@@ -19,7 +18,7 @@ pub const TARGETS: [Target; 6] = [
     ("schedules", fuzzing::schedules),
 ];
 
-/// The target of that name.
+/// The target with this name.
 pub fn target(name: &str) -> Option<fn(&[u8])> {
     TARGETS.iter().find(|(own, _)| *own == name).map(|(_, target)| *target)
 }
@@ -40,7 +39,7 @@ mod tests {
         entries
     }
 
-    /// A panic says by itself what is wrong; the name of the file is printed before it.
+    /// A panic describes the bug; the name of the file is printed before it.
     fn replay(kind: &str) {
         for (name, target) in TARGETS {
             for file in entries(&format!("{kind}/{name}")) {
@@ -64,7 +63,7 @@ mod tests {
     fn every_target_has_inputs_and_every_file_a_target() {
         let names: BTreeSet<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
         for (name, _) in TARGETS {
-            assert!(!entries(&format!("corpus/{name}")).is_empty(), "{name} has nothing to begin with");
+            assert!(!entries(&format!("corpus/{name}")).is_empty(), "{name} has an empty corpus");
         }
         for file in ["corpus", "regressions", "dictionaries"].into_iter().flat_map(entries) {
             let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap();

@@ -1,4 +1,4 @@
-//! What libFuzzer, which has the `main`, calls.
+//! The functions that libFuzzer calls. libFuzzer has the `main`.
 
 use std::ffi::{c_char, c_int};
 use std::sync::OnceLock;
@@ -6,17 +6,16 @@ use std::{env, panic, process, slice};
 
 static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 
-// SAFETY: nobody else defines this name, which is libFuzzer's for what is called once
-// before all.
+// SAFETY: nothing else defines this name, under which libFuzzer calls a function once at the start.
 #[unsafe(no_mangle)]
 extern "C" fn LLVMFuzzerInitialize(_count: *mut c_int, _arguments: *mut *mut *mut c_char) -> c_int {
     let name = env::var("STREAMTASK_FUZZ_TARGET").unwrap_or_default();
     let Some(target) = fuzz_targets::target(&name) else {
-        eprintln!("STREAMTASK_FUZZ_TARGET is {name:?}, which is no target");
+        eprintln!("STREAMTASK_FUZZ_TARGET is {name:?}, which is not a target");
         process::exit(2);
     };
     TARGET.get_or_init(|| target);
-    // Also a panic that something would catch, or that is on another thread, is a fault. libFuzzer keeps the
+    // Panics that would be caught or are on another thread are bugs, too. libFuzzer stores the
     // input when the process aborts.
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -26,12 +25,11 @@ extern "C" fn LLVMFuzzerInitialize(_count: *mut c_int, _arguments: *mut *mut *mu
     0
 }
 
-// SAFETY: nobody else defines this name, which is libFuzzer's for what is called with
-// each input.
+// SAFETY: nothing else defines this name, under which libFuzzer calls a function with each input.
 #[unsafe(no_mangle)]
 extern "C" fn LLVMFuzzerTestOneInput(data: *const u8, len: usize) -> c_int {
-    // SAFETY: libFuzzer hands over `len` bytes, which stay as they are until this returns. Of no bytes the
-    // pointer may be null.
+    // SAFETY: libFuzzer passes `len` bytes, which do not change until this returns. The pointer can
+    // be null if `len` is 0.
     let data = if len == 0 { &[] } else { unsafe { slice::from_raw_parts(data, len) } };
     TARGET.get().expect("libFuzzer initialises first")(data);
     0

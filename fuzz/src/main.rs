@@ -1,10 +1,10 @@
-//! Built by `cargo xtask fuzz`, this is a libFuzzer program, which the variable
-//! `STREAMTASK_FUZZ_TARGET` tells what to fuzz. Built as usual, it runs files through a
-//! target, so that a finding can be looked at with any debugger:
+//! Built by `cargo xtask fuzz`, this is a libFuzzer program, whose target is set by
+//! `STREAMTASK_FUZZ_TARGET`. Built normally, it runs a target with files, so that a finding can be
+//! debugged:
 //! `cargo run --package streamtask-fuzz -- TARGET FILE...`
 
 #![cfg_attr(fuzzing, no_main)]
-#![allow(clippy::print_stderr, reason = "it talks to whoever called it")]
+#![allow(clippy::print_stderr, reason = "a command-line tool")]
 
 #[cfg(fuzzing)]
 mod libfuzzer;

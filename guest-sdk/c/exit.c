@@ -1,6 +1,6 @@
-/* exit() with its code. The adapter that links a C library's exit to WASI 0.2 knows only success and
- * failure; wasi:cli 0.2.12 has a call that takes the code. Of a task that never exits, none of it is
- * left. */
+/* exit() with its code. The adapter from a C library's exit to WASI 0.2 only distinguishes success and
+ * failure; wasi:cli 0.2.12 has a function that takes the code. The linker drops this file from tasks
+ * that never exit. */
 #ifdef __wasi__
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* HTTP requests, over the generated bindings of wasi:http. Nothing of it is in a task that makes
- * none: the linker leaves it out, and with it what it imports. */
+/* HTTP requests, over the generated bindings of wasi:http. The linker drops this file and its imports
+ * from tasks that make none. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -7,17 +7,17 @@
 #include "bindings/streamtask_http.h"
 #include "internal.h"
 
-/* How soon a run that waits for an answer hears that it is cancelled. */
+/* How soon a run that waits for a response detects its cancellation. */
 #define SLICE_NS (200 * UINT64_C(1000000))
-/* Of a body, at once: what the host hands over in one piece. */
+/* Bytes of a body per read: the host's own chunk size. */
 #define PART_BYTES (64 * 1024)
 
-/* == Where to ============================================================================ */
+/* == URLs ================================================================================ */
 
 typedef struct {
     bool is_https;
-    char *authority, *path; /* as the request has them */
-    char *host, *port;      /* parts of the authority; the port is empty if it says none */
+    char *authority, *path; /* as sent in the request */
+    char *host, *port;      /* parts of the authority; the port is empty if it has none */
 } address;
 
 static char *cut(const char *from, size_t len) {
@@ -35,7 +35,7 @@ static void forget(address *to) {
     free(to->port);
 }
 
-/* False if it is no address of http or https. The host looks at it once more. */
+/* False if it is not an http or https URL. The host checks it again. */
 static bool parse(const char *url, address *to) {
     memset(to, 0, sizeof *to);
     to->is_https = strncasecmp(url, "https://", 8) == 0;
@@ -48,7 +48,7 @@ static bool parse(const char *url, address *to) {
     to->path = *sent == '/' ? sent : st_format("/%s", sent);
     if (to->path != sent) free(sent);
     to->authority = cut(authority, len);
-    /* The colons within brackets are those of an IPv6 address. */
+    /* Colons in brackets are part of an IPv6 address. */
     const char *bracket = strrchr(to->authority, ']');
     const char *colon = strchr(bracket == NULL ? to->authority : bracket, ':');
     size_t host = colon == NULL ? len : (size_t)(colon - to->authority);
@@ -57,9 +57,9 @@ static bool parse(const char *url, address *to) {
     return true;
 }
 
-/* == An exchange, and what of it has to be let go ========================================= */
+/* == An exchange, and the release of its resources ======================================== */
 
-/* A handle that is 0 is none: the host counts from 1. */
+/* The handle 0 means none: the host's handles start at 1. */
 typedef struct {
     const st_http_request *request;
     const char *method;
@@ -75,7 +75,7 @@ typedef struct {
     wasi_http_types_own_input_stream_t reading;
 } exchange;
 
-/* Children before what they belong to. An answer that is still to come is not waited for. */
+/* Releases child resources before their parents. Does not wait for a pending response. */
 static void end(exchange *x) {
     if (x->sending.__handle) wasi_io_streams_output_stream_drop_own(x->sending);
     if (x->sent_body.__handle) wasi_http_types_outgoing_body_drop_own(x->sent_body);
@@ -88,9 +88,9 @@ static void end(exchange *x) {
     st_internal_take_back();
 }
 
-/* == What went wrong ===================================================================== */
+/* == Errors ============================================================================== */
 
-/* Takes the reason. */
+/* Frees the reason. */
 static st_status refuse(const exchange *x, st_status status, char *why) {
     char *message = st_format("%s %s: %s", x->method, x->request->url, why);
     free(why);
@@ -101,7 +101,7 @@ static st_status invalid(const exchange *x, const char *why) {
     return refuse(x, ST_INVALID_ARGUMENT, st_format("%s", why));
 }
 
-/* The rule that would allow the request. */
+/* The error of a denied request, with the rule that would allow it. */
 static st_status denied(const exchange *x) {
     const address *to = &x->to;
     char *ports = *to->port ? st_format(", ports = [%s]", to->port) : st_format("");
@@ -171,7 +171,7 @@ static st_status status_of(uint8_t code) {
     }
 }
 
-/* What of the code is text is left where it is, as everything that the host has handed over. */
+/* Text in the code is not freed, like all data from the host. */
 static st_status failed(const exchange *x, const wasi_http_types_error_code_t *code) {
     switch (code->tag) {
     case WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_DENIED: return denied(x);
@@ -190,7 +190,7 @@ static st_status failed(const exchange *x, const wasi_http_types_error_code_t *c
     return refuse(x, status_of(code->tag), st_format("%s", word));
 }
 
-/* Why a stream has broken off. */
+/* The error of a broken stream. */
 static st_status broken(const exchange *x, wasi_io_streams_stream_error_t *error) {
     wasi_http_types_error_code_t code;
     wasi_io_error_own_error_t why = error->val.last_operation_failed;
@@ -205,7 +205,7 @@ static uint64_t now(void) {
     return wasi_clocks_monotonic_clock_now();
 }
 
-/* Waits for one of two; whether it was the first. */
+/* Waits for one of two. Returns whether it was the first. */
 static bool is_ready(wasi_io_poll_own_pollable_t it, wasi_io_poll_own_pollable_t clock) {
     wasi_io_poll_borrow_pollable_t both[] = {wasi_io_poll_borrow_pollable(it),
                                              wasi_io_poll_borrow_pollable(clock)};
@@ -218,7 +218,7 @@ static bool is_ready(wasi_io_poll_own_pollable_t it, wasi_io_poll_own_pollable_t
     return is_it;
 }
 
-/* Takes what it waits for. */
+/* Takes ownership of the pollable. */
 static st_status wait_for(const exchange *x, wasi_io_poll_own_pollable_t it) {
     st_status status = ST_OK;
     for (;;) {
@@ -228,11 +228,11 @@ static st_status wait_for(const exchange *x, wasi_io_poll_own_pollable_t it) {
         bool ready = is_ready(it, clock);
         wasi_io_poll_pollable_drop_own(clock);
         if (ready) break;
-        /* A run that cleans up after it was cancelled may still make requests. */
+        /* A cancelled run can still send requests while it cleans up. */
         if (!x->was_cancelled && st_cancelled())
             status = refuse(x, ST_CANCELLED, st_format("the run was cancelled"));
         else if (x->deadline != 0 && now() >= x->deadline)
-            status = refuse(x, ST_TIMED_OUT, st_format("no whole answer in %u ms", x->request->timeout_ms));
+            status = refuse(x, ST_TIMED_OUT, st_format("no complete response within %u ms", x->request->timeout_ms));
         if (status != ST_OK) break;
     }
     wasi_io_poll_pollable_drop_own(it);
@@ -268,7 +268,7 @@ static st_status make_headers(const exchange *x, wasi_http_types_own_fields_t *f
         list.ptr[i].f1.len = strlen(request->headers[i].value);
     }
     char *length = st_format("%zu", request->body_len);
-    /* Else the body would go in chunks, which some servers don't take. */
+    /* Otherwise, the body would be sent in chunks, which some servers don't accept. */
     if (has_body(x) && !says_length(request)) {
         list.ptr[list.len].f0 = lent("content-length");
         list.ptr[list.len].f1.ptr = (uint8_t *)length;
@@ -317,7 +317,7 @@ static void let_go(wasi_io_streams_stream_error_t *error) {
         wasi_io_error_error_drop_own(error->val.last_operation_failed);
 }
 
-/* 0 if the stream takes no more: the answer explains why. */
+/* 0 if the stream is closed: the response has the reason. */
 static st_status wait_for_room(const exchange *x, uint64_t *room) {
     wasi_io_streams_borrow_output_stream_t sending = wasi_io_streams_borrow_output_stream(x->sending);
     for (;;) {
@@ -337,7 +337,7 @@ static st_status send_body(exchange *x) {
     wasi_http_types_borrow_outgoing_body_t body = wasi_http_types_borrow_outgoing_body(x->sent_body);
     wasi_http_types_method_outgoing_body_write(body, &x->sending);
     wasi_io_streams_borrow_output_stream_t sending = wasi_io_streams_borrow_output_stream(x->sending);
-    /* That a stream takes no more shows when it has no room. */
+    /* A closed stream is only detected when it has no capacity. */
     wasi_io_streams_stream_error_t error;
     uint64_t room;
     ST_TRY(wait_for_room(x, &room));
@@ -348,14 +348,14 @@ static st_status send_body(exchange *x) {
         done += part.len;
         ST_TRY(wait_for_room(x, &room));
     }
-    /* What is not flushed when the stream goes may be lost. */
+    /* Unflushed data may be lost when the stream is dropped. */
     if (room > 0) {
         if (!wasi_io_streams_method_output_stream_flush(sending, &error)) let_go(&error);
         ST_TRY(wait_for_room(x, &room));
     }
     wasi_io_streams_output_stream_drop_own(x->sending);
     x->sending.__handle = 0;
-    /* Not finished, it is taken for one that broke off: what it is, if nobody hears the rest. */
+    /* Without finish, the host treats the body as aborted, which is right if the stream was closed. */
     if (room > 0) {
         wasi_http_types_error_code_t code;
         wasi_http_types_static_outgoing_body_finish(x->sent_body, NULL, &code);
@@ -372,8 +372,8 @@ static st_status receive_head(exchange *x) {
     wasi_http_types_result_result_own_incoming_response_error_code_void_t got;
     while (!wasi_http_types_method_future_incoming_response_get(answer, &got))
         ST_TRY(wait_for(x, wasi_http_types_method_future_incoming_response_subscribe(answer)));
-    /* The outer error is that of a second question. */
-    if (got.is_err) return refuse(x, ST_INTERNAL, st_format("the answer was taken before"));
+    /* The outer error means that the response was already taken. */
+    if (got.is_err) return refuse(x, ST_INTERNAL, st_format("the response was already taken"));
     if (got.val.ok.is_err) return failed(x, &got.val.ok.val.err);
     x->response = got.val.ok.val.ok;
     return ST_OK;
@@ -396,7 +396,7 @@ static void take_head(const exchange *x, st_http_response *response) {
     wasi_http_types_list_tuple2_field_key_field_value_free(&list);
 }
 
-/* Room for so many bytes more, and for the zero behind them. */
+/* Reserves space for more bytes and the terminating zero. */
 static void make_room(st_http_response *response, size_t *room, size_t len) {
     if (len < *room - response->body_len) return;
     *room = (response->body_len + len + 1) * 2;
@@ -432,7 +432,7 @@ static st_status receive_body(const exchange *x, st_http_response *response) {
 static st_status run(exchange *x, st_http_response *response) {
     ST_TRY(make_request(x));
     wasi_http_types_own_outgoing_request_t sent = x->sent;
-    /* It is the host's now, whatever comes of it. */
+    /* The host owns it now, whatever the result. */
     x->sent.__handle = 0;
     wasi_http_types_error_code_t error;
     if (!wasi_http_outgoing_handler_handle(sent, NULL, &x->answer, &error)) return failed(x, &error);
@@ -445,7 +445,7 @@ static st_status run(exchange *x, st_http_response *response) {
     return receive_body(x, response);
 }
 
-/* == What a task calls =================================================================== */
+/* == Functions for tasks ================================================================= */
 
 st_status st_http_send(const st_http_request *request, st_http_response *response) {
     memset(response, 0, sizeof *response);

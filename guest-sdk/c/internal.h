@@ -1,4 +1,4 @@
-/* What the parts of the SDK share. Not for tasks. */
+/* Functions that the files of the SDK share. Not for tasks. */
 #ifndef STREAMTASK_INTERNAL_H
 #define STREAMTASK_INTERNAL_H
 
@@ -6,10 +6,10 @@
 
 #include "streamtask.h"
 
-/* Makes a refusal the last error, and returns its status. Takes the message. */
+/* Sets the last error, and returns its status. Takes ownership of the message. */
 st_status st_internal_refuse(st_status status, char *message);
 
-/* Hands a formatted text to `use`. */
+/* Formats a text, evaluates `use` with it, and returns its status. */
 #define WITH_FORMATTED(text, format, use)                   \
     do {                                                    \
         va_list arguments_;                                 \
@@ -24,9 +24,9 @@ st_status st_internal_refuse(st_status status, char *message);
 
 st_status st_internal_bad_format(void);
 
-/* The text with U+FFFD for each broken sequence; NULL if there is none. */
+/* A copy of the text with U+FFFD for each invalid sequence; NULL if there is none. */
 char *st_internal_mended(const char *text);
-/* The text as the host can take it, until it is taken back; "" for NULL. */
+/* The text as valid UTF-8, until st_internal_take_back; "" for NULL. */
 const char *st_internal_lent(const char *text);
 void st_internal_take_back(void);
 

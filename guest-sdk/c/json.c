@@ -1,4 +1,4 @@
-/* Reading and writing JSON. It knows nothing of the host. */
+/* Reading and writing JSON. Independent of the host. */
 #include "streamtask.h"
 
 #include "internal.h"
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* That of the host; also bounds the stack that a text from outside can take. */
+/* The host's limit; also limits the stack that parsing can use. */
 #define MAX_DEPTH 128
 
-/* == Text that grows ==================================================================== */
+/* == Growing text ======================================================================= */
 
 typedef struct {
     char *at;
@@ -23,7 +23,7 @@ static void put(buffer *to, const char *text, size_t len) {
     if (len >= to->room - to->len) {
         to->room = (to->len + len + 1) * 2;
         to->at = (char *)realloc(to->at, to->room);
-        /* As everywhere in a guest: it has its memory, or it can't go on. */
+        /* Without memory, a guest can't continue. */
         if (to->at == NULL) abort();
     }
     memcpy(to->at + to->len, text, len);
@@ -52,7 +52,7 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Each returns where the thing ends, or NULL if it is none. */
+/* Each returns the end of the element, or NULL if it is invalid. */
 
 static const char *check_string(const char *at, const char *end) {
     if (at == end || *at++ != '"') return NULL;
@@ -145,7 +145,7 @@ st_json st_parse(const char *text) {
     return (st_json){begin, (size_t)(done - begin)};
 }
 
-/* == Reading: only within what was checked =============================================== */
+/* == Reading of checked text ============================================================= */
 
 st_kind st_kind_of(st_json value) {
     if (value.at == NULL || value.len == 0) return ST_NOTHING;
@@ -166,7 +166,7 @@ static const char *end_of_string(const char *at) {
     return at + 1;
 }
 
-/* Counts brackets instead of going into them. */
+/* Counts brackets instead of recursing. */
 static const char *end_of_value(const char *at, const char *end) {
     int depth = 0;
     do {
@@ -177,7 +177,7 @@ static const char *end_of_value(const char *at, const char *end) {
         case ']': depth--, at++; break;
         case '"': at = end_of_string(at); break;
         default:
-            /* Of anything else, all up to the next mark; between values that is space. */
+            /* Skips other characters up to the next mark; between values, these are spaces. */
             at++;
             while (at < end && memchr("{}[]\",: \t\n\r", *at, 11) == NULL) at++;
         }
@@ -185,7 +185,7 @@ static const char *end_of_value(const char *at, const char *end) {
     return at;
 }
 
-/* The next item after `at`, and where its key is. */
+/* The next item after `at`, and its key. */
 static st_json item_at(st_json container, const char *at, const char **key) {
     const char *end = container.at + container.len;
     at = skip_space(at, end);
@@ -228,7 +228,7 @@ st_json st_get(st_json object, const char *key) {
     for (st_json each = {NULL, 0}; (each = next_item(object, each, &at)).at != NULL;) {
         size_t got = 0;
         char *name = st_string((st_json){at, (size_t)(end_of_string(at) - at)}, &got);
-        /* Of two with the same name the last one counts, as everywhere. */
+        /* The last of several members with the same name counts, as in most parsers. */
         if (got == len && memcmp(name, key, len) == 0) found = each;
         free(name);
     }
@@ -243,7 +243,7 @@ bool st_bool(st_json value, bool *truth) {
 
 bool st_double(st_json value, double *number) {
     if (st_kind_of(value) != ST_NUMBER) return false;
-    /* What follows the number is no part of one, so it ends by itself. */
+    /* The character after a number can't be part of it, so strtod stops at its end. */
     *number = strtod(value.at, NULL);
     return true;
 }
@@ -356,7 +356,7 @@ static void put_quoted(buffer *to, const char *given) {
     free(mended);
 }
 
-/* The fewest digits that are read as the same number. */
+/* The shortest digits that parse to the same number. */
 static void put_double(buffer *to, double number) {
     char digits[40] = "null"; /* JSON has no infinity */
     if (isfinite(number)) {
@@ -381,7 +381,7 @@ static void put_unsigned(buffer *to, uint64_t number, bool hexadecimal) {
 }
 
 char *st_vformat(const char *format, va_list given) {
-    /* A list that is a parameter can't be handed on by its address everywhere. */
+    /* On some targets, the address of a va_list parameter can't be passed on. */
     va_list arguments;
     va_copy(arguments, given);
     buffer text = {NULL, 0, 0};

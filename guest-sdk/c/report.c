@@ -1,5 +1,4 @@
-/* What has a meaning to those who follow a run: log lines, progress, updates of pages. All of it are
- * events. */
+/* Events with a meaning for clients: log lines, progress, updates of web pages. */
 #include <stdlib.h>
 
 #include "internal.h"
@@ -16,7 +15,7 @@ st_status st_log(st_level level, const char *format, ...) {
     WITH_FORMATTED(message, format, log_line(level, message));
 }
 
-/* Adds a key to a text that has others before it, and frees that. */
+/* Appends a member to an object's text. Frees both arguments. */
 static char *with(char *before, char *more) {
     if (more == NULL) return before;
     char *both = st_format("%s%s%s", before, before[1] == 0 ? "" : ",", more);
@@ -53,7 +52,7 @@ st_status st_send_progress(st_progress_data said) {
     return status;
 }
 
-/* == Pages ============================================================================== */
+/* == Updates of web pages =============================================================== */
 
 static st_status view_with(const char *op, const char *target, const char *key, const char *value,
                            const char *more) {

@@ -1,4 +1,4 @@
-/* What a task can do, over the generated bindings of the contract. */
+/* The functions for tasks, over the generated bindings of the contract. */
 #include "streamtask.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "bindings/contract.h"
 #include "internal.h"
 
-/* == Text: here it ends with a zero, there it has a length =============================== */
+/* == Text: zero-terminated here, with a length in the bindings =========================== */
 
 static contract_string_t lent(const char *text) {
     contract_string_t given;
@@ -20,7 +20,7 @@ static contract_option_string_t lent_if_any(const char *text) {
     return (contract_option_string_t){text != NULL, lent(text)};
 }
 
-/* Ends what the host has handed over with a zero. Of what is empty, the address is no memory. */
+/* Zero-terminates text from the host. The address of an empty text is not allocated memory. */
 static char *kept(contract_string_t text) {
     char *copy = (char *)realloc(text.len == 0 ? NULL : text.ptr, text.len + 1);
     if (copy == NULL) abort();
@@ -36,7 +36,7 @@ static char *copied(const char *text) {
     return text == NULL ? NULL : st_format("%s", text);
 }
 
-/* == What went wrong ==================================================================== */
+/* == Errors ============================================================================= */
 
 static const char *const STATUS_NAMES[] = {
     "ok",        "invalid-argument", "too-large", "limit-exceeded", "denied",    "not-found",
@@ -64,10 +64,10 @@ st_status st_internal_refuse(st_status status, char *message) {
     return status;
 }
 
-/* After each call that was lent texts. */
+/* Called after each call with lent texts. */
 static st_status check(bool ok, streamtask_task_types_error_t *error) {
     st_internal_take_back();
-    /* The codes of the contract begin at 0, and 0 is no error here. */
+    /* The contract's codes start at 0, which is ST_OK here. */
     return ok ? ST_OK : st_internal_refuse((st_status)(error->code + 1), kept(error->message));
 }
 
@@ -80,7 +80,7 @@ st_status st_internal_bad_format(void) {
                               copied("the format has a conversion that st_format does not know"));
 }
 
-/* == How the run ends =================================================================== */
+/* == The outcome of the run ============================================================= */
 
 static char *result = NULL;
 static struct {
@@ -117,7 +117,7 @@ st_status st_fail(const char *code, const char *format, ...) {
     WITH_FORMATTED(message, format, fail_by(code, message));
 }
 
-/* A status that was returned without a word: the last error, if that is what it was. */
+/* The failure for a status without st_fail: the last error, if it has the same status. */
 static void fail_by_status(st_status status) {
     const char *message = status == last.status ? st_last_error() : "the task returned an error";
     st_fail_with(&(st_failure){
@@ -211,7 +211,7 @@ st_status st_stream(char *(*next)(void *state), void *state) {
     }
 }
 
-/* == Waiting, and what comes from outside =============================================== */
+/* == Waiting, signals and parameters ==================================================== */
 
 st_status st_sleep(uint32_t ms) {
     return streamtask_task_control_sleep_ms(ms) ? ST_OK : cancelled();
@@ -225,10 +225,10 @@ bool st_remaining_ms(uint32_t *ms) {
     return streamtask_task_run_remaining_ms(ms);
 }
 
-/* Why a wait has ended without what it waited for. */
-static st_status waited_in_vain(const char *what) {
+/* The error of a wait without a result. */
+static st_status wait_failed(const char *what) {
     if (st_cancelled()) return cancelled();
-    return st_internal_refuse(ST_TIMED_OUT, st_format("no %s came in time", what));
+    return st_internal_refuse(ST_TIMED_OUT, st_format("no %s within the timeout", what));
 }
 
 st_status st_receive_signal(const char *name, uint32_t timeout_ms, st_signal *signal) {
@@ -237,7 +237,7 @@ st_status st_receive_signal(const char *name, uint32_t timeout_ms, st_signal *si
     bool came = streamtask_task_control_receive_signal(
         name == NULL ? NULL : &wanted, timeout_ms == ST_FOREVER ? NULL : &timeout_ms, &got);
     st_internal_take_back();
-    if (!came) return waited_in_vain("signal");
+    if (!came) return wait_failed("signal");
     signal->name = kept(got.name);
     signal->payload = st_parse(kept(got.payload));
     return ST_OK;
@@ -274,7 +274,7 @@ st_status st_load_bytes(const char *key, uint8_t **bytes, size_t *len) {
     *bytes = NULL;
     *len = 0;
     if (got.is_some) {
-        /* With a zero behind, for st_load; and never NULL, for what is empty. */
+        /* Zero-terminated for st_load, and never NULL, even if empty. */
         *bytes = (uint8_t *)kept((contract_string_t){got.val.ptr, got.val.len});
         *len = got.val.len;
     }
@@ -287,7 +287,7 @@ st_status st_load(const char *key, st_json *value) {
     ST_TRY(st_load_bytes(key, &bytes, &len));
     *value = st_parse((const char *)bytes);
     if (bytes != NULL && value->at == NULL)
-        return st_internal_refuse(ST_INVALID_ARGUMENT, st_format("the checkpoint %q is no JSON", key));
+        return st_internal_refuse(ST_INVALID_ARGUMENT, st_format("the checkpoint %q is not JSON", key));
     return ST_OK;
 }
 
@@ -305,7 +305,7 @@ st_status st_remove(const char *key) {
     return check(streamtask_task_checkpoints_remove(&k, &error), &error);
 }
 
-/* == Children =========================================================================== */
+/* == Child runs ========================================================================= */
 
 st_status st_start_child(const char *task, const char *input, const st_child_options *options,
                          const char **run) {
@@ -356,7 +356,7 @@ st_status st_wait_any(const char *const *runs, size_t count, uint32_t timeout_ms
         &error);
     free(list.ptr);
     if (status != ST_OK) return status;
-    if (!got.is_some) return waited_in_vain("end of a child");
+    if (!got.is_some) return wait_failed("ended child");
     if (index != NULL) *index = got.val.f0;
     *outcome = kept_outcome(&got.val.f1);
     return ST_OK;
@@ -372,7 +372,7 @@ st_status st_cancel_child(const char *run) {
     return check(streamtask_task_children_cancel(&id, &error), &error);
 }
 
-/* == The run itself ===================================================================== */
+/* == The current run ==================================================================== */
 
 const st_info_data *st_info(void) {
     static st_info_data info;

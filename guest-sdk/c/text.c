@@ -1,5 +1,5 @@
-/* Text that is no UTF-8, which neither JSON nor the host can take: each broken sequence becomes
- * U+FFFD. What counts as one is its maximal subpart, as in a browser, in Rust and in Python. */
+/* Repairs invalid UTF-8, which neither JSON nor the host accepts: each invalid sequence becomes
+ * U+FFFD. A sequence is its maximal subpart, as in browsers, Rust and Python. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,13 +7,13 @@
 
 static const char REPLACEMENT[] = "\xEF\xBF\xBD";
 
-/* How many bytes the sequence at `at` has, and whether it is whole. */
+/* The number of bytes of the sequence at `at`, and whether it is valid. */
 static size_t sequence(const unsigned char *at, const unsigned char *end, bool *whole) {
     unsigned char lead = *at, low = 0x80, high = 0xBF;
     size_t len = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
     *whole = false;
     if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4) return 1;
-    /* Not the long forms, not the halves of pairs, nothing beyond U+10FFFF. */
+    /* No overlong forms, no surrogates, nothing beyond U+10FFFF. */
     if (lead == 0xE0) low = 0xA0;
     if (lead == 0xED) high = 0x9F;
     if (lead == 0xF0) low = 0x90;
@@ -27,7 +27,7 @@ static size_t sequence(const unsigned char *at, const unsigned char *end, bool *
     return len;
 }
 
-/* The first byte that is no ASCII. Nearly all text is, so this looks at eight at once. */
+/* The first non-ASCII byte. Most text is ASCII, so this checks eight bytes at once. */
 static const unsigned char *skip_ascii(const unsigned char *at, const unsigned char *end) {
     for (uint64_t eight; end - at >= 8; at += 8) {
         memcpy(&eight, at, 8);
@@ -37,7 +37,7 @@ static const unsigned char *skip_ascii(const unsigned char *at, const unsigned c
     return at;
 }
 
-/* Where the next broken sequence begins, and its length; `end` if there is none. */
+/* The start and length of the next invalid sequence; `end` if there is none. */
 static const unsigned char *find_broken(const unsigned char *at, const unsigned char *end, size_t *len) {
     for (bool whole; (at = skip_ascii(at, end)) < end; at += *len) {
         *len = sequence(at, end, &whole);
@@ -50,7 +50,7 @@ char *st_internal_mended(const char *text) {
     const unsigned char *at = (const unsigned char *)text, *end = at + strlen(text), *broken;
     size_t len;
     if ((broken = find_broken(at, end, &len)) == end) return NULL;
-    /* At worst, each byte becomes three. */
+    /* In the worst case, each byte becomes three. */
     char *mended = (char *)malloc(3 * (size_t)(end - at) + 1), *to = mended;
     if (mended == NULL) abort();
     for (; broken < end; broken = find_broken(at, end, &len)) {
@@ -65,7 +65,7 @@ char *st_internal_mended(const char *text) {
     return mended;
 }
 
-/* == Texts that are lent to the host for one call ======================================== */
+/* == Texts lent to the host for one call ================================================= */
 
 static char **lent = NULL;
 static size_t lent_count = 0;

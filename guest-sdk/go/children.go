@@ -6,27 +6,28 @@ import (
 	"time"
 )
 
-// Child is a run that this one has started.
+// Child is a child run.
 type Child struct {
 	ctx *Context
 	id  string
 }
 
-// ID returns the run's id.
+// ID returns the run's ID.
 func (c *Child) ID() string { return c.id }
 
-// ChildOptions say how a child runs. The zero value is the usual.
+// ChildOptions are the options of a child run. The zero value has the defaults.
 type ChildOptions struct {
-	// Key makes the child unique within this run: starting it again with the same key,
-	// also in a later attempt, returns the same child.
+	// Key identifies the child within this run: another start with the same key, also in a
+	// later attempt, returns the same child.
 	Key string `json:"key,omitempty"`
-	// Detached children go on when this run has ended. Others are cancelled then.
+	// Detached children continue after this run has ended. Others are cancelled then.
 	Detached bool `json:"detached,omitempty"`
-	// Priority: higher goes first in the queue, from -100 to 100; nil is the task's own.
+	// Priority is from -100 to 100; higher priorities start first. Nil uses the task's
+	// default.
 	Priority *int `json:"priority,omitempty"`
 }
 
-// StartChild starts a run of a task: "app/task", or the name alone for a task of the same
+// StartChild starts a run of a task: "app/task", or just the name for a task of the same
 // app. The run is durable when this returns.
 func (ctx *Context) StartChild(task string, input any, options ...ChildOptions) (*Child, error) {
 	encoded, err := encode(input)
@@ -47,26 +48,26 @@ func (ctx *Context) StartChild(task string, input any, options ...ChildOptions) 
 	return &Child{ctx, id}, nil
 }
 
-// Outcome is how a child has ended.
+// Outcome is the outcome of a child.
 type Outcome struct {
 	// Status is Completed, Failed, or Cancelled.
 	Status Status
-	// Value is what it returned; of a cancelled child, in its grace time, or null.
+	// Value is the result; for a cancelled child, that of its grace period, or null.
 	Value json.RawMessage
-	// Failure is why it failed; nil if it did not.
+	// Failure is the error of a failed child; otherwise nil.
 	Failure *ChildError
 }
 
-// Cancelled is the status of a child that someone asked to end.
+// Cancelled is the status of a cancelled child.
 const Cancelled Status = "cancelled"
 
-// ChildError is why a child failed.
+// ChildError is the error of a failed child.
 type ChildError struct {
-	// Kind is "failure" if its task returned one; else what ended it, such as "trap".
+	// Kind is "failure" if its task returned a failure; otherwise the cause, such as "trap".
 	Kind string `json:"kind"`
 	// Message is one line for people.
 	Message string `json:"message"`
-	// Code is the task's own word.
+	// Code is the code of the task's failure.
 	Code string `json:"code"`
 	// Details is a JSON value, or empty.
 	Details json.RawMessage `json:"details"`
@@ -76,8 +77,8 @@ func (e *ChildError) Error() string {
 	return fmt.Sprintf("a child failed (%s): %s", e.Kind, e.Message)
 }
 
-// Decode reads the value of a child that has completed into what v points to. Any other end
-// is an error.
+// Decode decodes the value of a completed child into v. It returns an error if the child
+// did not complete.
 func (o *Outcome) Decode(v any) error {
 	switch {
 	case o.Failure != nil:
@@ -88,7 +89,7 @@ func (o *Outcome) Decode(v any) error {
 	return decode(o.Value, v, "the child's result")
 }
 
-// UnmarshalJSON reads an outcome as the protocol has it.
+// UnmarshalJSON decodes an outcome from the protocol.
 func (o *Outcome) UnmarshalJSON(data []byte) error {
 	var named map[string]json.RawMessage
 	if err := json.Unmarshal(data, &named); err != nil {
@@ -114,7 +115,7 @@ func (c *Child) Wait() (*Outcome, error) {
 	return outcome, err
 }
 
-// Cancel asks the child to end.
+// Cancel requests cancellation of the child.
 func (c *Child) Cancel() error {
 	_, err := c.ctx.call("cancel-child", struct {
 		Run string `json:"run"`
@@ -122,10 +123,10 @@ func (c *Child) Cancel() error {
 	return err
 }
 
-// WaitAny waits until one of the children has ended, at most for the time limit: 0 does not
-// wait, [Forever] waits without limit. It returns which it was and how it ended. The outcome
-// is nil without an error if the time is over; the error is [ErrCancelled] if this run is
-// cancelled. A run that waits here leaves its slot to others.
+// WaitAny waits until one of the children has ended, for at most the time limit: 0 does not
+// wait, [Forever] waits without limit. It returns the index and the outcome of the child.
+// After the timeout, the outcome is nil, without an error; the error is [ErrCancelled] if
+// this run is cancelled. While a run waits here, other runs can use its slot.
 func (ctx *Context) WaitAny(limit time.Duration, children ...*Child) (int, *Outcome, error) {
 	runs := make([]string, len(children))
 	for i, child := range children {

@@ -12,23 +12,25 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine is how long a line to the host may be, in bytes. The host takes what is longer
-// for something that was printed, so it must never be written.
+// maxLine is the limit of a line to the host, in bytes. The host treats a longer line as
+// printed output, so it must never be written.
 const maxLine = 3 << 19
 
-// maxMilliseconds is the longest time that the contract can say.
+// maxMilliseconds is the longest time that the contract can express.
 const maxMilliseconds = 1<<32 - 1
 
-// conn is the way to the host and back: a line out, and if it is a call, a line in.
+// conn is the connection to the host: a line to the host, and, if it is a call, a line
+// back.
 type conn struct {
-	// Held from a call to its answer: answers come in the order of the calls.
+	// Held from a call to its response: responses arrive in the order of the calls.
 	mu  sync.Mutex
 	in  *bufio.Reader
 	out io.Writer
-	// Kept from one line to the next, so that sending does not allocate.
+	// Reused, so that sending does not allocate.
 	line []byte
-	// Why nothing can be written, or asked, any more. After half a line, what follows would be
-	// taken for its end; after a call without its answer, that would answer the next one.
+	// The errors after which nothing can be written, or no calls can be made. After an
+	// incomplete line, the next one would continue it; after a call without a response, that
+	// response would be taken for the next call.
 	unwritable, unanswered *Error
 }
 
@@ -43,7 +45,7 @@ func (c *conn) say(parts ...[]byte) error {
 	return c.write(parts)
 }
 
-// ask writes a call and returns what the host answers.
+// ask writes a call and returns the response of the host.
 func (c *conn) ask(parts ...[]byte) (json.RawMessage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,13 +57,13 @@ func (c *conn) ask(parts ...[]byte) (json.RawMessage, error) {
 	}
 	answer, err := c.readLine()
 	if err != nil {
-		c.unanswered = &Error{Unavailable, fmt.Sprintf("the host does not answer: %v", err)}
+		c.unanswered = &Error{Unavailable, fmt.Sprintf("the host does not respond: %v", err)}
 		return nil, c.unanswered
 	}
 	return parseAnswer(answer)
 }
 
-// write joins the parts, so that a line is one write: nothing can come between.
+// write joins the parts, so that a line is one write and other output can't interrupt it.
 func (c *conn) write(parts [][]byte) error {
 	if c.unwritable != nil {
 		return c.unwritable
@@ -81,8 +83,8 @@ func (c *conn) write(parts [][]byte) error {
 	return nil
 }
 
-// readLine returns the next line. Standard input is at its end whenever nothing is to be
-// read, so an end is final only for who waits for an answer.
+// readLine returns the next line. Standard input reports its end whenever there is nothing
+// to read, so that is only final during a call.
 func (c *conn) readLine() ([]byte, error) {
 	line, err := c.in.ReadBytes('\n')
 	if err == io.EOF && len(line) > 0 {
@@ -92,7 +94,7 @@ func (c *conn) readLine() ([]byte, error) {
 }
 
 func parseAnswer(line []byte) (json.RawMessage, error) {
-	// By far the most frequent answer: an event was taken.
+	// By far the most frequent response: an event was accepted.
 	if string(line) == `{"ok":null}` {
 		return null, nil
 	}
@@ -101,7 +103,7 @@ func parseAnswer(line []byte) (json.RawMessage, error) {
 		Error *Error          `json:"error"`
 	}
 	if err := json.Unmarshal(line, &answer); err != nil {
-		return nil, &Error{Internal, fmt.Sprintf("the host's answer is no JSON: %v", err)}
+		return nil, &Error{Internal, fmt.Sprintf("the host's response is not JSON: %v", err)}
 	}
 	if answer.Error != nil {
 		return nil, answer.Error
@@ -113,7 +115,7 @@ var null = json.RawMessage("null")
 
 func isNull(value json.RawMessage) bool { return len(value) == 0 || string(value) == "null" }
 
-// call asks for something whose arguments are few and small.
+// call makes a call with few and small arguments.
 func (ctx *Context) call(name string, arguments any) (json.RawMessage, error) {
 	begin := `{"call":"` + name + `"`
 	if arguments == nil {
@@ -129,19 +131,19 @@ func (ctx *Context) call(name string, arguments any) (json.RawMessage, error) {
 	return ctx.conn.ask([]byte(begin+","), encoded[1:])
 }
 
-// callFor is call with an answer of a certain type.
+// callFor is call with a typed response.
 func callFor[T any](ctx *Context, name string, arguments any) (T, error) {
 	var value T
 	answer, err := ctx.call(name, arguments)
 	if err == nil && !isNull(answer) {
 		if err = json.Unmarshal(answer, &value); err != nil {
-			err = &Error{Internal, fmt.Sprintf("the answer to %s: %v", name, err)}
+			err = &Error{Internal, fmt.Sprintf("the response to %s: %v", name, err)}
 		}
 	}
 	return value, err
 }
 
-// encoder writes JSON into memory that is used again.
+// encoder writes JSON into a reused buffer.
 type encoder struct {
 	buffer bytes.Buffer
 	json   *json.Encoder
@@ -150,7 +152,7 @@ type encoder struct {
 var encoders = sync.Pool{New: func() any {
 	e := new(encoder)
 	e.json = json.NewEncoder(&e.buffer)
-	// A text says what it says; whoever puts it into a page escapes it there.
+	// No HTML escaping: that is up to the page.
 	e.json.SetEscapeHTML(false)
 	return e
 }}
@@ -161,7 +163,7 @@ func (e *encoder) encode(value any) ([]byte, error) {
 	return bytes.TrimSuffix(e.buffer.Bytes(), []byte("\n")), err
 }
 
-// withJSON calls use with the JSON of a value, which is valid only meanwhile.
+// withJSON calls use with the JSON of a value, which is only valid during the call.
 func withJSON(value any, use func([]byte) error) error {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
@@ -197,7 +199,7 @@ func appendString(to []byte, text string) []byte {
 	return append(to, encoded...)
 }
 
-// isPlain says that Go and JSON quote a text in the same way.
+// isPlain reports whether Go and JSON quote a text in the same way.
 func isPlain(text string) bool {
 	for i := 0; i < len(text); i++ {
 		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == 0x7f || c == '"' || c == '\\' {
@@ -207,7 +209,7 @@ func isPlain(text string) bool {
 	return true
 }
 
-// milliseconds rounds up: who waits for a time waits for all of it.
+// milliseconds rounds up, so that a wait is never too short.
 func milliseconds(time_ time.Duration) int64 {
 	ms := int64(time_ / time.Millisecond)
 	if time_%time.Millisecond > 0 {

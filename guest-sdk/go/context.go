@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Context is the run, as its task sees it.
+// Context is the current run.
 //
-// It is a [context.Context] too: it is done when the run was asked to end, has the
-// deadline of the attempt, and can be given to whatever takes a context.
+// It is also a [context.Context]: it is done when the run is cancelled, and has the
+// deadline of the attempt.
 //
-// Its methods can be called by all goroutines, but while one waits for the host, the others
-// stand still too.
+// Its methods can be called by all goroutines, but a call that waits for the host blocks
+// all of them.
 type Context struct {
 	conn *conn
 
-	// Guards what follows.
+	// Guards the following fields.
 	mu sync.Mutex
-	// Closed when it is known that the run was asked to end.
+	// Closed when the cancellation of the run is detected.
 	done  chan struct{}
 	heard bool
-	// Whether someone asks the host about it from time to time.
+	// Whether a goroutine polls the host for cancellation.
 	watched bool
-	// When Err last asked, and the least time between two questions of it.
+	// When Err last polled, and the minimum time between two polls.
 	asked    time.Time
 	askEvery time.Duration
 }
@@ -32,20 +32,20 @@ type Context struct {
 var _ context.Context = (*Context)(nil)
 
 const (
-	// askEvery bounds what it costs to look at Err in a loop that computes.
+	// askEvery limits the cost of Err in a loop that computes.
 	askEvery = 10 * time.Millisecond
-	// watchEvery is how soon Done hears of a cancel while goroutines wait; a wake-up
-	// costs a few microseconds, and a grace time is seconds.
+	// watchEvery is the interval in which Done detects cancellation while goroutines wait; a
+	// wake-up costs a few microseconds, and a grace period is seconds.
 	watchEvery = 250 * time.Millisecond
 )
 
-// NewContext returns a context that speaks with a host by these two, for tests. The input
-// line is not expected on it. Tasks get theirs from [Run].
+// NewContext returns a context that communicates with a host over a reader and a writer,
+// for tests. It does not read the input line. Tasks get their context from [Run].
 func NewContext(in io.Reader, out io.Writer) *Context {
 	return &Context{conn: newConn(in, out), done: make(chan struct{})}
 }
 
-// FromContext returns the run's context from one that was derived from it.
+// FromContext returns the run's context from a context derived from it.
 func FromContext(ctx context.Context) (*Context, bool) {
 	run, ok := ctx.Value(contextKey{}).(*Context)
 	return run, ok
@@ -53,7 +53,7 @@ func FromContext(ctx context.Context) (*Context, bool) {
 
 type contextKey struct{}
 
-// Value implements [context.Context]; it has nothing of its own but itself.
+// Value implements [context.Context]; its only value is itself.
 func (ctx *Context) Value(key any) any {
 	if key == (contextKey{}) {
 		return ctx
@@ -61,7 +61,7 @@ func (ctx *Context) Value(key any) any {
 	return nil
 }
 
-// Deadline returns when the host ends this attempt.
+// Deadline returns the deadline of this attempt.
 func (ctx *Context) Deadline() (deadline time.Time, ok bool) {
 	left, ok, err := ctx.Remaining()
 	if err != nil || !ok {
@@ -70,8 +70,8 @@ func (ctx *Context) Deadline() (deadline time.Time, ok bool) {
 	return time.Now().Add(left), true
 }
 
-// Remaining returns the time left until the host ends this attempt; ok is false if it has
-// no deadline. Times above 49 days are given as 49 days.
+// Remaining returns the time left until this attempt's deadline; ok is false if it has
+// none. The maximum is 49 days, also if more time is left.
 func (ctx *Context) Remaining() (left time.Duration, ok bool, err error) {
 	ms, err := callFor[*int64](ctx, "remaining-ms", nil)
 	if err != nil || ms == nil {
@@ -80,8 +80,8 @@ func (ctx *Context) Remaining() (left time.Duration, ok bool, err error) {
 	return time.Duration(*ms) * time.Millisecond, true, nil
 }
 
-// Done returns a channel that is closed soon after someone asked to cancel the run: at
-// once if the task hears of it by a call, else within 250 ms if it lets other goroutines
+// Done returns a channel that is closed soon after cancellation of the run was requested:
+// at once if a call reports it, otherwise within 250 ms if the task lets other goroutines
 // run.
 func (ctx *Context) Done() <-chan struct{} {
 	ctx.mu.Lock()
@@ -93,7 +93,7 @@ func (ctx *Context) Done() <-chan struct{} {
 	return ctx.done
 }
 
-// watch asks until it hears that the run is cancelled, or hears nothing any more.
+// watch polls until the run is cancelled, or the host does not respond any more.
 func (ctx *Context) watch() {
 	for {
 		select {
@@ -107,8 +107,8 @@ func (ctx *Context) watch() {
 	}
 }
 
-// Err returns [context.Canceled] if someone asked to cancel the run. It asks the host, at
-// most every 10 ms, so it suits loops that compute.
+// Err returns [context.Canceled] if cancellation of the run was requested. It polls the
+// host at most every 10 ms, so it can be used in loops that compute.
 func (ctx *Context) Err() error {
 	ctx.mu.Lock()
 	known, recent := ctx.heard, ctx.askEvery > 0 && time.Since(ctx.asked) < ctx.askEvery
@@ -119,7 +119,7 @@ func (ctx *Context) Err() error {
 	return nil
 }
 
-// Cancelled asks the host whether someone asked to cancel the run.
+// Cancelled asks the host whether cancellation of the run was requested.
 func (ctx *Context) Cancelled() bool {
 	cancelled, _ := ctx.askCancelled()
 	return cancelled
@@ -140,7 +140,7 @@ func (ctx *Context) askCancelled() (bool, error) {
 	return cancelled, err
 }
 
-// hear notes that the run was asked to end. That is never taken back.
+// hear records that the run is cancelled, which is final.
 func (ctx *Context) hear() {
 	ctx.mu.Lock()
 	defer ctx.mu.Unlock()
@@ -150,8 +150,8 @@ func (ctx *Context) hear() {
 	}
 }
 
-// Sleep waits. It returns [ErrCancelled] at once when the run is or gets cancelled, which
-// is all that most tasks need to end in time.
+// Sleep sleeps. It returns [ErrCancelled] as soon as the run is cancelled, which is enough
+// for most tasks to end in time.
 func (ctx *Context) Sleep(d time.Duration) error {
 	for left := milliseconds(max(d, 0)); ; left -= maxMilliseconds {
 		slept, err := callFor[bool](ctx, "sleep-ms", struct {
@@ -170,19 +170,19 @@ func (ctx *Context) Sleep(d time.Duration) error {
 	}
 }
 
-// Info holds the facts of this attempt. They do not change while it runs.
+// Info is information about the current attempt. It does not change during the attempt.
 type Info struct {
 	ID   string `json:"id"`
 	App  string `json:"app"`
 	Task string `json:"task"`
-	// Version is the SHA-256 of the file that this attempt runs on, in hexadecimal.
+	// Version is the task's version: the SHA-256 of its file, in hexadecimal.
 	Version string `json:"version"`
 	// Attempt is 1 for the first.
 	Attempt int               `json:"attempt"`
 	Labels  map[string]string `json:"labels"`
 }
 
-// Info asks for the facts of this attempt.
+// Info returns information about the current attempt.
 func (ctx *Context) Info() (Info, error) {
 	return callFor[Info](ctx, "info", nil)
 }

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Forever is a time limit that never comes.
+// Forever means no time limit.
 const Forever time.Duration = -1
 
-// Signal is a message to the run.
+// Signal is a message that a client sent to the run.
 type Signal struct {
 	Name    string          `json:"name"`
 	Payload json.RawMessage `json:"payload"`
 }
 
-// Decode reads the payload into what v points to.
+// Decode decodes the payload into v.
 func (s *Signal) Decode(v any) error {
 	return decode(s.Payload, v, fmt.Sprintf("the payload of the signal %q", s.Name))
 }
 
-// ReceiveSignal takes the oldest signal that waits; with a name, the oldest of that name.
-// It waits for one, at most for the time limit: 0 does not wait, [Forever] waits without
-// limit. It returns nil without an error if the time is over, and [ErrCancelled] if the run
-// is cancelled.
+// ReceiveSignal removes and returns the oldest queued signal; with a name, the oldest of
+// that name. If there is none, it waits for at most the time limit: 0 does not wait,
+// [Forever] waits without limit. It returns nil without an error after the timeout, and
+// [ErrCancelled] if the run is cancelled.
 func (ctx *Context) ReceiveSignal(name string, limit time.Duration) (*Signal, error) {
 	for {
 		wait := timeLimit(limit)
@@ -48,7 +48,7 @@ func (ctx *Context) ReceiveSignal(name string, limit time.Duration) (*Signal, er
 	}
 }
 
-// timeLimit is a limit as the contract says it: nil is none, and the longest is 49 days.
+// timeLimit converts a limit for the contract: nil means none, and the longest is 49 days.
 func timeLimit(limit time.Duration) *int64 {
 	if limit < 0 {
 		return nil
@@ -57,8 +57,8 @@ func timeLimit(limit time.Duration) *int64 {
 	return &ms
 }
 
-// Parameter returns the present value of a parameter; ok is false if it was never set.
-// Clients can set parameters while the run is under way. It fails if the value is no T.
+// Parameter returns the current value of a parameter; ok is false if it was never set.
+// Clients can set parameters until the run ends. It fails if the value is not a T.
 func Parameter[T any](ctx *Context, name string) (value T, ok bool, err error) {
 	answer, err := callFor[*struct {
 		Value json.RawMessage `json:"value"`
@@ -72,9 +72,9 @@ func Parameter[T any](ctx *Context, name string) (value T, ok bool, err error) {
 	return value, err == nil, err
 }
 
-// Save saves a value under a key as JSON, and replaces what was there. When it returns,
-// the value is durable, and so is every event sent before. A run that has saved something
-// is continued by a new attempt after a crash of the host; a retry finds it too.
+// Save saves a value under a key as JSON, replacing any earlier value. When it returns, the
+// value and all events sent before it are durable. If the host crashes, a run that has
+// saved a checkpoint continues with a new attempt. Retries can load its checkpoints, too.
 func Save(ctx *Context, key string, value any) error {
 	encoded, err := encode(value)
 	if err != nil {
@@ -83,8 +83,8 @@ func Save(ctx *Context, key string, value any) error {
 	return ctx.SaveBytes(key, encoded)
 }
 
-// Load returns the value that this or an earlier attempt last saved under the key; ok is
-// false if there is none. It fails if what was saved is no T.
+// Load returns the last value saved under the key, in this attempt or an earlier one; ok is
+// false if there is none. It fails if the value is not a T.
 //
 //	next, _, err := streamtask.Load[int](ctx, "next") // 0 at first
 func Load[T any](ctx *Context, key string) (value T, ok bool, err error) {
@@ -119,8 +119,8 @@ func (ctx *Context) LoadBytes(key string) ([]byte, error) {
 	return saved.Base64, nil
 }
 
-// RemoveCheckpoint forgets what was saved under the key, if anything. What a run keeps is
-// limited in all.
+// RemoveCheckpoint deletes the value under the key, if there is one. The total size of a
+// run's checkpoints is limited.
 func (ctx *Context) RemoveCheckpoint(key string) error {
 	_, err := ctx.call("remove-checkpoint", checkpointKey{key})
 	return err
@@ -130,7 +130,7 @@ type checkpointKey struct {
 	Key string `json:"key"`
 }
 
-// decode reads JSON that someone else has written; what says whose it is.
+// decode decodes JSON from outside; what names it in errors.
 func decode(data []byte, v any, what string) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return &Error{InvalidArgument, what + ": " + jsonProblem(err)}

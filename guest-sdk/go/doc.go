@@ -1,4 +1,4 @@
-// Package streamtask is for writing streamtask tasks in Go.
+// Package streamtask is the streamtask SDK for Go.
 //
 // A task is a program whose main function calls [Run]:
 //
@@ -36,38 +36,38 @@
 //		return Output{Greeted: len(in.Names)}, nil
 //	}
 //
-// It is built by the Go that everyone has:
+// The standard Go compiler builds it:
 //
 //	GOOS=wasip1 GOARCH=wasm go build -o tasks/demo/greet.wasm .
 //
 // # How a task ends
 //
-//   - It returns no error: the value is kept with the run as its result.
-//   - It returns an error: the attempt failed. [Fail] makes one that says more: a code for
-//     programs, details, whether another attempt could help.
-//   - It panics: the attempt failed, the trace is in the log.
-//   - It is cancelled: [Context.Sleep] returns early, the context is done. A task that
-//     ignores this is stopped by the host after a grace time.
+//   - It returns no error: the value is stored as the run's result.
+//   - It returns an error: the attempt failed. [Fail] creates an error with more information:
+//     a code for programs, details, whether another attempt could help.
+//   - It panics: the attempt failed, and the trace is in the log.
+//   - It is cancelled: [Context.Sleep] returns early, and the context is done. If a task
+//     ignores this, the host stops it after a grace period.
 //
 // # Waiting
 //
 // A guest has one thread. A call to the host that waits ([Context.Sleep],
-// [Context.ReceiveSignal], [Context.WaitAny], HTTP) holds all goroutines of the task until
-// it returns. What Go waits for itself ([time.Sleep], channels, timers) holds only the
-// goroutine that waits. Either way a task that waits costs the host no thread.
+// [Context.ReceiveSignal], [Context.WaitAny], HTTP) blocks all goroutines of the task until
+// it returns. A wait in Go itself ([time.Sleep], channels, timers) blocks only the waiting
+// goroutine. In both cases, a waiting task occupies no thread of the host.
 //
 // # Printing
 //
-// Standard output is how a task speaks with the host, so [Run] puts standard error in its
-// place: what a task prints, to either, is in the log of the run.
+// A task communicates with the host over standard output, so [Run] replaces it by standard
+// error. Output to either of them is in the log of the run.
 //
 // # HTTP
 //
-// Import the package taskhttp for its effect, and [net/http] works. It is a package of its
-// own because net/http makes the file twice as large.
+// Import the package taskhttp for its side effect, and [net/http] works. It is a separate
+// package, because net/http doubles the size of the file.
 //
 // # Tests
 //
-// A task is a function. Package streamtasktest has a host that remembers, and whose clock
-// stands still but for what the task sleeps.
+// A task is a function. Package streamtasktest has a host that records events. Its clock
+// only advances when the task sleeps.
 package streamtask

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// Code says what went wrong, by what the caller can do about it.
+// Code is the kind of an error, distinguished by how the caller can react.
 type Code string
 
 const (
-	// InvalidArgument: an argument breaks a rule; the same call will fail again.
+	// InvalidArgument: an argument is invalid; the same call fails again.
 	InvalidArgument Code = "invalid-argument"
 	// TooLarge: one argument is larger than allowed; the message gives the limit in bytes.
 	TooLarge Code = "too-large"
-	// LimitExceeded: something that is limited over the whole run is used up, such as the
-	// number of events.
+	// LimitExceeded: the run has reached a limit on its total use, such as the number of
+	// events.
 	LimitExceeded Code = "limit-exceeded"
 	// Denied: the operator has not granted this to the task.
 	Denied Code = "denied"
-	// NotFound: what was asked for does not exist.
+	// NotFound: the requested item does not exist.
 	NotFound Code = "not-found"
-	// Conflict: what was asked for exists already, in another form.
+	// Conflict: the item already exists, with different content.
 	Conflict Code = "conflict"
-	// Unavailable: the host can't do this now; later it may.
+	// Unavailable: the host can't do this now, but may be able to later.
 	Unavailable Code = "unavailable"
-	// Internal: a fault of the host.
+	// Internal: an internal error of the host.
 	Internal Code = "internal"
 )
 
-// Error is a call to the host that was refused. A task that returns it fails with the same
-// code.
+// Error is the error of a call that the host rejected. A task that returns it fails with
+// the same code.
 type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
@@ -40,7 +40,8 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// ErrCancelled says that someone asked to cancel the run. It is a [context.Canceled] too.
+// ErrCancelled means that cancellation of the run was requested. It is also a
+// [context.Canceled].
 var ErrCancelled error = cancelled{}
 
 type cancelled struct{}
@@ -48,25 +49,25 @@ type cancelled struct{}
 func (cancelled) Error() string        { return "the run was cancelled" }
 func (cancelled) Is(target error) bool { return target == context.Canceled }
 
-// Failure is an error that says more about why a task did not succeed. It may be wrapped;
-// the message of the run is then that of the outermost error.
+// Failure is an error with more information about a task's failure. It can be wrapped; the
+// run's message is then that of the outermost error.
 type Failure struct {
 	// Message is one line for people.
 	Message string
-	// Code is a short word for programs, such as "rate-limited"; the task's own choice.
+	// Code is a short machine-readable code, such as "rate-limited". The task chooses it.
 	Code string
-	// Details is whatever else is worth keeping, as JSON; nil for nothing.
+	// Details is further information, stored as JSON; nil for none.
 	Details any
-	// Retryable says that another attempt could succeed. The host makes one only if the
-	// task's retry policy allows it.
+	// Retryable means that another attempt could succeed. The host retries only if the task's
+	// retry policy allows it.
 	Retryable bool
-	// RetryAfter is the least time before another attempt; 0 says nothing.
+	// RetryAfter is the minimum delay before the next attempt; 0 is not set.
 	RetryAfter time.Duration
 
 	cause error
 }
 
-// Fail makes a failure with a code for programs and a message as [fmt.Errorf] writes it.
+// Fail creates a failure with a code and a message formatted by [fmt.Errorf].
 //
 //	return streamtask.Fail("rate-limited", "asking %s: %w", host, err).Retry(30 * time.Second)
 func Fail(code, format string, args ...any) *Failure {
@@ -74,14 +75,14 @@ func Fail(code, format string, args ...any) *Failure {
 	return &Failure{Message: formatted.Error(), Code: code, cause: errors.Unwrap(formatted)}
 }
 
-// Retry says that another attempt could succeed, not before this time has passed; 0 leaves
-// the time to the task's retry policy.
+// Retry marks the failure as retryable after this time; 0 leaves the time to the task's
+// retry policy.
 func (f *Failure) Retry(after time.Duration) *Failure {
 	f.Retryable, f.RetryAfter = true, after
 	return f
 }
 
-// With attaches details, which are kept as JSON.
+// With attaches details, which are stored as JSON.
 func (f *Failure) With(details any) *Failure {
 	f.Details = details
 	return f
@@ -89,10 +90,10 @@ func (f *Failure) With(details any) *Failure {
 
 func (f *Failure) Error() string { return f.Message }
 
-// Unwrap returns what the format's %w stood for.
+// Unwrap returns the error of the format's %w.
 func (f *Failure) Unwrap() error { return f.cause }
 
-// failureLine is what the protocol calls a failure.
+// failureLine is a failure in the protocol.
 type failureLine struct {
 	Message      string          `json:"message"`
 	Code         string          `json:"code,omitempty"`
@@ -101,7 +102,7 @@ type failureLine struct {
 	RetryAfterMS *int64          `json:"retry_after_ms,omitempty"`
 }
 
-// describe says of any error what a run keeps of it.
+// describe converts any error to the failure that is stored with the run.
 func describe(err error) failureLine {
 	line := failureLine{Message: err.Error()}
 	var failure *Failure
@@ -122,8 +123,8 @@ func describe(err error) failureLine {
 	return line
 }
 
-// detailsOf gives the reason in place of details without a form in JSON: a failure must
-// not fail.
+// detailsOf replaces details that can't be encoded as JSON by the reason, because creating
+// a failure must not fail.
 func detailsOf(failure *Failure) json.RawMessage {
 	if failure.Details == nil {
 		return nil

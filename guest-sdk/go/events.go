@@ -9,18 +9,18 @@ import (
 // maxName is the longest event type or channel in bytes.
 const maxName = 128
 
-// Send sends one event. It returns when the host has taken it, with an [*Error] if the host
-// refused it; it waits if the task is faster than the disk.
+// Send sends one event. It returns when the host has queued it, with an [*Error] if the
+// host rejected it; it waits if the task sends faster than the disk can write.
 //
-// The type is the task's own choice: 1 to 128 bytes without control characters, not
-// beginning with "run." and not "gap". Everyone who follows the run gets every event, in
-// order, once it is durable.
+// The task chooses the type: 1 to 128 bytes without control characters, not beginning with
+// "run." and not "gap". All subscribers of the run get every event, in order, once it is
+// durable.
 func (ctx *Context) Send(eventType string, data any) error {
 	return ctx.SendOn("", eventType, data)
 }
 
-// SendOn sends one event on a named channel. Clients can follow one channel alone. The
-// empty name is the default channel, that of Send.
+// SendOn sends one event on a named channel. Clients can subscribe to a single channel. The
+// empty name is the default channel, which Send uses.
 func (ctx *Context) SendOn(channel, eventType string, data any) error {
 	return withData(data, func(data []byte) error {
 		var space [2 * maxName]byte
@@ -30,9 +30,9 @@ func (ctx *Context) SendOn(channel, eventType string, data any) error {
 	})
 }
 
-// Post sends one event without waiting for the host's word. It checks the type itself; if the
-// host refuses the event for another reason (its size, the number of events), that is only in
-// the log of the run.
+// Post sends one event without waiting for the host's response. It checks the type itself;
+// if the host rejects the event for another reason (its size, the number of events), only
+// the log of the run has the error.
 func (ctx *Context) Post(eventType string, data any) error {
 	eventType = mendText(eventType)
 	if problem := typeProblem(eventType); problem != "" {
@@ -46,7 +46,7 @@ func (ctx *Context) Post(eventType string, data any) error {
 
 var closing = []byte{'}'}
 
-// eventHead appends all of an event that comes before its data.
+// eventHead appends the part of an event before its data.
 func eventHead(to []byte, channel, eventType string) []byte {
 	to = appendString(to, eventType)
 	if channel != "" {
@@ -55,7 +55,7 @@ func eventHead(to []byte, channel, eventType string) []byte {
 	return append(to, `,"data":`...)
 }
 
-// withData tells data without a form in JSON from what the host says.
+// withData distinguishes data that can't be encoded as JSON from errors of the host.
 func withData(data any, use func([]byte) error) error {
 	var answer error
 	err := withJSON(data, func(encoded []byte) error {
@@ -68,13 +68,13 @@ func withData(data any, use func([]byte) error) error {
 	return answer
 }
 
-// typeProblem says which rule of the contract a type breaks.
+// typeProblem returns the rule of the contract that a type violates, if any.
 func typeProblem(eventType string) string {
 	switch {
 	case eventType == "" || len(eventType) > maxName:
 		return "an event type has 1 to 128 bytes"
 	case strings.HasPrefix(eventType, "run.") || eventType == "gap":
-		return "the event type " + eventType + " belongs to the host"
+		return "the event type " + eventType + " is reserved for the host"
 	case strings.ContainsFunc(eventType, func(r rune) bool {
 		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
 	}):
@@ -102,7 +102,7 @@ func (ctx *Context) SendBytesOn(channel, eventType, contentType string, data []b
 	return err
 }
 
-// Flush returns once every event sent so far is durable.
+// Flush waits until all events sent so far are durable.
 func (ctx *Context) Flush() error {
 	_, err := ctx.call("flush", nil)
 	return err

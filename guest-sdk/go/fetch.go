@@ -2,27 +2,27 @@ package streamtask
 
 import "time"
 
-// Request is an HTTP request that the host makes for the task, if its manifest grants that.
-// Package taskhttp puts it behind [net/http].
+// Request is an HTTP request that the host sends for the task, if its manifest grants it.
+// Package taskhttp uses it to implement [net/http].
 type Request struct {
 	Method string
 	URL    string
 	// Headers are names and values, in order.
 	Headers [][2]string
 	Body    []byte
-	// Timeout is for the whole exchange; 0 leaves it to the host.
+	// Timeout is for the whole exchange; 0 uses the host's default.
 	Timeout time.Duration
 }
 
-// Response is what came back.
+// Response is the response to a request.
 type Response struct {
 	Status  int         `json:"status"`
 	Headers [][2]string `json:"headers"`
 	Body    []byte      `json:"base64"`
 }
 
-// Fetch has the host make a request, and returns when the response is whole. It has at most
-// 8 MiB. A response with an error status is no error.
+// Fetch sends a request and returns the complete response, of at most 8 MiB. A response
+// with an error status is not an error.
 func (ctx *Context) Fetch(request Request) (*Response, error) {
 	call := struct {
 		Method    string      `json:"method"`
@@ -36,7 +36,7 @@ func (ctx *Context) Fetch(request Request) (*Response, error) {
 	}
 	response, err := callFor[*Response](ctx, "http-request", call)
 	if err == nil && response == nil {
-		err = &Error{Internal, "the host answers a request with nothing"}
+		err = &Error{Internal, "the host returned an empty response to a request"}
 	}
 	return response, err
 }

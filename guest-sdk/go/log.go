@@ -11,8 +11,8 @@ import (
 // LevelTrace is below [slog.LevelDebug].
 const LevelTrace = slog.LevelDebug - 4
 
-// Log sends a line for the log. It does not wait, and nothing is said if the run has used
-// up its events: a log must not fail a task.
+// Log logs a message. It does not wait, and ignores the limit on the number of events,
+// because logging must not fail a task.
 func (ctx *Context) Log(level slog.Level, message string) {
 	_ = ctx.Post("log", struct {
 		Level   string `json:"level"`
@@ -34,12 +34,11 @@ func levelName(level slog.Level) string {
 	return "error"
 }
 
-// LogHandler makes a [slog.Logger] write into the log of the run. [Run] makes it the default
-// one, so that slog.Info and log.Print work as they are. Attributes are added to the message
-// as key=value.
+// LogHandler makes a [slog.Logger] write to the log of the run. [Run] makes it the default,
+// so that slog.Info and log.Print work. Attributes are added to the message as key=value.
 func (ctx *Context) LogHandler(level slog.Leveler) slog.Handler {
 	text := new(attributes)
-	// The message goes its own way, the time is that of the event.
+	// The message is handled separately, and the time is that of the event.
 	leave := func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 			return slog.Attr{}
@@ -57,8 +56,8 @@ type logHandler struct {
 	inner slog.Handler
 }
 
-// attributes is where those of one record are written; shared by all handlers with the same
-// beginning.
+// attributes is the buffer for the attributes of one record, shared by all handlers with
+// the same prefix.
 type attributes struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer

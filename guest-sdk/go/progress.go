@@ -1,13 +1,13 @@
 package streamtask
 
-// Progress says how far a run is: the data of a "progress" event. It is made by [Step] or
-// [Item], and says only what it was told:
+// Progress is the progress of a run: the data of a "progress" event. [Step] and [Item]
+// create it; values that are not set are omitted:
 //
 //	ctx.Progress(streamtask.Step(3).Total(10).Message("reading page 3"))
 //
-// Work of several parts is a tree of items. Each event says something new about one item,
-// known by its id; what it leaves out stays as it was. The host rolls the items up into
-// their parents by weight.
+// For work in several parts, report a tree of items. Each event updates one item,
+// identified by its ID; omitted values do not change. The host computes the progress of
+// parents from their items by weight.
 //
 //	ctx.Progress(streamtask.Item("import").Message("Importing"))
 //	ctx.Progress(streamtask.Item("fetch").Parent("import").Weight(1).Total(80))
@@ -24,50 +24,50 @@ type Progress struct {
 	message *string
 }
 
-// Status is where an item stands.
+// Status is the status of an item.
 type Status string
 
 const (
-	// Waiting: it has not begun.
+	// Waiting: it has not started.
 	Waiting Status = "waiting"
-	// Running: it is under way.
+	// Running: it is active.
 	Running Status = "running"
 	// Completed: it is done.
 	Completed Status = "completed"
-	// Failed: it did not succeed.
+	// Failed: it failed.
 	Failed Status = "failed"
 	// Skipped: it turned out not to be needed; it counts as done.
 	Skipped Status = "skipped"
 )
 
-// Step says that a step is done, counted from 1.
+// Step reports that a step is done, counted from 1.
 func Step(step int) Progress { return Progress{step: &step} }
 
-// Item says something new about the item with this id; the first time, a new item.
+// Item updates the item with this ID; it creates it if it is new.
 func Item(id string) Progress { return Progress{id: &id} }
 
-// Parent is the item that this one is a part of. An item without one is a root.
+// Parent sets the item that this one is a part of. An item without one is a root.
 func (p Progress) Parent(id string) Progress { p.parent = &id; return p }
 
-// Weight is how much the item counts among its siblings; 1 if it is not said.
+// Weight sets the weight of the item among its siblings; the default is 1.
 func (p Progress) Weight(weight float64) Progress { p.weight = &weight; return p }
 
-// Status is where the item stands.
+// Status sets the status of the item.
 func (p Progress) Status(status Status) Progress { p.status = &status; return p }
 
-// Done is how much of the total is done.
+// Done sets the part of the total that is done.
 func (p Progress) Done(done int) Progress { p.done = &done; return p }
 
-// Total is how much there is to do.
+// Total sets the total amount of work.
 func (p Progress) Total(total int) Progress { p.total = &total; return p }
 
-// Percent is how much is done, from 0 to 100, for work that can't be counted.
+// Percent sets the percentage that is done, for work that can't be counted.
 func (p Progress) Percent(percent float64) Progress { p.percent = &percent; return p }
 
 // Message is one line for people.
 func (p Progress) Message(message string) Progress { p.message = &message; return p }
 
-// MarshalJSON writes only what was said.
+// MarshalJSON writes only the values that are set.
 func (p Progress) MarshalJSON() ([]byte, error) {
 	return encode(struct {
 		ID      *string  `json:"id,omitempty"`
@@ -82,7 +82,7 @@ func (p Progress) MarshalJSON() ([]byte, error) {
 	}{p.id, p.parent, p.weight, p.status, p.step, p.done, p.total, p.percent, p.message})
 }
 
-// Progress says how far the run is.
+// Progress reports progress.
 func (ctx *Context) Progress(progress Progress) error {
 	return ctx.Send("progress", progress)
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/streamtask/streamtask/guest-sdk/go/internal/start"
 )
 
-// Run makes a function the task of this program. It reads the input into an In, calls the
-// function, and hands its result or its error to the host. It returns when the task has
-// succeeded, and ends the program otherwise.
+// Run makes a function the task of this program. It decodes the input into an In, calls the
+// function, and sends its result or its error to the host. It returns when the task has
+// succeeded, and exits otherwise.
 //
-// The input is JSON, read as by [encoding/json]. A value of another type and a field that In
-// does not have fail the run with the code "invalid-input"; so does a method
-// Validate() error of In, if it has one and it returns an error. With struct{}, any input
-// will do; with [json.RawMessage], the task gets it as it is.
+// The input is JSON, decoded by [encoding/json]. Values of another type and unknown fields
+// fail the run with the code "invalid-input", and so does an error of In's method
+// Validate() error, if it has one. struct{} accepts any input; [json.RawMessage] receives
+// it unchanged.
 func Run[In, Out any](task func(*Context, In) (Out, error)) {
 	host := os.Stdout
-	// The protocol is ours alone: what others print goes to the log.
+	// Only the SDK writes to standard output: all other output goes to the log.
 	os.Stdout = os.Stderr
 	if code := runOver(os.Stdin, host, task); code != 0 {
 		os.Exit(code)
@@ -56,8 +56,8 @@ func runOver[In, Out any](in io.Reader, out io.Writer, task func(*Context, In) (
 	return 0
 }
 
-// attempt calls the task with the input line. A panic is told to the host, and goes on as
-// panics do: the trace is printed, the program ends with code 2.
+// attempt calls the task with the input line. A panic is reported to the host, and
+// continues as usual: the trace is printed, and the program exits with code 2.
 func (ctx *Context) attempt(task func(input []byte) (any, error)) (any, error) {
 	defer func() {
 		if problem := recover(); problem != nil {
@@ -72,16 +72,16 @@ func (ctx *Context) attempt(task func(input []byte) (any, error)) (any, error) {
 	return task(input)
 }
 
-// say writes a line that has one key.
+// say writes a line with one key.
 func (ctx *Context) say(key string, value any) error {
 	encoded, err := encode(value)
 	if err != nil {
-		return fmt.Errorf("the %s has no form in JSON: %w", key, err)
+		return fmt.Errorf("the %s can't be encoded as JSON: %w", key, err)
 	}
 	return ctx.conn.say([]byte(`{"`+key+`":`), encoded, closing)
 }
 
-// fail says why. What is too large for a line is left out of it.
+// fail writes the failure. Parts that are too large for a line are omitted.
 func (ctx *Context) fail(why failureLine) {
 	why.Message = shorten(why.Message)
 	var refusal *Error
@@ -91,8 +91,8 @@ func (ctx *Context) fail(why failureLine) {
 	}
 }
 
-// ReadInput reads an input as [Run] does, for tasks that take it as [json.RawMessage] and
-// learn only from it what it is.
+// ReadInput decodes an input as [Run] does, for tasks that take it as [json.RawMessage]
+// because its type depends on its content.
 func ReadInput[In any](raw json.RawMessage) (In, error) {
 	var input In
 	if _, any := any(input).(struct{}); any {
@@ -114,8 +114,8 @@ func ReadInput[In any](raw json.RawMessage) (In, error) {
 	return input, nil
 }
 
-// jsonProblem says what is wrong in words that mean something to who sent the JSON, and not
-// only to who wrote the types.
+// jsonProblem describes an error for the author of the JSON, instead of the author of the
+// types.
 func jsonProblem(err error) string {
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
@@ -123,7 +123,7 @@ func jsonProblem(err error) string {
 		if where == "" {
 			where = "it"
 		}
-		// The value of a number is unbounded.
+		// A number can have any length.
 		value := mismatch.Value
 		if utf8.RuneCountInString(value) > 50 {
 			value = string([]rune(value)[:50]) + "…"

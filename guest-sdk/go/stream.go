@@ -2,8 +2,8 @@ package streamtask
 
 import "context"
 
-// Stream sends each value as a "progress" event and returns the last. An iterator is a task
-// in one line; the values are an [iter.Seq] or any function of that form:
+// Stream sends each value as a "progress" event and returns the last. With it, an iterator
+// is a task in one line; the values are an [iter.Seq] or any function of that form:
 //
 //	func powers(ctx *streamtask.Context, count int) (uint64, error) {
 //		return streamtask.Stream(ctx, func(yield func(uint64) bool) {
@@ -21,8 +21,8 @@ func Stream[T any](ctx *Context, values func(yield func(T) bool)) (T, error) {
 	})
 }
 
-// TryStream is like [Stream], for values that can fail: an iter.Seq2 with errors. The first
-// error ends it.
+// TryStream is like [Stream], for values that can fail: an iter.Seq2 with errors. It ends
+// at the first error.
 func TryStream[T any](ctx *Context, values func(yield func(T, error) bool)) (last T, err error) {
 	values(func(value T, problem error) bool {
 		if err = problem; err == nil {
@@ -33,8 +33,8 @@ func TryStream[T any](ctx *Context, values func(yield func(T, error) bool)) (las
 	return last, err
 }
 
-// StreamChan is like [Stream], for values that a goroutine makes. It ends when the channel
-// is closed.
+// StreamChan is like [Stream], for values from a goroutine. It ends when the channel is
+// closed.
 func StreamChan[T any](ctx *Context, values <-chan T) (last T, err error) {
 	for {
 		select {

@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// mendText puts one U+FFFD in the place of each broken sequence of a text. What counts as one
-// is its maximal subpart, as in a browser and in Rust: an emoji without its last byte is one,
-// where Go itself takes each byte for one.
+// mendText replaces each invalid sequence of a text by U+FFFD. A sequence is its maximal
+// subpart, as in browsers and Rust: an emoji without its last byte is one sequence, while
+// Go itself counts each byte.
 func mendText(text string) string {
 	if utf8.ValidString(text) {
 		return text
@@ -28,7 +28,7 @@ func mendText(text string) string {
 	return mended.String()
 }
 
-// subpart returns the length of the broken sequence with which a text begins.
+// subpart returns the length of the invalid sequence at the start of a text.
 func subpart(text string) int {
 	low, high, size := byte(0x80), byte(0xBF), 0
 	switch lead := text[0]; {
@@ -39,7 +39,7 @@ func subpart(text string) int {
 	case lead >= 0xF0 && lead <= 0xF4:
 		size = 4
 	}
-	// Not the long forms, not the halves of pairs, nothing beyond U+10FFFF.
+	// No overlong forms, no surrogates, nothing beyond U+10FFFF.
 	switch text[0] {
 	case 0xE0:
 		low = 0xA0
@@ -58,9 +58,9 @@ func subpart(text string) int {
 	return n
 }
 
-// mayBeBroken says of JSON that encoding/json has written whether a text in it may have been
-// broken. There is the replacement in it then, in one of its two forms, or what a
-// json.Marshaler has written is broken itself.
+// mayBeBroken reports whether JSON from encoding/json may stem from invalid text. It then
+// contains the replacement character in one of its two forms, or invalid output of a
+// json.Marshaler.
 func mayBeBroken(encoded []byte) bool {
 	return !utf8.Valid(encoded) || bytes.Contains(encoded, []byte("\uFFFD")) ||
 		bytes.Contains(encoded, []byte(`\ufffd`))
@@ -71,8 +71,9 @@ var (
 	textMarshaler = reflect.TypeOf((*encoding.TextMarshaler)(nil)).Elem()
 )
 
-// mendValue returns a copy of a value with all texts in it mended. What writes itself is left
-// as it is. It is for values that were encoded before, so none is within itself.
+// mendValue returns a copy of a value with all its texts repaired, except in values that
+// marshal themselves. It is only called for values that were already encoded, so there are
+// no cycles.
 func mendValue(value any) any {
 	if value == nil {
 		return nil
@@ -101,7 +102,7 @@ func mendIn(value reflect.Value) {
 	case kind == reflect.Array:
 		mendItems(value)
 	case !value.CanSet() || value.IsZero():
-		// A field that is not exported is not encoded either.
+		// Unexported fields are not encoded.
 	case kind == reflect.String:
 		value.SetString(mendText(value.String()))
 	case kind == reflect.Slice && value.Type().Elem().Kind() != reflect.Uint8:
@@ -138,7 +139,8 @@ func mendMap(value reflect.Value) {
 	value.Set(mended)
 }
 
-// shorten bounds a message of the log, and that of a failure: the host refuses lines without end.
+// shorten limits the length of log and failure messages, because the host rejects lines
+// that are too long.
 func shorten(message string) string {
 	if len(message) <= maxMessage {
 		return message

@@ -1,16 +1,15 @@
 package streamtask
 
-// View updates one element of the pages that follow the run: the one with
-// data-stream="NAME".
+// View updates the element with data-stream="NAME" on web pages that follow the run.
 type View struct {
 	ctx    *Context
 	target string
 }
 
-// View returns the updates of the element with this name.
+// View returns the view of the element with this name.
 func (ctx *Context) View(target string) View { return View{ctx, target} }
 
-// Edge is the beginning or the end of what an element holds.
+// Edge is the beginning or the end of an element's content.
 type Edge string
 
 const (
@@ -39,34 +38,34 @@ func (v View) send(update viewUpdate) error {
 	return v.ctx.Send("view", update)
 }
 
-// Start says that the element is being written.
+// Start marks the element as being written.
 func (v View) Start() error { return v.send(viewUpdate{Op: "start"}) }
 
-// Done says that the element is complete.
+// Done marks the element as complete.
 func (v View) Done() error { return v.send(viewUpdate{Op: "done"}) }
 
-// Error says that it failed; what is there stays.
+// Error marks the element as failed; its content stays.
 func (v View) Error(message string) error {
 	return v.send(viewUpdate{Op: "error", Message: &message})
 }
 
-// Append adds text at the end. Text is never read as HTML.
+// Append adds plain text at the end.
 func (v View) Append(text string) error { return v.send(viewUpdate{Op: "text", Text: &text}) }
 
-// Prepend adds text at the beginning.
+// Prepend adds plain text at the beginning.
 func (v View) Prepend(text string) error {
 	return v.send(viewUpdate{Op: "text", Text: &text, Mode: "prepend"})
 }
 
-// Replace replaces what is there by text.
+// Replace replaces the content by plain text.
 func (v View) Replace(text string) error {
 	return v.send(viewUpdate{Op: "text", Text: &text, Mode: "replace"})
 }
 
-// HTML replaces what is there by HTML.
+// HTML replaces the content by HTML. Escape all data in it.
 func (v View) HTML(html string) error { return v.send(viewUpdate{Op: "html", HTML: &html}) }
 
-// Insert adds HTML at an edge.
+// Insert adds HTML at an edge. Escape all data in it.
 func (v View) Insert(html string, at Edge) error {
 	update := viewUpdate{Op: "insert", HTML: &html}
 	if at == Top {
@@ -75,17 +74,17 @@ func (v View) Insert(html string, at Edge) error {
 	return v.send(update)
 }
 
-// Remove removes what matches a CSS selector within the element.
+// Remove removes the elements in it that match a CSS selector.
 func (v View) Remove(selector string) error {
 	return v.send(viewUpdate{Op: "remove", Selector: selector})
 }
 
-// Prune removes children at an edge until so many are left.
+// Prune removes child elements at an edge until limit are left.
 func (v View) Prune(limit int, at Edge) error {
 	return v.send(viewUpdate{Op: "prune", Limit: &limit, Edge: at})
 }
 
-// State hands the page's own code a value.
+// State sends a value to the page's own code.
 func (ctx *Context) State(state any) error {
 	return ctx.Send("view", struct {
 		Op    string `json:"op"`

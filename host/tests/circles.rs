@@ -3,6 +3,8 @@
 //! A file uses another one if it names something that the other one defines, directly or through a `use` on the way.
 //! What stands in `mod tests` does not count, nor does a module's use of those below it: it composes them, and they may
 //! have its types.
+//!
+//! In Python, JavaScript and C, a file uses those that it imports or includes by a relative path, wherever in the file.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -11,7 +13,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use self::source::{read_path, sources, sources_in, tokens};
+use self::source::{files_in, read_path, sources, sources_in, tokens};
 
 /// The path of a module from the crate's root.
 type Module = Vec<String>;
@@ -30,6 +32,17 @@ fn no_sdk_in_rust_has_a_circle() {
     for part in ["src", "macros/src"] {
         let found = circles(&sources_in(&root.join(part)));
         assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn no_sdk_client_or_page_in_another_language_has_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for part in
+        ["guest-sdk/python", "guest-sdk/js", "guest-sdk/c", "web/client", "web/page", "clients/python"]
+    {
+        let found = include_circles(&files_in(&root.join(part), &["py", "js", "mjs", "ts", "c", "h"]));
+        assert!(found.is_empty(), "{part}: {}", found.join("\n"));
     }
 }
 
@@ -69,6 +82,36 @@ fn a_planted_circle_is_found() {
     }
 }
 
+#[test]
+fn a_planted_circle_of_imports_is_found() {
+    let found = |files: &[(&str, &str)]| {
+        let files: Vec<_> =
+            files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        include_circles(&files)
+    };
+    for (a, b) in [
+        (("p/a.py", "\nfrom .b import B\n"), ("p/b.py", "\ndef f():\n    from . import x, a as c\n")),
+        (
+            ("p/a.py", "\nfrom ..p.b import (\n    B,\n)\n"),
+            ("p/b.py", "\nfrom . import (\n    x,\n    a,\n)\n"),
+        ),
+        (("a.js", "import { b } from './s/b.js';"), ("s/b.js", "export * from \"../a.js\";")),
+        (("a.mjs", "import './b.js';"), ("b.js", "const a = await import(\"./a.mjs\");")),
+        (("a.h", "#include \"s/b.h\""), ("s/b.h", "#include \"../a.h\"")),
+    ] {
+        assert_eq!(found(&[a, b]), [format!("{} {}", a.0, b.0)], "{a:?} {b:?}");
+    }
+    let package = [("p/__init__.py", "\nfrom .a import A\n"), ("p/a.py", "\nfrom . import A\n")];
+    assert_eq!(found(&package), ["p/__init__.py p/a.py"]);
+    for (a, b) in [
+        (("p/a.py", "\nfrom .b import B\n"), ("p/b.py", "\nfrom a import A\n")),
+        (("a.js", "import { b } from './b.js';"), ("b.js", "import a from 'a.js'; const s = './a.js';")),
+        (("a.h", "#include \"b.h\""), ("b.h", "#include <a.h>")),
+    ] {
+        assert_eq!(found(&[a, b]), [""; 0], "{a:?} {b:?}");
+    }
+}
+
 /// Each circle in one line: the room, and the modules of which each uses all others, if through others.
 fn circles(files: &[(String, String)]) -> Vec<String> {
     let files: BTreeMap<Module, Vec<String>> =
@@ -82,17 +125,21 @@ fn circles(files: &[(String, String)]) -> Vec<String> {
         let used = used.filter(|used| !used.starts_with(module) && used.first() == module.first());
         uses.insert(module.clone(), used.collect());
     }
+    let line = |circle: Vec<&Module>| {
+        let names: Vec<String> = circle.iter().map(|module| module.join("::")).collect();
+        format!("{}: {}", circle[0].first().map_or("", String::as_str), names.join(" "))
+    };
+    modules_in_circles(&uses).into_iter().map(line).collect()
+}
+
+/// Each circle, as the modules of which each uses all others, if through others.
+fn modules_in_circles(uses: &Uses) -> BTreeSet<Vec<&Module>> {
     let reached: BTreeMap<&Module, BTreeSet<Module>> =
-        uses.keys().map(|module| (module, reached(&uses, module))).collect();
-    let mut found = BTreeSet::new();
-    for (module, all) in &reached {
-        let circle = all.iter().filter(|other| reached[other].contains(*module));
-        let circle: Vec<String> = circle.map(|module| module.join("::")).collect();
-        if !circle.is_empty() {
-            found.insert(format!("{}: {}", module.first().map_or("", String::as_str), circle.join(" ")));
-        }
-    }
-    found.into_iter().collect()
+        uses.keys().map(|module| (module, reached(uses, module))).collect();
+    let circle = |(module, all): (&&Module, &BTreeSet<Module>)| {
+        uses.keys().filter(|other| all.contains(*other) && reached[other].contains(*module)).collect()
+    };
+    reached.iter().map(circle).filter(|circle: &Vec<&Module>| !circle.is_empty()).collect()
 }
 
 /// All modules that can be reached; the module itself only through others.
@@ -198,4 +245,75 @@ fn defining(
         }
     }
     None
+}
+
+/// Each circle of files that import or include one another, as a line of their paths.
+fn include_circles(files: &[(String, String)]) -> Vec<String> {
+    let files: BTreeMap<Module, &String> =
+        files.iter().map(|(path, text)| (resolved(&[], path), text)).collect();
+    let uses = files.iter().map(|(file, text)| {
+        let named = match file.last().and_then(|name| name.rsplit('.').next()) {
+            Some("py") => python_imports(text),
+            Some("c" | "h") => quoted_after(text, &["#include "]),
+            _ => quoted_after(text, &["from ", "import ", "import("]),
+        };
+        let existing = |paths: Vec<String>| {
+            paths
+                .iter()
+                .map(|path| resolved(&file[..file.len() - 1], path))
+                .find(|path| files.contains_key(path))
+        };
+        (file.clone(), named.into_iter().filter_map(existing).filter(|used| used != file).collect())
+    });
+    let line = |circle: Vec<&Module>| circle.iter().map(|file| file.join("/")).collect::<Vec<_>>().join(" ");
+    modules_in_circles(&uses.collect()).into_iter().map(line).collect()
+}
+
+/// Each path in quotes that follows one of the words; in JavaScript, one without a dot first is a package.
+fn quoted_after(text: &str, words: &[&str]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, word) in words.iter().flat_map(|word| text.match_indices(word)) {
+        let rest = &text[at + word.len()..];
+        let quote = rest.chars().next().filter(|first| ['"', '\''].contains(first));
+        let path = quote.and_then(|quote| rest[1..].split(quote).next());
+        let path = path.filter(|path| path.starts_with('.') || word.starts_with('#'));
+        found.extend(path.map(|path| vec![path.to_owned()]));
+    }
+    found
+}
+
+/// Of each name that is imported by a relative path, the files that it may stand for, the first that exists first.
+fn python_imports(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("from .") {
+        let rest = &text[at + "from ".len()..];
+        let Some((module, names)) = rest.split_once(" import ") else { continue };
+        let ups = module.len() - module.trim_start_matches('.').len();
+        let folder = format!("./{}{}", "../".repeat(ups - 1), module[ups..].replace('.', "/"));
+        let end = if names.starts_with('(') { ')' } else { '\n' };
+        let names = names.split(end).next().unwrap_or("").trim_start_matches('(').split(',');
+        for name in names.filter_map(|name| name.split_whitespace().next()) {
+            let name = format!("{folder}/{name}");
+            found.push(vec![
+                format!("{name}.py"),
+                format!("{name}/__init__.py"),
+                format!("{folder}.py"),
+                format!("{folder}/__init__.py"),
+            ]);
+        }
+    }
+    found
+}
+
+/// The path from the root that a relative path in a folder leads to.
+fn resolved(folder: &[String], path: &str) -> Module {
+    let mut parts = folder.to_vec();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part.to_owned()),
+        }
+    }
+    parts
 }

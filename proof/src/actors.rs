@@ -1,4 +1,4 @@
-//! Clients that start runs and do something with them, one after the other.
+//! Clients that start runs and act on them, one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::load::{self, Plan};
 use crate::readers::{self, Form};
 use crate::world::{Answer, World};
 
-/// How often a client looks at what it waits for.
+/// Interval in which a waiting client polls.
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
 
-/// Starts the clients; each ends when no more runs are to be started and its last
-/// one has ended.
+/// Starts the clients; each ends when no more runs are to be started and its last run has
+/// ended.
 pub(crate) fn start(world: &Arc<World>, options: Options) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for nth in 0..options.actors {
@@ -63,18 +63,18 @@ impl<'a> Actor<'a> {
         actor.see_it_end().await;
         while let Some(read) = readers.join_next().await {
             if let Err(error) = read {
-                actor.told.faults.push(format!("a client could not read on: {error}"));
+                actor.told.faults.push(format!("a client could not continue to read: {error}"));
             }
         }
-        // A request that is repeated long after is still the same.
+        // A request that is repeated much later still has the same key.
         if actor.rng.bool() {
             actor.start().await;
         }
         actor.world.note_told(actor.told);
     }
 
-    /// Starts the run, repeating the request until there is an answer, and some
-    /// times after that.
+    /// Starts the run, repeating the request until it gets a response, and sometimes
+    /// after that.
     async fn start(&mut self) -> bool {
         let path = match &self.told.own_id {
             Some(id) => format!("/api/tasks/test/{}/runs?id={id}", self.task),
@@ -97,7 +97,7 @@ impl<'a> Actor<'a> {
         true
     }
 
-    /// Others that read the run's stream.
+    /// Starts further clients that read the run's stream.
     fn readers(&mut self) -> JoinSet<()> {
         let mut readers = JoinSet::new();
         for form in [Form::Sse, Form::Ndjson] {
@@ -121,13 +121,15 @@ impl<'a> Actor<'a> {
         tokio::time::sleep(Duration::from_millis(self.rng.u64(..most_ms))).await;
     }
 
-    /// Asks something of the run until there is an answer. False: it has ended.
+    /// Sends a request for the run until it gets a response. Returns false if the run has
+    /// ended.
     async fn tell(&mut self, method: Method, what: &str, body: &str) -> bool {
         let path = format!("/api/runs/{}/{what}", self.id);
         let answer = self.world.ask(method, &path, &[], body).await;
         let told = self.was_told(what, &answer);
-        // Of one that was repeated, the log may say nothing: the host may have died when it had held the run, and
-        // before it could tell of it. The second time there was nothing to do.
+        // A repeated request may not be in the log: the host may have died after it had
+        // paused the run and before it wrote the event. The repeated request then had no
+        // effect.
         match what {
             "pause" => self.told.pauses += u64::from(told && !answer.repeated),
             "resume" => self.told.resumes += u64::from(told && !answer.repeated),
@@ -143,7 +145,7 @@ impl<'a> Actor<'a> {
         matches!(answer.status, 200 | 202)
     }
 
-    /// The run as it is now, which is there since it was started.
+    /// The current state of the run, which must exist once it was started.
     async fn look(&mut self) -> Value {
         let answer = self.world.ask(Method::GET, &format!("/api/runs/{}", self.id), &[], "").await;
         if answer.status != 200 {
@@ -159,7 +161,8 @@ impl<'a> Actor<'a> {
         self.told.cancel = Some(acknowledged);
     }
 
-    /// Holds the run for a while, in which the host dies some times; and again.
+    /// Pauses the run for a while, during which the host may be killed, and pauses it
+    /// again.
     async fn hold(&mut self) {
         for _ in 0..self.rng.u8(1..=3) {
             self.pause(600).await;
@@ -169,13 +172,13 @@ impl<'a> Actor<'a> {
             let mut attempt = None;
             for _ in 0..self.rng.u32(1..40) {
                 let run = self.look().await;
-                // One without a checkpoint can't go on after a crash.
+                // A run without a checkpoint can't continue after a crash.
                 if run["status"] == "failed" {
                     return;
                 }
                 let first = attempt.get_or_insert_with(|| run["attempt"].clone());
                 if run["status"] != "paused" || run["attempt"] != *first {
-                    self.told.faults.push(format!("held in attempt {first}, and then {run}"));
+                    self.told.faults.push(format!("paused in attempt {first}, and then {run}"));
                     break;
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
@@ -188,8 +191,8 @@ impl<'a> Actor<'a> {
         self.told.stopped = self.tell(Method::PUT, "parameters/stop", "true").await;
     }
 
-    /// Signals and parameters, each with a number of its own. A signal without an
-    /// answer is not repeated, for the run may have it.
+    /// Sends signals and parameters, each with a unique number. A signal without a
+    /// response is not repeated, because the run may have received it.
     async fn talk(&mut self) {
         for number in 1..=self.rng.u64(1..25) {
             self.pause(120).await;
@@ -212,8 +215,8 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// A key, an id of its own, or both: without one, a repeated request would be
-/// another one.
+/// An idempotency key, an ID, or both: without them, a repeated request would start
+/// another run.
 fn names(rng: &mut Rng, nth: u64) -> (Option<String>, Option<String>) {
     let (key, own) = match rng.u8(..3) {
         0 => (true, false),

@@ -1,5 +1,5 @@
-//! What clients saw, what they were told, and what is stored. Plain values, so
-//! that a test can make any history up.
+//! What clients received, what the host acknowledged, and what is stored. Plain values,
+//! so that tests can construct any history.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-/// One event, as it stands in the database.
+/// An event, as stored in the database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEvent {
-    /// Its number.
+    /// Its sequence number.
     pub seq: u64,
     /// The attempt that sent it.
     pub attempt: u64,
@@ -22,14 +22,14 @@ pub struct StoredEvent {
     pub data: Value,
 }
 
-/// One run, as it stands in the database.
+/// A run, as stored in the database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRun {
-    /// Its id.
+    /// Its ID.
     pub id: String,
-    /// How it stands.
+    /// Its status.
     pub status: String,
-    /// How many attempts it had.
+    /// The number of its attempts.
     pub attempt: u64,
     /// Its input: see [`Work`].
     pub input: Value,
@@ -37,33 +37,33 @@ pub struct StoredRun {
     pub key: Option<String>,
     /// The number of its terminal event.
     pub last_seq: Option<u64>,
-    /// Whether someone asked to cancel it.
+    /// Whether its cancellation was requested.
     pub cancel_requested: bool,
     /// Its log.
     pub events: Vec<StoredEvent>,
-    /// Payloads of the signals that wait.
+    /// Payloads of the queued signals.
     pub signals: Vec<Value>,
     /// Its parameters.
     pub parameters: BTreeMap<String, Value>,
 }
 
-/// What a run was started to do.
+/// The work of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
-    /// Its number among all that clients started; in the input, so that a run
-    /// that was started twice is found.
+    /// Its number among all started runs; part of the input, so that duplicate starts are
+    /// found.
     pub nth: u64,
-    /// Steps; none: until the parameter `stop` is set.
+    /// The number of steps; none: until the parameter `stop` is set.
     pub steps: Option<u64>,
-    /// Length of a step in milliseconds.
+    /// Duration of a step, in milliseconds.
     pub ms: u64,
-    /// Events of each step.
+    /// Events per step.
     pub burst: u64,
     /// Whether it saves a checkpoint after each step.
     pub save: bool,
-    /// Whether it takes signals.
+    /// Whether it receives signals.
     pub hear: bool,
-    /// Attempts below this one fail, and may be tried again.
+    /// Attempts before this one fail with a retryable error.
     pub fail_before: u64,
     /// Whether it fails in the end.
     pub fail: bool,
@@ -82,85 +82,86 @@ impl Work {
     }
 }
 
-/// What one client was told about the run that it started.
+/// What the host acknowledged to a client about its run.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    /// What it started.
+    /// The work of the run.
     pub work: Work,
     /// Its idempotency key.
     pub key: Option<String>,
-    /// Its own id.
+    /// The ID that the client chose.
     pub own_id: Option<String>,
-    /// The ids that the answers to the request and its repeats had.
+    /// The IDs in the responses to the request and its repetitions.
     pub ids: Vec<String>,
-    /// Signals sent, oldest first, and whether the host said so.
+    /// Sent signals, oldest first, and whether the host acknowledged them.
     pub signals: Vec<(u64, bool)>,
-    /// Values of the parameter `level`, rising, and whether the host said so.
+    /// Values of the parameter `level`, increasing, and whether the host acknowledged
+    /// them.
     pub levels: Vec<(u64, bool)>,
-    /// Whether `stop` was set, and the host said so.
+    /// Whether `stop` was set, and the host acknowledged it.
     pub stopped: bool,
-    /// Whether it was asked to cancel; whether the host said that it would.
+    /// Whether cancellation was requested, and whether the host acknowledged it.
     pub cancel: Option<bool>,
-    /// Pauses that the host said yes to at the first time of asking.
+    /// Pauses that the host acknowledged at the first request.
     pub pauses: u64,
-    /// The same for being let go on.
+    /// Resumes that the host acknowledged at the first request.
     pub resumes: u64,
-    /// What the client saw at once that can't be.
+    /// Faults that the client itself detected.
     pub faults: Vec<String>,
 }
 
-/// What one connection brought.
+/// The data of one connection.
 #[derive(Clone, Debug)]
 pub struct Sight {
-    /// Which client, for people.
+    /// The client, for people.
     pub client: String,
     /// The run.
     pub run: String,
-    /// The position that the client came with.
+    /// The client's cursor.
     pub after: u64,
-    /// The events as they came, in their envelopes.
+    /// The received events, in their envelopes.
     pub lines: Vec<Arc<str>>,
-    /// How it ended.
+    /// How the connection ended.
     pub end: End,
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It broke, or the client left.
+    /// It was lost, or the client closed it.
     Broken,
-    /// The host ended it in order.
+    /// The host closed it.
     Over,
-    /// The same, and said before that it stops.
+    /// The host closed it after it announced its shutdown.
     Closing,
-    /// The host said that there is nothing more (204).
+    /// The host reported that nothing follows (204).
     Nothing,
 }
 
-/// All that clients saw and were told.
+/// All that clients received, and all acknowledgements.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// What each run's client was told.
+    /// The acknowledgements, by run.
     pub told: Vec<Told>,
-    /// Every connection.
+    /// All connections.
     pub sights: Vec<Sight>,
-    /// Requests that got no answer and were repeated.
+    /// Requests without a response, which were repeated.
     pub lost_answers: u64,
 }
 
-/// Something that was promised and did not hold.
+/// A violation of a guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The run; none for the host as a whole.
+    /// The run; none for the whole host.
     pub run: Option<String>,
-    /// Where in its log.
+    /// The position in its log.
     pub seq: Option<u64>,
-    /// What is wrong.
+    /// A description.
     pub what: String,
 }
 
 impl Violation {
-    /// Of the host as a whole.
+    /// A violation of the whole host.
     pub fn of_host(what: impl Into<String>) -> Self {
         Self { run: None, seq: None, what: what.into() }
     }

@@ -1,18 +1,17 @@
 //! The proof that `kill -9` loses nothing.
 //!
-//! A real host is killed again and again, at any moment: while it starts, while
-//! it settles what the last one left, while it drains. Meanwhile clients start
-//! runs of every kind, cancel, hold and talk to them, and read their streams.
-//! What the clients saw and were told is then held against what the database
-//! has.
+//! Kills a real host repeatedly, at any moment: during its start, recovery and shutdown.
+//! Meanwhile, clients start runs of all kinds, cancel, pause and signal them, and read
+//! their streams. At the end, everything that the clients received and that the host
+//! acknowledged is compared with the database.
 //!
-//! - `history`: what clients saw, what they were told, what is stored
-//! - `checker`: whether these agree
-//! - `world`: how clients reach a host that may be gone at any moment
+//! - `history`: what clients received, what the host acknowledged, what is stored
+//! - `checker`: checks whether these agree
+//! - `world`: requests to a host that may be killed at any moment
 //! - `readers`, `actors`: the clients
 //! - `victim`: the host, and how it is killed
 //! - `stored`: reading the database
-//! - `report`: what was counted
+//! - `report`: the results
 
 pub mod checker;
 pub mod history;
@@ -35,25 +34,25 @@ use self::world::World;
 pub use self::report::Report;
 pub use self::victim::Kills;
 
-/// Time for everything that is under way to end after the last start. What takes
-/// longer counts as stuck.
+/// Time for all active runs to end after the last start. A run that takes longer counts
+/// as stuck.
 const SETTLING: Duration = Duration::from_secs(120);
 
-/// What to prove.
+/// The options of a proof.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How often the host is killed.
+    /// The number of kills.
     pub kills: u32,
-    /// If given, it is killed for so long instead.
+    /// If given, the host is killed for this long instead.
     pub time: Option<Duration>,
-    /// Decides what the clients do and when the host is killed. What happens in
-    /// between is the machine's.
+    /// Determines the actions of the clients and the times of the kills, but not the
+    /// timing in between.
     pub seed: u64,
-    /// Runs that clients have open at once.
+    /// Number of concurrent runs of clients.
     pub actors: u32,
 }
 
-/// Kills the host again and again, then checks everything.
+/// Kills the host repeatedly, then checks everything.
 pub async fn prove(options: Options) -> Report {
     let mut victim = Victim::new(options.seed);
     let began = Instant::now();
@@ -86,7 +85,7 @@ pub async fn prove(options: Options) -> Report {
 
     let history = match settled {
         Ok(()) => Arc::into_inner(world).map(World::into_history),
-        // Some clients have not told what they know.
+        // Some clients have not reported their results.
         Err(_) => None,
     };
     let stored = stored::read(&victim.database());

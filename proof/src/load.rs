@@ -4,27 +4,27 @@ use fastrand::Rng;
 
 use crate::history::Work;
 
-/// Attempts that `test/retry` allows; see [`RETRY`].
+/// Most attempts of `test/retry`; see [`RETRY`].
 const ATTEMPTS: u64 = 6;
-/// The manifest of `test/retry`: short pauses, so that runs are delayed while
-/// the host dies and long after.
+/// The manifest of `test/retry`: short pauses, so that runs are delayed when the host is
+/// killed and after that.
 pub(crate) const RETRY: &str =
     "[retry]\nattempts = 6\nbackoff = \"150ms\"\nfactor = 2.0\nmax-backoff = \"1s\"\n";
 
-/// What a client does with the run that it started.
+/// The action of a client on its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Lets it come to its end.
+    /// Waits until it ends.
     Leave,
-    /// Asks it to end, at some time.
+    /// Cancels it at some time.
     Cancel,
-    /// Holds it, and lets it go on.
+    /// Pauses and resumes it.
     Hold,
     /// Sends it signals and sets parameters.
     Talk,
 }
 
-/// A run to be started: the task, its work, and what to do with it.
+/// A run to start: the task, its work, and the action on it.
 pub(crate) fn any(rng: &mut Rng, nth: u64) -> (&'static str, Work, Plan) {
     let work = Work { nth, ms: rng.u64(1..8), burst: rng.u64(1..6), attempts: 1, ..Work::default() };
     let retry = Work { attempts: ATTEMPTS, ..work.clone() };
@@ -32,7 +32,7 @@ pub(crate) fn any(rng: &mut Rng, nth: u64) -> (&'static str, Work, Plan) {
         0 | 1 => ("work", Work { steps: Some(rng.u64(..4)), ..work }, Plan::Leave),
         2..=4 => ("work", Work { steps: Some(rng.u64(30..200)), save: true, ..work }, Plan::Leave),
         5 => ("work", Work { steps: Some(rng.u64(30..120)), ..work }, Plan::Leave),
-        // More at once than one page or window has.
+        // More events at once than a page or a window holds.
         6 => {
             let steps = Some(rng.u64(4..12));
             ("work", Work { steps, burst: rng.u64(100..600), save: rng.bool(), ..work }, Plan::Leave)

@@ -1,7 +1,6 @@
-//! `cargo xtask proof`: kill the host again and again, and check that nothing is
-//! lost.
+//! `cargo xtask proof`: kills the host repeatedly, and checks that nothing is lost.
 
-#![allow(clippy::print_stdout, reason = "it talks to whoever called it")]
+#![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,20 +8,20 @@ use std::time::Duration;
 use clap::Parser;
 use streamtask_proof::{Options, prove};
 
-/// Kills the host again and again under load, and checks that nothing is lost.
+/// Kills the host repeatedly under load, and checks that nothing is lost.
 #[derive(Parser)]
 #[command(name = "cargo xtask proof")]
 struct Cli {
-    /// How often the host is killed
+    /// The number of kills
     #[arg(long, default_value_t = 200)]
     kills: u32,
-    /// Kill it for so many minutes instead
+    /// Kill the host for this many minutes instead
     #[arg(long, value_name = "M")]
     minutes: Option<u32>,
-    /// Decides what clients do and when the host is killed [default: another each time]
+    /// Determines the actions of clients and the times of kills [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Clients, each with one run at a time
+    /// The number of clients, each with one run at a time
     #[arg(long, default_value_t = 24)]
     clients: u32,
 }

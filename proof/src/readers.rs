@@ -1,4 +1,4 @@
-//! Clients that read streams, lose them, and come back.
+//! Clients that read streams, lose the connection, and reconnect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,31 +11,31 @@ use streamtask_tests::{Connection, EventStream, Lines};
 use crate::history::{End, Sight};
 use crate::world::World;
 
-/// How a client reads.
+/// The format that a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// Server-sent events; comes back with `Last-Event-ID`.
+    /// Server-sent events; reconnects with `Last-Event-ID`.
     Sse,
-    /// Lines of JSON; comes back with `?after=`.
+    /// JSON lines; reconnects with `?after=`.
     Ndjson,
 }
 
-/// A host that answers with 503, or breaks off at once, is left alone for so long.
+/// Pause after a 503 response or a lost connection.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One connection's stream.
+/// The stream of one connection.
 enum Stream {
     Sse(Box<EventStream>),
     Ndjson(Box<Lines>),
 }
 
-/// What a stream brought next.
+/// An item of a stream.
 enum Next {
     /// An event of the log.
     Line(u64, String),
-    /// The host says that it stops.
+    /// The host announces its shutdown.
     Closing,
-    /// In order, or not.
+    /// The end of the stream, orderly or not.
     Ended(End),
 }
 
@@ -56,7 +56,7 @@ impl Stream {
             },
             Self::Ndjson(lines) => loop {
                 match lines.try_next().await {
-                    // A sign of life.
+                    // A heartbeat.
                     Ok(Some(line)) if line.is_empty() => {}
                     Ok(Some(line)) => break (line, None),
                     Ok(None) => return Next::Ended(End::Over),
@@ -67,7 +67,7 @@ impl Stream {
         let head: Option<Head<'_>> = serde_json::from_str(&line).ok();
         match head {
             Some(Head { seq: None, kind: "run.stream-closing" }) => Next::Closing,
-            // A number that the checker refuses, like that of any other notice.
+            // A number that the checker rejects, like that of any other notice.
             Some(Head { seq, .. }) if id.is_none_or(|id| id.parse().ok() == seq) => {
                 Next::Line(seq.unwrap_or(0), line)
             }
@@ -76,8 +76,8 @@ impl Stream {
     }
 }
 
-/// Follows a run to its end, through all that happens to the host. Leaves the
-/// stream now and then, as clients do.
+/// Follows a run until its end, across restarts of the host. Disconnects now and then,
+/// like real clients.
 pub(crate) async fn follow(world: Arc<World>, run: String, task: String, form: Form, mut rng: Rng) {
     let mut after = 0;
     loop {
@@ -97,7 +97,7 @@ pub(crate) async fn follow(world: Arc<World>, run: String, task: String, form: F
     }
 }
 
-/// Reads from the beginning once, up to `patience` events.
+/// Reads from the beginning once, at most `patience` events.
 pub(crate) async fn replay(world: &World, run: &str, task: &str, form: Form, patience: usize) -> Option<End> {
     let sight = read(world, run, task, form, 0, patience).await?;
     let end = sight.end;
@@ -105,7 +105,7 @@ pub(crate) async fn replay(world: &World, run: &str, task: &str, form: Form, pat
     Some(end)
 }
 
-/// Reads every run that clients know of from the beginning to the end.
+/// Reads all runs that clients know completely.
 pub(crate) async fn replay_all(world: &World) {
     for (nth, run) in world.known().iter().enumerate() {
         let form = if nth % 2 == 0 { Form::Sse } else { Form::Ndjson };
@@ -115,7 +115,7 @@ pub(crate) async fn replay_all(world: &World) {
     }
 }
 
-/// One connection. None: there was no stream.
+/// Opens a connection. None if there was no stream.
 async fn read(
     world: &World,
     run: &str,
@@ -131,7 +131,8 @@ async fn read(
     match response.status().as_u16() {
         200 => {}
         204 => return Some(Sight { end: End::Nothing, ..sight }),
-        // Anything but 503 is a fault, which the checker sees as a line that is no event.
+        // All other statuses are faults, which the checker finds as a line that is not an
+        // event.
         503 => return None,
         status => {
             sight.lines.push(format!("{{\"status\":{status}}}").into());

@@ -1,4 +1,4 @@
-//! What was proved, in figures; or what was found.
+//! The results of a proof: its figures, or the violations found.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,40 +9,40 @@ use crate::checker;
 use crate::history::{History, StoredRun, Violation};
 use crate::victim::Kills;
 
-/// Violations that are printed with the log around them; more would only repeat
-/// the same fault.
+/// Most violations that are printed with their log; more would only repeat the same
+/// fault.
 const SHOWN: usize = 12;
-/// Events of a log that are printed before and after the place of a fault.
+/// Number of events that are printed before and after a violation.
 const AROUND: u64 = 8;
 
-/// What came of it.
+/// The results of a proof.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How often the host was killed.
+    /// The kills.
     pub kills: Kills,
-    /// What the clients' doings and the kills followed from.
+    /// The seed of the clients' actions and the kills.
     pub seed: u64,
-    /// How long it took.
+    /// The duration.
     pub time: Duration,
-    /// Runs by how they ended.
+    /// Runs by status.
     pub runs: BTreeMap<String, u64>,
     /// Attempts of all runs.
     pub attempts: u64,
     /// Events in the database.
     pub stored: u64,
-    /// Events that reached clients.
+    /// Events that clients received.
     pub seen: u64,
-    /// Connections on which they did.
+    /// Connections of clients.
     pub connections: u64,
-    /// Requests without an answer, which were repeated.
+    /// Requests without a response, which were repeated.
     pub lost_answers: u64,
     /// How often each rule was checked.
     pub counts: BTreeMap<&'static str, u64>,
-    /// What did not hold.
+    /// The violations.
     pub violations: Vec<Violation>,
-    /// The logs of the runs concerned, around the places.
+    /// The logs of the affected runs, around the violations.
     excerpts: Vec<String>,
-    /// Where data and log of the host are, if something did not hold.
+    /// The folder with the host's data and log, if there are violations.
     pub kept: Option<PathBuf>,
 }
 
@@ -60,14 +60,14 @@ impl Report {
         report
     }
 
-    /// Clients were still waiting when the time was over.
+    /// Clients were still waiting at the deadline.
     pub(crate) fn stuck(stored: &[StoredRun]) -> Self {
         let mut report = Self::counted(stored);
         for run in stored.iter().filter(|run| run.last_seq.is_none()) {
             let what = format!("stuck as {} in attempt {}", run.status, run.attempt);
             report.violations.push(Violation { run: Some(run.id.clone()), seq: None, what });
         }
-        report.violations.push(Violation::of_host("not every client came to the end of its run"));
+        report.violations.push(Violation::of_host("not every client reached the end of its run"));
         report.excerpts =
             report.violations.iter().take(SHOWN).map(|violation| excerpt(violation, stored)).collect();
         report
@@ -84,7 +84,7 @@ impl Report {
     }
 }
 
-/// The log around a violation, one event on a line.
+/// The log around a violation, one event per line.
 fn excerpt(violation: &Violation, stored: &[StoredRun]) -> String {
     let Some(run) = stored.iter().find(|run| Some(&run.id) == violation.run.as_ref()) else {
         return String::new();
@@ -117,7 +117,7 @@ impl fmt::Display for Report {
         writeln!(f, "{count} runs in {} attempts: {}", self.attempts, runs.join(", "))?;
         writeln!(
             f,
-            "{} events stored; {} seen by clients on {} connections; {} answers lost and asked for again",
+            "{} events stored; {} seen by clients on {} connections; {} responses lost and requested again",
             self.stored, self.seen, self.connections, self.lost_answers
         )?;
         for (rule, count) in &self.counts {

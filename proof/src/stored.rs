@@ -1,4 +1,4 @@
-//! Reading the database as it is when nobody writes any more.
+//! Reads the database after the host has stopped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::history::{StoredEvent, StoredRun};
 
-/// Everything in it.
+/// All runs in the database.
 ///
 /// # Panics
-/// If it can't be read: then there is nothing to prove.
+/// If the database can't be read.
 pub(crate) fn read(path: &Path) -> Vec<StoredRun> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database");
     let sound: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a database");
-    assert_eq!(sound, "ok", "SQLite finds the database damaged");
+    assert_eq!(sound, "ok", "SQLite reports a corrupt database");
     let mut events = by_run(
         &db,
         "SELECT id >> 32, id & 4294967295, attempt, time, type, data FROM events ORDER BY id",
@@ -59,7 +59,7 @@ fn json(text: String) -> Value {
     serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
-/// Rows by the run's number, which is their first column.
+/// Rows, by the run number in their first column.
 fn by_run<T>(
     db: &Connection,
     sql: &str,

@@ -1,4 +1,4 @@
-//! The host that is killed.
+//! The host that gets killed.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -13,25 +13,25 @@ use tempfile::TempDir;
 
 use crate::load;
 
-/// Few enough that runs queue up behind them.
+/// Few enough that runs have to queue.
 const MAX_RUNNING: &str = "9";
-/// Longest time from the start of the process until it answers.
+/// Longest time from the start of the process until it responds.
 const START: Duration = Duration::from_secs(60);
-/// Longest time from SIGTERM to the end: the graces below, and time to close.
+/// Longest time from SIGTERM to the exit: the grace periods below, and time to close.
 const STOP: Duration = Duration::from_secs(60);
 const DRAIN_GRACE: &str = "250ms";
 const CANCEL_GRACE: &str = "300ms";
 
-/// How often the host was killed, by what it was doing.
+/// The number of kills, by the phase of the host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kills {
-    /// While it started.
+    /// During the start.
     pub starting: u32,
-    /// While it served.
+    /// While serving.
     pub serving: u32,
-    /// After SIGTERM, before it was done.
+    /// After SIGTERM, before the exit.
     pub draining: u32,
-    /// Not killed: it was done before.
+    /// Not killed, because it exited before.
     pub stopped: u32,
 }
 
@@ -42,17 +42,17 @@ impl Kills {
     }
 }
 
-/// The folders and the address of a host that is started again and again.
+/// The folders and the address of a host that is restarted repeatedly.
 pub(crate) struct Victim {
     folder: TempDir,
     address: SocketAddr,
     rng: Rng,
-    /// How long the last start took: the next one is killed within.
+    /// Duration of the last start: kills during a start happen within this time.
     start: Duration,
     pub(crate) kills: Kills,
 }
 
-/// One life of the host.
+/// One process of the host.
 pub(crate) struct Life {
     process: Child,
     log: PathBuf,
@@ -63,13 +63,13 @@ impl Victim {
         let folder = tempfile::Builder::new().prefix("streamtask-proof-").tempdir();
         let folder = folder.expect("a temporary folder");
         let tasks = folder.path().join("tasks");
-        // Built now, and not while somebody waits for the first start.
+        // Built now, so that it does not delay the first start.
         child::binary();
         let probe = guests::probe();
         guests::install(&tasks, "test/work.wasm", &probe);
         guests::install(&tasks, "test/retry.wasm", &probe);
         std::fs::write(tasks.join("test/retry.toml"), load::RETRY).expect("a writable folder");
-        // Free now, and kept by nobody else for as long as this takes.
+        // The port is free now; the proof relies on no other process taking it.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = address.expect("a free port");
         Self {
@@ -93,13 +93,13 @@ impl Victim {
         self.folder.path().join("host.log")
     }
 
-    /// Keeps the folders, for whoever looks for the fault.
+    /// Keeps the folders, for debugging.
     pub(crate) fn keep(self) -> PathBuf {
         self.folder.keep()
     }
 
-    /// The first panic of any life, if there was one: a host that goes on after it
-    /// has a fault all the same.
+    /// The first panic of any life, if there was one: it is a fault even if the host
+    /// continues.
     pub(crate) fn panics(&self) -> Option<String> {
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
         let at = log.lines().position(|line| line.contains("panicked at"))?;
@@ -111,7 +111,7 @@ impl Victim {
     pub(crate) fn start(&mut self) -> Life {
         let log = self.log();
         let said = File::options().create(true).append(true).open(&log).expect("a writable folder");
-        // Both have to hold what a killed process has committed.
+        // Both must preserve what a killed process has committed.
         let durability = if self.rng.bool() { "full" } else { "normal" };
         let mut command: Command = child::command();
         command.args(["serve", "--listen", &self.address.to_string(), "--durability", durability]);
@@ -123,7 +123,8 @@ impl Victim {
         Life { process: command.spawn().expect("the binary starts"), log }
     }
 
-    /// One life, from the start to the kill. An error: it ended by itself.
+    /// Runs one life, from the start to the kill. Returns an error if the host exited by
+    /// itself.
     pub(crate) async fn live_and_be_killed(&mut self) -> Result<(), String> {
         let mut life = self.start();
         let chance = self.rng.u8(..10);
@@ -154,12 +155,12 @@ impl Victim {
         Ok(())
     }
 
-    /// Waits until the host answers.
+    /// Waits until the host responds.
     async fn answers(&self, life: &mut Life) -> Result<(), String> {
         let until = Instant::now() + START;
         loop {
             if life.has_ended()? {
-                return Err(life.told("the host ended by itself while it started"));
+                return Err(life.told("the host exited during its start"));
             }
             if let Some(mut connection) = Connection::try_open(self.address).await
                 && let Ok(answer) = connection.try_send(&hyper::Method::GET, "/readyz", &[], "").await
@@ -178,29 +179,29 @@ impl Victim {
 impl Life {
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        // A process that is gone needs none.
+        // The process may already have exited.
         let _ = kill_process(id.expect("a process"), signal);
     }
 
-    /// Whether it has ended, which it may only in order.
+    /// Whether it has exited; an error unless that was an orderly shutdown.
     fn has_ended(&mut self) -> Result<bool, String> {
         match self.process.try_wait().expect("a child") {
             None => Ok(false),
             Some(status) if status.success() => Ok(true),
-            Some(status) => Err(self.told(&format!("the host ended by itself: {status}"))),
+            Some(status) => Err(self.told(&format!("the host exited by itself: {status}"))),
         }
     }
 
     fn kill(mut self) -> Result<(), String> {
         if self.has_ended()? {
-            return Err(self.told("the host ended by itself"));
+            return Err(self.told("the host exited by itself"));
         }
         self.process.kill().expect("a child");
         self.process.wait().expect("a child");
         Ok(())
     }
 
-    /// Ends it in order.
+    /// Shuts it down.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         self.signal(Signal::TERM);
         let until = Instant::now() + STOP;
@@ -213,12 +214,12 @@ impl Life {
         Ok(())
     }
 
-    /// With the last that it logged.
+    /// Adds the last lines of the log to an error.
     fn told(&self, what: &str) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(20)..];
-        format!("{what}; it had said:\n  {}", last.join("\n  "))
+        format!("{what}; its log ends with:\n  {}", last.join("\n  "))
     }
 }
 

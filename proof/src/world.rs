@@ -1,5 +1,5 @@
-//! How clients reach a host that may be gone at any moment, and where they note
-//! what they saw.
+//! Requests to a host that may be killed at any moment, and the record of what clients
+//! received.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,27 +14,27 @@ use streamtask_tests::Connection;
 
 use crate::history::{History, Sight, Told};
 
-/// Pause before a host that is gone is asked again.
+/// Pause before a request to an unreachable host is repeated.
 const PAUSE: Duration = Duration::from_millis(15);
-/// Longest time that an answer may take; a host that is held up by others on the
-/// same cores is slow, not broken.
+/// Timeout of a response; generous, because other processes on the same cores can slow
+/// down the host.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// What all clients share.
+/// The state that all clients share.
 pub(crate) struct World {
     address: SocketAddr,
     starting: AtomicBool,
     next_nth: AtomicU64,
     lost_answers: AtomicU64,
-    /// Every line once, however many clients saw it.
+    /// All received lines, deduplicated.
     lines: Mutex<HashMap<(String, u64), Arc<str>>>,
     sights: Mutex<Vec<Sight>>,
     told: Mutex<Vec<Told>>,
 }
 
-/// An answer.
+/// A response.
 pub(crate) struct Answer {
-    /// Whether earlier requests got no answer.
+    /// Whether earlier requests got no response.
     pub(crate) repeated: bool,
     pub(crate) status: u16,
     pub(crate) body: Value,
@@ -53,7 +53,7 @@ impl World {
         })
     }
 
-    /// Whether more runs are to be started.
+    /// Whether clients should start more runs.
     pub(crate) fn starts(&self) -> bool {
         self.starting.load(Ordering::Relaxed)
     }
@@ -62,12 +62,12 @@ impl World {
         self.starting.store(false, Ordering::Relaxed);
     }
 
-    /// A number that no other run has.
+    /// A unique number for a run.
     pub(crate) fn next_nth(&self) -> u64 {
         self.next_nth.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A connection, as soon as somebody listens.
+    /// Connects as soon as the host listens.
     pub(crate) async fn connect(&self) -> Connection {
         loop {
             if let Some(connection) = Connection::try_open(self.address).await {
@@ -77,7 +77,7 @@ impl World {
         }
     }
 
-    /// Asks until there is an answer that is no 503: that one says that nothing was
+    /// Repeats a request until the response is not 503, which means that nothing was
     /// done.
     pub(crate) async fn ask(
         &self,
@@ -95,7 +95,8 @@ impl World {
         }
     }
 
-    /// Asks until an answer comes or is lost; nobody knows then what was done.
+    /// Repeats a request until it gets a response or loses it, in which case its effect
+    /// is unknown.
     pub(crate) async fn ask_once(
         &self,
         method: Method,
@@ -126,7 +127,7 @@ impl World {
         }
     }
 
-    /// The line as it was seen first, if this one is the same.
+    /// Returns the stored copy of an equal line, if there is one.
     pub(crate) fn seen(&self, run: &str, seq: u64, line: String) -> Arc<str> {
         let mut lines = self.lines.lock().expect("no panic while held");
         let first = lines.entry((run.to_owned(), seq)).or_insert_with(|| Arc::from(line.as_str()));
@@ -141,13 +142,13 @@ impl World {
         self.told.lock().expect("no panic while held").push(told);
     }
 
-    /// Ids and paths of the runs that clients know of, and have finished with.
+    /// IDs and paths of the known runs that clients have finished with.
     pub(crate) fn known(&self) -> Vec<String> {
         let told = self.told.lock().expect("no panic while held");
         told.iter().filter_map(|told| told.ids.first().cloned()).collect()
     }
 
-    /// All that was noted.
+    /// Everything that was recorded.
     pub(crate) fn into_history(self) -> History {
         History {
             told: self.told.into_inner().expect("no panic while held"),

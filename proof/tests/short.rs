@@ -1,4 +1,4 @@
-//! The short form of `cargo xtask proof`.
+//! A short run of `cargo xtask proof`.
 
 use streamtask_proof::{Options, prove};
 

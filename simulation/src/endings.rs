@@ -1,22 +1,22 @@
-//! What was asked to end ends, and so do the children of what has ended.
+//! Invariant: cancelled runs end, and so do the children of ended runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::invariants::RunRow;
 
-/// Longest time for it, since nothing disturbs the host any more: a guest that takes no notice has five seconds,
-/// and a host that comes back settles first what the last one left.
+/// Longest time until such a run has ended, counted from the last disturbance: a guest that ignores
+/// the cancel has five seconds, and a restarted host first recovers the runs of the previous one.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Runs that have to end, and since when that is known.
+/// Runs that must end, and since when that is known.
 #[derive(Default)]
 pub(crate) struct Endings {
     due: BTreeMap<i64, Duration>,
 }
 
 impl Endings {
-    /// The host was held up, so the time begins anew.
+    /// The host was disturbed, so the time restarts.
     pub(crate) fn disturbed(&mut self) {
         self.due.clear();
     }
@@ -30,7 +30,10 @@ impl Endings {
             let since = before.get(&row.no).copied().unwrap_or(lived);
             if lived.saturating_sub(since) > ENDS_WITHIN {
                 let why = if row.cancel_requested { "it was cancelled" } else { "its parent has ended" };
-                return Err(format!("a run goes on that has to end: run {} of {}, {why}", row.no, row.task));
+                return Err(format!(
+                    "a run that must end is still active: run {} of {}, {why}",
+                    row.no, row.task
+                ));
             }
             self.due.insert(row.no, since);
         }

@@ -1,5 +1,5 @@
-//! What has to be so after each step. Reads the database beside the host, so it does not rely
-//! on what the host says of itself.
+//! The invariants that must hold after each step. Reads the database itself, so it does not rely on
+//! the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,10 +17,10 @@ use crate::schedules::Schedules;
 use crate::script::Watched;
 use crate::world::Known;
 
-/// Most runs that a violation names.
+/// Most runs that a violation lists.
 const MAX_TOLD: usize = 12;
 
-/// A run as its row says.
+/// A run, as stored in its row.
 #[derive(Clone, Debug)]
 pub(crate) struct RunRow {
     pub(crate) no: i64,
@@ -29,7 +29,7 @@ pub(crate) struct RunRow {
     pub(crate) status: String,
     pub(crate) owned: bool,
     pub(crate) waits_for: Option<String>,
-    /// Locks, and how many runs may hold each.
+    /// The locks that it needs, and how many runs can hold each.
     pub(crate) locks: BTreeMap<String, u32>,
     pub(crate) parent: Option<i64>,
     pub(crate) finished: bool,
@@ -42,7 +42,7 @@ pub(crate) struct RunRow {
     pub(crate) cancel_requested: bool,
 }
 
-/// What was seen so far.
+/// The state of all checks so far.
 pub(crate) struct Observer {
     database: PathBuf,
     db: Option<Connection>,
@@ -51,14 +51,14 @@ pub(crate) struct Observer {
     kept: Kept,
     schedules: Schedules,
     endings: Endings,
-    /// The highest number that a run ever had.
+    /// The highest run number so far.
     newest: i64,
 }
 
-/// Something that must not stay so, and the state in which it was seen.
+/// A suspicion that becomes a violation if it persists, and the state in which it arose.
 pub(crate) type Suspect = (String, State);
 
-/// How far the queue has moved. What is suspicious in the same state twice is stuck.
+/// The progress of the queue. A suspicion in the same state twice means that the queue is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     claims: u64,
@@ -80,7 +80,7 @@ impl Observer {
         }
     }
 
-    /// How many runs there were.
+    /// The number of runs.
     pub(crate) fn count(&self) -> u64 {
         u64::try_from(self.newest).unwrap_or(0)
     }
@@ -90,13 +90,13 @@ impl Observer {
         self.disturbed(lived);
     }
 
-    /// Clocks or the disk are not as they were: what is due is not looked at for a while.
+    /// The clocks or the disk were disturbed: schedules are not checked for a while.
     pub(crate) fn disturbed(&mut self, lived: Duration) {
         self.schedules.disturbed(lived);
         self.endings.disturbed();
     }
 
-    /// An operator removes what is no longer kept.
+    /// An operator prunes runs.
     pub(crate) fn pruned(&mut self) {
         self.kept.pruned();
     }
@@ -126,7 +126,7 @@ impl Observer {
         self.rows.iter().filter(|row| row.status == "paused").map(|row| row.id.clone()).collect()
     }
 
-    /// Runs that have not ended, in short; those under way first.
+    /// A short list of the runs that have not ended, active ones first.
     pub(crate) fn unfinished(&self) -> Vec<String> {
         let mut left: Vec<&RunRow> = self.living().collect();
         left.sort_by_key(|row| (!row.owned, row.parent.is_none(), row.no));
@@ -139,7 +139,7 @@ impl Observer {
         left.iter().take(MAX_TOLD).map(describe).collect()
     }
 
-    /// Reads everything. An error is a violation for sure; the answer is what may be one.
+    /// Checks everything. An error is a certain violation; the return value is a suspicion.
     pub(crate) fn look(
         &mut self,
         rooms: &Rooms,
@@ -171,7 +171,7 @@ impl Observer {
         self.rows.iter().filter(|row| !row.finished)
     }
 
-    /// No run that may run waits while a slot is free for it.
+    /// No runnable run waits while a slot is free for it.
     fn is_idle(&self, rooms: &Rooms, watched: &Watched) -> Option<String> {
         let waiting = watched.waiting();
         let active = |row: &&RunRow| row.owned && !waiting.contains(&row.id);
@@ -214,7 +214,8 @@ impl Observer {
         };
         for row in self.living().filter(|row| row.waits_for.is_some()).filter(loaded) {
             let lock = row.waits_for.as_ref()?;
-            // A manifest may have changed it, and one that waits for fewer holders may be next in line.
+            // A manifest may have changed the limit, and a run that waits for fewer holders may be
+            // next.
             let in_line = self
                 .living()
                 .filter(|other| other.waits_for.as_ref() == Some(lock) && other.task == row.task);
@@ -224,7 +225,7 @@ impl Observer {
             });
             if self.holders(lock) < capacity as usize && !next {
                 return Some(format!(
-                    "a lock is free and all who wait for it are blocked: {lock}, run {}",
+                    "a lock is free and all of its waiters are blocked: {lock}, run {}",
                     row.no
                 ));
             }
@@ -232,7 +233,7 @@ impl Observer {
         None
     }
 
-    /// A run that waits says for what, and that thing exists.
+    /// A waiting run names what it waits for, and that exists.
     fn waits_for_nothing(&self) -> Option<String> {
         let row = self.living().find(|row| {
             row.waits_for.as_ref().is_some_and(|lock| {
@@ -245,7 +246,7 @@ impl Observer {
             })
         })?;
         Some(format!(
-            "a run waits for what nobody has: run {} of {}, {} for {:?}",
+            "a run waits for something that does not exist: run {} of {}, {} for {:?}",
             row.no, row.task, row.status, row.waits_for
         ))
     }
@@ -255,26 +256,27 @@ impl Observer {
         let alive = watched.alive();
         let owned = self.living().filter(|row| row.owned).count();
         if let Some(row) = self.living().find(|row| row.owned && !alive.contains(&row.id)) {
-            return Some(format!("a run is under way and no guest is there: run {} of {}", row.no, row.task));
+            return Some(format!("a run is active without a guest: run {} of {}", row.no, row.task));
         }
         let running = rooms.scheduler.running() as usize;
         (running != owned)
-            .then(|| format!("slots and runs differ: {running} slots are taken, {owned} runs are under way"))
+            .then(|| format!("slots and runs differ: {running} slots are taken, {owned} runs are active"))
     }
 
-    /// What was acknowledged is in the run's log at that moment, so that a host may be killed right after.
+    /// An acknowledged operation is in the run's log at once, so that it survives a kill right
+    /// after.
     pub(crate) fn acknowledged(&mut self, id: &str, event: &str, times: u32) -> Result<(), String> {
         let db = self.db.get_or_insert_with(|| connect(&self.database));
         logs::acknowledged(db, id, event, times)
     }
 
-    /// What every log has to be like when all has ended.
+    /// Checks every log after all runs have ended.
     pub(crate) fn check_logs(&mut self, known: &[Known]) -> Result<(), String> {
-        let db = self.db.as_ref().ok_or("there was no look before")?;
+        let db = self.db.as_ref().ok_or("there was no check before")?;
         logs::check(db, &self.rows, known)
     }
 
-    /// Stands for everything that is in the database.
+    /// A digest of the whole database.
     pub(crate) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for row in &self.rows {
@@ -293,7 +295,7 @@ impl Observer {
     }
 }
 
-/// Time in which the host did not run is not a run's.
+/// Time in which the host did not run does not count for a run's deadline.
 fn no_deadline_is_over(rows: &[RunRow]) -> Result<(), String> {
     let over = rows.iter().find(|row| {
         row.task == "timed" && row.error.as_ref().is_some_and(|error| error.contains("deadline"))
@@ -340,7 +342,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     })
 }
 
-/// Numbers of runs, as a set.
+/// A set of run numbers.
 pub(crate) fn numbers(rows: &[RunRow]) -> BTreeSet<i64> {
     rows.iter().map(|row| row.no).collect()
 }

@@ -1,4 +1,5 @@
-//! What retention removed was removable by the rules in force, and no living run needs it.
+//! Invariant: retention only removes runs that a rule in force allows, and that no active run
+//! needs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,11 +7,11 @@ use std::time::Duration;
 use crate::invariants::{RunRow, numbers};
 use crate::tasks::TASKS;
 
-/// The task whose runs are not kept for ever.
+/// The task with retention rules.
 const TASK: &str = "kept";
-/// How long a rule may still be followed when another has taken its place.
+/// How long a replaced rule may still be applied.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
-/// The age in the manifests of that task.
+/// The age in that task's manifests.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// What the manifest of that task said, and since when runs may have ended.
@@ -18,8 +19,8 @@ pub(crate) struct Kept {
     rules: Vec<(Duration, String)>,
     ended: BTreeMap<i64, Duration>,
     looked_at: Duration,
-    /// Whether an operator has removed something since the clock was set: that confirms it, and
-    /// ages are what it says.
+    /// Whether an operator has pruned since the clock was set: that confirms the clock, which then
+    /// determines ages.
     confirmed: bool,
 }
 
@@ -50,7 +51,7 @@ impl Kept {
         }
     }
 
-    /// The rules that may be followed now.
+    /// The rules that may be applied now.
     fn in_force(&self, lived: Duration) -> impl Iterator<Item = &str> {
         let until = |at: usize| self.rules.get(at + 1).map(|(since, _)| *since);
         self.rules
@@ -62,7 +63,7 @@ impl Kept {
 
     pub(crate) fn check(&mut self, before: &[RunRow], now: &[RunRow], lived: Duration) -> Result<(), String> {
         for row in now.iter().filter(|row| row.finished) {
-            // Just after the last look, in a step that may be long.
+            // Just after the last check, in a step that can be long.
             self.ended.entry(row.no).or_insert(self.looked_at);
         }
         self.looked_at = lived;
@@ -80,7 +81,7 @@ impl Kept {
             if row.task != TASK || !self.in_force(lived).any(|rule| permits(rule, left, age, self.confirmed))
             {
                 return Err(format!(
-                    "a run was removed that no rule in force lets go: run {} of {}, ended since {age:?}, {left} left",
+                    "a run was removed that no rule in force allows to remove: run {} of {}, ended since {age:?}, {left} left",
                     row.no, row.task
                 ));
             }
@@ -89,7 +90,7 @@ impl Kept {
     }
 }
 
-/// Whether the rule lets a run of this age go when so many are left.
+/// Whether the rule allows to remove a run of this age when this many are left.
 fn permits(rule: &str, left: usize, age: Option<Duration>, confirmed: bool) -> bool {
     let most = rule.split("max-runs = ").nth(1).and_then(|rest| rest.trim().parse::<usize>().ok());
     let is_old = confirmed || age.is_some_and(|age| age + Duration::from_secs(60) >= MAX_AGE);

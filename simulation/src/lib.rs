@@ -1,16 +1,17 @@
-//! The host's rooms in one thread on a virtual clock, led through orders of events that a
-//! seed decides, with invariants after each step.
+//! Runs the host's rooms in one thread on a virtual clock, through sequences of events determined
+//! by a seed, and checks invariants after each step.
 //!
-//! Real are the scheduler, the queue, schedules, retention, the tasks folder's logic and
-//! SQLite. Guests are scripts, the disk is in memory, there is no HTTP. One seed is one history.
+//! The scheduler, the queue, schedules, retention, the logic of the tasks folder and SQLite are
+//! real. Guests are scripts, the disk is in memory, and there is no HTTP. A seed determines a
+//! history.
 //!
-//! - `steps`: what happens, drawn from a seed
-//! - `tasks`, `script`: the tasks of the folder, and what their guests do
+//! - `steps`: the events of a history, drawn from a seed
+//! - `tasks`, `script`: the tasks in the folder, and the behaviour of their guests
 //! - `rooms`: one life of a host
-//! - `world`: a history: steps done to a host in one life after the other
+//! - `world`: executes a history: applies steps to successive lives of a host
 //! - `invariants`: what has to be so after each step, read from the database; `kept`, `schedules`,
 //!   `endings` and `logs` are those of retention, schedules, cancels and logs
-//! - `shorten`: a shorter list of steps that fails too
+//! - `shorten`: finds a shorter list of steps that fails, too
 
 mod endings;
 mod invariants;
@@ -28,32 +29,32 @@ pub use shorten::{describe, shorten};
 
 pub use world::Outcome;
 
-/// What a seed decides.
+/// A history, as determined by a seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Decides what the steps leave open.
+    /// Determines everything that the steps leave open.
     pub seed: u64,
-    /// Runs under way at once.
+    /// Most concurrent runs.
     pub max_running: u32,
-    /// What happens.
+    /// The steps.
     steps: Vec<steps::Step>,
 }
 
 impl Plan {
-    /// Draws so many steps.
+    /// Draws a number of steps.
     pub fn new(seed: u64, steps: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let max_running = [1, 2, 4, 16][rng.usize(..4)];
         Self { seed, max_running, steps: steps::draw(steps, &mut rng) }
     }
 
-    /// Without what changes the tasks folder.
+    /// Without the steps that change the tasks folder.
     pub fn without_files(mut self) -> Self {
         self.steps.retain(|step| !step.is_of_files());
         self
     }
 
-    /// Lets it happen.
+    /// Executes the history.
     pub fn play(&self) -> Outcome {
         world::play(self.seed, self.max_running, &self.steps)
     }

@@ -1,17 +1,17 @@
-//! What every log has to be like when its run has ended, and that each acknowledged operation
-//! is in it once.
+//! Invariants of the log of an ended run: it is well-formed, and has each acknowledged operation
+//! once.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::invariants::RunRow;
 use crate::world::Known;
 
-/// Bits of an event's key that hold its number within the run.
+/// Bits of an event's key for its number within the run.
 const SEQ_BITS: u32 = 32;
 
 pub(crate) fn acknowledged(db: &Connection, id: &str, event: &str, times: u32) -> Result<(), String> {
     let row = db.query_row("SELECT no FROM runs WHERE id = ?1", [id], |row| row.get::<_, i64>(0));
-    // Retention may have removed it.
+    // Retention may have removed the run.
     let Some(no) = row.optional().map_err(|error| error.to_string())? else { return Ok(()) };
     let types = types(db, no).map_err(|error| error.to_string())?;
     let count = types.iter().filter(|(_, name)| name == event).count();
@@ -33,12 +33,12 @@ pub(crate) fn check(db: &Connection, rows: &[RunRow], known: &[Known]) -> Result
         let is_end = |name: &str| ["run.completed", "run.failed", "run.cancelled"].contains(&name);
         let ends = types.iter().filter(|(_, name)| is_end(name)).count();
         if ends != 1 || !types.last().is_some_and(|(_, name)| is_end(name)) {
-            return broken("a log does not end with its only end");
+            return broken("a log does not end with its only terminal event");
         }
         let Some(known) = known.iter().find(|known| known.id == row.id) else { continue };
         let count = |wanted: &str| types.iter().filter(|(_, name)| name == wanted).count();
         if known.cancelled && row.status != "cancelled" {
-            return broken("a cancel was acknowledged and the run ended otherwise");
+            return broken("a cancel was acknowledged, but the run was not cancelled");
         }
         for (name, operation) in [("run.signal", &known.signals), ("run.paused", &known.pauses)] {
             let least = operation.acknowledged as usize;

@@ -1,6 +1,6 @@
-//! `cargo xtask simulate`: many histories, each from a seed.
+//! `cargo xtask simulate`: executes many histories, each from a seed.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -8,35 +8,35 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use streamtask_simulation::{Plan, describe, shorten};
 
-/// Runs the host's rooms through many orders of events, and holds invariants after each.
+/// Runs the host's rooms through many sequences of events, and checks invariants after each step.
 #[derive(Parser)]
 #[command(name = "cargo xtask simulate")]
 struct Options {
     /// How many histories
     #[arg(long, default_value_t = 200)]
     seeds: u64,
-    /// The first seed; one seed is one history
+    /// The first seed; each seed determines a history
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Steps of each
+    /// Steps of each history
     #[arg(long, default_value_t = 300)]
     steps: usize,
-    /// Begin no other history after so many minutes
+    /// Start no more histories after this many minutes
     #[arg(long)]
     minutes: Option<f64>,
-    /// Do not stop at the first history that fails
+    /// Continue after a history has failed
     #[arg(long)]
     keep_going: bool,
-    /// Do not look for a shorter list of steps that fails too
+    /// Do not search for a shorter list of steps that fails, too
     #[arg(long)]
     no_shorten: bool,
-    /// Play each history twice, and compare
+    /// Execute each history twice, and compare the results
     #[arg(long)]
     twice: bool,
-    /// Leave the tasks folder as it is
+    /// Do not change the tasks folder
     #[arg(long)]
     no_files: bool,
-    /// Print what the host logs
+    /// Print the host's log
     #[arg(long)]
     log: bool,
 }
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     if options.log {
         tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).init();
     }
-    // Scripts panic on purpose, and the host catches it.
+    // Scripts panic on purpose, and the host catches the panics.
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.to_string();
         if !text.contains("of the simulation") {
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         steps += outcome.steps;
         runs += outcome.runs;
         if options.twice && plan.play().digest != outcome.digest {
-            println!("seed {seed}: played twice, it went another way the second time");
+            println!("seed {seed}: executed twice with different results");
             failed += 1;
             continue;
         }
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         if !options.no_shorten {
             println!("{}", describe(&shorten(&plan, outcome.steps, &violation)));
         }
-        println!("again: cargo xtask simulate --seeds 1 --seed {seed} --steps {}", options.steps);
+        println!("to repeat: cargo xtask simulate --seeds 1 --seed {seed} --steps {}", options.steps);
         if !options.keep_going {
             break;
         }

@@ -1,4 +1,4 @@
-//! One life of a host, without HTTP and with scripts for guests.
+//! One life of a host, without HTTP and with scripts as guests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use streamtask_host::storage::Storage;
 use streamtask_host::storage::sqlite::{Durability, Sqlite};
 use tokio_util::sync::CancellationToken;
 
-/// A host that runs.
+/// A running host.
 pub(crate) struct Rooms {
-    /// What is kept.
+    /// The storage.
     pub(crate) storage: Arc<dyn Storage>,
-    /// The tasks.
+    /// The registry of tasks.
     pub(crate) registry: Arc<Registry>,
-    /// The queue.
+    /// The scheduler.
     pub(crate) scheduler: Arc<Scheduler>,
-    /// What removes.
+    /// Retention.
     pub(crate) pruner: Arc<Pruner>,
     stop_watching: CancellationToken,
     config: Config,
 }
 
 impl Rooms {
-    /// Starts a host on what is in `folder`.
+    /// Starts a host on the data in `folder`.
     pub(crate) async fn start(
         folder: &Path,
         max_running: u32,
@@ -74,7 +74,7 @@ impl Rooms {
         Ok(Self { storage, registry, scheduler, pruner, stop_watching, config })
     }
 
-    /// Stops it in order.
+    /// Shuts it down in order.
     pub(crate) async fn stop(self) {
         self.pruner.stop().await;
         self.scheduler.drain(self.config.drain_grace).await;

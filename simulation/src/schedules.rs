@@ -1,4 +1,4 @@
-//! Each schedule's due times start exactly as its policy says.
+//! Invariant: each schedule starts runs at its due times, exactly as its policy defines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,42 +9,42 @@ use streamtask_host::platform;
 
 use crate::invariants::RunRow;
 
-/// The task whose due times are looked for.
+/// The task whose due times are checked.
 const TASK: &str = "cron";
 /// The task whose runs must not pile up: a due time that finds it busy is skipped.
 const ONE_AT_A_TIME: &str = "busy";
 /// Its pattern: every minute.
 const MINUTE: i64 = 60_000;
-/// The pattern of the first: every other minute.
+/// The pattern of the first task: every other minute.
 const PERIOD: i64 = 120_000;
 /// Time after a disturbance in which a schedule may follow the clock again.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// A start is on time within so many milliseconds.
+/// A start is on time within this many milliseconds.
 const ON_TIME: i64 = 2_000;
-/// Time after which what was taken away counts as gone, and its due times are not missed ones.
+/// Time after which removed files count as deleted, so that their due times do not count as missed.
 const GONE: Duration = Duration::from_secs(150);
 
-/// Since when there was nothing that could disturb it.
+/// Since when nothing could disturb the schedule.
 #[derive(Default)]
 pub(crate) struct Schedules {
-    /// As time since the beginning, and by the clock on the wall then.
+    /// As simulated time since the start, and as wall-clock time.
     quiet_since: Option<(Duration, i64, i64)>,
-    /// The newest run that was seen.
+    /// The newest run seen so far.
     newest: i64,
     is_away: bool,
-    /// Its manifest names no schedule.
+    /// Its manifest has no schedule.
     has_none: bool,
-    /// Since when it is away or names none.
+    /// Since when the task is removed or has no schedule.
     absent_since: Option<Duration>,
-    /// The same while nothing else happened, and by the clock on the wall.
+    /// The same, without other disturbances, as wall-clock time.
     absent_from: Option<(Duration, i64)>,
-    /// Times by the clock on the wall in which there was no schedule.
+    /// Wall-clock periods without a schedule.
     absences: Vec<Range<i64>>,
-    /// Due times by their keys, and the run of each.
+    /// The run of each due time, by its key.
     started: BTreeMap<String, i64>,
-    /// Runs of either task that were looked at.
+    /// Runs of both tasks that were checked.
     seen: BTreeSet<i64>,
-    /// Since when nothing could disturb the second task, by the clock on the wall.
+    /// Since when nothing could disturb the second task, as wall-clock time.
     busy_quiet_since: i64,
 }
 
@@ -74,7 +74,7 @@ impl Schedules {
         self.changed(task, lived);
     }
 
-    /// Something was done to the task's files.
+    /// The task's files were changed.
     fn changed(&mut self, task: &str, lived: Duration) {
         match task {
             TASK => {
@@ -112,14 +112,17 @@ impl Schedules {
             if !self.seen.insert(row.no) {
                 continue;
             }
-            // What is of a time that is yet to come is from before the clock was set back.
+            // A due time in the future is from before the clock was set back.
             let times = |from: i64| from + GONE.as_millis() as i64 + 1..=wall();
             if self.absent_from.is_some_and(|(_, from)| times(from).contains(&row.created_at)) {
-                return Err(format!("a schedule that is not there starts a run: run {}", row.no));
+                return Err(format!("a run was started by a schedule that does not exist: run {}", row.no));
             }
-            let due = due_time(&key).ok_or_else(|| format!("a schedule's key names no time: {key:?}"))?;
+            let due = due_time(&key).ok_or_else(|| format!("a schedule's key has no valid time: {key:?}"))?;
             if self.absences.iter().any(|absence| absence.contains(&due)) {
-                return Err(format!("a time without a schedule counts as missed: {key:?}, run {}", row.no));
+                return Err(format!(
+                    "a due time without a schedule counted as missed: {key:?}, run {}",
+                    row.no
+                ));
             }
         }
         self.check_busy(rows)?;
@@ -130,18 +133,19 @@ impl Schedules {
         self.check_due(rows, lived)
     }
 
-    /// A due time that finds its task busy is skipped: it waits for nothing, and nothing begins off its times.
+    /// A due time is skipped if its task is busy: no run is queued, and none starts at another
+    /// time.
     fn check_busy(&mut self, rows: &[RunRow]) -> Result<(), String> {
         let of_task = || rows.iter().filter(|row| row.task == ONE_AT_A_TIME);
         if of_task().filter(|row| !row.finished).count() > 1 {
-            return Err("a due time that found its task busy was not skipped".to_owned());
+            return Err("a due time was not skipped although its task was busy".to_owned());
         }
         let quiet_from = self.busy_quiet_since + RECOVERY.as_millis() as i64;
         for row in of_task().filter(|row| row.created_at <= wall()) {
             let is_late = row.created_at.rem_euclid(MINUTE) > ON_TIME;
             if self.seen.insert(row.no) && row.created_at >= quiet_from && is_late {
                 return Err(format!(
-                    "a schedule starts a run off its times: run {}, {}",
+                    "a schedule started a run at a wrong time: run {}, {}",
                     row.no, row.created_at
                 ));
             }
@@ -149,7 +153,7 @@ impl Schedules {
         Ok(())
     }
 
-    /// Of a quiet time, each due time has its run.
+    /// In an undisturbed period, each due time has exactly one run.
     fn check_due(&self, rows: &[RunRow], lived: Duration) -> Result<(), String> {
         let Some((since, wall_then, newest_then)) = self.quiet_since else { return Ok(()) };
         if lived.saturating_sub(since) < RECOVERY {
@@ -168,7 +172,7 @@ impl Schedules {
             let count = starts.count();
             if count != 1 {
                 return Err(format!(
-                    "a due time has not one start: {count} for {due}, quiet since {wall_then}, now {to}"
+                    "a due time does not have exactly one start: {count} for {due}, undisturbed since {wall_then}, now {to}"
                 ));
             }
             due += PERIOD;

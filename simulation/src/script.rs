@@ -1,4 +1,4 @@
-//! Guests of the simulation: what a run does stands in its input.
+//! The guests of the simulation: a run's input is its script.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,55 +16,55 @@ use streamtask_host::model::{
     ErrorKind, EventType, Json, NewEvent, RunError, SignalName, TaskRef, Timestamp, Version,
 };
 
-/// One thing that a guest does.
+/// An operation of a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Op {
-    /// Sends so many events.
+    /// Sends a number of events.
     Send(u32),
-    /// Waits, in milliseconds.
+    /// Sleeps, in milliseconds.
     Sleep(u64),
-    /// Starts a run and remembers it.
+    /// Starts a child run.
     Child(Box<Child>),
-    /// Waits until each child that it has started has ended.
+    /// Waits until all of its children have ended.
     AwaitAll,
-    /// Waits until one of them has.
+    /// Waits until one of its children has ended.
     AwaitAny,
-    /// Waits for a signal, so many milliseconds at most.
+    /// Waits for a signal, for at most this many milliseconds.
     Signal(u64),
     /// Saves a checkpoint.
     Checkpoint,
-    /// Fails; another attempt may help.
+    /// Fails with a retryable error.
     FailRetryable,
     /// Fails.
     Fail,
     /// Fails, unless an earlier attempt did.
     FailOnce,
-    /// Takes no notice of a cancel from now on.
+    /// Ignores cancellation from now on.
     IgnoreCancel,
-    /// Panics, as a fault of the host's might.
+    /// Panics, like a bug of the host could.
     Panic,
 }
 
-/// A run that a guest starts.
+/// A child run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Child {
     /// The task.
     pub(crate) task: String,
-    /// What it does.
+    /// Its script.
     pub(crate) script: Script,
-    /// Makes it unique within its parent.
+    /// Its key within the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
-    /// Whether it goes on when its parent has ended.
+    /// Whether it continues after its parent has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) detached: bool,
 }
 
-/// What a run does, and what stands in its input besides.
+/// The input of a run: its script and further values.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Script {
-    /// In this order.
+    /// The operations, in order.
     #[serde(default)]
     pub(crate) ops: Vec<Op>,
     /// For tasks whose manifest has `key = "/key"`.
@@ -75,43 +75,43 @@ pub(crate) struct Script {
     pub(crate) lock: Option<String>,
 }
 
-/// What the guests under way are seen to do.
+/// The observed state of the active guests.
 #[derive(Default)]
 pub(crate) struct Watched {
-    /// Runs that wait for children now.
+    /// Runs that are waiting for children.
     waiting: Mutex<BTreeSet<String>>,
-    /// Attempts whose guest is there.
+    /// Attempts with an active guest.
     alive: Mutex<BTreeSet<String>>,
-    /// What each guest does now.
+    /// The current operation of each guest.
     doing: Mutex<BTreeMap<String, String>>,
     /// What was refused to guests, and what should not have been.
     pub(crate) refused: Mutex<Vec<String>>,
 }
 
 impl Watched {
-    /// Runs that wait for children now.
+    /// Runs that are waiting for children.
     pub(crate) fn waiting(&self) -> BTreeSet<String> {
         self.waiting.lock().clone()
     }
 
-    /// What each guest does now, for people.
+    /// The current operation of each guest, for people.
     pub(crate) fn doing(&self) -> Vec<String> {
         let alive = self.alive();
         let doing = self.doing.lock();
         doing.iter().filter(|(id, _)| alive.contains(*id)).map(|(_, op)| op.clone()).collect()
     }
 
-    /// Runs whose guest is there.
+    /// Runs with an active guest.
     pub(crate) fn alive(&self) -> BTreeSet<String> {
         self.alive.lock().clone()
     }
 }
 
-/// Executes scripts in the place of WebAssembly.
+/// Executes scripts instead of WebAssembly.
 pub(crate) struct Scripts {
-    /// Guests that can be alive at once.
+    /// Most concurrent guests.
     pub(crate) max_instances: u32,
-    /// What they do.
+    /// Their observed state.
     pub(crate) watched: Arc<Watched>,
 }
 
@@ -162,7 +162,7 @@ impl Executable for Interpreter {
     }
 }
 
-/// Stands in a list until dropped.
+/// An entry in a list, removed on drop.
 struct Listed<'a> {
     list: &'a Mutex<BTreeSet<String>>,
     id: String,
@@ -188,10 +188,10 @@ struct Guest<'a> {
     stubborn: bool,
 }
 
-/// Why a guest goes no further.
+/// Why a guest stops.
 enum Stop {
     Exit(Exit),
-    /// It was asked to end.
+    /// It was cancelled.
     Cancelled,
 }
 
@@ -280,7 +280,7 @@ impl Guest<'_> {
 
     async fn start(&mut self, child: &Child) -> Result<(), Stop> {
         let new = NewChild {
-            task: TaskRef::parse_path(&child.task).expect("the simulation's names are good"),
+            task: TaskRef::parse_path(&child.task).expect("the simulation's names are valid"),
             input: Json::of(&child.script),
             key: child.key.clone(),
             detached: child.detached,

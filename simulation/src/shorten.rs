@@ -1,14 +1,14 @@
-//! A shorter list of steps that breaks the same invariant.
+//! Finds a shorter list of steps that violates the same invariant.
 
 use std::time::{Duration, Instant};
 
 use crate::Plan;
 use crate::steps::Step;
 
-/// Longest time to look for one.
+/// Time limit of the search.
 const TIME: Duration = Duration::from_secs(60);
 
-/// Leaves out steps, as many as possible, so that it still fails in the same way.
+/// Removes as many steps as possible while the history still fails in the same way.
 pub fn shorten(plan: &Plan, failed_after: usize, violation: &str) -> Plan {
     let began = Instant::now();
     let kind = kind(violation);
@@ -34,14 +34,14 @@ pub fn shorten(plan: &Plan, failed_after: usize, violation: &str) -> Plan {
     Plan { steps, ..plan.clone() }
 }
 
-/// The words of a violation up to the first that names something of this history alone.
+/// The kind of a violation: its text before the details of this history.
 fn kind(violation: &str) -> &str {
     violation.split(':').next().unwrap_or(violation)
 }
 
-/// The steps for people, one a line.
+/// The steps for people, one per line.
 pub fn describe(plan: &Plan) -> String {
-    let mut text = format!("with room for {} runs at once:", plan.max_running);
+    let mut text = format!("with at most {} concurrent runs:", plan.max_running);
     for step in &plan.steps {
         text.push_str(&format!("\n  {step:?}"));
     }

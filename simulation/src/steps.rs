@@ -1,90 +1,90 @@
-//! What happens to the host, drawn from a seed.
+//! The steps of a history, drawn from a seed.
 
 use crate::script::{Op, Script};
 use crate::tasks::{self, TASKS};
 
-/// One thing that happens. Runs are named by their place among those that were started.
+/// A step. Runs are identified by their index among the started runs.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Someone starts a run.
+    /// A client starts a run.
     Start(Box<Start>),
-    /// Someone asks a run to end.
+    /// A client cancels a run.
     Cancel(usize),
-    /// Someone pauses a run.
+    /// A client pauses a run.
     Pause(usize),
-    /// Someone resumes it.
+    /// A client resumes a run.
     Resume(usize),
-    /// Someone sends it a signal.
+    /// A client sends a signal to a run.
     Signal(usize),
-    /// Someone removes what is no longer kept.
+    /// An operator prunes runs.
     Prune,
-    /// So many milliseconds pass.
+    /// Time passes, in milliseconds.
     Wait(u64),
-    /// They pass, and the host does not run meanwhile: all of its timers are late.
+    /// Time passes while the host is frozen, so that all of its timers are late.
     Freeze(u64),
-    /// The time of day is set ahead, in milliseconds.
+    /// The wall clock is set forward, in milliseconds.
     ClockAhead(u64),
-    /// It is set back.
+    /// The wall clock is set back, in milliseconds.
     ClockBack(u64),
-    /// The disk is full from now on.
+    /// The disk becomes full.
     DiskFull,
-    /// It has room again.
+    /// The disk has free space again.
     DiskFree,
-    /// The manifest of a task is changed to one of its texts.
+    /// The manifest of a task is replaced by one of its variants.
     Save {
-        /// Place of the task.
+        /// Index of the task.
         task: usize,
-        /// Place of the text.
+        /// Index of the variant.
         text: usize,
-        /// How an editor does it.
+        /// How the file is written.
         how: Saving,
     },
     /// The file of a task is replaced by another version.
     Deploy(usize),
-    /// The files of a task are taken away.
+    /// The files of a task are removed.
     Remove(usize),
-    /// They are put back.
+    /// The files of a task are restored.
     PutBack(usize),
-    /// The host is stopped in order, and started again after so many milliseconds.
+    /// The host is shut down, and restarted after this many milliseconds.
     Restart(u64),
-    /// The host is killed, and started again after so many milliseconds.
+    /// The host is killed, and restarted after this many milliseconds.
     Kill(u64),
 }
 
 impl Step {
-    /// Whether it changes the tasks folder.
+    /// Whether the step changes the tasks folder.
     pub(crate) fn is_of_files(&self) -> bool {
         matches!(self, Self::Save { .. } | Self::Deploy(_) | Self::Remove(_) | Self::PutBack(_))
     }
 }
 
-/// How a file is changed.
+/// How an editor writes a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Saving {
-    /// It is cut to nothing and written.
+    /// Truncates and writes it.
     InPlace,
-    /// Another one takes its place.
+    /// Replaces it by a new file.
     RenameOver,
-    /// It is renamed away, and written a few milliseconds later.
+    /// Renames it, and writes a new one a few milliseconds later.
     RenameAway,
-    /// It is removed, and written a few milliseconds later.
+    /// Removes it, and writes a new one a few milliseconds later.
     Unlink,
 }
 
-/// A run that someone starts.
+/// A run that a client starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     /// The task.
     pub(crate) task: &'static str,
-    /// What it does.
+    /// Its script.
     pub(crate) script: Script,
     /// In place of the task's own.
     pub(crate) priority: Option<i32>,
-    /// From when on, in milliseconds from then.
+    /// The delay of the start, in milliseconds.
     pub(crate) delay: Option<u64>,
     /// An exclusive resource.
     pub(crate) resource: Option<String>,
-    /// Whether the start is refused if it would have to wait.
+    /// Whether the start is rejected if the run would have to wait for the resource.
     pub(crate) fail_if_busy: bool,
     /// An idempotency key.
     pub(crate) key: Option<String>,
@@ -104,7 +104,7 @@ impl Start {
         }
     }
 
-    /// A family of parents that wait for one child each.
+    /// A chain of parents that each wait for one child.
     fn parent(rng: &mut fastrand::Rng) -> Self {
         let child = crate::script::Child {
             task: "plain".to_owned(),
@@ -128,7 +128,7 @@ impl Start {
 /// Many steps.
 pub(crate) fn draw(count: usize, rng: &mut fastrand::Rng) -> Vec<Step> {
     let mut steps = Vec::with_capacity(count);
-    // A history has its own mood: some are quiet about clocks, disks or files.
+    // Each history has its own probabilities: some rarely disturb clocks, disks or files.
     let moods: [bool; 4] = std::array::from_fn(|_| rng.u32(..3) == 0);
     while steps.len() < count {
         match rng.u32(..200) {
@@ -140,13 +140,13 @@ pub(crate) fn draw(count: usize, rng: &mut fastrand::Rng) -> Vec<Step> {
     steps
 }
 
-/// A task to change something of: each other time one of which something is kept or due.
+/// A task to change: half of the time, one with retention rules or schedules.
 fn file(rng: &mut fastrand::Rng) -> usize {
     if rng.bool() { rng.usize(..TASKS.len()) } else { rng.usize(tasks::WITH_RULES..TASKS.len()) }
 }
 
 fn one(at: u32, [clocks, disks, files, lives]: [bool; 4], rng: &mut fastrand::Rng) -> Step {
-    // Most is done to what was started last.
+    // Most steps concern the newest runs.
     let run = if rng.bool() { rng.usize(..4) } else { rng.usize(..40) };
     match at {
         4..70 => Step::Start(Box::new(Start::any(rng))),

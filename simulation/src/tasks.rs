@@ -1,12 +1,12 @@
-//! The tasks of the simulated folder, and what their manifests may say.
+//! The tasks in the simulated folder, with the variants of their manifests.
 
 use crate::script::{Op, Script};
 
-/// A task, and the texts that its manifest may have; the first is the one it begins with.
+/// A task, with the variants of its manifest; the first is the initial one.
 pub(crate) struct Kind {
     /// Its name.
     pub(crate) name: &'static str,
-    /// An empty text is no manifest.
+    /// The variants; an empty text means no manifest.
     pub(crate) manifests: &'static [&'static str],
 }
 
@@ -69,18 +69,18 @@ pub(crate) const TASKS: &[Kind] = &[
     },
 ];
 
-/// The first of the tasks with rules of retention or schedules, which are the last ones.
+/// Index of the first task with retention rules or schedules; these are the last ones.
 pub(crate) const WITH_RULES: usize = 9;
 
-/// The tasks that a script of a random run may be for: those that do not start by themselves.
+/// The tasks for random runs: those without a schedule.
 const STARTABLE: usize = 10;
 
-/// A random task to start a run of.
+/// A random task for a run.
 pub(crate) fn any(rng: &mut fastrand::Rng) -> &'static str {
     TASKS[rng.usize(..STARTABLE)].name
 }
 
-/// What a random run of the task does. `depth` counts down the families.
+/// The script of a random run of the task. `depth` limits nested children.
 pub(crate) fn script(task: &str, depth: u32, rng: &mut fastrand::Rng) -> Script {
     let mut script = Script {
         key: rng.bool().then(|| letter(rng)),
@@ -88,7 +88,8 @@ pub(crate) fn script(task: &str, depth: u32, rng: &mut fastrand::Rng) -> Script 
         ops: Vec::new(),
     };
     if task == "timed" {
-        // Far from its deadline, so that only a fault lets it be over; and with something left to do after a freeze.
+        // Much shorter than its deadline, so that only a bug exceeds it; with operations left after
+        // a freeze.
         script.ops = vec![Op::Sleep(rng.u64(..2_000)), Op::Send(1), Op::Sleep(rng.u64(..2_000)), Op::Send(1)];
         return script;
     }
@@ -133,7 +134,7 @@ fn child(depth: u32, rng: &mut fastrand::Rng) -> Op {
     }))
 }
 
-/// One of few names, so that runs meet.
+/// One of a few names, so that runs conflict.
 pub(crate) fn letter(rng: &mut fastrand::Rng) -> String {
     ["a", "b"][rng.usize(..2)].to_owned()
 }

@@ -1,5 +1,5 @@
-//! One history: the steps of a seed, done to a host in one life after the other, with a look
-//! at the invariants after each.
+//! Executes a history: applies the steps of a seed to successive lives of a host, and checks the
+//! invariants after each.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -22,23 +22,23 @@ use crate::script::{Scripts, Watched};
 use crate::steps::{Saving, Start, Step};
 use crate::tasks::TASKS;
 
-/// Longest time that a caller waits for an answer. A full disk gives none.
+/// Timeout of a call. With a full disk, calls get no response.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Time after each step for what follows from it at once.
+/// Time after each step for its immediate effects.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Longest time in which a host stops: its grace, the time to settle, and some for the rest.
+/// Longest time of a shutdown: the grace period, the time to settle, and a reserve.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
-/// Time after the last step in which everything has to end.
+/// Time after the last step in which all runs must end.
 const TO_THE_END: Duration = Duration::from_secs(3600);
 /// What all tasks of the folder share.
 const APP_MANIFEST: &str = "[retention]\nmax-runs = 1000000\n";
-/// The gap in which an editor has taken a file away.
+/// Time for which an editor removes a file.
 const GAP: Duration = Duration::from_millis(5);
 
-/// A run that someone started, and what was acknowledged of what was done to it.
+/// A started run, with the acknowledged operations on it.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// Its id.
+    /// Its ID.
     pub(crate) id: String,
     /// Cancels.
     pub(crate) cancelled: bool,
@@ -48,17 +48,18 @@ pub(crate) struct Known {
     pub(crate) pauses: Operations,
 }
 
-/// How often something was done to a run.
+/// How often an operation was done on a run.
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
-    /// The host said that it is done.
+    /// The host acknowledged it.
     pub(crate) acknowledged: u32,
-    /// It may or may not be done.
+    /// The outcome is unknown.
     pub(crate) unanswered: u32,
 }
 
 impl Operations {
-    /// Counts one by its answer; how many were acknowledged, if this was.
+    /// Counts an operation by its response. Returns the number of acknowledged ones, if this was
+    /// one.
     fn count(&mut self, answer: Result<Result<Reached, StorageError>, Elapsed>) -> Option<u32> {
         match answer {
             Ok(Ok(Reached::Kept(_) | Reached::Owner(_))) => {
@@ -72,20 +73,20 @@ impl Operations {
     }
 }
 
-/// How a history went.
+/// The result of a history.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was not as it has to be, if anything was.
+    /// The violation, if there was one.
     pub violation: Option<String>,
-    /// How many steps were done.
+    /// The number of executed steps.
     pub steps: usize,
-    /// How many runs there were.
+    /// The number of runs.
     pub runs: u64,
-    /// Stands for everything that happened.
+    /// A digest of all that happened.
     pub digest: u64,
 }
 
-/// Does the steps; the seed decides what they leave open.
+/// Executes the steps; the seed determines everything that they leave open.
 pub(crate) fn play(seed: u64, max_running: u32, steps: &[Step]) -> Outcome {
     let folder = ram_folder();
     let mut world = World::new(folder.path(), max_running);
@@ -107,13 +108,13 @@ pub(crate) fn play(seed: u64, max_running: u32, steps: &[Step]) -> Outcome {
                 violation = Some(found);
             }
         }
-        // Whatever still runs dies with it: that is how a host is killed.
+        // All tasks are dropped with the runtime, which is how a host is killed.
         drop(runtime);
     }
     Outcome { violation, steps: at, runs: world.observer.count(), digest: world.observer.digest() }
 }
 
-/// A folder on a RAM disk, where there is one.
+/// A folder on a RAM disk, if there is one.
 fn ram_folder() -> tempfile::TempDir {
     let ram = Path::new("/dev/shm");
     let made = if ram.is_dir() { tempfile::tempdir_in(ram) } else { tempfile::tempdir() };
@@ -129,9 +130,9 @@ pub(crate) struct World {
     folder: PathBuf,
     max_running: u32,
     watched: Arc<Watched>,
-    /// The time of day when the next life begins.
+    /// The wall-clock time at which the next life begins.
     wall: SystemTime,
-    /// Since the beginning, whatever the clocks say.
+    /// The time since the start, whatever the clocks say.
     lived: Duration,
     known: Vec<Known>,
     observer: Observer,
@@ -168,7 +169,7 @@ impl World {
         world
     }
 
-    /// Starts a host, does steps to it until one ends it, and says how many they were.
+    /// Starts a host and executes steps until one ends it. Returns the number of executed steps.
     async fn live(&mut self, down: u64, steps: &[Step]) -> Result<Life, String> {
         self.done_in_life = 0;
         let clock = platform::simulate(self.wall + Duration::from_millis(down));
@@ -242,7 +243,7 @@ impl World {
                 self.disk_full = matches!(step, Step::DiskFull);
                 clock.fill_disk(self.disk_full);
                 self.observer.disturbed(self.lived);
-                // What failed is tried again after a second.
+                // Failed operations are retried after a second.
                 sleep(PATIENCE).await;
             }
             Step::Save { task, text, how } => self.save(*task, *text, *how).await,
@@ -255,7 +256,7 @@ impl World {
     }
 
     async fn start(&mut self, rooms: &Rooms, start: &Start) {
-        let task = TaskRef::parse_path(start.task).expect("the simulation's names are good");
+        let task = TaskRef::parse_path(start.task).expect("the simulation's names are valid");
         let mut request = Request::new(task, Json::of(&start.script));
         request.priority = start.priority;
         request.delay = start.delay.map(Duration::from_millis);
@@ -269,7 +270,7 @@ impl World {
         }
     }
 
-    /// Runs are named from the newest on.
+    /// Indexes count from the newest run.
     fn known(&mut self, run: usize) -> Option<(RunId, &mut Known)> {
         let at = self.known.len().checked_sub(run + 1)?;
         let known = &mut self.known[at];
@@ -315,14 +316,14 @@ impl World {
         Ok(())
     }
 
-    /// Looks whether all is as it has to be, when what follows from the last step is done.
+    /// Checks the invariants after the effects of the last step.
     async fn look(&mut self, rooms: &Rooms) -> Result<(), String> {
         sleep(SETTLE).await;
         if self.disk_full {
             return Ok(());
         }
         let mut suspect = self.observer.look(rooms, &self.watched, self.lived)?;
-        // It may only be on its way.
+        // It may still be in progress.
         let mut tries = 0;
         while let Some((what, state)) = suspect {
             if tries == 3 {
@@ -335,7 +336,7 @@ impl World {
         Ok(())
     }
 
-    /// Takes away what holds up runs on purpose; then all of them have to end.
+    /// Removes everything that delays runs on purpose; then all runs must end.
     async fn finish(&mut self, rooms: &Rooms, clock: &Simulated) -> Result<(), String> {
         self.disk_full = false;
         clock.fill_disk(false);
@@ -350,7 +351,8 @@ impl World {
         let began = Instant::now();
         let lived = self.lived;
         loop {
-            // A run may be paused, or its child, and a resume may come before its pause is done.
+            // A run or its child may be paused, and a resume can arrive before its pause is
+            // complete.
             for id in self.observer.paused() {
                 let id = RunId::parse(&id).expect("the host gave it");
                 let _ = timeout(PATIENCE, rooms.scheduler.hold(&id, false)).await;
@@ -376,7 +378,7 @@ impl World {
         self.folder.join("tasks").join(name)
     }
 
-    /// Writes a file as of now by the simulated clock.
+    /// Writes a file with the simulated time as its modification time.
     fn write(&self, name: &str, text: &str) {
         let mut file = File::create(self.path(name)).expect("the folder takes files");
         file.write_all(text.as_bytes()).expect("the folder takes files");

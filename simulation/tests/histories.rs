@@ -1,4 +1,4 @@
-//! Many histories, as many as there is time for; `cargo xtask simulate` plays more.
+//! Executes as many histories as time allows; `cargo xtask simulate` executes more.
 
 use std::env;
 use std::panic;
@@ -10,17 +10,17 @@ use streamtask_simulation::{Plan, describe, shorten};
 
 /// Steps of each history.
 const STEPS: usize = 300;
-/// Seeds from here on, so that they are the same ones for everybody.
+/// The first seed, fixed so that all runs of the test use the same ones.
 const FIRST_SEED: u64 = 1;
 /// Most histories.
 const SEEDS: u64 = 2_000;
 
-/// Time for them: in CI, and where somebody waits.
+/// Time limits: in CI, and for interactive use.
 fn time() -> Duration {
     Duration::from_secs(if env::var_os("CI").is_some() { 180 } else { 30 })
 }
 
-/// Scripts panic on purpose, and the host catches it.
+/// Scripts panic on purpose, and the host catches the panics.
 fn keep_quiet() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -34,7 +34,7 @@ fn keep_quiet() {
 fn no_order_of_events_breaks_an_invariant() {
     keep_quiet();
     let (began, next) = (Instant::now(), AtomicU64::new(FIRST_SEED));
-    // A history is one thread's alone, so there can be one on each core.
+    // A history uses one thread, so each core can execute one.
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
@@ -54,7 +54,7 @@ fn no_order_of_events_breaks_an_invariant() {
             });
         }
     });
-    assert!(next.into_inner() > FIRST_SEED + 10, "so few histories show nothing");
+    assert!(next.into_inner() > FIRST_SEED + 10, "too few histories");
 }
 
 #[test]
@@ -62,6 +62,6 @@ fn a_seed_is_one_history() {
     keep_quiet();
     for seed in 1_001..1_009 {
         let plan = Plan::new(seed, 100);
-        assert_eq!(plan.play().digest, plan.play().digest, "seed {seed} went another way the second time");
+        assert_eq!(plan.play().digest, plan.play().digest, "seed {seed} had another result the second time");
     }
 }

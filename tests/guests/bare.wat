@@ -1,5 +1,5 @@
-;; A task of its own instructions and nothing else: it imports no function, and
-;; returns `null` when it is through.
+;; A task that consists only of its own instructions: it imports no functions, and
+;; returns `null` at its end.
 (component
   (import "streamtask:task/types@1.0.0" (instance $types
     (type $failure-record (record

@@ -5,7 +5,7 @@
   (import "wasi_snapshot_preview1" "fd_write"
     (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
-  ;; One piece of memory for both: at 64, of 4096 bytes.
+  ;; One buffer for both: at 64, of 4096 bytes.
   (func (export "_start")
     (loop $again
       (i32.store (i32.const 0) (i32.const 64))

@@ -1,5 +1,5 @@
 ;; A task of a few instructions, which compiles in a millisecond. Its input is a
-;; number: sends `tick` three times, so many milliseconds apart, and returns MARK.
+;; number: it sends `tick` three times, at intervals of this many milliseconds, and returns MARK.
 (component
   (import "streamtask:task/types@1.0.0" (instance $types
     (type $code (enum "invalid-argument" "too-large" "limit-exceeded" "denied" "not-found" "conflict"

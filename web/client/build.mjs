@@ -1,5 +1,5 @@
-// Makes one module of src/ and of the libraries that it needs, and the file of their licences. With --check it only says
-// whether these are what streamtask.js and LICENSES-BUNDLED.txt are.
+// Bundles src/ and its libraries into streamtask.js, and their licences into LICENSES-BUNDLED.txt. With --check, it only
+// checks that these files are up to date.
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const here = (/** @type {string} */ path) => fileURLToPath(new URL(path, import.
 const LIBRARIES = ['dompurify', 'markdown-it'];
 const COMMON = /** @type {const} */ ({ bundle: true, target: 'es2022', charset: 'utf8', write: false });
 
-/** The libraries as one small script, which makes the object `libraries`; and the files that are in it. */
+/** Bundles the libraries into a minified script that defines the object `libraries`; also returns its source files. */
 async function bundleLibraries() {
   const contents = LIBRARIES.map((name) => `export { default as ${idOf(name)} } from '${name}';`).join('\n');
   const { outputFiles, metafile } = await build({
@@ -32,7 +32,7 @@ function idOf(name) {
   return name.replace(/\W/g, '_');
 }
 
-/** Name, version and licence of the packages that these files are of. @param {string[]} files */
+/** Name, version and licence of the packages that contain these files. @param {string[]} files */
 async function packagesOf(files) {
   const folders = new Set(files.flatMap((file) => /.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file)?.[0] ?? []));
   const packages = [...folders].map(async (folder) => {
@@ -51,17 +51,17 @@ async function licenceOf(folder) {
   throw new Error(`${folder} has no licence text`);
 }
 
-/** What is written at the top of the module: who copies it copies the licences. @param {Awaited<ReturnType<typeof packagesOf>>} packages */
+/** The header of the module with the licences, so that copies of the module include them. @param {Awaited<ReturnType<typeof packagesOf>>} packages */
 function notices(packages) {
   return packages.map(({ name, version, license, text }) => {
-    // The Apache license is long, and everybody has it. DOMPurify's own build names it in this way, too.
+    // The Apache license is long and well known. DOMPurify's own build only names it, too.
     const isApache = /Apache License\s+Version 2\.0/.test(text);
     const terms = isApache ? '(c) Cure53 and other contributors. http://www.apache.org/licenses/LICENSE-2.0' : text;
     return `${name} ${version}, ${license}\n\n${terms}`.replaceAll('*/', '* /');
   });
 }
 
-/** Made of src/, with the libraries as variables. */
+/** Bundles src/, with the libraries as variables. */
 async function bundleSource() {
   const { outputFiles } = await build({
     ...COMMON,
@@ -77,7 +77,7 @@ async function bundleSource() {
       },
     ],
   });
-  // Of where things lie it says nothing.
+  // Removes paths of this machine from the comments.
   return (outputFiles[0]?.text ?? '').replace(/^\/\/ \S*src\/(\S+)$/gm, '// $1');
 }
 
@@ -86,8 +86,8 @@ const packages = await packagesOf(libraries.files);
 const rule = `\n\n${'-'.repeat(80)}\n\n`;
 const made = {
   'streamtask.js':
-    '// streamtask: a client for browsers and programs. Made of src/ by `npm run build`; not to be edited.\n// Apache-2.0 OR MIT\n' +
-    `/*! It contains these libraries, in the line that follows:\n\n${notices(packages).join(rule)}\n*/\n${libraries.code}${await bundleSource()}`,
+    '// streamtask: a client for browsers and programs. Generated from src/ by `npm run build`; do not edit.\n// Apache-2.0 OR MIT\n' +
+    `/*! Contains these libraries, in the line below:\n\n${notices(packages).join(rule)}\n*/\n${libraries.code}${await bundleSource()}`,
   'LICENSES-BUNDLED.txt': `streamtask.js contains these libraries.${rule}${packages
     .map(({ name, version, license, text }) => `${name} ${version}, ${license}\n\n${text}`)
     .join(rule)}\n`,
@@ -97,7 +97,7 @@ for (const [name, text] of Object.entries(made)) {
     await writeFile(here(name), text);
     console.log(`${name}: ${Buffer.byteLength(text)} bytes, ${gzipSync(text, { level: 9 }).length} compressed`);
   } else if (text !== (await readFile(here(name), 'utf8').catch(() => ''))) {
-    console.error(`${name} is not what src/ and the libraries make: run \`npm run build\``);
+    console.error(`${name} is not up to date with src/ and the libraries: run \`npm run build\``);
     process.exitCode = 1;
   }
 }

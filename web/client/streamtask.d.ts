@@ -1,35 +1,35 @@
-/** Starts, follows and steers runs of a streamtask host, and shows them on a page. */
+/** A client of streamtask hosts: starts, follows and controls runs, and shows them on a web page. */
 
-// ---- what a run says
+// ---- events
 
 /** An event of a run's log. */
 export interface StreamEvent<T = any> {
-  /** Such as `progress`. Types that begin with `run.` come from the host. */
+  /** For example `progress`. Types that begin with `run.` are the host's. */
   type: string;
-  /** Any JSON value; of bytes a string in Base64, with `content_type`. */
+  /** Any JSON value; for bytes, a Base64 string, with `content_type`. */
   data: T;
-  /** Its number: from 1, without gaps. */
+  /** The sequence number: from 1, without gaps. */
   seq: number;
-  /** The number of the first event that it stands for, where several came as one. */
+  /** If this is several events, coalesced: the number of the first one. */
   first_seq?: number;
   attempt: number;
   /** RFC 3339. */
   timestamp: string;
   channel?: string;
   content_type?: string;
-  /** The run's id, app and task. */
+  /** The run's ID, app and task. */
   _task_id: string;
   _app: string;
   _model: string;
 }
 
-/** What a stream says that is not in the log: events are missing at this place. It has no number. */
+/** A message on the stream that is not in the log: events are missing here. It has no number. */
 export interface Notice {
   type: 'gap';
   data: {
-    /** `pruned`: retention removed them. `removed`: the whole run was removed. `unknown-position`: the log
-     * never had the position that was asked for, and comes from its beginning. `missing`: the host left them
-     * out without a word. */
+    /** `pruned`: retention deleted the events. `removed`: the whole run was deleted. `unknown-position`: the
+     * log never had the requested position, and the stream starts at the log's beginning. `missing`: the host
+     * did not send them. */
     reason: 'pruned' | 'removed' | 'unknown-position' | 'missing';
     from?: number;
     to?: number;
@@ -40,7 +40,7 @@ export interface Notice {
 
 export type RunStatus = 'queued' | 'delayed' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
-/** A run, as `GET /api/runs/{run}` has it. */
+/** A run, as returned by `GET /api/runs/{run}`. */
 export interface RunInfo {
   id: string;
   app: string;
@@ -49,7 +49,7 @@ export interface RunInfo {
   status: RunStatus;
   attempt: number;
   input: any;
-  /** The result, when there is one. */
+  /** The result, if there is one. */
   final_value: any;
   error: { kind: string; message: string; code?: string; [more: string]: any } | null;
   created_at: string;
@@ -62,118 +62,118 @@ export interface RunInfo {
   on_disconnect: 'continue' | 'cancel';
   parent: string | null;
   labels: Record<string, string>;
-  /** Path of its stream. */
+  /** The path of its stream. */
   stream: string;
 }
 
 // ---- following
 
-/** A run, its id, or the address of its stream: whole, or a path of the host such as `/stream/demo/counter/first`. */
+/** A run, its ID, or the URL of its stream: complete, or a path such as `/stream/demo/counter/first`. */
 export type Target = Run | { stream: string } | string | URL;
 
-/** How things are with the connection. */
+/** The state of the connection. */
 export interface State {
-  /** `waiting`: the connection was lost and is tried again after `retryInMs`. `polling`: no stream comes
-   * through to here, so what is new is asked for now and then. */
+  /** `waiting`: the connection was lost, and is retried after `retryInMs`. `polling`: streaming is blocked, so
+   * the client polls for new events. */
   state: 'connecting' | 'open' | 'waiting' | 'polling' | 'ended';
   /** The last event delivered. */
   after?: number;
-  /** Why it waits. */
+  /** The error that led to waiting. */
   error?: unknown;
   retryInMs?: number;
 }
 
 export interface FollowOptions {
-  /** A `Host`, or its address. Default: that of `target`, or that of `new Host()`. */
+  /** A `Host`, or its URL. Default: the host of `target`, or `new Host()`. */
   host?: Host | string | URL;
-  /** Begin after the event with this number. 0 is the beginning, and the default. */
+  /** Start after the event with this number. Default: 0, the beginning. */
   after?: number;
-  /** Begin with the newest so many events. Ignored with `after`. */
+  /** Start with this number of newest events. Ignored with `after`. */
   tail?: number;
-  /** `now`: begin with what comes. `latest`: with the newest event. Where a connection is lost before the first
-   * event has come, both mean the moment in which the next one opens. Ignored with `after`. */
+  /** `now`: start with new events only. `latest`: start with the newest event. If a connection is lost before the first
+   * event, both refer to the time at which the next one opens. Ignored with `after`. */
   from?: 'start' | 'now' | 'latest';
-  /** Only these types, and the end. */
+  /** Only events of these types, and the last event. */
   types?: string[];
-  /** Only these channels, and the end. The empty name is the default channel. */
+  /** Only events on these channels, and the last event. The default channel has an empty name. */
   channels?: string[];
-  /** The host sends at most once in so many milliseconds, and `view` events that follow each other come as one, with the
-   * number of the last as `seq` and that of the first as `first_seq`. Default: each by itself, at once. */
+  /** The host sends at most once in this time, and coalesces successive `view` events into one, with the number of the last
+   * as `seq` and that of the first as `first_seq`. Default: each event by itself, at once. */
   intervalMs?: number;
-  /** Ends it: the iterator throws the signal's reason. */
+  /** Stops following: the iterator throws the signal's reason. */
   signal?: AbortSignal;
-  /** Hears how things are with the connection. */
+  /** Called with each state of the connection. */
   onState?: (state: State) => void;
-  /** Throws if nothing at all was heard for so long. Default: it tries for ever. */
+  /** Throw after this time without any data. Default: retry forever. */
   giveUpMs?: number;
-  /** After so much silence the host gives a sign of life; 2.5 times as much, and the connection counts as dead. 0: never. Default: 15. */
+  /** The interval of the host's heartbeats; after 2.5 times as long without data, the connection counts as dead. 0: no heartbeats. Default: 15. */
   heartbeatSeconds?: number;
-  /** A stream that has said nothing for so long is held back by something; after two of these it is polled. Default: 10,000. */
+  /** The timeout for a stream's first byte; after two streams without one, the client polls. Default: 10,000. */
   openMs?: number;
-  /** Pause between two polls. Default: 2,000. */
+  /** The pause between two polls. Default: 2,000. */
   pollMs?: number;
-  /** First pause after a lost connection; each further one is twice as long, up to 30 s. Default: what the host asks for. */
+  /** The first pause after a lost connection; each further one is twice as long, up to 30 s. Default: as the host requests. */
   retryMs?: number;
 }
 
 /**
- * What a run says, from `after` on, as it comes, until its end: each event once and in order, over lost
- * connections, restarts of the host and the sleep of a laptop. Throws a `HostError` if the host refuses for good.
+ * The events of a run, live, until its end: each once and in order, across lost connections, restarts of the host and sleep
+ * of the computer. Throws a `HostError` if the host rejects the request permanently.
  */
 export function follow(target: Target, options?: FollowOptions): AsyncGenerator<StreamEvent | Notice, void, undefined>;
-/** The same in lists of what came together, for who can handle many at once better. */
+/** `follow` in batches of events, for consumers that handle many at once more efficiently. */
 export function followBatches(target: Target, options?: FollowOptions): AsyncGenerator<(StreamEvent | Notice)[], void, undefined>;
 /**
- * Tries lost connections again at once, also starts without an answer: for a page that knows from elsewhere that its host is
- * back. Pauses that the host asked for (`Retry-After`) stay as long as they are.
+ * Retries lost connections at once, and starts without a response: for a page that knows from another source that its host
+ * is back. Pauses that the host requested (`Retry-After`) are not shortened.
  */
 export function retryNow(): void;
-/** Whether this event is the last of its run: `run.completed`, `run.failed` or `run.cancelled`. */
+/** Whether this is the run's last event: `run.completed`, `run.failed` or `run.cancelled`. */
 export function isEnd(event: StreamEvent | Notice): boolean;
 
 // ---- the host's API
 
-/** Query parameters; a list is given several times, `undefined` not at all. */
+/** Query parameters; a list repeats the parameter, `undefined` omits it. */
 export type Query = Record<string, string | number | boolean | undefined | (string | number)[]>;
 
 export interface HostOptions {
-  /** Sent with every request, and to no other host. A function is asked each time. */
+  /** Sent with every request, to this host only. A function is called for each request. */
   headers?: Record<string, string> | (() => Record<string, string> | Promise<Record<string, string>>);
   credentials?: RequestCredentials;
-  /** In place of the platform's own. */
+  /** Replaces the platform's `fetch`. */
   fetch?: typeof globalThis.fetch;
 }
 
 export interface RequestOptions {
   query?: Query;
-  /** Sent as JSON; a `Blob`, an `ArrayBuffer` or a view of one as it is. */
+  /** Sent as JSON; a `Blob`, an `ArrayBuffer` or a view of one unchanged. */
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal;
 }
 
 export interface StartOptions {
-  /** The run's id, if it shall not be the host's to choose. */
+  /** The run's ID. Default: the host generates one. */
   id?: string;
   labels?: Record<string, string>;
-  /** The same key starts the same run once. Default: a random one, so that a request without an answer can be repeated. */
+  /** Starts with the same key start one run only. Default: a random key, so that a request without a response can be repeated. */
   idempotencyKey?: string;
-  /** Begin no sooner. */
+  /** The earliest start. */
   notBefore?: Date | string;
-  /** Begin after so much time, such as `10m`. */
+  /** Start after this time, such as `10m`. */
   delay?: string;
-  /** From -100 to 100; higher goes first. */
+  /** From -100 to 100; higher priorities start first. */
   priority?: number;
-  /** What it needs for itself alone. */
+  /** Exclusive resources to lock. */
   resources?: string[];
-  /** If one of these is taken. */
+  /** What to do if one of these is in use. */
   ifBusy?: 'wait' | 'fail';
-  /** `cancel`: the run is cancelled some seconds after the last who followed it went away. Default: `continue`. */
+  /** `cancel`: the run is cancelled some seconds after its last subscriber has disconnected. Default: `continue`. */
   onDisconnect?: 'continue' | 'cancel';
   signal?: AbortSignal;
 }
 
-/** Filters of a list of runs; `cursor` is the `next` of the list before. */
+/** Filters of a list of runs; `cursor` is the `next` of the previous page. */
 export interface RunFilter {
   task?: string;
   status?: RunStatus;
@@ -184,31 +184,31 @@ export interface RunFilter {
   cursor?: string;
 }
 
-/** A host. Every method throws a `HostError` if the host refuses. */
+/** A host. Every method throws a `HostError` if the host rejects the request. */
 export class Host {
-  /** The default is the host that served `/streamtask.js`, or else whoever served the page. */
+  /** The default is the host that served `/streamtask.js`, or else the server of the page. */
   constructor(url?: string | URL, options?: HostOptions);
   readonly url: URL;
-  /** Starts a run of the task `app/name`. Repeats the request if no answer comes, which starts no second run. */
+  /** Starts a run of the task `app/name`. Repeats the request if it gets no response, without starting a second run. */
   start(task: string, input?: unknown, options?: StartOptions): Promise<Run>;
-  /** The run with this id, without asking the host. */
+  /** The run with this ID, without a request to the host. */
   run(id: string): Run;
   runs(filter?: RunFilter): Promise<{ runs: RunInfo[]; next: string | null }>;
-  /** What is loaded, and what is not. */
+  /** All tasks, and files that could not be loaded. */
   tasks(): Promise<any>;
   task(name: string): Promise<any>;
-  /** Makes a file the task `app/name`, where the host takes uploads. `created`: it is a new task. `replaced`: new runs take
-   * this version. `accepted`: it is in the host's folder, and not loaded yet. */
+  /** Uploads a file as the task `app/name`, if the host accepts uploads. `created`: the task is new. `replaced`: new runs use
+   * this version. `accepted`: the file is in the tasks folder, but not loaded yet. */
   putTask(
     name: string,
     file: Blob | ArrayBuffer | ArrayBufferView,
     options?: { signal?: AbortSignal },
   ): Promise<'created' | 'replaced' | 'accepted'>;
-  /** The address of a path of the host. */
+  /** The URL of a path of the host. */
   at(path: string, query?: Query): URL;
-  /** Any other request; the answer's JSON. */
+  /** Sends any other request, and returns the response's JSON. */
   request(method: string, path: string, options?: RequestOptions): Promise<any>;
-  /** The same, with the answer as it is. */
+  /** Sends any other request, and returns the response. */
   open(method: string, path: string, options?: RequestOptions): Promise<Response>;
 }
 
@@ -217,39 +217,39 @@ export class Run {
   constructor(host: Host, run: string | RunInfo);
   readonly host: Host;
   readonly id: string;
-  /** Path of its stream, if it is known. */
+  /** The path of its stream, if known. */
   readonly stream?: string;
   info(options?: { signal?: AbortSignal }): Promise<RunInfo>;
   follow(options?: Omit<FollowOptions, 'host'>): AsyncGenerator<StreamEvent | Notice, void, undefined>;
-  /** Waits for the end. The result of a run that completed; of any other it throws a `RunError`. */
+  /** Waits for the run's end. Returns the result of a completed run; otherwise throws a `RunError`. */
   result(options?: { signal?: AbortSignal }): Promise<any>;
-  /** Asks it to end. */
+  /** Requests cancellation of the run. */
   cancel(): Promise<RunInfo>;
-  /** Starts another run like this one, which has ended: with the same input, or with that one. Repeats the request if no
-   * answer comes, which starts no second run. */
+  /** Starts a new run like this ended one, with the same input or the given one. Repeats the request if it gets no response,
+   * without starting a second run. */
   retry(input?: unknown, options?: StartOptions): Promise<Run>;
-  /** Holds it where it is. */
+  /** Pauses the run. */
   pause(): Promise<RunInfo>;
   resume(): Promise<RunInfo>;
-  /** Sends a signal, which waits until the run takes it. */
+  /** Sends a signal, which is queued until the run receives it. */
   signal(name: string, payload?: unknown): Promise<RunInfo>;
   setParameter(name: string, value: unknown): Promise<RunInfo>;
   parameters(): Promise<Record<string, any>>;
-  /** The runs that it has started. */
+  /** The child runs. */
   children(): Promise<any>;
-  /** The files that it has left. */
+  /** The output files. */
   files(): Promise<any>;
-  /** Removes it from the host. Refused while it goes on. */
+  /** Deletes the run from the host. Rejected until the run has ended. */
   delete(): Promise<void>;
 }
 
-/** The host refused a request. */
+/** The host rejected a request. */
 export class HostError extends Error {
   constructor(status: number, problem: Record<string, any>, retryAfterMs?: number);
   readonly status: number;
-  /** A word for programs, such as `unknown-run`; empty if the answer was not the host's. */
+  /** A machine-readable kind, such as `unknown-run`; empty if the response was not from the host. */
   readonly kind: string;
-  /** The problem as RFC 9457 has it. */
+  /** The problem as of RFC 9457. */
   readonly problem: Record<string, any>;
   readonly retryAfterMs?: number;
 }
@@ -260,15 +260,15 @@ export class RunError extends Error {
   readonly run: RunInfo;
   /** `failed` or `cancelled`. */
   readonly status: RunStatus;
-  /** What ended it, such as `failure`, `trap` or `deadline-exceeded`. */
+  /** The cause, such as `failure`, `trap` or `deadline-exceeded`. */
   readonly kind?: string;
-  /** The task's own word for a failure. */
+  /** The code of the task's failure. */
   readonly code?: string;
 }
 
 // ---- pages
 
-/** The data of a `view` event; docs/events.md has what each does. */
+/** The data of a `view` event; see docs/events.md. */
 export type ViewUpdate =
   | { op: 'text'; target: string; text: string; mode?: 'append' | 'prepend' | 'replace' }
   | { op: 'html'; target: string; html: string }
@@ -281,78 +281,78 @@ export type ViewUpdate =
   | { op: 'state'; state: any }
   | { op: 'frame'; ops: ViewUpdate[] };
 
-/** What a task's html may do besides being read. The defaults are for tasks and pages that are strangers to each other. */
+/** What a task's HTML is allowed to do. The defaults are for tasks that the page does not trust. */
 export interface SanitizeOptions {
-  /** The page that it is for. Default: `document`. */
+  /** The document that the HTML is for. Default: `document`. */
   page?: Document;
-  /** Which images load: `data` those in the html itself (`data:`), `same-origin` also the page's own, `any` also those of
-   * other hosts, which then learn who looks at the page, and whatever the task writes into their addresses. Default: `same-origin`. */
+  /** Which images load: `data` only images in the HTML itself (`data:`), `same-origin` also the page's own, `any` also images
+   * of other hosts, which then learn who views the page, and any data that the task puts into the URLs. Default: `same-origin`. */
   images?: 'data' | 'same-origin' | 'any';
-  /** What ids and classes get in front, and what refers to them, so that none is the page's own. Empty: they stay as they
-   * are, and a task can look like a part of the page. Default: `user-content-`. */
+  /** A prefix for IDs, classes and references to them, so that they can't be the page's own. Empty: they stay unchanged, and a
+   * task can look like a part of the page. Default: `user-content-`. */
   prefix?: string;
 }
 
 export interface ViewOptions {
-  /** For the client's own sanitiser. */
+  /** Options of the client's own sanitiser. */
   html?: Omit<SanitizeOptions, 'page'>;
-  /** In place of the client's own: makes of a task's html what may go into the page. */
+  /** Replaces the client's own sanitiser: converts a task's HTML to a safe fragment. */
   sanitize?: (html: string) => DocumentFragment;
 }
 
 export interface ConnectOptions extends Omit<FollowOptions, 'host'>, ViewOptions {
-  /** Only elements in it are written to. Default: the whole page. */
+  /** Updates change only elements in it. Default: the whole page. */
   root?: Document | Element;
-  /** What to show. Default: what `data-stream-run` or `data-stream-url` of `root` says. */
+  /** The run to show. Default: the value of `data-stream-run` or `data-stream-url` of `root`. */
   run?: Run | { id: string; stream: string } | string;
-  /** The same, by the address of its stream. */
+  /** The run to show, by the URL of its stream. */
   url?: string | URL;
   host?: Host | string | URL;
-  /** Hears every event before it is shown. */
+  /** Called with every event before it is shown. */
   onEvent?: (event: StreamEvent | Notice) => void;
 }
 
-/** A page that shows a run. */
+/** The connection of a page to the run that it shows. */
 export interface Connection {
   readonly view: View;
-  /** The terminal event, once it is shown; undefined after `close`. Rejected if the host refuses for good. */
+  /** Resolves to the last event once it is shown, or undefined after `close`. Rejects if the host rejects the request permanently. */
   readonly done: Promise<StreamEvent | undefined>;
-  /** Ends the connection; the run goes on. */
+  /** Closes the connection; the run continues. */
   close(): void;
 }
 
-/** Shows a run in the elements below `root`. A `root` that shows another one is disconnected from that. */
+/** Shows a run in the elements below `root`. Disconnects `root` from a run that it showed before. */
 export function connect(options?: ConnectOptions): Connection;
-/** Connects every element with `data-stream-run` or `data-stream-url` that is not connected. Done once by itself. */
+/** Connects every element with `data-stream-run` or `data-stream-url` that is not connected. Called automatically when the page has loaded. */
 export function connectAll(page?: ParentNode): void;
 
-/** Writes updates into the elements below `root`, all that wait at once, in the browser's next frame. */
+/** Applies updates to the elements below `root`, all pending ones together, in the browser's next frame. */
 export class View {
   constructor(root?: Document | Element, options?: ViewOptions);
-  /** Takes an update. With `element`, it is for that and not for those which `target` names. */
+  /** Queues an update. With `element`, it applies to that element instead of those that `target` names. */
   apply(update: ViewUpdate, element?: Element): void;
-  /** How many updates wait. */
+  /** The number of pending updates. */
   readonly pending: number;
-  /** Resolves when all that waits now is written. */
+  /** Resolves when the updates that are pending now have been applied. */
   written(): Promise<void>;
-  /** Writes what waits at once. */
+  /** Applies pending updates at once. */
   flush(): void;
-  /** Every target that is still being written is complete, or has failed with `message`. */
+  /** Marks every target that is still being written as complete, or as failed with `message`. */
   finish(message?: string): void;
 }
 
-/** What an allow-list leaves of html: nothing that runs, loads scripts or styles, or sends anything. */
+/** Sanitises HTML with an allow-list: nothing is left that runs, loads scripts or styles, or sends anything. */
 export function sanitize(html: string, options?: SanitizeOptions): DocumentFragment;
 
-/** The updates that the data of a `view` event says, in order: of a frame those in it, of any other that itself. */
+/** The updates in the data of a `view` event, in order: those in a frame, or else the single one. */
 export function updatesOf(data: any): Generator<ViewUpdate, void, undefined>;
 
 export interface ProgressItem {
-  /** Empty for the run as a whole. */
+  /** Empty for the run itself. */
   id: string;
   parent?: string;
   weight?: number;
-  /** `cancelled` only of what the end of the run has closed. */
+  /** `cancelled` only for items that the end of the run has closed. */
   status: 'waiting' | 'running' | 'completed' | 'failed' | 'skipped' | 'cancelled';
   done?: number;
   total?: number;
@@ -362,22 +362,22 @@ export interface ProgressItem {
 
 export interface ProgressNode {
   item: ProgressItem;
-  /** What is a part of it. */
+  /** Its parts. */
   parts: ProgressNode[];
-  /** From 0 to 1; undefined if nothing is known. What an item does not say of itself, its parts say together, by weight. */
+  /** From 0 to 1; undefined if unknown. Without a value of the item itself, the weighted average of its parts. */
   fraction: number | undefined;
 }
 
-/** What the `progress` events of a run say together. */
+/** The state of a run's progress, from its `progress` events. */
 export class Progress {
-  /** By id, in the order in which they were first heard of. */
+  /** By ID, in the order of their first events. */
   readonly items: Map<string, ProgressItem>;
-  /** Takes in the data of one event; the item that it speaks of, if it is about progress. */
+  /** Applies the data of an event. Returns the item that it updates, if it is valid. */
   update(data: unknown): ProgressItem | undefined;
-  /** Closes what is still open when the run has ended as `completed`, `failed` or `cancelled`. */
+  /** Closes all open items when the run has ended as `completed`, `failed` or `cancelled`. */
   close(status: string): void;
-  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. */
+  /** From 0 to 1; undefined if unknown. Without an ID, the run's. */
   fraction(id?: string): number | undefined;
-  /** The items that are part of no other, with their parts; and how far the run is. */
+  /** The root items with their parts, and the run's fraction. */
   tree(): { roots: ProgressNode[]; fraction: number | undefined };
 }

@@ -1,6 +1,6 @@
-// streamtask: a client for browsers and programs. Made of src/ by `npm run build`; not to be edited.
+// streamtask: a client for browsers and programs. Generated from src/ by `npm run build`; do not edit.
 // Apache-2.0 OR MIT
-/*! It contains these libraries, in the line that follows:
+/*! Contains these libraries, in the line below:
 
 dompurify 3.5.0, (MPL-2.0 OR Apache-2.0)
 
@@ -237,7 +237,7 @@ function retryAfter(error) {
 var Address = class {
   /** @param {string | URL} [url] @param {HostOptions} [options] */
   constructor(url = ownHost(), options = {}) {
-    if (!url || url === "null") throw new TypeError("outside of a page the address of the host is needed");
+    if (!url || url === "null") throw new TypeError("outside of a page, the URL of the host is required");
     this.url = new URL(url, globalThis.location?.href);
     this.options = options;
   }
@@ -308,7 +308,7 @@ var Frames = class {
       from = end + 1;
     }
     this.#rest += text2.slice(from);
-    if (this.#rest.length > MAX_LINE_CHARS) throw new Error("a line of the stream never ends");
+    if (this.#rest.length > MAX_LINE_CHARS) throw new Error("a line of the stream is too long");
     return whole;
   }
   /** @param {string} line @param {string[]} whole */
@@ -562,7 +562,7 @@ var Line = class {
       if (!response.ok) throw await HostError.of(response);
       const type = response.headers.get("content-type") ?? "nothing";
       if (!type.startsWith("text/event-stream") || !response.body) {
-        throw new Error(`instead of a stream came ${type}; something stands between here and the host`);
+        throw new Error(`expected a stream, got ${type}; a proxy may have answered instead of the host`);
       }
       const reader = response.body.getReader();
       const frames = new Frames();
@@ -613,7 +613,7 @@ var Log = class {
       try {
         this.#takeOne(JSON.parse(frame), events);
       } catch (error) {
-        this.fault = error instanceof Overlap ? error : new Error("the stream is damaged", { cause: error });
+        this.fault = error instanceof Overlap ? error : new Error("the stream is corrupt", { cause: error });
       }
       if (this.fault || this.ended) break;
     }
@@ -635,7 +635,7 @@ var Log = class {
     if (this.isWhole && first > last + 1) {
       if (this.#missing !== last) {
         this.#missing = last;
-        this.fault = new Error(`events ${last + 1} to ${first - 1} did not come`);
+        this.fault = new Error(`events ${last + 1} to ${first - 1} are missing`);
         return;
       }
       events.push({ type: "gap", data: { from: last + 1, to: first - 1, reason: "missing" } });

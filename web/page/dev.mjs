@@ -1,4 +1,4 @@
-// Serves the page as the host will, and passes all else on to a host: change a file, reload, see.
+// Serves the page like the host, and forwards all other requests to a host, so that changes show on reload.
 //
 //   node web/page/dev.mjs [--port 8081] [--host http://127.0.0.1:8080]
 
@@ -12,7 +12,7 @@ const ASSETS = fileURLToPath(new URL("assets/", import.meta.url));
 const CLIENT = fileURLToPath(new URL("../client/streamtask.js", import.meta.url));
 const TYPES = { ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml" };
 
-/** What the page can live with, and so what the host shall send with it. */
+/** The Content-Security-Policy that the host sends with the page. */
 export const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -24,7 +24,7 @@ export const POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-/** The file that a path names; none for what is the host's. */
+/** The file of a path; undefined for paths of the host. */
 function fileOf(path) {
   if (path === "/") return join(ASSETS, "index.html");
   if (path === "/streamtask.js") return CLIENT;
@@ -73,7 +73,7 @@ function pass(request, response, host) {
   });
   onward.on("error", () => {
     if (response.headersSent) return response.destroy();
-    response.writeHead(502, { "content-type": "text/plain" }).end("the host does not answer\n");
+    response.writeHead(502, { "content-type": "text/plain" }).end("the host is not responding\n");
   });
   response.on("close", () => onward.destroy());
   request.pipe(onward);

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measure the host, with all that it takes built first.
+//! `cargo xtask bench`: measures the host, after building everything that it needs.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
         let mut guests = guest_cargo(root().join(workspace));
         run_program(guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]))?;
     }
-    // The benchmark starts the host as users do, as a process of its own.
+    // The benchmark starts the host as a separate process, like users do.
     let both = ["--release", "--package", "streamtask-host", "--package", "streamtask-bench"];
     run_program(cargo(root()).arg("build").args(both))?;
     let mut bench = cargo(root());

@@ -14,22 +14,23 @@ use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed
 use crate::root;
 use crate::tally::Tally;
 
-/// Tells tests where all examples are, as NAME.wasm. One whose compiler is missing
-/// is not there.
+/// Environment variable for tests: the folder with all examples, as NAME.wasm. Examples without an
+/// installed compiler are missing.
 const EXAMPLES: &str = "STREAMTASK_EXAMPLES";
 
-/// Tells tests where the guests of the conformance kit are, as conformance-LANGUAGE.wasm.
+/// Environment variable for tests: the folder with the guests of the conformance kit, as
+/// conformance-LANGUAGE.wasm.
 const KIT: &str = "STREAMTASK_KIT";
 
-/// Tells tests the file in which to leave a line when they skip themselves: what is
-/// skipped, what it needs, and how to get that.
+/// Environment variable for tests: the file to which a skipped test appends a line: the test, what
+/// it needs, and how to get that.
 const SKIPPED: &str = "STREAMTASK_SKIPPED";
 
-/// Begins the line of a test that needs what no tool brings, such as control groups that may be made. It may be
-/// missing in CI too.
+/// Prefix of the line of a test that needs something that can't be installed, such as writable
+/// control groups. It may be missing in CI, too.
 const NOT_HERE: &str = "test not on this machine: ";
 
-/// What to do to the code without running it. Separate workspaces need separate calls.
+/// The static checks. Separate workspaces need separate calls.
 const LINTS: [(&str, Workspace, &[&str]); 8] = [
     ("format of the host", Workspace::Host, &["fmt", "--check"]),
     ("format of the examples", Workspace::Examples, &["fmt", "--check"]),
@@ -40,7 +41,7 @@ const LINTS: [(&str, Workspace, &[&str]); 8] = [
         &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
     ),
     (
-        // Half of it exists in a guest only.
+        // Half of the SDK only exists in guests.
         "lints of the SDK in a guest",
         Workspace::Host,
         &["clippy", "--package", "streamtask-sdk", "--target", GUEST_TARGET, "--", "-D", "warnings"],
@@ -75,12 +76,10 @@ impl Workspace {
     }
 }
 
-/// With words to look for, only the tests that have one of them in their names.
+/// With words, runs only the tests with one of them in their names.
 pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     if let Some(option) = filter.iter().find(|word| word.to_string_lossy().starts_with('-')) {
-        return Err(format!(
-            "{option:?} is no word to look for; `cargo xtask --help` says what `test` takes"
-        ));
+        return Err(format!("{option:?} is not a test name; see `cargo xtask --help`"));
     }
     let begun = Instant::now();
     add_guest_target()?;
@@ -108,8 +107,7 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
     summarise(&tally, &left_out, begun)
 }
 
-/// All tests, up to the first workspace in which one fails. Returns also which have
-/// skipped themselves.
+/// Runs all tests, up to the first workspace with a failure. Also returns the skipped tests.
 fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     let note = skipped_tests_file()?;
     let mut tally = Tally::default();
@@ -132,7 +130,7 @@ fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     Ok((tally, skipped))
 }
 
-/// Each target for a moment. Returns why it is left out, if it is.
+/// Fuzzes each target briefly. Returns the reason if this is skipped.
 fn run_fuzzer() -> Result<Option<String>, String> {
     announce("fuzzing");
     if let Some(lacks) = fuzz::lacks() {
@@ -145,7 +143,7 @@ fn run_fuzzer() -> Result<Option<String>, String> {
     Ok(None)
 }
 
-/// Runs one check, and says how to repeat it alone.
+/// Runs one check. If it fails, the error says how to repeat it alone.
 fn step(
     name: &str,
     command: &mut Command,
@@ -168,8 +166,8 @@ fn announce(name: &str) {
     eprintln!("\n=== {name} ===");
 }
 
-/// Does something to all examples, guests or SDKs; returns which are left out. Here, unlike
-/// in a demo, none may fail.
+/// Runs a step for all examples, guests or SDKs; returns the skipped ones. Unlike in a demo, none
+/// may fail.
 fn all_of(name: &str, work: impl FnOnce() -> Result<Outcome, String>) -> Result<Vec<String>, String> {
     announce(name);
     let begun = Instant::now();
@@ -184,7 +182,7 @@ fn all_of(name: &str, work: impl FnOnce() -> Result<Outcome, String>) -> Result<
     Ok(outcome.left_out)
 }
 
-/// What can't be built any more must not be tested as it once was.
+/// Outdated results of failed builds must not be tested.
 fn build_afresh(
     build: fn(&Path) -> Result<Outcome, String>,
     folder: &Path,
@@ -197,7 +195,7 @@ fn build_afresh(
     }
 }
 
-/// An absent file in a folder that exists.
+/// Creates the empty file for skipped tests.
 fn skipped_tests_file() -> Result<PathBuf, String> {
     let folder = root().join("target/xtask");
     let file = folder.join("skipped-tests");

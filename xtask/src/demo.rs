@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a host with all examples.
+//! `cargo xtask demo`: starts a host with all examples.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,22 +8,22 @@ use std::io;
 use crate::process::{become_it, cargo, run as run_program};
 use crate::{examples, root};
 
-/// Where the host listens unless it is told otherwise.
+/// The default address of the host.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
-/// Has the host take tasks with an async `process` too.
+/// Makes the host accept tasks with an async `process`, too.
 const EXPERIMENT: &str = "STREAMTASK_EXPERIMENTAL_ASYNC";
 
-/// What the host lets manifests grant, unless it is told otherwise.
+/// The default for the grants that manifests can use.
 const GRANTS: &str = "STREAMTASK_GRANTS";
-/// What examples need that ask for nothing of the machine's own: the host's default, and requests. No
-/// secrets, for those would be given to all that lies in the tasks folder.
+/// The grants of examples that need nothing from this machine: the host's default, and requests. No
+/// secrets, because all tasks in the folder could read them.
 const DEFAULT_GRANTS: &str = "env,files,http";
 
 pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
     let grants = told(&serve, "--grants", env::var(GRANTS).ok(), DEFAULT_GRANTS);
     let left_out = leave_out(&grants)?;
-    // An example that can't be built is named and left out; the others are worth showing.
+    // An example that can't be built is reported and skipped.
     let outcome = examples::build_but(&left_out, &root().join("tasks/demo"))?;
     eprintln!(
         "{} examples are in tasks/demo; building the host, which takes minutes the first time",
@@ -42,16 +42,16 @@ pub(crate) fn run(serve: Vec<OsString>) -> Result<(), String> {
     let mut host_process = cargo(root());
     host_process.args(["run", "--quiet"]).args(host);
     host_process.args(["--", "serve", "--tasks", "tasks", "--data", "data"]).args(serve);
-    // All examples are shown, also the one for the experiment; a flag says otherwise.
+    // All examples are included, also the experimental one, unless a flag is set.
     if env::var_os(EXPERIMENT).is_none() {
         host_process.env(EXPERIMENT, "true");
     }
-    // Here too a flag says otherwise.
+    // A flag overrides this, too.
     host_process.env(GRANTS, grants);
     become_it(host_process)
 }
 
-/// What the host will be told of a setting: by its flag, else by its environment.
+/// The value of a setting for the host: of its flag, or else of its environment variable.
 fn told(serve: &[OsString], flag: &str, environment: Option<String>, default: &str) -> String {
     let mut words = serve.iter().filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
@@ -63,8 +63,8 @@ fn told(serve: &[OsString], flag: &str, environment: Option<String>, default: &s
     environment.unwrap_or_else(|| default.to_owned())
 }
 
-/// Names the examples that could not be loaded on this host, and what they lack. What an
-/// earlier demo left of them goes.
+/// Reports the examples that this host could not load, and what they lack. Removes their files from
+/// earlier demos.
 fn leave_out(grants: &str) -> Result<Vec<String>, String> {
     let mut left_out = Vec::new();
     for (name, manifest) in examples::manifests()? {
@@ -86,8 +86,8 @@ fn leave_out(grants: &str) -> Result<Vec<String>, String> {
     Ok(left_out)
 }
 
-/// What a manifest asks for that the host does not give it. Reads only as much as the
-/// manifests of examples have.
+/// The grants and variables that a manifest needs but the host does not have. Reads only the syntax
+/// that the manifests of examples use.
 fn lack(manifest: &str, grants: &str, is_set: impl Fn(&str) -> bool) -> Option<String> {
     let lines = || manifest.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let kinds = [

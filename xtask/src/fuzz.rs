@@ -1,9 +1,9 @@
-//! `cargo xtask fuzz`: give what reads foreign bytes the strangest that can be found.
+//! `cargo xtask fuzz`: fuzzes all code that parses untrusted bytes.
 //!
-//! libFuzzer looks for them, led by which code each input reaches. So the code has to
-//! count that, and only the host's own does: compiled with the flags that stable Rust
-//! has for it, through the wrapper that cargo starts for a workspace's own packages.
-//! That wrapper is this program. All libraries are those of the usual build.
+//! libFuzzer searches for inputs, guided by the code that each one reaches. So the code must be
+//! instrumented, but only the host's own: it is compiled with flags of stable Rust, through the
+//! wrapper that cargo starts for a workspace's own packages. That wrapper is this program. All
+//! libraries are those of the normal build.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use crate::process::{ask, become_it, cargo, run as run_program};
 use crate::root;
 
-/// Tells the compiler's wrapper that it is one, and where libFuzzer is.
+/// Environment variable for the compiler wrapper: the folder of libFuzzer. Marks the process as the
+/// wrapper.
 const LIBFUZZER: &str = "STREAMTASK_LIBFUZZER";
-/// Tells the fuzzing program what to fuzz.
+/// Environment variable for the fuzzing program: the target.
 const TARGET: &str = "STREAMTASK_FUZZ_TARGET";
 
-/// What makes code count what is reached, and what it compares.
+/// The flags that instrument coverage and comparisons.
 const COUNTING: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -31,14 +32,13 @@ const COUNTING: [&str; 7] = [
     "--cfg=fuzzing",
 ];
 
-/// For each target, unless one says otherwise.
+/// The default duration for each target.
 const TIME: Duration = Duration::from_secs(60);
-/// For each target as a check: 9,000 inputs of the slowest, 620,000 of the fastest.
+/// The duration for each target in checks: 9,000 inputs of the slowest, 620,000 of the fastest.
 const SHORT_TIME: Duration = Duration::from_secs(20);
-/// What a check begins with, so that it depends on the code alone. 0 is another one
-/// each time.
+/// The seed of checks, fixed so that they depend only on the code. 0 means a random one.
 const SHORT_SEED: u32 = 1;
-/// Targets at once.
+/// Concurrent targets.
 const AT_ONCE: usize = 2;
 /// Longest input in bytes. More would be slower and find no more.
 const MAX_LEN: u32 = 4096;
@@ -46,17 +46,17 @@ const MAX_LEN: u32 = 4096;
 const TIMEOUT_SECS: u32 = 20;
 /// Memory of one target. Beyond it an input is a finding.
 const MEMORY_MIB: u32 = 2048;
-/// How often it is looked at which targets are over.
+/// Interval of polling for finished targets.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What to do.
+/// The options.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     /// None: all.
     target: Option<String>,
     time: Duration,
     seed: u32,
-    /// Whether to go on from where the last time ended.
+    /// Whether to continue with the inputs found last time.
     keeps_corpus: bool,
 }
 
@@ -64,12 +64,12 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<(), String> {
     fuzz(&plan(arguments)?)
 }
 
-/// The short form, as a check. Begins each time with what the repository has.
+/// The short form for checks. Starts with the repository's corpus.
 pub(crate) fn check() -> Result<(), String> {
     fuzz(&Plan { target: None, time: SHORT_TIME, seed: SHORT_SEED, keeps_corpus: false })
 }
 
-/// Why this machine can't build libFuzzer, if it can't.
+/// The reason why this machine can't build libFuzzer, if any.
 pub(crate) fn lacks() -> Option<&'static str> {
     let compiler = env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let missing = "fuzzing: needs a C++ compiler; install g++ or clang, or say in CXX which to use";
@@ -137,7 +137,7 @@ fn fuzz(plan: &Plan) -> Result<(), String> {
     if findings.is_empty() { Ok(()) } else { Err(findings.join("\n\n")) }
 }
 
-/// A folder of inputs makes a target; a test of the package knows if one is missing.
+/// Each corpus folder is a target; a test of the package finds missing ones.
 fn targets() -> Result<Vec<String>, String> {
     let folder = root().join("fuzz/corpus");
     let entries =
@@ -153,10 +153,10 @@ fn build() -> Result<PathBuf, String> {
     let libfuzzer = build_libfuzzer()?;
     let this = env::current_exe().map_err(|error| format!("can't find this program: {error}"))?;
     let mut build = cargo(root());
-    // The whole workspace is named so that libraries have the features that they have in tests.
+    // Builds the whole workspace, so that libraries have the same features as in tests.
     build.args(["build", "--workspace", "--bin", "streamtask-fuzz", "--target-dir"]).arg(target_folder());
     build.env("RUSTC_WORKSPACE_WRAPPER", this).env(LIBFUZZER, libfuzzer);
-    // Code that counts can't be in pieces.
+    // Instrumented code must be a single codegen unit.
     build.env("CARGO_INCREMENTAL", "0");
     run_program(&mut build)?;
     Ok(target_folder().join("debug/streamtask-fuzz"))
@@ -181,7 +181,7 @@ fn target_folder() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Whether cargo has started this program in place of the compiler.
+/// Whether cargo has started this program as the compiler wrapper.
 pub(crate) fn is_wrapper() -> bool {
     env::var_os(LIBFUZZER).is_some()
 }
@@ -202,7 +202,7 @@ pub(crate) fn compile(mut arguments: Vec<OsString>) -> Result<(), String> {
     become_it(compiler)
 }
 
-/// What the compiler is told besides what cargo says.
+/// The compiler's arguments in addition to those of cargo.
 fn flags(name: &str, kind: &str) -> Vec<OsString> {
     let mut flags: Vec<OsString> = Vec::new();
     if ["streamtask_host", "streamtask_fuzz", "fuzz_targets"].contains(&name) {
@@ -243,7 +243,7 @@ impl Running {
 
         let mut fuzzer = Command::new(program);
         fuzzer.env(TARGET, &target).stdin(Stdio::null()).stdout(out).stderr(err);
-        // What libFuzzer finds goes into the first folder.
+        // libFuzzer writes new inputs to the first folder.
         fuzzer.arg(&corpus).arg(sources.join("corpus").join(&target));
         let regressions = sources.join("regressions").join(&target);
         fuzzer.args(regressions.is_dir().then_some(regressions));
@@ -251,7 +251,7 @@ impl Running {
         if dictionary.is_file() {
             fuzzer.arg(option("dict", &dictionary));
         }
-        // With a slash at its end it is a folder.
+        // The trailing slash marks it as a folder.
         fuzzer.arg(option("artifact_prefix", artifacts.join("")));
         for (name, value) in [
             ("seed", plan.seed),
@@ -268,7 +268,7 @@ impl Running {
         Ok(Self { target, process, log, begun: Instant::now() })
     }
 
-    /// None as long as it runs; then how much was tried, or what was found.
+    /// None while it runs; then the number of inputs, or the finding.
     fn ended(&mut self) -> Result<Option<Result<String, String>>, String> {
         let status = self.process.try_wait();
         let Some(status) = status.map_err(|error| format!("can't wait for {}: {error}", self.target))? else {
@@ -292,14 +292,14 @@ fn option(name: &str, value: impl AsRef<OsStr>) -> OsString {
     option
 }
 
-/// The last word of the line that begins so.
+/// The last word of the line with this prefix.
 fn last_word<'a>(said: &'a str, beginning: &str) -> Option<&'a str> {
     said.lines().find(|line| line.starts_with(beginning))?.split_whitespace().last()
 }
 
-/// What was found, and what to do with it.
+/// Describes a finding, and what to do with it.
 fn finding(target: &str, said: &str, log: &Path) -> String {
-    // The panic's own words, or libFuzzer's for what took too long or too much.
+    // The panic message, or libFuzzer's error for a timeout or too much memory.
     let mut lines = said.lines().skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR:"));
     let why: Vec<&str> = lines.by_ref().take(2).collect();
     let written =

@@ -1,20 +1,20 @@
-//! `cargo xtask`: what a contributor does with the project, in one command each.
+//! `cargo xtask`: the contributor's commands.
 //!
-//! It needs Rust and nothing else; no shell either. Newcomers compile it before
-//! anything else, so it has no dependencies.
+//! It needs only Rust, not even a shell. Newcomers compile it before anything else, so it has no
+//! dependencies.
 //!
 //! - `process`: starting other programs
-//! - `stamp`: whether something has to be built again
-//! - `examples`: every example from source, in whichever language, and the conformance kit
+//! - `stamp`: whether something must be rebuilt
+//! - `examples`: builds all examples, in all languages, and the conformance kit
 //! - `tally`: counting tests
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
-//! - `bench`: measure the host
-//! - `fuzz`: strange inputs for all that reads foreign bytes
-//! - `proof`: kill the host again and again, and check that nothing is lost
-//! - `simulate`: lead the host's rooms through many orders of events
+//! - `bench`: measures the host
+//! - `fuzz`: fuzzes all code that parses untrusted bytes
+//! - `proof`: kills the host repeatedly, and checks that nothing is lost
+//! - `simulate`: runs the host's rooms through many sequences of events
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever called it")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod bench;
 mod checks;
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     let command = arguments.remove(0);
     let asks_for_help = arguments.first().is_some_and(|first| first == "--help" || first == "-h");
     let outcome = match command.to_str() {
-        // These have a help of their own.
+        // These have their own help.
         Some("bench") => bench::run(arguments),
         Some("proof") => proof::run(arguments),
         Some("simulate") => simulate::run(arguments),
@@ -108,5 +108,5 @@ fn help() -> Result<(), String> {
 /// The repository.
 fn root() -> PathBuf {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    own.parent().expect("xtask lies in the repository").to_owned()
+    own.parent().expect("xtask is in the repository").to_owned()
 }

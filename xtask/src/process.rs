@@ -6,8 +6,9 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Cargo for the host's workspace, the same one that runs this. Without the names of this package that cargo
-/// tells those whom it runs: some dependencies are compiled again when these differ, and all above them.
+/// Cargo for the host's workspace, the same that runs this program. Without the variables that
+/// cargo sets for this package: some dependencies and their dependents are recompiled if these
+/// differ.
 pub(crate) fn cargo(folder: PathBuf) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
@@ -20,8 +21,8 @@ pub(crate) fn cargo(folder: PathBuf) -> Command {
     cargo
 }
 
-/// Cargo for a workspace of guests. What is set for the host, such as flags for its
-/// processor, must not reach them; and others rely on where their files end up.
+/// Cargo for a workspace of guests. Settings for the host, such as flags for its processor, must
+/// not apply to them, and the location of the results must not change.
 pub(crate) fn guest_cargo(folder: PathBuf) -> Command {
     let target = folder.join("target");
     let mut cargo = cargo(folder);
@@ -35,7 +36,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     succeeded(command, status)
 }
 
-/// The same, and shows `see` each line that the program prints.
+/// Runs a program in this terminal, and calls `see` with each line of its output.
 pub(crate) fn run_watching(command: &mut Command, see: impl FnMut(&str)) -> Result<(), String> {
     let program = command.stdout(Stdio::piped()).spawn();
     let mut program = program.map_err(|error| cannot_start(command, &error))?;
@@ -45,7 +46,7 @@ pub(crate) fn run_watching(command: &mut Command, see: impl FnMut(&str)) -> Resu
     succeeded(command, status)
 }
 
-/// Consumes its source, so that a program can't wait for ever for a reader that gave up.
+/// Reads its source to the end, so that a program never blocks on a full pipe.
 fn copy_lines(source: impl io::Read, mut see: impl FnMut(&str)) -> io::Result<()> {
     for line in BufReader::new(source).split(b'\n') {
         let mut line = line?;
@@ -56,7 +57,7 @@ fn copy_lines(source: impl io::Read, mut see: impl FnMut(&str)) -> io::Result<()
     Ok(())
 }
 
-/// Runs a program silently; what it said is in the error if it fails.
+/// Runs a program silently; if it fails, the error has its output.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
     succeeded(command, output.status).map_err(|mut problem| {
@@ -71,14 +72,14 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<(), String> {
     })
 }
 
-/// What a program prints, if it is there and succeeds.
+/// The output of a program, if it exists and succeeds.
 pub(crate) fn ask(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// Runs a program in place of this one: signals reach it, its exit code is ours.
+/// Replaces this process by a program, which receives its signals and sets its exit code.
 /// Returns only if that fails.
 #[cfg(unix)]
 pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
@@ -87,14 +88,14 @@ pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
     Err(cannot_start(&command, &error))
 }
 
-/// Runs a program and ends with its exit code. Ctrl-C reaches both of us.
+/// Runs a program and exits with its exit code. Both processes receive Ctrl-C.
 #[cfg(not(unix))]
 pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
     let status = command.status().map_err(|error| cannot_start(&command, &error))?;
     std::process::exit(status.code().unwrap_or(1))
 }
 
-/// The command the way one would type it.
+/// The command as a shell line.
 pub(crate) fn typed(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
     let words = program.file_stem().into_iter().chain(command.get_args()).map(OsStr::to_string_lossy);

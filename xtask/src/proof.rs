@@ -1,5 +1,4 @@
-//! `cargo xtask proof`: kill the host again and again, and check that nothing is
-//! lost.
+//! `cargo xtask proof`: kills the host repeatedly, and checks that nothing is lost.
 
 use std::ffi::OsString;
 
@@ -7,7 +6,7 @@ use crate::examples::add_guest_target;
 use crate::process::{become_it, cargo};
 use crate::root;
 
-/// It builds the host and the guest that it needs by itself, as tests do.
+/// It builds the host and its guest itself, like tests do.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<(), String> {
     add_guest_target()?;
     let mut proof = cargo(root());

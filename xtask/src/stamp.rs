@@ -1,12 +1,12 @@
-//! Whether something was built from exactly these sources.
+//! Detects whether something was built from exactly these sources.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::Path;
 
-/// A hash of all that a result depends on. It tells contents apart, not attackers,
-/// and a new Rust may count the same differently: then it is built once more.
+/// A hash of everything that a result depends on. It is not cryptographic, and can change with a
+/// new version of Rust, which only causes a rebuild.
 #[derive(Default)]
 pub(crate) struct Stamp(DefaultHasher);
 
@@ -27,7 +27,7 @@ impl Stamp {
             .map(|entry| Ok(entry?.file_name()))
             .filter(|name| !name.as_ref().is_ok_and(|name| is_no_source(&name.to_string_lossy())))
             .collect::<io::Result<Vec<_>>>()?;
-        // A folder has no order of its own.
+        // The order of directory entries is undefined.
         names.sort();
         for name in names {
             name.hash(&mut self.0);
@@ -37,13 +37,13 @@ impl Stamp {
         Ok(self)
     }
 
-    /// Names this content; fit for a file name.
+    /// Identifies this content; usable as a file name.
     pub(crate) fn finish(self) -> String {
         format!("{:016x}", self.0.finish())
     }
 }
 
-/// What tools leave between sources, and what nothing is built from.
+/// Files of tools between the sources, which builds do not read.
 fn is_no_source(name: &str) -> bool {
     let left_by_tools = ["node_modules", "__pycache__"].contains(&name);
     left_by_tools || name.starts_with('.') || name.ends_with(".wasm") || name.ends_with(".md")

@@ -1,18 +1,18 @@
-//! Counting tests by what `cargo test` prints.
+//! Counts tests from the output of `cargo test`.
 
 use std::fmt;
 
-/// How many tests there were, over all test programs.
+/// The number of tests, over all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
-    /// Marked as ignored, or left out by themselves because a tool is missing.
+    /// Tests marked as ignored, or skipped because a tool is missing.
     pub(crate) skipped: u32,
 }
 
 impl Tally {
-    /// Takes in a line, if it is the last word of a test program.
+    /// Counts a line, if it is the summary of a test program.
     pub(crate) fn read(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
         for part in result.split(['.', ';']) {
@@ -27,7 +27,7 @@ impl Tally {
         }
     }
 
-    /// Corrects for tests that skipped themselves, which count as passed so far.
+    /// Subtracts skipped tests, which counted as passed so far.
     pub(crate) fn skip(&mut self, count: u32) {
         self.passed = self.passed.saturating_sub(count);
         self.skipped += count;

@@ -1,4 +1,4 @@
-//! The limits: the same work without a host around it.
+//! The bare implementations: the same work without a host.
 
 mod server;
 
@@ -9,11 +9,11 @@ use rusqlite::{Connection, OpenFlags, params};
 
 pub(crate) use server::{Bare, serve, tick};
 
-/// Rows of one transaction of the bare loop.
+/// Rows per transaction of the bare loop.
 const ROWS_PER_TRANSACTION: usize = 1000;
 
-/// Inserts the newest events of the database `from`, so many, into a table of the same
-/// form in `folder`, in a loop that does nothing else; rows a second.
+/// Inserts the newest events of the database `from` into a table with the same schema in `folder`,
+/// in a loop that does nothing else. Returns the rows per second.
 pub(crate) fn insert_rate(from: &Path, folder: &Path, count: usize) -> f64 {
     let source =
         Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the host's database");
@@ -30,7 +30,7 @@ pub(crate) fn insert_rate(from: &Path, folder: &Path, count: usize) -> f64 {
         .and_then(Iterator::collect)
         .expect("the host's rows");
 
-    // Appended in order, as the host does.
+    // In order, like the host.
     rows.reverse();
     let mut db = Connection::open(folder.join("bare.db")).expect("a writable folder");
     db.pragma_update(None, "journal_mode", "WAL").expect("SQLite");

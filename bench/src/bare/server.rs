@@ -1,4 +1,4 @@
-//! Servers of nothing but hyper, each a process of its own as the host is.
+//! Servers that only use hyper, each a separate process like the host.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -21,19 +21,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 
-/// Events that the bare server gathers into one frame.
+/// Events that the bare server combines into one frame.
 const GATHERED: usize = 256;
-/// Events that a slow client of the ticking one may be behind.
+/// Most events that a client of the ticking server can lag behind.
 const BEHIND: usize = 10_000;
 
-/// A bare server under way. Killed when dropped.
+/// A running bare server. Killed when dropped.
 pub(crate) struct Bare {
     pub(crate) address: SocketAddr,
     process: Child,
 }
 
 impl Bare {
-    /// This program with these arguments, which make it one.
+    /// Starts this program with the arguments for a bare server.
     pub(crate) fn start(arguments: &[OsString]) -> Self {
         let exe = std::env::current_exe().expect("a running program");
         let mut process =
@@ -51,8 +51,7 @@ impl Drop for Bare {
     }
 }
 
-/// Serves the events of a file from memory to every client, until killed. Prints
-/// its address.
+/// Serves the events of a file from memory to all clients, until killed. Prints its address.
 pub(crate) async fn serve(file: &Path) {
     let bytes = Bytes::from(std::fs::read(file).expect("the file"));
     let mut frames = Vec::new();
@@ -73,7 +72,8 @@ pub(crate) async fn serve(file: &Path) {
     .await;
 }
 
-/// Sends an event of the host's form to every client each 10 ms, so many, a while after the start. Prints its address.
+/// Sends a number of events in the host's format to all clients, one every 10 ms, beginning a while
+/// after the start. Prints its address.
 pub(crate) async fn tick(ticks: u32, wait: Duration) {
     let (sender, _) = broadcast::channel(BEHIND);
     let source = sender.downgrade();
@@ -105,7 +105,7 @@ pub(crate) async fn tick(ticks: u32, wait: Duration) {
     .await;
 }
 
-/// Answers every request with a stream of its own.
+/// Responds to every request with a separate stream.
 async fn accept<S>(body: impl Fn() -> S + Clone + Send + Sync + 'static)
 where
     S: Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + 'static,

@@ -1,4 +1,4 @@
-"""Starts, follows and steers runs of a streamtask host."""
+"""A client of streamtask hosts: starts, follows and controls runs."""
 
 from ._asyncio import AsyncHost, AsyncRun
 from ._errors import HostError, RunError, StreamError

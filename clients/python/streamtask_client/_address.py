@@ -1,4 +1,4 @@
-"""Requests to one host."""
+"""HTTP requests to a host."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from urllib.parse import quote, urlencode, urlsplit
 from ._errors import refusal
 
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
-# In place of a body, of which None is one.
+# The default for "no body", because None is a body: JSON null.
 NOTHING: Any = object()
 Query = Mapping[str, "str | int | float | bool | Iterable[str] | None"]
 
 
 class Address:
-    """Where a host is, and what goes with every request to it."""
+    """A host's address, and the headers of every request to it."""
 
     def __init__(
         self, url: str, *, headers: Headers | None = None, context: ssl.SSLContext | None = None, timeout: float = 30.0
     ) -> None:
-        """`headers` are sent with every request; a function is asked each time. `context` is for TLS. A
-        request that has an end may take `timeout` seconds between two signs of life."""
+        """`headers` are sent with every request; a function is called for each one. `context` is for TLS.
+        `timeout` limits the seconds without data, except for streams."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ValueError(f"{url!r} is not the address of a host, such as http://127.0.0.1:8080")
         self.url = url.rstrip("/")
         self.timeout = timeout
         self._name, self._port = parts.hostname, parts.port
-        # Below which a proxy may have the host.
+        # The path of a host behind a proxy.
         self._path = parts.path.rstrip("/")
         self._headers = headers
         self._context = context or (ssl.create_default_context() if parts.scheme == "https" else None)
@@ -48,7 +48,7 @@ class Address:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Any request; the answer's JSON."""
+        """Sends any request, and returns the response's JSON."""
         content = None if body is NOTHING else json.dumps(body, allow_nan=False).encode()
         own = {"accept": "application/json"}
         if content is not None:
@@ -70,13 +70,13 @@ class Address:
         timeout: float | None = None,
         on_connect: Callable[[socket.socket], None] = lambda _: None,
     ) -> Iterator[tuple[http.client.HTTPResponse, socket.socket]]:
-        """An answer of which only the head was read, and its connection."""
+        """A response whose body has not been read, and its connection."""
         connection = self._connect(timeout or self.timeout)
         own = self._headers() if callable(self._headers) else self._headers
         target = self._path + path + _written(query or {})
         try:
             connection.connect()
-            # Gone from there once the answer is the last on its connection.
+            # Read now: `connection.sock` is None once the response closes the connection.
             peer: socket.socket = connection.sock
             on_connect(peer)
             connection.request(method, target, content, {**(own or {}), **(headers or {})})
@@ -103,5 +103,5 @@ def _written(query: Query) -> str:
 
 
 def segment(name: str) -> str:
-    """A name as a part of a path."""
+    """Escapes a name for use in a path."""
     return quote(name, safe="")

@@ -1,4 +1,4 @@
-"""The same for asyncio: each wait is that of a thread."""
+"""The client for asyncio; threads do the waiting."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _followed(
 
 
 async def _events(follower: Follower) -> AsyncGenerator[Event, None]:
-    # One that waits for hours must not take a thread from those who share them.
+    # A wait for hours must not occupy a thread of the shared pool.
     thread = ThreadPoolExecutor(1, "streamtask-follow")
     try:
         loop = asyncio.get_running_loop()
@@ -55,7 +55,7 @@ async def _events(follower: Follower) -> AsyncGenerator[Event, None]:
             for event in events:
                 yield event
     finally:
-        # Ends what the thread waits for.
+        # Ends the thread's wait.
         follower.close()
         thread.shutdown(wait=False)
 
@@ -71,7 +71,7 @@ def _started(
 
 
 class AsyncRun(_Wrapped[Run]):
-    """A run of a host, whose methods are those of `Run`, to be awaited."""
+    """A run of a host. Its methods are those of `Run`, as coroutines."""
 
     @property
     def id(self) -> str:
@@ -93,7 +93,7 @@ class AsyncRun(_Wrapped[Run]):
     retry = _started(Run.retry)
 
     async def result(self, *, timeout: float | None = None) -> Any:
-        """Waits for the end, as `Run.result` does."""
+        """See `Run.result`."""
         async with aclosing(_events(self._blocking._until_end(timeout))) as end:
             async for _ in end:
                 pass
@@ -101,16 +101,16 @@ class AsyncRun(_Wrapped[Run]):
 
 
 class AsyncHost(_Wrapped[Host]):
-    """A host, whose methods are those of `Host`, to be awaited."""
+    """A host. Its methods are those of `Host`, as coroutines."""
 
     def __init__(
         self, url: str, *, headers: Headers | None = None, context: ssl.SSLContext | None = None, timeout: float = 30.0
     ) -> None:
-        """As that of `Host`."""
+        """See `Host`."""
         super().__init__(Host(url, headers=headers, context=context, timeout=timeout))
 
     def run(self, id: str) -> AsyncRun:
-        """The run with this id, without asking the host."""
+        """The run with this ID, without a request to the host."""
         return AsyncRun(self._blocking.run(id))
 
     start = _started(Host.start)

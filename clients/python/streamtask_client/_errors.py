@@ -1,4 +1,4 @@
-"""What can go wrong, by what the caller can do about it."""
+"""The errors of the client."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 
 from ._info import RunInfo
 
-# Answers that may be another one in a moment.
+# Statuses after which a retry could succeed.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-# No problem that a host describes is longer.
+# Longer than any problem of a host.
 _MOST_BYTES = 1 << 20
 
 
 class HostError(Exception):
-    """The host refused a request."""
+    """The host rejected a request."""
 
     def __init__(self, status: int, problem: dict[str, Any], retry_after: float | None = None) -> None:
         detail = problem.get("detail") or problem.get("title")
         super().__init__(str(detail or f"the host answered with status {status}"))
         self.status = status
         self.problem = problem
-        """As RFC 9457 has it; empty if the answer was not the host's."""
+        """The problem as of RFC 9457; empty if the response was not from the host."""
         self.kind = str(problem.get("type", "")).removeprefix("urn:streamtask:problem:")
-        """A word for programs, such as `unknown-run`; empty if the answer was not the host's."""
+        """A machine-readable kind, such as `unknown-run`; empty if the response was not from the host."""
         self.retry_after = retry_after
-        """The least time to wait before another try, in seconds, if the host said so."""
+        """The minimum delay before a retry, in seconds, if the host sent one."""
 
 
 class RunError(Exception):
@@ -42,28 +42,28 @@ class RunError(Exception):
         self.status = run["status"]
         """`failed` or `cancelled`."""
         self.kind = failure.get("kind")
-        """What ended it, such as `failure`, `trap` or `deadline-exceeded`."""
+        """The cause, such as `failure`, `trap` or `deadline-exceeded`."""
         self.code = failure.get("code")
-        """The task's own word for a failure."""
+        """The code of the task's failure."""
 
 
 class StreamError(Exception):
-    """A stream was not what a stream has to be."""
+    """A stream is invalid."""
 
 
 def refusal(response: http.client.HTTPResponse) -> HostError:
-    """Reads the answer to a request that was refused."""
+    """Makes an error of the response to a rejected request."""
     try:
         problem = json.loads(response.read(_MOST_BYTES))
     except (ValueError, http.client.HTTPException):
-        # Of a proxy it may be anything.
+        # A proxy's response can be anything.
         problem = {}
     after = _seconds(response.headers.get("retry-after"))
     return HostError(response.status, problem if isinstance(problem, dict) else {}, after)
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Of a `Retry-After`, which is a number or a moment."""
+    """The seconds of a `Retry-After` header, which is a number or a date."""
     if retry_after is None:
         return None
     try:
@@ -77,7 +77,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether another try could succeed."""
+    """Whether a retry could succeed."""
     if isinstance(error, HostError):
         return error.status in _PASSING
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -86,5 +86,5 @@ def may_pass(error: Exception) -> bool:
 
 
 def retry_after(error: Exception) -> float:
-    """The least pause that the host asks for, in seconds."""
+    """The minimum delay before a retry that the host requested, in seconds."""
     return (error.retry_after or 0.0) if isinstance(error, HostError) else 0.0

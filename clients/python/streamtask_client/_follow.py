@@ -1,4 +1,4 @@
-"""Following a run to its end."""
+"""Follows a run until its end."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ._pauses import RETRY, Stopped, Waiting, backoff
 
 @dataclass(frozen=True)
 class State:
-    """How things are with the connection."""
+    """The state of the connection."""
 
     state: Literal["connecting", "open", "waiting", "polling", "ended"]
-    """`waiting`: it was lost, and is tried again after `retry_in`. `polling`: no stream comes through to here, so
-    what is new is asked for now and then."""
+    """`waiting`: the connection was lost, and is retried after `retry_in`. `polling`: streaming is
+    blocked, so the client polls for new events."""
     after: int | None
     """The last event delivered."""
     error: Exception | None = None
-    """Why it waits."""
+    """The error that led to waiting."""
     retry_in: float | None = None
-    """In seconds."""
+    """The time until the next try, in seconds."""
 
 
 class Follower(Iterator[Event]):
     """The events of a run, each once and in order, until it has ended.
 
-    It comes back after a lost connection by itself. `close` ends it early, from whichever thread; so
-    does leaving a `with`.
+    Reconnects after a lost connection. `close` ends it early, from any thread, and so does leaving a
+    `with` block.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class Follower(Iterator[Event]):
         return self._ready.popleft()
 
     def batch(self) -> list[Event] | None:
-        """What came together, after a wait for it; none at the end."""
+        """Waits for the next batch of events; None at the end."""
         ready, self._ready = list(self._ready), deque()
         return ready or next(self._batches, None)
 
     def close(self) -> None:
-        """Ends it. The run goes on."""
+        """Stops following. The run continues."""
         self._waiting.stop()
         try:
             self._batches.close()
         except ValueError:
-            # Another thread is in it, and leaves it now.
+            # Another thread is using it, and stops now.
             pass
 
     def __enter__(self) -> Follower:
@@ -136,6 +136,6 @@ class Follower(Iterator[Event]):
             if self._on_state is not None:
                 self._on_state(state)
         except Exception as error:
-            # The listener's own fault, and not the connection's.
+            # An exception of `on_state`, not of the connection.
             self._unheard = error
             raise

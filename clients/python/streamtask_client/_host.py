@@ -1,4 +1,4 @@
-"""A host's API: its tasks and runs."""
+"""The API of a host: its tasks and runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from ._start import IfBusy, OnDisconnect, launch
 
 
 class Host(Address):
-    """A host, by its address. Every method raises `HostError` if the host refuses, and `OSError` if there is none."""
+    """A host. Every method raises `HostError` if the host rejects the request, and `OSError` if it can't
+    be reached."""
 
     def start(
         self,
@@ -35,13 +36,14 @@ class Host(Address):
         if_busy: IfBusy | None = None,
         on_disconnect: OnDisconnect | None = None,
     ) -> Run:
-        """Starts a run of the task `app/name`. Repeats the request if no answer comes, which starts no second run.
+        """Starts a run of the task `app/name`. Repeats the request if it gets no response, without
+        starting a second run.
 
-        `input` is any JSON value. `idempotency_key`: the same one starts the same run once; by default it is
-        random. The run begins after `delay`, such as `10m`, or no sooner than `not_before`. `priority` is from
-        -100 to 100, and higher goes first. `resources` is what the run has for itself alone; `if_busy` what is
-        to happen if one of these is taken. With `on_disconnect="cancel"` it is cancelled some seconds after the
-        last who followed it went away.
+        `input` is any JSON value. `idempotency_key`: starts with the same key start one run only; by
+        default it is random. The run starts after `delay`, such as `10m`, or not before `not_before`.
+        `priority` is from -100 to 100; higher priorities start first. `resources` are exclusive resources
+        to lock; `if_busy` says what to do if one is in use. With `on_disconnect="cancel"`, the run is
+        cancelled some seconds after its last subscriber has disconnected.
         """
         run = launch(
             self,
@@ -60,7 +62,7 @@ class Host(Address):
         return Run(self, run)
 
     def run(self, id: str) -> Run:
-        """The run with this id, without asking the host."""
+        """The run with this ID, without a request to the host."""
         return Run(self, id)
 
     def runs(
@@ -75,9 +77,9 @@ class Host(Address):
         limit: int | None = None,
         cursor: str | None = None,
     ) -> RunPage:
-        """Runs, the newest first: of a task, with a status, with a label `key:value`, started by another, of a time.
+        """Lists runs, newest first, by task, status, label `key:value`, parent and time.
 
-        A time is RFC 3339, or how long ago, such as `15m`. `cursor` is the `next` of the page before.
+        A time is RFC 3339, or an age such as `15m`. `cursor` is the `next` of the previous page.
         """
         query = {
             "task": task,
@@ -92,11 +94,12 @@ class Host(Address):
         return cast(RunPage, self.request("GET", "/api/runs", query=query))
 
     def tasks(self) -> list[dict[str, Any]]:
-        """What is loaded, with description, schemas and version; what is not, and why."""
+        """All tasks, with description, schemas and version; and files that could not be loaded, with the
+        reason."""
         return cast("list[dict[str, Any]]", self.request("GET", "/api/tasks")["tasks"])
 
     def task(self, name: str) -> dict[str, Any]:
-        """The same of one task."""
+        """One task."""
         return cast("dict[str, Any]", self.request("GET", _task_path(name)))
 
 
@@ -125,15 +128,16 @@ class Run:
         give_up: float | None = None,
         on_state: Callable[[State], None] | None = None,
     ) -> Follower:
-        """The events of the run as they come, each once and in order, until it has ended.
+        """The events of the run, live, each once and in order, until it has ended.
 
-        It begins after the event with the number `after`; or with the newest `tail` of them; or `now`, with what
-        comes, or with the `latest`. `types` and `channels` are the only ones wanted, and the end.
+        Starts after the event with the number `after`, with the newest `tail` events, with `now` at new
+        events only, or with the `latest` event. `types` and `channels` select events; the last event is
+        always included.
 
-        A lost connection is made again, after `retry` seconds at first. One over which nothing comes for 2.5
-        times `heartbeat` seconds counts as lost; 0 trusts it for ever. Where no stream comes through at all, the
-        run is asked every `poll` seconds. After `give_up` seconds without a sign of the host, the last error is
-        raised. `on_state` hears how the connection is.
+        Reconnects after a lost connection, at first after `retry` seconds. A connection without data for
+        2.5 times `heartbeat` seconds counts as lost; 0 turns this off. If streaming is blocked, the
+        client polls every `poll` seconds. After `give_up` seconds without a response of the host, the
+        last error is raised. `on_state` is called with each state of the connection.
         """
         wish = Wish(after, tail, from_, _names(types), _names(channels), heartbeat)
         return self._follow(wish, Waiting(), retry=retry, poll=poll, give_up=give_up, on_state=on_state)
@@ -143,9 +147,9 @@ class Run:
         return Follower(line, Log(wish.after, wish.is_whole), waiting=waiting, **options)
 
     def result(self, *, timeout: float | None = None) -> Any:
-        """Waits for the end. The result of a run that completed; of any other it raises a `RunError`.
+        """Waits for the run's end. Returns the result of a completed run; otherwise raises `RunError`.
 
-        Raises `TimeoutError` if it goes on after `timeout` seconds.
+        Raises `TimeoutError` if the run has not ended after `timeout` seconds.
         """
         with self._until_end(timeout) as end:
             for _ in end:
@@ -153,7 +157,7 @@ class Run:
         return self._result()
 
     def _until_end(self, timeout: float | None) -> Follower:
-        # Nothing but the end is read, so it does not matter where a lost connection begins anew.
+        # Only the last event is read, so a reconnect can start anywhere.
         return self._follow(Wish(from_="now", types=tuple(end_types())), Waiting(timeout))
 
     def _result(self) -> Any:
@@ -163,11 +167,11 @@ class Run:
         return run["final_value"]
 
     def info(self) -> RunInfo:
-        """The run as it is now."""
+        """The current state of the run."""
         return cast(RunInfo, self._ask("GET"))
 
     def progress(self) -> dict[str, Any]:
-        """How far it is: fraction, time left, and the tree of its items."""
+        """The run's progress: fraction, time left, and the tree of its items."""
         return cast("dict[str, Any]", self._ask("GET", "/progress"))
 
     def retry(
@@ -184,9 +188,10 @@ class Run:
         if_busy: IfBusy | None = None,
         on_disconnect: OnDisconnect | None = None,
     ) -> Run:
-        """Starts it again, as another run, once it has ended: with the same input, or with another.
+        """Starts a new run like this ended one, with the same input or another.
 
-        Labels and priority are those that it had, and what is said here besides, as for `Host.start`.
+        The new run has the same labels, with `labels` added, and the same priority unless one is given. The
+        other options are as for `Host.start`.
         """
         run = launch(
             self.host,
@@ -205,45 +210,45 @@ class Run:
         return Run(self.host, run)
 
     def cancel(self) -> RunInfo:
-        """Asks it to end."""
+        """Requests cancellation of the run."""
         return cast(RunInfo, self._ask("POST", "/cancel"))
 
     def pause(self) -> RunInfo:
-        """Holds it where it is."""
+        """Pauses the run."""
         return cast(RunInfo, self._ask("POST", "/pause"))
 
     def resume(self) -> RunInfo:
-        """Lets it go on."""
+        """Resumes the run."""
         return cast(RunInfo, self._ask("POST", "/resume"))
 
     def signal(self, name: str, payload: Any = None) -> None:
-        """Sends a signal, which waits until the run takes it."""
+        """Sends a signal, which is queued until the run receives it."""
         self._ask("POST", f"/signals/{segment(name)}", body=payload)
 
     def set_parameter(self, name: str, value: Any) -> None:
-        """Sets a parameter, which the run reads when it likes."""
+        """Sets a parameter of the run."""
         self._ask("PUT", f"/parameters/{segment(name)}", body=value)
 
     def parameters(self) -> dict[str, Any]:
-        """All that are set."""
+        """All parameters that are set."""
         return cast("dict[str, Any]", self._ask("GET", "/parameters"))
 
     def children(self) -> list[dict[str, Any]]:
-        """The runs that it has started, each with its own `children`; a thousand of them at the most."""
+        """The child runs, each with its own `children`; at most 1000 of them."""
         return cast("list[dict[str, Any]]", self._ask("GET", "/children")["children"])
 
     def files(self) -> list[FileInfo]:
-        """The files that it has left."""
+        """The output files of the run."""
         return cast("list[FileInfo]", self._ask("GET", "/files")["files"])
 
     def file(self, path: str) -> bytes:
-        """One of them, whole."""
+        """The content of an output file."""
         place = "/".join(segment(part) for part in path.split("/"))
         with self.host.answer("GET", f"{self._path}/files/{place}") as (response, _):
             return response.read()
 
     def delete(self) -> None:
-        """Removes it from the host. Refused while it goes on."""
+        """Deletes the run from the host. Rejected until the run has ended."""
         self._ask("DELETE")
 
     @property
@@ -256,7 +261,7 @@ class Run:
 
 def _names(names: Iterable[str] | None) -> tuple[str, ...] | None:
     if isinstance(names, str):
-        raise TypeError(f"a list of names is wanted, such as [{names!r}]")
+        raise TypeError(f"expected a list of names, such as [{names!r}]")
     return None if names is None else tuple(names)
 
 

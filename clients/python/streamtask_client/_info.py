@@ -1,4 +1,4 @@
-"""What the host says of runs, as JSON has it."""
+"""The host's JSON objects about runs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ RunStatus = Literal["queued", "delayed", "running", "paused", "completed", "fail
 
 
 class RunFailure(TypedDict, total=False):
-    """Why a run failed."""
+    """The error of a failed run."""
 
     kind: str
-    """`failure` if its task returned one; else what ended it, such as `trap` or `deadline-exceeded`."""
+    """`failure` if its task returned a failure; otherwise the cause, such as `trap` or
+    `deadline-exceeded`."""
     message: str
     code: str
-    """The task's own word."""
+    """The code of the task's failure."""
     details: Any
 
 
 class RunInfo(TypedDict):
-    """A run, as `GET /api/runs/{run}` has it. Times are RFC 3339."""
+    """A run, as returned by `GET /api/runs/{run}`. Times are RFC 3339."""
 
     id: str
     app: str
@@ -41,23 +42,23 @@ class RunInfo(TypedDict):
     on_disconnect: Literal["continue", "cancel"]
     labels: dict[str, str]
     stream: str
-    """Path of its stream."""
+    """The path of its stream."""
 
 
 class RunPage(TypedDict):
-    """Some runs of a list."""
+    """A page of a list of runs."""
 
     runs: list[RunInfo]
     next: str | None
-    """The `cursor` of those that follow; none if these were the last."""
+    """The `cursor` of the next page; None on the last page."""
 
 
 class FileInfo(TypedDict):
-    """A file that a run has left."""
+    """An output file of a run."""
 
     path: str
     size: int
-    """In bytes."""
+    """The size in bytes."""
     content_type: str
     modified: str
     url: str

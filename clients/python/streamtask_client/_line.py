@@ -13,24 +13,25 @@ from ._info import RunInfo
 from ._pauses import Waiting
 
 MEDIA = "application/x-ndjson"
-# The head of an answer comes as soon as a stream opens. Who holds that back for so long holds all back.
+# The host sends the head of a stream's response at once. A proxy that delays it for this long buffers
+# everything.
 _OPEN = 10.0
-# Connections without a single byte after which a stream can't be had here, and is polled.
+# Connections without a single byte after which streaming counts as blocked.
 _MUTE_CONNECTIONS = 2
 POLL = 2.0
 """Pause between two polls, in seconds."""
-# Polls before a stream is tried again, for whatever muted it may be gone: five minutes.
+# Polls before streaming is tried again, because its cause may be gone: five minutes.
 _POLLS_IN_A_ROW = 150
-# A poll has an end, but who holds back keeps it until it is whole: one of a long history may take so long.
+# A buffering proxy delays a poll until it is complete, which takes this long for a long history.
 _WHOLE = 300.0
-# Signs of life that may fail to come before a connection counts as dead.
+# Missed heartbeats after which a connection counts as dead.
 _SILENCE_HEARTBEATS = 2.5
 _READ_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What of a run's log is wanted."""
+    """The requested part of a run's log."""
 
     after: int | None = None
     tail: int | None = None
@@ -41,37 +42,38 @@ class Wish:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every number of the log is expected."""
+        """Whether all sequence numbers of the log are expected."""
         return self.types is None and self.channels is None
 
 
 class Line:
-    """The way to a run's stream: connections one after the other, or polls where no stream comes through."""
+    """The transport of a run's stream: successive connections, or polls if streaming is blocked."""
 
     def __init__(self, address: Address, run: str, path: str | None, wish: Wish) -> None:
         self.ended = False
-        """Whether the host said that nothing will ever follow."""
+        """Whether the host reported the end of the stream."""
         self._address = address
         self._run = run
-        # Known at once, or when the run has been asked for.
+        # Known at once, or after a request for the run.
         self._path = path
         self._wish = wish
         self._mute = 0
         self._polls = 0
-        # Polls that were given up for want of a byte.
+        # Polls that timed out without a single byte.
         self._mute_polls = 0
-        # Where it begins, if the first poll had to find that out.
+        # The start position, if the first poll had to determine it.
         self._begin: int | None = None
-        # Whether the connection was made, and whether anything came over it.
+        # Whether the connection was made, and whether any data was received.
         self._connected = self._heard = False
 
     @property
     def is_polling(self) -> bool:
-        """Whether the next one is a poll."""
+        """Whether the next request is a poll."""
         return self._mute >= _MUTE_CONNECTIONS
 
     def read(self, after: int | None, waiting: Waiting) -> Iterator[list[bytes] | None]:
-        """The lines that come over one connection, until it ends or is lost; first None, when it is open."""
+        """The lines of one connection, until it ends or is lost. The first value is None: the connection
+        is open."""
         self._connected = self._heard = False
         path = self._path or self._located(waiting)
         after = self._begin if after is None else after
@@ -79,12 +81,12 @@ class Line:
 
     def _stream(self, path: str, after: int | None, waiting: Waiting) -> Iterator[list[bytes] | None]:
         heartbeat = self._wish.heartbeat
-        # Some proxies keep a connection open that is long dead.
+        # Some proxies keep a dead connection open.
         silence = heartbeat * _SILENCE_HEARTBEATS or None
         try:
             yield from self._connection(path, after, {"heartbeat": heartbeat}, waiting, _OPEN, silence)
         except Exception as error:
-            # A lost network is no proxy that holds back.
+            # A lost network does not mean that a proxy buffers.
             self._mute = self._mute + 1 if self._is_mute(error) else 0
             raise
 
@@ -92,7 +94,7 @@ class Line:
         self._polls += 1
         if self._polls >= _POLLS_IN_A_ROW:
             self._mute = self._polls = 0
-        # It may be much that has to be gathered.
+        # The response can be large.
         whole = min(_OPEN * 2.0**self._mute_polls, _WHOLE)
         try:
             if after is None and self._wish.from_ == "now":
@@ -107,7 +109,8 @@ class Line:
         return isinstance(error, TimeoutError) and self._connected and not self._heard
 
     def _now(self, path: str, waiting: Waiting) -> int:
-        """The last event that there is. Each poll has a `now` of its own, and would leave out what came since the last."""
+        """The newest event of the run. With `now`, each poll would skip the events since the previous
+        poll."""
         status = self._address.request("GET", f"{path}/status", timeout=waiting.left(_OPEN))
         last: int = status["last_seq"]
         return last
@@ -116,7 +119,7 @@ class Line:
         self, path: str, after: int | None, query: Query, waiting: Waiting, opening: float, silence: float | None
     ) -> Iterator[list[bytes] | None]:
         headers = {"accept": MEDIA}
-        # Unlike `?after=`, a position that the log does not have is told here, by a notice.
+        # Unlike with `?after=`, the host reports an unknown position with a notice.
         if after:
             headers["last-event-id"] = str(after)
         opened = self._address.answer(
@@ -134,7 +137,7 @@ class Line:
                     return
                 kind = response.headers.get_content_type()
                 if kind != MEDIA:
-                    raise StreamError(f"instead of a stream came {kind}; something stands between here and the host")
+                    raise StreamError(f"expected a stream, got {kind}; a proxy may have answered instead of the host")
                 yield None
                 lines = _Lines()
                 while True:
@@ -170,7 +173,7 @@ class Line:
 
 
 class _Lines:
-    """Cuts bytes into lines. Signs of life are empty ones, and left out."""
+    """Splits bytes into lines. Skips empty lines, which are heartbeats."""
 
     def __init__(self) -> None:
         self._unfinished: list[bytes] = []

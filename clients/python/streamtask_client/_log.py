@@ -1,4 +1,4 @@
-"""What of a log has been delivered."""
+"""Tracks the delivered events of a log."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from ._event import Event
 
 
 class Log:
-    """What has been delivered of a log, so that nothing is twice and nothing is left out in silence."""
+    """Tracks the delivered events of a log, so that none is repeated, and none is missing unnoticed."""
 
     def __init__(self, after: int | None, is_whole: bool) -> None:
-        """`is_whole` says whether each number is expected."""
+        """`is_whole`: whether all sequence numbers are expected."""
         self.last = after
         self.ended = False
         self.fault: StreamError | None = None
-        """What is wrong with the connection, after the events that were good."""
+        """An error of the connection, after its valid events."""
         self._is_whole = is_whole
-        # Where events were missing: a connection may have lost them, a log that has them not will never say more.
+        # The position of missing events: if they are missing again after a reconnect, the log does not
+        # have them.
         self._missing: int | None = None
 
     def take(self, lines: Iterable[bytes]) -> list[Event]:
-        """The events of these lines that are new."""
+        """The new events in these lines."""
         self.fault = None
         events: list[Event] = []
         for line in lines:
             try:
                 self._take_one(_read(line), events)
             except (ValueError, KeyError, TypeError) as error:
-                self.fault = StreamError(f"the stream is damaged: {error!r}")
+                self.fault = StreamError(f"the stream is corrupt: {error!r}")
             if self.fault or self.ended:
                 break
         return events
@@ -50,7 +51,7 @@ class Log:
         if self._is_whole and event.seq > last + 1:
             if self._missing != last:
                 self._missing = last
-                self.fault = StreamError(f"events {last + 1} to {event.seq - 1} did not come")
+                self.fault = StreamError(f"events {last + 1} to {event.seq - 1} are missing")
                 return
             events.append(Event("gap", {"from": last + 1, "to": event.seq - 1, "reason": "missing"}))
         self.last = event.seq
@@ -58,7 +59,8 @@ class Log:
         events.append(event)
 
     def _take_gap(self, notice: Event, events: list[Event]) -> None:
-        # A position that the log never had: it is another log now, and comes from its beginning.
+        # The log never had the position, so it is a different log now. The stream starts at its
+        # beginning.
         if notice.data["reason"] == "unknown-position":
             self.last = 0
         else:
@@ -69,5 +71,5 @@ class Log:
 def _read(line: bytes) -> dict[str, Any]:
     value = json.loads(line)
     if not isinstance(value, dict):
-        raise TypeError("a line is no event")
+        raise TypeError("a line is not an event")
     return value

@@ -1,4 +1,4 @@
-"""Pauses and bounds of time, and what cuts them short."""
+"""Pauses, deadlines, and their interruption."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import threading
 import time
 
 RETRY = 1.0
-"""First pause after a failure, in seconds; each further one is twice as long."""
+"""The first pause after a failure, in seconds; each further one is twice as long."""
 _MAX_RETRY = 30.0
 
 
 def backoff(failures: int, first: float = RETRY, least: float = 0.0) -> float:
-    """A pause in seconds, at random up to half shorter, so that not all who lost a host come back at once."""
-    # Beyond this the power is a number that no float can hold, and the pause is the longest anyway.
+    """A pause in seconds, randomly up to half shorter, so that not all clients reconnect at the same
+    time."""
+    # A larger power would overflow a float, and the pause is the maximum anyway.
     longest = min(first * 2.0 ** min(failures, 64), _MAX_RETRY)
     return max(least, longest * (1 - random.random() / 2))
 
 
 class Stopped(Exception):
-    """Whoever waits shall not any longer."""
+    """A wait was stopped."""
 
 
 class Waiting:
-    """Bounds what one thread waits for: by a moment, or until another thread stops it."""
+    """Limits the waits of one thread: by a deadline, or until another thread stops it."""
 
     def __init__(self, timeout: float | None = None) -> None:
         self._until = None if timeout is None else time.monotonic() + timeout
@@ -33,7 +34,7 @@ class Waiting:
         self._socket: socket.socket | None = None
 
     def left(self, most: float | None = None) -> float | None:
-        """How long to wait for something that takes at most so many seconds; none: as long as it takes."""
+        """The timeout of a wait of at most this many seconds; None: no limit."""
         self.check()
         if self._until is None:
             return most
@@ -41,15 +42,15 @@ class Waiting:
         return left if most is None else min(left, most)
 
     def check(self) -> None:
-        """Raises if it is over."""
+        """Raises if stopped or past the deadline."""
         if self._stopped.is_set():
             raise Stopped
         if self.is_over:
-            raise TimeoutError("the run goes on")
+            raise TimeoutError("the run has not ended")
 
     @property
     def is_over(self) -> bool:
-        """Whether the moment has come."""
+        """Whether the deadline has passed."""
         return self._until is not None and time.monotonic() >= self._until
 
     def pause(self, seconds: float) -> None:
@@ -58,20 +59,20 @@ class Waiting:
         self.check()
 
     def watch(self, connection: socket.socket | None) -> None:
-        """A wait for this connection ends when it is stopped."""
+        """Registers a connection to close on stop."""
         with self._lock:
             self._socket = connection
-        # Else it may have been stopped between the last look and now.
+        # It may have been stopped since the last check.
         if connection is not None:
             self.check()
 
     def stop(self) -> None:
-        """Ends it, from whichever thread."""
+        """Stops the waits, from any thread."""
         self._stopped.set()
         with self._lock:
             if self._socket is not None:
                 try:
                     self._socket.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    # It was lost already.
+                    # The connection was already lost.
                     pass

@@ -1,4 +1,4 @@
-"""Starting runs, once each."""
+"""Starts runs, exactly once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._errors import may_pass, retry_after
 from ._info import RunInfo
 from ._pauses import RETRY, Waiting, backoff
 
-# Times that a start is repeated under its key when no answer came.
+# Most repetitions of a start without a response.
 _START_RETRIES = 4
 
 IfBusy = Literal["wait", "fail"]
@@ -34,8 +34,8 @@ def launch(
     if_busy: IfBusy | None,
     on_disconnect: OnDisconnect | None,
 ) -> RunInfo:
-    """Asks for a run, again if no answer comes, which starts no second one."""
-    # Without a name of its own, a start whose answer was lost could not be repeated.
+    """Starts a run. Repeats the request if it gets no response, without starting a second run."""
+    # Without a key, a start whose response was lost could not be repeated.
     key = idempotency_key or (None if id else secrets.token_hex(16))
     query = {
         "id": id,
@@ -43,7 +43,7 @@ def launch(
         "not_before": not_before.isoformat() if isinstance(not_before, datetime) else not_before,
         "delay": delay,
         "priority": priority,
-        # Asked for again, it has to say the same.
+        # A repeated request must be identical.
         "resource": None if resources is None else list(resources),
         "if_busy": if_busy,
         "on_disconnect": on_disconnect,

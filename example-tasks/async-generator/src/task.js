@@ -1,4 +1,4 @@
-// Streams what an async generator yields.
+// Streams the values of an async generator.
 
 import { task } from 'streamtask-sdk';
 
@@ -8,15 +8,15 @@ const about = {
     type: 'object',
     properties: {
       pages: {
-        description: 'How many pages there are.',
+        description: 'Number of pages.',
         type: 'integer', minimum: 0, maximum: 1_000_000, default: 10,
       },
       load_ms: {
-        description: 'How long the slowest part of a page takes.',
+        description: 'Duration of the slowest part of a page.',
         type: 'integer', minimum: 0, maximum: 60_000, default: 200,
       },
       pause_ms: {
-        description: 'How long to wait between two pages.',
+        description: 'Pause between two pages.',
         type: 'integer', minimum: 0, maximum: 3_600_000, default: 0,
       },
     },
@@ -31,7 +31,7 @@ const about = {
 
 const PARTS = ['title', 'text', 'pictures'];
 
-// Each value that it yields becomes a `progress` event; what it returns is the result.
+// Each yielded value becomes a `progress` event; the return value is the result.
 export default task(about, async function* (ctx, { pages, load_ms, pause_ms }) {
   const result = { pages: 0, parts: 0 };
   for await (const page of load(ctx, pages, load_ms, pause_ms)) {
@@ -44,14 +44,14 @@ export default task(about, async function* (ctx, { pages, load_ms, pause_ms }) {
 
 async function* load(ctx, pages, loadMs, pauseMs) {
   for (let nth = 1; nth <= pages; nth += 1) {
-    // The parts load at the same time: a page takes as long as its slowest part.
+    // The parts load concurrently: a page takes as long as its slowest part.
     const parts = PARTS.map((part, i) => later(ctx, (loadMs * (i + 1)) / PARTS.length, part));
     yield { nth, parts: await Promise.all(parts) };
     if (nth < pages) await ctx.sleep(pauseMs);
   }
 }
 
-// Ends at once, by throwing, when the run is cancelled.
+// Throws as soon as the run is cancelled.
 async function later(ctx, ms, value) {
   await ctx.sleep(ms);
   return value;

@@ -1,9 +1,9 @@
-// Halves a number if it is even, else makes it three times as large and one more, until it
-// is 1: an ordinary program that speaks by its standard output, and asks by it too.
+// Halves a number if it is even, otherwise triples it and adds one, until it is 1: an ordinary
+// program that sends events and calls the host over its standard output.
 
 import { exit, readLine, writeLine } from './wasi';
 
-/** Three times as much and one more still fits into 64 bits, and JSON's readers keep it. */
+/** Three times this plus one still fits into 64 bits, and JSON parsers don't round it. */
 const MOST: i64 = 1 << 51;
 const PAUSE_MS = 50;
 
@@ -12,13 +12,13 @@ function fail(code: string, message: string): void {
   exit(1);
 }
 
-/** False if the run is cancelled. The host answers each call with one line. */
+/** Returns false if the run is cancelled. The host answers each call with one line. */
 function sleep(ms: i32): bool {
   writeLine(`{"call":"sleep-ms","ms":${ms}}`);
   return readLine() == '{"ok":true}';
 }
 
-/** A whole number from 1 on; 0 for anything else. */
+/** A positive integer; 0 for anything else. */
 function parse(text: string): i64 {
   if (text.length == 0 || text.length > 16) return 0;
   for (let i = 0; i < text.length; i++) {

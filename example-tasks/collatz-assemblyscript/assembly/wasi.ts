@@ -1,4 +1,4 @@
-// Standard input and output over WASI preview 1: all that a task without an SDK needs.
+// Standard input and output over WASI preview 1, which is all that a task without an SDK needs.
 
 // @ts-ignore: decorator
 @external('wasi_snapshot_preview1', 'fd_read')
@@ -10,15 +10,15 @@ declare function fd_write(fd: u32, iovecs: usize, count: u32, written: usize): u
 @external('wasi_snapshot_preview1', 'proc_exit')
 declare function proc_exit(code: u32): void;
 
-/** A pointer and a length, and after them the place for how much was done. */
+/** A pointer and a length, followed by space for the number of transferred bytes. */
 const iovec = memory.data(12);
 const CHUNK = 4096;
 const chunk = memory.data(4096);
 
-/** What was read beyond the last line. */
+/** Data that was read after the last line. */
 let rest = new Uint8Array(0);
 
-/** The next line of standard input; what there is at its end. */
+/** The next line of standard input; the rest at its end. */
 export function readLine(): string {
   let end = rest.indexOf(0x0a);
   while (end < 0 && readMore()) end = rest.indexOf(0x0a);
@@ -58,7 +58,7 @@ export function exit(code: u32): void {
   proc_exit(code);
 }
 
-/** What AssemblyScript calls when something is out of bounds, or thrown. */
+/** Called by AssemblyScript on errors. */
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
   const what = message === null ? 'abort' : message;
   const where = file === null ? '' : file;

@@ -1,5 +1,5 @@
-//! The smallest useful task. Without a delay it is also the fastest: it allocates
-//! nothing for a step, so it shows what the host can take.
+//! The smallest useful task. Without a delay, it is also the fastest: a step does not allocate, so
+//! it measures the host.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use streamtask_sdk::{Context, Failure, JsonSchema, task};
 #[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 struct Input {
-    /// How far to count.
+    /// The number of steps.
     steps: u32,
-    /// How long to wait after each step.
+    /// The pause after each step.
     delay_ms: u32,
 }
 
@@ -45,7 +45,7 @@ fn counter(ctx: &Context, Input { steps, delay_ms }: Input) -> Result<Steps, Fai
         if !delay.is_zero() {
             ctx.sleep(delay)?;
         } else if step % 1024 == 0 {
-            // Often enough to end in time, too seldom to cost anything.
+            // Often enough to end in time, rarely enough to cost nothing.
             ctx.check_cancelled()?;
         }
     }

@@ -1,4 +1,4 @@
-//! A task that returns a failure: to see what becomes of one, and of retries.
+//! A task that returns a failure: shows how the host handles failures and retries.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use streamtask_sdk::{Context, Failure, JsonSchema, json, task};
 #[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 struct Input {
-    /// For people.
+    /// The message for people.
     message: String,
-    /// For programs.
+    /// The code for programs.
     code: String,
     /// Whether another attempt could succeed.
     retryable: bool,
-    /// The least time before another attempt; says `retryable` too.
+    /// The minimum delay before the next attempt; implies `retryable`.
     retry_after_ms: Option<u32>,
-    /// The attempt that succeeds after all.
+    /// The number of the attempt that succeeds.
     succeed_on_attempt: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ struct Output {
     attempt: u32,
 }
 
-/// Fails, unless told that some attempt succeeds.
+/// Fails, unless an attempt is set to succeed.
 #[task]
 fn fails(ctx: &Context, input: Input) -> Result<Output, Failure> {
     let attempt = ctx.info().attempt;

@@ -1,5 +1,5 @@
-//! A task that is an iterator: each value becomes a `progress` event, the last one
-//! is the result.
+//! A task that is an iterator: each value becomes a `progress` event, and the last one is the
+//! result.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use streamtask_sdk::{Context, Failure, JsonSchema, task};
 #[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 struct Input {
-    /// How many numbers to make; there are 94 that fit.
+    /// The number of values; at most 94 fit into 64 bits.
     #[schemars(range(max = 94))]
     count: usize,
-    /// How long each number takes.
+    /// The pause per value.
     delay_ms: u32,
 }
 
@@ -40,7 +40,7 @@ fn generator(ctx: &Context, Input { count, delay_ms }: Input) -> Result<Option<N
     }))
 }
 
-/// 0, 1, 1, 2, 3, 5, … as far as they fit.
+/// 0, 1, 1, 2, 3, 5, … up to the largest that fits.
 fn fibonacci() -> impl Iterator<Item = u64> {
     let pairs = std::iter::successors(Some((0u64, 1u64)), |&(a, b)| Some((b, a.checked_add(b)?)));
     pairs.map(|(a, _)| a)

@@ -1,13 +1,13 @@
-/** A line without a break for so long is sent in parts: memory and events are limited. */
+/** A longer line is split, because memory and events are limited. */
 const LONGEST_LINE_BYTES = 64 * 1024;
 
 const BREAK = 0x0a;
 
-/** Cuts bytes into lines. What comes after the last break waits for more. */
+/** Splits bytes into lines. Bytes after the last line break are kept until more arrive. */
 export class Lines {
   #rest = new Uint8Array(0);
 
-  /** How many bytes wait for the end of their line. */
+  /** The number of kept bytes without a line break. */
   get pending(): number {
     return this.#rest.length;
   }
@@ -16,7 +16,7 @@ export class Lines {
     this.#rest = new Uint8Array(0);
   }
 
-  /** Each line, and how many bytes it takes with its break. */
+  /** Each line, with its length in bytes including the line break. */
   *of(chunks: Iterable<Uint8Array>): Generator<{ text: string; bytes: number }> {
     const decoder = new TextDecoder();
     for (const chunk of chunks) {
@@ -26,7 +26,7 @@ export class Lines {
       for (let end = lengthOfLine(bytes); end > 0; end = lengthOfLine(bytes)) {
         const line = bytes.subarray(0, end);
         bytes = bytes.subarray(end);
-        // Before the caller goes on: it may stop, or ask what is pending.
+        // Before the yield, because the caller may stop or read `pending`.
         this.#rest = bytes;
         yield { text: decoder.decode(line).replace(/\r?\n$/, ''), bytes: end };
       }
@@ -35,7 +35,7 @@ export class Lines {
   }
 }
 
-/** With its break; 0 if it is not complete. */
+/** The length including the line break; 0 if the line is incomplete. */
 function lengthOfLine(bytes: Uint8Array): number {
   const at = bytes.indexOf(BREAK);
   if (at >= 0 && at < LONGEST_LINE_BYTES) return at + 1;

@@ -5,7 +5,7 @@ import { open, stat } from 'streamtask-sdk/files';
 
 import { Lines } from './lines.ts';
 
-/** After so much of a long file it saves how far it is, and looks whether it is cancelled. */
+/** Bytes of a long file after which it saves its position, and checks for cancellation. */
 const ROUND_BYTES = 1024 * 1024;
 
 export default task(
@@ -14,12 +14,12 @@ export default task(
     input: {
       type: 'object',
       properties: {
-        file: { description: 'Where the file is, in a granted folder.', type: 'string', default: '/logs/app.log' },
+        file: { description: 'Path of the file, in a granted folder.', type: 'string', default: '/logs/app.log' },
         contains: { description: 'Send only lines with this text.', type: 'string', default: '' },
-        from: { description: 'Where to begin.', enum: ['start', 'end'], default: 'start' },
-        lines: { description: 'End after so many lines; 0 for none.', type: 'integer', minimum: 0, default: 0 },
-        idle_ms: { description: 'End after so long without a new line; 0 for never.', type: 'integer', minimum: 0, default: 0 },
-        poll_ms: { description: 'How often to look.', type: 'integer', minimum: 10, maximum: 60_000, default: 250 },
+        from: { description: 'Where to start.', enum: ['start', 'end'], default: 'start' },
+        lines: { description: 'End after this many lines; 0: no limit.', type: 'integer', minimum: 0, default: 0 },
+        idle_ms: { description: 'End after this time without a new line; 0: never.', type: 'integer', minimum: 0, default: 0 },
+        poll_ms: { description: 'Polling interval.', type: 'integer', minimum: 10, maximum: 60_000, default: 250 },
       },
       additionalProperties: false,
     },
@@ -30,7 +30,7 @@ export default task(
     },
   },
   async (ctx, { file: path, contains, from, lines: most, idle_ms, poll_ms }) => {
-    // A checkpoint lets the next attempt go on where this one was, also after a crash of the host.
+    // The next attempt continues from the checkpoint, also after a crash of the host.
     const saved = ctx.checkpoint.load<Place>('place');
     const place: Place = saved ?? { offset: from === 'end' ? sizeOf(path) : 0, sent: 0, read: 0 };
     const lines = new Lines();
@@ -66,9 +66,9 @@ export default task(
   },
 );
 
-/** How far the file was sent. */
+/** The position up to which the file was sent. */
 interface Place {
-  /** In the file, after the last whole line. */
+  /** The offset after the last complete line. */
   offset: number;
   sent: number;
   read: number;

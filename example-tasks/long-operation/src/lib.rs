@@ -1,5 +1,5 @@
-//! A long operation in phases. It saves where it is every few items, so a later
-//! attempt, be it after a crash of the host or a retry, goes on from there.
+//! A long operation in phases. It saves its position every few items, so that a later attempt,
+//! after a crash of the host or as a retry, continues from there.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use streamtask_sdk::{Cancelled, Context, Error, Failure, JsonSchema, Progress, S
 /// The checkpoint's key.
 const CHECKPOINT: &str = "position";
 
-/// What is done with every item. The later the phase, the longer it takes; the
-/// weights tell the host, so that its percentage grows evenly.
+/// The phases of every item. Later phases take longer; with the weights, the percentage grows
+/// evenly.
 const PHASES: [Phase; 3] = [
     Phase { id: "read", message: "Reading", effort: 1 },
     Phase { id: "convert", message: "Converting", effort: 3 },
@@ -26,14 +26,14 @@ struct Phase {
 #[derive(Deserialize, JsonSchema)]
 #[serde(default)]
 struct Input {
-    /// How many items there are.
+    /// The number of items.
     items: u32,
-    /// How long the shortest work on one item takes.
+    /// The duration of the shortest phase of an item.
     item_ms: u32,
-    /// After how many items to save a checkpoint.
+    /// The number of items between two checkpoints.
     #[schemars(range(min = 1))]
     checkpoint_every: u32,
-    /// Fails the first attempt at this item of the second phase, to show a retry.
+    /// Fails the first attempt at this item of the second phase, to demonstrate a retry.
     fail_at: Option<u32>,
 }
 
@@ -45,12 +45,12 @@ impl Default for Input {
 
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 struct Output {
-    /// Made from every item once, in order, however many attempts it took.
+    /// A checksum of all items, in order, independent of the number of attempts.
     checksum: u32,
     attempts: u32,
 }
 
-/// Where the work is: `item` items of `phase` are done.
+/// The position: `item` items of `phase` are done.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 struct Position {
     phase: usize,
@@ -73,7 +73,7 @@ fn long_operation(ctx: &Context, input: Input) -> Result<Output, Failure> {
     Ok(Output { checksum: position.checksum, attempts })
 }
 
-/// Shows the whole tree, with what earlier attempts have done.
+/// Reports the whole tree, with the progress of earlier attempts.
 fn announce(ctx: &Context, input: &Input, position: Position) -> Result<(), Error> {
     ctx.progress(Progress::item("operation").status(Status::Running).message("Long operation"))?;
     for (nth, phase) in PHASES.iter().enumerate() {
@@ -93,7 +93,7 @@ fn run_phase(ctx: &Context, input: &Input, phase: &Phase, position: &mut Positio
     ctx.progress(Progress::item(phase.id).status(Status::Running))?;
     while position.item < input.items {
         if let Err(cancelled) = work(ctx, input, phase) {
-            // Saved, so that a retry goes on from here.
+            // Saved, so that a retry continues from here.
             ctx.save_checkpoint(CHECKPOINT, position)?;
             return Err(cancelled.into());
         }
@@ -110,7 +110,7 @@ fn run_phase(ctx: &Context, input: &Input, phase: &Phase, position: &mut Positio
     ctx.progress(Progress::item(phase.id).status(Status::Completed)).map_err(Failure::from)
 }
 
-/// Stands for the real work on one item.
+/// Simulates the work on one item.
 fn work(ctx: &Context, input: &Input, phase: &Phase) -> Result<(), Cancelled> {
     ctx.sleep(Duration::from_millis(input.item_ms.into()) * phase.effort)
 }

@@ -1,5 +1,5 @@
-//! A task that never returns, never waits and never asks whether it is cancelled:
-//! to see that the host can stop it, and that its neighbours keep their time.
+//! A task that never returns, waits or checks for cancellation: shows that the host can stop it,
+//! and that other runs are not delayed.
 
 use std::hint::black_box;
 
@@ -9,11 +9,11 @@ use streamtask_sdk::{Context, Error, Failure, JsonSchema, task};
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Input {
-    /// How many events to send first.
+    /// The number of events to send first.
     events: u32,
 }
 
-/// Spins for ever, if wanted after some events.
+/// Spins forever, after some events if requested.
 #[task]
 fn spins(ctx: &Context, Input { events }: Input) -> Result<(), Failure> {
     announce(ctx, events)?;

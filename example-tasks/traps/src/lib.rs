@@ -1,5 +1,5 @@
-//! A task that crashes: to see that the stream still ends, that what was sent
-//! before is kept, and that no other run notices.
+//! A task that crashes: shows that the stream still ends, that earlier events are stored, and that
+//! other runs are not affected.
 
 use std::hint::black_box;
 
@@ -20,17 +20,17 @@ enum How {
     Panic,
     /// Divides by zero.
     DivideByZero,
-    /// Runs into code that can't be reached.
+    /// Executes an `unreachable` instruction.
     Unreachable,
-    /// Takes memory without end.
+    /// Allocates memory until none is left.
     Memory,
-    /// Calls itself without end.
+    /// Recurses without end.
     Recursion,
-    /// Ends the process, as a program would.
+    /// Exits, like a program.
     Exit,
 }
 
-/// Crashes in the way that it is told to.
+/// Crashes in the chosen way.
 #[task]
 fn traps(ctx: &Context, Input { how }: Input) -> Result<(), Failure> {
     ctx.send("about-to-crash", &how)?;
@@ -55,7 +55,7 @@ fn unreachable() -> ! {
     std::process::abort()
 }
 
-/// Writes to what it takes, or it would cost nothing.
+/// Writes to the memory, because otherwise it would not be used.
 fn hoard() -> ! {
     let mut taken = Vec::new();
     loop {
@@ -66,7 +66,7 @@ fn hoard() -> ! {
 
 #[expect(unconditional_recursion, reason = "that is the point")]
 fn deeper(depth: u64) -> u64 {
-    // Needed after the call, so it can't become a loop.
+    // Used after the call, so that it can't be optimised to a loop.
     black_box(depth) + deeper(black_box(depth + 1))
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    // The others would take the test down with them.
+    // The others would crash the test.
 
     #[test]
     #[should_panic(expected = "told to panic")]

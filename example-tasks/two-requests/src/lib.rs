@@ -1,7 +1,7 @@
-//! Two requests at once, in a task whose `process` is an `async func`: while one server
-//! thinks, the other one's answer is passed on, piece by piece.
+//! Two concurrent requests, in a task whose `process` is an `async func`: while one server is still
+//! working, the response of the other one is passed on, piece by piece.
 //!
-//! For the async world, an experiment: a host takes it with `--experimental-async`.
+//! Uses the experimental async world: a host accepts it with `--experimental-async`.
 
 #![allow(missing_docs, reason = "what is made from the contract has none")]
 
@@ -13,7 +13,7 @@ use wasip3::wit_future;
 
 use streamtask::task::{control, events};
 
-// Not public, so that nobody asks for documentation of what is generated.
+// Not public, so that the generated code needs no documentation.
 mod contract {
     wit_bindgen::generate!({
         path: ["../../wit", "../../wit/async"],
@@ -23,7 +23,7 @@ mod contract {
 }
 use contract::{Failure, Guest, streamtask};
 
-/// Most bytes that are taken at once.
+/// Most bytes per read.
 const PIECE_BYTES: usize = 16 << 10;
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct Input {
     urls: [String; 2],
 }
 
-/// What became of one request.
+/// The result of a request.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Page {
@@ -59,7 +59,7 @@ impl Guest for TwoRequests {
     }
 }
 
-/// A request that fails does not end the other one.
+/// A failed request does not affect the other one.
 async fn page(url: String) -> Page {
     match fetch(&url).await {
         Ok((status, bytes)) => Page::Read { url, status, bytes },
@@ -67,7 +67,7 @@ async fn page(url: String) -> Page {
     }
 }
 
-/// Sends an event for each piece of the body; returns the status and how long the body was.
+/// Sends an event for each piece of the body; returns the status and the length of the body.
 async fn fetch(url: &str) -> Result<(u16, usize), String> {
     let why = |error: ErrorCode| format!("{error:?}");
     let (request, _) = get(url)?;
@@ -86,7 +86,7 @@ async fn fetch(url: &str) -> Result<(u16, usize), String> {
         events::send_event("piece", &event).map_err(|error| error.message)?;
     }
     drop(body);
-    // Whether that was all.
+    // Whether the body is complete.
     end.await.map_err(why)?;
     Ok((status, total))
 }

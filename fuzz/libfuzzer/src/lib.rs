@@ -1,3 +1,2 @@
-//! libFuzzer, compiled, and nothing else. A package of its own, because what
-//! compiles it would have other features, and with them all of the host's
-//! libraries would be compiled again.
+//! Compiles libFuzzer. A separate package, because its build dependencies would change features of
+//! the host's libraries, which would then be recompiled.

@@ -14,28 +14,28 @@ typedef struct contract_string_t {
   size_t len;
 } contract_string_t;
 
-// What went wrong, by what the caller can do about it.
+// Kinds of errors, distinguished by how the caller can react.
 typedef uint8_t streamtask_task_types_error_code_t;
 
-// An argument breaks a rule of the contract. The message says which
-// and where. Repeating the call as it is will fail again.
+// An argument violates the contract. The message says which rule and
+// where. Repeating the same call fails again.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_INVALID_ARGUMENT 0
 // One argument is larger than the host allows. The message gives the
 // limit in bytes.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_TOO_LARGE 1
-// The run has used up something that is limited over its whole life,
-// such as the number of events.
+// The run has reached a limit on its total use, such as the number of
+// events.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_LIMIT_EXCEEDED 2
 // The operator has not granted this to the task. The message names
 // the missing grant.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_DENIED 3
-// What was asked for does not exist.
+// The requested item does not exist.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_NOT_FOUND 4
-// What was asked for exists already, in another form.
+// The item already exists, with different content.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_CONFLICT 5
-// The host can't do this now; later it may.
+// The host can't do this now, but may be able to later.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_UNAVAILABLE 6
-// A fault of the host.
+// An internal error of the host.
 #define STREAMTASK_TASK_TYPES_ERROR_CODE_INTERNAL 7
 
 // The error of every import.
@@ -55,22 +55,22 @@ typedef struct {
   uint32_t val;
 } contract_option_u32_t;
 
-// Why `process` did not succeed. It ends the attempt and is kept with
-// the run.
+// The error of `process`. It ends the attempt and is stored with the
+// run.
 typedef struct streamtask_task_types_failure_t {
   // One line for people.
   contract_string_t   message;
-  // A short word for programs, such as `rate-limited`; the task's own
-  // choice.
+  // A short machine-readable code, such as `rate-limited`. The task
+  // chooses it.
   contract_option_string_t   code;
-  // A JSON value with whatever else is worth keeping. Text that is not
-  // JSON is kept as a string.
+  // A JSON value with further information. Text that is not JSON is
+  // stored as a JSON string.
   contract_option_string_t   details;
-  // Whether another attempt could succeed. The host tries again only
-  // if this is true and the task's retry policy allows it.
+  // Whether another attempt could succeed. The host retries only if
+  // this is true and the task's retry policy allows it.
   bool   retryable;
-  // The least time to wait before another attempt, in milliseconds.
-  // Says nothing if `retryable` is false.
+  // The minimum delay before the next attempt, in milliseconds.
+  // Ignored if `retryable` is false.
   contract_option_u32_t   retry_after_ms;
 } streamtask_task_types_failure_t;
 
@@ -98,16 +98,17 @@ typedef struct {
   size_t len;
 } contract_list_tuple2_string_string_t;
 
-// The facts of this attempt. They do not change while it runs.
+// Information about the current attempt. It does not change during the
+// attempt.
 typedef struct streamtask_task_run_run_info_t {
-  // The run's id, unique on this host and its peers.
+  // The run's ID, unique on this host and its peers.
   contract_string_t   id;
   // The app that the task belongs to.
   contract_string_t   app;
   // The task's name.
   contract_string_t   task;
-  // The version that this attempt runs on: the SHA-256 of the file, in
-  // hexadecimal.
+  // The version of the task that this attempt executes: the SHA-256 of
+  // its file, in hexadecimal.
   contract_string_t   version;
   // 1 for the first attempt.
   uint32_t   attempt;
@@ -115,7 +116,7 @@ typedef struct streamtask_task_run_run_info_t {
   contract_list_tuple2_string_string_t   labels;
 } streamtask_task_run_run_info_t;
 
-// A message to the run.
+// A message that a client sent to the run.
 typedef struct streamtask_task_control_signal_t {
   contract_string_t   name;
   // A JSON value.
@@ -151,20 +152,20 @@ typedef struct {
 
 typedef streamtask_task_types_error_t streamtask_task_children_error_t;
 
-// Why a run failed.
+// The error of a failed run.
 typedef struct streamtask_task_children_run_error_t {
-  // `failure` if its `process` returned one; else what ended it, such as
-  // `trap` or `deadline-exceeded`.
+  // `failure` if `process` returned a failure; otherwise the cause, such
+  // as `trap` or `deadline-exceeded`.
   contract_string_t   kind;
   // One line for people.
   contract_string_t   message;
-  // The task's own word for a failure.
+  // The code of the task's failure.
   contract_option_string_t   code;
   // A JSON value.
   contract_option_string_t   details;
 } streamtask_task_children_run_error_t;
 
-// How a run ended.
+// The outcome of a run.
 typedef struct streamtask_task_children_outcome_t {
   uint8_t tag;
   union {
@@ -174,10 +175,10 @@ typedef struct streamtask_task_children_outcome_t {
   } val;
 } streamtask_task_children_outcome_t;
 
-// With this JSON value.
+// The result, as JSON.
 #define STREAMTASK_TASK_CHILDREN_OUTCOME_COMPLETED 0
 #define STREAMTASK_TASK_CHILDREN_OUTCOME_FAILED 1
-// What it returned in its grace time is kept.
+// The result that it returned in its grace period, if any.
 #define STREAMTASK_TASK_CHILDREN_OUTCOME_CANCELLED 2
 
 typedef struct {
@@ -185,17 +186,17 @@ typedef struct {
   int32_t val;
 } contract_option_s32_t;
 
-// How a child runs.
+// Options of a child run.
 typedef struct streamtask_task_children_options_t {
-  // Makes the child unique within this run: starting it again with the
-  // same key, also in a later attempt, returns the same child. 1 to 128
-  // bytes without control characters.
+  // Identifies the child within this run: another start with the same
+  // key, also in a later attempt, returns the same child. 1 to 128 bytes
+  // without control characters.
   contract_option_string_t   key;
-  // Whether it goes on when this run has ended. If not, it is cancelled
-  // then, however this run ends.
+  // Whether the child continues after this run has ended. If not, it is
+  // cancelled then, whatever the outcome of this run.
   bool   detached;
-  // Higher goes first in the queue, from -100 to 100; none is the task's
-  // own.
+  // From -100 to 100; higher priorities start first. None uses the
+  // task's default.
   contract_option_s32_t   priority;
 } streamtask_task_children_options_t;
 
@@ -250,91 +251,92 @@ typedef struct {
 // Imported Functions from `streamtask:task/events@1.0.0`
 // Sends one event.
 // 
-// `type` names the kind of event: 1 to 128 bytes without control
-// characters and without the line breaks U+2028 and U+2029. Types that
-// begin with `run.` and the type `gap` belong to the host. `data` is a
-// JSON value, at most 1 MiB (the host may set another limit).
+// `type` is the event type: 1 to 128 bytes without control characters and
+// without the line breaks U+2028 and U+2029. Types that begin with `run.`
+// and the type `gap` are reserved for the host. `data` is a JSON value of
+// at most 1 MiB (a host can set another limit).
 // 
-// Types that the host and its clients understand: `progress`, `view`,
-// `log`. All others are the task's own.
+// The host and its clients know the types `progress`, `view` and `log`.
+// The task defines all others.
 // 
-// The call returns as soon as the host has taken the event. If the task
-// is faster than the disk, the call waits.
+// The call returns as soon as the host has queued the event. If the task
+// sends faster than the disk can write, the call waits.
 // 
 // Errors: `invalid-argument`, `too-large`, `limit-exceeded`.
 extern bool streamtask_task_events_send_event(contract_string_t *type, contract_string_t *data, streamtask_task_events_error_t *err);
-// Sends one event on a named channel of the run. Clients can follow one
-// channel alone. `channel` obeys the rules of a type, without reserved
-// names; empty is the default channel, that of `send-event`.
+// Sends one event on a named channel of the run. Clients can subscribe to
+// a single channel. The rules for `channel` are those for a type, but no
+// name is reserved; an empty string is the default channel, which
+// `send-event` uses.
 extern bool streamtask_task_events_send_event_on(contract_string_t *channel, contract_string_t *type, contract_string_t *data, streamtask_task_events_error_t *err);
 // Sends bytes as one event. `content-type` is a media type such as
 // `image/png`: `type/subtype`, 3 to 128 visible ASCII characters. The size
-// limit is that of `send-event`.
+// limit is the same as for `send-event`.
 extern bool streamtask_task_events_send_bytes(contract_string_t *channel, contract_string_t *type, contract_string_t *content_type, contract_list_u8_t *data, streamtask_task_events_error_t *err);
-// Returns once every event sent so far is durable.
+// Waits until all events sent so far are durable.
 // 
-// Errors: `unavailable` if the host lost the right to this run.
+// Errors: `unavailable` if this host no longer owns the run.
 extern bool streamtask_task_events_flush(streamtask_task_events_error_t *err);
 
 // Imported Functions from `streamtask:task/run@1.0.0`
 extern void streamtask_task_run_info(streamtask_task_run_run_info_t *ret);
-// The time left until the host ends this attempt, in milliseconds; none
-// if it has no deadline. Longer times are given as 4294967295.
+// The time left until this attempt's deadline, in milliseconds; none if it
+// has no deadline. The maximum is 4294967295, also if more time is left.
 extern bool streamtask_task_run_remaining_ms(uint32_t *ret);
 
 // Imported Functions from `streamtask:task/control@1.0.0`
-// Whether someone asked to cancel this run. From then on the task has a
-// grace time to clean up and return; what it returns is kept.
+// Whether cancellation of this run was requested. From then on the task
+// has a grace period to clean up and return. Its result is stored.
 extern bool streamtask_task_control_cancelled(void);
-// Waits. Returns true after the full time, or false at once when the run
-// is or gets cancelled.
+// Sleeps. Returns true after the full time, or false as soon as
+// cancellation of the run is requested.
 extern bool streamtask_task_control_sleep_ms(uint32_t ms);
-// Takes the oldest signal that is waiting; with `name`, the oldest of
-// that name. Waits until there is one, at most `timeout-ms` (0: not at
-// all; none: without limit). None if the time is over or the run is
-// cancelled; `cancelled` tells which.
+// Removes and returns the oldest queued signal; with `name`, the oldest of
+// that name. If there is none, waits for at most `timeout-ms` (0: does not
+// wait; none: no limit). Returns none after the timeout or if the run is
+// cancelled; `cancelled` tells the two cases apart.
 extern bool streamtask_task_control_receive_signal(contract_string_t *maybe_name, uint32_t *maybe_timeout_ms, streamtask_task_control_signal_t *ret);
-// The present value of a parameter as a JSON value; none if it was never
-// set. Clients can set parameters while the run is under way.
+// The current value of a parameter, as JSON; none if it was never set.
+// Clients can set parameters until the run ends.
 extern bool streamtask_task_control_parameter(contract_string_t *name, contract_string_t *ret);
 
 // Imported Functions from `streamtask:task/checkpoints@1.0.0`
-// Saves a value under a key and replaces what was there. Durable when
-// the call returns, together with every event sent before it. A key is 1
+// Saves a value under a key, replacing any earlier value. When the call
+// returns, the value and all events sent before it are durable. A key is 1
 // to 128 bytes without control characters.
 // 
-// Errors: `invalid-argument`, `too-large`, `limit-exceeded` (the run's
-// checkpoints together), `unavailable`.
+// Errors: `invalid-argument`, `too-large`, `limit-exceeded` (the total of
+// the run's checkpoints), `unavailable`.
 extern bool streamtask_task_checkpoints_save(contract_string_t *key, contract_list_u8_t *value, streamtask_task_checkpoints_error_t *err);
-// Forgets what was saved under the key, if anything. Durable when the
-// call returns.
+// Deletes the value under a key, if there is one. The deletion is durable
+// when the call returns.
 // 
-// Errors: as `save`.
+// Errors: the same as for `save`.
 extern bool streamtask_task_checkpoints_remove(contract_string_t *key, streamtask_task_checkpoints_error_t *err);
-// The value last saved under the key, in this attempt or an earlier one.
+// The last value saved under a key, in this attempt or an earlier one.
 // 
 // Errors: `invalid-argument`, `unavailable`.
 extern bool streamtask_task_checkpoints_load(contract_string_t *key, contract_option_list_u8_t *ret, streamtask_task_checkpoints_error_t *err);
 
 // Imported Functions from `streamtask:task/children@1.0.0`
-// Starts a run of a task; returns its id. It is durable when the call
-// returns. `task` is `app/task`, or the name alone for a task of the same
-// app; tasks of other apps need a grant. `input` is a JSON value.
+// Starts a run of a task and returns its ID. The run is durable when the
+// call returns. `task` is `app/task`, or just the name for a task of the
+// same app; tasks of other apps require a grant. `input` is a JSON value.
 // 
 // Errors: `invalid-argument` (also if the input does not match the task's
 // schema), `not-found` (no such task), `denied`, `conflict` (the key was
 // used with another input), `limit-exceeded` (1000 children of one run, or
-// children of children 8 deep), `unavailable`.
+// 8 nested levels of children), `unavailable`.
 extern bool streamtask_task_children_start(contract_string_t *task, contract_string_t *input, streamtask_task_children_options_t *options, contract_string_t *ret, streamtask_task_children_error_t *err);
-// Waits until one of these children has ended, at most `timeout-ms` (0: not
-// at all; none: without limit). Returns its place in the list and how it
-// ended; none if the time is over or this run is cancelled. A run that
-// waits here leaves its slot to others.
+// Waits until one of these children has ended, for at most `timeout-ms`
+// (0: does not wait; none: no limit). Returns its index in the list and its
+// outcome; none after the timeout or if this run is cancelled. While a run
+// waits here, other runs can use its slot.
 // 
-// Errors: `invalid-argument` (an empty list, or too long), `not-found` (no
-// child of this run), `unavailable`.
+// Errors: `invalid-argument` (the list is empty or too long), `not-found`
+// (no child of this run), `unavailable`.
 extern bool streamtask_task_children_wait(contract_list_string_t *runs, uint32_t *maybe_timeout_ms, streamtask_task_children_option_tuple2_u32_outcome_t *ret, streamtask_task_children_error_t *err);
-// Asks a child to end.
+// Requests cancellation of a child.
 // 
 // Errors: `not-found` (no child of this run), `unavailable`.
 extern bool streamtask_task_children_cancel(contract_string_t *run, streamtask_task_children_error_t *err);

@@ -1,4 +1,4 @@
-/* Reading and writing JSON, and mending text, on this machine: `make test`. */
+/* Native tests of reading and writing JSON, and of repairing text: `make test`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,7 @@ static void texts_are_read_and_written_as_they_are(void) {
     EXPECT(st_format("%") == NULL);
 }
 
-/* `want` is NULL where the text is to stay as it is. */
+/* `want` is NULL if the text stays unchanged. */
 static void mended_is(const char *text, const char *want) {
     char *mended = st_internal_mended(text);
     EXPECT(want == NULL ? mended == NULL : same(mended, want));
@@ -100,12 +100,12 @@ static void each_broken_sequence_is_replaced_once(void) {
     mended_is("", NULL);
     mended_is("plain text of more than eight bytes", NULL);
     mended_is("\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf" R, NULL);
-    /* Cut off: at the end, and before something else. */
+    /* Truncated sequences: at the end, and before other text. */
     mended_is("a\xf0\x9f\x8e", "a" R);
     mended_is("a\xf0\x9f\x8e" "b", "a" R "b");
     mended_is("a\xe4" "bc", "a" R "bc");
     mended_is("plain text, and then\xe4\xc3\xa9", "plain text, and then" R "\xc3\xa9");
-    /* What begins no character counts by itself: see table 3-8 of the Unicode Standard. */
+    /* A byte that can't start a character is a sequence of its own: see table 3-8 of the Unicode Standard. */
     mended_is("\xc0\xaf\xe0\x80\xbf\xf0\x81\x82" "A", R R R R R R R R "A");
     mended_is("\xed\xa0\x80\xed\xbf\xbf\xed\xaf" "A", R R R R R R R R "A");
     mended_is("\xf4\x91\x92\x93\xff" "A\x80\xbf" "B", R R R R R "A" R R "B");

@@ -10,7 +10,7 @@ import (
 	streamtask "github.com/streamtask/streamtask/guest-sdk/go"
 )
 
-// line is all that a line of a program can say.
+// line is any line of a program.
 type line struct {
 	Event   *string         `json:"event"`
 	Result  json.RawMessage `json:"result"`
@@ -35,7 +35,7 @@ type line struct {
 	Headers     [][2]string     `json:"headers"`
 }
 
-// take does what a line says, and returns the answer if it is a call.
+// take processes a line, and returns the response if it is a call.
 func (h *Host) take(text []byte) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -53,7 +53,7 @@ func (h *Host) take(text []byte) []byte {
 		return mustEncode(map[string]any{"ok": ok})
 	case said.Event != nil:
 		said.Type = *said.Event
-		// As in the host, nobody hears of a refusal.
+		// As in the host, the rejection is not reported to the task.
 		_ = h.send(&said)
 	case said.Result != nil:
 		h.result = said.Result
@@ -114,7 +114,7 @@ func (h *Host) send(event *line) *streamtask.Error {
 		return refuse(streamtask.InvalidArgument, "the event type %q %s", event.Type, problem)
 	}
 	if strings.HasPrefix(event.Type, "run.") || event.Type == "gap" {
-		return refuse(streamtask.InvalidArgument, "the event type %q belongs to the host", event.Type)
+		return refuse(streamtask.InvalidArgument, "the event type %q is reserved for the host", event.Type)
 	}
 	if size := max(len(event.Data), len(event.Base64)); size > maxEvent {
 		return refuse(streamtask.TooLarge, "an event of %d bytes is larger than %d bytes", size, maxEvent)
@@ -143,8 +143,8 @@ func nameProblem(name string) string {
 
 func (h *Host) cancelled() bool { return h.CancelAfter >= 0 && h.now >= h.CancelAfter }
 
-// pass lets a time pass, or what is left of it until the run is cancelled; true if all of it
-// has passed.
+// pass advances the clock, at most to the cancellation of the run; it returns true if it
+// advanced by the whole time.
 func (h *Host) pass(wait time.Duration) bool {
 	if h.CancelAfter >= 0 && h.now+wait >= h.CancelAfter {
 		h.now = max(h.now, h.CancelAfter)
@@ -154,8 +154,8 @@ func (h *Host) pass(wait time.Duration) bool {
 	return true
 }
 
-// waitFor lets the time of a call that waits pass. Without a limit, it would never return
-// if nobody cancels the run; a test is told so.
+// waitFor advances the clock for a call that waits. It panics if a call without a limit
+// would never return because the run is never cancelled.
 func (h *Host) waitFor(call *line) {
 	switch {
 	case call.TimeoutMS != nil:
@@ -163,7 +163,7 @@ func (h *Host) waitFor(call *line) {
 	case h.CancelAfter >= 0:
 		h.now = max(h.now, h.CancelAfter)
 	default:
-		panic("streamtasktest: the task waits for ever: " + call.Call)
+		panic("streamtasktest: the task waits forever: " + call.Call)
 	}
 }
 
@@ -212,10 +212,10 @@ func (h *Host) child(id string) (*streamtask.Outcome, *streamtask.Error) {
 	return nil, refuse(streamtask.NotFound, "this run has no child %q", id)
 }
 
-// waitChildren: all have ended, so the first of the list is the one.
+// waitChildren returns the first of the list, because all children have ended.
 func (h *Host) waitChildren(call *line) (any, *streamtask.Error) {
 	if len(call.Runs) == 0 {
-		return nil, refuse(streamtask.InvalidArgument, "no runs to wait for")
+		return nil, refuse(streamtask.InvalidArgument, "the list of runs is empty")
 	}
 	outcome, refusal := h.child(call.Runs[0])
 	if refusal != nil {

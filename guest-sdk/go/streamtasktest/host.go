@@ -1,7 +1,7 @@
 // Package streamtasktest tests tasks without a host.
 //
-// A [Host] stands in for it. It keeps what a task sends, refuses what the host refuses, and
-// its clock stands still but for what the task sleeps or waits, so tests never wait.
+// A [Host] replaces the host. It records the events of a task, and rejects the same calls
+// as the host. Its clock only advances when the task sleeps or waits, so tests never wait.
 //
 //	host := streamtasktest.New()
 //	host.Checkpoint("next", 3)
@@ -22,33 +22,33 @@ import (
 )
 
 const (
-	// maxEvent is the host's default limit of an event's data in bytes.
+	// maxEvent is the host's default limit for an event's data, in bytes.
 	maxEvent = 1 << 20
-	// maxName is the longest event type, channel or checkpoint key in bytes.
+	// maxName is the limit for event types, channels and checkpoint keys, in bytes.
 	maxName = 128
 )
 
-// Event is what a task has sent.
+// Event is an event that a task has sent.
 type Event struct {
 	Channel string
 	Type    string
 	// Data is JSON; nil for bytes.
 	Data json.RawMessage
-	// Bytes and their type, if it was sent as bytes.
+	// Bytes and their content type, if it was sent as bytes.
 	Bytes       []byte
 	ContentType string
 }
 
-// Host remembers what a task does. The zero value is not ready; use [New].
+// Host records the events of a task. Create it with [New].
 type Host struct {
-	// Info is what the task learns of its run.
+	// Info is the information about the run.
 	Info streamtask.Info
-	// CancelAfter is when, on the host's clock, someone asks to cancel the run; negative
-	// for never.
+	// CancelAfter is the time on the host's clock at which the run is cancelled; negative for
+	// never.
 	CancelAfter time.Duration
-	// Deadline is when, on the host's clock, the attempt ends; negative for never.
+	// Deadline is the deadline of the attempt on the host's clock; negative for none.
 	Deadline time.Duration
-	// OnChild is asked how a child ends. Without it there is no task to start.
+	// OnChild returns the outcome of a child. Without it, no tasks can be started.
 	OnChild func(task string, input json.RawMessage) streamtask.Outcome
 	// OnRequest answers HTTP requests. Without it they are denied.
 	OnRequest func(streamtask.Request) (*streamtask.Response, *streamtask.Error)
@@ -62,13 +62,13 @@ type Host struct {
 	children    []streamtask.Outcome
 	flushed     int
 
-	// What a program said at its end.
+	// The last lines of a program.
 	result  json.RawMessage
 	failure json.RawMessage
 	printed []string
 }
 
-// New returns a host with a run that nobody cancels.
+// New returns a host with a run that is never cancelled.
 func New() *Host {
 	return &Host{
 		Info: streamtask.Info{
@@ -82,13 +82,13 @@ func New() *Host {
 	}
 }
 
-// Context returns the context to call a task with.
+// Context returns the context for calling a task.
 func (h *Host) Context() *streamtask.Context {
 	pipe := &pipe{host: h}
 	return streamtask.NewContext(&pipe.answers, pipe)
 }
 
-// pipe answers each line as it is written.
+// pipe responds to each line when it is written.
 type pipe struct {
 	host    *Host
 	answers bytes.Buffer
@@ -101,7 +101,7 @@ func (p *pipe) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Signal puts a signal into the queue of the run.
+// Signal queues a signal.
 func (h *Host) Signal(name string, payload any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -115,21 +115,21 @@ func (h *Host) Parameter(name string, value any) {
 	h.parameters[name] = mustEncode(value)
 }
 
-// Checkpoint saves what an earlier attempt could have saved.
+// Checkpoint adds a checkpoint, as if an earlier attempt had saved it.
 func (h *Host) Checkpoint(key string, value any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checkpoints[key] = mustEncode(value)
 }
 
-// Events returns all that was sent, in order.
+// Events returns all events, in order.
 func (h *Host) Events() []Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]Event(nil), h.events...)
 }
 
-// Types returns the types of all that was sent, in order.
+// Types returns the types of all events, in order.
 func (h *Host) Types() []string {
 	var types []string
 	for _, event := range h.Events() {
@@ -156,7 +156,8 @@ func (h *Host) Elapsed() time.Duration {
 	return h.now
 }
 
-// Flushed returns how many events were durable for sure after the last flush.
+// Flushed returns the number of events that were guaranteed to be durable after the last
+// flush.
 func (h *Host) Flushed() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// Ending is how a program has ended.
+// Ending is the outcome of a program.
 type Ending struct {
 	ExitCode int
 	// Result and Failure are the JSON of the lines of that name; nil without one.
 	Result  json.RawMessage
 	Failure json.RawMessage
-	// Printed has the lines of standard output that say nothing to the host.
+	// Printed has the lines of standard output that are not part of the protocol.
 	Printed []string
-	// Stderr is what would be in the log.
+	// Stderr is the output that would be in the log.
 	Stderr string
 }
 
-// RunProgram runs a whole program, compiled for this machine, as the host runs it compiled
-// for WebAssembly: `go run .` or the test's own binary. It differs in one thing: standard
-// input is not at its end between two answers.
+// RunProgram runs a native program in the same way as the host runs it compiled for
+// WebAssembly: `go run .` or the test's own binary. There is one difference: standard input
+// does not report its end between two responses.
 func (h *Host) RunProgram(program *exec.Cmd, input any) (*Ending, error) {
 	var stderr bytes.Buffer
 	program.Stderr = &stderr
@@ -51,8 +51,8 @@ func (h *Host) RunProgram(program *exec.Cmd, input any) (*Ending, error) {
 	}, nil
 }
 
-// converse answers until the program says nothing any more. That it does not read an answer
-// is its own affair.
+// converse responds until the program writes no more lines. It ignores responses that the
+// program does not read.
 func (h *Host) converse(input []byte, stdin io.WriteCloser, stdout io.Reader) {
 	defer stdin.Close()
 	_, _ = stdin.Write(input)

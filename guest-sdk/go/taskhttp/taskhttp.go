@@ -1,11 +1,11 @@
-// Package taskhttp lets net/http work in a task. Imported for its effect, it makes the host
-// carry out the requests of [http.DefaultClient] and of every client without a transport of
-// its own, as far as the task's manifest grants them:
+// Package taskhttp makes net/http work in a task. Imported for its side effect, it lets the
+// host send the requests of [http.DefaultClient] and of every client without its own
+// transport, if the task's manifest grants them:
 //
 //	import _ "github.com/streamtask/streamtask/guest-sdk/go/taskhttp"
 //
-// A request is whole when it is sent, and so is the response when it is returned; each has
-// at most what a line to the host and an answer of it can hold: 1 MiB and 8 MiB.
+// Requests and responses are not streamed, and limited by the protocol: a request to 1 MiB,
+// a response to 8 MiB.
 package taskhttp
 
 import (
@@ -26,14 +26,14 @@ func init() {
 	})
 }
 
-// Transport returns a transport for clients of net/http. Run sets it as the default one.
+// Transport returns a transport for clients of net/http. Run sets it as the default.
 func Transport(ctx *streamtask.Context) http.RoundTripper { return transport{ctx} }
 
 type transport struct{ ctx *streamtask.Context }
 
 // RoundTrip implements [http.RoundTripper].
 func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	// The interface's rule: the body is closed in every case.
+	// The interface requires that the body is always closed.
 	body, err := readBody(request)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		call.Method = http.MethodGet
 	}
 	if deadline, ok := request.Context().Deadline(); ok {
-		// Zero would be no limit.
+		// Zero would mean no limit.
 		call.Timeout = max(time.Until(deadline), time.Millisecond)
 	}
 	answer, err := t.ctx.Fetch(call)
@@ -66,7 +66,7 @@ func readBody(request *http.Request) ([]byte, error) {
 	return io.ReadAll(request.Body)
 }
 
-// list puts headers into an order that does not change from run to run.
+// list sorts headers, so that their order is deterministic.
 func list(header http.Header) [][2]string {
 	var headers [][2]string
 	for name, values := range header {

@@ -1,4 +1,4 @@
-// From a module with a task to a component: bundle it, say what it imports, compile it.
+// Builds a component from a module with a task: bundles it, determines its imports, compiles it.
 
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,16 +13,16 @@ import { ENTRY, linesOf, located, statementOf } from './source-map.js';
 
 const WIT = fileURLToPath(new URL('../wit', import.meta.url));
 
-/** The world that is compiled for: the task's own, and what else the bundle imports. */
+/** The world of the component: the contract's, and further imports of the bundle. */
 const WORLD = 'built';
 
-/** A mistake in the task, told in one line. */
+/** An error in the task, with a message of one line. */
 export class BuildError extends Error {}
 
 /**
  * Compiles the module `entry` (JavaScript or TypeScript, with all that it imports) to the
  * component `out`. The module exports a task as `default`, or as `process` and `describe`.
- * What it is about to do is told to `report`, in one line each.
+ * `report` is called with a line before each step.
  */
 export async function build(entry, out, { minify = false, report = () => {} } = {}) {
   report(`bundling ${entry}`);
@@ -51,14 +51,14 @@ function nameOf(entry) {
   return `${basename(entry, extname(entry))}.js`;
 }
 
-// Returns the bundle, with the map of its lines, and the interfaces that it imports.
+// Returns the bundle, the map of its lines, and the interfaces that it imports.
 async function bundled(entry, minify) {
   const folder = dirname(entry);
   const options = {
     bundle: true,
     format: 'esm',
     target: 'es2023',
-    // The engine has what browsers' workers have, and nothing of Node.js.
+    // The engine has the APIs of browser workers, but none of Node.js.
     platform: 'browser',
     conditions: ['streamtask', 'worker', 'import'],
     define: { 'process.env.NODE_ENV': '"production"' },
@@ -93,7 +93,7 @@ async function exportsOf(entry, options) {
   const { metafile } = await run({ ...options, entryPoints: [entry] });
   const { exports } = Object.values(metafile.outputs)[0];
   if (exports.includes('default') || (exports.includes('process') && exports.includes('describe'))) return exports;
-  throw new BuildError(`${entry} exports no task: \`export default task(…)\` makes it one`);
+  throw new BuildError(`${entry} exports no task; add \`export default task(…)\``);
 }
 
 async function run(options) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// `streamtask-build`: a module with a task to a component.
+// `streamtask-build`: builds a component from a module with a task.
 
 import { parseArgs } from 'node:util';
 
@@ -15,7 +15,7 @@ Usage: streamtask-build ENTRY [--out FILE]
   -h, --help        say this
 `;
 
-/** As of all commands of streamtask. */
+/** The same as for all commands of streamtask. */
 const WRONG_ARGUMENTS = 2;
 
 function report(message) {
@@ -55,7 +55,7 @@ async function main(args) {
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     process.stdout.write(`${values.out}: ${(bytes / 1e6).toFixed(1)} MB in ${seconds} s\n`);
   } catch (error) {
-    // A mistake in the task needs no stack of the compiler.
+    // The compiler's stack does not help with an error in the task.
     fail(error instanceof BuildError ? error.message : error.stack, 1);
   }
 }

@@ -1,4 +1,4 @@
-// A bundle as a component: componentize-js step by step, with a snapshot of its own (see there).
+// Makes a component of a bundle: the steps of componentize-js, with our own snapshot (see snapshot.js).
 
 import { readFile } from 'node:fs/promises';
 
@@ -9,7 +9,7 @@ import { InitError, snapshot } from './snapshot.js';
 const COMPONENTIZE = import.meta.resolve('@bytecodealliance/componentize-js');
 const { splicer } = await import(new URL('../lib/spidermonkey-embedding-splicer.js', COMPONENTIZE));
 
-/** What the engine brings along, without that it would serve HTTP. */
+/** The features of the engine, without the HTTP server. */
 const FEATURES = ['stdio', 'random', 'clocks', 'http'];
 
 const BINDINGS = 'initializer.js';
@@ -27,7 +27,7 @@ export async function componentOf(code, file, wit, world) {
       files: { [BINDINGS]: new TextEncoder().encode(spliced.jsBindings), [file]: new TextEncoder().encode(code) },
     },
     check({ check_init: check }) {
-      if (check() !== 0) throw new InitError('the default export is no task: `export default task(…)` makes it one');
+      if (check() !== 0) throw new InitError('the default export is not a task; use `export default task(…)`');
     },
   });
   const stubbed = splicer.stubWasi(core, FEATURES, undefined, wit, world);
@@ -42,7 +42,7 @@ async function version() {
   return JSON.parse(await readFile(new URL('../package.json', COMPONENTIZE), 'utf8')).version;
 }
 
-// In which the engine is told what to export and import.
+// The environment variables that tell the engine its exports and imports.
 function environment(file, { exports, imports }) {
   const env = {
     DEBUG: '', SOURCE_NAME: file, FEATURE_CLOCKS: '1', EXPORT_CNT: exports.length, IMPORT_CNT: imports.length,

@@ -1,16 +1,15 @@
-// A module as it is after its initialization: memory and globals as they were then. As wizer does, but
-// the module sees nothing that differs from one machine or moment to the next, so that the same source
-// makes the same bytes.
+// Takes a snapshot of a module after its initialization: its memory and globals. Works like wizer, but the
+// module's environment is the same on every machine and at any time, so that builds are reproducible.
 
 import { SECTION, Reader, joined, moduleOf, name, sectionsOf, signed, u32, vector } from './wasm.js';
 import { Exit, Wasi } from './wasi.js';
 
 const PAGE_BYTES = 65536;
 
-/** Zeros between two parts of the memory that are cheaper kept than left out: what a segment costs. */
+/** The size of a segment header: shorter runs of zeros are cheaper to store than to skip. */
 const GAP_BYTES = 12;
 
-/** Half of what engines take. */
+/** Most segments: half of the limit of engines. */
 const MOST_SEGMENTS = 50_000;
 
 const TYPES = { 0x7f: 'i32', 0x7e: 'i64' };
@@ -18,17 +17,17 @@ const CONST = { i32: 0x41, i64: 0x42 };
 const END = 0x0b;
 const KIND_GLOBAL = 3;
 
-/** How a global is called while the module is initialized. */
+/** The prefix of the names under which globals are exported during initialization. */
 const globalName = (index) => `streamtask-global-${index}`;
 
 const AT_THE_TOP = 'the code at the top of a module, which runs when it is built,';
 
-/** The module could not be initialized; what it printed is the message. */
+/** The module could not be initialized; the message is its output. */
 export class InitError extends Error {}
 
 /**
- * Calls `init` of the module, with `world` (`{ env, stdin, files }`) around it. Returns the module as it is
- * then, without the exports of `gone`, and what `check` makes of its exports.
+ * Calls `init` of the module in the environment `world` (`{ env, stdin, files }`). Returns the module as it is
+ * then, without the exports in `gone`. Calls `check` with its exports.
  */
 export async function snapshot(wasm, { init, gone, world, check }) {
   const sections = sectionsOf(wasm);
@@ -37,7 +36,7 @@ export async function snapshot(wasm, { init, gone, world, check }) {
   const memory = new Uint8Array(instance.exports.memory.buffer);
   const values = globals.map((global, index) => (global.isMutable ? instance.exports[globalName(index)].value : undefined));
   const taken = moduleOf(wasm, rewritten(sections, { globals, values, memory, gone: [...gone, init, '_initialize'] }));
-  // It may change the instance, which is not needed any more.
+  // It can change the instance, which is not needed any more.
   check(instance.exports);
   return taken;
 }
@@ -74,7 +73,7 @@ function find(sections, id) {
   return sections.find((section) => section.id === id)?.content ?? Uint8Array.of(0);
 }
 
-// `{ type, isMutable, bytes }`; those that never change keep their bytes.
+// `{ type, isMutable, bytes }`; immutable globals keep their bytes.
 function globalsOf(sections) {
   const content = find(sections, SECTION.global);
   const reader = new Reader(content);
@@ -115,7 +114,7 @@ function rewritten(sections, { globals, values, memory, gone }) {
     [SECTION.dataCount]: u32(data.length),
   };
   const others = sections.filter(({ id }) => id !== SECTION.start && id !== SECTION.data);
-  // After the data come only sections for tools.
+  // Only custom sections follow the data.
   const end = others.findLastIndex(({ id }) => id !== SECTION.custom) + 1;
   others.splice(end, 0, { id: SECTION.data, content: vector(data) });
   return others.map(({ id, content }) => ({ id, content: contents[id] ?? content }));
@@ -135,7 +134,7 @@ function memorySection(content, pages) {
   return vector([joined([Uint8Array.of(hasMaximum ? 1 : 0), u32(pages), maximum])]);
 }
 
-// Segments for all that is not zero.
+// Segments for all non-zero memory.
 function dataOf(memory, gap) {
   const segments = [];
   for (let from = nextByte(memory, 0); from < memory.length; ) {
@@ -152,7 +151,7 @@ function dataOf(memory, gap) {
   return segments.length > MOST_SEGMENTS ? dataOf(memory, gap * 2) : segments;
 }
 
-// The place of the next byte that is not zero.
+// The position of the next non-zero byte.
 function nextByte(memory, from) {
   const word = 8;
   let at = from;

@@ -1,4 +1,4 @@
-// What a bundle says of where it comes from, so that a task that throws can tell file and line of the author's.
+// The source map in a bundle, with which errors of a task are reported with the author's file and line.
 
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,15 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { decode, encode } from '../src/mappings.js';
 import { readable } from '../src/places.js';
 
-/** Frames in here say nothing to the author. */
+/** Frames in this folder are not useful to the author. */
 const SDK = fileURLToPath(new URL('../src/', import.meta.url));
 
-/** The name of the module that the build adds, which exports what the contract wants. */
+/** The name of the module that the build adds, with the exports of the contract. */
 export const ENTRY = 'streamtask-entry';
 
 /**
- * The map of esbuild (of a bundle in `folder`), without what only a debugger wants: 2 to 8 bytes are left for
- * each line of the bundle.
+ * The source map of esbuild (for a bundle in `folder`), without the parts that only debuggers need: 2 to 8
+ * bytes per line of the bundle remain.
  */
 export function linesOf(map, folder, file) {
   const { sources, mappings } = JSON.parse(map);
@@ -27,7 +27,7 @@ export function linesOf(map, folder, file) {
   return { file, sources: [...places.keys()].map((source) => shown(sources[source])), mappings: encode(lines) };
 }
 
-/** The statement that leaves it where `places.js` looks. */
+/** The statement that stores the map where `places.js` reads it. */
 export function statementOf(map) {
   return `globalThis[Symbol.for("streamtask.source-map")] = ${JSON.stringify(map)};\n`;
 }
@@ -36,13 +36,13 @@ function isOurs(source, folder) {
   return source === ENTRY || resolve(folder, source).startsWith(SDK);
 }
 
-// A package is named from its folder on.
+// Paths in packages begin with the package's folder.
 function shown(source) {
   const at = source.lastIndexOf('node_modules/');
   return at < 0 ? source : source.slice(at);
 }
 
-// Of what stands in one line of the bundle, only where another line of a source begins.
+// Within a line of the bundle, keeps only segments where the source line changes.
 function distinct(segments) {
   return segments.filter(({ source, line }, i) => {
     const before = segments[i - 1];
@@ -50,7 +50,7 @@ function distinct(segments) {
   });
 }
 
-/** What the engine printed of an error: message and stack, with the places in the author's source. */
+/** Replaces the places in an error that the engine printed by those in the author's source. */
 export function located(text, map) {
   const [, before, message] = /^(.*)Exception while evaluating top-level script\n\S+:\d+:\d+ (.*)$/m.exec(text) ?? [];
   if (message === undefined) return text;

@@ -1,4 +1,4 @@
-// What Node.js asks when it loads a module.
+// Module hooks for Node.js.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { transformSync } from 'esbuild';
 
 const TYPESCRIPT = /\.[cm]?tsx?$/;
 
-/** As a bundler does: `./x.js` may be a `./x.ts`, and `./x` either. */
+/** Resolves like a bundler: `./x.js` can be `./x.ts`, and `./x` either of them. */
 function others(specifier) {
   if (!specifier.startsWith('.')) return [];
   const written = specifier.replace(/\.([cm]?)js$/, '.$1ts');
@@ -18,7 +18,7 @@ function isMissing(error) {
   return error.code === 'ERR_MODULE_NOT_FOUND' || error.code === 'ERR_UNSUPPORTED_DIR_IMPORT';
 }
 
-/** JavaScript of a file in TypeScript; undefined for any other. */
+/** The JavaScript of a TypeScript file; undefined for other files. */
 function translated(url) {
   if (!url.startsWith('file:') || !TYPESCRIPT.test(new URL(url).pathname)) return undefined;
   const path = fileURLToPath(url);
@@ -32,7 +32,7 @@ function translated(url) {
   return { format: 'module', source: code, shortCircuit: true };
 }
 
-/** For versions that ask on another thread. */
+/** For Node.js versions with asynchronous hooks. */
 export async function resolve(specifier, context, next) {
   try {
     return await next(specifier, context);
@@ -49,7 +49,7 @@ export async function load(url, context, next) {
   return translated(url) ?? next(url, context);
 }
 
-/** For those that ask at once. */
+/** For Node.js versions with synchronous hooks. */
 export const sync = {
   resolve(specifier, context, next) {
     try {
@@ -59,7 +59,7 @@ export const sync = {
         try {
           return next(other, context);
         } catch {
-          // Then perhaps the next one; else the first error says what was asked for.
+          // Try the next candidate; if all fail, throw the first error, which names the original path.
         }
       }
       throw error;

@@ -1,5 +1,5 @@
-// `node --import streamtask-sdk/typescript`: runs modules in TypeScript, as the build reads them. Older versions
-// of Node.js can't, newer ones don't know all of the language.
+// `node --import streamtask-sdk/typescript`: runs TypeScript modules in the same way as the build. Older versions
+// of Node.js can't, and newer ones don't support the whole language.
 
 import * as module from 'node:module';
 
@@ -10,5 +10,5 @@ if (module.registerHooks) {
   module.register('./typescript-hooks.js', import.meta.url);
 }
 
-// Stacks then name the lines of the source.
+// For source lines in stacks.
 process.setSourceMapsEnabled(true);

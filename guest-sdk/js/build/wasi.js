@@ -1,5 +1,5 @@
-// What the engine sees of a machine while a module is initialized: its environment, its input, some files,
-// and a clock and random numbers that are the same each time. WASI preview 1, as far as it is called then.
+// The environment of the engine while a module is initialized: environment variables, input, some files, and a
+// deterministic clock and random numbers. Implements the functions of WASI preview 1 that it calls.
 
 const ERRNO = { success: 0, badf: 8, noent: 44, nosys: 52 };
 const FILE_TYPE = { character: 2, folder: 3, file: 4 };
@@ -8,15 +8,15 @@ const [STDIN, , STDERR, ROOT] = [0, 1, 2, 3];
 /** 2000-01-01, in nanoseconds. */
 const BEGIN = 946_684_800_000_000_000n;
 
-/** What the clock goes on with each look, so that nobody waits for ever. */
+/** How much the clock advances with each reading, so that loops with a timeout end. */
 const TICK = 1000n;
 
-/** The module ended itself. */
+/** The module exited. */
 export class Exit extends Error {}
 
 export class Wasi {
   memory;
-  /** What it said on its standard error. */
+  /** Its output on standard error. */
   printed = '';
   #env;
   #files;
@@ -93,7 +93,7 @@ export class Wasi {
     return ERRNO.success;
   }
 
-  // Marsaglia's xorshift: not to be guessed is not what is asked for here.
+  // Marsaglia's xorshift: these random numbers do not have to be secure.
   #fill(at, length) {
     const bytes = Uint8Array.from({ length }, () => {
       this.#random ^= this.#random << 13;
@@ -118,7 +118,7 @@ export class Wasi {
     return this.#put(at, Uint8Array.of(type, 0, 0, 0, 0, 0, 0, 0, ...all));
   }
 
-  // The buffers of a list, and what `move` did with each until one was not used up.
+  // Calls `move` for each buffer of a list until one is not completely used.
   #each(list, count, at, move) {
     let total = 0;
     for (let nth = 0; nth < count; nth += 1) {

@@ -1,6 +1,6 @@
-// As much of WebAssembly's binary format as a snapshot needs: sections, and the numbers in them.
+// The part of WebAssembly's binary format that snapshots use: sections, and the numbers in them.
 
-/** The sections that a snapshot looks at. */
+/** The sections that snapshots read. */
 export const SECTION = { custom: 0, memory: 5, global: 6, export: 7, start: 8, dataCount: 12, data: 11 };
 
 /** Length of the magic number and the version. */
@@ -71,7 +71,7 @@ export function signed(value) {
   for (let rest = BigInt(value); ; ) {
     const bits = Number(rest & 127n);
     rest >>= 7n;
-    // The highest bit of the last byte is the sign.
+    // Bit 6 of the last byte is the sign.
     const isLast = rest === (bits >= 64 ? -1n : 0n);
     bytes.push(isLast ? bits : bits + 128);
     if (isLast) return Uint8Array.from(bytes);
@@ -83,7 +83,7 @@ export function name(text) {
   return joined([u32(bytes.length), bytes]);
 }
 
-/** A section's content: how many there are, and each of them. */
+/** A section's content: the number of items, and the items. */
 export function vector(items) {
   return joined([u32(items.length), ...items]);
 }

@@ -1,4 +1,4 @@
-// State that survives the attempt.
+// State that outlives the attempt.
 
 import { parseJson, toJson } from './json.js';
 
@@ -19,7 +19,7 @@ export class Checkpoint {
     try {
       return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
     } catch (error) {
-      throw new TypeError(`the checkpoint ${key} is not JSON; \`loadBytes\` reads any`, { cause: error });
+      throw new TypeError(`the checkpoint ${key} is not JSON; use \`loadBytes\``, { cause: error });
     }
   }
 

@@ -1,4 +1,4 @@
-// A run that this one has started.
+// A child run.
 
 import { Failure } from './errors.js';
 
@@ -12,12 +12,12 @@ export class Child {
     this.#waiting = waiting;
   }
 
-  /** How it ended; undefined when the time is over. */
+  /** The outcome; undefined after the timeout. */
   async outcome({ timeout } = {}) {
     return (await this.#waiting.waitForAny([this.id], timeout))?.outcome;
   }
 
-  /** What it returned. Any other end is a failure of this run. */
+  /** The result. If the child did not complete, throws a `Failure`. */
   async result() {
     const { status, value, error } = await this.outcome();
     if (status === 'completed') return value;

@@ -1,4 +1,4 @@
-// Everything that a task can do.
+// The functions that a task can call.
 
 import { Checkpoint } from './checkpoint.js';
 import { Child } from './child.js';
@@ -51,7 +51,7 @@ export class Context {
         last = value;
       }
     } finally {
-      // As `for await` does: a generator's own `finally` runs.
+      // As in `for await`: runs the generator's own `finally`.
       if (!ended) await iterator.return?.();
     }
   }

@@ -1,7 +1,7 @@
 // The environment variables that the operator has granted: `[grants.env]`, `[grants.secrets]`.
 
-/** All of them. They don't change while the task runs. */
+/** All variables. They don't change while the task runs. */
 export function variables(): Record<string, string>;
 
-/** The value of one; undefined if it is not granted. */
+/** The value of a variable; undefined if it is not granted. */
 export function variable(name: string): string | undefined;

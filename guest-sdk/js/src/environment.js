@@ -2,12 +2,12 @@
 
 import { getEnvironment } from 'wasi:cli/environment@0.2.0';
 
-/** All of them. They don't change while the task runs. */
+/** All variables. They don't change while the task runs. */
 export function variables() {
   return Object.fromEntries(getEnvironment());
 }
 
-/** The value of one; undefined if it is not granted. */
+/** The value of a variable; undefined if it is not granted. */
 export function variable(name) {
   return getEnvironment().find(([key]) => key === name)?.[1];
 }

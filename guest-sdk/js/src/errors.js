@@ -1,11 +1,11 @@
-// What can go wrong, as a task sees it.
+// The errors of the SDK, and their conversion to the failure of a run.
 
 import { toJson } from './json.js';
 import { place, readable } from './places.js';
 import { wellFormed } from './text.js';
 
 /**
- * Why a task did not succeed: thrown, it ends the attempt and is kept with the run.
+ * The failure of a task. Throwing it ends the attempt; it is stored with the run.
  */
 export class Failure extends Error {
   constructor(message, { code, details, retryable = false, retryAfter, cause } = {}) {
@@ -18,7 +18,7 @@ export class Failure extends Error {
   }
 }
 
-/** Someone asked to cancel the run. Thrown by everything that waits. */
+/** Cancellation of the run was requested. All functions that wait throw it. */
 export class Cancelled extends Error {
   constructor() {
     super('the run was cancelled');
@@ -27,7 +27,7 @@ export class Cancelled extends Error {
   }
 }
 
-/** A call to the host was refused. A task can look at the `code` and go on. */
+/** The host rejected a call. */
 export class HostError extends Error {
   constructor(code, message) {
     super(message);
@@ -37,7 +37,7 @@ export class HostError extends Error {
 }
 
 /**
- * Whatever was thrown, as a failure of the contract.
+ * Converts any thrown value to a failure of the contract.
  */
 export function toFailure(thrown) {
   const failure = { message: wellFormed(reasonOf(thrown)), code: undefined, details: undefined, retryable: false };
@@ -53,12 +53,12 @@ export function toFailure(thrown) {
   return failure;
 }
 
-/** Whether the task's own code meant it. Anything else is a bug, and its stack is worth keeping. */
+/** Whether the task threw it on purpose. Anything else is a bug, whose stack is worth logging. */
 export function isExpected(thrown) {
   return thrown instanceof Failure || thrown instanceof Cancelled;
 }
 
-/** What was thrown, and of a bug also where: `TypeError: x is undefined, in deep at task.ts:12`. */
+/** The message of a thrown value; for a bug, with the place: `TypeError: x is undefined, in deep at task.ts:12`. */
 function reasonOf(thrown) {
   const message = messageOf(thrown);
   if (isExpected(thrown) || !(thrown instanceof Error)) return message;
@@ -66,33 +66,33 @@ function reasonOf(thrown) {
   return where === undefined ? message : `${message}, ${where}`;
 }
 
-/** The same with the stack, and those of the causes; undefined if there is none. */
+/** The message with the stack, and those of the causes; undefined if there is no stack. */
 export function stackOf(thrown) {
   if (!(thrown instanceof Error) || !thrown.stack) return undefined;
   const parts = chain(thrown).filter((one) => one instanceof Error).map((one, nth) => {
     const stack = readable(one.stack).trimEnd();
-    // Some engines' stacks begin with the message, others' have none.
+    // In some engines, the stack begins with the message.
     const text = stack.includes(one.message) ? stack : `${one.name}: ${one.message}\n${stack}`;
     return (nth === 0 ? text : `caused by ${text}`).trimEnd();
   });
   return parts.join('\n');
 }
 
-/** The longest time that the contract can say, in milliseconds: 49 days. */
+/** The longest time that the contract can express, in milliseconds: 49 days. */
 export const LONGEST_MS = 0xffff_ffff;
 
-/** A time to wait. What is no number waits not at all, as with `setTimeout`. */
+/** A time to wait. A value that is not a number is 0, as with `setTimeout`. */
 export function duration(time) {
   const ms = Number(time);
   return ms > 0 ? ms : 0;
 }
 
-/** A time as the contract takes it: whole, and never shorter than it was. */
+/** A time as an integer, rounded up, for the contract. */
 export function milliseconds(time) {
   return Math.min(Math.ceil(duration(time)), LONGEST_MS);
 }
 
-// The message of an error and of what caused it, joined by colons, each said once.
+// The messages of an error and its causes, joined by colons, without repetitions.
 function messageOf(thrown) {
   if (!(thrown instanceof Error)) return textOf(thrown);
   const isNamed = !isExpected(thrown) && !(thrown instanceof HostError) && thrown.name !== 'Error';
@@ -104,7 +104,7 @@ function messageOf(thrown) {
   return message;
 }
 
-// What was thrown, what caused it, what caused that.
+// A thrown value and its chain of causes.
 function chain(thrown) {
   const all = new Set();
   for (let one = thrown; one !== undefined && !all.has(one); one = one instanceof Error ? one.cause : undefined) {
@@ -121,7 +121,7 @@ function textOf(value) {
   }
 }
 
-// A failure must not fail: what has no form in JSON is replaced by the reason.
+// Creating a failure must not fail: details that can't be encoded are replaced by the reason.
 function detailsOf(details) {
   try {
     return toJson('the details', details);

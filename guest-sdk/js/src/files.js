@@ -1,15 +1,15 @@
-// Files in the folders that the operator has granted. The engine has no such thing of its own;
-// this is `wasi:filesystem`. All calls return when they are done.
+// Access to files in the folders that the operator has granted, over `wasi:filesystem`, because the
+// engine has no file API of its own. All calls are synchronous.
 
 import { getDirectories } from 'wasi:filesystem/preopens@0.2.0';
 import { wellFormed } from './text.js';
 
-/** How much is read at once: little of the memory that a run has, and few calls. */
+/** Bytes per read: little of a run's memory, but few calls. */
 const CHUNK_BYTES = 256 * 1024;
 
 const FOLLOW = { symlinkFollow: true };
 
-/** A file or folder can't be used. `code` is that of WASI, such as `no-entry`. */
+/** A file or folder can't be used. `code` is the error code of WASI, such as `no-entry`. */
 export class FileError extends Error {
   constructor(code, path, hint = '') {
     super(`${path}: ${code}${hint}`);
@@ -32,7 +32,7 @@ export class File {
     return Number(this.#call((file) => file.stat()).size);
   }
 
-  /** At most `length` bytes from `offset`; fewer, or none, at the end. */
+  /** Reads at most `length` bytes from `offset`; fewer or none at the end. */
   read(offset, length = CHUNK_BYTES) {
     return this.#call((file) => file.read(BigInt(length), BigInt(offset)))[0];
   }
@@ -61,7 +61,7 @@ export class File {
   }
 }
 
-/** Opens a file to read it; with `write` to change it, with `create` if there is none. */
+/** Opens a file for reading; with `write`, also for writing; with `create`, creates it if it does not exist. */
 export function open(path, { write = false, create = false } = {}) {
   return new File(
     at(path, (folder, name) => folder.openAt(FOLLOW, name, { create }, { read: true, write })),
@@ -107,7 +107,7 @@ export function appendFile(path, content) {
   }
 }
 
-/** What is there: undefined if nothing. */
+/** Information about a path; undefined if it does not exist. */
 export function stat(path) {
   try {
     const { type, size, dataModificationTimestamp: time } = at(path, (folder, name) => folder.statAt(FOLLOW, name));
@@ -118,7 +118,7 @@ export function stat(path) {
   }
 }
 
-/** The names in a folder, sorted, each with what it is. */
+/** The entries of a folder, sorted by name. */
 export function list(path) {
   const folder = at(path, (folder, name) => folder.openAt(FOLLOW, name, { directory: true }, { read: true }));
   return attempt(path, () => {
@@ -143,13 +143,13 @@ export function removeFile(path) {
   at(path, (folder, name) => folder.unlinkFileAt(name));
 }
 
-/** Both have to be in the same granted folder. */
+/** Both paths must be in the same granted folder. */
 export function rename(from, to) {
   const target = granted(to);
   at(from, (folder, name) => folder.renameAt(name, target.folder, target.name));
 }
 
-// The granted folder that a path is in, and the rest of the path.
+// The granted folder that contains a path, and the rest of the path.
 function granted(given) {
   const path = wellFormed(given);
   let found;
@@ -169,7 +169,7 @@ function at(path, ask) {
   return attempt(path, () => ask(folder, name));
 }
 
-// A refusal is thrown with WASI's code as its payload.
+// An error of WASI is thrown with its code as the payload.
 function attempt(path, ask) {
   try {
     return ask();

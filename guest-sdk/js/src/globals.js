@@ -1,5 +1,5 @@
-// What JavaScript has of its own for waiting, made to know of the run: `setTimeout` and its kin
-// wait in the host, and `fetch` says what it wants when it is refused.
+// Adapts JavaScript's own waiting functions to the run: timers wait in the host, and `fetch` reports
+// the missing grant when it is denied.
 
 const native = {
   setTimeout: globalThis.setTimeout,
@@ -9,10 +9,10 @@ const native = {
   fetch: globalThis.fetch,
 };
 
-/** What a response can be read by as a whole. */
+/** The methods that read a whole response. */
 const READERS = ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'];
 
-/** For the time of one run, of whose timers `report` gets what they throw. Returns what undoes it. */
+/** Installs them for one run; `report` receives exceptions of timers. Returns a function that undoes it. */
 export function installGlobals(waiting, report) {
   Object.assign(globalThis, timers(waiting, report), { fetch: fetchFor(waiting) });
   return () => Object.assign(globalThis, native);
@@ -31,7 +31,7 @@ function timers(waiting, report) {
       try {
         callback(...args);
       } catch (error) {
-        // As in a browser: it is told, and disturbs nothing else.
+        // As in a browser: it is reported, and affects nothing else.
         report(error);
       }
     };
@@ -66,7 +66,7 @@ function fetchFor(waiting) {
   };
 }
 
-// The engine's own `fetch` does not look at the signal while it waits.
+// The engine's own `fetch` ignores the signal while it waits.
 function orAborted(promise, signal) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
@@ -76,8 +76,8 @@ function orAborted(promise, signal) {
   });
 }
 
-// A request is over when its body was read. One whose body nobody reads as a whole goes on
-// until the run ends, which costs a look now and then.
+// A request ends when its body has been read. A request whose body is never read completely lasts
+// until the run ends, which costs periodic polling.
 function readBy(response, signal, closed) {
   if (response.body === null) closed();
   for (const name of READERS) {
@@ -88,7 +88,7 @@ function readBy(response, signal, closed) {
   return response;
 }
 
-// The engine says nothing but that it failed. The host has told the log why.
+// The engine only reports that the request failed. The host has logged the reason.
 function explained(error, resource, options) {
   if (!(error instanceof TypeError) || !/NetworkError/.test(error.message)) return error;
   let what = String(resource?.url ?? resource);
@@ -98,7 +98,7 @@ function explained(error, resource, options) {
     what = url.origin;
     grant = `[[grants.http]] host = "${url.hostname}"`;
   } catch {
-    // Then it is told as it was given.
+    // Then report the URL unchanged.
   }
   const method = String(options?.method ?? resource?.method ?? 'GET').toUpperCase();
   return new TypeError(

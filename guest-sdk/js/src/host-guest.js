@@ -1,5 +1,5 @@
-// The host, as a component sees it: the contract's imports, in the form that the rest of the SDK
-// uses. Only here is the contract's form known.
+// The host of a component: adapts the contract's imports to the interface that the rest of the SDK
+// uses. The only module that depends on the contract's bindings.
 
 import * as checkpoints from 'streamtask:task/checkpoints@1.0.0';
 import * as children from 'streamtask:task/children@1.0.0';
@@ -9,7 +9,7 @@ import * as run from 'streamtask:task/run@1.0.0';
 import { HostError } from './errors.js';
 import { parseJson } from './json.js';
 
-// A refusal is thrown with the contract's error as its payload.
+// A rejected call throws the contract's error as the payload.
 function call(ask) {
   try {
     return ask();

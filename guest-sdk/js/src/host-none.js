@@ -1,3 +1,3 @@
-// Outside of a component there is no host: tests bring one of their own.
+// Outside of a component there is no host; tests provide their own.
 
 export const host = undefined;

@@ -1,6 +1,6 @@
-// Write streamtask tasks in JavaScript and TypeScript. All times are in milliseconds.
+// The streamtask SDK for JavaScript and TypeScript. All times are in milliseconds.
 
-/** Any JSON Schema. Those parts that `FromSchema` knows become types. */
+/** Any JSON Schema. `FromSchema` converts the parts that it supports to types. */
 export interface JsonSchema {
   readonly type?: JsonType | readonly JsonType[];
   readonly const?: unknown;
@@ -17,7 +17,7 @@ export interface JsonSchema {
 
 export type JsonType = 'null' | 'boolean' | 'integer' | 'number' | 'string' | 'array' | 'object';
 
-/** The type of what fits a schema, with its defaults filled in. */
+/** The type of values that match a schema, with its defaults filled in. */
 export type FromSchema<S> =
   S extends { readonly const: infer C } ? C
   : S extends { readonly enum: readonly (infer E)[] } ? E
@@ -46,20 +46,20 @@ type FromObject<S> =
       ? { [key: string]: FromSchema<A> }
       : { [key: string]: unknown };
 
-// What is required, and what has a default.
+// Properties that are required or have a default.
 type Present<S, P> =
   | (S extends { readonly required: readonly (infer R)[] } ? R : never)
   | { [K in keyof P]: P[K] extends { readonly default: unknown } ? K : never }[keyof P];
 
 type Flat<T> = { [K in keyof T]: T[K] };
 
-/** What `task` makes: the exports of the contract. */
+/** The result of `task`: the exports of the contract. */
 export interface Task {
   describe(): string;
   process(input: string): Promise<string>;
 }
 
-/** What a task's function may return: a value, a promise, or a generator. */
+/** The return value of a task's function: a value, a promise, or a generator. */
 export type Result<O> = Work<O> | PromiseLike<Work<O>>;
 
 type Work<O> = O | Iterator<unknown, O | void, undefined> | AsyncIterator<unknown, O | void, undefined>;
@@ -67,17 +67,17 @@ type Work<O> = O | Iterator<unknown, O | void, undefined> | AsyncIterator<unknow
 /**
  * Makes a function the task of this module.
  *
- * With a schema for the input, the host checks an input before it starts a run, and draws a form
- * for it; the function gets it typed, and with the schema's defaults.
+ * With an input schema, the host checks each input before it starts a run, and shows a form for
+ * it; the function receives a typed input with the schema's defaults.
  *
- * If the function is a generator, each value that it yields is sent as a `progress` event, and
- * what it returns is the result, or without that the last value.
+ * If the function is a generator, each value that it yields is sent as a `progress` event. Its
+ * return value is the result, or else its last value.
  */
 export function task<const I extends JsonSchema, const O extends JsonSchema | true = true>(
   about: { description?: string; input: I; output?: O },
   work: (ctx: Context, input: FromSchema<I>) => Result<FromSchema<O>>,
 ): Task;
-/** Without a schema for the input; its type is what you say. */
+/** Without an input schema; you choose the type of the input. */
 export function task<Input = any, Output = unknown>(
   about: { description?: string; input?: undefined; output?: JsonSchema },
   work: (ctx: Context, input: Input) => Result<Output>,
@@ -86,14 +86,14 @@ export function task<Input = any, Output = unknown>(
 export function task<Input = any, Output = unknown>(work: (ctx: Context, input: Input) => Result<Output>): Task;
 
 /**
- * The value, with the schema's defaults, as the type that the schema says. Throws a `Failure` with
- * the code `invalid-input` if it does not fit. A task's input has been through this already.
+ * Checks a value against a schema. Returns it typed and with the schema's defaults. Throws a
+ * `Failure` with the code `invalid-input` if it does not match. A task's input is already parsed.
  */
 export function parse<const S extends JsonSchema>(schema: S, value: unknown): FromSchema<S>;
 
-/** The run, as its task sees it. Calls that the host refuses throw a `HostError`. */
+/** The current run. Calls that the host rejects throw a `HostError`. */
 export interface Context {
-  /** Sends one event. Waits only if the task is faster than the disk. */
+  /** Sends one event. Waits only if the task sends faster than the disk can write. */
   send(type: string, data?: unknown, options?: { channel?: string }): void;
   /** Sends bytes as one event. `contentType` is a media type such as `image/png`. */
   sendBytes(
@@ -102,67 +102,68 @@ export interface Context {
     bytes: Uint8Array | ArrayBuffer | ArrayBufferView | string,
     options?: { channel?: string },
   ): void;
-  /** Returns once every event sent so far is durable. */
+  /** Waits until all events sent so far are durable. */
   flush(): void;
-  /** Says how far the run is. */
+  /** Reports progress. */
   progress(progress: Progress): void;
-  /** Sends a line for the log. */
+  /** Logs a message. */
   log(message: unknown, level?: Level): void;
   /**
-   * Sends each value as a `progress` event; returns what the generator returns, or without that
-   * the last value. Asks before each whether the run is cancelled.
+   * Sends each value as a `progress` event. Returns the generator's return value, or else its last
+   * value. Checks before each value whether the run is cancelled.
    */
   stream<Y, R>(values: Iterator<Y, R> | AsyncIterator<Y, R> | Iterable<Y> | AsyncIterable<Y>): Promise<R | Y | undefined>;
-  /** Updates of a page. */
+  /** Sends updates of a web page. */
   readonly view: View;
 
-  /** Waits. Rejects with `Cancelled` at once when the run is or gets cancelled. */
+  /** Sleeps. Rejects with `Cancelled` as soon as cancellation of the run is requested. */
   sleep(ms: number): Promise<void>;
-  /** The same for code that can't `await`. Nothing else goes on meanwhile. */
+  /** `sleep` for code that can't `await`. Blocks everything else. */
   sleepSync(ms: number): void;
-  /** Aborted, with a `Cancelled`, as soon as the task hears that the run is cancelled. */
+  /** Aborted with a `Cancelled` as soon as the SDK detects that the run is cancelled. */
   readonly signal: AbortSignal;
-  /** Whether someone asked to cancel the run. */
+  /** Whether cancellation of the run was requested. */
   readonly cancelled: boolean;
-  /** For tasks that compute and do not wait. */
+  /** Throws `Cancelled` if the run is cancelled: for tasks that compute without waiting. */
   checkCancelled(): void;
-  /** The time left until the host ends this attempt; undefined if it has no deadline. */
+  /** The time left until this attempt's deadline; undefined if it has none. */
   readonly remaining: number | undefined;
-  /** The facts of this attempt. */
+  /** Information about the current attempt. */
   readonly info: RunInfo;
 
   /**
-   * The oldest signal that waits; with a name, the oldest of that name. Waits for one, at most
-   * `timeout`; then undefined. Rejects with `Cancelled` when the run is or gets cancelled.
+   * Removes and returns the oldest queued signal; with a name, the oldest of that name. If there is
+   * none, waits for at most `timeout`, then returns undefined. Rejects with `Cancelled` if the run is
+   * cancelled.
    */
   receiveSignal(name?: string, options?: { timeout?: number }): Promise<Signal | undefined>;
-  /** The present value of a parameter; undefined if it was never set. */
+  /** The current value of a parameter; undefined if it was never set. */
   parameter<T = any>(name: string): T | undefined;
-  /** State that survives the attempt. */
+  /** State that outlives the attempt. */
   readonly checkpoint: Checkpoint;
 
-  /** Starts a run of a task: `app/task`, or the name alone for one of the same app. */
+  /** Starts a run of a task: `app/task`, or just the name for a task of the same app. */
   startChild(task: string, input?: unknown, options?: ChildOptions): Child;
-  /** How a child ended. Rejects with `Cancelled` when this run is or gets cancelled. */
+  /** Waits for a child. Returns its outcome. Rejects with `Cancelled` if this run is cancelled. */
   waitFor(child: Child): Promise<Outcome>;
-  /** The same, for at most `timeout`; undefined if the time is over. */
+  /** Waits for at most `timeout`, then returns undefined. */
   waitFor(child: Child, options: { timeout?: number }): Promise<Outcome | undefined>;
-  /** The first of the children to end, and its place in the list. */
+  /** Waits for the first of the children to end. */
   waitForAny(children: readonly Child[]): Promise<Ended>;
   waitForAny(children: readonly Child[], options: { timeout?: number }): Promise<Ended | undefined>;
 }
 
 export type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 
-/** How far a run is, or an item of it. An event says something new; what it leaves out stays. */
+/** The progress of a run or of an item in it. Omitted values do not change. */
 export interface Progress {
-  /** Work in a row: this step, from 1, is done. */
+  /** For sequential work: the step that is done, from 1. */
   step?: number;
-  /** Work of several parts: the item that this is about. */
+  /** For work in several parts: the ID of the item. */
   id?: string;
   /** The item that this one is a part of. */
   parent?: string;
-  /** How much it counts among its siblings; 1 unless said otherwise. */
+  /** Its weight among its siblings. Default: 1. */
   weight?: number;
   status?: 'waiting' | 'running' | 'completed' | 'failed' | 'skipped';
   done?: number;
@@ -173,25 +174,25 @@ export interface Progress {
   message?: string;
 }
 
-/** Updates of a page. `target` names an element with `data-stream="NAME"`. */
+/** Updates of a web page. `target` names an element with `data-stream="NAME"`. */
 export interface View {
-  /** Plain text, never read as HTML; appended unless said otherwise. */
+  /** Adds plain text, by default at the end. */
   text(target: string, text: string, options?: { mode?: 'append' | 'prepend' | 'replace' }): void;
-  /** Replaces what is in the target. */
+  /** Replaces the target's content. Escape all data in the HTML. */
   html(target: string, html: string): void;
-  /** Adds at the end, or at the beginning. */
+  /** Adds HTML at the end or at the beginning. */
   insert(target: string, html: string, options?: { at?: 'append' | 'prepend' }): void;
-  /** Removes what matches within the target. */
+  /** Removes the elements in the target that match the selector. */
   remove(target: string, selector: string): void;
-  /** Removes children at that edge until `limit` are left. */
+  /** Removes child elements at an edge until `limit` are left. */
   prune(target: string, limit: number, options?: { edge?: 'top' | 'bottom' }): void;
-  /** The target is being written. */
+  /** Marks the target as being written. */
   start(target: string): void;
-  /** It is complete. */
+  /** Marks the target as complete. */
   done(target: string): void;
-  /** It failed; what is there stays. */
+  /** Marks the target as failed; its content stays. */
   error(target: string, message: string): void;
-  /** Any JSON value, for the page's own code. */
+  /** Sends any JSON value to the page's own code. */
   state(state: unknown): void;
 }
 
@@ -199,7 +200,7 @@ export interface RunInfo {
   id: string;
   app: string;
   task: string;
-  /** The SHA-256 of the file that this attempt runs on, in hexadecimal. */
+  /** The task's version: the SHA-256 of its file, in hexadecimal. */
   version: string;
   /** 1 for the first attempt. */
   attempt: number;
@@ -212,11 +213,11 @@ export interface Signal {
   payload: any;
 }
 
-/** What is saved is durable when the call returns, with every event sent before it. */
+/** When a call returns, the saved value and all events sent before it are durable. */
 export interface Checkpoint {
   /** Saves a JSON value. A key has 1 to 128 bytes without control characters. */
   save(key: string, value: unknown): void;
-  /** What was saved last, in this attempt or an earlier one; undefined if nothing. */
+  /** The last saved value, of this attempt or an earlier one; undefined if there is none. */
   load<T = any>(key: string): T | undefined;
   saveBytes(key: string, bytes: Uint8Array): void;
   loadBytes(key: string): Uint8Array | undefined;
@@ -224,27 +225,27 @@ export interface Checkpoint {
 }
 
 export interface ChildOptions {
-  /** Starting with the same key again, also in a later attempt, gives the same child. */
+  /** Another start with the same key, also in a later attempt, returns the same child. */
   key?: string;
-  /** It goes on when this run has ended; otherwise it is cancelled then. */
+  /** Whether the child continues after this run has ended. Otherwise, it is cancelled then. */
   detached?: boolean;
-  /** Higher goes first in the queue, from -100 to 100. */
+  /** From -100 to 100; higher priorities start first. */
   priority?: number;
 }
 
 export interface Child {
   readonly id: string;
-  /** How it ended. */
+  /** Waits for the outcome. */
   outcome(): Promise<Outcome>;
   outcome(options: { timeout?: number }): Promise<Outcome | undefined>;
-  /** What it returned; any other end is a failure of this run. */
+  /** Waits for the result. If the child did not complete, throws a `Failure`. */
   result<T = any>(): Promise<T>;
-  /** Asks it to end. */
+  /** Requests cancellation of the child. */
   cancel(): void;
 }
 
 export interface Ended {
-  /** Its place in the list. */
+  /** The index in the list. */
   index: number;
   child: Child;
   outcome: Outcome;
@@ -253,19 +254,19 @@ export interface Ended {
 export type Outcome =
   | { status: 'completed'; value: any }
   | { status: 'failed'; error: { kind: string; message: string; code?: string | undefined; details?: any } }
-  /** What it returned in its grace time, if anything. */
+  /** `value`: the result that it returned in its grace period, if any. */
   | { status: 'cancelled'; value?: any };
 
-/** Why a task did not succeed: thrown, it ends the attempt and is kept with the run. */
+/** The failure of a task. Throwing it ends the attempt; it is stored with the run. */
 export class Failure extends Error {
   constructor(message: string, options?: {
-    /** A short word for programs, such as `rate-limited`. */
+    /** A short machine-readable code, such as `rate-limited`. */
     code?: string | undefined;
-    /** Whatever else is worth keeping, as JSON. */
+    /** Further information, stored as JSON. */
     details?: unknown;
     /** Whether another attempt could succeed. */
     retryable?: boolean | undefined;
-    /** It could, but not before this time has passed. */
+    /** The minimum delay before the next attempt; implies `retryable`. */
     retryAfter?: number | undefined;
     cause?: unknown;
   });
@@ -275,13 +276,13 @@ export class Failure extends Error {
   readonly retryAfter: number | undefined;
 }
 
-/** Someone asked to cancel the run. A task that has to clean up catches it, and throws it on. */
+/** Cancellation of the run was requested. A task that has to clean up catches it, and rethrows it. */
 export class Cancelled extends Error {
   constructor();
   readonly code: 'cancelled';
 }
 
-/** A call to the host was refused. */
+/** The host rejected a call. */
 export class HostError extends Error {
   constructor(code: HostErrorCode, message: string);
   readonly code: HostErrorCode;

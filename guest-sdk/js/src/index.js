@@ -1,4 +1,4 @@
-// Write streamtask tasks in JavaScript and TypeScript.
+// The streamtask SDK for JavaScript and TypeScript.
 
 export { Cancelled, Failure, HostError } from './errors.js';
 export { parse } from './schema.js';

@@ -1,9 +1,9 @@
-// The `mappings` of a source map: for each line of a bundle, where its parts come from. Only lines are kept:
-// a segment is `{ column }`, of no file that counts, or `{ column, source, line }`; all from 0.
+// The `mappings` of a source map: for each line of a bundle, the sources of its parts. Only lines are kept: a
+// segment is `{ column }` without a relevant file, or `{ column, source, line }`; all from 0.
 
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
-/** A digit's highest bit says that another one follows. */
+/** A digit's highest bit means that another digit follows. */
 const MORE = 32;
 
 export function decode(mappings) {
@@ -22,7 +22,7 @@ export function decode(mappings) {
   });
 }
 
-/** What `decode` reads, and any other reader of source maps. */
+/** Encodes mappings for `decode` and any other reader of source maps. */
 export function encode(lines) {
   let source = 0;
   let line = 0;
@@ -32,7 +32,7 @@ export function encode(lines) {
       let text = digits(segment.column - column);
       column = segment.column;
       if (segment.source === undefined) return text;
-      // The last is the column of the source.
+      // The last value is the column in the source.
       text += digits(segment.source - source) + digits(segment.line - line) + digits(0);
       ({ source, line } = segment);
       return text;

@@ -1,20 +1,20 @@
-// Where in the author's own source something was thrown. The build bundles all modules into one and says here
-// from which file and line each of its lines comes. Nothing is looked up before something is thrown.
+// Finds the place in the author's source where an error was thrown. The build bundles all modules into one, and
+// leaves a map of its lines here. The map is only read when an error is thrown.
 
 import { decode } from './mappings.js';
 
-/** Under this the build leaves `{ file, sources, mappings }`. */
+/** The name of the global in which the build stores `{ file, sources, mappings }`. */
 const MAP = Symbol.for('streamtask.source-map');
 
-/** Of an endless recursion the innermost say enough. */
+/** In an endless recursion, the innermost frames are enough. */
 const MOST_FRAMES = 50;
 
-/** A function's name, of which the engine also says how it was called and where it stands. */
+/** Matches a function's name, to which the engine adds how it was called and where it is defined. */
 const FRAME = /^(?:.*\*)?(.*)@(.*):(\d+):(\d+)$/;
 
 /**
- * The frames of a stack that are not the SDK's, innermost first; undefined if there is no map, as
- * in Node.js and in what another bundler made.
+ * The frames of a stack outside of the SDK, innermost first; undefined without a map, as in
+ * Node.js and with other bundlers.
  */
 export function frames(stack, map = globalThis[MAP]) {
   if (map === undefined || typeof stack !== 'string') return undefined;
@@ -22,14 +22,14 @@ export function frames(stack, map = globalThis[MAP]) {
   return stack.split('\n').map((line) => frame(line, map)).filter((found) => found !== undefined);
 }
 
-/** `in deep at task.ts:12`: the innermost frame of the author's own, or else of a package that is used. */
+/** `in deep at task.ts:12`: the innermost frame in the author's source, or else in a package. */
 export function place(stack, map) {
   const all = frames(stack, map) ?? [];
   const found = all.find(({ source }) => !source.includes('node_modules/')) ?? all[0];
   return found && `${found.name ? `in ${found.name} ` : ''}at ${found.source}:${found.line}`;
 }
 
-/** The stack as the log has it; as the engine says it, if there is no map. */
+/** The stack for the log; without a map, the engine's own stack. */
 export function readable(stack, map) {
   const all = frames(stack, map);
   if (all === undefined) return stack;
@@ -46,7 +46,7 @@ function frame(text, { file, sources, lines }) {
   if (where !== file) return undefined;
   const mapped = lines[line - 1]?.findLast((segment) => segment.column < column);
   if (mapped?.source === undefined) return undefined;
-  // `outer/inner` stands within `outer`, and `outer/<` has no name.
+  // `outer/inner` is defined in `outer`, and `outer/<` has no name.
   const name = called.split('/').at(-1);
   return { name: name.endsWith('<') ? '' : name, source: sources[mapped.source], line: mapped.line + 1 };
 }

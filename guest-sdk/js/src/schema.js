@@ -1,11 +1,11 @@
-// Checks a value against a JSON Schema: the part of it that tasks use for their inputs. The host
-// checks inputs too, and knows all of JSON Schema; what is not known here is let through.
+// Checks a value against the subset of JSON Schema that tasks use for their inputs. Unknown keywords
+// are ignored: the host checks inputs, too, and supports all of JSON Schema.
 
 import { Failure } from './errors.js';
 
 /**
- * The value with the schema's defaults filled in. Throws a `Failure` with the code
- * `invalid-input` if it does not fit.
+ * Returns the value with the schema's defaults filled in. Throws a `Failure` with the code
+ * `invalid-input` if it does not match.
  */
 export function parse(schema, value) {
   const problems = [];
@@ -64,7 +64,7 @@ function checkNumber(schema, value, pointer, problems) {
 }
 
 function checkText(schema, value, pointer, problems) {
-  // JSON Schema counts characters, not the halves that JavaScript counts.
+  // JSON Schema counts characters, not JavaScript's UTF-16 code units.
   const length = [...value].length;
   if (length < schema.minLength) refuse(problems, pointer, `is shorter than ${schema.minLength}`);
   if (length > schema.maxLength) refuse(problems, pointer, `is longer than ${schema.maxLength}`);
@@ -115,7 +115,7 @@ function same(one, other) {
   return one === other || canonical(one) === canonical(other);
 }
 
-// Objects are the same in whatever order their keys are.
+// The order of keys does not matter.
 function canonical(value) {
   return JSON.stringify(value, (_, part) => {
     if (part === null || typeof part !== 'object' || Array.isArray(part)) return part;
@@ -123,7 +123,7 @@ function canonical(value) {
   });
 }
 
-// A key in a JSON Pointer.
+// Escapes a key for a JSON Pointer.
 function escaped(key) {
   return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }

@@ -1,4 +1,4 @@
-// A function as a task.
+// A task made of a function.
 
 import { host as guestHost } from '#host';
 import { Context } from './context.js';
@@ -9,10 +9,10 @@ import { parse } from './schema.js';
 import { withWellFormedText } from './text.js';
 import { Waiting } from './waiting.js';
 
-/** What the engine throws then: a text, without a stack. */
+/** The value that the engine throws when out of memory: a text without a stack. */
 const OUT_OF_MEMORY = 'out of memory';
 
-/** Runs the task on a host; the test's way in. */
+/** Runs the task with a given host; for tests. */
 export const ATTEMPT = Symbol('attempt');
 
 /**
@@ -29,7 +29,7 @@ export function task(about, work) {
         return await attempt(guestHost, about, work, input, installGlobals);
       } catch (thrown) {
         if (thrown === OUT_OF_MEMORY) trapForMemory(thrown);
-        // The contract's way to fail. Anything else would be a trap.
+        // The bindings return this as the contract's failure. Anything else would be a trap.
         throw Object.assign(new Error('the task failed'), { payload: toFailure(thrown) });
       }
     },
@@ -37,8 +37,8 @@ export function task(about, work) {
   };
 }
 
-// A want of memory is no failure of the contract: the host knows it by such words before a trap. What has no
-// payload is one.
+// Running out of memory is not a failure of the contract: the host recognises it by these words before a trap.
+// Throwing a value without a payload traps.
 function trapForMemory(thrown) {
   console.error('fatal error: out of memory; JavaScript does not tell where');
   throw thrown;
@@ -68,7 +68,7 @@ async function attempt(anyHost, about, work, inputJson, prepare) {
   }
 }
 
-// What generator functions return: an array is a result like any other.
+// Only generator objects: an array is a normal result.
 function isGenerator(result) {
   return typeof result?.next === 'function' &&
     (typeof result[Symbol.asyncIterator] === 'function' || typeof result[Symbol.iterator] === 'function');
@@ -80,6 +80,6 @@ function logUncaught(ctx, where, thrown) {
   try {
     ctx.log(where + text, 'error');
   } catch {
-    // The reason itself is not lost for that.
+    // The failure itself is still reported.
   }
 }

@@ -1,23 +1,23 @@
-// A host that remembers, for tests on any machine with Node.js.
+// A host that records events, for tests in Node.js.
 
 import { HostError } from './errors.js';
 import { parseJson } from './json.js';
 import { ATTEMPT } from './task.js';
 
-/** The host's default for one event's data, in bytes. */
+/** The host's default limit for the data of an event, in bytes. */
 const MAX_EVENT_BYTES = 1024 * 1024;
 
-/** The contract's longest type, channel, content type or checkpoint key, in bytes. */
+/** The contract's limit for types, channels, content types and checkpoint keys, in bytes. */
 const MAX_NAME_BYTES = 128;
 
 const bytesOf = (text) => new TextEncoder().encode(text);
 
 export class Recording {
-  /** What was sent: `{ type, data, channel? }`, or with `contentType` and `bytes` in place of `data`. */
+  /** The events: `{ type, data, channel? }`, or with `contentType` and `bytes` in place of `data`. */
   events = [];
-  /** The task and the input of each run that was started. */
+  /** The task and the input of each started child. */
   children = [];
-  /** What was saved, as bytes, by key. */
+  /** The saved checkpoints, as bytes, by key. */
   checkpoints = new Map();
   /** How long the task has slept and waited, in milliseconds. */
   elapsed = 0;
@@ -32,7 +32,7 @@ export class Recording {
     }
   }
 
-  /** Makes an attempt of the task: resolves to its result, rejects with what it threw. */
+  /** Runs an attempt of the task: resolves to its result, rejects with the thrown error. */
   async start(task, input = {}) {
     return parseJson(await task[ATTEMPT](this.#host(), input));
   }
@@ -49,10 +49,10 @@ export class Recording {
     return this.elapsed >= (this.#options.cancelAfter ?? Infinity);
   }
 
-  // Moves the clock, at most to the time when the run is cancelled.
+  // Advances the clock, at most to the time of the cancellation.
   #wait(ms) {
     if (ms === Infinity && this.#options.cancelAfter === undefined) {
-      throw new Error('the task waits for signals which the test does not send');
+      throw new Error('the task waits for a signal that the test does not send');
     }
     if (!this.#cancelled) this.elapsed = Math.min(this.elapsed + ms, this.#options.cancelAfter ?? Infinity);
     return !this.#cancelled;
@@ -80,7 +80,7 @@ export class Recording {
 
   #endedChild(runs) {
     if (this.#cancelled) return undefined;
-    if (runs.length === 0) throw invalid('no runs are given to wait for');
+    if (runs.length === 0) throw invalid('the list of runs is empty');
     const child = this.children[Number(runs[0])];
     if (child === undefined) throw new HostError('not-found', `there is no child ${runs[0]}`);
     const outcome = this.#options.children[child.task];
@@ -91,7 +91,7 @@ export class Recording {
     const { attempt = 1, labels = {}, deadline, parameters = {}, children = {} } = this.#options;
     return {
       now: () => this.elapsed,
-      // What is to come is there already, so there is no need to look now and then.
+      // All signals and children exist from the start, so no polling is needed.
       slice: Infinity,
       send: (channel, type, json) => {
         checkSize(bytesOf(json).length);
@@ -125,12 +125,12 @@ export class Recording {
       },
       startChild: (task, input) => {
         if (!Object.hasOwn(children, task)) {
-          throw new HostError('not-found', `there is no task ${task}; say in \`children\` how it ends`);
+          throw new HostError('not-found', `there is no task ${task}; define its outcome in \`children\``);
         }
         this.children.push({ task, input: JSON.parse(input) });
         return String(this.children.length - 1);
       },
-      // Children end at once, as the test has said.
+      // Children end at once, with the outcome that the test defines.
       waitForChildren: (runs) => this.#endedChild(runs),
       cancelChild() {},
     };

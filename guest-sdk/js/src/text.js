@@ -1,21 +1,21 @@
-// Text that UTF-8 and JSON can hold. A string may have half of a surrogate pair, which the host refuses: in
-// its place goes U+FFFD, as `String.prototype.toWellFormed` does. Text that is fine is not copied.
+// Makes text valid for UTF-8 and JSON. A string can contain lone surrogates, which the host rejects: they are
+// replaced by U+FFFD, as in `String.prototype.toWellFormed`. Valid text is not copied.
 
-/** As JSON escapes such a half, and every other escape, so that a backslash of the text itself is none. */
+/** Matches an escaped lone surrogate, and every other escape, so that an escaped backslash is skipped. */
 const ESCAPES = /\\(?:u(d[89a-f][0-9a-f]{2})|.)/g;
 
-/** The text; what is no text stays as it is. */
+/** Replaces lone surrogates in a string; other values stay unchanged. */
 export function wellFormed(text) {
   return typeof text === 'string' ? text.toWellFormed() : text;
 }
 
-/** The same for what `JSON.stringify` made: it escapes only halves in this way. */
+/** Does the same in the output of `JSON.stringify`, which escapes only lone surrogates in this way. */
 export function wellFormedJson(json) {
   if (!json.includes('\\ud')) return json;
   return json.replace(ESCAPES, (escape, half) => (half === undefined ? escape : '\ufffd'));
 }
 
-/** A host to which no other text goes. */
+/** Wraps a host so that it only receives valid text. */
 export function withWellFormedText(host) {
   return {
     ...host,

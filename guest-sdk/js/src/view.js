@@ -1,4 +1,4 @@
-// Updates of a page: the event type `view`.
+// The event type `view`, which updates a web page.
 
 export class View {
   #send;

@@ -1,25 +1,24 @@
-// All waiting of a run.
+// Implements all waiting of a run.
 //
-// The contract's functions are synchronous: one that waits stops the whole instance. So nothing
-// waits where it is called. What is to be waited for is noted here, and when the engine has
-// nothing else to do (a timer of its own fires only then), the shortest wait of all is handed to
-// the host in one call. The instance is suspended there, costs no thread, and hears at once that
-// the run is cancelled.
+// The contract's functions are synchronous: one that waits blocks the whole instance. So functions
+// only register their waits here. When the engine has nothing else to do (its own timers only fire
+// then), the host is called once with the shortest wait. It suspends the instance, which occupies no
+// thread, and resumes it at once if the run is cancelled.
 //
-// A request that is under way needs the engine's own loop. While there is one, and for waits that
-// no single call can express, the loop turns every `SLICE_MS` instead.
+// A pending request needs the engine's own loop. During requests, and for waits that no single call
+// can express, the loop polls every `SLICE_MS` instead.
 
 import { Cancelled, duration, milliseconds } from './errors.js';
 
-/** How late a wish to cancel, a signal or a child's end may be heard during a request. */
+/** The longest delay of a cancellation, a signal or a child's outcome during a request. */
 const SLICE_MS = 50;
 
-// Taken before anything replaces them.
+// The engine's own timers, before they are replaced.
 const { setTimeout: after, clearTimeout: forget } = globalThis;
 
 export class Waiting {
   #host;
-  /** Times to come, the next one last. */
+  /** Pending timers, the next one last. */
   #timers = [];
   #signals = [];
   #children = [];
@@ -32,12 +31,12 @@ export class Waiting {
     this.#host = host;
   }
 
-  /** Turned to `aborted` as soon as it is known that the run is cancelled. */
+  /** Aborted as soon as the cancellation of the run is detected. */
   get signal() {
     return this.#controller.signal;
   }
 
-  /** Asks the host. */
+  /** Whether the run is cancelled, according to the host. */
   get cancelled() {
     if (!this.signal.aborted && this.#host.cancelled()) this.#cancel();
     return this.signal.aborted;
@@ -47,10 +46,10 @@ export class Waiting {
     if (this.cancelled) throw new Cancelled();
   }
 
-  /** Calls back after a time, whether the run is cancelled or not. Returns what `clear` takes. */
+  /** Calls back after a time, even if the run is cancelled. Returns a handle for `clear`. */
   timer(ms, callback) {
     const timer = { due: this.#host.now() + duration(ms), callback };
-    // Behind those of the same time, which were there before.
+    // After earlier timers with the same time.
     let at = this.#timers.length;
     while (at > 0 && this.#timers[at - 1].due <= timer.due) at -= 1;
     this.#timers.splice(at, 0, timer);
@@ -63,7 +62,7 @@ export class Waiting {
     if (at >= 0) this.#timers.splice(at, 1);
   }
 
-  /** Settles after the time; rejects with `Cancelled` as soon as the run is cancelled. */
+  /** Resolves after the time; rejects with `Cancelled` as soon as the run is cancelled. */
   sleep(ms) {
     return this.#unlessCancelled((resolve) => {
       const timer = this.timer(ms, resolve);
@@ -71,17 +70,17 @@ export class Waiting {
     });
   }
 
-  /** The next signal (of this name); undefined when the time is over. */
+  /** The next signal (with this name); undefined after the timeout. */
   receiveSignal(name, timeout) {
     return this.#entry(this.#signals, { name }, timeout);
   }
 
-  /** The place of one of these runs that has ended, and its outcome; undefined when the time is over. */
+  /** The index and the outcome of the first of these runs to end; undefined after the timeout. */
   waitForAny(runs, timeout) {
     return this.#entry(this.#children, { runs }, timeout);
   }
 
-  /** A request begins: until the function that is returned is called, the engine's loop turns. */
+  /** A request begins: until the returned function is called, the engine's loop polls. */
   request() {
     this.#requests += 1;
     this.#turnSoon();
@@ -92,7 +91,7 @@ export class Waiting {
     };
   }
 
-  /** The run has ended: nothing is called back any more. */
+  /** The run has ended: cancels all callbacks. */
   end() {
     this.#ended = true;
     forget(this.#handle);
@@ -103,7 +102,7 @@ export class Waiting {
       Object.assign(entry, { resolve, reject });
       list.push(entry);
       const timer = timeout === undefined ? undefined : this.timer(timeout, () => {
-        // At least one look, also if there is no time at all.
+        // Checks at least once, even with a timeout of 0.
         this.#poll([entry]);
         resolve(undefined);
       });
@@ -115,7 +114,7 @@ export class Waiting {
     });
   }
 
-  // A promise that is rejected when the run is cancelled. `begin` returns what undoes it.
+  // A promise that rejects when the run is cancelled. `begin` returns a function that undoes it.
   #unlessCancelled(begin) {
     return new Promise((resolve, reject) => {
       this.checkCancelled();
@@ -139,7 +138,7 @@ export class Waiting {
     if (!this.#ended) this.#handle = after(() => this.#turn(), ms);
   }
 
-  // All that could go on without waiting has done so.
+  // All code that did not have to wait has run.
   #turn() {
     if (!this.cancelled && !this.#fire() && !this.#poll()) {
       const slice = this.#wait();
@@ -147,7 +146,7 @@ export class Waiting {
     } else if (this.signal.aborted) {
       this.#fire();
     }
-    // What was called back goes on before the next turn.
+    // Code after the callbacks runs before the next turn.
     if (this.#busy()) this.#turnSoon(this.signal.aborted ? this.#untilNext() : 0);
   }
 
@@ -157,7 +156,7 @@ export class Waiting {
       (this.#requests > 0 && !this.signal.aborted);
   }
 
-  /** Calls back whose time has come. */
+  /** Calls the timers that are due. */
   #fire() {
     const now = this.#host.now();
     let fired = false;
@@ -173,7 +172,7 @@ export class Waiting {
     return next === undefined ? undefined : milliseconds(next.due - this.#host.now());
   }
 
-  /** Waits in the host. Returns for how long the engine has to wait instead, if so. */
+  /** Waits in the host, or returns how long the engine has to wait instead. */
   #wait() {
     const ms = this.#untilNext();
     const names = new Set(this.#signals.map(({ name }) => name));
@@ -189,12 +188,12 @@ export class Waiting {
     } else if (ms !== undefined) {
       this.#host.sleep(ms);
     }
-    // It may have returned because of that.
+    // The call may have returned because of the cancellation.
     void this.cancelled;
     return undefined;
   }
 
-  /** Looks, without waiting, where one wait can't do for all. */
+  /** Polls all waits that can't be combined into one call. */
   #poll(only) {
     const signals = this.#signals.filter((entry) => only === undefined || only.includes(entry));
     const children = this.#children.filter((entry) => only === undefined || only.includes(entry));
@@ -227,7 +226,7 @@ export class Waiting {
   }
 }
 
-// Tells those who wait of a refusal.
+// Rejects all waiting promises with an error of the host.
 function attempt(entries, ask) {
   try {
     return ask();

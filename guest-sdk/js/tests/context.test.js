@@ -41,7 +41,7 @@ test('a refusal is an error with the code of the contract, and ends the task wit
 });
 
 test('data without a form in JSON is an error that says so', async () => {
-  await assert.rejects(run((ctx) => ctx.send('n', 1n)), /the data of the event has no form in JSON/);
+  await assert.rejects(run((ctx) => ctx.send('n', 1n)), /the data of the event can't be encoded as JSON/);
 });
 
 test('every yield is a progress event, and the last value is the result', async () => {
@@ -150,9 +150,9 @@ test('a wait for a signal ends when the run is cancelled', async () => {
 });
 
 test('a wait for a signal that nobody sends fails the test instead of hanging', async () => {
-  await assert.rejects(run((ctx) => ctx.receiveSignal('go')), /which the test does not send/);
+  await assert.rejects(run((ctx) => ctx.receiveSignal('go')), /that the test does not send/);
   const either = (ctx) => Promise.race([ctx.receiveSignal('stop'), ctx.receiveSignal('go')]);
-  await assert.rejects(run(either), /which the test does not send/);
+  await assert.rejects(run(either), /that the test does not send/);
 });
 
 test('parameters and facts are those of the test', async () => {

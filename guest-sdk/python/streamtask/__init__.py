@@ -1,4 +1,4 @@
-"""Tasks for streamtask, in Python: one function or class, built into one file.
+"""The Python SDK of streamtask: a task is one function or class, built into one file.
 
     from streamtask import Context, task
 
@@ -9,7 +9,7 @@
             ctx.sleep(0.1)
             yield {"step": step + 1, "total": steps}
 
-`python -m streamtask build count.py` makes `count.wasm`.
+`python -m streamtask build count.py` builds `count.wasm`.
 """
 
 from . import http
@@ -25,10 +25,10 @@ from .http import get_client
 try:
     import wit_world as _wit_world
 except ModuleNotFoundError:
-    # Not in a component: in a test, or read by a tool.
+    # Not in a component, but in a test or a tool.
     pass
 else:
-    from . import _exports  # noqa: F401 (it registers itself)
+    from . import _exports  # noqa: F401 (registers itself)
 
     del _wit_world
 

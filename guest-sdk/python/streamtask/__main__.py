@@ -1,4 +1,4 @@
-"""`python -m streamtask build FILE`: makes the component of a task."""
+"""`python -m streamtask build FILE`: builds the component of a task."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 WORLD = "python-task"
 
-# What the script `componentize-py` does. The script itself works only in the folder for
-# which it was installed, and folders are moved at times.
+# The body of the script `componentize-py`. The script itself contains the path of its
+# Python, and fails if the folder was moved.
 _COMPILER = "import sys, componentize_py; sys.exit(componentize_py.script())"
 
 COMPILER = "componentize-py==0.25.1"
-_MISSING = f"there is nothing that makes components of Python: `python -m pip install {COMPILER}` brings it"
+_MISSING = f"componentize-py is not installed: run `python -m pip install {COMPILER}`"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m streamtask", description="Tasks for streamtask.")
+    parser = argparse.ArgumentParser(prog="python -m streamtask", description="Builds tasks for streamtask.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("build", help="make the component of a task")
+    command = commands.add_parser("build", help="build the component of a task")
     command.add_argument("file", type=Path, metavar="FILE", help="the task's file, such as count.py")
     command.add_argument(
-        "-o", "--output", type=Path, metavar="WASM", help="the component [default: FILE as NAME.wasm]"
+        "-o", "--output", type=Path, metavar="WASM", help="the component to write [default: NAME.wasm beside NAME.py]"
     )
     command.add_argument(
-        "-p", "--path", type=Path, action="append", default=[], help="a folder with packages; repeatable"
+        "-p", "--path", type=Path, action="append", default=[], help="a folder with Python packages; repeatable"
     )
     given = parser.parse_args(arguments)
     problem = build(given.file, given.output, given.path)
@@ -38,25 +38,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build(file: Path, output: Path | None = None, path: list[Path] | None = None) -> str | None:
-    """Makes the component; returns what is wrong, if anything is."""
+    """Builds the component. Returns an error message, or None."""
     if file.suffix != ".py" or not file.is_file():
-        return f"{file} is no file of Python"
+        return f"{file} is not a Python file"
     name = file.stem
     if not name.isidentifier():
-        return f"{file}: Python can't import a file of this name: call it {name.replace('-', '_')}.py"
+        return f"{file}: Python can't import a file with this name: call it {name.replace('-', '_')}.py"
     if name in ("wit_world", "streamtask", WORLD.replace("-", "_")) or name in sys.stdlib_module_names:
-        return f"{file}: a file of this name hides another: call it task_{name}.py"
+        return f"{file}: a file with this name would shadow a module: call it task_{name}.py"
     if importlib.util.find_spec("componentize_py") is None:
         return _MISSING
     package = Path(__file__).resolve().parent
     output = (output or file.with_name(f"{name.replace('_', '-')}.wasm")).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
-    # Whole at once, as a host may be watching the folder. It ignores hidden files.
+    # Renamed when complete, because a host may be watching the folder. It ignores hidden files.
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     command = [sys.executable, "-c", _COMPILER, "-d", str(package / "wit"), "-w", WORLD, "componentize", name]
     for folder in [file.resolve().parent, *(path or []), package.parent]:
         command += ["-p", str(folder)]
-    # As after `source bin/activate`: else it looks for packages wherever `python3` has them.
+    # As set by `source bin/activate`; otherwise, it looks for packages of the `python3` on the PATH.
     environment = dict(os.environ)
     if sys.prefix != sys.base_prefix:
         environment["VIRTUAL_ENV"] = sys.prefix
@@ -74,7 +74,7 @@ def build(file: Path, output: Path | None = None, path: list[Path] | None = None
 
 
 def _problem(file: Path, said: str) -> str:
-    """What is wrong, without what is about the compiler.
+    """The error message of the compiler, without its own details.
 
     >>> print(_problem(Path("a.py"), "Traceback:\\n  x\\nAssertionError: KeyError: 1\\n\\nCaused by:\\n    KeyError"))
     a.py can't be built: KeyError: 1

@@ -1,38 +1,29 @@
-"""`Context`: everything that a task can do."""
+"""`Context`: the functions that a task can call."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import _loop
-from ._children import Child
+from ._children import Child, wait_children
+from ._done import DONE, Done
 from ._errors import Cancelled, Error
-from ._host import FOREVER, Host, Outcome, RunInfo
+from ._host import Host, Outcome, RunInfo
 from ._json import clean, to_json
 from ._view import View
+from ._waits import check_cancelled, waits
 
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Status = Literal["waiting", "running", "completed", "failed", "skipped"]
 
 
-class Done:
-    """What has been done already. A task with `async` may await it and need not."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield from ()
-
-
-_DONE = Done()
-
-
 @dataclass(frozen=True)
 class Signal:
-    """A message to the run."""
+    """A message that a client sent to the run."""
 
     name: str
     payload: Any
@@ -40,43 +31,43 @@ class Signal:
 
 
 class Context:
-    """The run, as its task sees it.
+    """The current run.
 
-    Calls that the host refuses raise `Error`. Times are in seconds. Everything here
-    may be called with and without `async`; what waits (`sleep`, `receive_signal`,
-    `wait_any`) keeps all other tasks of an event loop waiting, so a task with `async`
-    has `asyncio.sleep`, `areceive_signal` and `await child` for that.
+    Calls that the host rejects raise `Error`. Times are in seconds. All methods can be
+    called with and without `async`, but those that wait (`sleep`, `receive_signal`,
+    `wait_any`) block the event loop: in an async task, use `asyncio.sleep`,
+    `areceive_signal` and `await child` instead.
     """
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.view = View(self)
-        """Updates of a page."""
+        self.view = View(self._host)
+        """Sends updates of a web page."""
 
     # Events
 
     def send(self, type: str, data: Any = None, *, channel: str = "") -> Done:
         """Sends one event: `ctx.send("found", {"page": 3})`.
 
-        The type is the task's own choice: 1 to 128 bytes without control characters,
-        not beginning with `run.` and not `gap`. Returns as soon as the host has taken
-        the event; waits if the task is faster than the disk. Everyone who follows the
-        run gets every event, in order. Clients can follow one channel alone.
+        The task chooses the type: 1 to 128 bytes without control characters, not beginning
+        with `run.` and not `gap`. Returns as soon as the host has queued the event; waits
+        if the task sends faster than the disk can write. All subscribers of the run get
+        every event, in order. Clients can subscribe to a single channel.
         """
         self._host.send_event(_text(channel), _text(type), to_json(data))
-        return _DONE
+        return DONE
 
     def send_bytes(
         self, type: str, data: bytes | bytearray | memoryview, content_type: str, *, channel: str = ""
     ) -> Done:
-        """Sends bytes as one event. The content type is one such as `image/png`."""
+        """Sends bytes as one event, with a content type such as `image/png`."""
         self._host.send_bytes(_text(channel), _text(type), _text(content_type), bytes(data))
-        return _DONE
+        return DONE
 
     def flush(self) -> Done:
-        """Returns once every event sent so far is durable."""
+        """Waits until all events sent so far are durable."""
         self._host.flush()
-        return _DONE
+        return DONE
 
     def progress(
         self,
@@ -91,14 +82,14 @@ class Context:
         total: float | None = None,
         percent: float | None = None,
     ) -> Done:
-        """Says how far the run is.
+        """Reports progress.
 
-        Work in a row counts its steps: `ctx.progress("page 3", step=3, total=10)`.
-        Work of several parts is a tree of items: `ctx.progress(id="index",
-        parent="import", weight=3, status="running", done=20, total=80)`. Each event says
-        something new about one item; what it leaves out stays as it was.
+        For sequential work, count the steps: `ctx.progress("page 3", step=3, total=10)`.
+        For work in several parts, report a tree of items: `ctx.progress(id="index",
+        parent="import", weight=3, status="running", done=20, total=80)`. Each event updates
+        one item; omitted values do not change.
         """
-        said = {
+        fields = {
             "step": step,
             "id": id,
             "parent": parent,
@@ -109,23 +100,23 @@ class Context:
             "percent": percent,
             "message": message,
         }
-        return self.send("progress", {key: value for key, value in said.items() if value is not None})
+        return self.send("progress", {key: value for key, value in fields.items() if value is not None})
 
     def log(self, message: object, level: Level = "info") -> Done:
-        """Sends a line for the log. `logging` and `print` work too."""
+        """Logs a message. `logging` and `print` work too."""
         return self.send("log", {"level": level, "message": str(message)})
 
     def stream(self, values: Iterable[Any]) -> Any:
-        """Sends each value as a `progress` event. Returns what the generator returns, or
+        """Sends each value as a `progress` event. Returns the generator's return value, or
         the last value.
 
-        A generator hears that the run is cancelled as `Cancelled`, raised at its `yield`.
+        If the run is cancelled, `Cancelled` is raised at the generator's `yield`.
         """
-        iterator, last, told = iter(values), None, False
+        iterator, last, raised = iter(values), None, False
         while True:
             try:
-                if not told and self.cancelled():
-                    told = True
+                if not raised and self.cancelled():
+                    raised = True
                     value = _throw(iterator)
                 else:
                     value = next(iterator)
@@ -135,28 +126,28 @@ class Context:
             last = value
 
     async def astream(self, values: AsyncIterable[Any]) -> Any:
-        """The same for an asynchronous generator; returns the last value."""
+        """`stream` for an asynchronous generator; returns the last value."""
         iterator, last = values.__aiter__(), None
-        heard: Cancelled | None = None
+        pending: Cancelled | None = None
         try:
             while True:
                 try:
-                    if heard is None:
+                    if pending is None:
                         value = await iterator.__anext__()
                     else:
-                        error, heard = heard, None
+                        error, pending = pending, None
                         value = await iterator.athrow(error)  # type: ignore[attr-defined]
                 except StopAsyncIteration:
                     return last
                 self.send("progress", value)
                 last = value
                 try:
-                    # Lets others run, and the loop hear that the run is cancelled.
+                    # Lets other tasks run, and the loop detect that the run is cancelled.
                     await asyncio.sleep(0)
                 except Cancelled as error:
                     if not hasattr(iterator, "athrow"):
                         raise
-                    heard = error
+                    pending = error
         finally:
             if hasattr(iterator, "aclose"):
                 await iterator.aclose()
@@ -164,42 +155,41 @@ class Context:
     # Waiting and cancelling
 
     def sleep(self, seconds: float) -> None:
-        """Waits. The host suspends the task, so that a sleeping task costs no thread.
+        """Sleeps. The host suspends the task, so a sleeping task occupies no thread.
 
-        Raises `Cancelled` at once when the run is or gets cancelled. With `async`,
-        `asyncio.sleep` is the one to use.
+        Raises `Cancelled` as soon as cancellation of the run is requested. In an async
+        task, use `asyncio.sleep` instead.
         """
-        for ms in _waits(seconds):
+        for ms in waits(seconds):
             if not self._host.sleep_ms(ms):
                 raise Cancelled("the run was cancelled")
 
     def cancelled(self) -> bool:
-        """Whether someone asked to cancel the run. It then has a grace time to clean up
-        and return; what it returns is kept."""
+        """Whether cancellation of the run was requested. The task then has a grace period to
+        clean up and return. Its result is stored."""
         return self._host.cancelled()
 
     def check_cancelled(self) -> None:
-        """Raises `Cancelled` if someone asked to cancel the run: for tasks that compute
-        and do not sleep."""
-        if self.cancelled():
-            raise Cancelled("the run was cancelled")
+        """Raises `Cancelled` if cancellation of the run was requested: for tasks that compute
+        without sleeping."""
+        check_cancelled(self._host)
 
     def remaining(self) -> float | None:
-        """The time left until the host ends this attempt, in seconds; none if it has no
-        deadline. Times above 49 days are given as 49 days."""
+        """The time left until this attempt's deadline, in seconds; None if it has no deadline.
+        The maximum is 49 days, also if more time is left."""
         ms = self._host.remaining_ms()
         return None if ms is None else ms / 1000
 
     # Signals and parameters
 
     def receive_signal(self, name: str | None = None, timeout: float | None = None) -> Signal | None:
-        """Takes the oldest signal that waits; with a name, the oldest of that name.
+        """Removes and returns the oldest queued signal; with a name, the oldest of that name.
 
-        Waits for one, at most `timeout` seconds: 0 does not wait, none waits without
-        limit. Returns none if the time is over. Raises `Cancelled`.
+        If there is none, waits for at most `timeout` seconds: 0 does not wait, None waits
+        without limit. Returns None after the timeout. Raises `Cancelled`.
         """
         name = None if name is None else _text(name)
-        for ms in [None] if timeout is None else _waits(timeout):
+        for ms in [None] if timeout is None else waits(timeout):
             signal = self._host.receive_signal(name, ms)
             if signal is not None:
                 return Signal(signal[0], json.loads(signal[1]))
@@ -207,7 +197,7 @@ class Context:
         return None
 
     async def areceive_signal(self, name: str | None = None, timeout: float | None = None) -> Signal | None:
-        """The same for a task with `async`: others run meanwhile."""
+        """`receive_signal` for async tasks: other tasks of the event loop run meanwhile."""
         waiting = _inside("areceive_signal").receive_signal(None if name is None else _text(name))
         try:
             signal = await asyncio.wait_for(waiting, timeout)
@@ -216,36 +206,36 @@ class Context:
         return Signal(signal[0], json.loads(signal[1]))
 
     def parameter(self, name: str, default: Any = None) -> Any:
-        """The present value of a parameter; the default if it was never set. Clients can
-        set parameters while the run is under way."""
+        """The current value of a parameter; the default if it was never set. Clients can set
+        parameters until the run ends."""
         value = self._host.parameter(_text(name))
         return default if value is None else json.loads(value)
 
     # Checkpoints
 
     def save_checkpoint(self, key: str, value: Any) -> Done:
-        """Saves a JSON value under a key and replaces what was there. When it returns,
-        the value is durable, and so is every event sent before.
+        """Saves a JSON value under a key, replacing any earlier value. When it returns, the
+        value and all events sent before it are durable.
 
-        A run that has saved a checkpoint is continued by a new attempt after a crash of
-        the host; a retry finds it too.
+        If the host crashes, a run that has saved a checkpoint continues with a new
+        attempt. Retries can load its checkpoints, too.
         """
         return self.save_checkpoint_bytes(key, to_json(value).encode())
 
     def load_checkpoint(self, key: str, default: Any = None) -> Any:
-        """The value that this or an earlier attempt last saved under the key."""
+        """The last value saved under the key, in this attempt or an earlier one."""
         saved = self.load_checkpoint_bytes(key)
         return default if saved is None else json.loads(saved)
 
     def remove_checkpoint(self, key: str) -> Done:
-        """Forgets what was saved under the key, if anything."""
+        """Deletes the value under the key, if there is one."""
         self._host.remove(_text(key))
-        return _DONE
+        return DONE
 
     def save_checkpoint_bytes(self, key: str, value: bytes) -> Done:
         """Saves bytes under a key."""
         self._host.save(_text(key), bytes(value))
-        return _DONE
+        return DONE
 
     def load_checkpoint_bytes(self, key: str) -> bytes | None:
         """The bytes last saved under the key."""
@@ -262,36 +252,32 @@ class Context:
         detached: bool = False,
         priority: int | None = None,
     ) -> Child:
-        """Starts a run of a task: `app/task`, or the name alone for a task of the same app.
+        """Starts a run of a task: `app/task`, or just the name for a task of the same app.
 
-        Starting it again with the same key, also in a later attempt, returns the same
-        child. A detached one goes on when this run has ended. A higher priority, from
-        -100 to 100, goes first in the queue.
+        Another start with the same key, also in a later attempt, returns the same child.
+        A detached child continues after this run has ended. Of priorities from -100 to
+        100, higher ones start first.
         """
         if priority is not None and not -100 <= priority <= 100:
             raise Error("invalid-argument", f"the priority {priority} is not between -100 and 100")
         run = self._host.start_child(
             _text(task), to_json(input), None if key is None else _text(key), bool(detached), priority
         )
-        return Child(self, run)
+        return Child(self._host, run)
 
     def wait_any(
         self, children: Sequence[Child], timeout: float | None = None
     ) -> tuple[Child, Outcome] | None:
-        """Waits until one of the children has ended, at most `timeout` seconds. None if
-        the time is over. Raises `Cancelled`. Meanwhile this run leaves its slot to others."""
-        runs = [child.id for child in children]
-        for ms in [None] if timeout is None else _waits(timeout):
-            ended = self._host.wait_children(runs, ms)
-            if ended is not None:
-                return children[ended[0]], ended[1]
-            self.check_cancelled()
-        return None
+        """Waits until one of the children has ended, for at most `timeout` seconds. Returns
+        None after the timeout. Raises `Cancelled`. While a run waits here, other runs can
+        use its slot."""
+        ended = wait_children(self._host, [child.id for child in children], timeout)
+        return None if ended is None else (children[ended[0]], ended[1])
 
     # The run itself
 
     def info(self) -> RunInfo:
-        """The facts of this attempt. They do not change while it runs."""
+        """Information about the current attempt. It does not change during the attempt."""
         return self._host.info()
 
 
@@ -302,7 +288,7 @@ def _text(value: object) -> str:
 def _inside(what: str) -> _loop.Loop:
     loop = _loop.running()
     if loop is None:
-        raise RuntimeError(f"`{what}` is for a task with `async`")
+        raise RuntimeError(f"`{what}` requires an async task")
     return loop
 
 
@@ -313,43 +299,24 @@ def _throw(iterator: Iterator[Any]) -> Any:
     raise cancelled
 
 
-def _waits(seconds: float) -> Iterator[int]:
-    """The waits that make up a time: whole milliseconds, rounded up, each as long as the
-    contract can say. There is always one, so that even no time at all asks the host
-    whether the run is cancelled.
-
-    >>> list(_waits(0)), list(_waits(0.0001)), list(_waits(2**32 / 1000))
-    ([0], [1], [4294967295, 1])
-    """
-    if math.isnan(seconds):
-        raise ValueError("a time is a number")
-    left = FOREVER * 2**10 if math.isinf(seconds) and seconds > 0 else max(0, math.ceil(seconds * 1000))
-    while True:
-        wait = min(left, FOREVER)
-        yield wait
-        left -= wait
-        if not left:
-            return
-
-
 _current: Context | None = None
 
 
 def current() -> Context:
-    """The context of the run that is under way, for code that was not handed one."""
+    """The context of the current run, for code that has no reference to it."""
     if _current is None:
-        raise RuntimeError("no run is under way")
+        raise RuntimeError("no run is active")
     return _current
 
 
 def set_current(context: Context | None) -> Context | None:
-    """Returns what it was."""
+    """Sets the current context. Returns the previous one."""
     global _current
     before, _current = _current, context
     return before
 
 
 def sleep(seconds: float) -> None:
-    """`Context.sleep` of the run that is under way."""
+    """`Context.sleep` of the current run."""
     current().sleep(seconds)
 

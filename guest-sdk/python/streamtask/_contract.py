@@ -1,4 +1,4 @@
-"""The host of a component: the contract's imports. Nothing else names `wit_world`."""
+"""The host of a component, over the contract's imports. The only user of the imports of `wit_world`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ try:
 
     HAS_HTTP = True
 except ImportError:
-    # Built for the contract alone, without `exits` too, and where nothing else is called `types`.
+    # A world with the contract only has no `exits`, and its only `types` are the contract's.
     from wit_world.imports import types
 
     HAS_HTTP = False
@@ -29,15 +29,15 @@ from ._host import Exchange, Outcome, Request, RunInfo, Steps
 from ._json import clean, to_json
 from ._response import RequestError, grant_for
 
-# Of a body, at once: what the host hands over in one piece.
+# Bytes of a body per read: the host's own chunk size.
 _PART = 64 * 1024
 
-# What the host says itself. `urllib` sends them all the same.
+# Headers that the host sets. `urllib` sends them anyway.
 _NOT_OURS = {"host", "connection", "transfer-encoding", "keep-alive", "upgrade", "proxy-connection"}
 
 
 def as_wit_failure(failure: Failure) -> Err:
-    """What `process` raises. It never fails itself."""
+    """The failure as `process` raises it. Never raises an error itself."""
     try:
         details = None if failure.details is None else to_json(failure.details)
     except (TypeError, ValueError, RecursionError) as error:
@@ -55,7 +55,7 @@ def as_wit_failure(failure: Failure) -> Err:
 
 
 def exit_with_code(status: int) -> NoReturn:
-    """`os._exit`: of that of the C library the host hears only whether the code is 0."""
+    """Replaces `os._exit`: that of the C library tells the host only whether the code is 0."""
     exits.exit_with_code(status & 0xFF)
     raise AssertionError("the host has ended the task")
 
@@ -66,12 +66,12 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     except Err as error:
         code = error.value.code.name.lower().replace("_", "-")
         message = error.value.message
-    # Outside, so that a traceback does not show the same error twice.
+    # Outside of the handler, so that a traceback shows the error only once.
     raise Error(code, message)
 
 
 class Contract:
-    """See `_host.Host`. The texts that it is given are `clean`."""
+    """See `_host.Host`. Its text arguments are `clean`."""
 
     def send_event(self, channel: str, type: str, data: str) -> None:
         if channel:
@@ -169,7 +169,7 @@ def _outcome(outcome: Any) -> Outcome:
 
 
 def _send(request: Request) -> Steps[Any]:
-    """Hands the request and its body over."""
+    """Sends the request with its body."""
     content, url = request.content, urlsplit(request.url)
     headers = [
         (clean(name), clean(value).encode())
@@ -194,11 +194,11 @@ def _send(request: Request) -> Steps[Any]:
     body = outgoing.body() if has_body else None
     future = outgoing_handler.handle(outgoing, options)
     if body is not None:
-        # Only now does someone read what is written.
+        # The body is only read from here on.
         try:
             yield from _write(body, content)
         except Err:
-            # The answer says why, or came before the request was whole.
+            # The response has the reason, or arrived before the whole request was sent.
             pass
         except BaseException:
             future.__exit__(None, None, None)
@@ -207,7 +207,7 @@ def _send(request: Request) -> Steps[Any]:
 
 
 def _write(body: Any, content: bytes) -> Steps[None]:
-    # A stream is dropped before its body.
+    # The stream must be dropped before its body.
     with body.write() as stream:
         left = memoryview(content)
         while left:
@@ -267,11 +267,11 @@ def _method(name: str) -> Any:
 
 
 def _refusal(what: str, code: Any) -> RequestError:
-    """The error of a request, from wasi:http's own."""
+    """The error of a request, from an error code of wasi:http."""
     name = kebab(type(code).__name__.removeprefix("ErrorCode_")) if code is not None else "refused"
     said = getattr(code, "value", None)
     if name == "http-request-denied":
-        # The contract's own word, as in every language.
+        # The contract's code, as in all SDKs.
         name = "denied"
         text = f"not granted: it needs {grant_for(what)} in the task's manifest"
     else:

@@ -1,4 +1,4 @@
-"""What can go wrong, and how it leaves the task."""
+"""The exceptions of the SDK, and their conversion to the failure of a run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from typing import Any, Protocol, runtime_checkable
 
 Cancelled = asyncio.CancelledError
-"""Someone asked to cancel the run.
+"""Cancellation of the run was requested.
 
-Raised by whatever waits. It is asyncio's own exception, so that it is the same in
-a task with `async` and in one without, and that `except Exception` lets it pass.
+All functions that wait raise it. It is asyncio's own exception, so it is the same with
+and without `async`, and `except Exception` does not catch it.
 """
 
 
 class Failure(Exception):
-    """Why a task did not succeed. Raised, it ends the attempt and is kept with the run.
+    """The failure of a task. Raising it ends the attempt; it is stored with the run.
 
     >>> raise Failure("the server is busy", code="rate-limited", retry_after=30)
     Traceback (most recent call last):
@@ -35,26 +35,26 @@ class Failure(Exception):
         self.message = str(message)
         """One line for people."""
         self.code = code
-        """A short word for programs, such as `rate-limited`; the task's own choice."""
+        """A short machine-readable code, such as `rate-limited`. The task chooses it."""
         self.details = details
-        """A JSON value with whatever else is worth keeping."""
+        """A JSON value with further information."""
         self.retryable = retryable or retry_after is not None
-        """Whether another attempt could succeed. The host makes one only if the
-        task's retry policy allows it."""
+        """Whether another attempt could succeed. The host retries only if the task's retry
+        policy allows it."""
         self.retry_after = retry_after
-        """The least time to wait before another attempt, in seconds."""
+        """The minimum delay before the next attempt, in seconds."""
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code})" if self.code else self.message
 
 
 class Error(Exception):
-    """The host refused a call. Not caught, it ends the run as a failure of the same code."""
+    """The host rejected a call. Uncaught, it fails the run with the same code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        """What the caller can do about it: `invalid-argument`, `too-large`,
+        """The kind of error: `invalid-argument`, `too-large`,
         `limit-exceeded`, `denied`, `not-found`, `conflict`, `unavailable`, `internal`."""
         self.message = message
         """One line for people."""
@@ -66,18 +66,18 @@ class ChildFailed(Exception):
     def __init__(self, kind: str, message: str, code: str | None = None, details: Any = None) -> None:
         super().__init__(f"a child failed ({kind}): {message}")
         self.kind = kind
-        """`failure` if its task returned one; else what ended it, such as `trap`,
+        """`failure` if its task returned a failure; otherwise the cause, such as `trap`,
         `deadline-exceeded` or `cancelled`."""
         self.message = message
         """One line for people."""
         self.code = code
-        """The child's own word."""
+        """The code of the child's failure."""
         self.details = details
         """A JSON value."""
 
 
 class InvalidInput(ValueError):
-    """A value does not fit its type. `place` is a JSON pointer, as in `#/rows/2`."""
+    """A value does not match its type. `place` is a JSON pointer, such as `#/rows/2`."""
 
     def __init__(self, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}")
@@ -85,14 +85,14 @@ class InvalidInput(ValueError):
 
 
 @runtime_checkable
-class SaysFailure(Protocol):
-    """An exception that knows the failure that it is. A task's own may be one, too."""
+class HasFailure(Protocol):
+    """An exception that defines its failure. A task's own exceptions can implement it, too."""
 
     def as_failure(self) -> Failure: ...
 
 
 def as_failure(error: BaseException) -> Failure:
-    """The failure that an exception makes of a run."""
+    """The failure of a run that ends with this exception."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, Error):
@@ -107,16 +107,15 @@ def as_failure(error: BaseException) -> Failure:
         code = error.code if isinstance(error.code, int) else 1
         said = f"the task ended itself with exit code {code}" if code is error.code else str(error.code)
         return Failure(said, code="exit", details={"exit_code": code})
-    if isinstance(error, SaysFailure):
+    if isinstance(error, HasFailure):
         return error.as_failure()
     name = type(error).__name__
     text = str(error)
     return Failure(f"{name}: {text}" if text else name, code=kebab(name))
 
 
-def is_foreseen(error: BaseException) -> bool:
-    """Whether the exception is one that a task means to end with, so that its
-    traceback tells nothing."""
+def is_expected(error: BaseException) -> bool:
+    """Whether a task raises this exception on purpose, so that its traceback is not useful."""
     return isinstance(error, (Failure, InvalidInput, Cancelled, SystemExit))
 
 

@@ -1,4 +1,4 @@
-"""The exports of a component: `WitWorld`, put into the file of the task."""
+"""The exports of a component: `WitWorld`, defined in the task's module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._urllib import install
 
 
 def export(task: Task[Any]) -> None:
-    """Makes the task what its component exports."""
+    """Exports the task from its component."""
     module = sys.modules[task.module]
 
     class WitWorld(wit_world.WitWorld):  # type: ignore[misc]
@@ -41,30 +41,30 @@ def export(task: Task[Any]) -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
             if is_out_of_memory:
-                # The host then tells it as that, as it does for each language, with what was printed last.
+                # The host then reports it as out of memory, as for all languages, with the last output.
                 _really_abort()
             raise raised
 
     module.WitWorld = WitWorld  # type: ignore[attr-defined]
-    # What the build leaves is not garbage, and each page of it that a run looks at has to be copied first.
+    # Objects from the build are not garbage, and a collection would make each run copy all their pages.
     gc.collect()
     gc.freeze()
 
 
 def _begin() -> None:
-    """Undoes what the build has left in memory for all runs alike, and sets Python up."""
-    # Each run would draw the same numbers.
+    """Resets state from the build that all runs would share, and sets Python up."""
+    # Otherwise, all runs would get the same random numbers.
     if (random := sys.modules.get("random")) is not None:
         random.seed()
     if (request := sys.modules.get("urllib.request")) is not None:
         install(request)
-    # Lines are logged when they are printed, not at the end.
+    # Log lines when they are printed, not at the end.
     sys.stdout.reconfigure(line_buffering=True, errors=BROKEN)  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors=BROKEN)  # type: ignore[union-attr]
     os.abort = _abort
     if HAS_HTTP:
         os._exit = exit_with_code
-    # A loop that can't wait counts as running all the time.
+    # The component's own loop, which can't wait, always counts as running.
     asyncio._set_running_loop(None)
     root = logging.getLogger()
     if not root.handlers:
@@ -77,14 +77,14 @@ _really_abort = os.abort
 
 
 def _abort() -> NoReturn:
-    """`os.abort`, which says nothing itself, with the place."""
+    """`os.abort` with a stack trace, which it does not print itself."""
     _task.print_stack("Aborted: os.abort() was called")
     sys.stderr.flush()
     _really_abort()
 
 
 class _LogHandler(logging.Handler):
-    """Sends what `logging` is told to the run's log."""
+    """Sends the messages of `logging` to the run's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -101,7 +101,7 @@ def _level(number: int) -> _context.Level:
     return "info" if number >= logging.INFO else "debug"
 
 
-# Called so up to Python 3.13, and after that until policies go in 3.16.
+# The first name is that of Python 3.14 and 3.15; policies are removed in 3.16.
 _BasePolicy: Any = getattr(asyncio.events, "_BaseDefaultEventLoopPolicy", None) or getattr(
     asyncio.events, "BaseDefaultEventLoopPolicy"
 )

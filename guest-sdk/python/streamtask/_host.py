@@ -1,6 +1,6 @@
-"""What the SDK needs of the host: the contract, in Python's words.
+"""The host interface of the SDK: the contract with Python types.
 
-In a component it is `_contract.Contract`, in a test `testing.Recording`.
+Components use `_contract.Contract`, tests use `testing.Recording`.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 Steps = Generator[Any, None, T]
-"""Something that waits for the network in between. What it yields is waited for by
-`Host.poll`, after which it goes on; what it returns is its result. So one text serves
-those who wait alone and those who wait in an event loop."""
+"""An operation that waits for the network in between. It yields what `Host.poll` is to
+wait for, and returns its result. So one implementation serves both blocking calls and
+the event loop."""
 
 FOREVER = 0xFFFF_FFFF
-"""The longest wait that the contract can say, in milliseconds: 49 days."""
+"""The longest wait that the contract can express, in milliseconds: 49 days."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The facts of this attempt. They do not change while it runs."""
+    """Information about the current attempt. It does not change during the attempt."""
 
     id: str
-    """The run's id, unique on this host and its peers."""
+    """The run's ID, unique on this host and its peers."""
     app: str
     """The app that the task belongs to."""
     task: str
     """The task's name."""
     version: str
-    """The version that this attempt runs on: the SHA-256 of the file, in hexadecimal."""
+    """The task's version that this attempt executes: the SHA-256 of its file, in hexadecimal."""
     attempt: int
     """1 for the first attempt."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Given when the run was started."""
+    """The labels given when the run was started."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended. Where it did not complete, `kind` and the rest say why."""
+    """The outcome of a child. If it did not complete, `kind` and the following describe why."""
 
     status: str
     """`completed`, `failed` or `cancelled`."""
     value: Any = None
-    """The result. Of a cancelled child, what it returned in its grace time."""
+    """The result. For a cancelled child, the result that it returned in its grace period."""
     kind: str | None = None
-    """Of a failed child: `failure` if its task returned one, else what ended it, such as `trap`."""
+    """For a failed child: `failure` if its task returned a failure, otherwise the cause, such as `trap`."""
     message: str | None = None
     """One line for people."""
     code: str | None = None
-    """The child's own word."""
+    """The code of the child's failure."""
     details: Any = None
     """A JSON value."""
 
@@ -65,26 +65,26 @@ class Request:
     headers: list[tuple[str, str]]
     content: bytes = b""
     timeout: float | None = None
-    """For the connection, the first byte, and between bytes, in seconds each."""
+    """For the connection, the first byte, and the time between bytes, in seconds each."""
 
 
 class Exchange(Protocol):
-    """The answer to a request, while it comes in."""
+    """The response to a request, while it is received."""
 
     status: int
     headers: list[tuple[str, str]]
 
     def chunk(self) -> Steps[bytes]:
-        """The next part of the body; nothing at its end."""
+        """The next part of the body; empty at its end."""
         ...
 
     def close(self) -> None:
-        """Lets go of what is left."""
+        """Discards the rest of the response."""
         ...
 
 
 class Host(Protocol):
-    """Texts of JSON are texts here too. Times are as in the contract."""
+    """The functions of the contract. JSON is passed as text, times are those of the contract."""
 
     def send_event(self, channel: str, type: str, data: str) -> None: ...
     def send_bytes(self, channel: str, type: str, content_type: str, data: bytes) -> None: ...
@@ -105,18 +105,18 @@ class Host(Protocol):
     def cancel_child(self, run: str) -> None: ...
 
     def monotonic(self) -> float:
-        """A clock, in seconds."""
+        """The time of a monotonic clock, in seconds."""
         ...
 
     def pause(self, ms: int) -> None:
-        """Waits, also when the run is cancelled."""
+        """Sleeps, even if the run is cancelled."""
         ...
 
     def poll(self, pollables: Sequence[Any], ms: int) -> list[int]:
-        """Waits for one of what `Steps` yield; returns the places of those that are
-        ready. None after that time. Does not hear that the run is cancelled."""
+        """Waits for the values that `Steps` yield; returns the indexes of those that are
+        ready, or an empty list after the timeout. Does not detect cancellation."""
         ...
 
     def fetch(self, request: Request) -> Steps[Exchange]:
-        """Sends a request and waits for the head of its answer."""
+        """Sends a request and waits for the head of its response."""
         ...

@@ -1,4 +1,4 @@
-"""JSON, as it goes to and comes from the host."""
+"""Conversion of values to the JSON that the host receives."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from uuid import UUID
 
 
 def to_json(value: Any) -> str:
-    """The value as JSON. Beside what `json` takes: dataclasses, enums, sets, decimals,
-    dates, paths and UUIDs."""
-    # Not NaN: no other reader of the log knows it.
+    """The value as JSON. In addition to the types that `json` supports: dataclasses, enums,
+    sets, decimals, dates, paths and UUIDs."""
+    # NaN is not valid JSON.
     return clean(json.dumps(value, default=_other, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def clean(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair, which has no form in UTF-8.
+    """Replaces each lone surrogate, which UTF-8 can't encode, with U+FFFD.
 
     >>> clean("a\\ud83cb") == "a\\ufffdb"
     True
@@ -36,7 +36,7 @@ def clean(text: str) -> str:
 
 
 BROKEN = "streamtask-broken"
-"""What `encode` does with such halves, by its name: the same."""
+"""The name of an error handler for `encode` that does the same."""
 
 
 def _encode_broken(error: UnicodeError) -> tuple[bytes, int]:
@@ -48,7 +48,7 @@ codecs.register_error(BROKEN, _encode_broken)
 
 
 def plain(value: Any) -> Any:
-    """The value, made of what JSON itself has."""
+    """The value converted to JSON types."""
     return json.loads(to_json(value))
 
 
@@ -65,4 +65,4 @@ def _other(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, (PurePath, UUID)):
         return str(value)
-    raise TypeError(f"a {type(value).__name__} has no form in JSON")
+    raise TypeError(f"a {type(value).__name__} can't be encoded as JSON")

@@ -1,8 +1,8 @@
-"""An event loop for asyncio that waits as the contract does.
+"""An asyncio event loop that waits in the host.
 
-asyncio itself brings the queues, timers and tasks. A loop of the operating system
-asks a selector what happened; this one asks the host. So `asyncio.sleep`, `gather`,
-`timeout`, queues and locks are Python's own, while the waiting run holds no thread.
+Queues, timers and tasks are those of asyncio. Other loops wait in a selector of the
+operating system; this one waits in the host. So `asyncio.sleep`, `gather`, `timeout`,
+queues and locks work, and a waiting run occupies no thread.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ._host import FOREVER, Host, Outcome, Steps
 
 T = TypeVar("T")
 
-# How soon a run that waits for the network hears that it is cancelled.
+# How soon a run that waits for the network detects its cancellation, in milliseconds.
 _NETWORK_SLICE = 200
 
-# How often each is looked at if a run waits for things of more than one kind.
+# How often each kind is polled if a run waits for more than one kind, in milliseconds.
 _MIXED_SLICE = 20
 
 
 class Loop(BaseEventLoop):
-    """Made anew for each run. Cancels its main task once the run is cancelled."""
+    """The event loop of one run. Cancels its main task once the run is cancelled."""
 
     def __init__(self, host: Host) -> None:
         super().__init__()
@@ -47,14 +47,14 @@ class Loop(BaseEventLoop):
         pass
 
     def _write_to_self(self) -> None:
-        # There is no other thread that could wait to be heard.
+        # There are no other threads that would need to wake the loop.
         pass
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """There are no threads: calls at once. So `asyncio.to_thread` works, but nothing
-        else goes on meanwhile."""
+        """Calls the function directly, because there are no threads. So `asyncio.to_thread`
+        works, but blocks the event loop."""
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
@@ -63,7 +63,7 @@ class Loop(BaseEventLoop):
         return future
 
     async def steps(self, steps: Steps[T]) -> T:
-        """Goes through steps and lets others run while they wait."""
+        """Executes steps, and lets other tasks run while they wait."""
         try:
             while True:
                 pollable = next(steps)
@@ -92,7 +92,7 @@ _Waiting = list[tuple[Any, "asyncio.Future[Any]"]]
 
 
 class _Selector:
-    """Knows what the tasks of a loop wait for, and waits for it."""
+    """Waits for all that the tasks of a loop wait for."""
 
     def __init__(self, host: Host, on_cancel: Callable[[], None]) -> None:
         self.host = host
@@ -100,7 +100,7 @@ class _Selector:
         self.signals: _Waiting = []
         self.children: _Waiting = []
         self._on_cancel = on_cancel
-        self._told = False
+        self._cancel_reported = False
 
     async def wait_for(self, waiting: _Waiting, what: Any, future: asyncio.Future[Any]) -> Any:
         entry = (what, future)
@@ -111,51 +111,51 @@ class _Selector:
             waiting.remove(entry)
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Waits until something has happened, at most `timeout` seconds."""
-        if not self._told and self.host.cancelled():
-            self._told = True
+        """Waits until a task of the loop can continue, for at most `timeout` seconds."""
+        if not self._cancel_reported and self.host.cancelled():
+            self._cancel_reported = True
             self._on_cancel()
             return []
         ms = FOREVER if timeout is None else min(math.ceil(timeout * 1000), FOREVER)
         kinds = [kind for kind in (self.pollables, self.signals, self.children) if kind]
         if not kinds:
             self._sleep(ms)
-        elif len(kinds) == 1 and (not self._told or kinds[0] is self.pollables):
-            self._look(kinds[0], ms)
-        # Once cancelled, the host does not wait for signals and children any more.
-        elif not any([self._look(kind, 0) for kind in kinds]):
+        elif len(kinds) == 1 and (not self._cancel_reported or kinds[0] is self.pollables):
+            self._poll(kinds[0], ms)
+        # In a cancelled run, the host no longer waits for signals and children.
+        elif not any([self._poll(kind, 0) for kind in kinds]):
             self._sleep(min(ms, _MIXED_SLICE))
         return []
 
     def close(self) -> None:
-        """As every selector has it."""
+        """Part of the selector interface."""
 
     def _sleep(self, ms: int) -> None:
-        if self._told:
-            # A sleep of the contract would return at once.
+        if self._cancel_reported:
+            # The contract's sleep would return at once.
             self.host.pause(ms)
         elif ms:
             self.host.sleep_ms(ms)
 
-    def _look(self, kind: _Waiting, ms: int) -> bool:
-        """Waits for things of one kind; whether there was one."""
+    def _poll(self, kind: _Waiting, ms: int) -> bool:
+        """Waits for one kind. Returns whether a task can continue."""
         if kind is self.pollables:
-            return self._look_at_network(ms)
+            return self._poll_network(ms)
         if kind is self.signals:
-            return self._look_for_signals(ms)
-        return self._look_for_children(ms)
+            return self._poll_signals(ms)
+        return self._poll_children(ms)
 
-    def _look_at_network(self, ms: int) -> bool:
+    def _poll_network(self, ms: int) -> bool:
         ready = self.host.poll([what for what, _ in self.pollables], min(ms, _NETWORK_SLICE))
         for place in ready:
             _resolve(self.pollables[place][1], None)
         return bool(ready)
 
-    def _look_for_signals(self, ms: int) -> bool:
+    def _poll_signals(self, ms: int) -> bool:
         names = {name for name, _ in self.signals}
         if len(names) > 1 and ms:
-            # Waiting for any name would take those that nobody here wants.
-            if self._look_for_signals(0):
+            # Waiting for any name would also receive signals that no task waits for.
+            if self._poll_signals(0):
                 return True
             self._sleep(min(ms, _MIXED_SLICE))
         got = False
@@ -163,20 +163,20 @@ class _Selector:
             if future.done():
                 continue
             signal = self.host.receive_signal(name, 0 if len(names) > 1 else ms)
-            # Only the first waits: the time is the same for all.
+            # Only the first waits, because the timeout is the same for all.
             ms = 0
             if signal is not None:
                 got = _resolve(future, signal)
         return got
 
-    def _look_for_children(self, ms: int) -> bool:
+    def _poll_children(self, ms: int) -> bool:
         runs = list({run for run, future in self.children if not future.done()})
         got = False
         while runs:
             try:
                 ended = self.host.wait_children(runs, 0 if got else ms)
             except Exception as error:
-                # Told to those who wait: a loop that raises is of use to nobody.
+                # Raised in the waiting tasks, because an exception from the loop itself could not be handled.
                 for _, future in list(self.children):
                     if not future.done():
                         future.set_exception(error)
@@ -199,22 +199,22 @@ def _resolve(future: asyncio.Future[Any], value: Any) -> bool:
 
 
 def run_async(host: Host, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine to its end, and ends what it left behind."""
+    """Runs a coroutine to its end, then cancels its remaining tasks."""
     loop = Loop(host)
-    # The component's own loop, which can't wait, counts as running all the time.
+    # The component's own loop, which can't wait, always counts as running.
     outer = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:
         return cast(T, loop.run_until_complete(coroutine))
     finally:
         try:
-            _end_the_rest(loop)
+            _cancel_remaining(loop)
         finally:
             loop.close()
             asyncio._set_running_loop(outer)
 
 
-def _end_the_rest(loop: Loop) -> None:
+def _cancel_remaining(loop: Loop) -> None:
     rest = asyncio.all_tasks(loop)
     for task in rest:
         task.cancel()
@@ -224,6 +224,6 @@ def _end_the_rest(loop: Loop) -> None:
 
 
 def running() -> Loop | None:
-    """The loop in which the caller runs, if it is one of this kind."""
+    """The running event loop, if it is a `Loop`."""
     loop = asyncio._get_running_loop()
     return loop if isinstance(loop, Loop) else None

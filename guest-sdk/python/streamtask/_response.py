@@ -1,4 +1,4 @@
-"""The answer to an HTTP request, and what can be wrong with it."""
+"""The response to an HTTP request, and its errors."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ._sse import Events, Lines, ServerSentEvent
 
 T = TypeVar("T")
 
-# How soon a run that waits for an answer hears that it is cancelled, in milliseconds.
+# How soon a run that waits for a response detects its cancellation, in milliseconds.
 _SLICE = 200
 _REDIRECTS = (301, 302, 303, 307, 308)
-# What another attempt could mend.
+# Errors and statuses that another attempt could avoid.
 _TRANSIENT = ("connection-", "dns-", "destination-unavailable", "http-response-")
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class HTTPError(Exception):
-    """What is wrong with a request or its answer."""
+    """Base class of the errors of requests and responses."""
 
 
 class RequestError(HTTPError, OSError):
-    """There is no answer. `code` is wasi:http's word for why, such as
+    """The request got no response. `code` is the error code of wasi:http, such as
     `denied`, `connection-refused` or `dns-error`."""
 
     def __init__(self, message: str, *, code: str = "refused") -> None:
@@ -39,13 +39,13 @@ class RequestError(HTTPError, OSError):
         return str(self.args[0])
 
     def as_failure(self) -> Failure:
-        """Not caught, it ends the run with its code."""
+        """Uncaught, it fails the run with its code."""
         retryable = self.code.startswith(_TRANSIENT)
         return Failure(str(self), code=self.code, retryable=retryable)
 
 
 def grant_for(request: str) -> str:
-    """The rule of a manifest that would allow a request.
+    """The manifest rule that would allow a request.
 
     >>> print(grant_for("GET http://example.com:8080/x"))
     [[grants.http]] with host = "example.com", schemes = ["http"], ports = [8080], methods = ["GET"]
@@ -61,14 +61,14 @@ def grant_for(request: str) -> str:
 
 
 class HTTPStatusError(HTTPError):
-    """The answer is none that was hoped for: raised by `Response.raise_for_status`."""
+    """The status is not 2xx: raised by `Response.raise_for_status`."""
 
     def __init__(self, message: str, *, response: Response) -> None:
         super().__init__(message)
         self.response = response
 
     def as_failure(self) -> Failure:
-        """Not caught, it ends the run with the code `http-status`."""
+        """Uncaught, it fails the run with the code `http-status`."""
         status = self.response.status_code
         wait = self.response.headers.get("retry-after", "")
         return Failure(
@@ -81,8 +81,8 @@ class HTTPStatusError(HTTPError):
 
 
 class Headers(Mapping[str, str]):
-    """Headers, found by their name in any case. One that comes several times is joined
-    with commas."""
+    """Headers with case-insensitive names. The values of a repeated header are joined with
+    commas."""
 
     def __init__(self, items: Iterable[tuple[str, str]]) -> None:
         self._items = [(name.lower(), value) for name, value in items]
@@ -94,11 +94,11 @@ class Headers(Mapping[str, str]):
         return ", ".join(values)
 
     def get_list(self, name: str) -> list[str]:
-        """Each value of a header that comes several times."""
+        """All values of a repeated header."""
         return [value for key, value in self._items if key == name.lower()]
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """All of them, in their order."""
+        """All headers, in their order."""
         return list(self._items)
 
     def __iter__(self) -> Iterator[str]:
@@ -112,7 +112,7 @@ class Headers(Mapping[str, str]):
 
 
 class Response:
-    """The answer to a request."""
+    """The response to a request."""
 
     def __init__(self, request: Request, exchange: Exchange, host: Host) -> None:
         self.request = request
@@ -123,13 +123,13 @@ class Response:
         self._host = host
         self._content: bytes | None = None
 
-    # What was read
+    # Content
 
     @property
     def content(self) -> bytes:
         """The body."""
         if self._content is None:
-            raise RuntimeError("the answer is still coming in: `read` it, or go through its parts")
+            raise RuntimeError("the response has not been read: call `read`, or iterate over its parts")
         return self._content
 
     @property
@@ -148,7 +148,7 @@ class Response:
 
     @property
     def is_redirect(self) -> bool:
-        """Whether it names another address."""
+        """Whether it redirects to another URL."""
         return self.status_code in _REDIRECTS and "location" in self.headers
 
     def raise_for_status(self) -> Response:
@@ -168,12 +168,12 @@ class Response:
         return self._content
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The parts of the body, as they come in."""
+        """The parts of the body, as they are received."""
         while part := wait(self._host, self._exchange.chunk()):
             yield part
 
     def iter_text(self) -> Iterator[str]:
-        """The same as text."""
+        """The body as text, part by part."""
         decoder = self._decoder()
         for part in self.iter_bytes():
             if text := decoder.decode(part):
@@ -182,7 +182,7 @@ class Response:
             yield text
 
     def iter_lines(self) -> Iterator[str]:
-        """The lines of the body, without their ends."""
+        """The lines of the body, without line ends."""
         lines = Lines()
         for text in self.iter_text():
             yield from lines.feed(text)
@@ -196,18 +196,18 @@ class Response:
                 yield event
 
     async def aread(self) -> bytes:
-        """`read`, while others run."""
+        """`read` for async tasks."""
         if self._content is None:
             self._content = await wait_async(rest(self._exchange))
         return self._content
 
     async def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """`iter_bytes`, while others run."""
+        """`iter_bytes` for async tasks."""
         while part := await wait_async(self._exchange.chunk()):
             yield part
 
     async def aiter_text(self) -> AsyncIterator[str]:
-        """`iter_text`, while others run."""
+        """`iter_text` for async tasks."""
         decoder = self._decoder()
         async for part in self.aiter_bytes():
             if text := decoder.decode(part):
@@ -216,7 +216,7 @@ class Response:
             yield text
 
     async def aiter_lines(self) -> AsyncIterator[str]:
-        """`iter_lines`, while others run."""
+        """`iter_lines` for async tasks."""
         lines = Lines()
         async for text in self.aiter_text():
             for line in lines.feed(text):
@@ -225,18 +225,18 @@ class Response:
             yield line
 
     async def aiter_sse(self) -> AsyncIterator[ServerSentEvent]:
-        """`iter_sse`, while others run."""
+        """`iter_sse` for async tasks."""
         events = Events()
         async for line in self.aiter_lines():
             if event := events.feed(line):
                 yield event
 
     def close(self) -> None:
-        """Lets go of what has not been read."""
+        """Discards the rest of the body."""
         self._exchange.close()
 
     async def aclose(self) -> None:
-        """The same."""
+        """`close` for async tasks."""
         self.close()
 
     def __repr__(self) -> str:
@@ -249,7 +249,7 @@ class Response:
         for parameter in self.headers.get("content-type", "").split(";")[1:]:
             name, _, value = parameter.partition("=")
             if name.strip().lower() == "charset":
-                # Only what was there when the component was built: others can't be loaded.
+                # Only the encodings loaded at build time; a run can't load others.
                 charset = value.strip().strip("\"'").lower()
                 return charset if charset in _CHARSETS else "utf-8"
         return "utf-8"
@@ -257,16 +257,16 @@ class Response:
 
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1"}
 for _charset in _CHARSETS:
-    # Python loads an encoding when it is first asked for, which a run can't.
+    # Python loads an encoding at its first use, which a run can't.
     codecs.getincrementaldecoder(_charset)
 
 
 def wait(host: Host, steps: Steps[T]) -> T:
-    """Goes through steps, and waits alone."""
+    """Executes steps, blocking."""
     try:
         while True:
             pollable = next(steps)
-            # A run that cleans up after it was cancelled may still make requests.
+            # A cancelled run can still send requests while it cleans up.
             was_cancelled = host.cancelled()
             while not host.poll([pollable], _SLICE):
                 if not was_cancelled and host.cancelled():
@@ -280,7 +280,7 @@ def wait(host: Host, steps: Steps[T]) -> T:
 async def wait_async(steps: Steps[T]) -> T:
     loop = _loop.running()
     if loop is None:
-        raise RuntimeError("an `AsyncClient` is for a task with `async`")
+        raise RuntimeError("`AsyncClient` requires an async task")
     return await loop.steps(steps)
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events, put together from the parts in which they come."""
+"""An incremental parser of server-sent events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ServerSentEvent:
 
 
 class Lines:
-    """Cuts text into lines: at \\n, \\r\\n and \\r."""
+    """Splits text into lines at \\n, \\r\\n and \\r."""
 
     def __init__(self) -> None:
         self._rest = ""
@@ -30,7 +30,7 @@ class Lines:
 
     def feed(self, text: str) -> list[str]:
         if self._after_return and text.startswith("\n"):
-            # Its other half ended the line already.
+            # The \r before it has already ended the line.
             text = text[1:]
             self._after_return = False
         if not text:
@@ -46,7 +46,7 @@ class Lines:
 
 
 class Events:
-    """Puts lines together to events, as https://html.spec.whatwg.org says."""
+    """Assembles lines into events, as specified by https://html.spec.whatwg.org."""
 
     def __init__(self) -> None:
         self._data: list[str] = []

@@ -1,4 +1,4 @@
-"""Functions and classes as tasks."""
+"""Tasks made of functions and classes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from . import _context, _loop, _types
-from ._context import Context, Done
-from ._errors import Failure, InvalidInput, as_failure, is_foreseen
+from ._context import Context
+from ._done import Done
+from ._errors import Failure, InvalidInput, as_failure, is_expected
 from ._host import Host
 from ._json import to_json
 from ._types import REQUIRED, Member, Type
 
 if sys.version_info >= (3, 11):
     from typing import dataclass_transform
-else:  # Only read by tools that check types.
+else:  # Only used by type checkers.
 
     def dataclass_transform(**_: Any) -> Any:
         return lambda cls: cls
@@ -34,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 Export = Callable[["Task[Any]"], None]
 on_new_task: Export | None = None
-"""What makes the component's exports of a task; there is none outside of a component."""
+"""Creates the component's exports for a task; None outside of a component."""
 
 _STREAMS = (
     typing.get_origin(Generator[int, None, int]),
@@ -46,8 +47,8 @@ _STREAMS = (
 
 
 class Task(Generic[F]):
-    """A task: what the host calls, and what it is told about it. It can be called like
-    the function or class of which it is made."""
+    """A task: its entry point and its description. It can be called like the function or
+    class that it wraps."""
 
     def __init__(self, target: F, start: Callable[[Context, Any], Any], described: Callable[[], _Described]):
         self.target = target
@@ -61,27 +62,27 @@ class Task(Generic[F]):
         try:
             self._description()
         except NameError:
-            # A type that is defined further down. It is there when it is asked for.
+            # A type that is defined later in the file. It exists when the description is needed.
             pass
 
     @property
     def __call__(self) -> F:
-        """As a property, so that tools see the function's own parameters."""
+        """A property, so that tools see the function's own parameters."""
         return self.target
 
     def describe(self) -> dict[str, Any]:
-        """What the host is told: `description`, `input_schema`, `output_schema`."""
+        """The description for the host: `description`, `input_schema`, `output_schema`."""
         return dict(self._description().said)
 
     def run(self, host: Host, text: str) -> str:
-        """One attempt: from JSON to JSON. Raises nothing but `Failure`."""
+        """Executes one attempt: from JSON to JSON. Raises only `Failure`."""
         context = Context(host)
         before = _context.set_current(context)
         try:
             value = self._start(context, self._read(text))
             return to_json(_drive(context, value))
         except Failure as failure:
-            # What was caught before, if the task did not say `from None`.
+            # The exception that led to the failure, unless the task used `from None`.
             if failure.__cause__ or (failure.__context__ and not failure.__suppress_context__):
                 _print_traceback(failure)
             raise
@@ -91,7 +92,7 @@ class Task(Generic[F]):
             raise as_failure(end) from end
         except BaseException as error:
             made = as_failure(error)
-            if not is_foreseen(error):
+            if not is_expected(error):
                 _print_traceback(error)
                 made.message += _place(error, self.module)
             raise made from error
@@ -128,13 +129,13 @@ def task(function: F) -> Task[F]:
                 yield {"step": step + 1, "total": steps}
                 ctx.sleep(delay)
 
-    Its parameters are the properties of the input; one called `input` is the input as a
-    whole. A parameter that is a `Context` is given the run. A generator sends each value
-    that it yields as a `progress` event, and its last is the result, unless it returns
-    one. All of this may be `async`.
+    The parameters are the properties of the input; a single parameter called `input` is the
+    whole input. A parameter of type `Context` is the run's context. A generator's values
+    are sent as `progress` events; its return value is the result, or else its last value.
+    Functions and generators can be `async`.
     """
     if not inspect.isfunction(function):
-        raise TypeError("`task` is for a function; a class is made a task by `StreamTask`")
+        raise TypeError("`task` decorates functions; for a class, extend `StreamTask`")
     made: Task[F] = Task(function, *_of_function(function))
     _publish(made)
     return made
@@ -209,14 +210,14 @@ def _describe(target: Any, input: Type, returns: Any) -> _Described:
 
 
 def _output(returns: Any) -> dict[str, Any]:
-    """The schema of the result; nothing if it is not said."""
+    """The schema of the result; empty if it is not annotated."""
     if typing.get_origin(returns) in _STREAMS:
         arguments = typing.get_args(returns)
         returned = arguments[2] if len(arguments) == 3 else None
         returns = arguments[0] if returned in (None, type(None)) else returned
         if returns is Any:
             return {}
-        # A generator that yields nothing has no last value.
+        # The result of a generator without values is null.
         schema = _types.of(returns).schema
         return schema if returned not in (None, type(None)) else {"anyOf": [schema, {"type": "null"}]}
     if returns in (REQUIRED, Any, None, type(None)) or returns in _STREAMS:
@@ -226,8 +227,8 @@ def _output(returns: Any) -> dict[str, Any]:
 
 @dataclass_transform(kw_only_default=True)
 class StreamTask:
-    """A class as the task of its file: its annotated attributes are the input, its
-    method `process` does the work.
+    """Base class of a class that is the task of its file. Its annotated attributes are the
+    input, its method `process` does the work.
 
         class MyTask(StreamTask):
             "Says a message in five steps."
@@ -241,8 +242,8 @@ class StreamTask:
                     await self.send_event("progress", {"step": step + 1, "total": self.steps})
                 return {"final": self.message}
 
-    `process` may be a function or generator of either kind. What it returns is the
-    result. `self.ctx` is everything else that a task can do.
+    `process` can be a function or a generator, with or without `async`. Its return value is
+    the result. `self.ctx` is the run's context.
     """
 
     _final: Any = None
@@ -254,16 +255,16 @@ class StreamTask:
             _publish(Task(cls, _start_object, lambda: _of_class(cls)))
 
     def process(self) -> Any:
-        """Does the work of one attempt."""
+        """Executes one attempt."""
         raise NotImplementedError
 
     @property
     def ctx(self) -> Context:
-        """The run."""
+        """The run's context."""
         return _context.current()
 
     def send_event(self, event_type: str, data: Any = None, *, channel: str = "") -> Done:
-        """Sends one event. May be awaited, and need not."""
+        """Sends one event. Can be awaited, but does not have to."""
         return self.ctx.send(event_type, data, channel=channel)
 
     async def process_generator(self, generator: AsyncIterable[Any]) -> Any:
@@ -277,7 +278,7 @@ class StreamTask:
         return last if values.returned is None else values.returned
 
     async def mark_completed(self, final_value: Any = None) -> None:
-        """Sets the result, for a `process` that returns none."""
+        """Sets the result, for a `process` that returns None."""
         self._final = final_value
 
 
@@ -308,13 +309,13 @@ def _of_class(cls: type[StreamTask]) -> _Described:
 
     described = _describe(cls, Type(read.schema, make, read.exact), hints.get("return", REQUIRED))
     if cls.__doc__ and cls.__doc__.startswith(f"{cls.__name__}("):
-        # The signature that a dataclass without a text of its own is given.
+        # The docstring that `dataclass` generates for a class without one.
         described.said.pop("description", None)
     return described
 
 
 class _AsAsync:
-    """A generator, for who expects an asynchronous one."""
+    """Wraps a generator as an asynchronous one."""
 
     def __init__(self, values: Iterable[Any]) -> None:
         self._values = iter(values)
@@ -340,12 +341,12 @@ class _AsAsync:
             return step()
         except StopIteration as end:
             self.returned = end.value
-            # Not from within: a coroutine may not end by it.
+            # Outside of the handler: a coroutine can't raise StopIteration.
         raise StopAsyncIteration
 
 
 def _drive(context: Context, value: Any) -> Any:
-    """Runs to its end what a task has returned."""
+    """Runs the coroutine or generator that a task has returned, if it is one, to its end."""
     if inspect.iscoroutine(value):
         return _loop.run_async(context._host, value)
     if inspect.isasyncgen(value):
@@ -356,7 +357,7 @@ def _drive(context: Context, value: Any) -> Any:
 
 
 def _publish(made: Task[Any]) -> None:
-    """A file is one task: puts it there, where the build and tests look."""
+    """Registers the task of a file in its module, where the build and tests find it."""
     module = sys.modules.get(made.module)
     if module is None:
         return
@@ -375,38 +376,38 @@ _NAME = "__streamtask__"
 
 
 def _replaces(new: Task[Any], present: Task[Any]) -> bool:
-    """A class in the place of the one that it extends, and a module that is run again."""
+    """Whether the new task replaces the present one: as its subclass, or because the module is executed again."""
     if isinstance(new.target, type) and isinstance(present.target, type):
         return issubclass(new.target, present.target) or new.__name__ == present.__name__
     return new.__name__ == present.__name__
 
 
 def task_of(target: Any) -> Task[Any]:
-    """The task that this is, or that this module or class has."""
+    """The task of a `Task`, class or module."""
     if isinstance(target, Task):
         return target
     if isinstance(target, type) and issubclass(target, StreamTask):
         return Task(target, _start_object, lambda: _of_class(target))
     found = getattr(target, _NAME, None)
     if not isinstance(found, Task):
-        raise TypeError(f"{target!r} is no task")
+        raise TypeError(f"{target!r} is not a task")
     return found
 
 
 def _remember_source(module: Any) -> None:
-    """Keeps the text of the task's files for its tracebacks: a run can't read them."""
+    """Caches the source of the task's files for tracebacks, because a run can't read them."""
     folder = os.path.dirname(getattr(module, "__file__", None) or "")
     for other in list(sys.modules.values()) if folder and on_new_task is not None else []:
         file = getattr(other, "__file__", None)
         if isinstance(file, str) and file.endswith(".py") and os.path.dirname(file) == folder:
             lines = linecache.getlines(file)
-            # Without a time, it is not looked for on the disk again.
+            # Without a modification time, linecache does not check the disk.
             linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
 
 
 def _place(error: BaseException, module: str) -> str:
-    """Where in the task's own files the exception came from: its innermost frame there; of one
-    without, the innermost outside of the SDK."""
+    """Where the exception came from: its innermost frame in the task's own files; without one,
+    the innermost outside of the SDK."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)]
     file = getattr(sys.modules.get(module), "__file__", None)
     folder = os.path.join(os.path.dirname(file), "") if file else ""
@@ -419,7 +420,7 @@ def _place(error: BaseException, module: str) -> str:
 
 
 def print_stack(why: str) -> None:
-    """Prints where the task is, in the form of an exception."""
+    """Prints the current stack in the format of an exception."""
     stack = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(_OURS)]
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(stack), f"{why}\n"]
     print("".join(lines), end="", file=sys.stderr)
@@ -431,7 +432,7 @@ def _print_traceback(error: BaseException) -> None:
     part: traceback.TracebackException | None = report
     while part is not None and id(part) not in seen:
         seen.add(id(part))
-        # Of the SDK's own frames and the event loop's the author of a task learns nothing.
+        # Frames of the SDK and the event loop are not useful to a task's author.
         frames = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
         if frames:
             part.stack[:] = frames

@@ -1,4 +1,4 @@
-"""Python's types as JSON Schema, and JSON's values as Python's types."""
+"""Conversion of Python types to JSON Schema, and of JSON values to Python types."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 JsonSchema = dict[str, Any]
 Read = Callable[[Any, str], Any]
-"""Makes a value of JSON one of the type; the text is its place, for the error."""
+"""Converts a JSON value to the type; the text is the value's JSON pointer, for errors."""
 
 REQUIRED: Any = inspect.Parameter.empty
 
 
 class Schema:
-    """More of JSON Schema than a type says, for the host to check and for people to see:
-    `Annotated[int, "How many.", Schema(minimum=1, maximum=10)]`. A text beside it is the
-    description."""
+    """JSON Schema keywords in addition to those of a type, which the host checks and people
+    can read: `Annotated[int, "How many.", Schema(minimum=1, maximum=10)]`. A text in
+    `Annotated` is the description."""
 
     def __init__(self, **keywords: Any) -> None:
         self.keywords = keywords
@@ -42,12 +42,12 @@ class Schema:
 
 @dataclass(frozen=True)
 class Type:
-    """A type, as it is said in JSON Schema and as it is read from JSON."""
+    """A type: its JSON Schema, and its conversion from JSON."""
 
     schema: JsonSchema
     read: Read
     exact: bool = False
-    """Whether numbers have to arrive as they are written."""
+    """Whether numbers must keep their exact decimal value."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Member:
 
 
 def of(annotation: Any) -> Type:
-    """Raises TypeError for a type that has no form in JSON."""
+    """The conversion of a type. Raises TypeError if JSON can't represent it."""
     return _finish(lambda maker: maker.make(annotation))
 
 
 def of_members(members: list[Member], description: str | None = None) -> Type:
-    """An object with these properties, read as a `dict`."""
+    """An object with these properties, converted to a `dict`."""
     return _finish(lambda maker: maker.members(members, lambda **values: values, description))
 
 
@@ -79,8 +79,8 @@ def _finish(make: Callable[[_Maker], tuple[JsonSchema, Read]]) -> Type:
 
 
 def parse(type: type[T], value: Any) -> T:
-    """Reads a JSON value as a type, as the input of a task is read: for the payload of a
-    signal, say. Raises `InvalidInput`, which ends a run as a failure of the code
+    """Converts a JSON value to a type, like the input of a task: for example, the payload of a
+    signal. Raises `InvalidInput`, which, uncaught, fails the run with the code
     `invalid-input`.
 
     >>> parse(list[int], [1, "2"])
@@ -91,7 +91,7 @@ def parse(type: type[T], value: Any) -> T:
 
 
 class _Maker:
-    """Makes one type and those in it."""
+    """Builds one type and the types in it."""
 
     def __init__(self) -> None:
         self.exact = False
@@ -128,7 +128,7 @@ class _Maker:
             return self._tuple(arguments)
         if isinstance(annotation, type):
             return self._class(annotation)
-        raise TypeError(f"the type {annotation!r} has no form in JSON")
+        raise TypeError(f"the type {annotation!r} can't be represented in JSON")
 
     def _annotated(self, annotation: Any, notes: tuple[Any, ...]) -> tuple[JsonSchema, Read]:
         schema, read = self.make(annotation)
@@ -149,7 +149,7 @@ class _Maker:
                 try:
                     return read_one(value, place)
                 except InvalidInput as error:
-                    # The one that came furthest is most likely the one that was meant.
+                    # The alternative that matched furthest is most likely the intended one.
                     if deepest is None or len(error.place) > len(deepest.place):
                         deepest = error
             if deepest is not None and deepest.place != place:
@@ -256,15 +256,15 @@ class _Maker:
             except InvalidInput:
                 raise
             except (ValueError, TypeError) as error:
-                # A check of the class's own, such as one in `__post_init__`.
+                # Raised by the class itself, for example in `__post_init__`.
                 raise InvalidInput(place, str(error)) from error
 
         return schema, read
 
 
 def closed(schema: Any) -> Any:
-    """The schema with `additionalProperties: false` wherever properties are known and nothing is said of others: a
-    misspelt one would be left out in silence."""
+    """The schema with `additionalProperties: false` wherever it lists properties and does not mention others, because a
+    misspelt one would be ignored silently."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -274,7 +274,7 @@ def closed(schema: Any) -> Any:
         if keyword in ("properties", "$defs"):
             made[keyword] = {name: closed(one) for name, one in value.items()}
         else:
-            # These hold values, and no schemas.
+            # These contain values, not schemas.
             made[keyword] = value if keyword in ("default", "enum", "const", "examples") else closed(value)
     if "properties" in made:
         made.setdefault("additionalProperties", False)
@@ -282,13 +282,13 @@ def closed(schema: Any) -> Any:
 
 
 def members_of(cls: type) -> list[Member]:
-    """The properties of a dataclass or TypedDict. The names of types have to be known."""
+    """The properties of a dataclass or TypedDict. The types that it names must be defined."""
     hints = typing.get_type_hints(cls, include_extras=True)
     if typing.is_typeddict(cls):
         required: frozenset[str] = cls.__required_keys__  # type: ignore[attr-defined]
         return [Member(name, hint, REQUIRED, name in required) for name, hint in hints.items()]
     if not dataclasses.is_dataclass(cls):
-        raise TypeError(f"the type {cls.__qualname__} has no form in JSON: make it a dataclass")
+        raise TypeError(f"the type {cls.__qualname__} can't be represented in JSON: make it a dataclass")
     return [
         Member(field.name, hints[field.name], default, default is REQUIRED)
         for field in dataclasses.fields(cls)
@@ -309,18 +309,18 @@ def _with_default(schema: JsonSchema, member: Member) -> JsonSchema:
     try:
         return {**schema, "default": plain(member.default)}
     except (TypeError, ValueError):
-        # It has no form in JSON, and needs none: nobody can send it.
+        # JSON can't represent it, and clients can't send it anyway.
         return schema
 
 
 def _description(cls: type) -> str | None:
     text = inspect.getdoc(cls) if cls.__doc__ else None
-    # What a dataclass without a text of its own is given is its signature.
+    # `dataclass` generates a docstring with the signature.
     return None if text is None or text.startswith(f"{cls.__name__}(") else text
 
 
 def _choice(values: list[Any], by_value: dict[Any, Any]) -> tuple[JsonSchema, Read]:
-    # 1, 1.0 and True are equal to Python.
+    # Python considers 1, 1.0 and True equal.
     members = {(type(value), value): member for value, member in by_value.items()}
 
     def read(value: Any, place: str) -> Any:
@@ -339,9 +339,9 @@ def _boolean(value: Any, place: str) -> bool:
 
 def _integer(value: Any, place: str) -> int:
     if isinstance(value, Decimal):
-        # Not to be written out: it may have a million digits.
+        # Not shown in full: it may have a million digits.
         value = float(value)
-    # To a schema 1e2 is an integer too.
+    # In JSON Schema, 1e2 is an integer, too.
     fits = isinstance(value, float) and value.is_integer()
     fits = fits or isinstance(value, int) and not isinstance(value, bool)
     _expect(fits, "an integer", value, place)
@@ -389,7 +389,7 @@ def _parsed(make: Callable[[str], Any], what: str) -> Read:
 
 
 def _datetime(text: str) -> datetime.datetime:
-    # Python 3.10 does not know the Z.
+    # Python 3.10 does not accept the Z.
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
 
 
@@ -428,7 +428,7 @@ def _below(place: str, key: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """What kind of JSON value this is, for people."""
+    """The kind of a JSON value, for people."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""`urllib.request.urlopen` through the host, if the task has imported it."""
+"""Makes `urllib.request.urlopen` use the host, if the task has imported it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ._response import Response, wait
 
 
 def install(request: ModuleType) -> None:
-    """Makes `urlopen` work. The module is handed over, not imported: a task that does
-    not use it does not carry it."""
+    """Makes `urlopen` work. The module is an argument and not an import, so that a task that
+    does not use it does not contain it."""
 
     class Handler(request.BaseHandler):  # type: ignore[name-defined,misc]
-        # Before those that would open a socket.
+        # Before the handlers that open a socket.
         handler_order = 100
 
         def http_open(self, asked: Any) -> Any:
@@ -33,7 +33,7 @@ def _open(module: ModuleType, asked: Any) -> Any:
     if data is not None and not isinstance(data, bytes):
         data = data.read() if hasattr(data, "read") else b"".join(data)
     timeout = asked.timeout if isinstance(asked.timeout, (int, float)) else None
-    # Its own are named in a way that fits no header: `Content-type`.
+    # urllib capitalises names unusually: `Content-type`.
     headers = [(name.lower(), str(value)) for name, value in asked.header_items()]
     if data is not None and "content-type" not in dict(headers):
         headers.append(("content-type", "application/x-www-form-urlencoded"))

@@ -1,18 +1,18 @@
-"""HTTP requests, through the host.
+"""HTTP requests through the host.
 
-A task reaches what its manifest grants under `[[grants.http]]`, and nothing else. The
+A task can only send the requests that its manifest grants under `[[grants.http]]`. The
 names are those of httpx:
 
     response = http.get("https://example.com/data", params={"page": 3})
     response.raise_for_status()
     rows = response.json()
 
-With `async`, others run while a request is under way:
+With `async`, other tasks run during a request:
 
     client = http.AsyncClient(base_url="https://example.com")
     pages = await asyncio.gather(*(client.get(f"/data/{page}") for page in range(10)))
 
-`stream` reads an answer while it comes in. `urllib.request.urlopen` works too.
+`stream` reads a response while it is received. `urllib.request.urlopen` works too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HeaderTypes = Union[Mapping[str, str], Sequence[tuple[str, str]]]
 ParamTypes = Union[Mapping[str, Any], Sequence[tuple[str, Any]]]
 
 _MAX_REDIRECTS = 10
-# Not for another server than the one that they were meant for.
+# Removed when a redirect leads to another server.
 _CONFIDENTIAL = {"authorization", "cookie", "proxy-authorization"}
 
 __all__ = [
@@ -118,16 +118,16 @@ class _Base:
 
 
 class Client(_Base):
-    """Requests with something in common: a base address, headers, a time-out."""
+    """Sends requests with a common base URL, headers and timeout."""
 
     def request(
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
     ) -> Response:
-        """Sends a request and reads the answer.
+        """Sends a request and reads the response.
 
-        `params` goes into the address; the body is one of `content`, `data` (a form)
-        and `json`. `timeout` is for the connection, the first byte, and between bytes, in
-        seconds each. Redirects are followed only with `follow_redirects`.
+        `params` is added to the URL; the body is one of `content`, `data` (a form) and
+        `json`. `timeout` is for the connection, the first byte, and the time between bytes,
+        in seconds each. Redirects are followed only with `follow_redirects`.
         """
         host = _context.current()._host
         return wait(host, self._whole(self._request(method, url, **what), follow_redirects))
@@ -135,7 +135,7 @@ class Client(_Base):
     def stream(
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
     ) -> _Streamed:
-        """`with client.stream("GET", url) as response:` reads the answer as it comes in."""
+        """`with client.stream("GET", url) as response:` reads the response while it is received."""
         return _Streamed(self._fetch(self._request(method, url, **what), follow_redirects))
 
     def get(self, url: str, **what: Any) -> Response:
@@ -160,11 +160,11 @@ class Client(_Base):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is kept between requests."""
+        """Does nothing: a client keeps no connections."""
 
 
 class AsyncClient(_Base):
-    """`Client` for a task with `async`: others run while a request is under way."""
+    """`Client` for async tasks: other tasks of the event loop run during a request."""
 
     async def request(
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
@@ -175,7 +175,7 @@ class AsyncClient(_Base):
     def stream(
         self, method: str, url: str, *, follow_redirects: bool | None = None, **what: Any
     ) -> _AsyncStreamed:
-        """`async with client.stream("GET", url) as response:` reads the answer as it comes in."""
+        """`async with client.stream("GET", url) as response:` reads the response while it is received."""
         return _AsyncStreamed(self._fetch(self._request(method, url, **what), follow_redirects))
 
     async def get(self, url: str, **what: Any) -> Response:
@@ -197,13 +197,13 @@ class AsyncClient(_Base):
         return await self.request("DELETE", url, **what)
 
     async def aclose(self) -> None:
-        """Nothing is kept between requests."""
+        """Does nothing: a client keeps no connections."""
 
     async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nothing is kept between requests."""
+        """Does nothing: a client keeps no connections."""
 
 
 class _Streamed:
@@ -235,7 +235,7 @@ class _AsyncStreamed:
 
 
 class _Clients:
-    """One client of each kind, shared by all who ask."""
+    """The shared clients, one of each kind."""
 
     def __init__(self) -> None:
         self.client = Client()
@@ -257,7 +257,7 @@ def request(method: str, url: str, **what: Any) -> Response:
 
 
 def stream(method: str, url: str, **what: Any) -> _Streamed:
-    """`with http.stream("GET", url) as response:` reads the answer as it comes in."""
+    """`with http.stream("GET", url) as response:` reads the response while it is received."""
     return _default.stream(method, url, **what)
 
 
@@ -302,7 +302,7 @@ def _encoded(params: ParamTypes) -> str:
 
 
 def _quoted(text: str) -> str:
-    """What has no place in a request's first line, percent-encoded; all else as it is."""
+    """Percent-encodes the characters that are not allowed in a request line."""
     if text.isascii() and text.isprintable() and " " not in text:
         return text
     return "".join(

@@ -1,4 +1,4 @@
-"""Runs tasks without a host: in CPython, with a clock of their own.
+"""Runs tasks without a host: in CPython, with a simulated clock.
 
     from streamtask.testing import Recording
 
@@ -6,8 +6,8 @@
     assert host.run(count, {"steps": 3}) == {"step": 3, "total": 3}
     assert host.data("progress")[0] == {"step": 1, "total": 3}
 
-No test waits: a task that sleeps moves the clock on. Types are checked as they are in a
-component; what else a schema says (`minimum` and the like) is the real host's to check.
+Tests do not wait: a task that sleeps advances the clock. Types are checked as in a
+component; only the real host checks other parts of a schema, such as `minimum`.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ _MAX_EVENT = 1024 * 1024
 
 @dataclass(frozen=True)
 class Event:
-    """What a task has sent."""
+    """An event that a task has sent."""
 
     type: str
     data: Any
-    """The JSON value, or bytes."""
+    """A JSON value, or bytes."""
     channel: str = ""
     content_type: str | None = None
     at: float = 0.0
-    """When, in seconds since the beginning."""
+    """The time of the event, in seconds since the start."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of a server."""
+    """A response of a server."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | str | Sequence[bytes] = b""
-    """Several parts come in one after the other."""
+    """A sequence is received part by part."""
     delay: float = 0.0
-    """How long its head and each further part takes, in seconds."""
+    """The delay before the head and before each part, in seconds."""
 
 
 class Recording:
-    """A host that keeps what the task says. Change it between runs as you like: its
-    checkpoints stay, so a second `run` is a second attempt."""
+    """A host that records a task's events. It can be changed between runs. It keeps its
+    checkpoints, so a second `run` is a second attempt."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Recording:
         labels: Mapping[str, str] | None = None,
         attempt: int = 1,
     ) -> None:
-        """Times are in seconds since the beginning.
+        """Times are in seconds since the start.
 
-        `signals` are `(time, name, payload)`. `children` has, for each task, what makes its
-        result of its input; it may raise `Failure`. `http` answers requests; it may raise
+        `signals` are `(time, name, payload)`. `children` has a function for each task, from
+        its input to its result; it can raise `Failure`. `http` answers requests; it can raise
         `http.RequestError`.
         """
         self.cancel_at = cancel_at
@@ -87,15 +87,15 @@ class Recording:
         self.labels = dict(labels or {})
         self.attempt = attempt
         self.now = 0.0
-        """The clock, in seconds."""
+        """The simulated time, in seconds."""
         self.events: list[Event] = []
         self.requests: list[Request] = []
         self._outcomes: dict[str, Outcome] = {}
         self._by_key: dict[str, str] = {}
 
     def run(self, task: Any, input: Any = None) -> Any:
-        """One attempt of a task: a function with `@task`, a class, or a module that has
-        one. Returns the result; raises `Failure`."""
+        """Runs one attempt of a task: a function with `@task`, a class, or a module with one of
+        them. Returns the result; raises `Failure`."""
         return json.loads(task_of(task).run(self, to_json({} if input is None else input)))
 
     def data(self, type: str, channel: str | None = None) -> list[Any]:
@@ -106,20 +106,20 @@ class Recording:
             if event.type == type and channel in (None, event.channel)
         ]
 
-    # What a task sees: see `_host.Host`.
+    # The implementation of `_host.Host`.
 
     def send_event(self, channel: str, type: str, data: str) -> None:
         self._keep(Event(type, json.loads(data), channel, None, self.now), len(data.encode()))
 
     def send_bytes(self, channel: str, type: str, content_type: str, data: bytes) -> None:
         if "/" not in content_type or not 3 <= len(content_type) <= _MAX_NAME:
-            raise Error("invalid-argument", f"{content_type!r} is no media type")
+            raise Error("invalid-argument", f"{content_type!r} is not a media type")
         self._keep(Event(type, data, channel, content_type, self.now), len(data))
 
     def _keep(self, event: Event, size: int) -> None:
         _check_name("type", event.type)
         if event.type.startswith("run.") or event.type == "gap":
-            raise Error("invalid-argument", f"the type {event.type!r} belongs to the host")
+            raise Error("invalid-argument", f"the type {event.type!r} is reserved for the host")
         if event.channel:
             _check_name("channel", event.channel)
         if size > _MAX_EVENT:
@@ -147,7 +147,7 @@ class Recording:
             self.now = self.cancel_at
             return False
         if ms == 0xFFFF_FFFF:
-            raise AssertionError("the task waits for ever: nothing will happen any more")
+            raise AssertionError("the task waits forever: no signal, timer or cancellation is pending")
         self._pass(end - self.now)
         return True
 
@@ -163,7 +163,7 @@ class Recording:
             self._pass(at - self.now)
             return signal[1], signal[2]
         if end is None and self.cancel_at is None:
-            raise AssertionError(f"the task waits for ever for the signal {name!r}")
+            raise AssertionError(f"the task waits forever for the signal {name!r}")
         until = min(time for time in (end, self.cancel_at) if time is not None)
         self._pass(max(0.0, until - self.now))
         return None
@@ -196,7 +196,7 @@ class Recording:
 
     def wait_children(self, runs: Sequence[str], timeout_ms: int | None) -> tuple[int, Outcome] | None:
         if not runs:
-            raise Error("invalid-argument", "there is nothing to wait for")
+            raise Error("invalid-argument", "the list of children is empty")
         return 0, self._outcomes[runs[0]]
 
     def cancel_child(self, run: str) -> None:
@@ -227,7 +227,7 @@ class Recording:
 
 
 class Live(Recording):
-    """A recording by the real clock that also tells what is sent: to try a task out."""
+    """A recording with the real clock that also passes on each event: for trying out a task."""
 
     def __init__(self, tell: Callable[[Event], None], **options: Any) -> None:
         super().__init__(**options)

@@ -30,7 +30,7 @@ class Build(unittest.TestCase):
 
     def test_a_file_that_python_can_not_import_is_refused(self) -> None:
         self.assertIn("call it csv_report.py", self.refused("csv-report.py"))
-        self.assertIn("is no file of Python", self.refused("task.wasm"))
+        self.assertIn("is not a Python file", self.refused("task.wasm"))
         for name in ("json", "streamtask", "wit_world", "python_task"):
             self.assertIn(f"call it task_{name}.py", self.refused(f"{name}.py"))
 

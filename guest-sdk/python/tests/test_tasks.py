@@ -154,7 +154,7 @@ class Functions(unittest.TestCase):
                 pass
 
     def test_types_without_a_form_in_json_are_refused_when_the_file_is_built(self) -> None:
-        with self.assertRaisesRegex(TypeError, "no form in JSON"):
+        with self.assertRaisesRegex(TypeError, "can't be represented in JSON"):
 
             @as_task
             def odd(stream: io.StringIO) -> None:

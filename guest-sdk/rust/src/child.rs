@@ -1,4 +1,4 @@
-//! Runs that the task starts.
+//! Child runs: runs that the task starts.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::context::waits;
 use crate::host::Host as _;
 use crate::{Context, Error, Failure, Value};
 
-/// A run that this one has started.
+/// A child run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
     pub(crate) id: String,
 }
 
 impl Child {
-    /// The run's id.
+    /// The run's ID.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// How a child runs. Made by [`Context::child`].
+/// Options of a child run. Created by [`Context::child`].
 #[derive(Debug)]
 #[must_use = "nothing is started yet"]
 pub struct NewChild<'a> {
@@ -32,7 +32,7 @@ pub struct NewChild<'a> {
     pub(crate) options: Options<'a>,
 }
 
-/// What the contract calls so.
+/// The options of the contract.
 #[derive(Debug, Default)]
 pub(crate) struct Options<'a> {
     pub(crate) key: Option<&'a str>,
@@ -41,26 +41,26 @@ pub(crate) struct Options<'a> {
 }
 
 impl<'a> NewChild<'a> {
-    /// Makes the child unique within this run: starting it again with the same key,
-    /// also in a later attempt, returns the same child.
+    /// Identifies the child within this run: another start with the same key, also in a
+    /// later attempt, returns the same child.
     pub fn key(mut self, key: &'a str) -> Self {
         self.options.key = Some(key);
         self
     }
 
-    /// The child goes on when this run has ended. Otherwise it is cancelled then.
+    /// Lets the child continue after this run has ended. Otherwise, it is cancelled then.
     pub fn detached(mut self) -> Self {
         self.options.detached = true;
         self
     }
 
-    /// Higher goes first in the queue, from -100 to 100.
+    /// Sets the priority, from -100 to 100. Higher priorities start first.
     pub fn priority(mut self, priority: i32) -> Self {
         self.options.priority = Some(priority);
         self
     }
 
-    /// Starts it. The run is durable when this returns.
+    /// Starts the child. The run is durable when this returns.
     pub fn start(self, input: &(impl Serialize + ?Sized)) -> Result<Child, Error> {
         let input = serde_json::to_string(input).map_err(|error| Error::json("the child's input", &error))?;
         let id = self.ctx.host.start_child(self.task, &input, &self.options)?;
@@ -68,20 +68,19 @@ impl<'a> NewChild<'a> {
     }
 }
 
-/// How a child has ended.
+/// The outcome of a child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// With this value.
+    /// It completed with this value.
     Completed(Value),
-    /// With an error.
+    /// It failed with an error.
     Failed(ChildError),
-    /// Because someone asked for it. What it returned in its grace time is kept.
+    /// It was cancelled. The value is the result that it returned in its grace period.
     Cancelled(Option<Value>),
 }
 
 impl Outcome {
-    /// The value of a child that has completed, as a `T`; any other end is a failure
-    /// of this run.
+    /// The value of a completed child, as a `T`. Fails if the child did not complete.
     pub fn value<T: DeserializeOwned>(self) -> Result<T, Failure> {
         match self {
             Self::Completed(value) => {
@@ -94,15 +93,15 @@ impl Outcome {
     }
 }
 
-/// Why a child has failed.
+/// The error of a failed child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildError {
-    /// `failure` if its task returned one; else what ended it, such as `trap`.
+    /// `failure` if its task returned a failure; otherwise the cause, such as `trap`.
     pub kind: String,
     /// One line for people.
     pub message: String,
-    /// The task's own word.
+    /// The code of the task's failure.
     pub code: Option<String>,
     /// A JSON value.
     pub details: Option<String>,
@@ -118,9 +117,8 @@ impl std::error::Error for ChildError {}
 
 /// # Children
 ///
-/// A task can start runs of other tasks, and wait for them. They are runs like all
-/// others: they wait in the queue, have their own events, and end by themselves, or
-/// when this run ends.
+/// A task can start runs of other tasks, and wait for them. They are ordinary runs: they
+/// wait in the queue and have their own events. They end on their own, or with this run.
 ///
 /// ```
 /// # use streamtask_sdk::{Context, Failure};
@@ -133,23 +131,23 @@ impl std::error::Error for ChildError {}
 /// # Ok(words) }
 /// ```
 impl Context {
-    /// Starts a run of a task: `app/task`, or the name alone for a task of the same app.
+    /// Starts a run of a task: `app/task`, or just the name for a task of the same app.
     pub fn start_child(&self, task: &str, input: &(impl Serialize + ?Sized)) -> Result<Child, Error> {
         self.child(task).start(input)
     }
 
-    /// The same, with options.
+    /// Like `start_child`, with options.
     pub fn child<'a>(&'a self, task: &'a str) -> NewChild<'a> {
         NewChild { ctx: self, task, options: Options::default() }
     }
 
-    /// Waits until a child has ended. Fails at once when this run is or gets
-    /// cancelled. Meanwhile its slot is left to others.
+    /// Waits until a child has ended. Fails as soon as this run is cancelled. Other runs
+    /// can use its slot while it waits.
     pub fn wait_for(&self, child: &Child) -> Result<Outcome, Failure> {
         Ok(self.wait_for_any(std::slice::from_ref(child))?.1)
     }
 
-    /// Waits until one of the children has ended; returns its place in the list.
+    /// Waits until one of the children has ended, and returns its index in the list.
     pub fn wait_for_any(&self, children: &[Child]) -> Result<(usize, Outcome), Failure> {
         loop {
             if let Some(ended) = self.host.wait_for_children(&ids(children), None)? {
@@ -159,7 +157,7 @@ impl Context {
         }
     }
 
-    /// The same, for at most `timeout`; none if the time is over.
+    /// Waits for at most `timeout`; returns none after that.
     pub fn wait_for_any_within(
         &self,
         children: &[Child],
@@ -175,7 +173,7 @@ impl Context {
         Ok(None)
     }
 
-    /// Asks a child to end.
+    /// Requests cancellation of a child.
     pub fn cancel_child(&self, child: &Child) -> Result<(), Error> {
         self.host.cancel_child(&child.id)
     }

@@ -1,15 +1,17 @@
-//! Input schemas that refuse names that no field has: a misspelt one would otherwise be left out in silence.
+//! Closes input schemas, so that they reject unknown names: a misspelt name would otherwise be ignored
+//! silently.
 
 use std::collections::BTreeSet;
 
 use schemars::Schema;
 use serde_json::Value;
 
-/// Keywords whose schemas are about the same object as the one around them.
+/// Keywords whose subschemas describe the same object as the schema around them.
 const IN_PLACE: [&str; 8] = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"];
 
-/// Adds `additionalProperties: false` to each object with known properties, unless its type says something of
-/// others. Objects that are described in several places together stay open: no place knows all their names.
+/// Adds `additionalProperties: false` to each object with known properties, unless its schema mentions other
+/// properties. Objects that several schemas describe together stay open, because none of these knows all
+/// names.
 pub(crate) fn close(schema: &mut Schema) {
     let mut shared = BTreeSet::new();
     find_shared(schema.as_value(), &mut shared);
@@ -18,7 +20,7 @@ pub(crate) fn close(schema: &mut Schema) {
     }
 }
 
-/// Collects the references to what describes only a part of an object.
+/// Collects the references to schemas that describe only a part of an object.
 fn find_shared<'a>(schema: &'a Value, shared: &mut BTreeSet<String>) {
     match schema {
         Value::Object(object) => {
@@ -47,7 +49,7 @@ fn find_shared<'a>(schema: &'a Value, shared: &mut BTreeSet<String>) {
     }
 }
 
-/// `is_part`: others describe the same object too.
+/// `is_part`: other schemas describe the same object, too.
 fn close_object(object: &mut serde_json::Map<String, Value>, is_part: bool, shared: &BTreeSet<String>) {
     let has_properties = object.contains_key("properties");
     let has_parts =

@@ -1,4 +1,4 @@
-//! `Context`: everything that a task can do.
+//! `Context`: the functions that a task can call.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -11,25 +11,24 @@ use serde::de::DeserializeOwned;
 use crate::host::{Host, ThisHost};
 use crate::{Cancelled, Error, Failure, Level, Progress, RunInfo, Signal, View};
 
-/// The run, as its task sees it. The task gets a reference when it is called.
+/// The current run. A task receives a reference to it.
 ///
-/// No call panics or traps because of what it was given; those that can be
-/// refused return an [`Error`].
+/// No call panics or traps because of its arguments; calls that the host can reject
+/// return an [`Error`].
 pub struct Context {
     pub(crate) host: ThisHost,
-    /// Where events are put into JSON. It is kept from one to the next, so that
-    /// sending does not allocate.
+    /// Buffer for the JSON of events, reused so that sending does not allocate.
     buffer: Cell<Vec<u8>>,
 }
 
 /// # Events
 ///
-/// An event has a type, which is the task's own choice: 1 to 128 bytes without
-/// control characters, not beginning with `run.` and not `gap`. Everyone who
-/// follows the run gets every event, in order, once it is durable.
+/// The task chooses the type of an event: 1 to 128 bytes without control
+/// characters, not beginning with `run.` and not `gap`. All subscribers of the run
+/// get every event, in order, once it is durable.
 impl Context {
-    /// Sends one event. Returns as soon as the host has taken it; waits if the
-    /// task is faster than the disk.
+    /// Sends one event. Returns as soon as the host has queued it; waits if the
+    /// task sends faster than the disk can write.
     ///
     /// ```
     /// # use streamtask_sdk::{Context, Error, json};
@@ -42,7 +41,8 @@ impl Context {
         self.send_json(None, event_type, data)
     }
 
-    /// Sends one event on a named channel. Clients can follow one channel alone.
+    /// Sends one event on a named channel. Clients can subscribe to a single
+    /// channel.
     pub fn send_on(
         &self,
         channel: &str,
@@ -55,7 +55,7 @@ impl Context {
     /// Sends bytes as one event. `content_type` is a media type such as
     /// `image/png`.
     pub fn send_bytes(&self, event_type: &str, content_type: &str, bytes: &[u8]) -> Result<(), Error> {
-        // The contract's name of the default channel.
+        // The contract's name for the default channel.
         self.send_bytes_on("", event_type, content_type, bytes)
     }
 
@@ -70,22 +70,22 @@ impl Context {
         self.host.send_bytes(channel, event_type, content_type, bytes)
     }
 
-    /// Returns once every event sent so far is durable.
+    /// Waits until all events sent so far are durable.
     pub fn flush(&self) -> Result<(), Error> {
         self.host.flush()
     }
 
-    /// Says how far the run is.
+    /// Reports progress.
     pub fn progress(&self, progress: Progress<'_>) -> Result<(), Error> {
         self.send("progress", &progress)
     }
 
-    /// Updates a page.
+    /// Updates a web page.
     pub fn view(&self, view: View<'_>) -> Result<(), Error> {
         self.send("view", &view)
     }
 
-    /// Sends a line for the log.
+    /// Logs a message.
     pub fn log(&self, level: Level, message: impl fmt::Display) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -95,8 +95,8 @@ impl Context {
         self.send("log", &Line { level, message: format_args!("{message}") })
     }
 
-    /// Sends each value as a `progress` event and returns the last. A generator
-    /// is a task in one line:
+    /// Sends each value as a `progress` event and returns the last. With it, a
+    /// generator is a task in one line:
     ///
     /// ```
     /// use streamtask_sdk::{Context, Failure, task};
@@ -111,13 +111,13 @@ impl Context {
     /// # assert_eq!(run.data("progress"), [1, 2, 4, 8]);
     /// ```
     ///
-    /// Asks before each value whether the run is cancelled, and fails if so.
+    /// Checks before each value whether the run is cancelled, and fails if so.
     pub fn stream<T: Serialize>(&self, values: impl IntoIterator<Item = T>) -> Result<Option<T>, Failure> {
         self.try_stream(values.into_iter().map(Ok::<T, Infallible>))
     }
 
-    /// Like [`stream`](Self::stream), for values that can fail. The first
-    /// failure ends it.
+    /// Like [`stream`](Self::stream), for values that can fail. It ends at the
+    /// first failure.
     pub fn try_stream<T: Serialize, E: Into<Failure>>(
         &self,
         values: impl IntoIterator<Item = Result<T, E>>,
@@ -139,7 +139,8 @@ impl Context {
         event_type: &str,
         data: &T,
     ) -> Result<(), Error> {
-        // Taken, not borrowed: what is put into JSON could itself send.
+        // Taken, not borrowed, because a `Serialize` implementation could send an
+        // event itself.
         let mut buffer = self.buffer.take();
         buffer.clear();
         let sent = match serde_json::to_writer(&mut buffer, data) {
@@ -153,14 +154,14 @@ impl Context {
 
 /// # Waiting and cancelling
 ///
-/// A cancelled run gets a grace time to clean up and return. What it returns is
-/// kept. After that the host ends it.
+/// A cancelled run has a grace period to clean up and return. Its result is stored.
+/// After that, the host stops it.
 impl Context {
-    /// Waits. The host suspends the task, so a sleeping task costs no thread.
+    /// Sleeps. The host suspends the task, so a sleeping task occupies no thread.
     ///
-    /// Fails at once when the run is or gets cancelled, so `ctx.sleep(..)?` is
-    /// all that most tasks need to end in time. [`Cancelled`] shows how to clean
-    /// up first. `std::thread::sleep` works too but knows nothing of this.
+    /// Fails as soon as the run is cancelled, so `ctx.sleep(..)?` is enough for
+    /// most tasks to end in time. [`Cancelled`] shows how to clean
+    /// up first. `std::thread::sleep` works, too, but ignores cancellation.
     pub fn sleep(&self, time: Duration) -> Result<(), Cancelled> {
         for ms in waits(time) {
             if !self.host.sleep_ms(ms) {
@@ -170,19 +171,19 @@ impl Context {
         Ok(())
     }
 
-    /// Whether someone asked to cancel the run.
+    /// Whether cancellation of the run was requested.
     pub fn cancelled(&self) -> bool {
         self.host.cancelled()
     }
 
-    /// Fails if someone asked to cancel the run: for tasks that compute and do
-    /// not sleep.
+    /// Fails if cancellation of the run was requested: for tasks that compute
+    /// without sleeping.
     pub fn check_cancelled(&self) -> Result<(), Cancelled> {
         if self.cancelled() { Err(Cancelled) } else { Ok(()) }
     }
 
-    /// The time left until the host ends this attempt; none if it has no
-    /// deadline. Times above 49 days are given as 49 days.
+    /// The time left until this attempt's deadline; none if it has no deadline. The
+    /// maximum is 49 days, also if more time is left.
     pub fn remaining(&self) -> Option<Duration> {
         self.host.remaining_ms().map(|ms| Duration::from_millis(ms.into()))
     }
@@ -190,10 +191,12 @@ impl Context {
 
 /// # Signals and parameters
 impl Context {
-    /// Takes the oldest signal that waits; with a name, the oldest of that name.
+    /// Removes and returns the oldest queued signal; with a name, the oldest of
+    /// that name.
     ///
-    /// Waits for one, at most `timeout`: zero does not wait, none waits without
-    /// limit. Returns none if the time is over or the run is cancelled.
+    /// If there is none, waits for at most `timeout`: zero does not wait, none
+    /// waits without limit. Returns none after the timeout or if the run is
+    /// cancelled.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -211,7 +214,7 @@ impl Context {
         let Some(timeout) = timeout else { return self.host.receive_signal(name, None) };
         for ms in waits(timeout) {
             let signal = self.host.receive_signal(name, Some(ms));
-            // The longest wait may be one of many.
+            // A long wait can consist of several calls.
             if signal.is_some() || ms < u32::MAX || self.cancelled() {
                 return signal;
             }
@@ -219,8 +222,8 @@ impl Context {
         None
     }
 
-    /// The present value of a parameter; none if it was never set. Clients can
-    /// set parameters while the run is under way.
+    /// The current value of a parameter; none if it was never set. Clients can set
+    /// parameters until the run ends.
     ///
     /// ```
     /// # use streamtask_sdk::{Context, Error};
@@ -241,8 +244,8 @@ impl Context {
 
 /// # Checkpoints
 ///
-/// State that survives the attempt. A run that has saved a checkpoint is
-/// continued by a new attempt after a crash of the host; a retry finds it too.
+/// State that outlives the attempt. If the host crashes, a run that has saved a
+/// checkpoint continues with a new attempt. Retries can load its checkpoints, too.
 ///
 /// ```
 /// # use streamtask_sdk::{Context, Error};
@@ -258,16 +261,16 @@ impl Context {
 /// # Ok(()) }
 /// ```
 impl Context {
-    /// Saves a value under a key, as JSON, and replaces what was there. When it
-    /// returns, the value is durable, and so is every event sent before.
+    /// Saves a value under a key, as JSON, replacing any earlier value. When it
+    /// returns, the value and all events sent before it are durable.
     pub fn save_checkpoint(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         let json = serde_json::to_vec(value).map_err(|error| Error::json("the checkpoint", &error))?;
         self.save_checkpoint_bytes(key, &json)
     }
 
-    /// The value that this or an earlier attempt last saved under the key.
+    /// The last value saved under the key, in this attempt or an earlier one.
     ///
-    /// Fails if what was saved is not a `T`.
+    /// Fails if the value is not a `T`.
     pub fn load_checkpoint<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let Some(json) = self.load_checkpoint_bytes(key)? else { return Ok(None) };
         serde_json::from_slice(&json)
@@ -275,8 +278,8 @@ impl Context {
             .map_err(|error| Error::json(&format!("the checkpoint {key:?}"), &error))
     }
 
-    /// Forgets what was saved under the key, if anything. What a run keeps is
-    /// limited in all.
+    /// Deletes the value under the key, if there is one. The total size of a run's
+    /// checkpoints is limited.
     pub fn remove_checkpoint(&self, key: &str) -> Result<(), Error> {
         self.host.remove(key)
     }
@@ -293,9 +296,10 @@ impl Context {
     }
 }
 
-/// # The run itself
+/// # The current run
 impl Context {
-    /// The facts of this attempt. They do not change while it runs.
+    /// Information about the current attempt. It does not change during the
+    /// attempt.
     pub fn info(&self) -> RunInfo {
         self.host.info()
     }
@@ -317,9 +321,9 @@ fn as_text(json: &[u8]) -> &str {
     str::from_utf8(json).expect("JSON is UTF-8")
 }
 
-/// The waits that make up a time: whole milliseconds, rounded up, each as long
-/// as the contract's u32 can say. There is always one, so that even no time at
-/// all asks the host whether the run is cancelled.
+/// Splits a time into waits in whole milliseconds, rounded up, none longer than the
+/// contract's u32 allows. Yields at least one, so that even a time of zero asks the
+/// host whether the run is cancelled.
 pub(crate) fn waits(time: Duration) -> impl Iterator<Item = u32> {
     let ms =
         time.as_secs().saturating_mul(1000).saturating_add(time.subsec_nanos().div_ceil(1_000_000).into());

@@ -1,11 +1,11 @@
-//! What a call to the host can answer instead of success.
+//! The error of a call to the host.
 
 use std::fmt;
 
-/// A call to the host was refused.
+/// The host rejected a call.
 ///
-/// Refusals are answers, never traps: a task can look at the [`code`](Self::code)
-/// and go on. With `?` it becomes a [`Failure`](crate::Failure) of the same code.
+/// A rejected call never traps: a task can check the [`code`](Self::code) and
+/// continue. `?` converts it to a [`Failure`](crate::Failure) with the same code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     code: ErrorCode,
@@ -17,12 +17,13 @@ impl Error {
         Self { code, message: message.into() }
     }
 
-    /// `what` has no form in JSON, or its JSON does not fit the type asked for.
+    /// `what` can't be encoded as JSON, or its JSON does not match the requested
+    /// type.
     pub(crate) fn json(what: &str, error: &serde_json::Error) -> Self {
         Self::new(ErrorCode::InvalidArgument, format!("{what}: {error}"))
     }
 
-    /// What the task can do about it.
+    /// The kind of error.
     pub fn code(&self) -> ErrorCode {
         self.code
     }
@@ -41,26 +42,25 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What went wrong, by what the caller can do about it.
+/// Kinds of errors, distinguished by how the caller can react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// An argument breaks a rule; the same call will fail again.
+    /// An argument is invalid; the same call fails again.
     InvalidArgument,
     /// One argument is larger than the host allows; the message gives the limit.
     TooLarge,
-    /// Something that is limited over the whole run is used up, such as the
-    /// number of events.
+    /// The run has reached a limit on its total use, such as the number of events.
     LimitExceeded,
     /// The operator has not granted this to the task.
     Denied,
-    /// What was asked for does not exist.
+    /// The requested item does not exist.
     NotFound,
-    /// What was asked for exists already, in another form.
+    /// The item already exists, with different content.
     Conflict,
-    /// The host can't do this now; later it may.
+    /// The host can't do this now, but may be able to later.
     Unavailable,
-    /// A fault of the host.
+    /// An internal error of the host.
     Internal,
 }
 
@@ -86,11 +86,11 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Someone asked to cancel the run.
+/// Cancellation of the run was requested.
 ///
 /// [`sleep`](crate::Context::sleep) and
 /// [`check_cancelled`](crate::Context::check_cancelled) return it. `?` ends the
-/// task with it; a task that has to clean up does so first:
+/// task with it, after any cleanup:
 ///
 /// ```
 /// use std::time::Duration;

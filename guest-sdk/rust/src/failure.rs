@@ -1,4 +1,4 @@
-//! Why a task did not succeed.
+//! The failure of a task.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,11 +10,10 @@ use serde_json::Value;
 
 use crate::{Cancelled, Error, ErrorCode, http};
 
-/// Why a task did not succeed. It ends the attempt and is kept with the run.
+/// The failure of a task. It ends the attempt and is stored with the run.
 ///
-/// `?` makes one from every [`std::error::Error`], with the messages of its
-/// sources in its own; the host is also told where in the source the `?` stands.
-/// Others are built:
+/// `?` converts every [`std::error::Error`] to a failure, with the messages of its
+/// sources and the place of the `?` in the source code. Others are built:
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,24 +26,25 @@ use crate::{Cancelled, Error, ErrorCode, http};
 /// assert!(failure.retryable);
 /// ```
 ///
-/// It does not implement `Error` itself, or `?` could not take all of them.
+/// It does not implement `Error` itself, because `?` could then not convert all
+/// errors.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Failure {
     /// One line for people.
     pub message: String,
-    /// A short word for programs, such as `rate-limited`.
+    /// A short machine-readable code, such as `rate-limited`.
     pub code: Option<String>,
-    /// Whatever else is worth keeping, as JSON.
+    /// Further information, as JSON.
     pub details: Option<String>,
     /// Whether another attempt could succeed.
     pub retryable: bool,
-    /// The least time to wait before another attempt.
+    /// The minimum delay before the next attempt.
     pub retry_after: Option<Duration>,
     place: Place,
 }
 
-/// Where `?` met an error. Two failures are the same wherever that was.
+/// The place of the `?` that converted an error. It does not count in comparisons.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place(Option<&'static Location<'static>>);
 
@@ -55,7 +55,7 @@ impl PartialEq for Place {
 }
 
 impl Failure {
-    /// A failure that no retry can help.
+    /// A failure that is not retryable.
     ///
     /// The message is anything that can be displayed, so that
     /// `.map_err(Failure::new)` also takes errors that do not implement
@@ -72,15 +72,15 @@ impl Failure {
         }
     }
 
-    /// Sets the short word for programs; the task's own choice.
+    /// Sets the machine-readable code. The task chooses it.
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
         self
     }
 
-    /// Attaches a value, which is kept as JSON. If it has no form in JSON, the
-    /// reason takes its place: a failure must not fail.
+    /// Attaches a value, which is stored as JSON. If it can't be encoded, the
+    /// reason is stored instead, because creating a failure must not fail.
     #[must_use]
     pub fn details(mut self, details: &(impl Serialize + ?Sized)) -> Self {
         let json = serde_json::to_string(details);
@@ -88,23 +88,22 @@ impl Failure {
         self
     }
 
-    /// Says that another attempt could succeed. The host makes one only if the
-    /// task's retry policy allows it.
+    /// Marks the failure as retryable. The host retries only if the task's retry
+    /// policy allows it.
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
         self
     }
 
-    /// Says that another attempt could succeed, but not before this time has
-    /// passed.
+    /// Marks the failure as retryable, but not before this time has passed.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self.retryable()
     }
 
-    /// The message with the place in the source that is known.
+    /// The message with the place in the source, if it is known.
     #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
     pub(crate) fn placed_message(&self) -> String {
         match self.place.0 {
@@ -120,7 +119,7 @@ impl Failure {
             let retryable = error.code() == ErrorCode::Unavailable;
             return Self { retryable, ..failure.code(error.code().as_str()) };
         }
-        // One who reads a response gets it within another.
+        // Errors of reading a response are wrapped in an `io::Error`.
         let read = || error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref();
         if let Some(error) = error.downcast_ref::<http::Error>().or_else(read) {
             let retryable = error.kind().is_transient();
@@ -137,7 +136,7 @@ impl<E: StdError + 'static> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Self {
         let failure = Self::from_error(&error);
-        // A run that was cancelled has no fault to look for.
+        // A cancelled run has no bug to look for.
         let place =
             if failure.code.as_deref() == Some("cancelled") { None } else { Some(Location::caller()) };
         Self { place: Place(place), ..failure }
@@ -154,8 +153,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The message of an error and of what caused it, joined by colons. Many errors
-/// repeat the message of their source; it is left out then.
+/// The messages of an error and its sources, joined by colons. Many errors repeat
+/// the message of their source, which is then omitted.
 fn with_sources(error: &dyn StdError) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
@@ -174,7 +173,8 @@ fn with_sources(error: &dyn StdError) -> String {
 mod tests {
     use super::*;
 
-    /// An error with a source; `repeats` says whether its text shows the source.
+    /// An error with a source; `repeats`: whether its message includes that of the
+    /// source.
     #[derive(Debug)]
     struct Layer {
         repeats: bool,

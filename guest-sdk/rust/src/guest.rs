@@ -1,4 +1,4 @@
-//! The task as a component: the generated bindings, and the host behind them.
+//! The task as a component: the generated bindings, and the host over them.
 
 use std::io::Write as _;
 use std::marker::PhantomData;
@@ -27,7 +27,8 @@ pub struct Component<T>(PhantomData<T>);
 impl<T: Task> bindings::Guest for Component<T> {
     fn process(input: String) -> Result<String, types::Failure> {
         let output = __private::process::<T>(&Context::new(Imports), &input);
-        // An instance that returns is gone, and with it what std still keeps of an unfinished line.
+        // The instance ends when this returns, so an unfinished line in the buffer of std would be
+        // lost.
         let _ = std::io::stdout().flush();
         Ok(output?)
     }

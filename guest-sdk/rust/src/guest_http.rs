@@ -1,4 +1,4 @@
-//! Requests over `wasi:http`. A task that makes none imports nothing of it.
+//! HTTP requests over `wasi:http`. A task without requests does not import it.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -17,9 +17,9 @@ use crate::guest::Imports;
 use crate::host::Host as _;
 use crate::http::{Error, ErrorKind, Outgoing, Request, Response};
 
-/// How soon a run that waits for an answer hears that it is cancelled.
+/// How soon a run that waits for a response detects its cancellation.
 const SLICE: Duration = Duration::from_millis(200);
-/// Of a body, at once: what the host hands over in one piece.
+/// Bytes of a body per read: the host's own chunk size.
 const PART_BYTES: u64 = 64 << 10;
 
 impl Outgoing for Imports {
@@ -46,7 +46,7 @@ impl Outgoing for Imports {
     }
 }
 
-/// Where a request goes.
+/// The target of a request.
 struct Address {
     is_https: bool,
     authority: String,
@@ -54,7 +54,7 @@ struct Address {
 }
 
 impl Address {
-    /// None if it is no address of http or https. The host looks at it once more.
+    /// None if it is not an http or https URL. The host checks it again.
     fn of(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let is_https = scheme.eq_ignore_ascii_case("https");
@@ -71,7 +71,7 @@ impl Address {
         })
     }
 
-    /// The name and the port. The colons within brackets are those of an IPv6 address.
+    /// The name and the port. Colons in brackets are part of an IPv6 address.
     fn host_and_port(&self) -> (&str, Option<&str>) {
         let from = self.authority.rfind(']').unwrap_or(0);
         match self.authority[from..].find(':') {
@@ -81,15 +81,15 @@ impl Address {
     }
 }
 
-/// A request under way, without its body, which may be large.
+/// A pending request, without its body, which can be large.
 struct Exchange {
     what: String,
     method: String,
     address: Address,
     timeout: Duration,
-    /// By the clock of the host, in nanoseconds.
+    /// In nanoseconds of the host's monotonic clock.
     deadline: Option<u64>,
-    /// A run that cleans up after it was cancelled may still make requests.
+    /// A cancelled run can still send requests while it cleans up.
     was_cancelled: bool,
 }
 
@@ -121,7 +121,7 @@ impl Exchange {
                 return Err(self.refused(ErrorKind::Cancelled, "the run was cancelled"));
             }
             if self.deadline.is_some_and(|at| at <= monotonic_clock::now()) {
-                let why = format!("no whole answer in {} ms", self.timeout.as_millis());
+                let why = format!("no complete response within {} ms", self.timeout.as_millis());
                 return Err(self.refused(ErrorKind::TimedOut, why));
             }
         }
@@ -168,7 +168,7 @@ fn outgoing(request: &Request, address: &Address) -> Result<(OutgoingRequest, Op
     let has_body = !request.body.is_empty() || ["POST", "PUT", "PATCH"].contains(&&*request.method);
     let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes()));
     let mut headers: Vec<_> = headers.collect();
-    // Else the body would go in chunks, which some servers don't take.
+    // Otherwise, the body would be sent in chunks, which some servers don't accept.
     if has_body && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
         headers.push(("content-length".to_owned(), request.body.len().to_string().into_bytes()));
     }
@@ -202,7 +202,7 @@ fn method(name: &str) -> Method {
     }
 }
 
-/// Sends a body. A server that takes no more of it has an answer that says why.
+/// Sends a body. If the server stops reading it, its response has the reason.
 fn send(exchange: &Exchange, body: OutgoingBody, mut bytes: &[u8]) -> Result<(), Error> {
     let Ok(stream) = body.write() else { return Ok(()) };
     let mut is_flushed = false;
@@ -218,7 +218,8 @@ fn send(exchange: &Exchange, body: OutgoingBody, mut bytes: &[u8]) -> Result<(),
                 }
                 bytes = rest;
             }
-            // What is on its way when the stream goes may be lost: there is room again when it is not.
+            // Unflushed data may be lost when the stream is dropped; it is flushed when the stream
+            // has capacity again.
             Ok(_) if is_flushed => break true,
             Ok(_) if stream.flush().is_err() => break false,
             Ok(_) => is_flushed = true,
@@ -226,15 +227,16 @@ fn send(exchange: &Exchange, body: OutgoingBody, mut bytes: &[u8]) -> Result<(),
     };
     drop(stream);
     if is_taken {
-        // One that the server does not want to the end: its answer says so.
+        // The server stopped reading the body; its response has the reason.
         let _ = OutgoingBody::finish(body, None);
     }
     Ok(())
 }
 
-/// What of a response is still to come.
+/// The rest of a response.
 struct Body {
-    // Fields go in this order, and a stream has to go before its body, that before the response.
+    // Fields are dropped in this order: the stream must be dropped before its body, and the body
+    // before the response.
     stream: InputStream,
     _rest: (IncomingBody, IncomingResponse, FutureIncomingResponse),
     part: io::Cursor<Vec<u8>>,

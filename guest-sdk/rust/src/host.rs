@@ -1,12 +1,12 @@
-//! The seam between the SDK and whoever plays the host.
+//! The interface between the SDK and the host or its replacement in tests.
 
 use crate::child::Options;
 use crate::{Error, Outcome, RunInfo, Signal};
 
-/// The imports of the contract, in Rust's types. On WebAssembly it is the real
-/// host, elsewhere a recording. The contract (`wit/task.wit`) has the rules.
+/// The imports of the contract, with Rust types. On WebAssembly, the implementation
+/// is the real host, elsewhere a recording. See the contract (`wit/task.wit`).
 pub(crate) trait Host {
-    /// On the default channel if `channel` is none. `data` is JSON.
+    /// Uses the default channel if `channel` is none. `data` is JSON.
     fn send(&self, channel: Option<&str>, event_type: &str, data: &str) -> Result<(), Error>;
     /// The empty channel is the default one.
     fn send_bytes(
@@ -20,7 +20,7 @@ pub(crate) trait Host {
     fn info(&self) -> RunInfo;
     fn remaining_ms(&self) -> Option<u32>;
     fn cancelled(&self) -> bool;
-    /// False if the run is or gets cancelled.
+    /// Returns false if the run is cancelled.
     fn sleep_ms(&self, ms: u32) -> bool;
     fn receive_signal(&self, name: Option<&str>, timeout_ms: Option<u32>) -> Option<Signal>;
     /// JSON.
@@ -30,7 +30,7 @@ pub(crate) trait Host {
     fn load(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
     /// `input` is JSON.
     fn start_child(&self, task: &str, input: &str, options: &Options<'_>) -> Result<String, Error>;
-    /// None if the time is over or the run is cancelled.
+    /// Returns none after the timeout or if the run is cancelled.
     fn wait_for_children(
         &self,
         runs: &[String],

@@ -1,4 +1,4 @@
-//! Requests to elsewhere, as far as the task's manifest [grants] them.
+//! HTTP requests that the task's manifest [grants].
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,8 +26,8 @@
 //! # assert_eq!(fetch(&run).unwrap()[0].name, "Ada");
 //! ```
 //!
-//! Any status is a response, also 404, and 302, which is not followed: where it leads
-//! may not be granted. A task that makes no requests does not grow by any of this.
+//! A response can have any status, also 404, and 302, which is not followed, because its target
+//! may not be granted. This module does not increase the size of tasks that do not use it.
 //!
 //! [grants]: https://github.com/streamtask/streamtask#grants
 
@@ -40,15 +40,15 @@ use serde::de::DeserializeOwned;
 
 use crate::Context;
 
-/// Most bytes of a body that is read as a whole, unless the request says otherwise.
+/// The default limit for the bytes of a body that is read as a whole.
 const MAX_RESPONSE: usize = 8 << 20;
 
-/// Begins a request that asks for something.
+/// Creates a GET request.
 pub fn get(url: &str) -> Request {
     Request::new("GET", url)
 }
 
-/// Begins a request that hands something over.
+/// Creates a POST request.
 pub fn post(url: &str) -> Request {
     Request::new("POST", url)
 }
@@ -63,13 +63,13 @@ pub struct Request {
     pub(crate) body: Vec<u8>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_response: usize,
-    /// Why it can't be sent.
+    /// The reason why it can't be sent.
     pub(crate) invalid: Option<String>,
 }
 
 impl Request {
-    /// One with any method. The address is one of `http` or `https`; what can't stand in
-    /// one is percent-encoded.
+    /// Creates a request with any method. The URL is `http` or `https`; invalid characters are
+    /// percent-encoded.
     pub fn new(method: &str, url: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -82,7 +82,7 @@ impl Request {
         }
     }
 
-    /// Adds to the address's query, percent-encoded.
+    /// Adds a query parameter, percent-encoded.
     pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
         let fragment = self.url.find('#').map_or(String::new(), |at| self.url.split_off(at));
         self.url.push(if self.url.contains('?') { '&' } else { '?' });
@@ -90,7 +90,7 @@ impl Request {
         self
     }
 
-    /// Adds a header. Those of the connection, as `Host`, are the host's own.
+    /// Adds a header. The host sets those of the connection, such as `Host`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -106,27 +106,27 @@ impl Request {
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(value) {
             Ok(json) => self.body = json,
-            Err(error) => self.invalid = Some(format!("the body has no form in JSON: {error}")),
+            Err(error) => self.invalid = Some(format!("the body can't be encoded as JSON: {error}")),
         }
         self.header("Content-Type", "application/json")
     }
 
-    /// How long all of it may take, to the last byte of the response. The grant's own
-    /// limits count too.
+    /// Sets the timeout of the whole request, to the last byte of the response. The grant's
+    /// limits apply, too.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How many bytes the body of the response may have when it is read as a whole; 8 MiB
-    /// unless this is said. By [`Read`], only the grant's own limit counts.
+    /// Sets the limit for a response body that is read as a whole; the default is 8 MiB. With
+    /// [`Read`], only the grant's limit applies.
     pub fn max_response(mut self, bytes: usize) -> Self {
         self.max_response = bytes;
         self
     }
 
-    /// Sends it, and waits until the response begins. Ends early once the run is
-    /// cancelled; one that is cancelled already may still send requests to clean up.
+    /// Sends the request, and waits until the response begins. Fails when the run is cancelled
+    /// during that; a run that was already cancelled can still send requests to clean up.
     pub fn send(self, ctx: &Context) -> Result<Response, Error> {
         match &self.invalid {
             Some(why) => Err(self.refused(ErrorKind::InvalidArgument, why)),
@@ -139,7 +139,7 @@ impl Request {
         &self.method
     }
 
-    /// The address.
+    /// The URL.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -149,12 +149,12 @@ impl Request {
         &self.headers
     }
 
-    /// The bytes of its body.
+    /// The body.
     pub fn body_bytes(&self) -> &[u8] {
         &self.body
     }
 
-    /// The request in a few words.
+    /// A short description of the request.
     pub(crate) fn what(&self) -> String {
         format!("{} {}", self.method, self.url)
     }
@@ -164,7 +164,7 @@ impl Request {
     }
 }
 
-/// A response. Its body is read as it comes, by [`Read`] or as a whole.
+/// A response. Its body can be read as it is received, with [`Read`], or as a whole.
 pub struct Response {
     pub(crate) what: String,
     pub(crate) max: usize,
@@ -179,7 +179,7 @@ impl Response {
         self.status
     }
 
-    /// The first header of that name, in any case; none if it is no text.
+    /// The first header with this case-insensitive name; none if it is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(value).ok()
@@ -190,7 +190,7 @@ impl Response {
         &self.headers
     }
 
-    /// Makes an error of a status of 400 or more.
+    /// Returns an error if the status is 400 or more.
     pub fn error_for_status(self) -> Result<Self, Error> {
         match self.status {
             ..400 => Ok(self),
@@ -201,7 +201,7 @@ impl Response {
         }
     }
 
-    /// All of the body.
+    /// The whole body.
     pub fn bytes(self) -> Result<Vec<u8>, Error> {
         let Self { what, max, body, .. } = self;
         let mut bytes = Vec::new();
@@ -212,20 +212,20 @@ impl Response {
                 Err(Error::new(ErrorKind::TooLarge, why))
             }
             Ok(_) => Ok(bytes),
-            // A body's own errors are of this type.
+            // Errors of the body itself have this type.
             Err(other) => Err(other
                 .downcast()
                 .unwrap_or_else(|other| Error::new(ErrorKind::Unavailable, format_args!("{what}: {other}")))),
         }
     }
 
-    /// All of the body as a text; what is no UTF-8 becomes U+FFFD.
+    /// The whole body as text; invalid UTF-8 becomes U+FFFD.
     pub fn text(self) -> Result<String, Error> {
         let bytes = self.bytes()?;
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into()))
     }
 
-    /// The value that the body is the JSON of.
+    /// The body, parsed as JSON.
     pub fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let what = self.what.clone();
         serde_json::from_slice(&self.bytes()?).map_err(|error| {
@@ -250,9 +250,9 @@ impl fmt::Debug for Response {
     }
 }
 
-/// A request without a response, or one whose response is of no use.
+/// A request failed, or its response is not usable.
 ///
-/// With `?` it becomes a [`Failure`](crate::Failure) with the code of its kind.
+/// `?` converts it to a [`Failure`](crate::Failure) with the code of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -264,7 +264,7 @@ impl Error {
         Self { kind, message: message.to_string() }
     }
 
-    /// What the task can do about it.
+    /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -278,30 +278,30 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What went wrong, by what the task can do about it.
+/// Kinds of errors, distinguished by how the task can react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// It can't be sent as it is.
+    /// The request is invalid.
     InvalidArgument,
-    /// The operator has not granted it; the message names the missing grant.
+    /// The operator has not granted the request; the message names the missing grant.
     Denied,
     /// The request or its response is larger than allowed.
     TooLarge,
-    /// Its time was over.
+    /// The request timed out.
     TimedOut,
     /// The run was cancelled.
     Cancelled,
-    /// There was no answer, or it broke off. Another attempt may get one.
+    /// There was no response, or it was incomplete. Another attempt may succeed.
     Unavailable,
-    /// The response has this status, and [`Response::error_for_status`] was asked.
+    /// The response has this status: from [`Response::error_for_status`].
     Status(u16),
-    /// The response is not what it should be.
+    /// The response is invalid.
     InvalidResponse,
 }
 
 impl ErrorKind {
-    /// A short word for programs, such as `timed-out`.
+    /// A short machine-readable code, such as `timed-out`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidArgument => "invalid-argument",
@@ -315,18 +315,18 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the same request may do better later.
+    /// Whether the same request may succeed later.
     pub fn is_transient(self) -> bool {
         matches!(self, Self::TimedOut | Self::Unavailable | Self::Status(408 | 429 | 500..))
     }
 }
 
-/// Whoever carries out requests.
+/// Sends requests.
 pub(crate) trait Outgoing {
     fn exchange(&self, request: &Request) -> Result<Response, Error>;
 }
 
-/// Everything but the characters that need not be encoded (RFC 3986, section 2.3).
+/// All characters except those that need no encoding (RFC 3986, section 2.3).
 fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -361,7 +361,7 @@ mod tests {
             let failure = Failure::from(get("http://a").refused(kind, "no"));
             assert_eq!(failure.message, "GET http://a: no");
             assert_eq!((failure.code.as_deref(), failure.retryable), (Some(code), retryable));
-            // As whoever reads a response by `Read` gets it.
+            // As returned when a response is read with `Read`.
             let read = io::Error::other(get("http://a").refused(kind, "no"));
             assert_eq!(Failure::from(read), failure);
         }

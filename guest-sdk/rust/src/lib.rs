@@ -1,8 +1,8 @@
-//! Write streamtask tasks in Rust.
+//! The streamtask SDK for Rust.
 //!
-//! A task is one function, compiled to one WebAssembly file. The host starts it
-//! over HTTP, keeps every event that it sends, and shows them live to any number
-//! of clients.
+//! A task is one function, compiled to one WebAssembly file. Clients start it
+//! over HTTP. The host stores every event that it sends, and streams the events
+//! live to any number of clients.
 //!
 //! # A task in five minutes
 //!
@@ -56,7 +56,7 @@
 //! }
 //! ```
 //!
-//! Build it, drop it into the tasks folder, start it:
+//! Build it, copy it to the tasks folder, start it:
 //!
 //! ```sh
 //! rustup target add wasm32-wasip2
@@ -71,50 +71,50 @@
 //!
 //! | | |
 //! |---|---|
-//! | say something | [`send`](Context::send), [`send_on`](Context::send_on) a channel, [`send_bytes`](Context::send_bytes), [`log`](Context::log), [`flush`](Context::flush) |
+//! | send events | [`send`](Context::send), [`send_on`](Context::send_on) a channel, [`send_bytes`](Context::send_bytes), [`log`](Context::log), [`flush`](Context::flush) |
 //! | report progress | [`progress`](Context::progress) as steps or as a tree, [`stream`](Context::stream) an iterator |
-//! | update a page | [`view`](Context::view) |
-//! | wait, and stop when asked to | [`sleep`](Context::sleep), [`cancelled`](Context::cancelled), [`check_cancelled`](Context::check_cancelled) |
-//! | listen | [`receive_signal`](Context::receive_signal), [`parameter`](Context::parameter) |
+//! | update a web page | [`view`](Context::view) |
+//! | wait, and react to cancellation | [`sleep`](Context::sleep), [`cancelled`](Context::cancelled), [`check_cancelled`](Context::check_cancelled) |
+//! | receive signals and parameters | [`receive_signal`](Context::receive_signal), [`parameter`](Context::parameter) |
 //! | survive a crash | [`save_checkpoint`](Context::save_checkpoint), [`load_checkpoint`](Context::load_checkpoint) |
-//! | have other tasks do a part | [`start_child`](Context::start_child), [`wait_for`](Context::wait_for), [`wait_for_any`](Context::wait_for_any) |
-//! | reach out | [`http::get`], [`http::post`], and what std has of files and the environment; each as far as the manifest grants it |
-//! | know itself | [`info`](Context::info), [`remaining`](Context::remaining) |
+//! | start other tasks | [`start_child`](Context::start_child), [`wait_for`](Context::wait_for), [`wait_for_any`](Context::wait_for_any) |
+//! | access the network and files | [`http::get`], [`http::post`], and the files and environment variables of std; all require a grant in the manifest |
+//! | get information about the run | [`info`](Context::info), [`remaining`](Context::remaining) |
 //!
-//! What it prints to standard output and standard error becomes `log` events too.
+//! Its output on standard output and standard error becomes `log` events, too.
 //!
 //! # How a task ends
 //!
-//! - It returns `Ok`: the value is kept with the run as its result.
-//! - It returns a [`Failure`]: the attempt failed. `?` turns every
-//!   [`std::error::Error`] into one, with its file and line; a failure that says
-//!   [`retryable`](Failure::retryable) lets the host try again.
-//! - It panics: the attempt failed with the message, its file and its line.
+//! - It returns `Ok`: the value is stored as the run's result.
+//! - It returns a [`Failure`]: the attempt failed. `?` converts every
+//!   [`std::error::Error`] to one, with its file and line; if it is
+//!   [`retryable`](Failure::retryable), the host can retry.
+//! - It panics: the attempt failed with the message, the file and the line.
 //! - It is cancelled: `ctx.sleep(..)?` and `ctx.check_cancelled()?` return
-//!   early with a [`Cancelled`]. A task that ignores this is stopped by the host
-//!   after a grace time.
+//!   early with a [`Cancelled`]. If a task ignores this, the host stops it
+//!   after a grace period.
 //!
 //! # Input and output
 //!
 //! Both are JSON and go through serde. With [`JsonSchema`] derived for them, the
-//! host checks an input before it starts a run, and draws a form for it; doc
+//! host checks an input before it starts a run, and shows a form for it; doc
 //! comments on the fields become their descriptions. The code for that takes
-//! about 30 KB of the file; `#[task(no_schema)]` leaves it out, and the derives
-//! are not needed then. An input that does not fit the type is a failure with
-//! the code `invalid-input`.
+//! about 30 KB of the file; `#[task(no_schema)]` omits it, and the derives are
+//! not needed then. An input that does not match the type is a failure with the
+//! code `invalid-input`.
 //!
-//! The host also refuses names that the input type has no field for, since they
-//! are mostly misspelt, and a result that is not of the output's type. A type
-//! that takes any name says so: `#[serde(flatten)] more: BTreeMap<String, Value>`
+//! The host also rejects names that are not fields of the input type, because
+//! they are mostly misspelt, and results that do not match the output type. To
+//! accept other names: `#[serde(flatten)] more: BTreeMap<String, Value>`
 //! keeps them, `#[schemars(extend("additionalProperties" = true))]` ignores them.
 //!
-//! A task needs no input type at all: `fn tick(ctx: &Context) -> Result<..>`.
+//! A task does not have to have an input: `fn tick(ctx: &Context) -> Result<..>`.
 //!
 //! # Tests
 //!
-//! On any other target than WebAssembly a task is an ordinary function, and a
-//! `Recording` stands in for the host. It keeps the events, and its clock
-//! stands still but for what the task sleeps, so tests never wait.
+//! On other targets than WebAssembly, a task is an ordinary function, and a
+//! `Recording` replaces the host. It records the events, and its clock only
+//! advances when the task sleeps, so tests never wait.
 //!
 //! ```
 //! # use streamtask_sdk::{Context, Failure};
@@ -131,9 +131,9 @@
 //! assert_eq!(run.data("greeting"), ["Hello, Ada!", "Hello, Alan!"]);
 //! ```
 //!
-//! A `cdylib` is tested like every other crate: `cargo test`.
+//! A `cdylib` is tested like any other crate: `cargo test`.
 
-// The words.
+// The types.
 mod error;
 mod failure;
 mod progress;
@@ -141,7 +141,7 @@ mod run;
 mod schema;
 mod view;
 
-// The imports of the contract and of HTTP, and the two that offer them.
+// The imports of the contract and of HTTP, and their two implementations.
 #[cfg(target_family = "wasm")]
 mod guest;
 #[cfg(target_family = "wasm")]
@@ -150,19 +150,19 @@ mod host;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-// What a task sees of them.
+// The context of a task.
 mod child;
 mod closed;
 mod context;
 pub mod http;
 
-// What the macros refer to.
+// Items that the macros use.
 #[doc(hidden)]
 pub mod __private;
 
 /// Makes a function the task of this crate.
 ///
-/// The function takes `&Context` and, if it wants one, an input, and returns a
+/// The function takes `&Context` and optionally an input, and returns a
 /// `Result` of an output and a [`Failure`] (or anything that `Failure` can be
 /// made from):
 ///
@@ -178,15 +178,15 @@ pub mod __private;
 /// ```
 ///
 /// The input implements [`serde::Deserialize`], the output [`serde::Serialize`],
-/// and both [`JsonSchema`]. `#[task(no_schema)]` drops the last demand; the host
-/// then starts a run with any JSON.
+/// and both [`JsonSchema`]. `#[task(no_schema)]` drops the last requirement;
+/// the host then accepts any JSON.
 ///
 /// The function's doc comment is the description that people see; without one,
 /// it is the description in `Cargo.toml`.
 ///
-/// The function itself stays as it is and can be called. On WebAssembly, the
+/// The function itself is unchanged and can be called. On WebAssembly, the
 /// component's exports are added beside it, so a crate has one task. A task is
-/// not `async`: a call that waits suspends it on the host's side.
+/// not `async`: a call that waits suspends it in the host.
 pub use streamtask_sdk_macros::task;
 
 pub use child::{Child, ChildError, NewChild, Outcome};

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// How far a run is: the data of a `progress` event.
+/// The progress of a run: the data of a `progress` event.
 ///
-/// Work in a row counts its steps:
+/// For sequential work, count the steps:
 ///
 /// ```
 /// # fn main() -> Result<(), streamtask_sdk::Error> {
@@ -19,9 +19,9 @@ use serde::{Serialize, Serializer};
 /// # }
 /// ```
 ///
-/// Work of several parts is a tree of items. Each event says something new about
-/// one item, known by its id; what it leaves out stays as it was. The host rolls
-/// the items up into their parents by weight and estimates the time left.
+/// For work in several parts, report a tree of items. Each event updates one item,
+/// identified by its ID; omitted values do not change. The host computes the
+/// progress of parents from their items by weight, and estimates the time left.
 ///
 /// ```
 /// # fn main() -> Result<(), streamtask_sdk::Error> {
@@ -67,7 +67,7 @@ impl<'a> Progress<'a> {
         Self { step: Some(step), ..Self::default() }
     }
 
-    /// Something new about the item with this id; the first time, a new item.
+    /// Updates the item with this ID; creates it if it is new.
     pub fn item(id: &'a str) -> Self {
         Self { id: Some(id), ..Self::default() }
     }
@@ -77,27 +77,27 @@ impl<'a> Progress<'a> {
         Self { parent: Some(parent), ..self }
     }
 
-    /// How much the item counts among its siblings; 1 unless said otherwise.
+    /// The weight of the item among its siblings; 1 by default.
     pub fn weight(self, weight: f64) -> Self {
         Self { weight: Some(weight), ..self }
     }
 
-    /// Where the item stands.
+    /// The status of the item.
     pub fn status(self, status: Status) -> Self {
         Self { status: Some(status), ..self }
     }
 
-    /// How much of the item's [`total`](Self::total) is done.
+    /// The part of the item's [`total`](Self::total) that is done.
     pub fn done(self, done: u64) -> Self {
         Self { done: Some(done), ..self }
     }
 
-    /// How much there is to do, in steps or in any other unit.
+    /// The total amount of work, in steps or in any other unit.
     pub fn total(self, total: u64) -> Self {
         Self { total: Some(total), ..self }
     }
 
-    /// How much is done, from 0 to 100, for work that can't be counted.
+    /// The percentage that is done, for work that can't be counted.
     pub fn percent(self, percent: f64) -> Self {
         Self { percent: Some(percent), ..self }
     }
@@ -108,18 +108,18 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Where an item of a [`Progress`] tree stands.
+/// The status of an item of a [`Progress`] tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Status {
-    /// It has not begun.
+    /// It has not started.
     Waiting,
-    /// It is under way.
+    /// It is active.
     Running,
     /// It is done.
     Completed,
-    /// It did not succeed.
+    /// It failed.
     Failed,
     /// It turned out not to be needed; it counts as done.
     Skipped,

@@ -1,21 +1,21 @@
-//! What a run knows of itself, and what reaches it.
+//! Information about the run, signals, and log levels.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
 
-/// The facts of this attempt.
+/// Information about the current attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunInfo {
-    /// The run's id.
+    /// The run's ID.
     pub id: String,
     /// The app that the task belongs to.
     pub app: String,
     /// The task's name.
     pub task: String,
-    /// The SHA-256 of the file that this attempt runs on, in hexadecimal.
+    /// The task's version: the SHA-256 of its file, in hexadecimal.
     pub version: String,
     /// 1 for the first attempt.
     pub attempt: u32,
@@ -30,7 +30,7 @@ impl RunInfo {
     }
 }
 
-/// A message to the run.
+/// A message that a client sent to the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
     pub(crate) name: String,
@@ -44,20 +44,20 @@ impl Signal {
         &self.name
     }
 
-    /// What it carries, read as a `T`. A `serde_json::Value` takes anything.
+    /// The payload, as a `T`. `serde_json::Value` accepts any payload.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(&self.payload)
             .map_err(|error| Error::json(&format!("the payload of the signal {:?}", self.name), &error))
     }
 }
 
-/// How much a [`log`](crate::Context::log) line matters.
+/// The level of a [`log`](crate::Context::log) message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Every detail.
     Trace,
-    /// For whoever looks for a fault.
+    /// For debugging.
     Debug,
     /// Worth knowing.
     Info,

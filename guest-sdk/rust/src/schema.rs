@@ -1,7 +1,6 @@
-//! `JsonSchema`, the trait of schemars with a derive of ours.
+//! `JsonSchema`: the trait of schemars, with our own derive macro.
 
-// The trait comes with the glob. The derive of the same name comes from our
-// macros and wins over the glob's: it works without schemars in the user's
-// `Cargo.toml`.
+// The glob imports the trait. Our derive macro of the same name takes precedence
+// over that of the glob: it works without schemars in the user's `Cargo.toml`.
 pub use schemars::*;
 pub use streamtask_sdk_macros::JsonSchema;

@@ -1,7 +1,7 @@
-//! Tests without a host.
+//! Tests tasks without a host.
 //!
-//! A [`Recording`] is a [`Context`] that remembers. Every function that takes a
-//! `&Context` also takes a `&Recording`:
+//! A [`Recording`] is a [`Context`] that records events. Functions that take a
+//! `&Context` also accept a `&Recording`:
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,20 +18,20 @@
 //!     Ok(5 - begin)
 //! }
 //!
-//! // A second attempt goes on where the first one was.
+//! // A second attempt continues where the first one ended.
 //! let run = Recording::new().with_attempt(2).with_checkpoint("next", &3);
 //! assert_eq!(work(&run).unwrap(), 2);
 //! assert_eq!(run.types(), ["item", "item"]);
 //! assert_eq!(run.data("item"), [json!({ "item": 3 }), json!({ "item": 4 })]);
 //! assert_eq!(run.elapsed(), Duration::from_secs(120));
 //!
-//! // Someone cancels it during the second item.
+//! // The run is cancelled during the second item.
 //! let run = Recording::new().with_cancel_after(Duration::from_secs(90));
 //! assert_eq!(work(&run).unwrap_err().code.as_deref(), Some("cancelled"));
 //! assert_eq!(run.load_checkpoint::<u32>("next").unwrap(), Some(1));
 //! ```
 //!
-//! It exists on all targets but WebAssembly.
+//! It exists on all targets except WebAssembly.
 
 mod http;
 
@@ -49,15 +49,15 @@ use crate::{Context, Error, ErrorCode, Outcome, RunInfo, Signal};
 
 pub use http::Reply;
 
-/// The host's default limit of an event's data in bytes.
+/// The host's default limit for an event's data, in bytes.
 const MAX_EVENT_BYTES: usize = 1 << 20;
-/// Longest event type, channel, content type or checkpoint key in bytes.
+/// Limit for event types, channels, content types and checkpoint keys, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// A [`Context`] that remembers; see the [module](self).
+/// A [`Context`] that records events; see the [module](self).
 ///
-/// Its clock stands still but for the time that the task sleeps or waits for a
-/// signal. It refuses what the host refuses.
+/// Its clock only advances when the task sleeps or waits for a signal. It rejects
+/// the same calls as the host.
 #[derive(Debug)]
 pub struct Recording {
     context: Context,
@@ -84,15 +84,15 @@ impl Recording {
         self
     }
 
-    /// Ends the attempt this long after its start. A task that goes on is not
-    /// stopped, but has no time left.
+    /// Sets the deadline of the attempt. A task is not stopped then, but has no
+    /// time left.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         self.state().deadline = Some(deadline);
         self
     }
 
-    /// Cancels the run this long after its start, also in the middle of a sleep.
+    /// Cancels the run this long after its start, also during a sleep.
     #[must_use]
     pub fn with_cancel_after(self, time: Duration) -> Self {
         self.state().cancel_at = Some(time);
@@ -106,21 +106,21 @@ impl Recording {
         self
     }
 
-    /// Sends the run a signal, behind those sent before.
+    /// Queues a signal, after those queued before.
     #[must_use]
     pub fn with_signal(self, name: &str, payload: &(impl Serialize + ?Sized)) -> Self {
         self.state().signals.push_back(Signal { name: name.to_owned(), payload: to_json(payload) });
         self
     }
 
-    /// Leaves a checkpoint, as if an earlier attempt had saved it.
+    /// Adds a checkpoint, as if an earlier attempt had saved it.
     #[must_use]
     pub fn with_checkpoint(self, key: &str, value: &(impl Serialize + ?Sized)) -> Self {
         self.state().checkpoints.insert(key.to_owned(), to_json(value).into_bytes());
         self
     }
 
-    /// Everything sent so far.
+    /// All events sent so far.
     pub fn events(&self) -> Vec<Event> {
         self.state().events.clone()
     }
@@ -142,14 +142,14 @@ impl Recording {
         self.state().clock
     }
 
-    /// Runs of the task end so, and at once.
+    /// Sets the outcome of child runs of the task, which end at once.
     #[must_use]
     pub fn with_child(self, task: &str, outcome: Outcome) -> Self {
         self.state().outcomes.insert(task.to_owned(), outcome);
         self
     }
 
-    /// The task and the input of each run that was started.
+    /// The task and the input of each started child.
     pub fn children(&self) -> Vec<(String, Value)> {
         self.state().children.clone()
     }
@@ -167,11 +167,11 @@ impl Deref for Recording {
     }
 }
 
-/// Something that a task sent.
+/// An event that a task sent.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The channel; none is the default one.
+    /// The channel; none for the default channel.
     pub channel: Option<String>,
     /// The type.
     pub event_type: String,
@@ -179,7 +179,7 @@ pub struct Event {
     pub content: Content,
 }
 
-/// What an [`Event`] carries.
+/// The data of an [`Event`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A JSON value.
@@ -203,7 +203,7 @@ impl Content {
     }
 }
 
-/// The host that a [`Recording`] talks to.
+/// The host of a [`Recording`].
 #[derive(Default)]
 pub(crate) struct FakeHost(RefCell<State>);
 
@@ -216,7 +216,7 @@ struct State {
     parameters: BTreeMap<String, String>,
     signals: VecDeque<Signal>,
     checkpoints: BTreeMap<String, Vec<u8>>,
-    /// How runs of each task end.
+    /// The outcomes of child runs, by task.
     outcomes: BTreeMap<String, Outcome>,
     /// The task and the input of each child.
     children: Vec<(String, Value)>,
@@ -248,8 +248,8 @@ impl State {
         self.cancel_at.is_some_and(|at| at <= self.clock)
     }
 
-    /// Moves the clock, at most to the time when the run is cancelled. False if
-    /// it is or gets cancelled.
+    /// Advances the clock, at most to the time of the cancellation. Returns false
+    /// if the run is cancelled.
     fn wait(&mut self, time: Duration) -> bool {
         if self.cancelled() {
             return false;
@@ -278,7 +278,7 @@ impl Host for FakeHost {
     fn send(&self, channel: Option<&str>, event_type: &str, data: &str) -> Result<(), Error> {
         check_size(data.len())?;
         let value = serde_json::from_str(data).map_err(|error| Error::json("the event's data", &error))?;
-        // To the host, the empty channel is the default one.
+        // For the host, the empty channel is the default one.
         let channel = channel.filter(|channel| !channel.is_empty());
         self.0.borrow_mut().record(channel, event_type, Content::Json(value))
     }
@@ -327,8 +327,8 @@ impl Host for FakeHost {
         self.0.borrow_mut().wait(Duration::from_millis(ms.into()))
     }
 
-    /// A wait without limit for a signal that is not there returns none at once:
-    /// nobody is left who could send it.
+    /// A wait without limit for a missing signal returns none at once, because no
+    /// one could send it.
     fn receive_signal(&self, name: Option<&str>, timeout_ms: Option<u32>) -> Option<Signal> {
         let mut state = self.0.borrow_mut();
         if state.cancelled() {
@@ -367,12 +367,12 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    /// Children end at once, as the test has said.
+    /// Children end at once, with the outcome that the test defines.
     fn start_child(&self, task: &str, input: &str, _options: &Options<'_>) -> Result<String, Error> {
         let input = serde_json::from_str(input).map_err(|error| Error::json("the child's input", &error))?;
         let mut state = self.0.borrow_mut();
         if !state.outcomes.contains_key(task) {
-            let message = format!("there is no task {task}; say with `with_child` how it ends");
+            let message = format!("there is no task {task}; define its outcome with `with_child`");
             return Err(Error::new(ErrorCode::NotFound, message));
         }
         state.children.push((task.to_owned(), input));
@@ -388,7 +388,7 @@ impl Host for FakeHost {
         if state.cancelled() {
             return Ok(None);
         }
-        let first = runs.first().ok_or_else(|| invalid("no runs are given to wait for".to_owned()))?;
+        let first = runs.first().ok_or_else(|| invalid("the list of runs is empty".to_owned()))?;
         let child = first.parse().ok().and_then(|at: usize| state.children.get(at));
         let (task, _) =
             child.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("no child {first:?}")))?;
@@ -421,5 +421,5 @@ fn invalid(message: String) -> Error {
 }
 
 fn to_json(value: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(value).expect("a test's value has a form in JSON")
+    serde_json::to_string(value).expect("a test's value can be encoded as JSON")
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// An update of a page: the data of a `view` event. A target is an element with
+/// An update of a web page: the data of a `view` event. A target is an element with
 /// `data-stream="NAME"`.
 ///
 /// ```
@@ -81,52 +81,52 @@ enum Edge {
 }
 
 impl<'a> View<'a> {
-    /// Plain text, added at the end of the target. It is never read as html.
+    /// Adds plain text at the end of the target.
     pub const fn text(target: &'a str, text: &'a str) -> Self {
         Self(Op::Text { target, text, mode: None })
     }
 
-    /// Html in place of what is in the target.
+    /// Replaces the target's content by HTML. Escape all data in it.
     pub const fn html(target: &'a str, html: &'a str) -> Self {
         Self(Op::Html { target, html })
     }
 
-    /// Html, added at the end of the target.
+    /// Adds HTML at the end of the target. Escape all data in it.
     pub const fn insert(target: &'a str, html: &'a str) -> Self {
         Self(Op::Insert { target, html, at: None })
     }
 
-    /// Removes what matches a CSS selector within the target.
+    /// Removes the elements in the target that match a CSS selector.
     pub const fn remove(target: &'a str, selector: &'a str) -> Self {
         Self(Op::Remove { target, selector })
     }
 
-    /// Removes children of the target at its top, until so many are left.
+    /// Removes child elements at the top of the target until `limit` are left.
     pub const fn prune(target: &'a str, limit: u32) -> Self {
         Self(Op::Prune { target, limit, edge: None })
     }
 
-    /// The target is being written.
+    /// Marks the target as being written.
     pub const fn start(target: &'a str) -> Self {
         Self(Op::Start { target })
     }
 
-    /// The target is complete.
+    /// Marks the target as complete.
     pub const fn done(target: &'a str) -> Self {
         Self(Op::Done { target })
     }
 
-    /// The target could not be completed. What is there stays.
+    /// Marks the target as failed. Its content stays.
     pub const fn error(target: &'a str, message: &'a str) -> Self {
         Self(Op::Error { target, message })
     }
 
-    /// A value for the page's own code.
+    /// Sends a value to the page's own code.
     pub const fn state(state: serde_json::Value) -> Self {
         Self(Op::State { state })
     }
 
-    /// Text or an insert at the beginning of the target instead.
+    /// Adds text or HTML at the beginning of the target instead.
     pub fn prepend(mut self) -> Self {
         if let Op::Text { mode: place, .. } | Op::Insert { at: place, .. } = &mut self.0 {
             *place = Some(Mode::Prepend);
@@ -134,7 +134,7 @@ impl<'a> View<'a> {
         self
     }
 
-    /// Text in place of what is in the target instead.
+    /// Replaces the target's content by the text instead.
     pub fn replace(mut self) -> Self {
         if let Op::Text { mode, .. } = &mut self.0 {
             *mode = Some(Mode::Replace);

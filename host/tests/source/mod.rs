@@ -12,13 +12,19 @@ pub(crate) fn sources() -> Vec<(String, String)> {
 
 /// Every Rust file below a folder, by its path within it.
 pub(crate) fn sources_in(root: &Path) -> Vec<(String, String)> {
+    files_in(root, &["rs"])
+}
+
+/// Every file below a folder with one of the extensions, by its path within it; without installed packages.
+pub(crate) fn files_in(root: &Path, extensions: &[&str]) -> Vec<(String, String)> {
+    let wanted = |path: &Path| path.extension().is_some_and(|own| extensions.iter().any(|one| own == *one));
     let (mut folders, mut sources) = (vec![root.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                folders.extend((!path.ends_with("node_modules")).then_some(path));
+            } else if wanted(&path) {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 sources.push((name, fs::read_to_string(&path).unwrap()));
             }

@@ -1,4 +1,4 @@
-//! One run's log by itself: numbers, attempts, checkpoints, its end.
+//! Checks the log of a single run: numbers, attempts, checkpoints, its end.
 
 use serde_json::Value;
 
@@ -13,12 +13,12 @@ pub(super) fn check(findings: &mut Findings, run: &StoredRun, work: &Work) {
     for event in &run.events {
         reading.take(findings, event);
     }
-    findings.check("attempts only rise", reading.attempt == run.attempt, None, || {
+    findings.check("attempt numbers only increase", reading.attempt == run.attempt, None, || {
         format!("the log has {} attempts, the run {}", reading.attempt, run.attempt)
     });
     if run.status == "completed" {
         let whole = work.steps.is_none_or(|steps| reading.step == steps) && !work.fail;
-        findings.check("what completed is whole", whole, None, || {
+        findings.check("a completed run has all of its events", whole, None, || {
             format!("completed after step {} of {work:?}", reading.step)
         });
     }
@@ -31,21 +31,22 @@ fn numbers(findings: &mut Findings, run: &StoredRun) {
     }
 }
 
-/// Exactly one terminal event, which is the last, and what the run's row says.
+/// Checks that there is exactly one terminal event, that it is the last, and that it
+/// matches the run's row.
 fn end(findings: &mut Findings, run: &StoredRun, work: &Work) {
     let ends: Vec<u64> =
         run.events.iter().filter(|event| is_terminal(&event.kind)).map(|event| event.seq).collect();
     let last = run.events.last();
     let is_over = last.is_some_and(|event| is_terminal(&event.kind));
     findings.check(
-        "one end, and it is the last",
+        "exactly one terminal event, at the end",
         ends.len() == 1 && is_over,
         last.map(|event| event.seq),
         || format!("status {}, ends at {ends:?}", run.status),
     );
     let Some(last) = last.filter(|_| is_over) else { return };
     findings.check(
-        "one end, and it is the last",
+        "exactly one terminal event, at the end",
         last.kind == format!("run.{}", run.status) && run.last_seq == Some(last.seq),
         last.seq,
         || format!("the log ends with {}, the run is {} at {:?}", last.kind, run.status, run.last_seq),
@@ -56,32 +57,33 @@ fn end(findings: &mut Findings, run: &StoredRun, work: &Work) {
     match last.data["error"]["kind"].as_str() {
         Some("interrupted") => {
             let saved = run.events.iter().any(|event| event.kind == "saved");
-            findings.check("a checkpoint is gone on from", !saved, last.seq, || {
+            findings.check("an attempt continues from the checkpoint", !saved, last.seq, || {
                 "interrupted for good, though it had saved".to_owned()
             });
         }
         Some("failure") => findings.check(
-            "a failure is the task's own",
+            "only the task fails a run",
             work.fail || (run.attempt < work.fail_before && run.attempt >= work.attempts),
             last.seq,
             || format!("{work:?} failed: {}", last.data),
         ),
-        _ => findings.check("a failure is the task's own", false, last.seq, || last.data.to_string()),
+        _ => findings.check("only the task fails a run", false, last.seq, || last.data.to_string()),
     }
 }
 
-/// What was read of a log so far.
+/// The state while reading a log.
 struct Reading<'a> {
     work: &'a Work,
-    /// The attempt under way, or the last.
+    /// The current or last attempt.
     attempt: u64,
     under_way: bool,
-    /// The attempt that was announced to follow, and not before which time.
+    /// The announced next attempt, and its earliest start.
     announced: Option<(u64, Option<String>)>,
-    /// Where this attempt began, the step that it is at, and how many of the step's events were there.
+    /// The start of this attempt, its current step, and the number of events of the step
+    /// so far.
     step: u64,
     parts: u64,
-    /// Highest step that any attempt said; highest that was saved for certain.
+    /// Highest step of any attempt; highest step that was certainly saved.
     said: u64,
     saved: u64,
     ended: bool,
@@ -103,7 +105,7 @@ impl<'a> Reading<'a> {
     }
 
     fn take(&mut self, findings: &mut Findings, event: &StoredEvent) {
-        findings.check("nothing runs again after its end", !self.ended, event.seq, || event.kind.clone());
+        findings.check("no event after the terminal event", !self.ended, event.seq, || event.kind.clone());
         match event.kind.as_str() {
             "run.started" => self.started(findings, event),
             "run.retrying" => self.retrying(findings, event),
@@ -117,13 +119,13 @@ impl<'a> Reading<'a> {
         let announced = self.announced.take();
         let expected = announced.as_ref().map_or(1, |(attempt, _)| *attempt);
         let fits = attempt == self.attempt + 1 && attempt == expected && !self.under_way;
-        findings.check("attempts only rise", fits && event.attempt == attempt, event.seq, || {
+        findings.check("attempt numbers only increase", fits && event.attempt == attempt, event.seq, || {
             format!("attempt {attempt} began after {}, announced was {expected}", self.attempt)
         });
         if let Some((_, Some(time))) = announced {
             let began = streamtask_host::model::Timestamp::from_millis(event.time).to_string();
-            // Both in the same form, so that their texts have the order of the times.
-            findings.check("a delayed run waits for its time", began >= time, event.seq, || {
+            // Both have the same format, so their texts sort like the times.
+            findings.check("a delayed run starts no earlier than its time", began >= time, event.seq, || {
                 format!("it began at {began}, and not before {time} was said")
             });
         }
@@ -133,16 +135,19 @@ impl<'a> Reading<'a> {
 
     fn retrying(&mut self, findings: &mut Findings, event: &StoredEvent) {
         let next = event.data["attempt"].as_u64().unwrap_or(0);
-        findings.check("attempts only rise", self.under_way && next == self.attempt + 1, event.seq, || {
-            format!("attempt {next} announced in attempt {}", self.attempt)
-        });
+        findings.check(
+            "attempt numbers only increase",
+            self.under_way && next == self.attempt + 1,
+            event.seq,
+            || format!("attempt {next} announced in attempt {}", self.attempt),
+        );
         let reason = event.data["error"]["kind"].as_str().unwrap_or("none");
         let allowed = match reason {
             "interrupted" => self.work.save,
             "failure" => self.attempt < self.work.fail_before && self.attempt < self.work.attempts,
             _ => false,
         };
-        findings.check("nothing begins again that did not ask for it", allowed, event.seq, || {
+        findings.check("only retryable or checkpointed runs start again", allowed, event.seq, || {
             format!("because of {reason}, in attempt {}", self.attempt)
         });
         self.announced = Some((next, event.data["not_before"].as_str().map(str::to_owned)));
@@ -153,7 +158,7 @@ impl<'a> Reading<'a> {
         let number = |name: &str| event.data.get(name).and_then(Value::as_u64);
         let own = number("attempt").unwrap_or(0);
         let in_order = self.under_way && own == self.attempt && event.attempt == own;
-        findings.check("no attempt speaks out of its turn", in_order, event.seq, || {
+        findings.check("no attempt sends events after its end", in_order, event.seq, || {
             format!("attempt {own} speaks in attempt {}", self.attempt)
         });
         match (event.kind.as_str(), number("step")) {
@@ -162,7 +167,7 @@ impl<'a> Reading<'a> {
             ("saved", Some(step)) => {
                 self.saved = self.saved.max(step);
                 let fits = step == self.step && self.parts == self.work.burst;
-                findings.check("no event of a task is left out", fits, event.seq, || {
+                findings.check("no event of a task is missing", fits, event.seq, || {
                     format!("step {step} saved at step {}, {} events", self.step, self.parts)
                 });
             }
@@ -172,11 +177,11 @@ impl<'a> Reading<'a> {
 
     fn begin(&mut self, findings: &mut Findings, event: &StoredEvent, from: u64) {
         let (saved, said) = (self.saved, self.said);
-        findings.check("a checkpoint is gone on from", from >= saved, event.seq, || {
+        findings.check("an attempt continues from the checkpoint", from >= saved, event.seq, || {
             format!("from {from}, though {saved} was saved")
         });
-        // What was sent before a save is durable when the save is.
-        findings.check("a checkpoint comes with all that was said before", from <= said, event.seq, || {
+        // Events sent before a save are durable when the save is.
+        findings.check("a checkpoint includes all events sent before it", from <= said, event.seq, || {
             format!("from {from}, though only step {said} was said")
         });
         self.step = from;
@@ -186,7 +191,7 @@ impl<'a> Reading<'a> {
     fn step(&mut self, findings: &mut Findings, event: &StoredEvent, step: u64, part: u64) {
         let follows = (step == self.step && part == self.parts)
             || (step == self.step + 1 && part == 0 && self.parts == self.work.burst);
-        findings.check("no event of a task is left out", follows, event.seq, || {
+        findings.check("no event of a task is missing", follows, event.seq, || {
             format!("step {step} part {part} after step {}, {} events", self.step, self.parts)
         });
         (self.step, self.parts) = (step, part + 1);

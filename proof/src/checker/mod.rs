@@ -1,8 +1,9 @@
-//! Whether what clients saw and were told agrees with what is stored.
+//! Checks whether the data and acknowledgements that clients received agree with the
+//! stored data.
 //!
-//! - `sights`: nothing that was seen is lost or changed
-//! - `log`: each run's log by itself
-//! - `promises`: what the host said yes to
+//! - `sights`: no received event is lost or changed
+//! - `log`: the log of each run
+//! - `promises`: acknowledged operations
 
 mod log;
 mod promises;
@@ -14,14 +15,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::history::{History, StoredRun, Told, Violation};
 
-/// What the checks found, and how often each was made.
+/// The violations, and the number of times that each rule was checked.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// All that is wrong.
+    /// All violations.
     pub violations: Vec<Violation>,
-    /// How often each check was made.
+    /// The number of checks, by rule.
     pub counts: BTreeMap<&'static str, u64>,
-    /// The run that is being looked at.
+    /// The run that is being checked.
     run: Option<String>,
 }
 
@@ -30,7 +31,7 @@ impl Findings {
         self.run = Some(run.to_owned());
     }
 
-    /// Notes a check; a violation if it does not hold.
+    /// Records a check, and a violation if it failed.
     fn check(
         &mut self,
         rule: &'static str,
@@ -57,7 +58,7 @@ pub fn check(history: &History, stored: &[StoredRun]) -> Findings {
         findings.begin(&run.id);
         let told = run.input["nth"].as_u64().and_then(|nth| by_nth.get(&nth));
         let Some(told) = told else {
-            findings.check("no run that nobody started", false, None, || format!("input {}", run.input));
+            findings.check("no run without a start", false, None, || format!("input {}", run.input));
             continue;
         };
         log::check(&mut findings, run, &told.work);

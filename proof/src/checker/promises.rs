@@ -1,11 +1,12 @@
-//! What the host said yes to.
+//! Checks the operations that the host acknowledged.
 
 use std::collections::HashMap;
 
 use super::Findings;
 use crate::history::{StoredRun, Told};
 
-/// One run for each request, however often it was repeated; and it stays.
+/// Each request started exactly one run, however often it was repeated, and the run still
+/// exists.
 pub(super) fn runs_are_there_once(findings: &mut Findings, told: &[Told], stored: &[StoredRun]) {
     let mut by_nth: HashMap<Option<u64>, Vec<&StoredRun>> = HashMap::new();
     for run in stored {
@@ -15,41 +16,47 @@ pub(super) fn runs_are_there_once(findings: &mut Findings, told: &[Told], stored
         let runs = by_nth.get(&Some(told.work.nth)).map_or(&[][..], Vec::as_slice);
         findings.run = told.ids.first().cloned();
         let same = told.ids.windows(2).all(|pair| pair[0] == pair[1]) && runs.len() <= 1;
-        findings.check("one run for each key", same, None, || {
+        findings.check("exactly one run per key", same, None, || {
             let stored: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
             format!("key {:?}, own id {:?}: answers {:?}, stored {stored:?}", told.key, told.own_id, told.ids)
         });
         let own = told.own_id.as_ref().is_none_or(|own| told.ids.iter().all(|id| id == own));
-        findings.check("one run for each key", own, None, || {
+        findings.check("exactly one run per key", own, None, || {
             format!("asked for {:?}, got {:?}", told.own_id, told.ids)
         });
         if let Some(id) = told.ids.first() {
             let kept = runs.iter().find(|run| run.id == *id);
             let there = kept.is_some_and(|run| run.input == told.work.input() && run.key == told.key);
-            findings.check("what was started is there", there, None, || format!("stored: {kept:?}"));
+            findings.check("every started run exists", there, None, || format!("stored: {kept:?}"));
         }
     }
 }
 
 pub(super) fn check(findings: &mut Findings, run: &StoredRun, told: &Told) {
     for fault in &told.faults {
-        findings.check("nothing seen at once is wrong", false, None, || fault.clone());
+        findings.check("no client detects a fault", false, None, || fault.clone());
     }
     if let Some(acknowledged) = told.cancel {
-        findings.check("a cancel is kept", !acknowledged || run.status == "cancelled", run.last_seq, || {
-            format!("it ended as {}", run.status)
-        });
+        findings.check(
+            "an acknowledged cancel takes effect",
+            !acknowledged || run.status == "cancelled",
+            run.last_seq,
+            || format!("it ended as {}", run.status),
+        );
     } else {
-        findings.check("nothing is cancelled unasked", run.status != "cancelled", run.last_seq, || {
-            "nobody asked for it".to_owned()
-        });
+        findings.check(
+            "no run is cancelled without a request",
+            run.status != "cancelled",
+            run.last_seq,
+            || "nobody asked for it".to_owned(),
+        );
     }
     notes(findings, run, told);
     signals(findings, run, told);
     levels(findings, run, told);
 }
 
-/// Whoever reads the log sees what was said to the run.
+/// The log has all operations on the run.
 fn notes(findings: &mut Findings, run: &StoredRun, told: &Told) {
     let sent = |list: &[(u64, bool)]| list.iter().filter(|(_, acknowledged)| *acknowledged).count() as u64;
     for (kind, acknowledged) in [
@@ -59,16 +66,17 @@ fn notes(findings: &mut Findings, run: &StoredRun, told: &Told) {
         ("run.resumed", told.resumes),
     ] {
         let noted = run.events.iter().filter(|event| event.kind == kind).count() as u64;
-        // A run that ended while it was told needs no note: one that was cut off, and one that took `stop`.
+        // A run that ended during an operation does not have to record it: an interrupted
+        // one, and one that received `stop`.
         let ended = u64::from(run.status != "completed" || kind == "run.parameter");
-        findings.check("what was said to a run is in its log", noted + ended >= acknowledged, None, || {
-            format!("{acknowledged} times the host said yes to {kind}, and the log has {noted}")
+        findings.check("acknowledged operations are in the log", noted + ended >= acknowledged, None, || {
+            format!("the host acknowledged {kind} {acknowledged} times, and the log has {noted}")
         });
     }
 }
 
-/// Heard at most once and in order. What the host took and the run did not hear
-/// was on its way when an attempt was cut off, which is one signal for each.
+/// Signals are received at most once and in order. An acknowledged signal can be lost if
+/// the host is killed while it is delivered: at most one per interrupted attempt.
 fn signals(findings: &mut Findings, run: &StoredRun, told: &Told) {
     let heard: Vec<u64> = run
         .events
@@ -77,9 +85,10 @@ fn signals(findings: &mut Findings, run: &StoredRun, told: &Told) {
         .map(|event| event.data["signal"].as_u64().unwrap_or(0))
         .collect();
     let in_order = heard.windows(2).all(|pair| pair[0] < pair[1]);
-    findings.check("a signal is heard at most once, in order", in_order, None, || format!("{heard:?}"));
+    findings.check("signals are received at most once, in order", in_order, None, || format!("{heard:?}"));
     let sent = heard.iter().all(|signal| told.signals.iter().any(|(sent, _)| sent == signal));
-    findings.check("only what was sent is heard", sent, None, || format!("{heard:?} of {:?}", told.signals));
+    findings
+        .check("only sent signals are received", sent, None, || format!("{heard:?} of {:?}", told.signals));
     if run.status != "completed" || !told.work.hear {
         return;
     }
@@ -96,7 +105,7 @@ fn signals(findings: &mut Findings, run: &StoredRun, told: &Told) {
     });
 }
 
-/// The last value that the host said yes to, or a later one.
+/// The stored value is the last acknowledged one or a later one.
 fn levels(findings: &mut Findings, run: &StoredRun, told: &Told) {
     let sure = told.levels.iter().filter(|(_, acknowledged)| *acknowledged).map(|(level, _)| *level).max();
     let kept = run.parameters.get("level").and_then(serde_json::Value::as_u64);

@@ -1,4 +1,5 @@
-//! What a client saw is in the log, the same, in order, without a gap.
+//! Checks that all events that a client received are in the log, unchanged, in order and
+//! without gaps.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ pub(super) fn check(findings: &mut Findings, sights: &[Sight], stored: &HashMap<
     for sight in sights {
         findings.begin(&sight.run);
         let Some(run) = stored.get(sight.run.as_str()) else {
-            findings.check("nothing seen is lost", false, None, || {
+            findings.check("no received event is lost", false, None, || {
                 format!("{} followed a run that is not there", sight.client)
             });
             continue;
@@ -28,16 +29,17 @@ fn follow(findings: &mut Findings, sight: &Sight, run: &StoredRun) {
         expected += 1;
         let seen: Value = serde_json::from_str(line).unwrap_or_default();
         let seq = seen["seq"].as_u64();
-        findings.check("no gap and no repeat at any client", seq == Some(expected), expected, || {
+        findings.check("no client receives gaps or duplicates", seq == Some(expected), expected, || {
             format!("{} got {line} after event {}", sight.client, expected - 1)
         });
         let Some(seq) = seq else { return };
         expected = seq;
         let kept = event(run, seq);
-        findings
-            .check("nothing seen is lost", kept.is_some(), seq, || format!("{} saw {line}", sight.client));
+        findings.check("no received event is lost", kept.is_some(), seq, || {
+            format!("{} saw {line}", sight.client)
+        });
         let Some(kept) = kept else { continue };
-        findings.check("nothing seen has changed", is_same(&seen, kept), seq, || {
+        findings.check("no received event has changed", is_same(&seen, kept), seq, || {
             format!("{} saw {line}, and the log has {kept:?}", sight.client)
         });
         last_kind = Some(kept.kind.as_str());
@@ -59,7 +61,7 @@ fn follow(findings: &mut Findings, sight: &Sight, run: &StoredRun) {
     }
 }
 
-/// The event of that number. A log without gaps has it in its place.
+/// The event with this number. A log without gaps has it at this index.
 fn event(run: &StoredRun, seq: u64) -> Option<&StoredEvent> {
     let place = run.events.get(usize::try_from(seq).ok()?.checked_sub(1)?);
     place.filter(|event| event.seq == seq).or_else(|| run.events.iter().find(|event| event.seq == seq))

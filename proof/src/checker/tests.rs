@@ -1,5 +1,5 @@
-//! The checker finds what is wrong. Each test takes a history in which nothing
-//! is wrong and breaks one thing.
+//! Tests that the checker finds violations. Each test breaks one thing in a correct
+//! history.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use streamtask_host::model::Timestamp;
 use super::check;
 use crate::history::{End, History, Sight, StoredEvent, StoredRun, Told, Work};
 
-/// A run that was killed once after its first checkpoint, heard a signal and a
+/// A run that was interrupted once after its first checkpoint, received a signal and a
 /// parameter, and completed.
 fn sound() -> (History, Vec<StoredRun>) {
     let work =
@@ -82,7 +82,7 @@ fn sight(after: u64, lines: &[Arc<str>], end: End) -> Sight {
     Sight { client: "a client".to_owned(), run: "own".to_owned(), after, lines: lines.to_vec(), end }
 }
 
-/// Breaks one thing; the checker has to name the rule.
+/// Breaks one thing; the checker must report the rule.
 #[track_caller]
 fn finds(rule: &str, breaking: impl FnOnce(&mut History, &mut StoredRun)) {
     let (mut history, mut stored) = sound();
@@ -91,7 +91,7 @@ fn finds(rule: &str, breaking: impl FnOnce(&mut History, &mut StoredRun)) {
     assert!(found.iter().any(|violation| violation.what.starts_with(rule)), "{rule}: {found:?}");
 }
 
-/// The log without one event, the numbers closed up: as if it had never been.
+/// Removes an event and renumbers the rest, as if it had never existed.
 fn forget(run: &mut StoredRun, seq: usize) {
     run.events.remove(seq - 1);
     for (event, seq) in run.events.iter_mut().zip(1..) {
@@ -114,33 +114,33 @@ fn a_sound_history_is_accepted() {
     let (history, stored) = sound();
     let findings = check(&history, &stored);
     assert!(findings.violations.is_empty(), "{:?}", findings.violations);
-    assert_eq!(findings.counts["nothing seen is lost"], 14);
+    assert_eq!(findings.counts["no received event is lost"], 14);
 }
 
 #[test]
 fn an_event_that_was_seen_and_is_gone_is_found() {
-    finds("nothing seen is lost", |_, run| run.events.truncate(13));
-    finds("nothing seen has changed", |_, run| forget(run, 5));
-    finds("nothing seen is lost", |history, _| history.sights[0].run = "another".to_owned());
+    finds("no received event is lost", |_, run| run.events.truncate(13));
+    finds("no received event has changed", |_, run| forget(run, 5));
+    finds("no received event is lost", |history, _| history.sights[0].run = "another".to_owned());
 }
 
 #[test]
 fn an_event_that_has_changed_is_found() {
-    finds("nothing seen has changed", |_, run| run.events[2].data["part"] = json!(1));
-    finds("nothing seen has changed", |_, run| run.events[2].time += 1);
-    finds("nothing seen has changed", |_, run| run.events[2].kind = "stop".to_owned());
+    finds("no received event has changed", |_, run| run.events[2].data["part"] = json!(1));
+    finds("no received event has changed", |_, run| run.events[2].time += 1);
+    finds("no received event has changed", |_, run| run.events[2].kind = "stop".to_owned());
 }
 
 #[test]
 fn a_gap_and_a_repeat_are_found() {
     finds("no gap in any log", |_, run| drop(run.events.remove(4)));
-    finds("no gap and no repeat at any client", |history, _| drop(history.sights[0].lines.remove(3)));
-    finds("no gap and no repeat at any client", |history, _| {
+    finds("no client receives gaps or duplicates", |history, _| drop(history.sights[0].lines.remove(3)));
+    finds("no client receives gaps or duplicates", |history, _| {
         let line = Arc::clone(&history.sights[0].lines[3]);
         history.sights[0].lines.insert(3, line);
     });
-    finds("no gap and no repeat at any client", |history, _| history.sights[1].after = 7);
-    finds("no gap and no repeat at any client", |history, _| {
+    finds("no client receives gaps or duplicates", |history, _| history.sights[1].after = 7);
+    finds("no client receives gaps or duplicates", |history, _| {
         history.sights[0].lines[0] = r#"{"status":404}"#.into();
     });
 }
@@ -153,46 +153,46 @@ fn a_stream_that_ends_too_early_is_found() {
 
 #[test]
 fn a_second_end_and_none_are_found() {
-    finds("one end, and it is the last", |_, run| {
+    finds("exactly one terminal event, at the end", |_, run| {
         insert(run, 15, 2, "run.completed", json!({}));
     });
-    finds("nothing runs again after its end", |_, run| {
+    finds("no event after the terminal event", |_, run| {
         insert(run, 15, 3, "run.started", json!({ "attempt": 3 }));
     });
-    finds("one end, and it is the last", |_, run| {
+    finds("exactly one terminal event, at the end", |_, run| {
         run.events.pop();
     });
-    finds("one end, and it is the last", |_, run| run.status = "failed".to_owned());
-    finds("one end, and it is the last", |_, run| run.last_seq = None);
+    finds("exactly one terminal event, at the end", |_, run| run.status = "failed".to_owned());
+    finds("exactly one terminal event, at the end", |_, run| run.last_seq = None);
 }
 
 #[test]
 fn attempts_that_nobody_asked_for_are_found() {
-    finds("attempts only rise", |_, run| forget(run, 7));
-    finds("attempts only rise", |_, run| run.events[7].data["attempt"] = json!(3));
-    finds("attempts only rise", |_, run| run.attempt = 3);
-    finds("nothing begins again that did not ask for it", |history, run| {
+    finds("attempt numbers only increase", |_, run| forget(run, 7));
+    finds("attempt numbers only increase", |_, run| run.events[7].data["attempt"] = json!(3));
+    finds("attempt numbers only increase", |_, run| run.attempt = 3);
+    finds("only retryable or checkpointed runs start again", |history, run| {
         history.told[0].work.save = false;
         run.input = history.told[0].work.input();
     });
-    finds("nothing begins again that did not ask for it", |_, run| {
+    finds("only retryable or checkpointed runs start again", |_, run| {
         run.events[6].data["error"]["kind"] = json!("failure");
     });
-    finds("no attempt speaks out of its turn", |_, run| {
+    finds("no attempt sends events after its end", |_, run| {
         insert(run, 8, 1, "step", json!({ "step": 2, "part": 0, "attempt": 1 }));
     });
-    finds("a delayed run waits for its time", |_, run| {
+    finds("a delayed run starts no earlier than its time", |_, run| {
         run.events[6].data["not_before"] = json!("1970-01-01T00:00:09.000Z");
     });
 }
 
 #[test]
 fn a_checkpoint_that_is_forgotten_is_found() {
-    finds("a checkpoint is gone on from", |_, run| run.events[8].data["from"] = json!(0));
-    finds("a checkpoint comes with all that was said before", |_, run| {
+    finds("an attempt continues from the checkpoint", |_, run| run.events[8].data["from"] = json!(0));
+    finds("a checkpoint includes all events sent before it", |_, run| {
         run.events[8].data["from"] = json!(2);
     });
-    finds("a checkpoint is gone on from", |_, run| {
+    finds("an attempt continues from the checkpoint", |_, run| {
         let failed = json!({ "error": { "kind": "interrupted" } });
         run.status = "failed".to_owned();
         (run.events[13].kind, run.events[13].data) = ("run.failed".to_owned(), failed);
@@ -201,12 +201,12 @@ fn a_checkpoint_that_is_forgotten_is_found() {
 
 #[test]
 fn what_a_task_said_and_is_not_there_is_found() {
-    finds("no event of a task is left out", |_, run| forget(run, 3));
-    finds("what completed is whole", |history, run| {
+    finds("no event of a task is missing", |_, run| forget(run, 3));
+    finds("a completed run has all of its events", |history, run| {
         history.told[0].work.steps = Some(3);
         run.input = history.told[0].work.input();
     });
-    finds("a failure is the task's own", |_, run| {
+    finds("only the task fails a run", |_, run| {
         run.status = "failed".to_owned();
         let trap = json!({ "error": { "kind": "trap" } });
         (run.events[13].kind, run.events[13].data) = ("run.failed".to_owned(), trap);
@@ -215,45 +215,42 @@ fn what_a_task_said_and_is_not_there_is_found() {
 
 #[test]
 fn a_key_that_made_two_runs_is_found() {
-    finds("one run for each key", |history, _| history.told[0].ids[1] = "two".to_owned());
-    finds("one run for each key", |history, _| history.told[0].own_id = Some("other".to_owned()));
-    finds("what was started is there", |history, _| {
+    finds("exactly one run per key", |history, _| history.told[0].ids[1] = "two".to_owned());
+    finds("exactly one run per key", |history, _| history.told[0].own_id = Some("other".to_owned()));
+    finds("every started run exists", |history, _| {
         history.told[0].ids = vec!["gone".to_owned()];
     });
     let (history, mut stored) = sound();
     stored.push(StoredRun { id: "two".to_owned(), ..stored[0].clone() });
     let found = check(&history, &stored).violations;
-    assert!(found.iter().any(|violation| violation.what.starts_with("one run for each key")), "{found:?}");
+    assert!(found.iter().any(|violation| violation.what.starts_with("exactly one run per key")), "{found:?}");
     stored[1].input = json!({ "nth": 2 });
     let found = check(&history, &stored).violations;
-    assert!(
-        found.iter().any(|violation| violation.what.starts_with("no run that nobody started")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|violation| violation.what.starts_with("no run without a start")), "{found:?}");
 }
 
 #[test]
 fn a_promise_to_a_client_that_is_broken_is_found() {
-    finds("a cancel is kept", |history, _| history.told[0].cancel = Some(true));
-    finds("nothing is cancelled unasked", |_, run| run.status = "cancelled".to_owned());
-    finds("nothing seen at once is wrong", |history, _| {
-        history.told[0].faults.push("held, and then running".to_owned());
+    finds("an acknowledged cancel takes effect", |history, _| history.told[0].cancel = Some(true));
+    finds("no run is cancelled without a request", |_, run| run.status = "cancelled".to_owned());
+    finds("no client detects a fault", |history, _| {
+        history.told[0].faults.push("paused, and then running".to_owned());
     });
-    finds("what was said to a run is in its log", |history, _| history.told[0].pauses = 1);
-    finds("what was said to a run is in its log", |_, run| forget(run, 4));
+    finds("acknowledged operations are in the log", |history, _| history.told[0].pauses = 1);
+    finds("acknowledged operations are in the log", |_, run| forget(run, 4));
 }
 
 #[test]
 fn a_signal_that_is_lost_or_doubled_is_found() {
-    finds("a signal is heard at most once, in order", |_, run| {
+    finds("signals are received at most once, in order", |_, run| {
         insert(run, 6, 1, "heard", json!({ "signal": 1, "attempt": 1 }));
     });
-    finds("only what was sent is heard", |history, _| history.told[0].signals.clear());
-    // One may be on its way to each attempt that is cut off.
+    finds("only sent signals are received", |history, _| history.told[0].signals.clear());
+    // One may be lost with each interrupted attempt.
     finds("no signal is lost", |history, _| history.told[0].signals.extend([(2, true), (3, true)]));
     let (mut history, stored) = sound();
     history.told[0].signals.push((2, false));
-    assert!(check(&history, &stored).violations.is_empty(), "the host never said yes to it");
+    assert!(check(&history, &stored).violations.is_empty(), "the host never acknowledged it");
 }
 
 #[test]

@@ -1,19 +1,19 @@
-// Requests to one host.
+// HTTP requests to a host.
 
 import { HostError } from './errors.js';
 
 /** @import { HostOptions, Query } from '../streamtask.d.ts' */
 
-/** Where a host is, and what goes with every request to it. */
+/** A host's URL, and the headers of every request to it. */
 export class Address {
   /** @param {string | URL} [url] @param {HostOptions} [options] */
   constructor(url = ownHost(), options = {}) {
-    if (!url || url === 'null') throw new TypeError('outside of a page the address of the host is needed');
+    if (!url || url === 'null') throw new TypeError('outside of a page, the URL of the host is required');
     this.url = new URL(url, globalThis.location?.href);
     this.options = options;
   }
 
-  /** Where a path of the host is; below the host's own, if a proxy has it under one. @param {string} path @param {Query} [query] */
+  /** The URL of a path of the host; below the host's own path, if a proxy adds one. @param {string} path @param {Query} [query] */
   at(path, query = {}) {
     const url = new URL(this.url.origin + this.url.pathname.replace(/\/+$/, '') + path);
     for (const [name, value] of Object.entries(query)) {
@@ -22,7 +22,7 @@ export class Address {
     return url;
   }
 
-  /** Headers may hold a token, which is nobody else's business. @param {URL} url */
+  /** Headers can contain a token, which must not be sent elsewhere. @param {URL} url */
   check(url) {
     if (url.origin !== this.url.origin) throw new TypeError(`${url.origin} is not the host ${this.url.origin}`);
   }
@@ -58,9 +58,9 @@ function isBytes(body) {
   return body instanceof Blob || body instanceof ArrayBuffer || ArrayBuffer.isView(body);
 }
 
-/** The host that served this module, or else whoever served the page. */
+/** The host that served this module, or else the server of the page. */
 function ownHost() {
-  // Some bundlers leave nothing there.
+  // Some bundlers replace `import.meta.url` by nothing.
   const script = URL.canParse(import.meta.url ?? '') ? new URL(import.meta.url) : undefined;
   const isServed = script && /^https?:$/.test(script.protocol) && script.pathname === '/streamtask.js';
   return isServed ? script.origin : globalThis.location?.origin;

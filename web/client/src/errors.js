@@ -1,11 +1,11 @@
-// What can go wrong, by what the caller can do about it.
+// The errors of the client.
 
 /** @import { RunInfo } from '../streamtask.d.ts' */
 
-/** Answers that may be another one in a moment. */
+/** Statuses after which a retry could succeed. */
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
-/** The host refused a request. */
+/** The host rejected a request. */
 export class HostError extends Error {
   name = 'HostError';
 
@@ -20,7 +20,7 @@ export class HostError extends Error {
 
   /** @param {Response} response */
   static async of(response) {
-    // Of a proxy it may be anything.
+    // A proxy's response can be anything.
     const problem = await response.json().catch(() => ({}));
     const after = response.headers.get('retry-after');
     const seconds = after === null ? NaN : Number(after);
@@ -43,7 +43,7 @@ export class RunError extends Error {
   }
 }
 
-/** Whether another try could succeed. @param {unknown} error */
+/** Whether a retry could succeed. @param {unknown} error */
 export function mayPass(error) {
   return !(error instanceof HostError) || PASSING.has(error.status);
 }

@@ -1,4 +1,4 @@
-// Following a run to its end.
+// Follows a run until its end.
 
 import { mayPass, retryAfter } from './errors.js';
 import { Line, POLL_MS } from './line.js';
@@ -25,7 +25,7 @@ export async function* followBatches(target, options = {}) {
     const { isPolling } = line;
     onState({ state: isPolling ? 'polling' : 'connecting', after: log.last });
     let wait = options.pollMs ?? POLL_MS;
-    // Polls have a rhythm of their own.
+    // Polls have their own interval.
     let isAskedFor = true;
     try {
       for await (const frames of line.read(log.last)) {
@@ -47,7 +47,7 @@ export async function* followBatches(target, options = {}) {
       failures = 0;
     } catch (error) {
       signal?.throwIfAborted();
-      // One by one, they can be told apart. Who sends again what was sent does so more than once.
+      // Without coalescing, delivered events can be skipped. A host that overlapped once would do so again.
       if (error instanceof Overlap) line.joins = false;
       if (!mayPass(error) || Date.now() - heard > giveUpMs) throw error;
       wait = backoff(failures, options.retryMs ?? line.retryMs, retryAfter(error));
@@ -59,7 +59,7 @@ export async function* followBatches(target, options = {}) {
   }
 }
 
-/** What a listener throws is its own fault, and not the connection's. @param {FollowOptions['onState']} listener @returns {(state: State) => void} */
+/** Calls the listener so that its exceptions don't count as errors of the connection. @param {FollowOptions['onState']} listener @returns {(state: State) => void} */
 function telling(listener) {
   return (state) => {
     try {

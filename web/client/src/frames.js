@@ -1,9 +1,9 @@
-// Server-sent events out of bytes (HTML Living Standard, section 9.2).
+// An incremental parser of server-sent events (HTML Living Standard, section 9.2).
 
-/** Longest line. No host sends one; without a bound a wrong server could fill the memory. */
+/** Longest line. No host sends a longer one; without a limit, another server could exhaust the memory. */
 const MAX_LINE_CHARS = 64 << 20;
 
-/** Cuts bytes into server-sent events. One that the connection's end cuts off is dropped: it comes again. */
+/** Parses bytes into server-sent events. An incomplete event at the connection's end is dropped, because it is sent again. */
 export class Frames {
   /** @type {number | undefined} */
   retryMs;
@@ -12,7 +12,7 @@ export class Frames {
   /** @type {string[]} */
   #data = [];
 
-  /** The data of each event that is complete. @param {Uint8Array} bytes */
+  /** Returns the data of each complete event. @param {Uint8Array} bytes */
   take(bytes) {
     const text = this.#decoder.decode(bytes, { stream: true });
     /** @type {string[]} */
@@ -24,7 +24,7 @@ export class Frames {
       from = end + 1;
     }
     this.#rest += text.slice(from);
-    if (this.#rest.length > MAX_LINE_CHARS) throw new Error('a line of the stream never ends');
+    if (this.#rest.length > MAX_LINE_CHARS) throw new Error('a line of the stream is too long');
     return whole;
   }
 

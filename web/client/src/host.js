@@ -1,4 +1,4 @@
-// A host's API: its tasks and runs.
+// The API of a host: its tasks and runs.
 
 import { Address } from './address.js';
 import { RunError, mayPass, retryAfter } from './errors.js';
@@ -8,10 +8,10 @@ import { backoff, pause } from './pauses.js';
 
 /** @import { FollowOptions, Query, RunInfo, StartOptions } from '../streamtask.d.ts' */
 
-/** Times that a start is repeated under its key when no answer came. */
+/** Most repetitions of a start without a response. */
 const START_RETRIES = 4;
 
-/** A host, by its address. */
+/** A host, identified by its URL. */
 export class Host extends Address {
   /** @param {string} task @param {unknown} [input] @param {StartOptions} [options] */
   start(task, input, options) {
@@ -73,7 +73,7 @@ export class Run {
 
   /** @param {{ signal?: AbortSignal }} [options] */
   async result({ signal } = {}) {
-    // Nothing but the end is read, so it does not matter where a lost connection begins anew.
+    // Only the last event is read, so a reconnect can start anywhere.
     const end = follow(this, { host: this.host, signal, from: 'now', types: [...ENDS] });
     while (!(await end.next()).done);
     const run = await this.info({ signal });
@@ -133,7 +133,7 @@ export class Run {
 /** @param {Host} host @param {string} path @param {unknown} input @param {StartOptions} [options] */
 async function launch(host, path, input, options = {}) {
   const { id, labels, idempotencyKey, notBefore, delay, priority, resources, ifBusy, onDisconnect, signal } = options;
-  // Without a name of its own, a start whose answer was lost could not be repeated.
+  // Without a key, a start whose response was lost could not be repeated.
   const key = idempotencyKey ?? (id ? undefined : randomName());
   const headers = key ? { 'idempotency-key': key } : undefined;
   const label = Object.entries(labels ?? {}).map(([name, value]) => `${name}:${value}`);

@@ -1,6 +1,6 @@
 // A client of a streamtask host, for browsers, Node.js 20, Deno and Bun.
 //
-// `npm run build` makes one module of it, ../streamtask.js. The shapes are in ../streamtask.d.ts.
+// `npm run build` bundles it into one module, ../streamtask.js. The types are in ../streamtask.d.ts.
 // From the bottom up: errors, pauses, frames, log; address; watchdog, line, follow, host; and for
 // pages sanitize, markdown-parser, markdown-cut, markdown-build, markdown; queue, scrolling, selector, marks,
 // progress, view, page.

@@ -1,4 +1,4 @@
-// The way to a run's stream.
+// The transport of a run's stream.
 
 import { Address } from './address.js';
 import { HostError } from './errors.js';
@@ -7,41 +7,41 @@ import { Silence, Watchdog } from './watchdog.js';
 
 /** @import { FollowOptions, Query, Target } from '../streamtask.d.ts' */
 
-/** A sign of life is asked for after so many seconds of silence: proxies close at 60, some at 30. */
+/** Interval of heartbeats in seconds: proxies close silent connections after 60 s, some after 30 s. */
 const HEARTBEAT_SECONDS = 15;
-/** Signs of life that may fail to come before a connection counts as dead. */
+/** Missed heartbeats after which a connection counts as dead. */
 const SILENCE_HEARTBEATS = 2.5;
-/** The host speaks as soon as a stream opens. Who holds that back for so long holds all back. */
+/** The host writes as soon as a stream opens. A proxy that delays that for this long buffers everything. */
 const OPEN_MS = 10_000;
-/** Connections without a single byte after which a stream can't be had here, and is polled. */
+/** Connections without a single byte after which streaming counts as blocked. */
 const MUTE_CONNECTIONS = 2;
 /** Pause between two polls. */
 export const POLL_MS = 2000;
-/** Polls before a stream is tried again, for whatever muted it may be gone: five minutes. */
+/** Polls before streaming is tried again, because its cause may be gone: five minutes. */
 const POLLS_IN_A_ROW = 150;
-/** A poll has an end, but who holds back keeps it until it is whole: one of a long history may take so long. */
+/** A buffering proxy delays a poll until it is complete, which takes this long for a long history. */
 const WHOLE_MS = 300_000;
-/** Streams are taken in pieces of so many bytes. A browser hands over what came meanwhile, which may be megabytes, and
- * draws no frame while they are parsed. */
+/** Streams are parsed in chunks of this many bytes. A browser can deliver megabytes at once, and draws no frame while they
+ * are parsed. */
 const PIECE_BYTES = 32 << 10;
 
-/** The way to a run's stream: connections one after the other, or polls where no stream comes through. */
+/** The transport of a run's stream: successive connections, or polls if streaming is blocked. */
 export class Line {
-  /** Whether the host said that nothing will ever follow. */
+  /** Whether the host reported the end of the stream. */
   ended = false;
-  /** @type {number | undefined} the pause that the host asks for */
+  /** @type {number | undefined} the pause that the host requested */
   retryMs;
-  /** Whether what comes between two moments may come as one. */
+  /** Whether the host may coalesce events. */
   joins = true;
   #mute = 0;
   #polls = 0;
-  /** Polls that were given up for want of a byte. */
+  /** Polls that timed out without a single byte. */
   #mutePolls = 0;
-  /** @type {number | undefined} where it begins, if the first poll had to find that out */
+  /** @type {number | undefined} the start position, if the first poll had to determine it */
   #begin;
   /** @type {Address} */
   #host;
-  /** @type {URL | undefined} known at once, or when the run has been asked for */
+  /** @type {URL | undefined} known at once, or after a request for the run */
   #url;
   #id = '';
 
@@ -60,7 +60,7 @@ export class Line {
     if (this.#url) this.#host.check(this.#url);
   }
 
-  /** Whether every number of the log is expected. */
+  /** Whether all sequence numbers of the log are expected. */
   get isWhole() {
     const { types, channels } = this.options;
     return !types && !channels && !this.#url?.searchParams.has('types') && !this.#url?.searchParams.has('channel');
@@ -77,7 +77,7 @@ export class Line {
     if (!this.isPolling) return yield* this.#stream(after);
     this.#polls += 1;
     if (this.#polls >= POLLS_IN_A_ROW) this.#mute = this.#polls = 0;
-    // It may be much that has to be gathered.
+    // The response can be large.
     const wholeMs = Math.min((this.options.openMs ?? OPEN_MS) * 2 ** this.#mutePolls, WHOLE_MS);
     try {
       if (after === undefined && this.options.from === 'now') after = this.#begin = await this.#now();
@@ -96,7 +96,7 @@ export class Line {
     try {
       yield* this.#connection(after, { heartbeat }, this.options.openMs ?? OPEN_MS, silenceMs);
     } catch (error) {
-      // A lost network is no proxy that holds back.
+      // A lost network does not mean that a proxy buffers.
       if (error instanceof Silence && !error.heard) this.#mute += 1;
       else this.#mute = 0;
       throw error;
@@ -111,7 +111,7 @@ export class Line {
   }
 
   /**
-   * The last event that there is. Each poll has a `now` of its own, and would leave out what came since the last.
+   * The number of the newest event. With `now`, each poll would skip the events since the previous poll.
    * @returns {Promise<number>}
    */
   async #now() {
@@ -127,7 +127,7 @@ export class Line {
   #address(after, more) {
     const { types, channels, tail, from, intervalMs: interval } = this.options;
     const url = new URL(/** @type {URL} */ (this.#url));
-    // The number is in the envelope.
+    // The envelope format contains the sequence number.
     url.searchParams.delete('envelope');
     const place = after === undefined ? { tail, from } : { after };
     for (const [name, value] of Object.entries({ types, channel: channels, interval, ...place, ...more })) {
@@ -137,14 +137,14 @@ export class Line {
     return url;
   }
 
-  /** For an answer that has an end. */
+  /** The abort signal of a request whose response is not a stream. */
   #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
     return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
   }
 
   /**
-   * One connection, until it ends or is lost; gives `open` at the first byte.
+   * One connection, until it ends or is lost; yields `open` at the first byte.
    * @param {number | undefined} after @param {Query} query @param {number} openMs @param {number} silenceMs
    * @returns {AsyncGenerator<string[] | 'open', void, undefined>}
    */
@@ -154,7 +154,7 @@ export class Line {
       watchdog.expect(openMs);
       /** @type {Record<string, string>} */
       const headers = { accept: 'text/event-stream' };
-      // Unlike `?after=`, a position that the log does not have is told here, by a notice.
+      // Unlike with `?after=`, the host reports an unknown position with a notice.
       if (after) headers['last-event-id'] = String(after);
       const response = await this.#host.fetch(this.#address(after, query), { headers, signal: watchdog.signal });
       if (response.status === 204) {
@@ -164,7 +164,7 @@ export class Line {
       if (!response.ok) throw await HostError.of(response);
       const type = response.headers.get('content-type') ?? 'nothing';
       if (!type.startsWith('text/event-stream') || !response.body) {
-        throw new Error(`instead of a stream came ${type}; something stands between here and the host`);
+        throw new Error(`expected a stream, got ${type}; a proxy may have answered instead of the host`);
       }
       const reader = response.body.getReader();
       const frames = new Frames();

@@ -1,26 +1,26 @@
-// What of a log has been delivered.
+// Tracks the delivered events of a log.
 
 /** @import { Notice, StreamEvent } from '../streamtask.d.ts' */
 
 export const ENDS = new Set(['run.completed', 'run.failed', 'run.cancelled']);
 
-/** Whether this event is the last of its run. @param {StreamEvent | Notice} event */
+/** Whether this is the run's last event. @param {StreamEvent | Notice} event */
 export function isEnd(event) {
   return event.seq !== undefined && ENDS.has(event.type);
 }
 
-/** An event that stands for several, of which some were delivered before: it can't be taken in parts. */
+/** A coalesced event, of which a part was already delivered; it can't be split. */
 export class Overlap extends Error {}
 
-/** What has been delivered of a log, so that nothing is twice and nothing is left out in silence. */
+/** Tracks the delivered events of a log, so that none is repeated, and none is missing unnoticed. */
 export class Log {
   ended = false;
-  /** @type {Error | undefined} what is wrong with the connection, after the events that were good */
+  /** @type {Error | undefined} an error of the connection, after its valid events */
   fault;
-  /** Where events were missing: a connection may have lost them, a log that has them not will never say more. */
+  /** The position of missing events: if they are missing again after a reconnect, the log does not have them. */
   #missing = NaN;
 
-  /** @param {number | undefined} after @param {boolean} isWhole whether each number is expected */
+  /** @param {number | undefined} after @param {boolean} isWhole whether all sequence numbers are expected */
   constructor(after, isWhole) {
     /** @type {number | undefined} */
     this.last = after;
@@ -36,7 +36,7 @@ export class Log {
       try {
         this.#takeOne(JSON.parse(frame), events);
       } catch (error) {
-        this.fault = error instanceof Overlap ? error : new Error('the stream is damaged', { cause: error });
+        this.fault = error instanceof Overlap ? error : new Error('the stream is corrupt', { cause: error });
       }
       if (this.fault || this.ended) break;
     }
@@ -47,7 +47,7 @@ export class Log {
   #takeOne(event, events) {
     if (event.seq === undefined) {
       if (event.type !== 'gap') return;
-      // A position that the log never had: it is another log now, and comes from its beginning.
+      // The log never had the position, so it is a different log now. The stream starts at its beginning.
       if (event.data.reason === 'unknown-position') this.last = 0;
       else this.last = Math.max(this.last ?? 0, event.data.to ?? 0);
       events.push(event);
@@ -60,7 +60,7 @@ export class Log {
     if (this.isWhole && first > last + 1) {
       if (this.#missing !== last) {
         this.#missing = last;
-        this.fault = new Error(`events ${last + 1} to ${first - 1} did not come`);
+        this.fault = new Error(`events ${last + 1} to ${first - 1} are missing`);
         return;
       }
       events.push({ type: 'gap', data: { from: last + 1, to: first - 1, reason: 'missing' } });
@@ -71,7 +71,7 @@ export class Log {
   }
 }
 
-/** The number of the first event that this one stands for. @param {StreamEvent} event */
+/** The number of the first event in a coalesced one. @param {StreamEvent} event */
 function firstOf({ seq, first_seq: first = seq }) {
   const isRange = Number.isSafeInteger(seq) && Number.isSafeInteger(first) && first > 0 && first <= seq;
   if (!isRange) throw new TypeError('an event has no number');

@@ -1,5 +1,5 @@
-// Builds what markdown-it has parsed of elements and text: nothing in it can become anything else.
-// Images are shown as links: an address is enough to carry what a model was told to whoever asked it to.
+// Builds the DOM for markdown-it's tokens from elements and text nodes, so text can never become markup.
+// Images become links, because loading an image's URL could leak a model's context to an attacker who injected the image.
 
 import { begins, codeLines, languageOf } from './markdown-cut.js';
 import { parseInline } from './markdown-parser.js';
@@ -9,28 +9,28 @@ import { isLink } from './sanitize.js';
 /** @import { Stop } from './markdown-cut.js' */
 
 /**
- * An element that is being built, for the token of this type. `isFresh`: nothing is in this item yet. `joint`: what is
- * between the code that is there and what comes.
+ * An element that is being built, for a token of this type. `isFresh`: this item is still empty. `joint`: the text between
+ * the existing code and the next.
  * @typedef {{ type: string, element: Element, isFresh?: boolean, joint?: string }} Frame
  */
 
-/** Emphasis and links in each other; deeper ones are text, so the depth of the page has a bound. */
+/** Nesting of emphasis and links; deeper ones become text, which limits the depth of the page. */
 const MAX_INLINE = 12;
-/** A longer text gets another node: to add to one copies it, and the browser measures all of it again. */
+/** A longer text gets a new node, because adding to a node copies its text, and the browser measures all of it again. */
 const TEXT_NODE_CHARS = 4 << 10;
 
-/** Builds tokens below an element. The first ones may stand for elements that are there: those of `path`. */
+/** Builds tokens below an element. The first tokens can correspond to existing elements: those of `path`. */
 export class Builder {
   /** @type {Frame[]} */
   #stack;
-  /** Frames of the path that no token has stood for yet. @type {Frame[]} */
+  /** Frames of the path without a corresponding token so far. @type {Frame[]} */
   #known;
-  /** Frames of elements that were there before. @type {Set<Frame>} */
+  /** Frames of existing elements. @type {Set<Frame>} */
   #old = new Set();
-  /** What was added to elements that were there before. @type {(Element | Text)[]} */
+  /** Nodes that were added to existing elements. @type {(Element | Text)[]} */
   added = [];
 
-  /** @param {Element} root @param {Frame[]} path @param {boolean} isSettled whether what is built stays */
+  /** @param {Element} root @param {Frame[]} path @param {boolean} isSettled whether the built nodes are final */
   constructor(root, path, isSettled) {
     const frame = { type: 'root', element: root };
     this.page = root.ownerDocument;
@@ -40,10 +40,10 @@ export class Builder {
     this.#known = [...path];
   }
 
-  /** Where text that comes would most likely go. @type {Element | undefined} */
+  /** The element that further text most likely belongs to. @type {Element | undefined} */
   end;
 
-  /** The frames that are open. */
+  /** The open frames. */
   get path() {
     return this.#stack.slice(1);
   }
@@ -58,7 +58,7 @@ export class Builder {
       else if (token.type === 'inline') this.#inline(token.children ?? []);
       else if (token.nesting < 0) this.#stack.pop();
       else if (token.nesting === 0) this.#add(token.tag);
-      // Of a table that goes on, the head is there.
+      // The head of a continued table exists already.
       else if (this.#open(token) && token.type === 'table_open') at = tokens.findIndex(({ type }) => type === 'thead_close');
       if (token === inside) {
         if (token.type !== 'fence') this.#inline(parseInline(stop.text ?? ''));
@@ -72,11 +72,11 @@ export class Builder {
     return /** @type {Frame} */ (this.#stack.at(-1));
   }
 
-  /** Whether the element that the token opens is there. @param {Token} token */
+  /** Whether the element that the token opens exists. @param {Token} token */
   #open(token) {
     if (this.#reopen(token.type)) return true;
     const parent = this.#top;
-    // Of an item's first paragraph no element is made: whether more of them come is not known yet.
+    // An item's first paragraph gets no element, because it is not known yet whether more paragraphs follow.
     if (token.type === 'paragraph_open' && parent.isFresh) {
       parent.isFresh = false;
       this.#push(token.type, parent.element, this.#old.has(parent));
@@ -109,7 +109,7 @@ export class Builder {
     return frame;
   }
 
-  /** @param {Token} token @param {Stop} [stop] if more of it comes */
+  /** @param {Token} token @param {Stop} [stop] if the token is incomplete */
   #code(token, stop) {
     if (!this.#reopen('fence')) {
       const element = this.page.createElement('code');
@@ -175,7 +175,7 @@ export class Builder {
   #text(text) {
     const last = this.#top.element.lastChild;
     const isText = last?.nodeType === 3 && /** @type {Text} */ (last).length < TEXT_NODE_CHARS;
-    // A text that does not stay must be a node that can be removed.
+    // A text that is not final must be a separate node, so that it can be removed.
     if (isText && this.isSettled) /** @type {Text} */ (last).appendData(text);
     else if (text) this.#append(this.page.createTextNode(text));
   }

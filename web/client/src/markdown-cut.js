@@ -1,18 +1,18 @@
-// Where a text that grows can be cut: what is before the cut can't change any more, and what is after it, put behind the
-// markers of the containers that are open there, means the same by itself.
+// Finds where a growing text can be cut: the part before the cut can't change any more, and the part after it, preceded by
+// the markers of the containers that are open there, means the same on its own.
 
 import { parse, parseInline, placeOf } from './markdown-parser.js';
 
 /** @import { Token } from 'markdown-it' */
 /** @import { Parsed } from './markdown-parser.js' */
 
-/** Of a fence's line, what is repeated when it is cut: the name of the language. */
+/** The part of a fence's line that is repeated after a cut: the name of the language. */
 const MAX_INFO = 100;
-/** Places that are looked at to cut a paragraph. */
+/** Most positions that are tried to cut a paragraph. */
 const MAX_TRIES = 8;
 
 /**
- * Where to stop: before a line; or inside this token, of which `text` belongs to what is before.
+ * Where to stop: before a line, or inside a token, of which `text` belongs to the part before the cut.
  * @typedef {{ line?: number, inside?: Token, text?: string, isWithinLine?: boolean }} Stop
  * @typedef {{ stop: Stop, rest: Parsed }} Cut
  */
@@ -20,27 +20,27 @@ const MAX_TRIES = 8;
 /** Whether the token begins a block, an item or a row. @param {Token} token */
 export const begins = (token) => token.nesting >= 0 && token.map !== null && token.type !== 'inline';
 
-/** The last token that begins something. @param {Parsed} parsed */
+/** The last token that begins a block, an item or a row. @param {Parsed} parsed */
 function lastBlock({ tokens }) {
   return tokens.findLast(begins);
 }
 
 /**
- * Cuts so that after it are the last `keep` lines with which a block, an item or a row begins. The last line is not
- * complete, so it may turn out to belong to what is before it, or to make a table of that; thus two are kept where it can be.
+ * Cuts so that the last `keep` lines that begin a block, an item or a row follow. The last line is incomplete, so it may
+ * turn out to belong to the block before it, or to make that a table; so two lines are kept where possible.
  * @param {Parsed} parsed @param {number} keep @returns {Cut | undefined}
  */
 export function cut(parsed, keep) {
   const { tokens, lines } = parsed;
   const last = lastBlock(parsed);
-  // Of code, only the last line can change.
+  // In code, only the last line can change.
   if (last && isOpenFence(parsed, last) && lines.length - 2 > startOf(last)) return cutAt(parsed, lines.length - 1, last);
   const starts = [...new Set(tokens.filter(begins).map(startOf))];
   const line = starts.length > keep ? starts.at(-keep) : undefined;
   return line === undefined ? undefined : cutAt(parsed, line);
 }
 
-/** @param {Parsed} parsed @param {number} line @param {Token} [fence] in which the line is @returns {Cut | undefined} */
+/** @param {Parsed} parsed @param {number} line @param {Token} [fence] that contains the line @returns {Cut | undefined} */
 function cutAt(parsed, line, fence) {
   const { tokens } = parsed;
   const { stack, at } = openAt(tokens, fence ? (token) => token === fence : (token) => begins(token) && startOf(token) >= line);
@@ -51,7 +51,7 @@ function cutAt(parsed, line, fence) {
     : table >= 0
       ? restOfTable(parsed, line, stack, table)
       : next && restOf(parsed, next, stack);
-  // What is left of a table has a head of the same length, and is not cut there again.
+  // The rest of a table begins with a head of the same length, and is not cut there again.
   if (source === undefined || source === parsed.source) return undefined;
   const rest = parse(source);
   if (!isSame(parsed, at, rest, stack, fence !== undefined)) return undefined;
@@ -60,7 +60,7 @@ function cutAt(parsed, line, fence) {
   return { stop: { inside: fence, text }, rest };
 }
 
-/** The first such token, and the containers that are open there. @param {Token[]} tokens @param {(token: Token) => boolean} isIt */
+/** The first matching token, and the containers that are open there. @param {Token[]} tokens @param {(token: Token) => boolean} isIt */
 function openAt(tokens, isIt) {
   /** @type {Token[]} */
   const stack = [];
@@ -73,7 +73,7 @@ function openAt(tokens, isIt) {
 }
 
 /**
- * What stands before a line within these containers: their markers, as if they began there, or what continues them.
+ * The prefix of a line within these containers: their markers, as if they began there, or their continuation.
  * @param {Parsed} parsed @param {Token[]} stack @param {boolean} isFirst
  */
 function prefix(parsed, stack, isFirst) {
@@ -89,7 +89,7 @@ function prefix(parsed, stack, isFirst) {
       if (!place) return undefined;
       const width = place.column - column;
       const marker = token.info + token.markup;
-      // More than four spaces after a marker would belong to the text.
+      // More than four spaces after a marker would be part of the text.
       text += isFirst ? `${' '.repeat(Math.max(0, width - marker.length - 4))}${marker}`.padEnd(width) : ' '.repeat(width);
       column = place.column;
     }
@@ -98,7 +98,7 @@ function prefix(parsed, stack, isFirst) {
 }
 
 /**
- * What stands before a block that is now the first in its containers: their markers, and what it is indented further.
+ * The prefix of a block that is now the first in its containers: their markers, and its additional indentation.
  * @param {Parsed} parsed @param {Token[]} stack @param {Token} block
  */
 function lead(parsed, stack, block) {
@@ -106,7 +106,7 @@ function lead(parsed, stack, block) {
   const markers = prefix(parsed, stack, true);
   if (!place || markers === undefined) return undefined;
   const indent = ' '.repeat(Math.max(0, place.indent));
-  // Behind the marker of an item, these spaces would move the column from which all in it counts.
+  // After an item's marker, these spaces would shift the column from which its content is indented.
   const isInItem = stack.at(-1)?.type === 'list_item_open' && indent !== '';
   return isInItem ? `${markers.trimEnd()}\n${prefix(parsed, stack, false)}${indent}` : markers + indent;
 }
@@ -117,7 +117,7 @@ function restOf(parsed, next, stack) {
   return before === undefined ? undefined : before + parsed.source.slice(placeOf(parsed, next)?.offset);
 }
 
-/** Behind the first line of the fence. @param {Parsed} parsed @param {number} line @param {Token[]} stack @param {Token} fence */
+/** A cut in a fence: the rest begins with its opening line. @param {Parsed} parsed @param {number} line @param {Token[]} stack @param {Token} fence */
 function restOfFence(parsed, line, stack, fence) {
   const head = fenceHead(parsed, stack, fence);
   return head === undefined ? undefined : [head, ...parsed.lines.slice(line)].join('\n');
@@ -129,7 +129,7 @@ function fenceHead(parsed, stack, fence) {
   return before === undefined ? undefined : before + fence.markup + languageOf(fence);
 }
 
-/** Behind a head with as many columns. @param {Parsed} parsed @param {number} line @param {Token[]} stack @param {number} table */
+/** A cut in a table: the rest begins with a head with as many columns. @param {Parsed} parsed @param {number} line @param {Token[]} stack @param {number} table */
 function restOfTable(parsed, line, stack, table) {
   const { tokens, lines } = parsed;
   const from = tokens.indexOf(/** @type {Token} */ (stack[table]));
@@ -137,7 +137,7 @@ function restOfTable(parsed, line, stack, table) {
   const columns = head.filter(({ type }) => type === 'th_open').length;
   const first = prefix(parsed, stack, true);
   if (first === undefined) return undefined;
-  // Where rows are mostly filled up, the table goes on in one piece until it is at the end of what may be filled up.
+  // A table whose rows are mostly padded is not cut until it reaches the limit of padded cells.
   const above = startOf(tokens[from]) + 2;
   if (columns * (line - above) > lines.slice(above, line).join('\n').length) return undefined;
   const row = (/** @type {string} */ cell) => `|${`${cell}|`.repeat(columns)}`;
@@ -145,7 +145,7 @@ function restOfTable(parsed, line, stack, table) {
 }
 
 /**
- * Whether what is left means the same by itself. A text that is not laid out as most are may not, and is then cut later.
+ * Whether the rest means the same on its own. A text with an unusual layout may not, and is then cut later.
  * @param {Parsed} whole @param {number} at @param {Parsed} rest @param {Token[]} stack @param {boolean} isCode
  */
 function isSame(whole, at, rest, stack, isCode) {
@@ -177,7 +177,7 @@ export function codeLines({ content }) {
   return content === '' ? [] : content.replace(/\n$/, '').split('\n');
 }
 
-/** Whether code goes on to the end of the text. @param {Parsed} parsed @param {Token} token */
+/** Whether the code extends to the end of the text. @param {Parsed} parsed @param {Token} token */
 function isOpenFence({ lines }, token) {
   if (token.type !== 'fence' || !token.map) return false;
   const [from, to] = token.map;
@@ -186,8 +186,8 @@ function isOpenFence({ lines }, token) {
 }
 
 /**
- * Cuts within the last line of code, or the text of a paragraph, that has grown too long. What is after the cut begins with
- * a letter if there is one, so that it can't be taken for another block.
+ * Cuts inside the last line of code, or inside a paragraph, that has grown too long. The rest begins with a letter if there
+ * is one, so that it can't be parsed as another block.
  * @param {Parsed} parsed @param {number} keep characters to keep
  * @returns {Cut | undefined}
  */
@@ -219,14 +219,14 @@ function splitText(parsed, stack, paragraph, keep) {
   if (first === undefined || next === undefined || text.length <= keep) return undefined;
   const at = boundaryOfText(text, text.length - keep);
   const end = paragraph.map?.[1] ?? 0;
-  // What markdown-it trims from the end matters as long as the line goes on.
+  // markdown-it trims spaces at the end, which matter while the line continues.
   const space = /[ \t]*$/.exec(parsed.lines[end - 1] ?? '')?.[0] ?? '';
   const lines = text.slice(at).split('\n').join(`\n${next}`) + space;
   const rest = parse(first + [lines, ...parsed.lines.slice(end)].join('\n'));
   return { stop: { inside: paragraph, text: text.slice(0, at) }, rest };
 }
 
-/** The last place until `to` that is between these, or `to`. @param {string} text @param {number} to @param {RegExp} after @param {RegExp} before */
+/** The last position up to `to` that is between the two patterns, or `to`. @param {string} text @param {number} to @param {RegExp} after @param {RegExp} before */
 function boundary(text, to, after, before) {
   for (let at = to; at > to / 2; at -= 1) {
     if (after.test(text[at] ?? '') && before.test(text[at - 1] ?? '')) return at;
@@ -235,7 +235,7 @@ function boundary(text, to, after, before) {
   return isInPair ? to - 1 : to;
 }
 
-/** The same, where neither emphasis nor a link is cut, if there is such a place near. @param {string} text @param {number} to */
+/** The last position up to `to` that cuts neither emphasis nor a link, if there is one nearby. @param {string} text @param {number} to */
 function boundaryOfText(text, to) {
   const shown = textOf(text);
   let at = to;
@@ -247,7 +247,7 @@ function boundaryOfText(text, to) {
   return boundary(text, to, /\p{L}/u, /[\s.,:;!?。，、；：！？]/);
 }
 
-/** What is read of a text, in which marks that mean nothing are seen. @param {string} text */
+/** The visible text, including markup characters without meaning. @param {string} text */
 function textOf(text) {
   return parseInline(text).map(({ type, content }) => (type === 'softbreak' ? '\n' : content)).join('');
 }

@@ -1,4 +1,4 @@
-// markdown-it, set up for text of tasks: html is text, nesting has a bound, and of each block it is known where it begins.
+// markdown-it, configured for text of tasks: HTML is text, nesting is limited, and the start of each block is recorded.
 
 import MarkdownIt from 'markdown-it';
 
@@ -7,24 +7,24 @@ import { isLink } from './sanitize.js';
 /** @import { StateBlock, Token } from 'markdown-it' */
 
 /**
- * Where a block or a list item begins: the column from which its container counts, the spaces by which it is indented
- * further, and the offset of its first character.
+ * The start of a block or a list item: the column from which its container's content is indented, its additional
+ * indentation in spaces, and the offset of its first character.
  * @typedef {{ column: number, indent: number, offset: number }} Place
  * @typedef {{ source: string, lines: string[], tokens: Token[], places: Map<string, Place> }} Parsed
  */
 
-/** Levels of blocks in blocks; a list counts twice. Deeper blocks are text, so the depth of the page has a bound. */
+/** Nesting of blocks; a list counts twice. Deeper blocks become text, which limits the depth of the page. */
 const MAX_LEVEL = 24;
 /** A table with more columns is text. */
 const MAX_COLUMNS = 64;
-/** Cells that markdown-it may add to rows with too few in one go; then the table ends. A short line could bring any number. */
+/** Most cells that markdown-it adds to short rows of a table before it ends; without a limit, short lines could add any number. */
 const MAX_ADDED = 1000;
 
 const md = new MarkdownIt({ html: false, linkify: true, maxNesting: 100 });
-// Indented text is more often an accident than code, and a definition may come long after the link that needs it.
+// Indented text is more often accidental than code, and a link definition can come long after the link.
 md.disable(['code', 'reference']);
 md.validateLink = (/** @type {string} */ url) => isLink(url);
-// An address is shown as it is: decoded, it may look like another.
+// A URL is shown unchanged: decoded, it can look like another one.
 md.normalizeLinkText = (/** @type {string} */ url) => url;
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
 for (const schema of ['ftp:', 'mailto:', '//']) md.linkify.add(schema, null);
@@ -44,13 +44,13 @@ export function parseInline(source) {
   return md.parseInline(source, {})[0]?.children ?? [];
 }
 
-/** Where the block or item begins that `token` opens. @param {Parsed} parsed @param {Token} token */
+/** The start of the block or item that `token` opens. @param {Parsed} parsed @param {Token} token */
 export function placeOf({ places }, token) {
   return places.get(`${token.map?.[0]}:${token.level}`);
 }
 
 /**
- * The first of markdown-it's rules: asked at the beginning of every block, and of every item that follows another.
+ * The first of markdown-it's rules: called at the start of every block, and of every item that follows another.
  * @param {StateBlock} state @param {number} line @param {number} end @param {boolean} isSilent
  */
 function note(state, line, end, isSilent) {
@@ -77,7 +77,7 @@ function boundedTable(state, line, end, isSilent) {
   return isSilent || table(state, line, endOfTable(state, line, end), false);
 }
 
-/** The line before which so many cells would have been added. @param {StateBlock} state @param {number} line @param {number} end */
+/** The line before which too many cells would have been added. @param {StateBlock} state @param {number} line @param {number} end */
 function endOfTable(state, line, end) {
   const cells = (/** @type {number} */ at) => state.src.slice(state.bMarks[at], state.eMarks[at]).split('|').length;
   const columns = cells(line + 1) - 2;
@@ -89,7 +89,7 @@ function endOfTable(state, line, end) {
   return end;
 }
 
-/** A paragraph, whatever the lines look like. @param {StateBlock} state @param {number} from @param {number} end */
+/** Makes the lines a paragraph, whatever they look like. @param {StateBlock} state @param {number} from @param {number} end */
 function plain(state, from, end) {
   let to = from + 1;
   while (to < end && !state.isEmpty(to) && (state.sCount[to] ?? 0) >= state.blkIndent) to += 1;

@@ -1,8 +1,8 @@
-// Markdown as it comes, a few characters at a time.
+// Renders streamed Markdown, a few characters at a time.
 //
-// What can't change any more is built once, and stays; only the rest, a block or two, is parsed again with what comes.
-// Of a block that goes on, such as a list, what is settled is cut off like any other: the rest gets the markers of the
-// containers in which it is, and its elements go on where those of the block end. So the rest is short whatever the text.
+// Text that can't change any more is built once; only the rest, a block or two, is parsed again with new text.
+// The settled part of an unfinished block, such as a list, is cut off, too: the rest gets the markers of the containers that
+// it is in, and its elements continue those of the block. So the rest is always short.
 
 import { Builder } from './markdown-build.js';
 import { cut, split } from './markdown-cut.js';
@@ -13,28 +13,28 @@ import { parse } from './markdown-parser.js';
 /** @import { Parsed } from './markdown-parser.js' */
 
 /**
- * A longer rest is cut even where that may show: in a paragraph, emphasis and links across the cut are lost. Nearly all
- * paragraphs are shorter; and as it is parsed again with each piece that comes, its length bounds what a piece costs.
+ * A longer rest is cut even where that is visible: in a paragraph, emphasis and links across the cut are lost. Nearly all
+ * paragraphs are shorter. Because the rest is parsed again with each new piece, its length limits the cost of a piece.
  */
 const MAX_REST = 2048;
-/** What of a paragraph or a line that is cut is kept in the rest. */
+/** Characters of a cut paragraph or line that stay in the rest. */
 const KEEP = 256;
-/** What comes at once is taken in parts, so that what is parsed at once has a bound, too. */
+/** A long piece is split into parts of this size, which limits the text that is parsed at once. */
 const PART = 1024;
 /**
- * A rest longer than this is not parsed again before it has grown by a part of itself, so that what is parsed is a multiple of
- * what comes, in whatever pieces. Until then what has come is shown as it is.
+ * A rest longer than this is only parsed again after it has grown by a fraction of its length, so that the parsed text is a
+ * constant multiple of the received text, whatever the size of its pieces. Until then, new text is shown unparsed.
  */
 const EAGER = 512;
 const GROWTH = 1 / 16;
 
-/** A text that grows in an element. */
+/** A growing text in an element. */
 export class Markdown {
-  /** All of it. */
+  /** The whole text. */
   source = '';
-  /** What may still change. */
+  /** The part that can still change. */
   #rest = '';
-  /** The elements, from the outside, within which the rest goes on. @type {Frame[]} */
+  /** The elements that the rest continues, outermost first. @type {Frame[]} */
   #path = [];
   /** What was built of the rest. @type {(Element | Text)[]} */
   #built = [];
@@ -42,7 +42,7 @@ export class Markdown {
   #waiting = '';
   /** Where they are shown. @type {Element} */
   #end;
-  /** A line end of two characters may be cut between them. */
+  /** Whether the last piece ended with `\r`, so that a `\n` at the start of the next one belongs to it. */
   #endsWithReturn = false;
 
   /** @param {Element} element */
@@ -60,22 +60,22 @@ export class Markdown {
     else this.catchUp();
   }
 
-  /** Whether marks may be seen that mean something. */
+  /** Whether unparsed markup may be visible. */
   get isBehind() {
     return this.#waiting !== '';
   }
 
-  /** Parses all that has come. */
+  /** Parses all received text. */
   catchUp() {
     for (const node of this.#built.splice(0)) node.remove();
     const inner = this.#path.at(-1)?.element;
-    // What was removed from the page is not gone on with.
+    // Elements that were removed from the page are not continued.
     if (inner && !this.element.contains(inner)) this.#path = [];
     const added = this.#waiting;
     this.#waiting = '';
     let parsed;
     for (let at = 0; at < added.length || !parsed; at += PART) {
-      // Empty lines before a block mean nothing.
+      // Empty lines before a block have no meaning.
       this.#rest = (this.#rest + added.slice(at, at + PART)).replace(/^(?:[ \t]*\n)+/, '');
       parsed = this.#settle(parse(this.#rest));
     }
@@ -104,7 +104,7 @@ export class Markdown {
     let left = this.#cut(parsed, cut(parsed, 2));
     if (this.#rest.length > MAX_REST) left = this.#cut(left, cut(left, 1));
     if (this.#rest.length > MAX_REST) left = this.#cut(left, split(left, KEEP));
-    // Such as a heading of that length. What comes begins anew.
+    // For example, a heading of that length. New text starts a new block.
     if (this.#rest.length > MAX_REST) left = this.#cut(left, { stop: {}, rest: parse('') });
     return left;
   }

@@ -1,4 +1,4 @@
-// What a target shows of how it is: marks that styles and other scripts can see, and events.
+// Shows the state of a target: with attributes and classes for styles and scripts, and with events.
 
 /** @param {Element} element */
 export function nameOf(element) {
@@ -20,7 +20,7 @@ function loadingClasses(element) {
 export function activate(element) {
   if (element.hasAttribute('data-stream-active')) return;
   element.setAttribute('data-stream-active', 'true');
-  // A screen reader then speaks the whole, and not each word as it comes.
+  // A screen reader then reads the whole text, instead of each word as it arrives.
   element.setAttribute('aria-busy', 'true');
   for (const name of loadingClasses(element)) element.classList.add(name);
 }

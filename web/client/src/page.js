@@ -1,4 +1,4 @@
-// A page that shows a run.
+// Connects a page to the run that it shows.
 
 import { followBatches } from './follow.js';
 import { Host, Run } from './host.js';
@@ -8,7 +8,7 @@ import { View } from './view.js';
 
 /** @import { ConnectOptions, Notice, State, StreamEvent } from '../streamtask.d.ts' */
 
-/** Updates that may wait for a frame before no more are read: a long history is shown in parts. */
+/** Pending updates above which no more events are read until the next frame: a long history is shown in parts. */
 const MAX_PENDING = 5000;
 const ACTIONS = /** @type {const} */ (['cancel', 'pause', 'resume']);
 
@@ -17,7 +17,7 @@ export function connect(options = {}) {
   return new Connection(options);
 }
 
-/** Connects every element that names a run, and is not connected. @param {ParentNode} [page] */
+/** Connects every element that names a run and is not connected yet. @param {ParentNode} [page] */
 export function connectAll(page = document) {
   for (const root of page.querySelectorAll('[data-stream-run], [data-stream-url]')) {
     if (!connected.has(root)) connect({ root });
@@ -53,11 +53,11 @@ class Connection {
     this.host = own instanceof Host ? own : new Host(/** @type {string | URL | undefined} */ (own));
     this.target = target;
     this.done = this.#show({ after, intervalMs, ...following, host: this.host, signal: ended });
-    // Who does not ask how it ended reads it in the console.
+    // If nobody handles `done`, log the error.
     this.done.catch((error) => console.error('streamtask:', error));
   }
 
-  /** Ends the connection; the run goes on. */
+  /** Closes the connection; the run continues. */
   close() {
     this.#stop.abort(new DOMException('the connection was closed', 'AbortError'));
   }
@@ -99,7 +99,7 @@ class Connection {
     this.root.dispatchEvent(new CustomEvent('stream:event', { bubbles: true, detail: event }));
   }
 
-  /** As a line, where an element asks for events of this type. @param {StreamEvent | Notice} event */
+  /** Shows an event as a line in elements that request its type. @param {StreamEvent | Notice} event */
   #showLine({ type, data }) {
     for (const element of this.root.querySelectorAll(`[data-stream-events~="${CSS.escape(type)}"]`)) {
       const text = typeof data === 'string' ? data : (data?.message ?? JSON.stringify(data));
@@ -115,7 +115,7 @@ class Connection {
     }
   }
 
-  /** No target is left as if it were still being written. @param {StreamEvent} [end] */
+  /** Marks targets that are still being written as finished. @param {StreamEvent} [end] */
   #finish(end) {
     const status = end?.type.replace('run.', '') ?? 'ended';
     this.view.finish(status === 'failed' ? String(end?.data?.error?.message ?? 'the run failed') : undefined);
@@ -142,7 +142,7 @@ class Connection {
     }
   };
 
-  /** The run that is shown: a stream's address ends with its id. */
+  /** The run that is shown: a stream's URL ends with its ID. */
   #run() {
     const { target } = this;
     if (target instanceof Run) return target;
@@ -152,7 +152,7 @@ class Connection {
   }
 }
 
-/** Pages need nothing but the script. */
+/** Pages only have to load the script. */
 if (globalThis.document) {
   if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', () => connectAll());
   else connectAll();

@@ -1,11 +1,11 @@
-// Pauses, and what cuts them short.
+// Pauses, and their interruption.
 
-/** First pause after a failure unless the host says another; each further one is twice as long. */
+/** The first pause after a failure unless the host requests another; each further one is twice as long. */
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
 
 /**
- * A pause, at random up to half shorter, so that not all who lost a host come back at once.
+ * A pause, randomly up to half shorter, so that not all clients reconnect at the same time.
  * @param {number} failures @param {number} [firstMs] @param {number} [leastMs]
  */
 export function backoff(failures, firstMs = RETRY_MS, leastMs = 0) {
@@ -13,16 +13,16 @@ export function backoff(failures, firstMs = RETRY_MS, leastMs = 0) {
   return Math.max(leastMs, longest * (1 - Math.random() / 2));
 }
 
-/** What ends each pause that may be cut short. @type {Set<() => void>} */
+/** A callback for each pause that can be interrupted. @type {Set<() => void>} */
 const waiting = new Set();
 
-/** Ends all pauses that may be cut short. */
+/** Ends all pauses that can be interrupted. */
 export function retryNow() {
   for (const over of [...waiting]) over();
 }
 
 /**
- * Waits; shorter if the page comes back to life meanwhile, or by `retryNow` unless the host asked for this pause.
+ * Waits. Ends early if the page wakes up, and on `retryNow` unless the host requested this pause.
  * @param {number} ms @param {{ signal?: AbortSignal, isAskedFor?: boolean }} [options] @returns {Promise<void>}
  */
 export function pause(ms, { signal, isAskedFor = false } = {}) {
@@ -43,7 +43,7 @@ export function pause(ms, { signal, isAskedFor = false } = {}) {
   });
 }
 
-/** Calls back when a page may have slept or the network is another one; returns what ends that. @param {(isOnline: boolean) => void} callback */
+/** Calls back when the page may have slept or the network has changed; returns a function that stops that. @param {(isOnline: boolean) => void} callback */
 export function onWake(callback) {
   const page = globalThis.document;
   if (!page) return () => {};

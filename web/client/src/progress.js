@@ -1,8 +1,8 @@
-// What the `progress` events of a run say together: a tree of items, as docs/events.md has it.
+// The state of a run's progress from its `progress` events: a tree of items, see docs/events.md.
 
 /** @import { ProgressItem, ProgressNode } from '../streamtask.d.ts' */
 
-/** Items beyond so many are left out: a guest chooses the ids. */
+/** Most items; limited because a guest chooses the IDs. */
 const MAX_ITEMS = 1000;
 const OUTCOMES = /** @type {const} */ (['completed', 'failed', 'cancelled']);
 const STATUSES = new Set(['waiting', 'running', 'completed', 'failed', 'skipped']);
@@ -13,12 +13,12 @@ const number = (value) => (typeof value === 'number' && Number.isFinite(value) ?
 const text = (value) => (typeof value === 'string' ? value : undefined);
 
 export class Progress {
-  /** In the order in which they were first heard of. @type {Map<string, ProgressItem>} */
+  /** In the order of their first events. @type {Map<string, ProgressItem>} */
   items = new Map();
-  /** Made when it is asked for. @type {ReturnType<typeof treeOf> | undefined} */
+  /** Created on demand. @type {ReturnType<typeof treeOf> | undefined} */
   #tree;
 
-  /** Takes in the data of one event; the item that it speaks of, if it is about progress. @param {any} data */
+  /** Applies the data of an event. Returns the item that it updates, if it is valid. @param {any} data */
   update(data) {
     if (data === null || typeof data !== 'object') return undefined;
     const done = number(data.done) ?? number(data.step);
@@ -36,7 +36,7 @@ export class Progress {
       percent,
       message: text(data.message),
     };
-    // What an event leaves out stays as it was.
+    // Omitted values do not change.
     const said = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
     const item = { ...before, ...said };
     this.items.set(item.id, item);
@@ -45,7 +45,7 @@ export class Progress {
   }
 
   /**
-   * Closes what is still open when the run has ended: nobody works at it any more.
+   * Closes all open items when the run has ended.
    * @param {string} status `completed`, `failed` or `cancelled`
    */
   close(status) {
@@ -57,13 +57,13 @@ export class Progress {
     this.#tree = undefined;
   }
 
-  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */
+  /** From 0 to 1; undefined if unknown. Without an ID, the run's. @param {string} [id] */
   fraction(id) {
     const { nodes, fraction } = this.#added();
     return id === undefined ? fraction : nodes.get(id)?.fraction;
   }
 
-  /** The items as a tree, added up by weight. */
+  /** The tree of items, with fractions summed by weight. */
   tree() {
     const { roots, fraction } = this.#added();
     return { roots, fraction };
@@ -85,24 +85,24 @@ function treeOf(items) {
   const roots = [];
   for (const node of nodes.values()) {
     const { id, parent } = node.item;
-    // What names a part of itself as its parent, or one that is not there yet, is a root.
+    // An item whose parent is unknown or one of its own parts is a root.
     const above = parent === undefined || circular.has(id) ? undefined : nodes.get(parent);
     (above?.parts ?? roots).push(node);
   }
-  // From the leaves up, without recursion: depth is the guest's choice.
+  // From the leaves up, without recursion, because a guest chooses the depth.
   const order = [...roots];
   for (let at = 0; at < order.length; at += 1) order.push(.../** @type {ProgressNode} */ (order[at]).parts);
   for (const node of order.reverse()) node.fraction = saidOf(node.item) ?? rollUp(node.parts);
-  // Of the run as it says itself, or else as far as all are that are part of no other.
+  // The run's own fraction, or else that of all roots.
   const whole = nodes.get('');
   return { nodes, roots, fraction: whole?.fraction ?? rollUp(roots.filter((root) => root !== whole)) };
 }
 
-/** Items that are parts of themselves. @param {Map<string, ProgressItem>} items */
+/** Items in a parent cycle. @param {Map<string, ProgressItem>} items */
 function inCircles(items) {
   /** @type {Set<string>} */
   const circular = new Set();
-  /** By which walk up it was seen first. @type {Map<string, number>} */
+  /** The walk in which each item was first visited. @type {Map<string, number>} */
   const seen = new Map();
   let walk = 0;
   for (const start of items.values()) {
@@ -115,7 +115,7 @@ function inCircles(items) {
   return circular;
 }
 
-/** What an item says of itself. @param {ProgressItem} item */
+/** The fraction from an item's own values. @param {ProgressItem} item */
 function saidOf({ status, percent, done, total }) {
   if (status === 'completed' || status === 'skipped') return 1;
   if (percent !== undefined) return Math.min(Math.max(percent / 100, 0), 1);
@@ -123,7 +123,7 @@ function saidOf({ status, percent, done, total }) {
   return undefined;
 }
 
-/** As far as the parts are, by weight. @param {ProgressNode[]} parts */
+/** The weighted average of the parts. @param {ProgressNode[]} parts */
 function rollUp(parts) {
   let sum = 0;
   let weights = 0;

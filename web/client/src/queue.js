@@ -1,4 +1,4 @@
-// Updates that wait for the next frame, joined so that each target is written to as seldom as can be.
+// Updates that wait for the next frame, coalesced to minimise writes to each target.
 
 /** @import { ViewUpdate } from '../streamtask.d.ts' */
 
@@ -6,24 +6,24 @@
  * An update of the view, or one that a page makes of another event.
  * @typedef {ViewUpdate | { op: 'line' | 'progress', [more: string]: any }} Update
  * @typedef {{ op: string, update: any, target: string | Element, pieces: any[], prune?: any, pruned?: number, isMoot?: boolean }} Entry
- * `prune` is done when the first `pruned` pieces are there.
+ * `prune` applies after the first `pruned` pieces.
  */
 
-/** Added to what is there. */
+/** Operations that append. */
 const ADDING = new Set(['text', 'insert', 'line']);
-/** Say how a target is, not what is in it. What comes after them must not be done before. */
+/** Operations on a target's state, not its content. Later updates must not be applied before them. */
 const MARKS = new Set(['start', 'done', 'error']);
 
 export class Queue {
   /** @type {Entry[]} */
   #entries = [];
-  /** What can still be added to, by target. @type {Map<string | Element, Entry>} */
+  /** Entries that can still take more updates, by target. @type {Map<string | Element, Entry>} */
   #open = new Map();
-  /** What a replacement makes needless, by target. @type {Map<string | Element, Entry[]>} */
+  /** Entries that a replacement would make redundant, by target. @type {Map<string | Element, Entry[]>} */
   #content = new Map();
   #pieces = 0;
 
-  /** How many updates wait. */
+  /** The number of pending updates. */
   get size() {
     return this.#pieces;
   }
@@ -47,13 +47,13 @@ export class Queue {
     const entry = { op: update.op, update, target, pieces: [piece(update)] };
     this.#entries.push(entry);
     if (!MARKS.has(update.op)) this.#note(entry);
-    // What is said to a target must not be said before it is there.
+    // A target's state must not be announced before its content is there.
     if (creates) this.#open.clear();
     else if (MARKS.has(update.op)) this.#open.delete(target);
     else this.#open.set(target, entry);
   }
 
-  /** Makes earlier content needless if this replaces it. @param {Entry} entry */
+  /** Marks earlier content as redundant if this replaces it. @param {Entry} entry */
   #note(entry) {
     const { target } = entry;
     const earlier = this.#content.get(target) ?? [];
@@ -78,7 +78,7 @@ function piece(update) {
   return update.op === 'text' ? String(update.text ?? '') : update.op === 'insert' ? String(update.html ?? '') : update;
 }
 
-/** Whether `update` could become a part of an entry that waits. @param {Entry} open @param {any} update */
+/** Whether `update` can be merged into a pending entry. @param {Entry} open @param {any} update */
 function joins(open, update) {
   if (update.op === 'prune' && open.op === 'insert') return joinsPrune(open, update);
   const isSame = update.op === open.op && update.mode === open.update.mode && update.at === open.update.at;
@@ -89,8 +89,8 @@ function joins(open, update) {
 }
 
 /**
- * Where is added at one end and removed at the other, all can be added first; what comes after the last removal
- * then counts on top of what it leaves.
+ * If content is added at one end and removed at the other, all can be added first; additions after the last removal
+ * then count in addition to what it leaves.
  * @param {Entry} open @param {any} update
  */
 function joinsPrune(open, update) {

@@ -1,31 +1,31 @@
-// Html of a task, made harmless: by DOMPurify, and by rules of our own for what it has no settings for.
+// Sanitises HTML of tasks: with DOMPurify, and with own rules where it has no settings.
 //
-// It is parsed into a document of its own, which runs and loads nothing. What is parsed is never written out
-// and parsed again, so no second reading can find in it what the first one did not.
-// The platform's own `setHTML` is not used: its lists are others, and differ by browser.
+// The HTML is parsed into a separate document, which runs and loads nothing. The result is never serialised and parsed
+// again, so a second parse can't interpret it differently.
+// The platform's own `setHTML` is not used, because its allow-lists are different, and differ by browser.
 
 import createDOMPurify from 'dompurify';
 
 /** @import { Config, DOMPurify, UponSanitizeAttributeHookEvent } from 'dompurify' */
 /** @import { SanitizeOptions } from '../streamtask.d.ts' */
 
-/** Kept. */
+/** Allowed elements. */
 const ELEMENTS = (
   'a abbr article aside b bdi bdo blockquote br caption cite code col colgroup data dd del details dfn div dl dt em ' +
   'figcaption figure footer h1 h2 h3 h4 h5 h6 header hgroup hr i img ins kbd li main mark meter ol output p pre progress q rp ' +
   'rt ruby s samp section small span strong sub summary sup table tbody td tfoot th thead time tr u ul var wbr'
 ).split(' ');
-/** Left out with all that is in them: what they hold is no text to read. Of others that are left out, what is in them stays. */
+/** Removed with their content, which is not readable text. Of other removed elements, the content stays. */
 const HIDDEN = (
   'applet audio base canvas embed frame frameset head iframe link math meta noembed noframes noscript object option ' +
   'param picture plaintext script select source style svg template textarea title track video xmp'
 ).split(' ');
-/** On every element. Without `style`, `name`, event handlers, and `data-` that scripts of the page may act upon. */
+/** Allowed on every element. Without `style`, `name`, event handlers, and `data-` that scripts of the page may act upon. */
 const ATTRIBUTES = (
   'id class dir lang role title data-stream data-stream-mode data-stream-format data-stream-limit data-stream-scroll ' +
   'data-loading-class dj-stream dj-stream-mode'
 ).split(' ');
-/** On these elements. */
+/** Allowed on these elements. */
 const OWN_ATTRIBUTES = /** @type {Record<string, string[]>} */ ({
   a: ['href', 'target'],
   img: ['src', 'alt', 'width', 'height'],
@@ -41,7 +41,7 @@ const OWN_ATTRIBUTES = /** @type {Record<string, string[]>} */ ({
   meter: ['value', 'min', 'max', 'low', 'high', 'optimum'],
   progress: ['value', 'max'],
 });
-/** Hold names of elements or of classes, which get the prefix. */
+/** Attributes with IDs or class names, which get the prefix. */
 const NAMES = new Set(
   (
     'id class data-loading-class headers aria-activedescendant aria-controls aria-describedby aria-details ' +
@@ -50,18 +50,18 @@ const NAMES = new Set(
 );
 const LINKS = new Set(['http:', 'https:', 'mailto:', 'tel:']);
 const IMAGES = new Set(['http:', 'https:']);
-/** Not of SVG, which is a document. */
+/** Without SVG, which is a document. */
 const IMAGE_DATA = /^data:image\/(png|jpeg|gif|webp|avif);base64,/i;
-/** Deeper elements are left out: a stack has an end. */
+/** Deeper elements are removed, because the stack is limited. */
 const MAX_DEPTH = 200;
-/** As other sites have it, and DOMPurify. */
+/** The same as on other sites and in DOMPurify. */
 export const PREFIX = 'user-content-';
 
 const ALL_ATTRIBUTES = [...new Set([...ATTRIBUTES, ...Object.values(OWN_ATTRIBUTES).flat()])];
 const CONFIG = /** @type {Config & { RETURN_DOM_FRAGMENT: true }} */ ({
   ALLOWED_TAGS: ELEMENTS,
   ALLOWED_ATTR: ALL_ATTRIBUTES,
-  // Others hold no address: the name of a target may have a colon in it.
+  // Other attributes contain no URLs: for example, a target's name can contain a colon.
   ADD_URI_SAFE_ATTR: ALL_ATTRIBUTES.filter((name) => name !== 'href' && name !== 'src'),
   ALLOW_ARIA_ATTR: true,
   ALLOW_DATA_ATTR: false,
@@ -70,9 +70,9 @@ const CONFIG = /** @type {Config & { RETURN_DOM_FRAGMENT: true }} */ ({
   RETURN_DOM_FRAGMENT: true,
 });
 
-/** @type {DOMPurify | undefined} of our own, so that what a page sets for its own is not set for this */
+/** @type {DOMPurify | undefined} a separate instance, so that a page's settings of its own do not affect it */
 let purifier;
-/** What the call in hand wants. @type {{ page: Document, images: NonNullable<SanitizeOptions['images']>, prefix: string }} */
+/** The options of the current call. @type {{ page: Document, images: NonNullable<SanitizeOptions['images']>, prefix: string }} */
 let rules;
 
 /** @param {string} html @param {SanitizeOptions} [options] @returns {DocumentFragment} */
@@ -81,12 +81,12 @@ export function sanitize(html, { page = document, images = 'same-origin', prefix
   purifier ??= makePurifier();
   const fragment = purifier.sanitize(html, CONFIG);
   cutDeep(fragment);
-  // Not before all is looked at: in the page's document, images would load.
+  // Only after all is sanitised: in the page's document, images would load.
   return page.importNode(fragment, true);
 }
 
 function makePurifier() {
-  // Of the moment, and not of when the module was loaded: that may have been without a page.
+  // The current document: the module may have been loaded without one.
   const made = createDOMPurify(window);
   made.addHook('uponSanitizeAttribute', (element, attribute) => {
     const value = allowed(element.localName, attribute);
@@ -94,13 +94,13 @@ function makePurifier() {
     attribute.attrValue = value ?? '';
   });
   made.addHook('afterSanitizeAttributes', (element) => {
-    // The page that opens must not get hold of this one.
+    // The opened page must not get a reference to this one.
     if (element.localName === 'a') element.setAttribute('rel', 'noopener noreferrer nofollow');
   });
   return made;
 }
 
-/** What an attribute may be; undefined if it may not. @param {string} element @param {UponSanitizeAttributeHookEvent} attribute */
+/** The allowed value of an attribute; undefined if it is not allowed. @param {string} element @param {UponSanitizeAttributeHookEvent} attribute */
 function allowed(element, { attrName: name, attrValue: value }) {
   const isCommon = ATTRIBUTES.includes(name) || /^aria-[a-z]+$/.test(name);
   if (!isCommon && !OWN_ATTRIBUTES[element]?.includes(name)) return undefined;
@@ -111,7 +111,7 @@ function allowed(element, { attrName: name, attrValue: value }) {
   return value;
 }
 
-/** Names that can't be any of the page's own. @param {string} names */
+/** Prefixes names, so that they can't be the page's own. @param {string} names */
 function prefixed(names) {
   const { prefix } = rules;
   return names.replace(/[^\s]+/g, (name) => (name.startsWith(prefix) ? name : prefix + name));
@@ -122,16 +122,16 @@ function isImage(url) {
   const { images, page } = rules;
   if (IMAGE_DATA.test(url)) return true;
   if (images === 'data' || !hasScheme(url, IMAGES, page)) return false;
-  // A foreign host would learn who looks at this, and when, and whatever the task puts into the address.
+  // Another host would learn who views the page, when, and any data that the task puts into the URL.
   return images === 'any' || new URL(url, page.baseURI).origin === page.location.origin;
 }
 
-/** Whether it leads to a page or a person, and is no script. @param {string} url @param {Document} [page] */
+/** Whether it is a link to a page or a person, not a script. @param {string} url @param {Document} [page] */
 export function isLink(url, page = globalThis.document) {
   return hasScheme(url, LINKS, page);
 }
 
-/** By the parser that the browser itself uses, which knows all spellings. @param {string} url @param {Set<string>} schemes @param {Document | undefined} page */
+/** Uses the browser's own URL parser, which knows all spellings. @param {string} url @param {Set<string>} schemes @param {Document | undefined} page */
 function hasScheme(url, schemes, page) {
   const base = page?.baseURI ?? 'http://localhost/';
   return URL.canParse(url, base) && schemes.has(new URL(url, base).protocol);

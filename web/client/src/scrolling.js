@@ -1,9 +1,9 @@
-// Staying at the end of what grows, if that is where the reader is.
+// Keeps growing elements scrolled to their end, if they were there before.
 
-/** As near to the bottom as this counts as there. */
+/** Pixels from the bottom that count as the bottom. */
 const NEAR_PX = 100;
 
-/** Remembers which of the boxes around some elements stand at their end. */
+/** Records which scroll containers of some elements are scrolled to their end. */
 export class Scrolling {
   /** @type {Set<Element>} */
   #atEnd = new Set();
@@ -21,15 +21,15 @@ export class Scrolling {
 
   restore() {
     for (const box of this.#atEnd) {
-      // Smoothly, it would lag behind and then no longer be near.
+      // Smooth scrolling would lag behind, and the end would no longer be near.
       if (box.isConnected) box.scrollTo({ top: box.scrollHeight, behavior: 'instant' });
     }
   }
 }
 
 /**
- * What scrolls when the element grows: itself or a box around it. The page as a whole only if the element asks for
- * it, for there may be much below.
+ * The scroll container that an element grows in: itself or one around it. The whole page only if the element requests it,
+ * because there may be more content below.
  * @param {Element} element
  */
 function boxOf(element) {

@@ -1,11 +1,11 @@
-// Selectors of a task, in a page where its ids and classes have a prefix.
+// Selectors of a task, for a page where the task's IDs and classes have a prefix.
 
-/** What a selector is made of, as far as it matters where in it an id or a class is named. */
+/** The tokens of a selector that matter for finding its IDs and classes. */
 const PARTS = /\\[^]|"(?:[^"\\]|\\[^])*"|'(?:[^'\\]|\\[^])*'|\[[^\]]*\]|([#.])((?:[-\w]|[^\0-\x7f]|\\[^])+)/g;
 
 /**
- * The same selector, which also finds what got the prefix: a task knows its own names, and also those of the page's own
- * elements in its target. @param {string} selector @param {string} prefix
+ * Extends a selector to names with the prefix: a task knows its own names, and those of the page's own elements in its
+ * target. @param {string} selector @param {string} prefix
  */
 export function withPrefix(selector, prefix) {
   if (!prefix) return selector;

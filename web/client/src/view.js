@@ -1,4 +1,4 @@
-// Updates of a page: what tasks say with `view` events, written into the elements that they name.
+// Applies `view` events of tasks to the elements of a page that they name.
 
 import { Markdown } from './markdown.js';
 import { activate, clearError, done, fail, nameOf, start, tell } from './marks.js';
@@ -10,18 +10,18 @@ import { withPrefix } from './selector.js';
 /** @import { Entry, Update } from './queue.js' */
 /** @import { ViewOptions } from '../streamtask.d.ts' */
 
-/** A page in the background has no frames; without another clock, what waits would grow. */
+/** A page in the background gets no frames; without a timer, pending updates would accumulate. */
 const NO_FRAME_MS = 1000;
-/** A longer text gets another node: to add to one copies it. */
+/** A longer text gets a new node, because adding to a node copies its text. */
 const TEXT_NODE_CHARS = 64 << 10;
-/** For so long, markdown may show marks that it has not looked at yet. */
+/** How long Markdown can show markup that is not parsed yet. */
 const CATCH_UP_MS = 100;
-/** Lines that are kept of events shown as lines, unless the element says otherwise. */
+/** Most lines of events, unless the element sets another limit. */
 const MAX_LINES = 5000;
-/** What the target of `state` is, which has none. No name has this character. */
+/** The target of `state`, which has no element. Names can't contain this character. */
 const NO_TARGET = '\0';
 
-/** Writes updates into the elements below `root`, all that wait at once, before the browser draws its next frame. */
+/** Applies updates to the elements below `root`, all pending ones together, in the browser's next frame. */
 export class View {
   #queue = new Queue();
   #frame = 0;
@@ -31,7 +31,7 @@ export class View {
   #waiting = [];
   /** @type {WeakMap<Element, Markdown>} */
   #markdown = new WeakMap();
-  /** Those that have not looked at all that came. @type {Set<Markdown>} */
+  /** Those with text that is not parsed yet. @type {Set<Markdown>} */
   #behind = new Set();
 
   /** @param {Document | Element} [root] @param {ViewOptions} [options] */
@@ -41,7 +41,7 @@ export class View {
     this.prefix = options.html?.prefix ?? PREFIX;
   }
 
-  /** How many updates wait. */
+  /** The number of pending updates. */
   get pending() {
     return this.#queue.size;
   }
@@ -61,24 +61,24 @@ export class View {
     this.#frame = requestAnimationFrame(() => this.flush());
   }
 
-  /** Resolves when all that waits now is written. @returns {Promise<void>} */
+  /** Resolves when the updates that are pending now have been applied. @returns {Promise<void>} */
   written() {
     return this.pending ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
   }
 
-  /** Writes what waits at once. */
+  /** Applies pending updates at once. */
   flush() {
     cancelAnimationFrame(this.#frame);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const entries = this.#queue.take();
-    // Before anything is written: afterwards the end is somewhere else.
+    // Before any change, because changes move the end.
     const scrolling = new Scrolling(entries.flatMap((entry) => this.#elements(entry.target)));
     for (const entry of entries) {
       try {
         this.#write(entry);
       } catch (error) {
-        // Such as a selector that is none. The others are none the worse for it.
+        // For example, an invalid selector. Apply the other updates.
         console.warn(`streamtask: the update ${entry.op} of ${String(entry.update.target)} could not be done:`, error);
       }
     }
@@ -86,7 +86,7 @@ export class View {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  /** Every target that is still being written is complete, or has failed with `message`. @param {string} [message] */
+  /** Marks every target that is still being written as complete, or as failed with `message`. @param {string} [message] */
   finish(message) {
     this.flush();
     for (const element of this.root.querySelectorAll('[data-stream-active]')) {
@@ -109,7 +109,7 @@ export class View {
   /** @param {Entry} entry */
   #write(entry) {
     const { op, update } = entry;
-    // Of a text that is replaced in the same frame, only that there was one is seen.
+    // A text that is replaced in the same frame is not shown; it only activates its target.
     if (entry.isMoot && op !== 'text') return;
     if (op === 'state') return tell(this.root, 'state', { state: update.state });
     for (const element of this.#elements(entry.target)) {
@@ -163,7 +163,7 @@ export class View {
 
   /** @param {Markdown | undefined} markdown */
   #catchUp(markdown) {
-    // Unless its element shows something else by now.
+    // The element may show other content by now.
     if (markdown?.isBehind && this.#markdown.get(markdown.element) === markdown) markdown.catchUp();
   }
 
@@ -178,7 +178,7 @@ export class View {
   /** @param {Element} element @param {Entry} entry */
   #insert(element, { update, pieces, prune: pruning, pruned }) {
     const isPrepended = update.at === 'prepend';
-    // Each by itself: what one leaves open must not swallow the next.
+    // Each separately: an unclosed element in one must not contain the next.
     const fragments = pieces.map((html) => this.sanitize(html));
     const later = fragments.slice(pruned).reduce((count, fragment) => count + fragment.childElementCount, 0);
     clearError(element);
@@ -190,11 +190,11 @@ export class View {
 }
 
 /**
- * The updates that the data of a `view` event says, in order: of a frame those in it, of any other that itself.
+ * The updates in the data of a `view` event, in order: those in a frame, or else the single one.
  * @param {any} data @returns {Generator<any, void, undefined>}
  */
 export function* updatesOf(data) {
-  // Without recursion: how deep frames are in each other is a guest's choice.
+  // Without recursion, because a guest chooses how deep frames are nested.
   const left = [data];
   while (left.length > 0) {
     const one = left.pop();
@@ -251,13 +251,13 @@ function lines(element, pieces) {
 
 /** @param {Element} element @param {{ progress: import('./progress.js').Progress, id?: string }} update */
 function showProgress(element, { progress, id }) {
-  // Now, and not when it was said: there may have been many in between.
+  // Read now, because more updates may have followed.
   const fraction = progress.fraction(id);
   const message = progress.items.get(id ?? '')?.message ?? '';
   if (!(element instanceof HTMLProgressElement)) {
     element.textContent = fraction === undefined ? message : `${Math.floor(fraction * 100)} % ${message}`.trim();
   } else if (fraction === undefined) {
-    // The browser then shows that it does not know.
+    // Without a value, the browser shows an indeterminate bar.
     element.removeAttribute('value');
   } else {
     element.max = 1;

@@ -1,18 +1,18 @@
-// Connections on which nothing comes.
+// Detects dead connections.
 
 import { onWake } from './pauses.js';
 
-/** How often it looks at the clock, at the least. */
+/** Longest interval between two checks of the clock. */
 const LOOK_MS = 5000;
 
-/** Nothing came for too long. */
+/** No data arrived for too long. */
 export class Silence extends Error {
   heard = false;
 }
 
 /**
- * Ends a connection on which nothing comes: some proxies keep one open that is long dead.
- * By the time of day, because other clocks stand still while a laptop sleeps.
+ * Aborts a connection without data: some proxies keep a dead connection open. It uses the time of day, because other clocks
+ * stop while a computer sleeps.
  */
 export class Watchdog {
   #stop = new AbortController();
@@ -32,24 +32,24 @@ export class Watchdog {
     outer?.addEventListener('abort', this.#onAbort);
   }
 
-  /** Something shall come within so many milliseconds. @param {number} patienceMs */
+  /** Expects data within this time. @param {number} patienceMs */
   expect(patienceMs) {
     this.#since = Date.now();
     if (patienceMs === this.#patienceMs) return;
     this.#patienceMs = patienceMs;
     clearInterval(this.#timer);
-    // Without signs of life nobody knows; no timer waits for longer than 24 days.
+    // Without heartbeats, silence means nothing; timers can't wait longer than 24 days.
     if (patienceMs > 0 && patienceMs < 2 ** 31) this.#timer = setInterval(() => this.#look(), Math.min(patienceMs / 4, LOOK_MS));
   }
 
-  /** It came. While nobody reads, silence says nothing. */
+  /** Data arrived. Stops expecting more until the consumer reads again. */
   rest() {
     this.#since = NaN;
     this.#heard = true;
   }
 
   #look() {
-    // A clock that was set back would wait for long.
+    // If the clock was set back, restart the wait.
     if (this.#since > Date.now()) this.#since = Date.now();
     if (this.#patienceMs > 0 && Date.now() - this.#since > this.#patienceMs) {
       const silence = new Silence(`nothing came for ${Math.round(this.#patienceMs / 1000)} seconds`);

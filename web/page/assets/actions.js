@@ -1,39 +1,39 @@
-// What can be done to a run, with the questions before it.
+// The actions on a run, with their dialogs.
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
 import { shortId } from "./format.js";
 import { attempt, confirm, dialog, notify } from "./notices.js";
 
-/** Asks, then asks the run to end. */
+/** Cancels a run, after a confirmation. */
 export function cancelRun(run) {
   return confirm({
     title: `Cancel ${shortId(run.id)}?`,
-    text: "The run is asked to end. If it does not within the grace time, it is ended by force.",
+    text: "The run is asked to stop. If it has not stopped when its grace period is over, the host stops it.",
     action: "Cancel the run",
     onsubmit: () => api.cancel(run.id),
   });
 }
 
-/** Holds a run, or lets it go on. */
-export function holdRun(run, hold) {
-  return attempt(hold ? "Not paused" : "Not resumed", () => (hold ? api.pause(run.id) : api.resume(run.id)));
+/** Pauses or resumes a run. */
+export function pauseRun(run, paused) {
+  return attempt(paused ? "Could not pause the run" : "Could not resume the run", () => (paused ? api.pause(run.id) : api.resume(run.id)));
 }
 
-/** Starts a run like one that has ended. Goes to it. */
+/** Starts a new run with the input of an ended one, and opens its page. */
 export function retryRun(run) {
-  return attempt("Not started", async () => {
+  return attempt("Could not start a run", async () => {
     const id = await api.retry(run.id);
     notify(`Started ${shortId(id)}`);
     location.hash = `#/runs/${encodeURIComponent(id)}`;
   });
 }
 
-/** Asks, then removes an ended run with its events and files. */
+/** Deletes an ended run with its events and files, after a confirmation. */
 export async function removeRun(run) {
   const removed = await confirm({
     title: `Delete ${shortId(run.id)}?`,
-    text: "The run, its events and its files are removed for good. Its id can be used again.",
+    text: "This permanently deletes the run, its events and its files. Its ID can then be used again.",
     action: "Delete the run",
     onsubmit: () => api.remove(run.id),
   });
@@ -43,27 +43,27 @@ export async function removeRun(run) {
   }
 }
 
-/** Asks for a signal's name and payload, and sends it. */
+/** Sends a signal, with a name and payload from a dialog. */
 export function sendSignal(run) {
   return message({
     title: "Send a signal",
-    hint: "It waits until the run takes it.",
-    payload: "Payload, JSON",
+    hint: "The signal is queued until the run receives it.",
+    payload: "Payload (JSON)",
     action: "Send",
     send: (name, value) => api.signal(run.id, name, value),
-    done: (name) => `Sent the signal ${name}`,
+    done: (name) => `Sent signal ${name}`,
   });
 }
 
-/** Asks for a parameter's name and value, and sets it. */
+/** Sets a parameter, with a name and value from a dialog. */
 export function setParameter(run) {
   return message({
     title: "Set a parameter",
-    hint: "The run reads it when it next looks.",
-    payload: "Value, JSON",
+    hint: "The run sees the new value the next time it reads the parameter.",
+    payload: "Value (JSON)",
     action: "Set",
     send: (name, value) => api.setParameter(run.id, name, value),
-    done: (name) => `Set the parameter ${name}`,
+    done: (name) => `Set parameter ${name}`,
   });
 }
 
@@ -79,12 +79,12 @@ function message({ title, hint, payload, action, send, done }) {
     ],
     action,
     onsubmit: async () => {
-      if (name.value === "") throw new Error("A name is needed");
+      if (name.value === "") throw new Error("Enter a name");
       let json = null;
       try {
         json = value.value.trim() === "" ? null : JSON.parse(value.value);
       } catch (error) {
-        throw new Error(`This is not JSON: ${error.message}`);
+        throw new Error(`Not valid JSON: ${error.message}`);
       }
       await send(name.value, json);
       notify(done(name.value));

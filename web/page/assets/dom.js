@@ -1,12 +1,12 @@
-// Elements, made by hand. What guests and clients of the host send is only ever text here: nothing in this page
-// reads markup, but for the `view` layer of /streamtask.js and its sanitiser.
+// Creates elements. Data from guests and clients of the host only ever becomes text: nothing in this page parses markup,
+// except the `view` layer of /streamtask.js with its sanitiser.
 
 /**
  * Makes an element.
  * @param {string} tag
  * @param {Record<string, any> | null} [props] attributes; `on` has listeners, `style` goes through the CSSOM, which a strict
- *   Content-Security-Policy allows. What is null, undefined or false is left out.
- * @param {...any} children nodes, or what becomes text; null and false are left out
+ *   Content-Security-Policy allows. Null, undefined and false values are skipped.
+ * @param {...any} children nodes or text; null and false are skipped
  */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
@@ -28,13 +28,13 @@ function append(element, children) {
   }
 }
 
-/** Puts `children` in the place of all that is in `element`. */
+/** Replaces the content of `element` with `children`. */
 export function fill(element, ...children) {
   element.replaceChildren();
   append(element, children);
 }
 
-/** Sets a text only if it is another: an unchanged page is not laid out again, nor read out. */
+/** Sets a text only if it changes, so that an unchanged page is neither laid out nor read out again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -45,7 +45,7 @@ export function setAttribute(element, name, value) {
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : String(value));
 }
 
-// On a grid of 16, drawn with a line.
+// Line drawings on a 16 by 16 grid.
 const ICONS = {
   play: "M5 3.5v9l7.5-4.5z",
   pause: "M5.5 3.5v9M10.5 3.5v9",
@@ -69,7 +69,7 @@ const ICONS = {
   auto: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM8 2.5v11M8 5.5h4.8M8 8h5.5M8 10.5h4.8",
 };
 
-/** One of the page's icons; it says nothing, the text beside it or the button's label does. */
+/** One of the page's icons. It is hidden from screen readers, which read the text beside it or the button's label. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   for (const [key, value] of Object.entries({ viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" })) {
@@ -81,7 +81,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A button; `props.icon` names an icon, and without `text` the label is only read out. */
+/** A button; `props.icon` names an icon; without `text`, `label` is read out by screen readers only. */
 export function button(text, { icon: name, label, ...props } = {}, onclick) {
   const title = props.title ?? (text ? null : label);
   return h(

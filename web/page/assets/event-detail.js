@@ -1,13 +1,13 @@
-// One event in full.
+// The details of one event.
 
 import { button, h } from "./dom.js";
 import { bytes as sizeText, clock, moment } from "./format.js";
 import { jsonView } from "./json-tree.js";
 import { copy } from "./notices.js";
 
-/** Pictures that a browser draws without running anything. */
+/** Image types that can't contain scripts. */
 const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"];
-/** Bytes of a text that are shown; the whole can be saved. */
+/** Most bytes of a text that are shown; Save writes all of them. */
 const TEXT_BYTES = 64 << 10;
 
 export function eventDetail(event, close) {
@@ -31,7 +31,7 @@ export function eventDetail(event, close) {
   ];
 }
 
-/** A log's message is read as it was written. */
+/** The message of a log line, with its line breaks; null for other events. */
 function messageView(event) {
   const text = event.type === "log" ? event.data?.message : event.type === "output" ? event.data : null;
   return typeof text === "string" ? h("pre", { class: "message" }, text) : null;
@@ -44,14 +44,14 @@ function bytesView(event) {
     "div",
     { class: "bytes" },
     h("p", null, `${event.content_type}, ${sizeText(bytes.length)} `, button("Save", { icon: "end", class: "quiet" }, () => save(bytes, type, event))),
-    PICTURES.includes(type) && h("img", { class: "picture", alt: `The picture that event ${event.seq} carries`, src: `data:${type};base64,${event.data}` }),
+    PICTURES.includes(type) && h("img", { class: "picture", alt: `Image in event ${event.seq}`, src: `data:${type};base64,${event.data}` }),
     isText(type) && h("pre", { class: "message" }, new TextDecoder().decode(bytes.subarray(0, TEXT_BYTES)), bytes.length > TEXT_BYTES && " …"),
   );
 }
 
 const isText = (type) => type.startsWith("text/") || type === "application/json" || type === "application/x-ndjson";
 
-/** Leaves the bytes with the browser as a file. It is never opened here: it is the guest's. */
+/** Saves the bytes as a file. The page never opens it, because a guest wrote it. */
 function save(bytes, type, event) {
   const url = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
   const end = type.split("/")[1]?.replace(/^x-|^svg\+/, "").replace(/[^a-z0-9]/g, "") || "bin";

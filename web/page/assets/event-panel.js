@@ -1,4 +1,4 @@
-// The events of a run as a list: filter, search, pause, copy, and one event in full.
+// The events of a run as a list, with a filter, a search, a freeze button, a copy button and the details of one event.
 
 import { button, fill, h, icon, setAttribute, setText } from "./dom.js";
 import { eventDetail } from "./event-detail.js";
@@ -17,7 +17,7 @@ const MAX_COPIED = 10_000;
 /** Pause after a key before a search begins, in milliseconds. */
 const TYPING_MS = 200;
 
-/** What a list of all events shows in a row. */
+/** The columns of a row in the list of all events. */
 export const allEvents = {
   label: "Events",
   text: (event) => (event.content_type ? `${event.content_type}, ${bytes(base64Size(event.data))}` : dataText(event).slice(0, ROW_CHARS)),
@@ -25,7 +25,7 @@ export const allEvents = {
   tone: (event) => (event.type.startsWith("run.") ? "host" : event.type === "log" ? logTone(event.data) : ""),
 };
 
-/** What a log shows in a row. */
+/** The columns of a row in the log. */
 export const logLines = {
   label: "Log",
   base: (event) => event.type === "log" || event.type === "output",
@@ -53,7 +53,7 @@ export class EventPanel {
     this.selection = new Selection(store, read);
     this.type = "";
     this.words = null;
-    /** Place of the event that is shown in full, and whether it is. */
+    /** Index of the event whose details are shown, and whether they are drawn yet. */
     this.opened = -1;
     this.isDetailed = false;
     this.list = new VirtualList({
@@ -72,7 +72,7 @@ export class EventPanel {
       this.#open(-1);
       this.list.element.focus();
     });
-    // Events come in many times between two frames.
+    // Batches of events can arrive several times between two frames.
     this.selection.addEventListener("change", () => {
       this.frame ??= requestAnimationFrame(() => {
         this.frame = null;
@@ -83,7 +83,7 @@ export class EventPanel {
     this.#changed();
   }
 
-  /** It is seen again. */
+  /** The panel has become visible again. */
   shown() {
     this.list.shown();
   }
@@ -107,9 +107,9 @@ export class EventPanel {
         },
       },
     });
-    this.freeze = button("Freeze", { icon: "pause", title: "Show nothing new for now", "aria-pressed": "false", class: "toggle" }, () => this.#freeze());
-    this.end = button("", { icon: "end", class: "icon-only", label: "To the end", hidden: true }, () => {
-      if (this.selection.held !== null) this.#freeze();
+    this.freeze = button("Freeze", { icon: "pause", title: "Stop showing new events", "aria-pressed": "false", class: "toggle" }, () => this.#freeze());
+    this.end = button("", { icon: "end", class: "icon-only", label: "Jump to end", hidden: true }, () => {
+      if (this.selection.frozenSize !== null) this.#freeze();
       this.list.toEnd();
     });
     this.state = h("span", { class: "muted num events-state" });
@@ -118,7 +118,7 @@ export class EventPanel {
     return h("div", { class: "toolbar", role: "group", "aria-label": `${this.look.label}: filter and view` }, this.types, search, this.freeze, copyAll, this.end, this.state);
   }
 
-  /** A type that the run has used; it can then be chosen. */
+  /** Adds an event type to the filter's choices. */
   addType(type) {
     if (this.knownTypes.has(type) || this.knownTypes.size >= 200) return;
     this.knownTypes.add(type);
@@ -147,12 +147,12 @@ export class EventPanel {
   }
 
   #freeze() {
-    const hold = this.selection.held === null;
-    this.selection.hold(hold);
-    // Who lets go wants to see what came meanwhile, and a row that was looked at may have taken the list off its end.
-    if (!hold) this.list.toEnd();
-    setAttribute(this.freeze, "aria-pressed", String(hold));
-    fill(this.freeze, icon(hold ? "play" : "pause"), hold ? "Unfreeze" : "Freeze");
+    const freezes = this.selection.frozenSize === null;
+    this.selection.freeze(freezes);
+    // On unfreezing, show the events that arrived meanwhile; opening a row may have stopped the list from following the end.
+    if (!freezes) this.list.toEnd();
+    setAttribute(this.freeze, "aria-pressed", String(freezes));
+    fill(this.freeze, icon(freezes ? "play" : "pause"), freezes ? "Unfreeze" : "Freeze");
     this.#changed();
   }
 
@@ -166,10 +166,10 @@ export class EventPanel {
     if (this.opened >= 0 && !this.isDetailed && this.selection.at(this.opened)) this.#showDetail();
     const isFiltered = this.selection.accepts && (this.type || this.words);
     const of = isFiltered ? ` of ${count(this.store.last)}` : "";
-    const gone = !this.look.base && !isFiltered && this.store.first > 1 ? ` · the first ${count(this.store.first - 1)} are no longer kept` : "";
+    const gone = !this.look.base && !isFiltered && this.store.first > 1 ? ` · the first ${count(this.store.first - 1)} are no longer stored` : "";
     setText(this.state, searching ? "Searching…" : unseen > 0 ? `${count(unseen)} new` : `${count(size)}${of}${gone}`);
     this.empty.hidden = size > 0;
-    setText(this.empty, searching ? "Searching…" : isFiltered ? "Nothing matches." : this.look.base ? "The run has logged nothing." : "No events yet.");
+    setText(this.empty, searching ? "Searching…" : isFiltered ? "No matching events." : this.look.base ? "No log entries." : "No events yet.");
   }
 
   #want(from, to) {
@@ -198,7 +198,7 @@ export class EventPanel {
     this.list.reveal(place);
   }
 
-  /** An event that is not in memory is shown when it is there again. */
+  /** Shows the open event's details; if it is not in memory, once it has been loaded. */
   #showDetail() {
     const event = this.selection.at(this.opened);
     this.isDetailed = event !== undefined;
@@ -210,7 +210,7 @@ export class EventPanel {
     this.detail.scrollTop = 0;
   }
 
-  /** The newest of those shown that are in memory, as lines of JSON. */
+  /** Copies the newest shown events that are in memory, as lines of JSON. */
   #copy() {
     const lines = [];
     let chars = 0;

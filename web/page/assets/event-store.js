@@ -1,5 +1,5 @@
-// The events of one run that are in memory: the newest, and pages of older ones that someone looks at. An event's place
-// is its `seq`, which has no gaps, so what is not here is known by its number and fetched from the host.
+// The events of one run that are in memory: the newest, and the pages of older ones that the user has scrolled to. An event
+// is identified by its `seq`, which has no gaps, so a missing event is known by its number and fetched from the host.
 
 /** Events of a page. */
 export const PAGE = 256;
@@ -7,32 +7,32 @@ export const PAGE = 256;
 const MAX_PAGES = 80;
 /** Most characters of data in memory, in all pages. */
 const MAX_CHARS = 32 << 20;
-/** Pages that are fetched at once. The browser shares six connections among all tabs. */
+/** Most concurrent requests for pages. The browser shares six connections among all tabs. */
 const MAX_FETCHES = 2;
-/** Pause before a page that could not be fetched is wanted again, in milliseconds. */
+/** Pause before a failed request for a page is repeated, in milliseconds. */
 const RETRY_MS = 2000;
 
 const pageOf = (seq) => Math.floor((seq - 1) / PAGE);
 
-/** Dispatches `change` when events came or the range changed; `loaded` when older ones are there again. */
+/** Dispatches `change` when events arrive or the range changes, and `loaded` when older events have been loaded. */
 export class EventStore extends EventTarget {
   /** @param {(after: number, count: number) => Promise<{ events: any[], gapTo: number }>} fetchPage */
   constructor(fetchPage) {
     super();
     this.fetchPage = fetchPage;
-    /** The oldest event that is stored anywhere, and the newest. */
+    /** The oldest and the newest event that the host stores. */
     this.first = 1;
     this.last = 0;
-    /** By number, the one used longest ago first. */
+    /** By page number, the least recently used first. */
     this.pages = new Map();
     this.chars = 0;
     this.fetching = new Set();
     this.wanted = [];
-    /** Called with each event in order, before it may be dropped again. */
+    /** Called with each event in order, before it can be evicted. */
     this.watchers = new Set();
   }
 
-  /** Takes in what follows the newest. */
+  /** Adds events after the newest. */
   append(events) {
     for (const event of events) {
       if (event.seq <= this.last) continue;
@@ -44,19 +44,19 @@ export class EventStore extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Events of these numbers are no longer stored. The oldest go first; a hole after others stays a place in the list. */
+  /** The host no longer stores the events of these numbers. A gap at the start shortens the list; a later one stays in it. */
   gap(from, to) {
     if (from <= this.first) this.first = Math.max(this.first, to + 1);
     this.last = Math.max(this.last, to);
     this.dispatchEvent(new Event("change"));
   }
 
-  /** An event that is in memory. */
+  /** An event, if it is in memory. */
   get(seq) {
     return this.pages.get(pageOf(seq))?.events[(seq - 1) % PAGE];
   }
 
-  /** Fetches the events of these numbers if they are not in memory; of what was wanted before, no more is fetched. */
+  /** Fetches the events of these numbers if they are not in memory, and drops requests that have not begun. */
   want(seqs) {
     const missing = new Set();
     for (const seq of seqs) {
@@ -76,7 +76,7 @@ export class EventStore extends EventTarget {
       this.fetchPage(page * PAGE, PAGE)
         .then(({ events, gapTo }) => {
           for (const event of events) if (pageOf(event.seq) === page) this.#put(event);
-          // What is not in it now never will be.
+          // An event that is missing now is not stored.
           if (page !== pageOf(this.last)) this.#page(page).isFetched = true;
           if (gapTo) this.gap(1, gapTo);
           this.#evict();
@@ -116,7 +116,7 @@ export class EventStore extends EventTarget {
     this.pages.set(number, page);
   }
 
-  /** The newest page stays: it is the one that grows. */
+  /** Evicts pages over the limits. The newest page stays, because it still grows. */
   #evict() {
     const newest = pageOf(this.last);
     for (const [number, page] of this.pages) {
@@ -129,7 +129,7 @@ export class EventStore extends EventTarget {
 }
 
 const texts = new WeakMap();
-/** An event's data as JSON on one line; made once, as it is searched, shown and measured. */
+/** An event's data as JSON on one line; cached, because it is searched, shown and measured. */
 export function dataText(event) {
   let text = texts.get(event);
   if (text === undefined) {

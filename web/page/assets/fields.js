@@ -1,8 +1,8 @@
-// The controls of a form, one for each field of a schema (schema.js). Each can be read, filled and marked as wrong.
+// The controls of a form, one for each field of a schema (schema.js). Each can be read, filled and marked as invalid.
 
 import { button, fill, h, uniqueId } from "./dom.js";
 
-/** What a reader typed can't be taken; `places` has a pointer and a message for each field that is wrong. */
+/** The input is invalid; `places` has a pointer and a message for each invalid field. */
 export class WrongFields extends Error {
   constructor(places) {
     super(places[0][1]);
@@ -10,14 +10,14 @@ export class WrongFields extends Error {
   }
 }
 
-/** What a reader typed can't be read. */
+/** A field's text can't be parsed. */
 export class Unreadable extends WrongFields {
   constructor(pointer, message) {
     super([[pointer, message]]);
   }
 }
 
-/** Fields were left empty that may not be. */
+/** Required fields are empty. */
 export class Incomplete extends WrongFields {
   constructor(pointers) {
     super(pointers.map((pointer) => [pointer, "This field is required"]));
@@ -26,11 +26,12 @@ export class Incomplete extends WrongFields {
 
 /**
  * @typedef {{ element: HTMLElement, get: () => any, set: (value: any) => void, missing: () => string[],
- *   mark: (pointer: string, message: string) => boolean, clear: () => void }} Control `get` gives undefined for what is left out;
- *   `missing` has the places of what is required and was left out; `mark` puts a message where it belongs, if that is here
+ *   mark: (pointer: string, message: string) => boolean, clear: () => void }} Control `get` returns undefined for an omitted value;
+ *   `missing` returns the pointers of empty required fields; `mark` shows a message at a pointer and returns whether the
+ *   control has it
  */
 
-/** A field's control. `pointer` is its place in the input, a JSON Pointer. @returns {Control} */
+/** A field's control. `pointer` is the JSON Pointer of the field in the input. @returns {Control} */
 export function control(field, pointer = "") {
   if (field.kind === "object") return objectControl(field, pointer);
   if (field.kind === "array") return arrayControl(field, pointer);
@@ -43,7 +44,7 @@ const escapePointer = (name) => name.replaceAll("~", "~0").replaceAll("/", "~1")
 function objectControl(field, pointer) {
   const parts = field.fields.map((part) => ({ name: part.name, control: control(part, `${pointer}/${escapePointer(part.name)}`) }));
   const known = new Set(parts.map((part) => part.name));
-  // Members that the schema does not name are kept as they were.
+  // Members that the schema does not name are kept unchanged.
   let others = {};
   const body = parts.map((part) => part.control.element);
   const isRoot = pointer === "";
@@ -62,7 +63,7 @@ function objectControl(field, pointer) {
   return {
     element,
     get,
-    // An object that is left out as a whole lacks nothing.
+    // An omitted object has no missing members.
     missing: () => (get() === undefined ? [] : parts.flatMap((part) => part.control.missing())),
     set: (value) => {
       const given = value !== null && typeof value === "object" ? value : {};
@@ -106,11 +107,11 @@ function arrayControl(field, pointer) {
   return {
     element,
     get: () => {
-      // A row that was left empty is none.
+      // Empty rows are ignored.
       const values = items.map((item) => item.get()).filter((value) => value !== undefined);
       return values.length === 0 && !field.required && !Array.isArray(field.fallback) ? undefined : values;
     },
-    // An empty list is a list, and an empty row is none.
+    // An empty list is valid, and empty rows are ignored.
     missing: () => [],
     set,
     mark: (at, message) => items.some((item) => item.mark(at, message)) || (at === pointer && show(problem, message)),
@@ -126,7 +127,7 @@ function checkControl(field, pointer) {
   const problem = h("p", { class: "field-problem", hidden: true });
   return {
     element: h("div", { class: "field" }, h("label", { class: "check" }, input, h("span", null, label(field))), describe(field), problem),
-    // What was not touched and has no default is left to the task.
+    // Without a user's choice or a default, the value is omitted.
     get: () => (input.checked || field.required || field.fallback !== undefined ? input.checked : undefined),
     set: (value) => {
       input.checked = (value ?? field.fallback) === true;
@@ -144,7 +145,7 @@ function plainControl(field, pointer) {
   const described = describe(field, `${id}-description`);
   input.setAttribute("aria-describedby", `${described ? `${id}-description ` : ""}${id}-problem`);
   const name = field.title || field.name;
-  // An empty text was left empty, unless it was given: by the schema's default, or by the run whose input this is.
+  // An empty text means no value, unless it came from the schema's default or from an earlier run's input.
   let isGiven = false;
   const get = () => (isGiven && input.value === "" ? "" : read(field, input, pointer));
   const result = {
@@ -193,7 +194,7 @@ const choiceText = (choice) =>
 
 function range({ min, max }) {
   if (min !== undefined && max !== undefined) return `${min} to ${max}`;
-  // Of numbers that can't be negative nobody has to be told.
+  // "at least 0" is not worth showing.
   if (min !== undefined) return min === 0 ? null : `at least ${min}`;
   return max === undefined ? null : `at most ${max}`;
 }
@@ -213,14 +214,14 @@ function read(field, input, pointer) {
       return number;
     }
     case "string":
-      // Nobody can tell an empty text from none by looking at it. Who means one writes it as JSON.
+      // An empty field can't show whether it means an empty text or no value; an empty text can be given as JSON.
       return text === "" ? absent : text;
     default:
       if (text.trim() === "") return absent;
       try {
         return JSON.parse(text);
       } catch (error) {
-        throw new Unreadable(pointer, `this is not JSON: ${error.message}`);
+        throw new Unreadable(pointer, `Not valid JSON: ${error.message}`);
       }
   }
 }

@@ -1,4 +1,4 @@
-// Values as people read them.
+// Formats values for people.
 
 const two = (number) => String(number).padStart(2, "0");
 
@@ -46,7 +46,7 @@ export function duration(ms) {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
-/** How long a run has been, or was, under way; empty before its start. */
+/** The time since a run's start, or between its start and its end; empty before its start. */
 export function runTime(run, now = Date.now()) {
   if (!run.started_at) return "";
   return duration((run.finished_at ? Date.parse(run.finished_at) : now) - Date.parse(run.started_at));
@@ -65,7 +65,7 @@ export function bytes(size) {
   return `${value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
-/** How many bytes a text in Base64 stands for. */
+/** The number of bytes that a Base64 text decodes to. */
 export function base64Size(text) {
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   return Math.floor((text.length * 3) / 4) - padding;
@@ -78,7 +78,7 @@ export const count = (number) => grouped.format(number);
 /** The beginning of a version's hash, which is enough to tell versions apart. */
 export const shortVersion = (version) => (version ? version.slice(0, 10) : "none");
 
-/** A run's id, short where it is one that the host made up: a UUIDv7 differs at its end. */
+/** A run's ID; one that the host generated is shortened: UUIDv7s differ at their ends. */
 export function shortId(id) {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id) ? `${id.slice(0, 8)}…${id.slice(-6)}` : id;
 }

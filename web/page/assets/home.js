@@ -1,4 +1,4 @@
-// The first page: the tasks at the side, the runs with their filters.
+// The start page: the runs with their filters, and the tasks beside them.
 
 import * as api from "./api.js";
 import { cancelRun } from "./actions.js";
@@ -22,7 +22,7 @@ export function homeView(route) {
   const all = h("a", { href: "#/" }, "All runs");
   const empty = h("div", { class: "empty", hidden: true }, none, all);
   const olderText = h("span", null, "Show older runs");
-  const older = button(olderText, { class: "wide" }, () => attempt("Not loaded", () => list.older()));
+  const older = button(olderText, { class: "wide" }, () => attempt("Could not load older runs", () => list.older()));
   const total = h("span", { class: "muted", role: "status" });
   const list = new RunList(() => draw());
   const controls = filterControls(filter, () => {
@@ -49,13 +49,13 @@ export function homeView(route) {
       rows.delete(id);
     }
     older.hidden = !list.hasOlder;
-    // Not disabled, which would take the keyboard's place away.
+    // Not disabled, because a disabled button loses the keyboard focus.
     setText(olderText, list.asking ? "Loading…" : "Show older runs");
     empty.hidden = !list.isLoaded || list.runs.length > 0;
     table.hidden = list.runs.length === 0;
     all.hidden = !Object.values(filter).some(Boolean);
-    setText(none, all.hidden ? "No runs yet. Choose a task to start one." : "No run matches this filter.");
-    setText(total, list.isLoaded ? `${count(list.runs.length)} shown${list.hasOlder ? ", there are older ones" : ""}` : "Loading…");
+    setText(none, all.hidden ? "No runs yet. Choose a task to start one." : "No runs match this filter.");
+    setText(total, list.isLoaded ? `${count(list.runs.length)} shown${list.hasOlder ? ", more available" : ""}` : "Loading…");
   }
 
   const table = h(
@@ -70,7 +70,7 @@ export function homeView(route) {
     h("section", { class: "home-runs", "aria-labelledby": "runs-title" }, h("div", { class: "head" }, h("h1", { id: "runs-title" }, "Runs"), total), controls, table, empty, older),
     h("aside", { class: "home-tasks", "aria-label": "Tasks" }, tasks.element),
   );
-  // Times go on although nothing changes.
+  // Relative times advance even if no run changes.
   const ticking = setInterval(() => rows.forEach((row) => row.tick()), 1000);
   const stopTasks = watchTasks((listed) => {
     tasks.update(listed);
@@ -97,13 +97,13 @@ function filterControls(filter, changed) {
   const option = (value, text, name) => h("option", { value, selected: filter[name] === value }, text);
   const task = h("select", { "aria-label": "Task", on: { change: set("task") } });
   const label = h("input", {
-    type: "search", placeholder: "Label, key:value", "aria-label": "Label", value: filter.label, spellcheck: "false", autocomplete: "off",
+    type: "search", placeholder: "Label (key:value)", "aria-label": "Label", value: filter.label, spellcheck: "false", autocomplete: "off",
     on: {
       change: (event) => {
         const text = event.target.value.trim();
         const wrong = text !== "" && !/^[^:]+:/.test(text);
         event.target.setAttribute("aria-invalid", String(wrong));
-        event.target.title = wrong ? "A label is key:value" : "";
+        event.target.title = wrong ? "Enter a label as key:value" : "";
         if (!wrong) set("label")(event);
       },
     },
@@ -128,7 +128,7 @@ function filterControls(filter, changed) {
   return element;
 }
 
-/** A row that is drawn once and then changed where the run has. */
+/** A table row: drawn once, then updated where its run has changed. */
 function runRow(list) {
   const status = h("td", { class: "cell-status" });
   const link = h("a", { class: "mono" });
@@ -150,7 +150,7 @@ function runRow(list) {
     element,
     tick,
     update: (next) => {
-      // Of a long list, few are another at a time.
+      // In a long list, few runs change at a time.
       if (next === run) return;
       run = next;
       const look = [run.status, run.cancel_requested_at, run.started_at, run.finished_at, run.attempt].join();

@@ -1,5 +1,5 @@
-// A JSON value, to read: folded by <details>, so keys and screen readers know it. Parts are made when they are
-// unfolded, because a value may have a million of them.
+// A JSON value as a tree. It folds with <details>, which works with the keyboard and screen readers. Members are created
+// when they are unfolded, because a value may have a million of them.
 
 import { button, h } from "./dom.js";
 import { copy } from "./notices.js";
@@ -8,7 +8,7 @@ import { copy } from "./notices.js";
 const MEMBERS = 100;
 /** Characters of a string that are shown at once. */
 const CHARS = 2000;
-/** A value that is at most so long on one line is shown unfolded. */
+/** A value of at most this many characters on one line is shown unfolded. */
 const OPEN_CHARS = 400;
 
 /** The value with a button that copies it. */
@@ -87,7 +87,7 @@ function preview(keys) {
   return keys.length > 4 ? `${some}, … ${keys.length} in all` : some;
 }
 
-/** Looks at no more of the value than it takes to say no. */
+/** Whether the value fits on a line of OPEN_CHARS; stops at the first character too many. */
 function isShort(value) {
   let left = OPEN_CHARS;
   const look = (part) => {

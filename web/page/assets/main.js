@@ -1,4 +1,4 @@
-// The page: which view is shown for which address, and what is around them all.
+// The page: shows the view for the address, and the header around all views.
 
 import { connection } from "./api.js";
 import { fill, h, setAttribute, setText } from "./dom.js";
@@ -12,14 +12,14 @@ import { takeDrops } from "./uploads.js";
 const main = document.getElementById("main");
 let current = null;
 
-/** A view is `{ title, element, close }`; `close` ends all that it began. */
+/** A view is `{ title, element, close }`; `close` stops its timers and requests. */
 function viewFor(path, query) {
   const parts = path.split("/").filter(Boolean).map(decode);
   if (parts.length === 0) return homeView({ query, setQuery });
   if (parts[0] === "tasks" && parts.length === 1) return tasksView();
   if (parts[0] === "tasks" && parts.length === 3) return taskView({ app: parts[1], task: parts[2], query });
   if (parts[0] === "runs" && parts.length === 2) return runView(parts[1]);
-  return { title: "Not found", element: h("div", { class: "empty" }, h("h1", null, "There is nothing here"), h("a", { href: "#/" }, "All runs")), close: () => {} };
+  return { title: "Not found", element: h("div", { class: "empty" }, h("h1", null, "Page not found"), h("a", { href: "#/" }, "All runs")), close: () => {} };
 }
 
 function decode(part) {
@@ -30,7 +30,7 @@ function decode(part) {
   }
 }
 
-/** Keeps a view's filters in the address, without a new place in the history. */
+/** Stores a view's filters in the address, without a new history entry. */
 function setQuery(query) {
   const text = String(query);
   history.replaceState(null, "", `#/${text && `?${text}`}`);
@@ -48,7 +48,7 @@ function show() {
     setAttribute(link, "aria-current", isHere ? "page" : null);
   }
   if (isFirst) return;
-  // Who uses a keyboard or a screen reader begins at the new page's beginning.
+  // Keyboards and screen readers start at the top of the new view.
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
 }
@@ -56,10 +56,10 @@ function show() {
 function showConnection() {
   const sign = document.getElementById("host");
   sign.classList.toggle("is-lost", !connection.reachable);
-  setText(sign, connection.reachable ? "" : "The host does not answer, trying again…");
+  setText(sign, connection.reachable ? "" : "The host is not responding. Retrying…");
 }
 
-// Its address is no view's.
+// The link's target, #main, is not the address of a view.
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();

@@ -1,13 +1,13 @@
-// Short notices at the edge of the page, and questions before what can't be undone.
+// Short notices at the edge of the page, and dialogs, such as the confirmation of an action that can't be undone.
 
 import { button, h, icon } from "./dom.js";
 
-/** How long a notice stays, in milliseconds; one that tells of a mistake stays until it is closed. */
+/** How long a notice stays, in milliseconds; an error stays until it is closed. */
 const STAY_MS = 4000;
 /** Most notices at once. */
 const MAX_NOTICES = 4;
 
-/** Tells the reader something. */
+/** Shows a notice. */
 export function notify(message, { kind = "info" } = {}) {
   const region = document.getElementById("toasts");
   const notice = h(
@@ -22,7 +22,7 @@ export function notify(message, { kind = "info" } = {}) {
   if (kind !== "error") setTimeout(() => notice.remove(), STAY_MS);
 }
 
-/** Does something for the reader, and tells if it fails. Returns whether it went well. */
+/** Runs an action and shows a notice if it fails. Returns whether it succeeded. */
 export async function attempt(what, action) {
   try {
     await action();
@@ -33,12 +33,12 @@ export async function attempt(what, action) {
   }
 }
 
-/** Puts a text on the clipboard. */
+/** Copies a text to the clipboard. */
 export async function copy(text, label = "text") {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without TLS, browsers offer the clipboard only on this machine.
+    // Without TLS, browsers offer the clipboard API only on localhost.
     const area = h("textarea", { class: "offscreen", value: text, "aria-hidden": "true", tabindex: "-1" });
     const focused = document.activeElement;
     document.body.append(area);
@@ -46,7 +46,7 @@ export async function copy(text, label = "text") {
     const copied = document.execCommand("copy");
     area.remove();
     focused?.focus?.();
-    if (!copied) return notify(`the browser lets this page copy nothing`, { kind: "error" });
+    if (!copied) return notify("The browser does not allow this page to copy", { kind: "error" });
   }
   notify(`Copied the ${label}`);
 }
@@ -55,7 +55,7 @@ export async function copy(text, label = "text") {
  * Shows a dialog.
  * @param {{ title: string, body: any[], action: string, danger?: boolean, busy?: string,
  *   onsubmit: (form: HTMLFormElement, closed: AbortSignal) => Promise<void> }} what
- *   `onsubmit` throws to keep the dialog open with the message of what it threw; `busy` is said meanwhile.
+ *   If `onsubmit` throws, the dialog stays open and shows the error's message; `busy` is the button's text until it returns.
  * @returns {Promise<boolean>} whether it was submitted
  */
 export function dialog({ title, body, action, danger = false, busy = action, onsubmit }) {
@@ -70,7 +70,7 @@ export function dialog({ title, body, action, danger = false, busy = action, ons
     problem,
     h("div", { class: "dialog-actions" }, h("button", { type: "button", on: { click: close } }, "Back"), submit),
   );
-  // A form is read out field by field; what a question is about, at once.
+  // A screen reader reads a form field by field, but the text of a confirmation at once.
   const element = h("dialog", { "aria-labelledby": "dialog-title", "aria-describedby": danger ? "dialog-body" : null }, form);
   const closed = new AbortController();
   let done = false;
@@ -102,7 +102,7 @@ export function dialog({ title, body, action, danger = false, busy = action, ons
   });
 }
 
-/** Asks before something is done that can't be undone; `text` is a sentence, or elements. */
+/** Asks for confirmation of an action that can't be undone; `text` is a sentence, or elements. */
 export function confirm({ title, text, action, busy, onsubmit }) {
   return dialog({ title, body: typeof text === "string" ? [h("p", null, text)] : text, action, busy, danger: true, onsubmit });
 }

@@ -1,11 +1,11 @@
-// What a run draws with `view` events: a box for each target that it names. The client's view layer writes into them,
-// and its sanitiser decides what of a guest's html there can be.
+// The output that a run draws with `view` events: a box for each target. The client's view layer writes into the boxes,
+// and its sanitiser decides which of a guest's HTML is allowed.
 
 import { View, sanitize, updatesOf } from "../streamtask.js";
 import { h } from "./dom.js";
 import { jsonView } from "./json-tree.js";
 
-/** Most targets: a guest chooses the names. */
+/** Most targets; limited because a guest chooses the names. */
 const MAX_TARGETS = 50;
 /** Characters of a target's name. */
 const MAX_NAME = 100;
@@ -13,19 +13,19 @@ const MAX_NAME = 100;
 export class OutputPanel {
   constructor() {
     this.boxes = new Map();
-    this.empty = h("p", { class: "empty" }, "The run has drawn nothing.");
+    this.empty = h("p", { class: "empty" }, "No output.");
     this.state = h("section", { class: "drawn", "aria-label": "State", hidden: true });
-    // A box that can be scrolled has to be reached by keys too.
+    // A scrollable box must be reachable with the keyboard.
     this.element = h("div", { class: "output", tabindex: "0", role: "region", "aria-label": "Output" }, this.empty, this.state);
     this.view = new View(this.element, { sanitize: plainHtml });
   }
 
-  /** How many things the run draws. */
+  /** Number of boxes. */
   get targets() {
     return this.boxes.size + (this.state.hidden ? 0 : 1);
   }
 
-  /** Takes in the data of a `view` event. */
+  /** Applies the data of a `view` event. */
   take(data) {
     for (const update of updatesOf(data)) {
       if (update.op === "state") this.#showState(update.state);
@@ -33,7 +33,7 @@ export class OutputPanel {
     }
   }
 
-  /** The run is over: nothing is being written any more. */
+  /** The run has ended, so no target is still being written. */
   finish() {
     this.view.finish();
   }
@@ -63,7 +63,7 @@ export class OutputPanel {
   }
 }
 
-/** Html without what would make it look like a part of this page. */
+/** HTML without the attributes that would make it look like a part of this page. */
 function plainHtml(html) {
   const fragment = sanitize(html);
   for (const element of fragment.querySelectorAll("[class], [id], [role], [data-loading-class]")) {

@@ -1,5 +1,5 @@
-// Asking the host again and again, gently: only while the page is seen, one request at a time, and slower while the
-// host does not answer. When one has an answer again, all ask at once, so that the parts of the page agree.
+// Polling of the host: only while the page is visible, one request at a time, and less often while the host does not
+// respond. When it responds to one poller again, all poll at once, so that the parts of the page agree.
 
 import { connection } from "./api.js";
 
@@ -7,8 +7,8 @@ import { connection } from "./api.js";
 const MAX_PAUSE_MS = 5000;
 
 /**
- * Calls `look` now and every `everyMs` after it is done. `look` throws if the host did not answer.
- * @param {(signal: AbortSignal) => Promise<number | void>} look gives another pause, if it shall be another, in milliseconds
+ * Calls `look` now, and again `everyMs` after each call has returned. `look` throws if the host did not respond.
+ * @param {(signal: AbortSignal) => Promise<number | void>} look may return a different pause, in milliseconds
  * @returns {{ now: () => void, stop: () => void }}
  */
 export function poll(look, everyMs) {
@@ -22,7 +22,7 @@ export function poll(look, everyMs) {
     if (!stopped.signal.aborted) timer = setTimeout(turn, ms);
   };
   const turn = async () => {
-    // Seen again, it looks at once.
+    // It polls at once when the page becomes visible again.
     if (document.hidden) return;
     if (busy) {
       again = true;

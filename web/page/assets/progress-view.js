@@ -1,13 +1,13 @@
-// A run's progress as bars: one for the whole, and the tree of items below it.
+// A run's progress as bars: one for the run, and one for each item in the tree below it.
 
 import { fill, h, icon, setAttribute, setText } from "./dom.js";
 import { count, duration } from "./format.js";
 
-/** Items from which on the list may be scrolled; the style sheet bounds its height. */
+/** A list with more items than this scrolls; the style sheet limits its height. */
 const SCROLLED_FROM = 10;
 const ICON = { waiting: "ring", running: "play", completed: "check", failed: "alert", skipped: "skip", cancelled: "skip" };
 
-/** @returns {{ element: HTMLElement, update: (progress: import("../streamtask.js").Progress, pace: import("./pace.js").Pace, nowMs: number, isOver: boolean) => void }} */
+/** @returns {{ element: HTMLElement, update: (progress: import("../streamtask.js").Progress, timeLeft: import("./time-left.js").TimeLeft, nowMs: number, isOver: boolean) => void }} */
 export function progressView() {
   const percent = h("span", { class: "num" });
   const left = h("span", { class: "muted num" });
@@ -26,12 +26,12 @@ export function progressView() {
 
   return {
     element,
-    update: (progress, pace, nowMs, isOver) => {
+    update: (progress, timeLeft, nowMs, isOver) => {
       element.classList.toggle("is-over", isOver);
       element.hidden = progress.items.size === 0;
       if (element.hidden) return;
       const { roots, fraction } = progress.tree();
-      const leftMs = pace.look(fraction, nowMs);
+      const leftMs = timeLeft.look(fraction, nowMs);
       setText(percent, fraction === undefined ? "" : `${Math.floor(fraction * 100)} %`);
       setText(left, leftMs === undefined || isOver ? "" : `about ${duration(leftMs)} left`);
       bar.update(fraction, "running");
@@ -40,14 +40,14 @@ export function progressView() {
       message.hidden = message.textContent === "";
       const order = flat(roots.filter((root) => root.item !== whole || root.parts.length > 0));
       list.hidden = order.length === 0;
-      // What can be scrolled has to be reached by keys.
+      // A scrollable list must be reachable with the keyboard.
       setAttribute(list, "tabindex", order.length > SCROLLED_FROM ? 0 : null);
       draw(list, rows, order);
     },
   };
 }
 
-/** The nodes as they stand below each other. */
+/** The nodes in the order of their rows. */
 function flat(roots) {
   const order = [];
   const left = roots.map((node) => ({ node, depth: 0 })).reverse();

@@ -1,13 +1,13 @@
-// The top of a run's page: what it is, how it stands, what can be done.
+// The head of a run's page: name, status, actions and facts.
 
 import { hostNow } from "./api.js";
-import { cancelRun, holdRun, removeRun, retryRun, sendSignal, setParameter } from "./actions.js";
+import { cancelRun, pauseRun, removeRun, retryRun, sendSignal, setParameter } from "./actions.js";
 import { button, fill, h, icon, setText } from "./dom.js";
 import { ago, moment, runTime, shortId, shortVersion } from "./format.js";
 import { copy } from "./notices.js";
 import { isEnded, labelTags, statusBadge } from "./status.js";
 
-/** @param {() => void} refresh called when the run may be another */
+/** @param {() => void} refresh called after an action, when the run may have changed */
 export function runHead(refresh) {
   let run = null;
   const status = h("span", { role: "status", class: "head-status" });
@@ -22,11 +22,11 @@ export function runHead(refresh) {
     refresh();
   };
   const buttons = {
-    pause: button("Pause", { icon: "pause" }, then((run) => holdRun(run, true))),
-    resume: button("Resume", { icon: "play" }, then((run) => holdRun(run, false))),
+    pause: button("Pause", { icon: "pause" }, then((run) => pauseRun(run, true))),
+    resume: button("Resume", { icon: "play" }, then((run) => pauseRun(run, false))),
     signal: button("Signal", { icon: "send" }, then(sendSignal)),
     parameter: button("Parameter", { icon: "key" }, then(setParameter)),
-    retry: button("Retry", { icon: "again", title: "Start a run like this one, with the same input" }, then(retryRun)),
+    retry: button("Retry", { icon: "again", title: "Start a new run with the same input" }, then(retryRun)),
     edit: h("a", { class: "button" }, icon("edit"), "Edit and run again"),
     remove: button("Delete", { icon: "trash" }, then(removeRun)),
     cancel: button("Cancel", { icon: "stop", class: "danger-quiet" }, then(cancelRun)),
@@ -34,7 +34,7 @@ export function runHead(refresh) {
   const element = h(
     "header",
     { class: "run-head" },
-    h("div", { class: "run-title" }, status, h("div", { class: "run-name" }, task, h("div", { class: "run-id" }, id, button("", { icon: "copy", class: "quiet icon-only", label: "Copy the run’s id" }, () => copy(run.id, "id")))), stream),
+    h("div", { class: "run-title" }, status, h("div", { class: "run-name" }, task, h("div", { class: "run-id" }, id, button("", { icon: "copy", class: "quiet icon-only", label: "Copy the run ID" }, () => copy(run.id, "run ID")))), stream),
     h("div", { class: "actions", role: "group", "aria-label": "Actions" }, Object.values(buttons)),
     facts,
   );
@@ -68,7 +68,7 @@ export function runHead(refresh) {
       run = next;
       const look = JSON.stringify([run.status, run.cancel_requested_at, run.attempt, run.version, run.waits_for, run.not_before, run.started_at, run.finished_at]);
       if (look !== drawn) {
-        // A button that goes away takes the keyboard's place with it.
+        // A focused button that gets hidden loses the keyboard focus.
         const focused = element.contains(document.activeElement) ? document.activeElement : null;
         draw();
         if (focused?.hidden) element.querySelector(".actions :is(button, a):not([hidden], :disabled)")?.focus();
@@ -77,7 +77,7 @@ export function runHead(refresh) {
       tick();
     },
     tick,
-    /** What is to be said of the stream; nothing if all is well. */
+    /** Shows the state of the stream; an empty text if it works. */
     setStream: (text, state = "", detail = "") => {
       stream.className = `stream ${state === "live" && run && !isEnded(run) ? "is-live" : ""}`;
       stream.title = detail;
@@ -102,10 +102,10 @@ function factsOf(run, created, time) {
     fact("Time", time),
     run.attempt > 0 && fact("Attempt", String(run.attempt)),
     run.version && fact("Version", h("code", { title: run.version }, shortVersion(run.version))),
-    waits && run.waits_for && fact("Waits for", h("code", null, run.waits_for)),
-    waits && run.not_before && fact("Not before", moment(run.not_before)),
+    waits && run.waits_for && fact("Waiting for", h("code", null, run.waits_for)),
+    waits && run.not_before && fact("Earliest start", moment(run.not_before)),
     run.priority !== 0 && fact("Priority", String(run.priority)),
-    run.on_disconnect === "cancel" && !isEnded(run) && fact("If nobody follows it", "cancelled"),
+    run.on_disconnect === "cancel" && !isEnded(run) && fact("When the last viewer leaves", "the run is cancelled"),
     run.parent && fact("Parent", h("a", { class: "mono", href: `#/runs/${encodeURIComponent(run.parent)}` }, shortId(run.parent))),
     labels && fact("Labels", h("span", { class: "tags" }, labelTags(run.labels))),
   ];

@@ -1,29 +1,29 @@
-// A filtered list of runs, newest first, kept up to date by the host's stream of the newest. Where there is none, these
-// are asked for again and again.
+// A filtered list of runs, newest first, kept up to date by the host's stream of the newest runs, or by polling if
+// streaming is not available.
 
 import * as api from "./api.js";
 import { poll } from "./poll.js";
 import { NoStream, runStream, whileSeen } from "./run-stream.js";
 import { isEnded } from "./status.js";
 
-/** Pause before a stream that ended is opened again, and between two looks without one, in milliseconds. */
+/** Pause before a stream that ended is opened again, and between two polls without a stream, in milliseconds. */
 const EVERY_MS = 2000;
-/** Looks without a stream before one is tried again: five minutes. */
-const LOOKS_IN_A_ROW = 150;
-/** The newest runs, of which the host tells each change. */
+/** Polls without a stream before the stream is tried again: five minutes. */
+const POLLS_BEFORE_STREAM = 150;
+/** Number of newest runs whose changes the host streams. */
 const LIMIT = 50;
-/** Older runs of one request: of a long history, few would be many clicks. */
+/** Older runs per request; with fewer, a long history would take many clicks. */
 const OLDER_LIMIT = 200;
-/** Most runs that come into the list by themselves, beyond those that the reader has asked for: a list that is left open
- * for days must not grow for ever. The oldest go first, and can be asked for again. */
-const MAX_UNASKED = 1000;
-/** What is new among the newest the host tells together, every 200 ms at most; what comes within so long is told together. */
-const TOGETHER_MS = 150;
-/** Most requests for what began at once and was more than the host tells of. */
-const MAX_GAP_PAGES = MAX_UNASKED / OLDER_LIMIT;
+/** Most runs in the list beyond those that the user has requested: a list that is left open for days must not grow without
+ * limit. The oldest are dropped first, and can be requested again. */
+const MAX_UNREQUESTED = 1000;
+/** The host sends changes in batches, at most every 200 ms; messages within this time are of one batch. */
+const BATCH_MS = 150;
+/** Most requests to fill a gap, when more runs were created at once than the host streams. */
+const MAX_GAP_PAGES = MAX_UNREQUESTED / OLDER_LIMIT;
 
 export class RunList {
-  /** @param {() => void} changed called when the list is another, at most once a frame */
+  /** @param {() => void} changed called when the list has changed, at most once a frame */
   constructor(changed) {
     this.changed = changed;
     this.polling = null;
@@ -36,26 +36,26 @@ export class RunList {
     this.runs = [];
     this.isLoaded = false;
     this.hasOlder = false;
-    /** For the runs before the oldest; undefined if it is not known, and these are asked for by their time. */
+    /** Cursor for the runs before the oldest; undefined if not known: they are then requested by their time. */
     this.cursor = undefined;
     /** Most runs in the list. */
-    this.room = MAX_UNASKED;
-    /** Runs among the newest that stand below the list, newest first: they follow when others leave it. */
+    this.room = MAX_UNREQUESTED;
+    /** Streamed runs that are older than the list's end, newest first: they move up when others leave the list. */
     this.below = [];
-    /** When the run was created at which the next look at the older ones begins; none is the newest of these. */
+    /** Creation time of the run at which the next refresh of older runs begins; null begins at the newest of them. */
     this.tendFrom = null;
-    /** New runs that came together, and when the newest before them was created. */
+    /** The current batch of new runs, and the creation time of the newest run before it. */
     this.burst = { at: -Infinity, size: 0, after: "" };
-    /** When the newest run was created behind which some may be missing; null if none are. */
+    /** Creation time of the run after which some may be missing; null if none are. */
     this.gapAfter = null;
-    /** The request for older runs that is under way. */
+    /** The pending request for older runs. */
     this.asking = null;
-    /** Looks until a stream is tried again. */
-    this.looks = 0;
+    /** Polls until the stream is tried again. */
+    this.pollsLeft = 0;
     this.generation = (this.generation ?? 0) + 1;
   }
 
-  /** Shows what passes that filter: `task`, `status`, `label` as the host has them, `within` seconds from now. */
+  /** Shows the runs that match a filter: `task`, `status` and `label` as in the host's API, created `within` seconds. */
   show(filter) {
     this.#stop();
     this.#reset({ ...filter });
@@ -76,7 +76,7 @@ export class RunList {
     this.frame = 0;
   }
 
-  /** Looks again at once, if nobody tells by himself. */
+  /** Polls at once; a stream needs no poll. */
   refresh() {
     this.polling?.now();
   }
@@ -93,7 +93,7 @@ export class RunList {
     return { task: task || undefined, status: status || undefined, label: label || undefined, fields: "brief", limit: LIMIT, ...more };
   }
 
-  /** The host lists by the order of creation, so what is too old is at the end. */
+  /** Leaves out the runs that are older than the filter's `within`. */
   #recent(runs) {
     if (!this.filter.within) return runs;
     const since = api.hostNow() - Number(this.filter.within) * 1000;
@@ -101,9 +101,9 @@ export class RunList {
   }
 
   async #update(signal) {
-    if (this.looks > 0) {
-      this.looks -= 1;
-      return this.#look(signal);
+    if (this.pollsLeft > 0) {
+      this.pollsLeft -= 1;
+      return this.#poll(signal);
     }
     const seen = whileSeen(signal);
     try {
@@ -111,7 +111,7 @@ export class RunList {
     } catch (error) {
       if (signal.aborted || !seen.signal.aborted) {
         if (!(error instanceof NoStream)) throw error;
-        this.looks = LOOKS_IN_A_ROW;
+        this.pollsLeft = POLLS_BEFORE_STREAM;
         return 1;
       }
     } finally {
@@ -119,13 +119,13 @@ export class RunList {
     }
   }
 
-  // ---- told by the host
+  // ---- the stream
 
   async #follow(signal) {
     const generation = this.generation;
-    /** The newest, until all of them are there; then changes come. */
+    /** The snapshot until it is complete; null after that, when changes arrive. */
     let snapshot = [];
-    // One more than is shown tells whether there are older ones.
+    // One more than is shown, to know whether older ones exist.
     for await (const said of runStream(this.#query({ limit: LIMIT + 1 }), signal)) {
       if (generation !== this.generation) return;
       for (const { type, data } of said) {
@@ -148,7 +148,7 @@ export class RunList {
     }
   }
 
-  /** A run is new, or is another now. */
+  /** Adds or updates a run. */
   #put(run) {
     const fits = (!this.filter.status || run.status === this.filter.status) && this.#recent([run]).length > 0;
     const place = this.runs.findIndex((one) => one.id === run.id);
@@ -156,7 +156,7 @@ export class RunList {
     if (place >= 0) this.runs.splice(place, 1, ...(fits ? [run] : []));
     else if (fits) {
       const below = this.runs.findIndex((one) => isBefore(one, run));
-      // Of those that are older than the list, none is there without the others.
+      // A run older than the list's end would leave a hole between it and the list.
       if (below < 0 && this.hasOlder) this.below = [run, ...this.below].sort((one, other) => (isBefore(one, other) ? 1 : -1)).slice(0, LIMIT);
       else {
         this.#countNew();
@@ -165,10 +165,10 @@ export class RunList {
     }
   }
 
-  /** If all of the newest are new at once, there may be others behind them, of which the host has not told. */
+  /** If one batch replaces all of the newest runs, the host may not have sent others between them and the rest. */
   #countNew() {
     const now = performance.now();
-    if (now - this.burst.at > TOGETHER_MS) this.burst = { at: now, size: 0, after: this.runs[0]?.created_at ?? "" };
+    if (now - this.burst.at > BATCH_MS) this.burst = { at: now, size: 0, after: this.runs[0]?.created_at ?? "" };
     this.burst.size += 1;
     if (this.burst.size >= LIMIT) this.gapAfter ??= this.burst.after;
   }
@@ -178,9 +178,9 @@ export class RunList {
     this.below = this.below.filter((run) => run.id !== id);
   }
 
-  /** Keeps the newest in the list, all of them and not many more than were asked for. */
+  /** Keeps the list between its minimum, the newest runs, and its maximum. */
   #fillUp() {
-    // The host tells of so many. If fewer are left here, those that followed are the next.
+    // The host streams LIMIT runs. If fewer are left here, those below move up.
     while (this.runs.length < LIMIT && this.below.length > 0) this.runs.push(this.below.shift());
     if (this.runs.length <= this.room) return;
     this.runs.length = this.room;
@@ -188,9 +188,9 @@ export class RunList {
     this.hasOlder = true;
   }
 
-  // ---- asked for
+  // ---- requests
 
-  async #look(signal) {
+  async #poll(signal) {
     const generation = this.generation;
     const page = await api.runs(this.#query(), signal);
     if (generation !== this.generation) return;
@@ -199,7 +199,7 @@ export class RunList {
     this.changed();
   }
 
-  /** The list begins with these now. */
+  /** Makes a page of the newest runs the list's beginning. */
   #takeNewest(page) {
     this.below = [];
     const newest = this.#recent(page.runs);
@@ -212,7 +212,7 @@ export class RunList {
       return;
     }
     if (!connects) {
-      // More came since than one page holds: what is between is asked for at once.
+      // More runs were created than a page holds: request those in between at once.
       this.gapAfter ??= this.runs[0].created_at;
       this.tending.now();
     }
@@ -223,14 +223,14 @@ export class RunList {
     this.#fillUp();
   }
 
-  /** What nobody tells: runs that came too many at once, that one has become too old, and how those stand that are not among the newest. */
+  /** Does what the stream does not: fills gaps, drops runs that became too old, and refreshes active runs beyond the newest. */
   async #tend(signal) {
     if (this.gapAfter !== null) await this.#fillGap(signal);
     if (signal.aborted) return;
     const kept = this.#recent(this.runs);
     if (kept.length < this.runs.length) this.#changedSoon();
     this.runs = kept;
-    // Part by part, and only where there is one that can still change.
+    // One page at a time, and only where a run can still change.
     const active = kept.slice(LIMIT).filter((run) => !isEnded(run));
     const first = active.find((run) => this.tendFrom !== null && run.created_at <= this.tendFrom) ?? active[0];
     if (!first) return;
@@ -239,13 +239,13 @@ export class RunList {
     const last = page.next === null ? null : page.runs.at(-1);
     this.tendFrom = last && last.created_at;
     const now = new Map(this.#recent(page.runs).map((run) => [run.id, run]));
-    // Of those that were created with the last one, some may be on the next page.
+    // Runs created at the same time as the last one may be on the next page.
     const isGone = (run) => run.created_at <= first.created_at && (last === null || run.created_at > last.created_at);
     this.runs = this.runs.flatMap((run) => now.get(run.id) ?? (isGone(run) ? [] : [run]));
     this.#changedSoon();
   }
 
-  /** Asks for what was created after `gapAfter` and was not told. */
+  /** Requests the runs that were created after `gapAfter` and were not streamed. */
   async #fillGap(signal) {
     const after = this.gapAfter;
     this.gapAfter = null;
@@ -298,16 +298,16 @@ export class RunList {
 
   async #older() {
     const generation = this.generation;
-    // Meanwhile none of the oldest goes.
-    this.room = this.runs.length + OLDER_LIMIT + MAX_UNASKED;
-    // Without a cursor, a page begins with what is known already.
+    // Keep the oldest runs until the response arrives.
+    this.room = this.runs.length + OLDER_LIMIT + MAX_UNREQUESTED;
+    // Without a cursor, a page begins with known runs.
     for (let added = 0; added === 0 && this.hasOlder; ) {
       const { cursor } = this;
       const oldest = this.runs.at(-1);
       const place = cursor !== undefined ? { cursor } : { created_before: oldest && justAfter(oldest) };
       const page = await api.runs(this.#query({ ...place, limit: OLDER_LIMIT }));
       if (generation !== this.generation) return;
-      // The list may end elsewhere by now.
+      // The list's end may have changed meanwhile.
       if (cursor !== this.cursor || oldest?.id !== this.runs.at(-1)?.id) continue;
       const known = new Set(this.runs.map((run) => run.id));
       const kept = this.#recent(page.runs);
@@ -320,7 +320,7 @@ export class RunList {
   }
 }
 
-/** The time of which all that was created with this run, or earlier, was created before: times are whole milliseconds. */
+/** The first time after this run's creation: times are whole milliseconds. */
 const justAfter = (run) => new Date(Date.parse(run.created_at) + 1).toISOString();
-/** Whether it stands below that run: by the time of creation, which is how both were listed. */
+/** Whether a run is listed below another: it was created at the same time or earlier. */
 const isBefore = (run, other) => run.created_at <= other.created_at;

@@ -1,4 +1,4 @@
-// What a run was given and what it left: result or error, input, parameters, children, files.
+// The side column of a run: result or error, input, parameters, children, files.
 
 import * as api from "./api.js";
 import { fill, h } from "./dom.js";
@@ -6,7 +6,7 @@ import { bytes, runTime, shortId } from "./format.js";
 import { jsonView } from "./json-tree.js";
 import { isEnded, statusBadge } from "./status.js";
 
-/** @param {AbortSignal} closed ends all requests */
+/** @param {AbortSignal} closed aborts all requests */
 export function runSide(closed) {
   const outcome = h("div", { class: "outcome" });
   const input = h("section", { class: "panel", "aria-labelledby": "input-title" });
@@ -33,7 +33,7 @@ export function runSide(closed) {
       drawn = look;
       fill(outcome, run.error && errorPanel(run), isEnded(run) && (run.status === "completed" || run.final_value !== null) && resultPanel(run));
     },
-    /** Asks again for what a run gathers on its way. */
+    /** Reloads the parameters, children and files. */
     refresh: async (run) => {
       const ask = (request) => request.catch(() => null);
       const [given, tree, left] = await Promise.all([ask(api.parameters(run.id, closed)), ask(api.children(run.id, closed)), ask(api.files(run.id, closed))]);
@@ -41,7 +41,7 @@ export function runSide(closed) {
       const has = given && Object.keys(given).length > 0;
       show(parameters, "Parameters", given, has ? jsonView(given, { label: "parameters" }) : null);
       const kin = tree?.children.map(bare) ?? [];
-      show(children, "Children", kin, kin.length > 0 ? [childList(tree.children), tree.truncated && h("p", { class: "muted" }, "There are more.")] : null);
+      show(children, "Children", kin, kin.length > 0 ? [childList(tree.children), tree.truncated && h("p", { class: "muted" }, "Not all children are shown.")] : null);
       show(files, "Files", left, left?.files.length > 0 ? fileList(left.files) : null);
     },
   };
@@ -65,7 +65,7 @@ function errorPanel(run) {
   );
 }
 
-/** What of a child is shown: not what it carries. */
+/** The part of a child that is shown. */
 const bare = (child) => [child.id, child.status, child.finished_at, child.children.map(bare)];
 
 function childList(children) {

@@ -1,22 +1,22 @@
-// Runs as the host tells of them: a snapshot of the newest, then each change. It can't be resumed; who comes back gets
-// another snapshot.
+// The stream of runs: a snapshot of the newest, then each change. It can't be resumed; a new connection gets a new
+// snapshot.
 
 import * as api from "./api.js";
 
-/** The host is asked for a sign of life after so many seconds of silence; some proxies close at 30. */
+/** Interval of the host's heartbeats, in seconds; some proxies close a connection after 30 s of silence. */
 const HEARTBEAT_SECONDS = 15;
-/** After so long without one, in milliseconds, the connection counts as dead. */
+/** A connection without data for this long, in milliseconds, counts as dead. */
 const SILENCE_MS = 37_500;
-/** The host speaks as soon as the stream opens. Who holds that back for so long holds all back. */
+/** The host writes as soon as the stream opens. A proxy that delays that for this long, in milliseconds, buffers everything. */
 const OPEN_MS = 10_000;
 
-/** There is no stream to be had here: the host is an older one, or a proxy holds it back. */
+/** Streaming is not available: the host is too old, or a proxy buffers the stream. */
 export class NoStream extends Error {}
 
 /**
- * @param {Record<string, any>} query as of a list of runs
+ * @param {Record<string, any>} query the query parameters of a list of runs
  * @param {AbortSignal} outer
- * @returns {AsyncGenerator<{ type: string, data?: any }[]>} what came together
+ * @returns {AsyncGenerator<{ type: string, data?: any }[]>} batches of messages
  */
 export async function* runStream(query, outer) {
   const stop = new AbortController();
@@ -27,14 +27,14 @@ export async function* runStream(query, outer) {
     timer = setTimeout(() => stop.abort(what), ms);
   };
   try {
-    expect(OPEN_MS, new NoStream("a stream of runs is held back"));
+    expect(OPEN_MS, new NoStream("the stream of runs did not open in time"));
     const response = await api.runStream({ ...query, heartbeat: HEARTBEAT_SECONDS }, signal);
-    if (!response.headers.get("content-type")?.startsWith("application/x-ndjson")) throw new NoStream("the host has no stream of runs");
+    if (!response.headers.get("content-type")?.startsWith("application/x-ndjson")) throw new NoStream("the host does not stream runs");
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ; ) {
       const { done, value } = await reader.read();
       if (done) return;
-      expect(SILENCE_MS, new Error("nothing came of the runs"));
+      expect(SILENCE_MS, new Error("no heartbeat on the stream of runs"));
       const lines = (rest + value).split("\n");
       rest = lines.pop();
       const said = lines.filter((line) => line.trim() !== "").map((line) => JSON.parse(line));
@@ -47,7 +47,7 @@ export async function* runStream(query, outer) {
 }
 
 /**
- * Ends with `outer`, and when nobody looks at the page: a browser has only six connections for all its tabs.
+ * A signal that aborts with `outer` and when the page is hidden: a browser has only six connections for all tabs.
  * @returns {{ signal: AbortSignal, close: () => void }}
  */
 export function whileSeen(outer) {

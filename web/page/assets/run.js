@@ -1,4 +1,4 @@
-// A run's page. One connection reads all that the run says, and everything on the page is made of that.
+// A run's page. One connection reads all events of the run, and everything on the page is derived from them.
 
 import { Progress } from "../streamtask.js";
 import * as api from "./api.js";
@@ -7,7 +7,7 @@ import { EventPanel, allEvents, logLines } from "./event-panel.js";
 import { EventStore } from "./event-store.js";
 import { shortId } from "./format.js";
 import { OutputPanel } from "./output-panel.js";
-import { Pace } from "./pace.js";
+import { TimeLeft } from "./time-left.js";
 import { poll } from "./poll.js";
 import { progressView } from "./progress-view.js";
 import { runHead } from "./run-head.js";
@@ -17,16 +17,16 @@ import { tabs } from "./tabs.js";
 import { Timeline } from "./timeline.js";
 import { timelineView } from "./timeline-view.js";
 
-/** Longest work between two frames, in milliseconds: the page stays quick while 100,000 events come in. */
+/** Longest work between two frames, in milliseconds: the page stays responsive while 100,000 events arrive. */
 const BUDGET_MS = 8;
-/** A page that nobody sees lets go of its connection after so long: a browser has only six for all its tabs. Not that of a
- * run that is cancelled when nobody follows it: who looks at another tab has not gone away. */
+/** A hidden page closes its stream after this long, in milliseconds: a browser has only six connections for all tabs. Not if
+ * the run is cancelled when its last viewer leaves: a user in another tab has not left. */
 const HIDDEN_MS = 15_000;
-/** The run itself is asked for again after so long, beside each of its lifecycle events. */
+/** The run itself is requested again after this long, in milliseconds, and after each of its lifecycle events. */
 const RUN_EVERY_MS = 5000;
-/** After so long without an event, all that was said before has been read. */
+/** After this long without an event, in milliseconds, all stored events count as read. */
 const QUIET_MS = 800;
-/** One that has ended does not change, but it can be removed. */
+/** As RUN_EVERY_MS, for an ended run: it does not change, but it can be deleted. */
 const ENDED_EVERY_MS = 60_000;
 
 /** @param {string} id */
@@ -42,8 +42,8 @@ class RunPage {
     this.element = element;
     this.run = null;
     this.closed = new AbortController();
-    this.polling = poll((signal) => this.#look(signal), RUN_EVERY_MS);
-    /** How things are with the stream, as the client says; `failed` if it can't be read. */
+    this.polling = poll((signal) => this.#poll(signal), RUN_EVERY_MS);
+    /** The client's state of the stream, or `failed` if it can't be read. */
     this.state = "connecting";
   }
 
@@ -55,20 +55,20 @@ class RunPage {
     for (const part of [this.events, this.log, this.output]) part?.close();
   }
 
-  async #look(signal) {
+  async #poll(signal) {
     try {
-      const askedAt = performance.now();
+      const requestedAt = performance.now();
       const run = await api.run(this.id, signal);
-      // Else the events would come later by a pause that has no reason any more, and say otherwise until then.
+      // The host responds, so the stream's retry pause has no reason any more; until then, events and run would disagree.
       if (this.state === "waiting") api.retryNow();
-      this.askedAt = askedAt;
+      this.requestedAt = requestedAt;
       const isFirst = this.run === null;
       const hasEnded = isEnded(run) && !(this.run && isEnded(this.run));
       this.run = run;
       if (isFirst) this.#build();
       this.#showRun();
       if (hasEnded || !isEnded(run)) this.side.refresh(run);
-      // Until the stream has come to its end, each answer here makes it try again.
+      // Poll until the stream has ended, because each response here makes it retry.
       return isEnded(run) && ["ended", "failed"].includes(this.state) ? ENDED_EVERY_MS : RUN_EVERY_MS;
     } catch (error) {
       if (error.status !== 404) throw error;
@@ -78,14 +78,14 @@ class RunPage {
 
   #gone() {
     this.close();
-    const text = this.run ? "It was removed from the host." : "The host has no such run. It may have been removed.";
+    const text = this.run ? "This run was deleted." : "Run not found. It may have been deleted.";
     fill(this.element, h("div", { class: "empty" }, h("h1", { class: "mono" }, this.id), h("p", null, text), h("a", { href: "#/" }, "All runs")));
   }
 
   #build() {
     const { run } = this;
     this.progress = new Progress();
-    this.pace = new Pace();
+    this.timeLeft = new TimeLeft();
     this.timeline = new Timeline(Date.parse(run.created_at));
     this.store = new EventStore((after, count) => api.page(run.stream, after, count, this.closed.signal));
     const read = (signal) => api.batches(run.stream, 0, { signal: AbortSignal.any([signal, this.closed.signal]) });
@@ -96,7 +96,7 @@ class RunPage {
     this.events = new EventPanel(this.store, allEvents, read);
     this.log = new EventPanel(this.store, logLines, read);
     this.output = new OutputPanel();
-    this.tabs = tabs("What the run says", [
+    this.tabs = tabs("Events, log and output", [
       { id: "events", title: "Events", element: this.events.element, shown: () => this.events.shown() },
       { id: "log", title: "Log", element: this.log.element, shown: () => this.log.shown() },
       { id: "output", title: "Output", element: this.output.element },
@@ -107,12 +107,12 @@ class RunPage {
       h("div", { class: "run-columns" }, h("div", { class: "run-side" }, this.side.outcome, this.bars.element, this.attempts.element, this.side.element), h("div", { class: "run-main" }, this.tabs.element)),
     );
     this.logged = 0;
-    /** When the newest event was said: it is never later than that here, whatever the clocks say. */
+    /** Time of the newest event: the page's time is never before it, whatever the clocks say. */
     this.newestMs = Date.parse(run.created_at);
     this.readAt = performance.now();
-    /** When the last event came that says how the run stands. */
-    this.heardAt = -Infinity;
-    /** The newest event that there was when the stream opened; not known at first. */
+    /** When the last lifecycle event arrived. */
+    this.lifecycleAt = -Infinity;
+    /** The newest stored event when the stream opened; not known at first. */
     this.storedTo = Infinity;
     this.ticking = setInterval(() => this.#draw(), 1000);
     this.seen = () => this.#onVisibility();
@@ -120,7 +120,7 @@ class RunPage {
     this.#follow();
   }
 
-  // ---- what the run says
+  // ---- the run's events
 
   #onVisibility() {
     clearTimeout(this.hiding);
@@ -146,25 +146,25 @@ class RunPage {
       if (error.status === 404) this.#gone();
       else {
         this.state = "failed";
-        this.head.setStream(`The events can’t be read: ${error.message}`);
+        this.head.setStream(`The events can’t be loaded: ${error.message}`);
       }
     }
   }
 
   #onState({ state, error }) {
     this.state = state;
-    const texts = { waiting: "Reconnecting…", polling: "No stream comes through; asking now and then", connecting: "" };
+    const texts = { waiting: "Reconnecting…", polling: "Streaming is blocked; polling instead", connecting: "" };
     this.head.setStream(texts[state] ?? "", state === "open" ? "live" : state, error?.message);
     if (state !== "open") return;
-    // After a restart of the host, the run may have gone on without a word here.
+    // The run's state may have changed without an event here, for example by a restart of the host.
     this.polling.now();
     this.#learnEnd();
   }
 
-  /** Asks how much of what comes now was there before. */
+  /** Requests the newest stored event, to tell stored events from live ones. */
   async #learnEnd() {
     this.storedTo = Infinity;
-    // Without an answer, only silence tells.
+    // Without a response, a pause in the stream tells that the stored events are read.
     const status = await api.streamStatus(this.run.stream, this.closed.signal).catch(() => null);
     if (!status || this.closed.signal.aborted) return;
     this.storedTo = status.last_seq;
@@ -189,11 +189,11 @@ class RunPage {
 
   #notice({ data }) {
     if (data.reason === "removed") this.#gone();
-    // Another log under the same id: the host was given another database, or the id was used again.
+    // The ID now belongs to another log: the host has another database, or the ID was used again.
     else if (data.reason === "unknown-position") dispatchEvent(new HashChangeEvent("hashchange"));
     else if (data.to) {
       this.store.gap(data.from ?? 1, data.to);
-      // Of what the log says no more, the run itself knows at least this.
+      // The start is no longer in the log, but the run itself records it.
       const { attempt, version, started_at: timestamp } = this.run;
       if (data.from === 1 && timestamp) this.#lifecycle({ type: "run.started", data: { attempt, version }, timestamp });
     }
@@ -209,18 +209,18 @@ class RunPage {
 
   #lifecycle(event) {
     if (!this.timeline.update(event)) return;
-    this.heardAt = performance.now();
+    this.lifecycleAt = performance.now();
     const at = Date.parse(event.timestamp);
-    if (this.timeline.isActive) this.pace.begin(at, { anew: event.type === "run.started" });
-    else this.pace.hold(at);
+    if (this.timeline.isActive) this.timeLeft.begin(at, { anew: event.type === "run.started" });
+    else this.timeLeft.pause(at);
     if (this.timeline.ended) {
       this.output.finish();
       this.progress.close(event.type.replace("run.", ""));
     }
-    this.isRunOld = true;
+    this.needsRefresh = true;
   }
 
-  // ---- what is seen
+  // ---- drawing
 
   #drawSoon() {
     this.drawing ??= nextFrame().then(() => {
@@ -229,33 +229,33 @@ class RunPage {
     });
   }
 
-  /** Whether what is read now is said now: all that was stored has come, it is not far back, or nothing more came. */
+  /** Whether the page shows live events: all stored ones have arrived, the newest is recent, or no more arrived. */
   get #isCaughtUp() {
     return this.store.last === this.storedTo || performance.now() - this.readAt > QUIET_MS || api.hostNow() - this.newestMs < 2 * QUIET_MS;
   }
 
-  /** The attempts, as far as that is known and not otherwise than the rest of the page has the run. */
+  /** The attempts, in agreement with the state of the run on the rest of the page. */
   #attempts(isCaughtUp) {
-    const isRunNewer = !isCaughtUp || this.askedAt > this.heardAt;
+    const isRunNewer = !isCaughtUp || this.requestedAt > this.lifecycleAt;
     const attempts = isRunNewer ? this.timeline.attemptsOf(this.run) : this.timeline.attempts;
-    // What has not come yet may have been another span, and the last one is longer than the past that was read.
+    // Events that have not arrived yet may end the last span, so its length is not known.
     return isCaughtUp || this.timeline.ended ? attempts : attempts.with(-1, { ...attempts.at(-1), isPartial: true });
   }
 
   #draw() {
-    // While the past is read, its own time counts; then the host's.
+    // While stored events are read, the time is that of the events; after that, the host's.
     const isCaughtUp = this.#isCaughtUp;
     const now = isCaughtUp ? Math.max(this.newestMs, api.hostNow()) : this.newestMs;
     this.head.tick();
-    this.bars.update(this.progress, this.pace, now, this.timeline.ended || isEnded(this.run));
+    this.bars.update(this.progress, this.timeLeft, now, this.timeline.ended || isEnded(this.run));
     const end = isEnded(this.run) && this.run.finished_at ? Date.parse(this.run.finished_at) : now;
     this.attempts.update(this.#attempts(isCaughtUp), end, this.timeline.ended);
     this.tabs.setCount("events", this.store.last);
     this.tabs.setCount("log", this.logged);
     this.tabs.setCount("output", this.output.targets);
     if (this.output.targets > 0) this.tabs.suggest("output");
-    if (!this.isRunOld) return;
-    this.isRunOld = false;
+    if (!this.needsRefresh) return;
+    this.needsRefresh = false;
     this.#showHead();
     this.polling.now();
   }
@@ -267,20 +267,20 @@ class RunPage {
   }
 
   #showHead() {
-    const run = this.#runAsHeard;
+    const run = this.#runWithOutcome;
     this.head.update(run);
     document.title = `${statusWord(run)} · ${shortId(this.id)} – streamtask`;
   }
 
-  /** The run; if its events have told of its end before the host was asked again, with that. */
-  get #runAsHeard() {
+  /** The run; if its last event has arrived before its next state, with that event's outcome. */
+  get #runWithOutcome() {
     if (!this.timeline.ended || isEnded(this.run)) return this.run;
     const { outcome, to } = this.timeline.attempts.at(-1);
     return { ...this.run, status: outcome, finished_at: new Date(to).toISOString() };
   }
 }
 
-/** The next frame; of a page that is not seen, and so gets none, a moment later. */
+/** The next frame, or 250 ms later: a hidden page gets no frames. */
 function nextFrame() {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, 250);

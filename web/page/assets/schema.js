@@ -1,9 +1,9 @@
-// What a JSON Schema asks for, as fields that a form can draw. What a form can't draw well becomes a field for JSON,
-// so every schema has a form; the host alone decides what is valid. Knows nothing of the page.
+// Turns a JSON Schema into form fields. A part that a form can't show well becomes a JSON field, so every schema has a form;
+// only the host decides whether an input is valid. Independent of the page.
 
-/** How deep fields are taken apart; what is deeper is a field for JSON. Schemas may be endless by `$ref`. */
+/** Depth of nested fields; deeper parts are JSON fields. With `$ref`, a schema can be infinitely deep. */
 const MAX_DEPTH = 4;
-/** Strings that may be as long as this are written in a box of several lines. */
+/** A string that may be at least this long gets a multi-line field. */
 const LONG_TEXT = 200;
 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
@@ -56,11 +56,11 @@ function fieldsOf(schema, root, depth) {
   const fields = Object.entries(schema.properties).map(([name, part]) =>
     fieldOf(isObject(part) ? part : {}, { root, name, required: required.includes(name), depth: depth + 1 }),
   );
-  // What must be there comes first; else as the author wrote it.
+  // Required fields first, otherwise in the author's order.
   return fields.sort((a, b) => Number(b.required) - Number(a.required));
 }
 
-/** Follows references, and takes `null` out of what is something or null. */
+/** Follows references, and reduces "T or null" to T with `nullable`. */
 function plain(schema, root) {
   let own = isObject(schema) ? schema : {};
   let nullable = false;
@@ -93,7 +93,7 @@ function plain(schema, root) {
   return { schema: own, nullable };
 }
 
-/** A reference within the schema, `#/$defs/How`; others are not followed. */
+/** A reference within the schema, `#/$defs/How`; other references are ignored. */
 function resolve(reference, root) {
   if (!reference.startsWith("#")) return {};
   let at = root;

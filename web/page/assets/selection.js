@@ -1,26 +1,26 @@
-// Which of a run's events a list shows: all, or those that pass a filter. What passes is remembered by number only, so
-// a million of them are a few megabytes; the events themselves are the store's.
+// The events that a list shows: all of a run's, or those that pass a filter. It keeps only the numbers of matching events,
+// so a million matches take a few megabytes; the store holds the events themselves.
 
 import { dataText } from "./event-store.js";
 
-/** Most events that a filter finds; of more, the newest. */
+/** Most matches that are kept; the oldest are dropped. */
 const MAX_FOUND = 1_000_000;
 
-/** Dispatches `change` when its events are others. */
+/** Dispatches `change` when its events change. */
 export class Selection extends EventTarget {
   /**
    * @param {import("./event-store.js").EventStore} store
-   * @param {(signal: AbortSignal) => AsyncIterable<any[]>} read the stored events from the beginning, in lists
+   * @param {(signal: AbortSignal) => AsyncIterable<any[]>} reads the stored events from the beginning, in batches
    */
   constructor(store, read) {
     super();
     this.store = store;
     this.read = read;
     this.accepts = null;
-    /** Numbers of events, in order. */
+    /** Numbers of the matching events, in order. */
     this.found = [];
     this.search = null;
-    this.held = null;
+    this.frozenSize = null;
     this.watch = (event) => {
       if (!this.accepts?.(event)) return;
       this.found.push(event.seq);
@@ -44,51 +44,51 @@ export class Selection extends EventTarget {
     return Math.max(0, this.store.last - this.store.first + 1);
   }
 
-  /** How many events it has; while it is held, as many as when that began. */
+  /** The number of events; while frozen, the number when it was frozen. */
   get size() {
-    return this.held === null ? this.#size : Math.min(this.held, this.#size);
+    return this.frozenSize === null ? this.#size : Math.min(this.frozenSize, this.#size);
   }
 
-  /** How many came while it is held. */
+  /** The number of events that arrived while it is frozen. */
   get unseen() {
-    return this.held === null ? 0 : this.#size - this.size;
+    return this.frozenSize === null ? 0 : this.#size - this.size;
   }
 
-  /** Whether older events are still being looked through. */
+  /** Whether a search through older events is in progress. */
   get searching() {
     return this.search !== null;
   }
 
-  /** Shows what is there now and nothing that comes later, until told otherwise. */
-  hold(hold) {
-    this.held = hold ? this.#size : null;
+  /** Freezes the selection, so that it shows no later events, or unfreezes it. */
+  freeze(on) {
+    this.frozenSize = on ? this.#size : null;
     this.changed();
   }
 
-  /** The number of the event at that place. */
+  /** The number of the event at an index. */
   seq(place) {
     return this.accepts ? this.found[place] : this.store.first + place;
   }
 
-  /** The event at that place, if it is in memory. */
+  /** The event at an index, if it is in memory. */
   at(place) {
     return this.store.get(this.seq(place));
   }
 
-  /** Shows only what `accepts` accepts; null shows all. */
+  /** Shows only the events that `accepts` accepts; null shows all. */
   async filter(accepts) {
     this.search?.abort();
     this.search = null;
     this.accepts = accepts;
     this.found = [];
-    const held = this.held !== null;
-    this.held = null;
+    const wasFrozen = this.frozenSize !== null;
+    this.frozenSize = null;
     if (accepts) await this.#look(accepts);
-    if (held && this.accepts === accepts) this.hold(true);
+    if (wasFrozen && this.accepts === accepts) this.freeze(true);
     this.changed();
   }
 
-  /** Looks through what is stored; what comes meanwhile is found as it comes. */
+  /** Searches the stored events; `watch` matches those that arrive meanwhile. */
   async #look(accepts) {
     const search = new AbortController();
     this.search = search;
@@ -121,7 +121,7 @@ export class Selection extends EventTarget {
   }
 }
 
-/** What a reader typed into the search: each word has to be in the type or the data. */
+/** A filter from the text in the search field: the type or the data must contain each word. */
 export function wordsFilter(text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return null;

@@ -1,4 +1,4 @@
-// The form that starts a run: drawn from the task's schema, or JSON as it is; with what else a start can say.
+// The form that starts a run: fields made from the task's schema, or JSON, and the options of a start.
 
 import * as api from "./api.js";
 import { button, fill, h, icon, uniqueId } from "./dom.js";
@@ -6,7 +6,7 @@ import { Incomplete, Unreadable, WrongFields, control } from "./fields.js";
 import { copy } from "./notices.js";
 import { fieldOf } from "./schema.js";
 
-/** Keys of labels that the host gives, and takes from nobody else. */
+/** Keys of labels that only the host sets. */
 const HOST_LABELS = ["retry-of", "schedule"];
 
 /**
@@ -23,7 +23,7 @@ class StartForm {
   constructor(task, started) {
     this.task = task;
     const field = fieldOf(task.input_schema ?? {});
-    /** Of a task without a schema, or with one that is no object, there is only JSON. */
+    /** null for a task without a schema or with one that is not an object: its input is JSON only. */
     this.fields = field.kind === "object" && field.fields.length > 0 ? control(field) : null;
     this.json = h("textarea", { class: "code", rows: 10, spellcheck: "false", "aria-label": "Input as JSON" });
     this.mode = this.fields ? "form" : "json";
@@ -41,7 +41,7 @@ class StartForm {
       this.problem,
       h("div", { class: "actions" }, this.submit, button("Copy as curl", { icon: "copy", class: "quiet" }, () => this.#copyCurl())),
     );
-    // As in every box of several lines where Enter is a new line.
+    // Plain Enter inserts a new line in the multi-line fields.
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.element.requestSubmit();
     });
@@ -57,7 +57,7 @@ class StartForm {
         h("input", { type: "radio", name, value: mode, checked: this.mode === mode, on: { change: (event) => this.#change(mode, event.target) } }),
         h("span", null, text),
       );
-    const choices = this.fields && h("div", { class: "segmented", role: "radiogroup", "aria-label": "How to give the input" }, choice("form", "Form"), choice("json", "JSON"));
+    const choices = this.fields && h("div", { class: "segmented", role: "radiogroup", "aria-label": "Input format" }, choice("form", "Form"), choice("json", "JSON"));
     return h("div", { class: "start-head" }, h("h2", null, "Start a run"), choices);
   }
 
@@ -95,14 +95,14 @@ class StartForm {
     fill(this.place, this.mode === "form" ? this.fields.element : this.json);
   }
 
-  /** The input as it stands in the form. */
+  /** The input that the form currently holds. */
   #value() {
     if (this.mode === "form") return this.fields.get();
     if (this.json.value.trim() === "") return {};
     try {
       return JSON.parse(this.json.value);
     } catch (error) {
-      throw new Unreadable("", `This is not JSON: ${error.message}`);
+      throw new Unreadable("", `Not valid JSON: ${error.message}`);
     }
   }
 
@@ -114,11 +114,11 @@ class StartForm {
 
   async #submit(event, started) {
     event.preventDefault();
-    // Keys submit also while the button does not.
+    // The keyboard can submit the form even while the button is disabled.
     if (this.submit.disabled) return;
     this.#clear();
     this.submit.disabled = true;
-    // While no answer comes, it is asked again, which takes its time.
+    // Without a response the client retries, which can take a while.
     this.submitText.textContent = "Starting…";
     try {
       const value = this.#value();
@@ -132,7 +132,7 @@ class StartForm {
     }
   }
 
-  /** What is missing is told at its field; the host would tell it of the object around it. */
+  /** Reports each missing value at its own field; the host would report it at the enclosing object. */
   #requireAll() {
     const missing = this.fields.missing();
     if (missing.length > 0) throw new Incomplete(missing);
@@ -144,7 +144,7 @@ class StartForm {
     const homeless = places.filter(([pointer, detail]) => !(this.mode === "form" && this.fields.mark(pointer, detail)));
     const said = homeless.map(([pointer, detail]) => h("li", null, pointer && h("code", null, pointer), pointer && " ", detail));
     if (this.mode === "json") this.json.setAttribute("aria-invalid", "true");
-    fill(this.problem, h("p", null, places.length > 0 ? "The input can’t be taken:" : error.message), said.length > 0 && h("ul", null, said));
+    fill(this.problem, h("p", null, places.length > 0 ? "The input is not valid:" : error.message), said.length > 0 && h("ul", null, said));
     this.problem.hidden = places.length > 0 && said.length === 0;
     const wrong = this.element.querySelector('[aria-invalid="true"]');
     wrong?.focus();
@@ -163,35 +163,35 @@ class StartForm {
   }
 }
 
-/** The schema's own example of a whole input, if it has one. */
+/** The schema's own default or example of a whole input, if it has one. */
 function defaults(schema) {
   return schema?.default ?? schema?.examples?.[0];
 }
 
-/** What a start can say besides the input, folded away. */
+/** The options of a start besides the input, collapsed at first. */
 function moreOptions() {
   const input = (name, text, props) => {
     const id = uniqueId("option");
     return h("div", { class: "field" }, h("label", { for: id }, text), h("input", { id, name, type: "text", autocomplete: "off", spellcheck: "false", ...props }));
   };
   const fields = [
-    input("id", "Run id", { placeholder: "made up by the host", pattern: "[A-Za-z0-9_-]{1,64}" }),
+    input("id", "Run ID", { placeholder: "generated by the host", pattern: "[A-Za-z0-9_-]{1,64}" }),
     input("labels", "Labels", { placeholder: "key:value, key:value" }),
-    input("delay", "Begin after", { placeholder: "10m" }),
+    input("delay", "Start after", { placeholder: "10m" }),
     input("priority", "Priority", { inputmode: "numeric", placeholder: "0, from -100 to 100" }),
-    input("resources", "Resources for itself alone", { placeholder: "printer, gpu-0" }),
+    input("resources", "Exclusive resources", { placeholder: "printer, gpu-0" }),
   ];
   const choice = (name, text, choices) => {
     const id = uniqueId("option");
     return h("div", { class: "field" }, h("label", { for: id }, text), h("select", { id, name }, Object.entries(choices).map(([value, said]) => h("option", { value }, said))));
   };
   fields.push(
-    choice("if_busy", "If one is taken", { "": "as the task says", wait: "wait", fail: "refuse the start" }),
-    choice("on_disconnect", "If nobody follows it", { "": "it goes on", cancel: "cancel it, 10 s later" }),
+    choice("if_busy", "If a resource is in use", { "": "task default", wait: "wait", fail: "reject the start" }),
+    choice("on_disconnect", "When the last viewer leaves", { "": "keep running", cancel: "cancel after 10 s" }),
   );
   const element = h("details", { class: "more" }, h("summary", null, "More options"), h("div", { class: "fields fields-wide" }, fields));
   const value = (name) => element.querySelector(`[name="${name}"]`).value.trim();
-  // A label's value may have a comma; what follows one is another label only if it has a key.
+  // A label's value may contain a comma; the text after it is another label only if it has a key.
   const list = (text, rule = ",") => text.split(rule).map((part) => part.trim()).filter(Boolean);
   return {
     element,
@@ -215,6 +215,6 @@ function moreOptions() {
 
 function parseLabel(text) {
   const at = text.indexOf(":");
-  if (at < 1) throw new Error(`The label “${text}” is not key:value`);
+  if (at < 1) throw new Error(`The label “${text}” must have the form key:value`);
   return [text.slice(0, at), text.slice(at + 1)];
 }

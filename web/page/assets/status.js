@@ -1,4 +1,4 @@
-// How a run's status looks everywhere on the page: a sign and the word, never colour alone.
+// A run's status as the page shows it everywhere: a sign and a word, never colour alone.
 
 import { h } from "./dom.js";
 
@@ -8,7 +8,7 @@ const ENDED = ["completed", "failed", "cancelled"];
 /** Whether the run has ended; an ended run never changes again. */
 export const isEnded = (run) => ENDED.includes(run.status);
 
-/** The word to show: an active run that was asked to end says so. */
+/** The word to show: `cancelling` for an active run that was asked to stop. */
 export function statusWord(run) {
   return run.cancel_requested_at && !isEnded(run) ? "cancelling" : run.status;
 }

@@ -1,9 +1,9 @@
-// Tabs, as the ARIA practices have them: arrow keys go from one to the next.
+// Tabs as in the ARIA Authoring Practices: arrow keys move between them.
 
 import { h, setAttribute, setText, uniqueId } from "./dom.js";
 import { count } from "./format.js";
 
-/** @param {string} label @param {{ id: string, title: string, element: HTMLElement, shown?: () => void }[]} list `shown` is called when it is seen again */
+/** @param {string} label @param {{ id: string, title: string, element: HTMLElement, shown?: () => void }[]} list `shown` is called when the tab becomes visible again */
 export function tabs(label, list) {
   const prefix = uniqueId("tabs");
   let chosenByReader = false;
@@ -43,7 +43,7 @@ export function tabs(label, list) {
   return {
     element: h("div", { class: "tabbed" }, bar, made.map((one) => one.panel)),
     setCount: (id, number) => setText(made.find((one) => one.id === id).number, number > 0 ? count(number) : ""),
-    /** Shows that one, unless the reader has chosen. */
+    /** Selects a tab, unless the user has chosen one. */
     suggest: (id) => {
       if (chosenByReader) return;
       chosenByReader = true;

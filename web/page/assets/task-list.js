@@ -1,13 +1,13 @@
-// What the host has loaded, looked at while someone wants to know.
+// Polls the list of tasks while a view needs it.
 
 import * as api from "./api.js";
 import { poll } from "./poll.js";
 import { noteTasks } from "./uploads.js";
 
-/** Pause between two looks, in milliseconds. Tasks change when someone copies a file, which is seldom. */
+/** Pause between two polls, in milliseconds. Tasks change only when someone copies a file, which is rare. */
 const EVERY_MS = 5000;
 
-/** Calls `update` with the host's list now, and when it is another. @returns {() => void} what ends it */
+/** Calls `update` with the list of tasks now, and whenever it has changed. @returns {() => void} stops polling */
 export function watchTasks(update) {
   let last = "";
   const polling = poll(async (signal) => {

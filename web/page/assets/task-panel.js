@@ -4,10 +4,10 @@ import { fill, h, icon } from "./dom.js";
 import { shortVersion } from "./format.js";
 import { addTaskButton } from "./uploads.js";
 
-/** Tasks from which on a search is worth its place. */
+/** The search field is shown from this many tasks on. */
 const SEARCH_FROM = 8;
 
-/** @param {{ compact?: boolean }} options compact: for the side of another page */
+/** @param {{ compact?: boolean }} options compact: for the side column of another page */
 export function taskPanel({ compact = false } = {}) {
   const search = h("input", { type: "search", placeholder: "Search tasks", "aria-label": "Search tasks", hidden: true, spellcheck: "false", on: { input: () => draw() } });
   const list = h("div", { class: "task-groups" }, h("p", { class: "empty" }, "Loading…"));
@@ -30,7 +30,7 @@ export function taskPanel({ compact = false } = {}) {
     }
     const groups = [...apps].map(([app, tasks]) => h("section", { class: "task-group" }, h(compact ? "h3" : "h2", null, app), h("ul", null, tasks.map((task) => taskItem(task)))));
     const loading = listed.complete ? null : h("p", { class: "muted loading" }, "The host is still loading files…");
-    const none = words.length > 0 ? "No task matches." : listed.uploads === true ? "There are no tasks. Drop a .wasm file here." : "There are no tasks. Put a .wasm file into the host’s tasks folder.";
+    const none = words.length > 0 ? "No tasks match." : listed.uploads === true ? "No tasks yet. Drop a .wasm file here to add one." : "No tasks yet. Copy a .wasm file to the host’s tasks folder.";
     fill(list, loading, groups.length > 0 ? groups : h("p", { class: "empty" }, none));
   }
 
@@ -50,10 +50,10 @@ function taskItem(task) {
   const text = [
     h("span", { class: "task-name" }, name),
     task.description && h("span", { class: "task-description" }, task.description),
-    task.problem && h("span", { class: "task-problem" }, icon("alert"), isServed ? "The file as it is now does not serve; the last good version does" : task.problem.message),
+    task.problem && h("span", { class: "task-problem" }, icon("alert"), isServed ? "The current file can’t be loaded; new runs use the last version that could" : task.problem.message),
   ];
   const aside = h("span", { class: "task-aside mono", title: task.version ? `version ${task.version}` : null }, isServed ? shortVersion(task.version) : "not loaded");
-  const circuit = task.circuit && task.circuit.state !== "closed" && h("span", { class: "tag tag-warn" }, `circuit ${task.circuit.state}`);
+  const circuit = task.circuit && task.circuit.state !== "closed" && h("span", { class: "tag tag-warn" }, `circuit breaker ${task.circuit.state}`);
   if (!task.app || !task.task) return h("li", null, h("div", { class: "task-item" }, text, aside));
   const href = `#/tasks/${encodeURIComponent(task.app)}/${encodeURIComponent(task.task)}`;
   return h("li", null, h("a", { class: "task-item", href }, text, aside, circuit));

@@ -1,4 +1,4 @@
-// A task's page: what it is, what it may do, and the form that starts a run.
+// A task's page: its description, its grants, and the form that starts a run.
 
 import * as api from "./api.js";
 import { button, fill, h, icon } from "./dom.js";
@@ -17,7 +17,7 @@ export function taskView({ app, task: name, query }) {
   const element = h(
     "div",
     { class: "task-view" },
-    h("div", { class: "head" }, h("h1", null, h("span", { class: "muted" }, `${app}/`), name), h("a", { class: "head-link", href: `#/?task=${encodeURIComponent(`${app}/${name}`)}` }, "Its runs"), remove),
+    h("div", { class: "head" }, h("h1", null, h("span", { class: "muted" }, `${app}/`), name), h("a", { class: "head-link", href: `#/?task=${encodeURIComponent(`${app}/${name}`)}` }, "View runs"), remove),
     h("div", { class: "task-columns" }, start, about),
   );
   let drawnSchema;
@@ -30,17 +30,17 @@ export function taskView({ app, task: name, query }) {
     remove.hidden = !task || listed.uploads !== true;
     if (!task) {
       fill(about);
-      fill(start, h("div", { class: "empty" }, listed.complete ? [h("p", null, "There is no such task."), h("a", { href: "#/tasks" }, "All tasks")] : "Loading…"));
+      fill(start, h("div", { class: "empty" }, listed.complete ? [h("p", null, "Task not found."), h("a", { href: "#/tasks" }, "All tasks")] : "Loading…"));
       drawnSchema = undefined;
       return;
     }
     fill(about, aboutTask(task));
     earlier = await earlierRun;
-    // What a reader has typed stays, unless the task asks for something else now.
+    // Keep the user's input unless the schema has changed.
     const schema = JSON.stringify([task.input_schema, task.version !== null]);
     if (schema === drawnSchema) return;
     drawnSchema = schema;
-    if (task.version === null) fill(start, h("p", { class: "empty" }, "No version of this file could be loaded, so it can’t be started."));
+    if (task.version === null) fill(start, h("p", { class: "empty" }, "No version of this file could be loaded, so the task can’t be started."));
     else fill(start, startForm(task, { input: earlier?.input, labels: earlier?.labels, started: (id) => (location.hash = `#/runs/${encodeURIComponent(id)}`) }));
   }
 
@@ -57,7 +57,7 @@ function aboutTask(task) {
       fact("Version", h("code", { title: task.version }, shortVersion(task.version))),
       fact("File", h("code", null, task.path), task.size !== null && ` ${bytes(task.size)}`),
       task.loaded_at && fact("Loaded", h("time", { datetime: task.loaded_at, title: moment(task.loaded_at) }, ago(task.loaded_at))),
-      task.circuit && fact("Circuit", circuitText(task.circuit)),
+      task.circuit && fact("Circuit breaker", circuitText(task.circuit)),
     ),
     task.grants && grantsPanel(task.grants),
     task.schedules.length > 0 && schedulesPanel(task.schedules),
@@ -70,11 +70,11 @@ const fact = (name, ...value) => [h("dt", null, name), h("dd", null, value)];
 const folded = (title, content) => h("details", { class: "panel fold" }, h("summary", null, title), content);
 
 function problemBox(task) {
-  const served = task.version === null ? "Nothing of it can be started." : `Version ${shortVersion(task.version)} serves on.`;
+  const served = task.version === null ? "The task can’t be started." : `New runs use version ${shortVersion(task.version)}.`;
   return h(
     "div",
     { class: "problem", role: "note" },
-    h("p", null, icon("alert"), h("strong", null, "The file as it is now can’t be loaded. "), served),
+    h("p", null, icon("alert"), h("strong", null, "The current file can’t be loaded. "), served),
     h("pre", null, task.problem.message),
     h("p", { class: "muted" }, ago(task.problem.at)),
   );
@@ -86,9 +86,9 @@ function circuitText(circuit) {
 
 function grantsPanel(grants) {
   const lines = [
-    ...grants.http.map((rule) => ["Requests", httpText(rule)]),
+    ...grants.http.map((rule) => ["HTTP requests", httpText(rule)]),
     ...grants.folders.map((folder) => ["Folder", `${folder.mount}, ${folder.write ? "read and write" : "read only"}`]),
-    ...grants.env.map((name) => ["Variable", name]),
+    ...grants.env.map((name) => ["Environment variable", name]),
     ...grants.secrets.map((name) => ["Secret", name]),
     ...grants.start.map((pattern) => ["May start", pattern]),
     ...(grants.output_files ? [["Output files", `up to ${bytes(grants.output_files.size)}, ${grants.output_files.count} files`]] : []),
@@ -98,7 +98,7 @@ function grantsPanel(grants) {
     { class: "panel" },
     h("h2", null, "Grants"),
     lines.length === 0
-      ? h("p", { class: "muted" }, "None: clocks, random numbers and its own events.")
+      ? h("p", { class: "muted" }, "None beyond clocks, random numbers and the run’s own events.")
       : h("dl", { class: "facts" }, lines.map(([kind, text]) => fact(kind, h("code", null, text)))),
   );
 }

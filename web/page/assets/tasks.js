@@ -1,4 +1,4 @@
-// The page of all tasks.
+// The view of all tasks.
 
 import { watchTasks } from "./task-list.js";
 import { taskPanel } from "./task-panel.js";

@@ -1,4 +1,4 @@
-// Light, dark, or as the system says.
+// The theme: light, dark, or the system's.
 
 import { fill, icon } from "./dom.js";
 
@@ -20,7 +20,7 @@ export function themeButton(button) {
   try {
     theme = localStorage.getItem(KEY) ?? "auto";
   } catch {
-    // A browser that keeps nothing for this page: the system decides.
+    // The browser blocks storage for this page; use the system's theme.
   }
   if (!(theme in NEXT)) theme = "auto";
   apply(theme);
@@ -30,7 +30,7 @@ export function themeButton(button) {
     try {
       localStorage.setItem(KEY, theme);
     } catch {
-      // It holds until the page is left.
+      // The theme then lasts until the page is left.
     }
   });
 }

@@ -1,9 +1,9 @@
-// The attempts of a run as bars on one scale of time.
+// The attempts of a run as bars on a common time scale.
 
 import { fill, h, setAttribute } from "./dom.js";
 import { duration, moment, shortVersion } from "./format.js";
 
-/** Attempts from which on the list may be scrolled; the style sheet bounds its height. */
+/** A list with more attempts than this scrolls; the style sheet limits its height. */
 const SCROLLED_FROM = 3;
 
 /** @returns {{ element: HTMLElement, update: (attempts: import("./timeline.js").Attempt[], nowMs: number, ended: boolean) => void }} */
@@ -14,14 +14,14 @@ export function timelineView() {
   return {
     element,
     update: (attempts, nowMs, ended) => {
-      // To the second while it goes on: a bar does not move more than that shows.
+      // While the run is active, redraw once a second; a bar does not visibly move more often.
       const now = ended ? 0 : Math.floor(nowMs / 1000);
       const look = JSON.stringify([now, attempts]);
       if (look === drawn) return;
       drawn = look;
       const end = ended ? attempts.at(-1).to : nowMs;
       const scale = { from: attempts[0].from, length: Math.max(1, end - attempts[0].from) };
-      // What can be scrolled has to be reached by keys.
+      // A scrollable list must be reachable with the keyboard.
       setAttribute(list, "tabindex", attempts.length > SCROLLED_FROM ? 0 : null);
       fill(list, attempts.map((attempt, nth) => attemptRow(attempt, attempts[nth - 1], scale, end)));
     },
@@ -57,7 +57,7 @@ function attemptRow(attempt, before, scale, end) {
     ),
     h("div", { class: "track", "aria-hidden": "true" }, spans, marks),
     (others.length > 0 || isOther) && h("div", { class: "attempt-more muted" }, others.join(" · "), isOther && h("code", { title: attempt.version }, `version ${shortVersion(attempt.version)}`)),
-    // That of the last attempt is the run's own, which stands above.
+    // The last attempt's error is the run's error, which the page shows above.
     attempt.outcome === "retried" && attempt.error && h("div", { class: "attempt-error" }, h("code", null, attempt.error.kind), ` ${attempt.error.message ?? ""}`),
   );
 }

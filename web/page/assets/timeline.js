@@ -1,6 +1,6 @@
-// What became of a run over time, from the host's own events: which attempt waited, ran or was held, and how each ended.
+// The history of a run, from its lifecycle events: when each attempt waited, ran or was paused, and its outcome.
 
-/** Most attempts that are kept; of more, the last. */
+/** Most attempts that are kept; the oldest are dropped. */
 const MAX_ATTEMPTS = 50;
 /** Most marks (signals, parameters, children) of an attempt. */
 const MAX_MARKS = 100;
@@ -16,16 +16,16 @@ const MARKS = {
  * @typedef {{ number: number, from: number, to: number | null, version: string | null, outcome: string | null, error: any,
  *   spans: { kind: string, from: number, to: number | null }[], marks: { at: number, text: string }[], state?: string,
  *   isPartial?: boolean }} Attempt
- *   times in milliseconds; the `outcome` of one that was followed by another is `retried`
+ *   times in milliseconds; the `outcome` of an attempt that was followed by another is `retried`
  */
 export class Timeline {
-  /** @param {number} createdMs when the run was created: it waits from then on */
+  /** @param {number} createdMs when the run was created; its first wait begins then */
   constructor(createdMs) {
     this.createdMs = createdMs;
     /** @type {Attempt[]} */
     this.attempts = [];
     this.#begin(1, createdMs, "queued");
-    /** Whether the run is under way: started, not held, not over. */
+    /** Whether the run is executing: started, not paused, not ended. */
     this.isActive = false;
     this.ended = false;
   }
@@ -53,8 +53,8 @@ export class Timeline {
   }
 
   /**
-   * The attempts as the host has the run now, which may be further than its events that have come. What is known of an
-   * attempt only by that has `state`, and no times if `isPartial`.
+   * The attempts, updated with the run's current state, which may be ahead of the events received so far. An attempt known
+   * only from that state has `state`, and no times if `isPartial`.
    * @param {{ status: string, attempt: number, version: string | null }} run
    */
   attemptsOf(run) {
@@ -66,7 +66,7 @@ export class Timeline {
     return [...before, { ...last, state: "retried", isPartial: true }, { ...next, state: run.status, isPartial: true }];
   }
 
-  /** Takes in a host's event. Returns whether it says something here. */
+  /** Applies a lifecycle event. Returns whether it changed the timeline. */
   update({ type, data, timestamp }) {
     const at = Date.parse(timestamp);
     const last = this.#last;

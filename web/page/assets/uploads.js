@@ -1,33 +1,33 @@
-// Adding tasks: a .wasm that is dropped onto the page, or chosen with a button; and removing them. Only where the host takes
-// uploads.
+// Adds tasks, from a .wasm file that is dropped onto the page or chosen with a button, and removes them; only if the host
+// accepts uploads.
 
 import * as api from "./api.js";
 import { button, h } from "./dom.js";
 import { bytes } from "./format.js";
 import { attempt, confirm, dialog, notify } from "./notices.js";
 
-/** What the host takes for the name of an app or a task. */
+/** A valid name of an app or a task. */
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const MAX_NAME = 64;
-/** The app of tasks that are in none. */
+/** The app of a task without one. */
 const DEFAULT_APP = "default";
 
-/** What the host said last of its tasks; null if it was not asked yet. */
+/** The latest list of tasks; null before the first response. */
 let listed = null;
 
-/** The host's list is this now. */
+/** Stores the latest list of tasks. */
 export function noteTasks(list) {
   listed = list;
 }
 
-/** A button that asks for files; hidden until the host is known to take them. */
+/** A button that opens a file dialog; hidden until the host is known to accept uploads. */
 export function addTaskButton() {
   const input = h("input", {
-    type: "file", accept: ".wasm,application/wasm", multiple: true, hidden: true, tabindex: "-1", "aria-label": "Files of tasks",
+    type: "file", accept: ".wasm,application/wasm", multiple: true, hidden: true, tabindex: "-1", "aria-label": "Task files",
     on: {
       change: () => {
         const files = [...input.files];
-        // The same file may be chosen again.
+        // Without this, choosing the same file again causes no event.
         input.value = "";
         addTasks(files);
       },
@@ -38,11 +38,11 @@ export function addTaskButton() {
   return { element, update: (list) => (element.hidden = list.uploads !== true) };
 }
 
-/** Lets files be dropped onto the page. */
+/** Accepts files that are dropped onto the page. */
 export function takeDrops() {
-  const sign = h("div", { class: "drop", hidden: true, "aria-hidden": "true" }, h("p", null, "Drop a ", h("code", null, ".wasm"), " to add it as a task"));
+  const sign = h("div", { class: "drop", hidden: true, "aria-hidden": "true" }, h("p", null, "Drop a ", h("code", null, ".wasm"), " file to add it as a task"));
   document.body.append(sign);
-  /** Elements that the pointer is in: leaving one for another within it comes after entering that. */
+  /** Number of nested elements under the pointer: the inner element's dragenter comes before the outer one's dragleave. */
   let inside = 0;
   const isOver = (event) => listed?.uploads === true && event.dataTransfer?.types.includes("Files") && !document.querySelector("dialog[open]");
   const leave = () => {
@@ -52,7 +52,7 @@ export function takeDrops() {
   addEventListener("dragenter", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     inside += 1;
-    // A run's page does not look at the tasks by itself.
+    // A run's page does not load the list of tasks by itself.
     if (listed === null) api.tasks().then(noteTasks, () => {});
     if (!isOver(event)) return;
     event.preventDefault();
@@ -77,7 +77,7 @@ export function takeDrops() {
   });
 }
 
-/** Asks for the names of these files, one after the other, and adds them. */
+/** Adds these files, one after the other, each with a dialog for its name. */
 async function addTasks(files) {
   for (const file of files) {
     if (!/\.wasm$/i.test(file.name)) notify(`${file.name} is not a .wasm file`, { kind: "error" });
@@ -86,12 +86,12 @@ async function addTasks(files) {
 }
 
 async function addTask(file) {
-  await attempt("The host’s tasks can’t be read", async () => noteTasks(await api.tasks()));
+  await attempt("Could not load the list of tasks", async () => noteTasks(await api.tasks()));
   const app = nameField("App", DEFAULT_APP, [...new Set([DEFAULT_APP, ...(listed?.tasks ?? []).map((task) => task.app).filter(Boolean)])]);
   const name = nameField("Task", nameOf(file));
   const hint = h("p", { class: "upload-hint muted", role: "status" });
   const isThere = () => listed?.tasks.some((task) => task.app === app.value && task.task === name.value && task.version !== null);
-  const look = () => (hint.textContent = isThere() ? `${app.value}/${name.value} is there. New runs will take this version; runs under way finish on theirs.` : "");
+  const look = () => (hint.textContent = isThere() ? `${app.value}/${name.value} already exists. New runs will use this version; active runs finish on theirs.` : "");
   for (const field of [app, name]) field.input.addEventListener("input", look);
   look();
   let target = "";
@@ -104,28 +104,28 @@ async function addTask(file) {
       for (const field of [app, name]) field.check();
       target = `${app.value}/${name.value}`;
       const outcome = await api.putTask(app.value, name.value, file, signal).catch((error) => {
-        throw error.kind === "invalid-task" ? new Error(`This file is no task: ${error.message}`) : error;
+        throw error.kind === "invalid-task" ? new Error(`Not a valid task: ${error.message}`) : error;
       });
-      notify({ created: `Added ${target}`, replaced: `${target} has a new version`, accepted: `${target} is in the host’s folder, and is being loaded` }[outcome]);
+      notify({ created: `Added ${target}`, replaced: `${target} has a new version`, accepted: `Added ${target}. The host is loading it.` }[outcome]);
     },
   });
   if (done) location.hash = `#/tasks/${target}`;
 }
 
-/** Asks, then takes a task's file out of the host's folder. */
+/** Deletes a task's file from the host's tasks folder, after a confirmation. */
 export async function removeTask(task) {
   const name = `${task.app}/${task.task}`;
   const removed = await confirm({
     title: `Remove ${name}?`,
     text: [
-      h("p", null, "The file ", h("code", null, task.path), " is deleted from the host’s tasks folder. To have the task back, its file must be added again."),
+      h("p", null, "The file ", h("code", null, task.path), " is deleted from the host’s tasks folder. To restore the task, add its file again."),
       h(
         "ul",
         { class: "consequences" },
-        h("li", null, "Runs under way finish."),
-        h("li", null, "Queued runs wait until the task comes back."),
-        task.schedules.length > 0 && h("li", null, "Nothing starts by its schedules."),
-        h("li", null, "Runs that have ended stay, with all that they said."),
+        h("li", null, "Active runs finish."),
+        h("li", null, "Queued runs wait until the task is added again."),
+        task.schedules.length > 0 && h("li", null, "Its schedules start no more runs."),
+        h("li", null, "Ended runs and their events stay."),
         h("li", null, "The task’s manifest stays in the folder, if it has one."),
       ),
     ],
@@ -138,7 +138,7 @@ export async function removeTask(task) {
   location.hash = "#/tasks";
 }
 
-/** A task's name out of that of a file. */
+/** A task's name made from a file's name. */
 function nameOf(file) {
   return file.name.replace(/\.wasm$/i, "").replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^-+|-+$/g, "").slice(0, MAX_NAME);
 }

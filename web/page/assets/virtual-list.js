@@ -1,15 +1,15 @@
-// A list of any length of which only what is seen is in the document. Rows are of one height and are used again.
+// A list of any length, of which only the visible rows are in the document. Rows have one height and are reused.
 
 import { h, setAttribute, uniqueId } from "./dom.js";
 
-/** Rows kept above and below what is seen, so that scrolling finds them there. */
+/** Rows kept above and below the visible ones, so that scrolling finds them drawn. */
 const OVERSCAN = 8;
-/** Browsers lay out nothing taller than some 16 to 33 million pixels. A longer list is scrolled in larger steps. */
+/** Browsers limit an element's height to about 16 to 33 million pixels. A longer list scrolls in larger steps. */
 const MAX_HEIGHT = 8_000_000;
 
 /**
- * A list box: arrow keys, Page Up and Down, Home and End go through the rows, Enter opens one. It stays at the end as
- * long as its reader does.
+ * A list box: arrow keys, Page Up and Down, Home and End move between rows, Enter opens one. While it is scrolled to its
+ * end, it follows new rows.
  */
 export class VirtualList {
   /**
@@ -32,12 +32,12 @@ export class VirtualList {
     this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.element.addEventListener("keydown", (event) => this.#key(event));
     this.element.addEventListener("click", (event) => this.#click(event));
-    /** Height of what is seen, and how far it is scrolled, both as last heard of: asking for them in the middle of a
-     * frame would make the browser lay out the page again. */
+    /** Visible height and scroll position, as of the last events: reading them from the element in the middle of a frame
+     * would force the browser to lay out the page again. */
     this.view = 0;
     this.scroll = 0;
     this.resized = new ResizeObserver(([entry]) => {
-      // Where the browser has put a list that is seen again is not where its reader was.
+      // When a hidden list becomes visible, the browser may have changed its scroll position.
       if (this.view === 0) this.drawnScroll = this.element.scrollTop;
       this.view = entry.contentRect.height;
       this.update();
@@ -50,7 +50,7 @@ export class VirtualList {
     cancelAnimationFrame(this.frame);
   }
 
-  /** The list has so many rows, or rows that look different. Drawn once, in the next frame. */
+  /** Sets the number of rows, and redraws once, in the next frame. */
   update(size = this.size) {
     this.size = size;
     this.frame ||= requestAnimationFrame(() => {
@@ -59,26 +59,26 @@ export class VirtualList {
     });
   }
 
-  /** It is seen again after it was hidden: the browser may have forgotten where it was. */
+  /** The list has become visible again: restores the scroll position, which the browser may have lost. */
   shown() {
     this.element.scrollTop = this.scroll;
     this.drawnScroll = this.element.scrollTop;
     this.update();
   }
 
-  /** Goes to the end and stays there. */
+  /** Scrolls to the end and follows it. */
   toEnd() {
     this.sticky = true;
     this.update();
   }
 
-  /** Brings that row into view. */
+  /** Scrolls a row into view. */
   reveal(place) {
     const top = this.#top();
     const seen = Math.max(1, Math.floor(this.view / this.options.rowHeight));
     if (place < top) this.#scrollTo(place);
     else if (place >= top + seen) this.#scrollTo(place - seen + 1);
-    // Who looks at a row keeps it, whatever comes.
+    // A revealed row stays in view when new rows arrive.
     this.sticky &&= place === this.size - 1;
     this.update();
   }
@@ -94,13 +94,13 @@ export class VirtualList {
     return Math.min(MAX_HEIGHT, this.size * this.options.rowHeight);
   }
 
-  /** Pixels that one row takes of the way that can be scrolled. */
+  /** Pixels of scrolling per row. */
   get #pitch() {
     const rows = this.size - this.view / this.options.rowHeight;
     return rows > 0 ? (this.#height - this.view) / rows : this.options.rowHeight;
   }
 
-  /** The first row that is seen, not rounded. */
+  /** The first visible row, not rounded. */
   #top() {
     return this.scroll / this.#pitch;
   }
@@ -111,11 +111,11 @@ export class VirtualList {
 
   #scrolled() {
     const { scrollTop, clientHeight } = this.element;
-    // Told when it is hidden, it is of before; and told of where the list went by itself, what was wished since counts.
+    // Ignore events of a hidden list, and those that the list's own scrolling caused.
     if (clientHeight === 0 || Math.abs(scrollTop - this.drawnScroll) < 1) return;
     this.scroll = scrollTop;
     this.drawnScroll = this.scroll;
-    // The end is that of what was drawn; more may have come since.
+    // Compare with the height that was drawn; rows may have been added since.
     this.sticky = this.scroll + this.view >= this.drawnHeight - this.options.rowHeight;
     this.update();
   }
@@ -132,7 +132,7 @@ export class VirtualList {
     this.options.wanted?.(from, to);
     while (this.rows.length < to - from) this.#addRow();
     while (this.rows.length > to - from) this.rows.pop().remove();
-    // Rows are where they belong relative to what is seen, however the list is scrolled.
+    // Position rows relative to the visible part, because of the larger steps of a long list.
     const base = this.scroll - top * rowHeight;
     for (let place = from; place < to; place += 1) this.#drawRow(place, base + place * rowHeight);
     const activeSeen = this.active >= from && this.active < to;
@@ -141,7 +141,7 @@ export class VirtualList {
       this.drawnHeight = this.#height;
       this.spacer.style.height = `${this.drawnHeight}px`;
     }
-    // Last, for it lays out the list.
+    // Last, because it forces a layout.
     if (this.scroll !== this.drawnScroll) this.element.scrollTop = this.scroll;
     this.drawnScroll = this.scroll;
     this.options.atEnd?.(this.scroll >= end - rowHeight);
@@ -196,7 +196,7 @@ export class VirtualList {
       this.active = Math.min(this.size - 1, Math.max(0, places[event.key]));
       if (event.key === "End") this.toEnd();
       else this.reveal(this.active);
-      // Who has an event open reads on from one to the next.
+      // While an event is open, moving to a row opens it.
       if (this.chosen >= 0) this.options.opened?.(this.active);
     } else if ((event.key === "Enter" || event.key === " ") && this.active >= 0) {
       event.preventDefault();

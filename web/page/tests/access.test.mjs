@@ -117,7 +117,7 @@ test("all can be done by keys alone: start, read events, cancel", async (t) => {
     assert.fail(`${wanted} can't be reached`);
   };
   await page.keyboard.press("Tab");
-  assert.match(await focused(), /Skip to the content/);
+  assert.match(await focused(), /Skip to content/);
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
   await page.getByRole("heading", { name: "Runs" }).waitFor();

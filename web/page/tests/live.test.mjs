@@ -46,7 +46,7 @@ test("with another filter there is another connection, and the one before is clo
   assert.deepEqual(fake.asked.map((query) => query.get("status")), [null, "running"]);
   fake.put({ ...going, status: "completed" });
   await shows(page, "");
-  await page.getByText("No run matches this filter").waitFor();
+  await page.getByText("No runs match this filter").waitFor();
 });
 
 test("after a lost connection the list is what the host has now", async (t) => {
@@ -156,7 +156,7 @@ test("a history of any length can be seen to its end, and what is shown of it st
   const ids = () => page.$$eval(".runs tbody .cell-run a", (links) => links.map((link) => link.textContent));
   const shown = (length) => until(page, (length) => document.querySelectorAll(".runs tbody tr").length === length, length);
   await shown(50);
-  assert.equal(await said.textContent(), "50 shown, there are older ones");
+  assert.equal(await said.textContent(), "50 shown, more available");
   // New ones move the pages, and don't hide what is between.
   for (let nth = 1531; nth <= 1540; nth += 1) fake.put(run(`n${nth}`));
   await shown(60);
@@ -185,7 +185,7 @@ test("a list that is left open does not grow for ever, and says that there are o
   await page.getByText("No runs yet").waitFor();
   for (let nth = 1; nth <= 1100; nth += 1) fake.put(run(`n${nth}`, { status: "completed" }));
   await until(page, () => document.querySelector(".runs tbody a")?.textContent === "n1100");
-  await page.getByText("1,000 shown, there are older ones").waitFor();
+  await page.getByText("1,000 shown, more available").waitFor();
   await page.getByRole("button", { name: "Show older runs" }).click();
   await page.getByText("1,100 shown").waitFor();
   const ids = await page.$$eval(".runs tbody .cell-run a", (links) => links.map((link) => link.textContent));
@@ -208,7 +208,7 @@ test("runs that leave the list make room for those that follow", async (t) => {
   const { client } = at.host;
   for (let nth = 1; nth <= 55; nth += 1) await client.start("demo/probe", { do: "echo" }, { id: `n${nth}`, delay: "1h" });
   const page = await at.open("#/?status=delayed");
-  await page.getByText("50 shown, there are older ones").waitFor();
+  await page.getByText("50 shown, more available").waitFor();
   for (let nth = 55; nth > 5; nth -= 1) await client.run(`n${nth}`).cancel();
   await shows(page, "n5,n4,n3,n2,n1");
 });
@@ -249,8 +249,8 @@ test("who comes back to a list finds it as it was, with all that came meanwhile"
   await eventually(() => fake.connections === 0);
   for (let nth = 401; nth <= 1800; nth += 1) fake.put(run(`n${nth}`, { status: "completed" }));
   await setHidden(page, false);
-  await page.getByText("1,000 shown, there are older ones", { exact: true }).waitFor();
+  await page.getByText("1,000 shown, more available", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Show older runs" }).click();
-  await page.getByText("1,200 shown, there are older ones", { exact: true }).waitFor();
+  await page.getByText("1,200 shown, more available", { exact: true }).waitFor();
   assert.deepEqual(await ids(), fake.runs.slice(0, 1200).map(({ id }) => id));
 });

@@ -59,7 +59,7 @@ test("after an outage the stream comes back with the first answer, and the parts
     await page.clock.fastForward(5000);
     return asked >= 4;
   });
-  await page.locator("#host", { hasText: "does not answer" }).waitFor();
+  await page.locator("#host", { hasText: "is not responding" }).waitFor();
   await page.locator(".stream", { hasText: "Reconnecting" }).waitFor();
   await run.cancel();
   await eventually(async () => (await run.info()).status === "cancelled");

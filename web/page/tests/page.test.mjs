@@ -17,7 +17,7 @@ test("a run is started from the form, and shown to its end", async (t) => {
   await page.getByText("More options").click();
   await page.getByLabel("Run id").fill("from-form");
   await page.getByLabel("Labels").fill("project:alpha");
-  await page.getByLabel("If nobody follows it").selectOption("cancel it, 10 s later");
+  await page.getByLabel("When the last viewer leaves").selectOption("cancel after 10 s");
   await page.getByRole("button", { name: "Start" }).click();
   await reaches(page, "completed");
   assert.match(page.url(), /#\/runs\/from-form$/);
@@ -105,7 +105,7 @@ test("a page that is not seen lets go of a run, but not of one that is cancelled
     await page.goto(`${at.url}/#/runs/${id}`);
     await page.reload();
     await page.locator(".list-row", { hasText: "waiting" }).waitFor();
-    assert.equal(await page.getByText("If nobody follows it").count(), id === "watched" ? 1 : 0);
+    assert.equal(await page.getByText("When the last viewer leaves").count(), id === "watched" ? 1 : 0);
     await setHidden(page, true);
     // Longer than it keeps a connection, and not so long that one in use would count as silent.
     await page.clock.fastForward(20_000);
@@ -126,15 +126,15 @@ test("a run is paused, told something and resumed", async (t) => {
   await reaches(page, "running");
   await actions.getByRole("button", { name: "Parameter" }).click();
   await page.getByLabel("Name").fill("level");
-  await page.getByLabel("Value, JSON").fill('{"high":true}');
+  await page.getByLabel("Value (JSON)").fill('{"high":true}');
   await page.getByRole("button", { name: "Set", exact: true }).click();
   await page.locator(".panel", { hasText: "Parameters" }).locator(".json-key", { hasText: "level" }).waitFor();
   await actions.getByRole("button", { name: "Signal" }).click();
   await page.getByLabel("Name").fill("go");
-  await page.getByLabel("Payload, JSON").fill("{");
+  await page.getByLabel("Payload (JSON)").fill("{");
   await page.getByRole("button", { name: "Send" }).click();
-  await page.getByRole("alert").getByText("This is not JSON").waitFor();
-  await page.getByLabel("Payload, JSON").fill("1");
+  await page.getByRole("alert").getByText("Not valid JSON").waitFor();
+  await page.getByLabel("Payload (JSON)").fill("1");
   await page.getByRole("button", { name: "Send" }).click();
   await reaches(page, "completed");
   assert.deepEqual(await page.$$eval(".track .span", (spans) => spans.map((span) => span.className.split("-")[1]).filter((kind) => kind !== "queued")), ["running", "paused", "running"]);
@@ -159,7 +159,7 @@ test("an ended run can be tried again, also with another input, and removed", as
   await page.getByRole("button", { name: "Delete the run" }).click();
   await page.getByRole("heading", { name: "Runs" }).waitFor();
   await page.goto(`${at.url}/#/runs/first`);
-  await page.getByText("The host has no such run").waitFor();
+  await page.getByText("Run not found").waitFor();
 });
 
 test("the host is killed and started again under the page, and the page goes on", async (t) => {
@@ -171,8 +171,8 @@ test("the host is killed and started again under the page, and the page goes on"
   await page.locator(".list-row", { hasText: "saved" }).waitFor();
   await list.getByRole("link", { name: "survivor", exact: true }).waitFor();
   await at.host.kill();
-  await page.locator("#host", { hasText: "does not answer" }).waitFor();
-  const sign = list.locator("#host", { hasText: "does not answer" });
+  await page.locator("#host", { hasText: "is not responding" }).waitFor();
+  const sign = list.locator("#host", { hasText: "is not responding" });
   await sign.waitFor();
   await list.setViewportSize({ width: 360, height: 740 });
   assert.ok(await sign.evaluate((element) => element.scrollWidth <= element.clientWidth), "it can be read on a phone, too");
@@ -201,7 +201,7 @@ test("100,000 events: few rows in the document, the last one seen, the first one
   await sees(1);
   await list.evaluate((element) => element.scrollTo(0, element.scrollHeight / 2));
   await sees(50_001);
-  await page.getByRole("button", { name: "To the end" }).click();
+  await page.getByRole("button", { name: "Jump to end" }).click();
   await sees(last);
   assert.ok((await rows(page)).length < 80);
   // Of what is not in memory any more, too.
@@ -252,7 +252,7 @@ test("a list that was sent to its end follows it, whatever it did before and whe
     const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
     document.querySelector(".list").dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true }));
     await frame();
-    document.querySelector('[aria-label="To the end"]').click();
+    document.querySelector('[aria-label="Jump to end"]').click();
     await frame();
     await frame();
   });

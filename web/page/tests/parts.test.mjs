@@ -5,24 +5,24 @@ import { test } from "node:test";
 
 import { EventStore, PAGE } from "../assets/event-store.js";
 import { ago, bytes, duration, shortId } from "../assets/format.js";
-import { Pace } from "../assets/pace.js";
+import { TimeLeft } from "../assets/time-left.js";
 import { fieldOf } from "../assets/schema.js";
 import { Selection, wordsFilter } from "../assets/selection.js";
 import { Timeline } from "../assets/timeline.js";
 
 test("the time left follows the rate, and a pause does not count", () => {
-  const pace = new Pace();
-  assert.equal(pace.look(undefined, 0), undefined);
-  pace.begin(0);
-  for (let step = 0; step <= 10; step += 1) pace.look(step / 100, step * 1000);
-  assert.equal(Math.round(pace.look(0.1, 10_000)), 90_000);
-  pace.hold(10_000);
-  assert.equal(pace.look(0.1, 500_000), undefined);
-  pace.begin(1_000_000);
-  assert.equal(Math.round(pace.look(0.1, 1_000_000)), 90_000);
-  assert.equal(pace.look(1, 1_000_000), undefined);
-  pace.begin(1_001_000, { anew: true });
-  assert.equal(pace.look(0.2, 1_001_000), undefined, "an attempt begins anew");
+  const timeLeft = new TimeLeft();
+  assert.equal(timeLeft.look(undefined, 0), undefined);
+  timeLeft.begin(0);
+  for (let step = 0; step <= 10; step += 1) timeLeft.look(step / 100, step * 1000);
+  assert.equal(Math.round(timeLeft.look(0.1, 10_000)), 90_000);
+  timeLeft.pause(10_000);
+  assert.equal(timeLeft.look(0.1, 500_000), undefined);
+  timeLeft.begin(1_000_000);
+  assert.equal(Math.round(timeLeft.look(0.1, 1_000_000)), 90_000);
+  assert.equal(timeLeft.look(1, 1_000_000), undefined);
+  timeLeft.begin(1_001_000, { anew: true });
+  assert.equal(timeLeft.look(0.2, 1_001_000), undefined, "an attempt begins anew");
 });
 
 test("a schema becomes fields: references, choices, what may be null, lists", () => {
@@ -65,7 +65,7 @@ test("a schema that refers to itself, or to nothing, has a form all the same", (
 const at = (seconds) => new Date(seconds * 1000).toISOString();
 const host = (type, seconds, data = {}) => ({ type: `run.${type}`, timestamp: at(seconds), data });
 
-test("attempts have spans of waiting, running and being held", () => {
+test("attempts have spans of waiting, running and being paused", () => {
   const timeline = new Timeline(0);
   const events = [
     host("queued", 0),
@@ -164,14 +164,14 @@ test("a search finds what is in memory no longer, and what comes meanwhile, once
   selection.close();
 });
 
-test("a list that is held shows nothing new, and says how much came", () => {
+test("a frozen list shows nothing new, and counts the new events", () => {
   const store = new EventStore(async () => ({ events: [], gapTo: 0 }));
   const selection = new Selection(store, async function* read() {});
   store.append(many(1, 10));
-  selection.hold(true);
+  selection.freeze(true);
   store.append(many(11, 15));
   assert.deepEqual([selection.size, selection.unseen], [10, 5]);
-  selection.hold(false);
+  selection.freeze(false);
   assert.deepEqual([selection.size, selection.unseen], [15, 0]);
 });
 

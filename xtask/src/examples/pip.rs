@@ -1,4 +1,4 @@
-//! Compilers that PyPI has for every system, each in a virtual environment of its own.
+//! Compilers from PyPI, each in its own virtual environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::process::Command;
 use super::{Problem, cache};
 use crate::process::{ask, run_quietly};
 
-/// Fails if an interpreter is too old, or without the parts that make a virtual
-/// environment, which Debian leaves out.
+/// Fails if an interpreter is too old, or lacks the modules for virtual environments, which Debian
+/// packages separately.
 pub(super) const IS_FIT: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
 
-/// The system's Python. `otherwise` says what to install if there is none.
+/// The system's Python. `otherwise` is the error if there is none.
 pub(super) fn python(otherwise: &'static str) -> Result<&'static str, Problem> {
     let python = ["python3", "python"].into_iter().find(|python| {
         let mut question = Command::new(python);
@@ -21,11 +21,11 @@ pub(super) fn python(otherwise: &'static str) -> Result<&'static str, Problem> {
 }
 
 /// The folder of packages of an environment with just this one, such as `ziglang==0.15.2`.
-/// `otherwise` says what to install if there is no Python to fetch it with.
+/// `otherwise` is the error if there is no Python.
 pub(super) fn packages_with(requirement: &str, otherwise: &'static str) -> Result<PathBuf, Problem> {
     let folder = cache().join(format!("pip-{}", requirement.replace("==", "-")));
     let complete = folder.join("complete");
-    // Written last, so half an environment does not count. Says where the packages are.
+    // Written last, so an incomplete environment does not count. Contains the path of the packages.
     if let Some(packages) = read_path(&complete) {
         return Ok(packages);
     }
@@ -38,14 +38,14 @@ pub(super) fn packages_with(requirement: &str, otherwise: &'static str) -> Resul
     run_quietly(&mut install)?;
     let mut question = Command::new(&interpreter);
     let packages = ask(question.args(["-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]));
-    let packages = packages.ok_or_else(|| "pip says not where it puts packages".to_owned())?;
-    // Within the folder, which is moved at times.
+    let packages = packages.ok_or_else(|| "pip does not report its folder of packages".to_owned())?;
+    // Relative to the folder, which can be moved.
     let within = Path::new(&packages).strip_prefix(&folder).unwrap_or(Path::new(&packages)).to_owned();
     fs::write(&complete, within.to_string_lossy().as_bytes())?;
     Ok(folder.join(within))
 }
 
-/// What `complete` says, if that is there.
+/// The content of `complete`, if it exists.
 fn read_path(complete: &Path) -> Option<PathBuf> {
     let packages = complete.parent()?.join(fs::read_to_string(complete).ok()?);
     packages.is_dir().then_some(packages)

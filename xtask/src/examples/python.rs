@@ -1,5 +1,4 @@
-//! Tasks in Python: NAME.py, and in requirements.txt the compiler. The SDK is that of
-//! this repository.
+//! Tasks in Python: NAME.py, and the compiler in requirements.txt, with the SDK of this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +10,13 @@ use crate::process::{ask, run_quietly};
 use crate::root;
 use crate::stamp::Stamp;
 
-/// A result depends on what is written here too.
+/// Results also depend on this file.
 pub(super) const RECIPE: &str = include_str!("python.rs");
 
 const TOOL: &str = "Python 3.10 or newer with venv: from https://www.python.org, or as the packages \
                     `python3` and `python3-venv` of Debian and Ubuntu";
 
-/// Where the SDK is. What is built depends on it.
+/// The SDK, which results depend on.
 pub(super) fn sdk() -> PathBuf {
     root().join("guest-sdk/python/streamtask")
 }
@@ -27,25 +26,26 @@ pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> 
     eprintln!("{}: compiling", example.name);
     let mut compile = Command::new(interpreter(&tools));
     compile.args(["-m", "streamtask", "build"]).env("PYTHONPATH", root().join("guest-sdk/python"));
-    // Else there are files of its own among the sources.
+    // Otherwise, Python writes cache files between the sources.
     compile.env("PYTHONDONTWRITEBYTECODE", "1");
     compile.arg(example.folder.join(format!("{}.py", example.name.replace('-', "_"))));
     Ok(run_quietly(compile.arg("--output").arg(component))?)
 }
 
-/// The SDK's own tests, which need no host.
+/// Runs the SDK's own tests, which need no host.
 pub(super) fn test() -> Result<(), Problem> {
     let mut test = Command::new(python(TOOL)?);
     test.args(["-m", "unittest", "--quiet"]).env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(run_quietly(test.current_dir(root().join("guest-sdk/python")))?)
 }
 
-/// A virtual environment with what the example requires; shared by all that
-/// require the same.
+/// A virtual environment with the requirements of an example; shared by all examples with the same
+/// ones.
 fn tools(example: &Example) -> Result<PathBuf, Problem> {
     let requirements = example.folder.join("requirements.txt");
     let folder = cache().join(format!("python-{}", Stamp::default().file(&requirements)?.finish()));
-    // Written last, so half an environment does not count. Nor does one whose Python was removed.
+    // Written last, so an incomplete environment does not count, and neither does one whose Python
+    // was removed.
     let complete = folder.join("complete");
     if complete.is_file() && ask(Command::new(interpreter(&folder)).args(["-c", IS_FIT])).is_some() {
         return Ok(folder);

@@ -1,4 +1,4 @@
-//! Examples in Rust: one workspace, built at once.
+//! Examples in Rust: one workspace, built together.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::process::{ask, guest_cargo, run};
 use crate::root;
 
-/// What guests in Rust are compiled for.
+/// The target of guests in Rust.
 pub(crate) const GUEST_TARGET: &str = "wasm32-wasip2";
 
 pub(super) fn build_all() -> Result<(), String> {

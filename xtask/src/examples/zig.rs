@@ -6,12 +6,12 @@ use std::process::Command;
 use super::{Example, Problem, cache, pip};
 use crate::process::run_quietly;
 
-/// A result depends on what is written here too.
+/// Results also depend on this file.
 pub(super) const RECIPE: &str = include_str!("zig.rs");
 
 const TOOL: &str = "Python 3.9 or newer with venv, to fetch Zig with";
 
-/// Of this version and no other: Zig's library changes with each.
+/// Exactly this version, because Zig's library changes with each.
 const PACKAGE: &str = "ziglang==0.15.2";
 
 pub(super) fn build(example: &Example, component: &Path) -> Result<(), Problem> {

@@ -1,5 +1,5 @@
-// Package start lets other packages of the SDK take part in the start of a task.
+// Package start lets other packages of the SDK register hooks for the start of a task.
 package start
 
-// Hooks are called by Run with its *streamtask.Context, before the task.
+// Run calls Hooks with its *streamtask.Context before the task.
 var Hooks []func(ctx any)

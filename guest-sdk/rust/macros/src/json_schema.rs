@@ -1,10 +1,10 @@
 //! `#[derive(JsonSchema)]` without a dependency on schemars.
 //!
-//! The code that the derive of schemars makes finds its crate by the name
+//! The code that the derive of schemars generates finds its crate by the name
 //! `schemars`, which only `#[schemars(crate = "..")]` on the type can change, and
-//! a derive can't add attributes to its type. So this one makes a copy of the
-//! type that has the attribute, has schemars derive the schema of the copy, and
-//! hands that on. The copy is never constructed.
+//! a derive can't add attributes to its type. So this macro makes a copy of the
+//! type with the attribute, lets schemars derive the schema of the copy, and
+//! returns that schema. The copy is never constructed.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -39,7 +39,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     Ok(quote! {
         #[allow(dead_code, type_alias_bounds, clippy::all)]
         const _: () = {
-            // The name outside of the inner block, where the copy has it too.
+            // The name outside of the inner block, in which the copy has the same
+            // name.
             type __Original<#(#parameters),*> = #name #type_generics;
 
             const _: () = {
@@ -73,8 +74,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     })
 }
 
-/// Drops the attributes that schemars does not read, those of other derives
-/// among them: they would be unknown on the copy.
+/// Drops the attributes that schemars does not read, such as those of other
+/// derives, which would be unknown on the copy.
 fn keep_helpers(attributes: &mut Vec<Attribute>) {
     const READ: [&str; 6] = ["doc", "serde", "schemars", "validate", "garde", "deprecated"];
     attributes.retain(|attribute| READ.iter().any(|name| attribute.path().is_ident(name)));
@@ -88,7 +89,7 @@ fn each_field(data: &mut Data, f: impl FnMut(&mut Field)) {
     }
 }
 
-/// `T: Bound = Default` as `T`: what a type alias takes.
+/// `T: Bound = Default` as `T`, for a type alias.
 fn without_bounds(parameter: &GenericParam) -> TokenStream {
     match parameter {
         GenericParam::Type(parameter) => {
@@ -106,11 +107,11 @@ fn without_bounds(parameter: &GenericParam) -> TokenStream {
     }
 }
 
-/// Whether `#[serde(default)]`, without a path, stands on the type itself.
+/// Whether the type itself has `#[serde(default)]` without a path.
 fn container_default(attributes: &[Attribute]) -> bool {
     let mut found = false;
     for attribute in attributes.iter().filter(|attribute| !attribute.path().is_ident("doc")) {
-        // Faults in the attribute are for schemars and serde to report.
+        // schemars and serde report errors in the attribute.
         let _ = attribute.parse_nested_meta(|meta| {
             if meta.input.peek(syn::Token![=]) {
                 meta.value()?.parse::<syn::Expr>()?;

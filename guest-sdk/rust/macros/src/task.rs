@@ -5,7 +5,7 @@ use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta, Result, ReturnType, Signature, Type};
 
-/// The function as it is, and behind it the exports, or what is wrong with it.
+/// The unchanged function, followed by the exports or a compile error.
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let exports = exports(options, &item).unwrap_or_else(Error::into_compile_error);
     quote! { #item #exports }
@@ -59,7 +59,7 @@ fn exports(options: TokenStream, item: &TokenStream) -> Result<TokenStream> {
     })
 }
 
-/// What stands in the brackets of `#[task(..)]`.
+/// The arguments of `#[task(..)]`.
 struct Options {
     schema: bool,
 }
@@ -84,12 +84,10 @@ struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    /// Whatever the compiler could only report about code that the user never
-    /// wrote is found here.
+    /// Reports errors that the compiler would report about generated code.
     fn of(sig: &'a Signature) -> Result<Self> {
         if let Some(token) = &sig.asyncness {
-            let message =
-                "a task is not async: its calls wait on the host's side, and `ctx.sleep` blocks no thread";
+            let message = "a task is not async: its calls wait in the host, and `ctx.sleep` blocks no thread";
             return Err(Error::new(token.span(), message));
         }
         if let Some(token) = &sig.unsafety {
@@ -123,7 +121,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// The word `impl`, at any depth.
+/// The keyword `impl`, at any depth.
 fn find_impl(tokens: TokenStream) -> Option<TokenTree> {
     tokens.into_iter().find_map(|token| match token {
         TokenTree::Group(group) => find_impl(group.stream()),
@@ -170,8 +168,8 @@ fn description(attributes: &[Attribute]) -> TokenStream {
     quote! { ::core::concat!(#(#lines, "\n"),*) }
 }
 
-/// A line without the space that `/// text` has in front. Other expressions,
-/// such as `include_str!(..)`, stay as they are.
+/// Removes the leading space of a line of `/// text`. Other expressions, such as
+/// `include_str!(..)`, stay unchanged.
 fn doc_line(value: &Expr) -> TokenStream {
     match value {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
@@ -187,7 +185,7 @@ fn doc_line(value: &Expr) -> TokenStream {
 mod tests {
     use super::*;
 
-    /// What is wrong with a task; panics if nothing is.
+    /// The error in a task; panics if there is none.
     fn complaint(options: &str, item: &str) -> String {
         let (options, item) = (options.parse().unwrap(), item.parse().unwrap());
         exports(options, &item).unwrap_err().to_string()

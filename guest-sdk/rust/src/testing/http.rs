@@ -1,4 +1,4 @@
-//! Servers that a task asks in tests.
+//! HTTP responses for tests.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{FakeHost, Recording};
 use crate::http::{Error, ErrorKind, Outgoing, Request, Response};
 
-/// What a server answers.
+/// The response of a server.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -16,7 +16,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A status, and nothing else.
+    /// A response with a status only.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO }
@@ -36,7 +36,7 @@ impl Reply {
         self
     }
 
-    /// Moves the clock before it comes.
+    /// Delays the response, which advances the clock.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -52,8 +52,8 @@ pub(super) struct State {
 
 /// # HTTP
 impl Recording {
-    /// Answers requests for an address. Of several replies for the same one, each is given
-    /// once, but for the last. Other requests are denied.
+    /// Answers requests for a URL. Several replies for the same URL are used one
+    /// after the other; the last one is repeated. Other requests are denied.
     #[must_use]
     pub fn with_reply(self, url: &str, reply: Reply) -> Self {
         self.state().http.replies.push((url.to_owned(), reply));
@@ -73,7 +73,7 @@ impl Outgoing for FakeHost {
         let replies = &mut state.http.replies;
         let mut of_it = (0..replies.len()).filter(|&at| replies[at].0 == request.url);
         let Some(first) = of_it.next() else {
-            return Err(request.refused(ErrorKind::Denied, "no reply to it: `with_reply` gives one"));
+            return Err(request.refused(ErrorKind::Denied, "no reply is defined: use `with_reply`"));
         };
         let Reply { status, headers, body, delay } =
             if of_it.next().is_some() { replies.remove(first).1 } else { replies[first].1.clone() };
@@ -83,9 +83,10 @@ impl Outgoing for FakeHost {
             return Err(request.refused(ErrorKind::Cancelled, "the run was cancelled"));
         }
         if waited < delay {
-            return Err(
-                request.refused(ErrorKind::TimedOut, format!("no whole answer in {} ms", waited.as_millis()))
-            );
+            return Err(request.refused(
+                ErrorKind::TimedOut,
+                format!("no complete response within {} ms", waited.as_millis()),
+            ));
         }
         let what = request.what();
         Ok(Response { what, max: request.max_response, status, headers, body: Box::new(Cursor::new(body)) })

@@ -1,4 +1,4 @@
-//! A guest of the async world, well-behaved or not. Input: `{"do": NAME, …}`.
+//! A guest for the async world, well-behaved or not. Input: `{"do": NAME, …}`.
 
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl Guest for Awaits {
                 println!("printed");
                 Ok("null".to_owned())
             }
-            // Two things at once, both told of in events.
+            // Two concurrent operations that both send events.
             "tick" => {
                 let (count, ns) = (number("count"), number("ms") * 1_000_000);
                 join(ticks("one", count, ns), ticks("other", count, ns)).await;
@@ -51,14 +51,14 @@ impl Guest for Awaits {
                     std::hint::spin_loop();
                 }
             }
-            // Gives up its thread all the time, and never waits.
+            // Yields all the time, and never waits.
             "yield" => {
                 tell("spinning", &json!(null));
                 loop {
                     yield_async().await;
                 }
             }
-            // More and more memory.
+            // Allocates more and more memory.
             "fill" => {
                 let mut kept = Vec::new();
                 loop {
@@ -66,12 +66,12 @@ impl Guest for Awaits {
                     wait_for(0).await;
                 }
             }
-            // So many timers at once.
+            // Many concurrent timers.
             "timers" => {
                 let timers = join_all((0..number("count")).map(|_| wait_for(number("ms") * 1_000_000))).await;
                 Ok(timers.len().to_string())
             }
-            // Something that goes on when there is a result.
+            // An operation that continues after the result.
             "leave" => {
                 spawn_local(async {
                     wait_for(1).await;

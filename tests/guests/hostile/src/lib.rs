@@ -1,8 +1,7 @@
-//! A guest that misuses whatever a guest can call: too often, with too much, or
-//! without ever giving back.
+//! A guest that misuses the functions that guests can call: too often, with too much data, or
+//! without ever releasing anything.
 //!
-//! Input: `{"do": NAME, "bytes": …}`. Unless it says otherwise, an action never
-//! ends by itself.
+//! Input: `{"do": NAME, "bytes": …}`. Unless documented otherwise, an action never ends by itself.
 
 use std::hint::black_box;
 
@@ -103,7 +102,7 @@ fn forever<T>(mut act: impl FnMut() -> T) {
     }
 }
 
-/// Computes for a millisecond and says what time it is then, in microseconds.
+/// Computes for a millisecond, then sends the time in microseconds.
 fn beat() {
     let until = monotonic_clock::now() + 1_000_000;
     while monotonic_clock::now() < until {}
@@ -112,7 +111,7 @@ fn beat() {
     events::send_event("beat", &data).expect("a valid event");
 }
 
-/// Waits for so many timers at once, all of which are over soon.
+/// Waits for many concurrent timers, which all expire soon.
 fn poll_many(count: usize) {
     loop {
         let timers: Vec<_> = (0..count).map(|_| monotonic_clock::subscribe_duration(1)).collect();
@@ -120,14 +119,14 @@ fn poll_many(count: usize) {
     }
 }
 
-/// Waits for one timer, named so many times.
+/// Waits for one timer, listed many times.
 fn poll_list(count: usize) {
     let timer = monotonic_clock::subscribe_instant(0);
     let list = vec![&timer; count];
     forever(|| poll::poll(&list));
 }
 
-/// Saves under a new key each time, until it is refused; then says so.
+/// Saves under new keys until that is rejected, then reports it.
 fn checkpoint_keys(bytes: usize) {
     for nth in 0u64.. {
         if let Err(error) = checkpoints::save(&nth.to_string(), &vec![1; bytes]) {
@@ -146,8 +145,7 @@ fn grow_memory() {
     }
 }
 
-/// Calls each import that takes a text or bytes with so many of them; returns what
-/// each answered.
+/// Calls each import that takes a text or bytes with a large argument; returns the results.
 fn name_everything(bytes: usize) -> Value {
     let text = "x".repeat(bytes);
     let data = vec![b'x'; bytes];

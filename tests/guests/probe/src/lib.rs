@@ -1,5 +1,4 @@
-//! A guest that does whatever a test asks for, against the bare contract: no
-//! SDK stands between it and the host.
+//! A guest that executes the commands of a test, with the bare contract, without an SDK.
 //!
 //! Input: `{"do": NAME, …}`.
 
@@ -32,7 +31,7 @@ impl Guest for Probe {
             "divide" => Ok((1 / number("zero")).to_string()),
             "recurse" => Ok(recurse(number("n")).to_string()),
             "oom" => Ok(exhaust_memory().to_string()),
-            // WASI 0.2 passes on only whether the code is 0.
+            // WASI 0.2 only reports whether the code is 0.
             "exit" => std::process::exit(3),
             "spin" => {
                 send("spinning", &json!({}));
@@ -138,7 +137,7 @@ fn spin() -> ! {
     }
 }
 
-/// Events as fast as the host takes them: `{"n":…}`, padded to `bytes`.
+/// Sends events as fast as the host accepts them: `{"n":…}`, padded to `bytes`.
 fn flood(count: u64, bytes: usize, pause_ms: u64) -> Result<String, Failure> {
     let padding = "x".repeat(bytes);
     for n in 1..=count {
@@ -151,7 +150,7 @@ fn flood(count: u64, bytes: usize, pause_ms: u64) -> Result<String, Failure> {
     Ok(count.to_string())
 }
 
-/// The payloads of the first `count` signals; fewer if one does not come in time.
+/// The payloads of the first `count` signals; fewer after a timeout.
 fn signals(input: &Value) -> Result<String, Failure> {
     let name = input["name"].as_str();
     let timeout = input["timeout_ms"].as_u64().map(|ms| ms as u32);
@@ -163,7 +162,7 @@ fn signals(input: &Value) -> Result<String, Failure> {
     Ok(json!(payloads).to_string())
 }
 
-/// `n` events, `ms` apart; each says how late its timer was.
+/// Sends `n` events at intervals of `ms`; each has the delay of its timer.
 fn ticks(n: u32, ms: u32) -> Result<String, Failure> {
     for tick in 1..=n {
         let before = std::time::Instant::now();
@@ -196,9 +195,9 @@ fn code(code: ErrorCode) -> &'static str {
     }
 }
 
-/// Sends `[{"type", "data" (raw text), "channel"?, "repeat"?, "times"?}]`; returns what the
-/// host answered to each. In the data, `#` stands for how many times it was sent before. With `bytes` and
-/// `content_type` in place of data it is bytes; with `wait` in place of all, a signal is waited for.
+/// Sends `[{"type", "data" (raw text), "channel"?, "repeat"?, "times"?}]`; returns the host's
+/// response to each. In the data, `#` is replaced by the number of earlier repetitions. With
+/// `bytes` and `content_type` instead of data, sends bytes; with only `wait`, waits for a signal.
 fn send_all(list: &Value) -> String {
     let answers = list.as_array().into_iter().flatten().map(|event| {
         if let Some(name) = event["wait"].as_str() {
@@ -240,7 +239,7 @@ fn print(input: &Value) -> Result<String, Failure> {
     for _ in 0..input["times"].as_u64().unwrap_or(1) {
         print!("{}", input["stdout"].as_str().unwrap_or_default());
         eprint!("{}", input["stderr"].as_str().unwrap_or_default());
-        // std keeps an unfinished line back otherwise.
+        // Otherwise, std buffers an unfinished line.
         let _ = std::io::Write::flush(&mut std::io::stdout());
     }
     Ok("null".to_owned())
@@ -261,8 +260,7 @@ fn until_cancelled() -> Result<String, Failure> {
     Ok("\"partial\"".to_owned())
 }
 
-/// Counts to `n`, with a checkpoint after each step; goes on from it in a later
-/// attempt.
+/// Counts to `n`, with a checkpoint after each step, from which later attempts continue.
 fn steps(input: &Value) -> Result<String, Failure> {
     let saved = checkpoints::load("step").map_err(|error| failure(&error.message))?;
     let from = saved.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()).unwrap_or(0u64);
@@ -286,8 +284,8 @@ fn checkpoints(input: &Value) -> Result<String, Failure> {
     Ok(json!({ "saved": saved, "loaded": loaded }).to_string())
 }
 
-/// Starts `runs`, each of `{"task", "input", "key"?, "detached"?}`, and waits for all of
-/// them, at most `timeout_ms` for each that ends; returns their answers and outcomes.
+/// Starts `runs`, each of `{"task", "input", "key"?, "detached"?}`, and waits for all of them, at
+/// most `timeout_ms` for each next one; returns the responses and outcomes.
 fn start_children(input: &Value) -> Result<String, Failure> {
     let mut answers: Vec<Value> = Vec::new();
     let mut waiting: Vec<(usize, String)> = Vec::new();

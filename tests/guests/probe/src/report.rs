@@ -1,4 +1,4 @@
-//! Progress, as a test wants it told.
+//! Progress, as defined by a test.
 
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! Work whose log shows whether anything was lost, repeated or begun again: every
-//! event says which step and which attempt it belongs to.
+//! Work whose log shows whether anything was lost, repeated or restarted: every event has its step
+//! and its attempt.
 //!
 //! Input: `steps` of `ms` each, with `burst` events. `save` saves a checkpoint
-//! after each; `hear` takes signals; `until_stop` goes on until the parameter
-//! `stop` is set. Attempts below `fail_before` fail after two steps, and may be
-//! tried again; `fail` fails in the end, for good.
+//! after each; `hear` receives signals; `until_stop` continues until the parameter `stop` is set.
+//! Attempts before `fail_before` fail after two steps with a retryable error; `fail` fails at the
+//! end with a permanent one.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::{Failure, failure, send};
 
 /// Key of the checkpoint: the steps that are done.
 const DONE: &str = "done";
-/// Steps after which an attempt fails that shall fail.
+/// Steps after which a failing attempt fails.
 const STEPS_OF_A_FAILURE: u64 = 2;
 
 pub(crate) fn work(input: &Value) -> Result<String, Failure> {
@@ -45,13 +45,13 @@ pub(crate) fn work(input: &Value) -> Result<String, Failure> {
         }
     }
     if is("hear") {
-        // Whatever was sent before `stop` was set is there.
+        // All signals sent before `stop` was set have arrived.
         hear(attempt);
     }
     if is("fail") { Err(failure("as asked")) } else { Ok(json!({ "done": done }).to_string()) }
 }
 
-/// Says every signal that waits, and the parameter `level`.
+/// Reports all queued signals, and the parameter `level`.
 fn hear(attempt: u32) {
     while let Some(signal) = control::receive_signal(None, Some(0)) {
         let payload: Value = serde_json::from_str(&signal.payload).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! An ordinary program: it knows nothing of streamtask but what its input says. The
+//! An ordinary program, independent of streamtask except for its input. The
 //! input is `{"steps":[…]}`, and each step is one of those in `take`.
 
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,7 @@ fn main() {
 
 fn take(step: &str, argument: &Value) {
     match step {
-        // A line; or bytes as they are, without an end.
+        // A line, or bytes without a line end.
         "print" => println!("{}", argument.as_str().expect("text")),
         "bytes" => {
             let bytes = argument.as_array().expect("bytes").iter();
@@ -26,7 +26,7 @@ fn take(step: &str, argument: &Value) {
             io::stdout().flush().expect("room");
         }
         "error" => eprintln!("{}", argument.as_str().expect("text")),
-        // A call; the answer comes back as an event.
+        // A call; its response is sent as an event.
         "ask" => {
             println!("{argument}");
             let mut answer = String::new();
@@ -56,7 +56,7 @@ fn take(step: &str, argument: &Value) {
         },
         "fill" => print!("{}", "x".repeat(argument.as_u64().expect("a number") as usize)),
         "long" => println!("{}", "x".repeat(argument.as_u64().expect("a number") as usize)),
-        // A file: its path and its text.
+        // A file: its path and its content.
         "write" => {
             let text = |place: usize| argument[place].as_str().expect("text");
             let wrote = std::fs::write(text(0), text(1));

@@ -1,8 +1,7 @@
-//! A guest that reaches for what it was granted, or was not: other servers,
-//! variables, files.
+//! A guest that accesses servers, environment variables and files, with or without grants.
 //!
-//! Input: `{"do": NAME, …}`. It is apart from the probe, so that the probe's imports
-//! stay those of a task that reaches for nothing.
+//! Input: `{"do": NAME, …}`. It is separate from the probe, so that the probe has only the imports
+//! of a task without grants.
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -98,7 +97,7 @@ fn send(input: &Value) -> Result<FutureIncomingResponse, ErrorCode> {
     Ok(response)
 }
 
-/// `{"status", "location", "body"}`, or the error after so many bytes of the body.
+/// `{"status", "location", "body"}`, or the error with the number of received bytes.
 fn receive(response: FutureIncomingResponse) -> Result<Value, ErrorCode> {
     response.subscribe().block();
     let response = response.get().expect("it is ready").expect("taken once")?;
@@ -132,8 +131,7 @@ fn fetch_many(input: &Value) -> Value {
     Value::Array(sent.into_iter().map(|sent| answer(sent.and_then(receive))).collect())
 }
 
-/// Says the variable `name` in every way in which a guest can say something, and ends
-/// as `how` says.
+/// Outputs the variable `name` in all ways available to guests, and ends as `how` defines.
 fn tell(input: &Value) -> Result<String, Failure> {
     let secret = std::env::var(text(input, "name")).map_err(|error| failure(&error.to_string()))?;
     events::send_event("told", &json!({ "a": format!("<{secret}>"), &secret: 1 }).to_string()).expect("sent");
@@ -142,7 +140,7 @@ fn tell(input: &Value) -> Result<String, Failure> {
     events::send_event_on(&secret, "told", "null").expect("sent");
     events::send_bytes("", "told", &format!("text/{secret}"), format!("<{secret}>").as_bytes())
         .expect("sent");
-    // In two writes of one line, and across the place where a long line is cut.
+    // In two writes of one line, and across the position where a long line is split.
     let (one, two) = secret.split_at(secret.len() / 2);
     print!("log {one}");
     io::stdout().flush().expect("taken");
@@ -162,7 +160,7 @@ fn tell(input: &Value) -> Result<String, Failure> {
     }
 }
 
-/// One access to files; what it gave, or the error.
+/// One file access; returns its result or the error.
 fn file_step(step: &Value) -> Value {
     let path = text(step, "path");
     let done = match text(step, "op") {
@@ -214,7 +212,7 @@ fn names(path: &str) -> io::Result<Value> {
     Ok(json!(names))
 }
 
-/// As low as it goes, because std has no links here.
+/// At the WASI level, because std has no links here.
 fn symlink(mount: &str, target: &str, path: &str) -> Value {
     let folder = |mount: &str| -> Option<Descriptor> {
         get_directories().into_iter().find(|(_, name)| name == mount).map(|(folder, _)| folder)
@@ -229,7 +227,7 @@ fn symlink(mount: &str, target: &str, path: &str) -> Value {
     }
 }
 
-/// How many could be opened at once.
+/// The number of files that could be open at the same time.
 fn open_many(path: &str, count: u64) -> Value {
     let mut open = Vec::new();
     for _ in 0..count {

@@ -1,28 +1,28 @@
-// How fast a run comes forward, and what is left at that rate. Knows nothing of the page.
+// Estimates the time that a run still takes, from the rate of its progress. Independent of the page.
 
-/** How much of the time under way the rate is taken from, in milliseconds. */
+/** Length of the window over which the rate is measured, in milliseconds of active time. */
 const RATE_WINDOW_MS = 30_000;
-/** Samples for the rate; the window is thinned out to so many. */
+/** Most samples in the window. */
 const MAX_SAMPLES = 64;
-/** A rate over less than this is none. */
+/** Shortest time over which a rate is measured. */
 const MIN_RATE_MS = 500;
 
-export class Pace {
+export class TimeLeft {
   constructor() {
     this.samples = [];
-    /** Time under way before the current stretch, and when that began; null while held. */
+    /** Active time before the current active span, and the start of that span; null while paused. */
     this.activeMs = 0;
     this.since = null;
   }
 
-  /** The run is under way from `timeMs` on. An attempt begins with what it has, so the rate begins anew. */
+  /** The run is active from `timeMs` on. A new attempt starts from its own progress, so `anew` restarts the rate. */
   begin(timeMs, { anew = false } = {}) {
     if (anew) this.samples = [];
     this.since ??= timeMs;
   }
 
-  /** The run is held, waits, or is over: time that counts for nothing. */
-  hold(timeMs) {
+  /** The run is paused, waits or has ended: the time from now on does not count. */
+  pause(timeMs) {
     if (this.since !== null) this.activeMs += Math.max(0, timeMs - this.since);
     this.since = null;
   }
@@ -32,8 +32,8 @@ export class Pace {
   }
 
   /**
-   * What is left of a run that is as far as `fraction` at `nowMs`, in milliseconds; undefined if that can't be said. The
-   * rate is taken from one look to the next, so that a flood of events costs no more than someone looks.
+   * The time left of a run whose progress is `fraction` at `nowMs`, in milliseconds; undefined if it is unknown. The rate
+   * is sampled only here, so a flood of events costs nothing between two calls.
    * @param {number | undefined} fraction from 0 to 1
    */
   look(fraction, nowMs) {
