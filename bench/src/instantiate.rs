@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use streamtask_host::engine::{
-    Attempt, Children, Config, Engine, Executor as _, Exit, GuestHost, Limits, NewChild, RunInfo, RunLost,
+    Attempt, AttemptOutcome, Children, Config, Engine, Executor as _, GuestHost, Limits, NewChildRun,
+    RunInfo, RunLost,
 };
 use streamtask_host::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
 
@@ -66,7 +67,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
             let began = Instant::now();
             let exit = attempt.run().await;
             times.push(began.elapsed().as_secs_f64() * 1e6);
-            assert!(matches!(exit, Exit::Output(_)));
+            assert!(matches!(exit, AttemptOutcome::Output(_)));
         }
         let _ = measured.send(times);
     }));
@@ -83,11 +84,11 @@ struct Silent {
 
 #[async_trait]
 impl Children for Silent {
-    async fn start_child(&self, _child: NewChild) -> Result<String, Refusal> {
+    async fn start_child(&self, _child: NewChildRun) -> Result<String, Refusal> {
         std::future::pending().await
     }
 
-    async fn look_at_children(&self, _runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
+    async fn first_ended_child(&self, _runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
         std::future::pending().await
     }
 

@@ -43,6 +43,6 @@ pub use config::Config;
 pub use event_log::Position;
 pub use model::{Event, Json, Retention, Run, RunId, RunStatus, Signal, SignalName, TaskRef};
 pub use notifier::Notifier;
-pub use retention::{PruneError, Removal};
+pub use retention::{DeleteOutcome, PruneError};
 pub use scheduler::{Request, StartError, Started};
-pub use storage::{Cancelled, Reached, RunFilter, Storage, StorageError};
+pub use storage::{Cancelled, MessageOutcome, RunFilter, Storage, StorageError};

@@ -33,7 +33,7 @@ use self::sweep::SweepState;
 
 /// A request to remove runs.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct PruneRequest {
     /// The task; none for all.
     pub task: Option<TaskRef>,
     /// Overrides the retention settings of the tasks.
@@ -58,7 +58,7 @@ pub type Report = Vec<(TaskRef, Amount)>;
 
 /// Result of a request to remove one run.
 #[derive(Debug)]
-pub enum Removal {
+pub enum DeleteOutcome {
     /// There is no such run.
     NotFound,
     /// It has not ended, and was not removed.
@@ -123,7 +123,7 @@ impl Pruner {
     }
 
     /// The amount that [`prune`](Self::prune) would remove now.
-    pub async fn measure(&self, wish: &Wish) -> Result<Report> {
+    pub async fn measure(&self, wish: &PruneRequest) -> Result<Report> {
         let mut report = Report::new();
         for (task, keep) in self.rules(wish).await? {
             let amount = self.measure_task(&task, &keep).await?;
@@ -133,12 +133,12 @@ impl Pruner {
     }
 
     /// Removes runs by the rules. Continues if the caller is dropped.
-    pub async fn prune(self: &Arc<Self>, wish: Wish) -> Result<Report, PruneError> {
+    pub async fn prune(self: &Arc<Self>, wish: PruneRequest) -> Result<Report, PruneError> {
         let pruner = Arc::clone(self);
         self.detached(async move { pruner.prune_now(&wish).await }).await
     }
 
-    async fn prune_now(&self, wish: &Wish) -> Result<Report, PruneError> {
+    async fn prune_now(&self, wish: &PruneRequest) -> Result<Report, PruneError> {
         let mut pruning = self.pruning.lock().await;
         let state = self.state(&mut pruning).await?;
         let rules = self.rules(wish).await?;
@@ -155,15 +155,15 @@ impl Pruner {
     }
 
     /// Removes one ended run. Continues if the caller is dropped.
-    pub async fn remove(self: &Arc<Self>, id: &RunId) -> Result<Removal> {
-        let Some(run) = self.storage.run(id).await? else { return Ok(Removal::NotFound) };
-        let Some(at) = run.finished_at else { return Ok(Removal::NotEnded(run.status)) };
+    pub async fn remove(self: &Arc<Self>, id: &RunId) -> Result<DeleteOutcome> {
+        let Some(run) = self.storage.run(id).await? else { return Ok(DeleteOutcome::NotFound) };
+        let Some(at) = run.finished_at else { return Ok(DeleteOutcome::NotEnded(run.status)) };
         // An ended parent stays ended, so this check is still valid when the run is removed.
         if let Some(parent) = &run.parent
             && let Some(parent) = self.storage.run(parent).await?
             && !parent.status.is_terminal()
         {
-            return Ok(Removal::Needed(Box::new(parent)));
+            return Ok(DeleteOutcome::Needed(Box::new(parent)));
         }
         let pruner = Arc::clone(self);
         self.detached(async move {
@@ -171,7 +171,7 @@ impl Pruner {
             let amount = pruner.remove_part(vec![EndedRun { key: run.key, ending }], Part::Run).await?;
             pruner.shrink().await?;
             // A sweep may have removed it meanwhile.
-            Ok(if amount.runs == 0 { Removal::NotFound } else { Removal::Removed(amount) })
+            Ok(if amount.runs == 0 { DeleteOutcome::NotFound } else { DeleteOutcome::Removed(amount) })
         })
         .await
     }
@@ -185,7 +185,7 @@ impl Pruner {
     }
 
     /// The rules of each task, without tasks that keep everything.
-    async fn rules(&self, wish: &Wish) -> Result<Vec<(TaskRef, Retention)>> {
+    async fn rules(&self, wish: &PruneRequest) -> Result<Vec<(TaskRef, Retention)>> {
         let tasks = match &wish.task {
             Some(task) => vec![task.clone()],
             None => self.storage.tasks().await?,

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use streamtask_host::engine::{
-    Attempt, Executable, Execution, Executor, Exit, GuestHost, LoadError, Metadata, NewChild, Outline,
-    Permit, Program, within_deadline,
+    Attempt, AttemptOutcome, Executable, Execution, Executor, GuestHost, LoadError, Metadata, NewChildRun,
+    Outline, Permit, Program, within_deadline,
 };
 use streamtask_host::model::Content;
 use streamtask_host::model::{
@@ -141,19 +141,19 @@ struct Interpreter {
 
 #[async_trait]
 impl Executable for Interpreter {
-    async fn execute(&self, attempt: Attempt) -> Exit {
+    async fn execute(&self, attempt: Attempt) -> AttemptOutcome {
         let Ok(script) = serde_json::from_str::<Script>(attempt.input.as_str()) else {
-            return Exit::Output(Json::null());
+            return AttemptOutcome::Output(Json::null());
         };
         let host = Arc::clone(&attempt.host);
         let guest = Guest { host: &*host, watched: &self.watched, children: Vec::new(), stubborn: false };
         let id = host.info().id.clone();
-        let _alive = Listed::new(&self.watched.alive, id);
+        let _alive = ListedFile::new(&self.watched.alive, id);
         let done =
             within_deadline(&attempt.gate, &attempt.uptime, attempt.limits.deadline, guest.run(&script))
                 .await;
         done.unwrap_or_else(|| {
-            Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, "the attempt took too long"))
+            AttemptOutcome::Failed(RunError::new(ErrorKind::DeadlineExceeded, "the attempt took too long"))
         })
     }
 
@@ -163,19 +163,19 @@ impl Executable for Interpreter {
 }
 
 /// An entry in a list, removed on drop.
-struct Listed<'a> {
+struct ListedFile<'a> {
     list: &'a Mutex<BTreeSet<String>>,
     id: String,
 }
 
-impl<'a> Listed<'a> {
+impl<'a> ListedFile<'a> {
     fn new(list: &'a Mutex<BTreeSet<String>>, id: String) -> Self {
         list.lock().insert(id.clone());
         Self { list, id }
     }
 }
 
-impl Drop for Listed<'_> {
+impl Drop for ListedFile<'_> {
     fn drop(&mut self) {
         self.list.lock().remove(&self.id);
     }
@@ -190,13 +190,13 @@ struct Guest<'a> {
 
 /// Why a guest stops.
 enum Stop {
-    Exit(Exit),
+    Exit(AttemptOutcome),
     /// It was cancelled.
     Cancelled,
 }
 
 impl Guest<'_> {
-    async fn run(mut self, script: &Script) -> Exit {
+    async fn run(mut self, script: &Script) -> AttemptOutcome {
         for op in &script.ops {
             if self.host.is_cancelled() && !self.stubborn {
                 break;
@@ -211,7 +211,7 @@ impl Guest<'_> {
                 Err(Stop::Cancelled) => break,
             }
         }
-        Exit::Output(Json::null())
+        AttemptOutcome::Output(Json::null())
     }
 
     async fn step(&mut self, op: &Op) -> Result<(), Stop> {
@@ -258,7 +258,7 @@ impl Guest<'_> {
                         event = refused;
                         self.host.room().await;
                     }
-                    Err(_) => return Err(Stop::Exit(Exit::Lost)),
+                    Err(_) => return Err(Stop::Exit(AttemptOutcome::Lost)),
                 }
             }
         }
@@ -279,7 +279,7 @@ impl Guest<'_> {
     }
 
     async fn start(&mut self, child: &Child) -> Result<(), Stop> {
-        let new = NewChild {
+        let new = NewChildRun {
             task: TaskRef::parse_path(&child.task).expect("the simulation's names are valid"),
             input: Json::of(&child.script),
             key: child.key.clone(),
@@ -297,12 +297,12 @@ impl Guest<'_> {
         if self.children.is_empty() {
             return Ok(());
         }
-        let looked = self.host.look_at_children(&self.children).await;
+        let looked = self.host.first_ended_child(&self.children).await;
         let ended = match looked {
             Ok(Some((at, _))) => Ok(at),
             Err(refusal) => Err(refusal),
             Ok(None) => {
-                let _waiting = Listed::new(&self.watched.waiting, self.host.info().id.clone());
+                let _waiting = ListedFile::new(&self.watched.waiting, self.host.info().id.clone());
                 tokio::select! {
                     biased;
                     () = self.host.cancelled() => return Err(Stop::Cancelled),
@@ -328,7 +328,7 @@ impl Guest<'_> {
             match self.host.take_signal(None::<SignalName>).await {
                 Ok(Some(_)) => return Ok(()),
                 Ok(None) => {}
-                Err(_) => return Err(Stop::Exit(Exit::Lost)),
+                Err(_) => return Err(Stop::Exit(AttemptOutcome::Lost)),
             }
             tokio::select! {
                 biased;
@@ -342,5 +342,5 @@ impl Guest<'_> {
 
 fn failure(retryable: bool) -> Stop {
     let error = RunError { retryable, ..RunError::new(ErrorKind::Failure, "the script says so") };
-    Stop::Exit(Exit::Failed(error))
+    Stop::Exit(AttemptOutcome::Failed(error))
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef};
 use streamtask_host::platform::{self, Simulated};
-use streamtask_host::retention::Wish;
+use streamtask_host::retention::PruneRequest;
 use streamtask_host::scheduler::{Capacity, Request};
-use streamtask_host::storage::{Cancelled, Reached, StorageError};
+use streamtask_host::storage::{Cancelled, MessageOutcome, StorageError};
 use tokio::runtime::Builder;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -60,13 +60,15 @@ pub(crate) struct Operations {
 impl Operations {
     /// Counts an operation by its response. Returns the number of acknowledged ones, if this was
     /// one.
-    fn count(&mut self, answer: Result<Result<Reached, StorageError>, Elapsed>) -> Option<u32> {
+    fn count(&mut self, answer: Result<Result<MessageOutcome, StorageError>, Elapsed>) -> Option<u32> {
         match answer {
-            Ok(Ok(Reached::Kept(_) | Reached::Owner(_))) => {
+            Ok(Ok(MessageOutcome::Kept(_) | MessageOutcome::Owner(_))) => {
                 self.acknowledged += 1;
                 return Some(self.acknowledged);
             }
-            Ok(Ok(Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_))) => {}
+            Ok(Ok(
+                MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_),
+            )) => {}
             Ok(Err(_)) | Err(_) => self.unanswered += 1,
         }
         None
@@ -224,7 +226,7 @@ impl World {
             Step::Signal(run) => self.signal(rooms, *run).await?,
             Step::Prune => {
                 self.observer.pruned();
-                drop(timeout(PATIENCE, rooms.pruner.prune(Wish::default())).await);
+                drop(timeout(PATIENCE, rooms.pruner.prune(PruneRequest::default())).await);
             }
             Step::Wait(ms) => sleep(Duration::from_millis(*ms)).await,
             Step::Freeze(ms) => {
@@ -288,14 +290,14 @@ impl World {
 
     async fn pause(&mut self, rooms: &Rooms, run: usize) -> Result<(), String> {
         let Some((id, known)) = self.known(run) else { return Ok(()) };
-        let answer = timeout(PATIENCE, rooms.scheduler.hold(&id, true)).await;
+        let answer = timeout(PATIENCE, rooms.scheduler.set_paused(&id, true)).await;
         let Some(times) = known.pauses.count(answer) else { return Ok(()) };
         self.observer.acknowledged(id.as_str(), "run.paused", times)
     }
 
     async fn resume(&mut self, rooms: &Rooms, run: usize) {
         let Some((id, _)) = self.known(run) else { return };
-        let _ = timeout(PATIENCE, rooms.scheduler.hold(&id, false)).await;
+        let _ = timeout(PATIENCE, rooms.scheduler.set_paused(&id, false)).await;
     }
 
     async fn signal(&mut self, rooms: &Rooms, run: usize) -> Result<(), String> {
@@ -355,7 +357,7 @@ impl World {
             // complete.
             for id in self.observer.paused() {
                 let id = RunId::parse(&id).expect("the host gave it");
-                let _ = timeout(PATIENCE, rooms.scheduler.hold(&id, false)).await;
+                let _ = timeout(PATIENCE, rooms.scheduler.set_paused(&id, false)).await;
             }
             sleep(Duration::from_secs(5)).await;
             self.lived = lived + began.elapsed();

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use streamtask_host::app::{Followed, Handle, Retried};
 use streamtask_host::event_log::Position;
 use streamtask_host::model::{Json, Retention, RunId, RunStatus, Signal, SignalName, TaskRef};
-use streamtask_host::retention::{Removal, Wish};
+use streamtask_host::retention::{DeleteOutcome, PruneRequest};
 use streamtask_host::scheduler::{Request, StartError};
-use streamtask_host::storage::{Cancelled, Reached, RunFilter};
+use streamtask_host::storage::{Cancelled, MessageOutcome, RunFilter};
 use streamtask_tests::{TestHost, soon};
 
 fn request(input: &Value) -> Request {
@@ -66,16 +66,16 @@ async fn a_run_is_paused_resumed_and_told_from_within() {
     let handle = host.handle.clone();
     let input = json!({ "do": "until-parameter", "name": "level" });
     let id = handle.start(request(&input)).await.unwrap().run.key.id;
-    assert!(matches!(handle.pause(&id).await.unwrap(), Reached::Owner(_) | Reached::Kept(_)));
-    assert!(matches!(handle.pause(&id).await.unwrap(), Reached::Unchanged(_)), "it is paused");
+    assert!(matches!(handle.pause(&id).await.unwrap(), MessageOutcome::Owner(_) | MessageOutcome::Kept(_)));
+    assert!(matches!(handle.pause(&id).await.unwrap(), MessageOutcome::Unchanged(_)), "it is paused");
     let (level, high) = (SignalName::parse("level").unwrap(), Json::parse("\"high\"").unwrap());
     assert!(!matches!(
         handle.set_parameter(&id, level.clone(), high.clone()).await.unwrap(),
-        Reached::NotFound | Reached::AlreadyEnded(_)
+        MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_)
     ));
     assert_eq!(handle.parameters(&id).await.unwrap().unwrap(), [(level, high.clone())]);
     assert_eq!(handle.run(&id).await.unwrap().unwrap().status, RunStatus::Paused);
-    assert!(matches!(handle.resume(&id).await.unwrap(), Reached::Owner(_) | Reached::Kept(_)));
+    assert!(matches!(handle.resume(&id).await.unwrap(), MessageOutcome::Owner(_) | MessageOutcome::Kept(_)));
     assert_eq!(types(&handle, &id, Position::Tail(1)).await.last().unwrap(), "run.completed");
     assert_eq!(handle.run(&id).await.unwrap().unwrap().final_value, Some(high));
 
@@ -83,12 +83,12 @@ async fn a_run_is_paused_resumed_and_told_from_within() {
     let go = Signal { name: SignalName::parse("go").unwrap(), payload: Json::parse("null").unwrap() };
     assert!(!matches!(
         handle.signal(&id, go.clone()).await.unwrap(),
-        Reached::NotFound | Reached::AlreadyEnded(_)
+        MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_)
     ));
     types(&handle, &id, Position::After(0)).await;
-    assert!(matches!(handle.signal(&id, go).await.unwrap(), Reached::AlreadyEnded(_)));
+    assert!(matches!(handle.signal(&id, go).await.unwrap(), MessageOutcome::AlreadyEnded(_)));
     let unknown = RunId::parse("unknown").unwrap();
-    assert!(matches!(handle.pause(&unknown).await.unwrap(), Reached::NotFound));
+    assert!(matches!(handle.pause(&unknown).await.unwrap(), MessageOutcome::NotFound));
     assert!(handle.parameters(&unknown).await.unwrap().is_none());
 }
 
@@ -112,12 +112,12 @@ async fn a_run_is_retried_and_removed_from_within() {
     let Retried::Started(third) = retried else { panic!("{retried:?}") };
     let third = third.run.key.id;
     assert!(matches!(handle.retry(&third, None).await.unwrap(), Retried::NotEnded(_)));
-    assert!(matches!(handle.remove(&third).await.unwrap(), Removal::NotEnded(_)));
-    assert!(matches!(handle.remove(&first).await.unwrap(), Removal::Removed(_)));
+    assert!(matches!(handle.remove(&third).await.unwrap(), DeleteOutcome::NotEnded(_)));
+    assert!(matches!(handle.remove(&first).await.unwrap(), DeleteOutcome::Removed(_)));
     assert!(matches!(handle.retry(&first, None).await.unwrap(), Retried::NotFound));
 
     let keep = Some(Retention { max_runs: Some(0), ..Retention::default() });
-    let wish = Wish { keep, ..Wish::default() };
+    let wish = PruneRequest { keep, ..PruneRequest::default() };
     let measured = handle.measure_prune(&wish).await.unwrap();
     assert_eq!(measured.iter().map(|(_, amount)| amount.runs).sum::<u64>(), 1, "{measured:?}");
     assert_eq!(handle.prune(wish).await.unwrap(), measured);

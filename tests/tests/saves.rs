@@ -225,7 +225,7 @@ async fn a_file_of_the_same_size_and_time_is_noticed() {
         .await;
         copy_with_time(&path("app.toml"), format!("limits.log = '1{nth}KiB'\n").as_bytes(), time);
         eventually("the other manifest of the folder", || async {
-            let limit = |listed: &streamtask_host::registry::Listed| {
+            let limit = |listed: &streamtask_host::registry::ListedFile| {
                 listed.task.as_ref().map(|task| task.settings.limits.log_bytes)
             };
             host.handle.tasks().iter().all(|listed| limit(listed) == Some((10 + nth) << 10))

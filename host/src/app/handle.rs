@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::event_log::{Delivery, EventLog, Position, Segment, Subscription};
 use crate::model::{Event, Json, Run, RunId, Signal, SignalName};
-use crate::registry::{Listed, Registry};
-use crate::retention::{PruneError, Pruner, Removal, Report, Wish};
+use crate::registry::{ListedFile, Registry};
+use crate::retention::{DeleteOutcome, PruneError, PruneRequest, Pruner, Report};
 use crate::scheduler::{Request, Scheduler, StartError, Started};
-use crate::storage::{Cancelled, Reached, RunFilter, Storage, StorageError};
+use crate::storage::{Cancelled, MessageOutcome, RunFilter, Storage, StorageError};
 
 /// A handle of a host. Cheap to clone; works until the host has stopped.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Handle {
     }
 
     /// All files of the tasks folder, with their loaded versions.
-    pub fn tasks(&self) -> Vec<Listed> {
+    pub fn tasks(&self) -> Vec<ListedFile> {
         self.registry.list()
     }
 
@@ -55,17 +55,17 @@ impl Handle {
     }
 
     /// Pauses a run. A queued run stays in the queue until it is resumed.
-    pub async fn pause(&self, run: &RunId) -> Result<Reached, StorageError> {
-        self.scheduler.hold(run, true).await
+    pub async fn pause(&self, run: &RunId) -> Result<MessageOutcome, StorageError> {
+        self.scheduler.set_paused(run, true).await
     }
 
     /// Resumes a paused run.
-    pub async fn resume(&self, run: &RunId) -> Result<Reached, StorageError> {
-        self.scheduler.hold(run, false).await
+    pub async fn resume(&self, run: &RunId) -> Result<MessageOutcome, StorageError> {
+        self.scheduler.set_paused(run, false).await
     }
 
     /// Sends a signal to a run. When this returns, the signal is durable.
-    pub async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached, StorageError> {
+    pub async fn signal(&self, run: &RunId, signal: Signal) -> Result<MessageOutcome, StorageError> {
         self.scheduler.signal(run, signal).await
     }
 
@@ -75,7 +75,7 @@ impl Handle {
         run: &RunId,
         name: SignalName,
         value: Json,
-    ) -> Result<Reached, StorageError> {
+    ) -> Result<MessageOutcome, StorageError> {
         self.scheduler.set_parameter(run, name, value).await
     }
 
@@ -86,17 +86,17 @@ impl Handle {
     }
 
     /// Removes ended runs, by `wish` or by each task's manifest.
-    pub async fn prune(&self, wish: Wish) -> Result<Report, PruneError> {
+    pub async fn prune(&self, wish: PruneRequest) -> Result<Report, PruneError> {
         self.pruner.prune(wish).await
     }
 
     /// How much [`prune`](Self::prune) would remove now.
-    pub async fn measure_prune(&self, wish: &Wish) -> Result<Report, StorageError> {
+    pub async fn measure_prune(&self, wish: &PruneRequest) -> Result<Report, StorageError> {
         self.pruner.measure(wish).await
     }
 
     /// Removes one ended run with its events and files.
-    pub async fn remove(&self, run: &RunId) -> Result<Removal, StorageError> {
+    pub async fn remove(&self, run: &RunId) -> Result<DeleteOutcome, StorageError> {
         self.pruner.remove(run).await
     }
 

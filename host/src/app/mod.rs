@@ -375,7 +375,7 @@ impl Rooms {
             presence: Arc::default(),
             windows: http::Windows::default(),
             progress: http::ProgressCache::default(),
-            body_room: http::BodyRoom::default(),
+            body_budget: http::BodyBudget::default(),
             uploads: http::Uploads::default(),
             websockets: TaskTracker::new(),
         });

@@ -23,7 +23,7 @@ pub struct RunInfo {
 
 /// A request of a guest to start a child run.
 #[derive(Clone, Debug)]
-pub struct NewChild {
+pub struct NewChildRun {
     /// The task.
     pub task: TaskRef,
     /// Its input.
@@ -40,10 +40,10 @@ pub struct NewChild {
 #[async_trait]
 pub trait Children: Send + Sync + 'static {
     /// Starts a child run and returns its id.
-    async fn start_child(&self, child: NewChild) -> Result<String, Refusal>;
+    async fn start_child(&self, child: NewChildRun) -> Result<String, Refusal>;
 
     /// Returns the index and the outcome of the first of these runs that has ended, if any has.
-    async fn look_at_children(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal>;
+    async fn first_ended_child(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal>;
 
     /// Waits until one of these runs has ended.
     async fn wait_for_children(&self, runs: &[String]) -> Result<(usize, Outcome), Refusal>;

@@ -70,17 +70,17 @@ pub enum LoadError {
 impl LoadError {
     /// The error if the system is out of a resource for now; none if `error` means something else. `what` says
     /// which operation failed, and `reason` describes the error.
-    pub fn of_scarcity(what: &str, reason: &str, error: &io::Error) -> Option<Self> {
+    pub fn from_scarcity(what: &str, reason: &str, error: &io::Error) -> Option<Self> {
         is_scarce(error).then(|| Self::Host(format!("{what}: {reason}")))
     }
 
     /// Whether the host is the cause, not the file.
-    pub const fn is_of_host(&self) -> bool {
+    pub const fn is_host_error(&self) -> bool {
         matches!(self, Self::Host(_))
     }
 
     /// Whether the same file may load later.
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Host(_) | Self::DescribeTime(_))
     }
 }

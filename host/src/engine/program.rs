@@ -9,7 +9,7 @@ use super::grants::{Grants, OutputFolder};
 use super::guest_host::GuestHost;
 use super::limits::Limits;
 use super::metadata::{Metadata, Outline};
-use super::timing::Gate;
+use super::timing::PauseGate;
 use crate::model::{Json, RunError, Version};
 use crate::platform::Uptime;
 
@@ -17,7 +17,7 @@ use crate::platform::Uptime;
 #[async_trait]
 pub trait Executable: Send + Sync + 'static {
     /// Executes one attempt. Dropping the future stops the guest at any point.
-    async fn execute(&self, attempt: Attempt) -> Exit;
+    async fn execute(&self, attempt: Attempt) -> AttemptOutcome;
 
     /// Its kind, imports and exports.
     fn outline(&self) -> Outline;
@@ -58,14 +58,14 @@ pub struct Attempt {
     /// The folder for its output files, if they are granted.
     pub files: Option<OutputFolder>,
     /// Pauses and resumes it.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<PauseGate>,
     /// The clock of its deadline.
     pub uptime: Arc<Uptime>,
 }
 
 impl Attempt {
     /// Executes the attempt. Dropping the future stops the guest at any point.
-    pub async fn run(self) -> Exit {
+    pub async fn run(self) -> AttemptOutcome {
         let code = Arc::clone(&self.program.code);
         code.execute(self).await
     }
@@ -73,7 +73,7 @@ impl Attempt {
 
 /// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum AttemptOutcome {
     /// `process` returned this.
     Output(Json),
     /// The attempt failed.

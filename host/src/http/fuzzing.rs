@@ -21,7 +21,7 @@ use super::stream::{self, Options};
 use super::{Config, accept, many, negotiation, pruning, routes, runs, signals, start};
 use crate::event_log::Position;
 use crate::model::{
-    Channel, Content, ContentType, Event, EventType, Json, MAX_LABELS, MAX_NEEDS, MAX_PRIORITY, NewEvent,
+    Channel, Content, ContentType, Event, EventType, Json, MAX_LABELS, MAX_LOCKS, MAX_PRIORITY, NewEvent,
     RunId, TaskRef, Timestamp,
 };
 
@@ -136,7 +136,7 @@ fn position(headers: &HeaderMap, query: &Query) {
 fn started(headers: &HeaderMap, query: &Query, body: Bytes) {
     let task = TaskRef::parse("demo", "x").expect("a name");
     let Some(request) = checked(start::request(task, headers, query, body)) else { return };
-    assert!(request.labels.len() <= MAX_LABELS && request.resources.len() <= MAX_NEEDS);
+    assert!(request.labels.len() <= MAX_LABELS && request.resources.len() <= MAX_LOCKS);
     assert!(request.priority.is_none_or(|priority| (-MAX_PRIORITY..=MAX_PRIORITY).contains(&priority)));
     // The host's own keys begin with a character that no header can carry.
     assert!(request.idempotency_key.is_none_or(|key| key.bytes().all(|byte| (b' '..=b'~').contains(&byte))));

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::model::{
     Circuit, Json, Labels, Run, RunError, RunId, RunStatus, Schedule, TaskRef, Timestamp, Version,
 };
-use crate::registry::{Grants, Listed};
+use crate::registry::{Grants, ListedFile};
 use crate::scheduler::Skipped;
 
 /// A JSON response, which must not be cached because the state changes.
@@ -167,7 +167,7 @@ struct ProblemJson {
 }
 
 impl<'a> TaskJson<'a> {
-    pub(super) fn of(api: &Api, listed: &'a Listed) -> Self {
+    pub(super) fn of(api: &Api, listed: &'a ListedFile) -> Self {
         let task = listed.task.as_deref();
         Self {
             app: listed.name.as_ref().map(|name| name.app.as_str()),

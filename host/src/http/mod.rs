@@ -63,7 +63,7 @@ pub use coding::Windows;
 pub use format::EventLines;
 pub use presence::Presence;
 pub use progress::ProgressCache;
-pub use request_body::BodyRoom;
+pub use request_body::BodyBudget;
 pub use server::serve;
 pub use stream_ends::StreamEnds;
 pub use uploads::Uploads;
@@ -119,7 +119,7 @@ pub struct Api {
     /// The progress of runs, as far as it was read.
     pub progress: ProgressCache,
     /// The memory for request bodies.
-    pub body_room: BodyRoom,
+    pub body_budget: BodyBudget,
     /// Uploads of task files.
     pub uploads: Uploads,
     /// The connections that were upgraded to WebSockets.

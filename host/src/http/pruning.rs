@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::request::{Query, invalid};
 use super::{Api, json, runs};
 use crate::model::{Amount, Retention, Run, TaskRef, Time};
-use crate::retention::{Removal, Wish};
+use crate::retention::{DeleteOutcome, PruneRequest};
 
 /// `POST /api/prune`: remove ended runs by `older_than` and `keep`, or else by the retention in each task's manifest. With
 /// `dry_run=true`, only count them. `confirm_clock=true` prunes even though the clock has jumped.
@@ -42,7 +42,7 @@ pub(super) async fn prune(api: &Api, query: &Query) -> Result<Response, Problem>
 }
 
 /// Parse a request to prune.
-pub(super) fn request(query: &Query) -> Result<Wish, Problem> {
+pub(super) fn request(query: &Query) -> Result<PruneRequest, Problem> {
     let what = "a time with its unit, such as `7d`";
     let max_age = match query.parse::<Time>("older_than", what)? {
         Some(Time(None)) => return Err(invalid("older_than", "none", what)),
@@ -55,16 +55,20 @@ pub(super) fn request(query: &Query) -> Result<Wish, Problem> {
     let task = query
         .get("task")
         .map(|text| TaskRef::parse_path(text).map_err(|_| invalid("task", text, "`app/task`")));
-    Ok(Wish { task: task.transpose()?, keep: (keep != Retention::default()).then_some(keep), confirm_clock })
+    Ok(PruneRequest {
+        task: task.transpose()?,
+        keep: (keep != Retention::default()).then_some(keep),
+        confirm_clock,
+    })
 }
 
 /// `DELETE /api/runs/{run}`.
 pub(super) async fn remove(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.pruner.remove(&runs::parse_id(id)?).await? {
-        Removal::NotFound => Err(runs::unknown(id)),
-        Removal::NotEnded(status) => Err(runs::not_ended(status, "removed")),
-        Removal::Needed(parent) => Err(parent_not_ended(&parent)),
-        Removal::Removed(amount) => Ok(json::response(StatusCode::OK, &amount)),
+        DeleteOutcome::NotFound => Err(runs::unknown(id)),
+        DeleteOutcome::NotEnded(status) => Err(runs::not_ended(status, "removed")),
+        DeleteOutcome::Needed(parent) => Err(parent_not_ended(&parent)),
+        DeleteOutcome::Removed(amount) => Ok(json::response(StatusCode::OK, &amount)),
     }
 }
 

@@ -44,12 +44,12 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_SILENCE: Duration = Duration::from_secs(2);
 
 /// The memory for request bodies, in portions.
-pub struct BodyRoom {
+pub struct BodyBudget {
     bodies: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
 
-impl Default for BodyRoom {
+impl Default for BodyBudget {
     fn default() -> Self {
         let room = |bytes| Arc::new(Semaphore::new(bytes / PORTION_BYTES));
         Self { bodies: room(ROOM_BYTES), uploads: room(UPLOAD_ROOM_BYTES) }
@@ -81,13 +81,13 @@ impl RequestBody {
     }
 
     /// Read a body of at most `limit` bytes.
-    pub(super) async fn whole(&mut self, limit: usize, room: &BodyRoom) -> Result<Bytes, Problem> {
+    pub(super) async fn whole(&mut self, limit: usize, room: &BodyBudget) -> Result<Bytes, Problem> {
         let room = Arc::clone(&room.bodies);
         self.within(&Limits { bytes: limit, timeout: BODY_TIMEOUT, room }).await
     }
 
     /// Read a task file of at most `limit` bytes.
-    pub(super) async fn upload(&mut self, limit: usize, room: &BodyRoom) -> Result<Bytes, Problem> {
+    pub(super) async fn upload(&mut self, limit: usize, room: &BodyBudget) -> Result<Bytes, Problem> {
         let room = Arc::clone(&room.uploads);
         self.within(&Limits { bytes: limit, timeout: UPLOAD_TIMEOUT, room }).await
     }

@@ -135,22 +135,22 @@ impl<'a> Call<'a> {
     }
 
     async fn start(mut self) -> Result<Response, Problem> {
-        let body = self.body.whole(self.api.config().max_input_bytes, &self.api.body_room).await?;
+        let body = self.body.whole(self.api.config().max_input_bytes, &self.api.body_budget).await?;
         start::post(self.api, &self.parts.headers, &self.query, self.task(), body).await
     }
 
     async fn retry(mut self) -> Result<Response, Problem> {
-        let body = self.body.whole(self.api.config().max_input_bytes, &self.api.body_room).await?;
+        let body = self.body.whole(self.api.config().max_input_bytes, &self.api.body_budget).await?;
         start::retry(self.api, &self.parts.headers, &self.query, self.parameter("run"), body).await
     }
 
     async fn signal(mut self) -> Result<Response, Problem> {
-        let body = self.body.whole(MAX_SIGNAL_BYTES, &self.api.body_room).await?;
+        let body = self.body.whole(MAX_SIGNAL_BYTES, &self.api.body_budget).await?;
         signals::signal(self.api, self.parameter("run"), &name(self.parameter("name"))?, body).await
     }
 
     async fn set_parameter(mut self) -> Result<Response, Problem> {
-        let body = self.body.whole(MAX_SIGNAL_BYTES, &self.api.body_room).await?;
+        let body = self.body.whole(MAX_SIGNAL_BYTES, &self.api.body_budget).await?;
         signals::set_parameter(self.api, self.parameter("run"), &name(self.parameter("name"))?, body).await
     }
 

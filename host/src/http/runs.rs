@@ -15,7 +15,7 @@ use super::{Api, json, live, negotiation};
 use crate::model::{
     Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
 };
-use crate::storage::{Cancelled, RunFilter, RunPlace};
+use crate::storage::{Cancelled, ListCursor, RunFilter};
 
 /// Default number of runs in a list.
 const DEFAULT_LIMIT: u32 = 50;
@@ -68,7 +68,7 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
     }
     let (limit, brief) = (filter.limit, filter.brief);
     let runs = api.storage.runs(RunFilter { max_bytes: Some(MAX_LIST_BYTES), ..filter.clone() }).await?;
-    let last = runs.last().map(RunPlace::from);
+    let last = runs.last().map(ListCursor::from);
     let has_more = match last {
         None => false,
         Some(_) if brief || runs.len() == limit as usize => runs.len() == limit as usize,
@@ -84,14 +84,14 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
 }
 
 /// An opaque cursor of a list.
-fn cursor(place: &RunPlace) -> String {
+fn cursor(place: &ListCursor) -> String {
     format!("{}.{}", place.no, place.created_at.as_millis())
 }
 
-fn parse_cursor(text: &str) -> Option<RunPlace> {
+fn parse_cursor(text: &str) -> Option<ListCursor> {
     let (no, millis) = text.split_once('.')?;
     let created_at = Timestamp::from_millis(millis.parse().ok()?);
-    Some(RunPlace { no: no.parse().ok()?, created_at })
+    Some(ListCursor { no: no.parse().ok()?, created_at })
 }
 
 /// Parse a time, or a duration before now.

@@ -10,11 +10,11 @@ use super::json::RunJson;
 use super::problem::Problem;
 use super::{Api, json, runs};
 use crate::model::{Json, Signal, SignalName};
-use crate::storage::Reached;
+use crate::storage::MessageOutcome;
 
 /// `POST /api/runs/{run}/pause` and `…/resume`. Idempotent.
 pub(super) async fn set_paused(api: &Api, id: &str, paused: bool) -> Result<Response, Problem> {
-    let reached = api.scheduler.hold(&runs::parse_id(id)?, paused).await?;
+    let reached = api.scheduler.set_paused(&runs::parse_id(id)?, paused).await?;
     respond(id, reached, StatusCode::OK)
 }
 
@@ -46,11 +46,11 @@ pub(super) fn parse_name(name: &str) -> Result<SignalName, Problem> {
     SignalName::parse(name).map_err(|refusal| Problem::bad_request("invalid-name", refusal.message))
 }
 
-fn respond(id: &str, reached: Reached, status: StatusCode) -> Result<Response, Problem> {
+fn respond(id: &str, reached: MessageOutcome, status: StatusCode) -> Result<Response, Problem> {
     match reached {
-        Reached::NotFound => Err(runs::unknown(id)),
-        Reached::AlreadyEnded(run) => Err(runs::already_ended(&run)),
-        Reached::Unchanged(run) | Reached::Owner(run) | Reached::Kept(run) => {
+        MessageOutcome::NotFound => Err(runs::unknown(id)),
+        MessageOutcome::AlreadyEnded(run) => Err(runs::already_ended(&run)),
+        MessageOutcome::Unchanged(run) | MessageOutcome::Owner(run) | MessageOutcome::Kept(run) => {
             Ok(json::response(status, &RunJson::from(&run)))
         }
     }

@@ -17,7 +17,7 @@ use super::request::{Query, invalid};
 use super::runs::check_count;
 use super::{Api, json, negotiation, runs, stream};
 use crate::model::{
-    Json, Labels, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run, RunId, TaskRef,
+    Json, Labels, MAX_LOCKS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, Resource, Run, RunId, TaskRef,
     Time, Timestamp,
 };
 use crate::scheduler::{RETRY_OF, Request, SCHEDULE_LABEL};
@@ -25,7 +25,7 @@ use crate::scheduler::{RETRY_OF, Request, SCHEDULE_LABEL};
 /// Longest idempotency key in bytes.
 const MAX_KEY_BYTES: usize = 255;
 /// Most resources that one request can name. Together with the task's own, a run is limited to the same number.
-const MAX_RESOURCES: usize = MAX_NEEDS;
+const MAX_RESOURCES: usize = MAX_LOCKS;
 /// Keys of labels that only the host sets: they record the origin of a run, which a client could forge.
 const HOST_LABELS: [&str; 2] = [RETRY_OF, SCHEDULE_LABEL];
 

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::request_body::RequestBody;
 use super::{Api, cors, json};
 use crate::model::TaskRef;
-use crate::registry::{InstallError, Installed, Listed};
+use crate::registry::{InstallError, Installed, ListedFile};
 
 /// Largest file that can be uploaded. It is read into memory as a whole. Operators can copy
 /// larger ones into the folder.
@@ -63,11 +63,11 @@ pub(super) async fn change(
 }
 
 async fn put(api: &Arc<Api>, task: TaskRef, body: &mut RequestBody) -> Result<Response, Problem> {
-    let wasm = body.upload(MAX_UPLOAD_BYTES, &api.body_room).await?;
+    let wasm = body.upload(MAX_UPLOAD_BYTES, &api.body_budget).await?;
     let _changing = api.uploads.changing.lock().await;
     let (registry, name) = (Arc::clone(&api.registry), task.clone());
     let Installed { version, is_new } = blocking(move || registry.install(&name, &wasm)).await?;
-    let serves = |listed: Option<&Listed>| {
+    let serves = |listed: Option<&ListedFile>| {
         let task = listed.filter(|listed| listed.problem.is_none()).and_then(|listed| listed.task.as_ref());
         task.is_some_and(|task| task.version() == version)
     };
@@ -106,8 +106,8 @@ async fn delete(api: &Arc<Api>, task: TaskRef) -> Result<Option<Response>, Probl
 async fn wait_until_loaded(
     api: &Api,
     task: &TaskRef,
-    wanted: impl Fn(Option<&Listed>) -> bool,
-) -> Option<Listed> {
+    wanted: impl Fn(Option<&ListedFile>) -> bool,
+) -> Option<ListedFile> {
     let mut changes = api.registry.changes();
     let loaded = async {
         loop {
@@ -131,7 +131,7 @@ async fn blocking<T: Send + 'static>(
     worked.map_err(|error| {
         let detail = error.to_string();
         match error {
-            InstallError::Invalid(problem) if problem.is_of_host() => {
+            InstallError::Invalid(problem) if problem.is_host_error() => {
                 Problem::unavailable("task-not-loaded", detail, RETRY_AFTER)
             }
             InstallError::Invalid(_) => {

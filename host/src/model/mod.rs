@@ -36,7 +36,7 @@ pub use outcome::Outcome;
 pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, ProgressTree};
 pub use progress_log::ProgressLog;
 pub use queueing::{
-    Lock, MAX_NEEDS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, OnInterrupt, Queueing, Resource,
+    Lock, MAX_LOCKS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, OnInterrupt, Queueing, Resource,
 };
 pub use refusal::{Refusal, RefusalCode};
 pub use retention::{Amount, EndPosition, EndedFilter, EndedRun, Origin, Origins, Part, Retention};

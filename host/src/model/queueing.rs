@@ -3,7 +3,7 @@ use super::{Json, TaskRef};
 /// Priorities range from minus this to this.
 pub const MAX_PRIORITY: i32 = 100;
 /// Most locks of one run. Each is checked whenever the run could start.
-pub const MAX_NEEDS: usize = 8;
+pub const MAX_LOCKS: usize = 8;
 /// Longest name of a resource in bytes.
 pub const MAX_RESOURCE_BYTES: usize = 128;
 

@@ -23,5 +23,5 @@ pub use private::{
     private_options,
 };
 pub use reserve::{Reserve, spare_addresses};
-pub use seldom::Seldom;
+pub use seldom::LogRateLimiter;
 pub use threads::{can_start, is_threadless, panic_message, spawn_blocking, start_runtime, start_thread};

@@ -9,7 +9,7 @@ const LINES: u32 = 20;
 
 /// Rate limiter for log lines of one kind.
 #[derive(Default)]
-pub struct Seldom(Mutex<Window>);
+pub struct LogRateLimiter(Mutex<Window>);
 
 #[derive(Default)]
 struct Window {
@@ -18,7 +18,7 @@ struct Window {
     left_out: u64,
 }
 
-impl Seldom {
+impl LogRateLimiter {
     /// Takes a permit to log a line. Returns how many lines were suppressed since the last one; none if this line is to be
     /// suppressed, too.
     pub fn take(&self) -> Option<u64> {
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_few_lines_are_said_in_each_window_and_the_others_are_counted() {
-        let (seldom, now) = (Seldom::default(), Instant::now());
+        let (seldom, now) = (LogRateLimiter::default(), Instant::now());
         let said = (0..50).filter_map(|_| seldom.take_at(now)).collect::<Vec<_>>();
         assert_eq!(said, [0; LINES as usize]);
         assert_eq!(seldom.take_at(now + WINDOW / 2), None);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::manifest::{Ceilings, GrantPolicy, Settings};
 use super::schema::{self, Schema};
 use crate::engine::Limits;
-use crate::model::{ErrorKind, Json, MAX_NEEDS, Retention, RunError, TaskRef};
+use crate::model::{ErrorKind, Json, MAX_LOCKS, Retention, RunError, TaskRef};
 
 /// A host with limits, whose manifests may grant what needs no access to its files.
 fn ceilings() -> Ceilings {
@@ -51,7 +51,7 @@ pub fn manifests(data: &[u8]) {
     for schedule in &settings.schedules {
         checked(schedule.input.as_str());
         let locks = settings.queueing.locks(&task, &schedule.input, &[]);
-        assert!(locks.len() <= MAX_NEEDS);
+        assert!(locks.len() <= MAX_LOCKS);
     }
     // The task's manifest after its app's, which may be the same.
     let twice = settings.clone().with("x.toml", text, Path::new("/nonexistent"), &ceilings);

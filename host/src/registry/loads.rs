@@ -209,7 +209,7 @@ impl Loads {
         };
         self.uncompiled.remove(&found.path);
         let before = self.retries.remove(&found.path).filter(|retry| retry.found.state == found.state);
-        if loaded.as_ref().is_err_and(Problem::may_pass) {
+        if loaded.as_ref().is_err_and(Problem::is_transient) {
             let pause = before.map_or(FIRST_RETRY, |retry| (retry.pause * 2).min(LAST_RETRY));
             let retry = Retry { found: found.clone(), at: Some(now + pause), pause };
             self.retries.insert(found.path.clone(), retry);

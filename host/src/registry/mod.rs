@@ -182,26 +182,26 @@ impl Problem {
     /// The problem of a file that could not be read. `name` is a prefix of the reason.
     fn unreadable(name: &str, error: &std::io::Error) -> Self {
         let reason = format!("{name}{error}");
-        match LoadError::of_scarcity("can't read it now", &reason, error) {
+        match LoadError::from_scarcity("can't read it now", &reason, error) {
             Some(scarcity) => scarcity.into(),
             None => Self::Unreadable(reason),
         }
     }
 
     /// Whether it is a temporary problem of this host, and not of the file.
-    pub fn is_of_host(&self) -> bool {
-        matches!(self, Self::Load(error) if error.is_of_host())
+    pub fn is_host_error(&self) -> bool {
+        matches!(self, Self::Load(error) if error.is_host_error())
     }
 
     /// Whether the unchanged file may load later.
-    fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreadable(_)) || matches!(self, Self::Load(error) if error.may_pass())
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreadable(_)) || matches!(self, Self::Load(error) if error.is_transient())
     }
 }
 
 /// The current state of a task's file.
 #[derive(Clone)]
-pub struct Listed {
+pub struct ListedFile {
     /// The file, relative to the tasks folder.
     pub path: PathBuf,
     /// The task's name; none if the file's name can't be one.
@@ -258,7 +258,7 @@ struct Tasks {
 
 /// One file of the folder.
 struct File {
-    listed: Listed,
+    listed: ListedFile,
     /// State of the file when it was last loaded or rejected.
     state: TaskState,
     /// State of the file from which the version in service was read.
@@ -331,12 +331,12 @@ impl Registry {
     }
 
     /// Every file, in order of its path.
-    pub fn list(&self) -> Vec<Listed> {
+    pub fn list(&self) -> Vec<ListedFile> {
         self.tasks.read().files.values().map(|file| file.listed.clone()).collect()
     }
 
     /// The file of one task.
-    pub fn listed(&self, task: &TaskRef) -> Option<Listed> {
+    pub fn listed(&self, task: &TaskRef) -> Option<ListedFile> {
         let tasks = self.tasks.read();
         let file = tasks.files.get(&paths::path_of(task))?;
         (file.listed.name.as_ref() == Some(task)).then(|| file.listed.clone())
@@ -365,7 +365,7 @@ impl Registry {
     pub fn trouble(&self) -> Option<String> {
         let tasks = self.tasks.read();
         let mut troubled = tasks.files.values().filter_map(|file| {
-            let (problem, _) = file.listed.problem.as_ref().filter(|(problem, _)| problem.is_of_host())?;
+            let (problem, _) = file.listed.problem.as_ref().filter(|(problem, _)| problem.is_host_error())?;
             Some((&file.listed.path, problem))
         });
         let (path, problem) = troubled.next()?;
@@ -391,7 +391,7 @@ impl Registry {
         let mut tasks = self.tasks.write();
         let tried_again = tasks.files.get(&found.path).is_some_and(|file| file.state == found.state);
         let file = tasks.files.entry(found.path.clone()).or_insert_with(|| File {
-            listed: Listed {
+            listed: ListedFile {
                 path: found.path.clone(),
                 name: found.name.clone().ok(),
                 task: None,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Scheduler;
 use super::control::Control;
 use super::outcome::ExecutionOutcome;
-use crate::engine::Exit;
+use crate::engine::AttemptOutcome;
 use crate::model::{Breaker, Circuit, ErrorKind, RunError, TaskRef, Timestamp};
 use crate::registry::Task;
 
@@ -100,8 +100,8 @@ impl Scheduler {
         match outcome {
             // The outcome of a cancelled attempt says nothing about the task.
             _ if control.cancel.is_cancelled() => {}
-            ExecutionOutcome::Exited(Exit::Output(_)) => self.breakers.succeeded(&task.name),
-            ExecutionOutcome::Exited(Exit::Failed(error)) if is_of_task(error) => {
+            ExecutionOutcome::Exited(AttemptOutcome::Output(_)) => self.breakers.succeeded(&task.name),
+            ExecutionOutcome::Exited(AttemptOutcome::Failed(error)) if is_of_task(error) => {
                 self.breakers.failed(&task.name, breaker, Instant::now());
             }
             ExecutionOutcome::Exited(_) | ExecutionOutcome::Killed | ExecutionOutcome::CutOff => {}

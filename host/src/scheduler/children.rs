@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::run_host::{RunHost, refusal};
 use super::{HOST_KEY, Request, Scheduler, StartError};
-use crate::engine::{Children, NewChild};
+use crate::engine::{Children, NewChildRun};
 use crate::model::{NewEvent, Outcome, Refusal, RefusalCode, Run, RunId, RunStatus};
 use crate::notifier::Topic;
 use crate::storage::{Parent, Result as StorageResult};
@@ -22,7 +22,7 @@ const BATCH: u32 = 256;
 
 #[async_trait]
 impl Children for RunHost {
-    async fn start_child(&self, child: NewChild) -> Result<String, Refusal> {
+    async fn start_child(&self, child: NewChildRun) -> Result<String, Refusal> {
         let granted = |task| self.grants.start.iter().any(|tasks| tasks.is_for(task));
         if child.task.app != self.info.task.app && !granted(&child.task) {
             let message = format!(
@@ -44,7 +44,7 @@ impl Children for RunHost {
         Ok(started.run.key.id.to_string())
     }
 
-    async fn look_at_children(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
+    async fn first_ended_child(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
         for (at, id) in runs.iter().enumerate() {
             if let Some(outcome) = self.outcome(id).await? {
                 return Ok(Some((at, outcome)));
@@ -64,7 +64,7 @@ impl Children for RunHost {
         let _waits = self.scheduler.waits.begin(self.log.run().no, ids);
         loop {
             // Checked after the listeners are registered: an end in between wakes them.
-            if let Some(ended) = self.look_at_children(runs).await? {
+            if let Some(ended) = self.first_ended_child(runs).await? {
                 return Ok(ended);
             }
             // Checked each time, because a run that waits later may close the circle.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::mailbox::Mailbox;
-use crate::engine::Gate;
+use crate::engine::PauseGate;
 use crate::event_log::RunLog;
 
 /// Handle through which a running attempt is cancelled, paused and sent messages.
@@ -11,7 +11,7 @@ pub(super) struct Control {
     pub(super) cancel: CancellationToken,
     /// Cancelled to end this run alone, at once: it is paused, and the host stops.
     pub(super) cut_off: CancellationToken,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<PauseGate>,
     pub(super) mailbox: Mailbox,
     pub(super) log: Arc<RunLog>,
 }
@@ -30,15 +30,15 @@ impl Control {
     /// Requests cancellation: starts the grace time, and resumes a paused run.
     pub(super) fn cancel(&self) {
         self.cancel.cancel();
-        self.gate.open();
+        self.gate.resume();
     }
 
     /// Pauses the run, unless its cancellation was requested: then it continues, to clean up.
     pub(super) fn pause(&self) {
-        self.gate.close();
+        self.gate.pause();
         // Checked last: a concurrent `cancel` opens the gate after it has set the token.
         if self.cancel.is_cancelled() {
-            self.gate.open();
+            self.gate.resume();
         }
     }
 }

@@ -1,5 +1,5 @@
 use crate::model::{RunError, RunKey, TaskRef};
-use crate::process::Seldom;
+use crate::process::LogRateLimiter;
 
 use super::StartError;
 
@@ -9,8 +9,8 @@ const MAX_REASON: usize = 300;
 /// Logs failed runs and rejected starts. There can be thousands per second, so it logs only some of them.
 #[derive(Default)]
 pub(super) struct FailureLog {
-    failed: Seldom,
-    refused: Seldom,
+    failed: LogRateLimiter,
+    refused: LogRateLimiter,
 }
 
 impl FailureLog {

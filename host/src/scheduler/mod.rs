@@ -42,7 +42,9 @@ use crate::notifier::{Notifier, Topic};
 use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
 use crate::registry::{Mismatch, Registry, Task};
-use crate::storage::{Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, Submitted};
+use crate::storage::{
+    Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, SubmitOutcome,
+};
 
 use self::breaker::Breakers;
 use self::control::Control;
@@ -270,14 +272,14 @@ impl Scheduler {
         });
         let new = self.new_run(&task, request);
         match self.storage.submit(new, claimant).await? {
-            Submitted::Existing(run) => Ok(Started { run, existing: true }),
-            Submitted::Queued(run) => {
+            SubmitOutcome::Existing(run) => Ok(Started { run, existing: true }),
+            SubmitOutcome::Queued(run) => {
                 drop(slot);
                 self.notifier.notify(&Topic::Queue);
                 self.notifier.notify(&Topic::Runs);
                 Ok(Started { run, existing: false })
             }
-            Submitted::Claimed(claimed) => {
+            SubmitOutcome::Claimed(claimed) => {
                 let run = claimed.run.clone();
                 let slot = slot.expect("a claimed run requires a claimant, which requires a slot");
                 self.launch(claimed, task, slot);
@@ -422,7 +424,7 @@ impl Scheduler {
 
     /// Cuts off paused runs: they can't finish within the grace time.
     fn cut_off_paused(&self) {
-        for control in self.controls.lock().values().filter(|control| control.gate.is_closed()) {
+        for control in self.controls.lock().values().filter(|control| control.gate.is_paused()) {
             control.cut_off.cancel();
         }
     }

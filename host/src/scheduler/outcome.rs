@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::Scheduler;
 use super::run_host::RunHost;
-use crate::engine::Exit;
+use crate::engine::AttemptOutcome;
 use crate::event_log::RunLog;
 use crate::model::{ErrorKind, NewEvent, OnInterrupt, Outcome, Retry, RunError, Timestamp};
 use crate::notifier::Topic;
@@ -19,7 +19,7 @@ use crate::storage::StorageError;
 /// How the execution of an attempt ended.
 pub(super) enum ExecutionOutcome {
     /// By itself.
-    Exited(Exit),
+    Exited(AttemptOutcome),
     /// By force, after the grace time of a cancellation.
     Killed,
     /// By force, because the host stops.
@@ -77,16 +77,16 @@ impl Scheduler {
         let log = &host.log;
         let cancel_requested = host.control.cancel.is_cancelled();
         match outcome {
-            ExecutionOutcome::Exited(Exit::Lost) => Err(StorageError::Fenced),
+            ExecutionOutcome::Exited(AttemptOutcome::Lost) => Err(StorageError::Fenced),
             // After a request to cancel, every outcome counts as cancelled.
-            ExecutionOutcome::Exited(Exit::Output(value)) if cancel_requested => {
+            ExecutionOutcome::Exited(AttemptOutcome::Output(value)) if cancel_requested => {
                 self.log.finish(log, Outcome::Cancelled(Some(value))).await
             }
             _ if cancel_requested => self.log.finish(log, Outcome::Cancelled(None)).await,
-            ExecutionOutcome::Exited(Exit::Output(value)) => {
+            ExecutionOutcome::Exited(AttemptOutcome::Output(value)) => {
                 self.log.finish(log, Outcome::Completed(value)).await
             }
-            ExecutionOutcome::Exited(Exit::Failed(error)) => {
+            ExecutionOutcome::Exited(AttemptOutcome::Failed(error)) => {
                 match policy.retry.pause_after(host.info.attempt, &error, fastrand::f64()) {
                     Some(pause) => self.retry(host, &error, pause).await,
                     None => {

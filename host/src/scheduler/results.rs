@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Scheduler;
 use super::control::Control;
 use super::outcome::ExecutionOutcome;
-use crate::engine::Exit;
+use crate::engine::AttemptOutcome;
 use crate::model::{ErrorKind, Json, NewEvent, RunError};
 use crate::platform;
 use crate::registry::{Mismatch, Task};
@@ -22,23 +22,25 @@ impl Scheduler {
         control: &Control,
         outcome: ExecutionOutcome,
     ) -> ExecutionOutcome {
-        let ExecutionOutcome::Exited(Exit::Output(result)) = outcome else { return outcome };
+        let ExecutionOutcome::Exited(AttemptOutcome::Output(result)) = outcome else { return outcome };
         if control.cancel.is_cancelled() {
-            return ExecutionOutcome::Exited(Exit::Output(result));
+            return ExecutionOutcome::Exited(AttemptOutcome::Output(result));
         }
         let exit = match self.mismatch(task, &result).await {
-            Ok(None) => Exit::Output(result),
-            Ok(Some(mismatch)) if task.settings.strict_output => Exit::Failed(failure(&mismatch, &result)),
+            Ok(None) => AttemptOutcome::Output(result),
+            Ok(Some(mismatch)) if task.settings.strict_output => {
+                AttemptOutcome::Failed(failure(&mismatch, &result))
+            }
             Ok(Some(mismatch)) => {
                 // At worst, the log lacks this line.
                 let _ = control.log.send_when_room(NewEvent::log(&mismatch.of_result())).await;
-                Exit::Output(result)
+                AttemptOutcome::Output(result)
             }
             Err(error) => {
                 // That the host has no thread for it now is no fault of the result.
                 let message = format!("the result was not checked against the output schema: {error}");
                 let _ = control.log.send_when_room(NewEvent::log(&message)).await;
-                Exit::Output(result)
+                AttemptOutcome::Output(result)
             }
         };
         ExecutionOutcome::Exited(exit)

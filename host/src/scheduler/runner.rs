@@ -12,7 +12,7 @@ use super::control::Control;
 use super::outcome::{ExecutionOutcome, OutcomePolicy, catch_panic, host_failed};
 use super::run_host::{RunHost, STORAGE_PAUSE};
 use super::slots::Slot;
-use crate::engine::{Attempt, Exit, OutputFolder};
+use crate::engine::{Attempt, AttemptOutcome, OutputFolder};
 use crate::event_log::RunLog;
 use crate::files::Prepared;
 use crate::model::{ErrorKind, Json, RunError, RunId};
@@ -60,7 +60,8 @@ struct RunningAttempt {
 impl RunningAttempt {
     async fn run(mut self, input: Json) {
         let executed = catch_panic(self.execute(input)).await;
-        let outcome = executed.unwrap_or_else(|| ExecutionOutcome::Exited(Exit::Failed(host_failed())));
+        let outcome =
+            executed.unwrap_or_else(|| ExecutionOutcome::Exited(AttemptOutcome::Failed(host_failed())));
         // At worst, the circuit breaker misses an attempt, or an empty folder stays.
         let _ = catch_panic(self.clean_up(&outcome)).await;
         self.scheduler.settle(&self.host, &self.policy, outcome).await;
@@ -74,7 +75,7 @@ impl RunningAttempt {
                 let outcome = self.scheduler.execute(attempt, control).await;
                 self.scheduler.check_result(&self.task, control, outcome).await
             }
-            Err(error) => ExecutionOutcome::Exited(Exit::Failed(error)),
+            Err(error) => ExecutionOutcome::Exited(AttemptOutcome::Failed(error)),
         }
     }
 

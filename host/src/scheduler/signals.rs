@@ -8,7 +8,7 @@ use super::control::Control;
 use crate::event_log::RunLog;
 use crate::model::{Json, NewEvent, RunId, Signal, SignalName};
 use crate::notifier::Topic;
-use crate::storage::{Reached, Result, StorageError};
+use crate::storage::{MessageOutcome, Result, StorageError};
 
 /// Tries to reach a run that was just claimed: between the commit of the claim and the registration of the attempt, the
 /// run has an owner and can't be reached.
@@ -22,44 +22,44 @@ enum Delivered {
     /// To the log of a run that does not execute here.
     Log,
     /// Nowhere, because the run has ended meanwhile. The sender must get this result.
-    TooLate(Box<Reached>),
+    TooLate(Box<MessageOutcome>),
 }
 
 impl Scheduler {
-    /// Pauses a run, or resumes it if `hold` is false. A paused run in the queue is not claimed.
-    pub async fn hold(self: &Arc<Self>, id: &RunId, hold: bool) -> Result<Reached> {
+    /// Pauses a run, or resumes it if `paused` is false. A paused run in the queue is not claimed.
+    pub async fn set_paused(self: &Arc<Self>, id: &RunId, paused: bool) -> Result<MessageOutcome> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
-        self.detached(async move { scheduler.set_paused(&id, hold).await }).await
+        self.detached(async move { scheduler.set_paused_now(&id, paused).await }).await
     }
 
-    async fn set_paused(&self, id: &RunId, hold: bool) -> Result<Reached> {
+    async fn set_paused_now(&self, id: &RunId, paused: bool) -> Result<MessageOutcome> {
         let _pausing = self.pausing.lock().await;
         // At once, because the write may have to wait behind other writes.
-        let early = if hold { self.pause_early(id) } else { None };
-        let reached = self.storage.set_paused(id, hold).await;
-        if let Some(control) = early.filter(|_| !matches!(reached, Ok(Reached::Owner(_)))) {
-            control.gate.open();
+        let early = if paused { self.pause_early(id) } else { None };
+        let reached = self.storage.set_paused(id, paused).await;
+        if let Some(control) = early.filter(|_| !matches!(reached, Ok(MessageOutcome::Owner(_)))) {
+            control.gate.resume();
         }
         let reached = reached?;
         match &reached {
-            Reached::Owner(_) => {
+            MessageOutcome::Owner(_) => {
                 // No event of the run may come between its two events, `paused` and `resumed`.
-                let delivered = match hold {
+                let delivered = match paused {
                     true => self.deliver(id, NewEvent::paused(), Control::pause).await?,
                     false => self.deliver(id, NewEvent::resumed(), |_| {}).await?,
                 };
                 self.notifier.notify(&Topic::Runs);
                 match delivered {
                     Delivered::TooLate(reached) => return Ok(*reached),
-                    Delivered::Attempt(control) if !hold => control.gate.open(),
+                    Delivered::Attempt(control) if !paused => control.gate.resume(),
                     Delivered::Attempt(_) | Delivered::Log => {}
                 }
-                if hold && self.stopping.is_cancelled() {
+                if paused && self.stopping.is_cancelled() {
                     self.cut_off_paused();
                 }
             }
-            Reached::Kept(_) => self.wake(id),
-            Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
+            MessageOutcome::Kept(_) => self.wake(id),
+            MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_) => {}
         }
         Ok(reached)
     }
@@ -67,28 +67,28 @@ impl Scheduler {
     /// Pauses a run that executes here and is not paused.
     fn pause_early(&self, id: &RunId) -> Option<Arc<Control>> {
         let control = self.controls.lock().get(id).cloned();
-        let control = control.filter(|control| !control.gate.is_closed())?;
+        let control = control.filter(|control| !control.gate.is_paused())?;
         control.pause();
         Some(control)
     }
 
     /// Sends a signal to a run. When this returns, the signal is durable.
-    pub async fn signal(self: &Arc<Self>, id: &RunId, signal: Signal) -> Result<Reached> {
+    pub async fn signal(self: &Arc<Self>, id: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
         self.detached(async move { scheduler.signal_now(&id, signal).await }).await
     }
 
-    async fn signal_now(&self, id: &RunId, signal: Signal) -> Result<Reached> {
+    async fn signal_now(&self, id: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let event = NewEvent::signalled(&signal.name);
         let reached = self.storage.signal(id, signal).await?;
         match &reached {
-            Reached::Owner(_) => match self.deliver(id, event, |_| {}).await? {
+            MessageOutcome::Owner(_) => match self.deliver(id, event, |_| {}).await? {
                 Delivered::Attempt(control) => control.mailbox.arrived(),
                 Delivered::Log => {}
                 Delivered::TooLate(reached) => return Ok(*reached),
             },
-            Reached::Kept(_) => self.wake(id),
-            Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
+            MessageOutcome::Kept(_) => self.wake(id),
+            MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_) => {}
         }
         Ok(reached)
     }
@@ -99,23 +99,23 @@ impl Scheduler {
         id: &RunId,
         name: SignalName,
         value: Json,
-    ) -> Result<Reached> {
+    ) -> Result<MessageOutcome> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
         self.detached(async move { scheduler.set_parameter_now(&id, name, value).await }).await
     }
 
-    async fn set_parameter_now(&self, id: &RunId, name: SignalName, value: Json) -> Result<Reached> {
+    async fn set_parameter_now(&self, id: &RunId, name: SignalName, value: Json) -> Result<MessageOutcome> {
         let event = NewEvent::parameter(&name, &value);
         let reached = self.storage.set_parameter(id, name.clone(), value.clone()).await?;
         match &reached {
-            Reached::Owner(_) => {
+            MessageOutcome::Owner(_) => {
                 let apply = |control: &Control| control.mailbox.set(name.clone(), value.clone());
                 if let Delivered::TooLate(reached) = self.deliver(id, event, apply).await? {
                     return Ok(*reached);
                 }
             }
-            Reached::Kept(_) => self.wake(id),
-            Reached::NotFound | Reached::AlreadyEnded(_) | Reached::Unchanged(_) => {}
+            MessageOutcome::Kept(_) => self.wake(id),
+            MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_) => {}
         }
         Ok(reached)
     }
@@ -148,16 +148,16 @@ impl Scheduler {
             }
             match self.storage.log_message(id, event.clone()).await? {
                 // The attempt is not registered yet.
-                Reached::Owner(_) => tokio::time::sleep(REACH_PAUSE).await,
-                Reached::Kept(_) => {
+                MessageOutcome::Owner(_) => tokio::time::sleep(REACH_PAUSE).await,
+                MessageOutcome::Kept(_) => {
                     self.notifier.notify(&Topic::Run(id.clone()));
                     return Ok(Delivered::Log);
                 }
                 // It ended after the first write.
-                late @ (Reached::NotFound | Reached::AlreadyEnded(_)) => {
+                late @ (MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_)) => {
                     return Ok(Delivered::TooLate(Box::new(late)));
                 }
-                Reached::Unchanged(_) => return Ok(Delivered::Log),
+                MessageOutcome::Unchanged(_) => return Ok(Delivered::Log),
             }
         }
         Ok(Delivered::Log)

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     Batch, Cancelled, ClaimRequest, Claimant, Claimed, DepthLimits, NewRun, Offer, Outbox, Result, Storage,
-    StorageError, Submitted,
+    StorageError, SubmitOutcome,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
@@ -59,14 +59,14 @@ fn claimant(owner: &HostId) -> Option<Claimant> {
 
 async fn queued(storage: &dyn Storage, new: NewRun) -> Run {
     match storage.submit(new, None).await.expect("submits") {
-        Submitted::Queued(run) => run,
+        SubmitOutcome::Queued(run) => run,
         other => panic!("not queued: {other:?}"),
     }
 }
 
 async fn claimed(storage: &dyn Storage, new: NewRun, owner: &HostId) -> Claimed {
     match storage.submit(new, claimant(owner)).await.expect("submits") {
-        Submitted::Claimed(claimed) => claimed,
+        SubmitOutcome::Claimed(claimed) => claimed,
         other => panic!("not claimed: {other:?}"),
     }
 }

@@ -75,7 +75,7 @@ pub struct Claimant {
 
 /// Result of submitting a [`NewRun`].
 #[derive(Debug)]
-pub enum Submitted {
+pub enum SubmitOutcome {
     /// It waits in the queue.
     Queued(Run),
     /// It could start at once, and the claimant owns it.
@@ -169,7 +169,7 @@ pub struct RunFilter {
     /// Only runs submitted before this time.
     pub created_before: Option<Timestamp>,
     /// Only runs after this position in the list.
-    pub after: Option<RunPlace>,
+    pub after: Option<ListCursor>,
     /// Only runs with a larger number than this, oldest first; excludes times.
     pub since: Option<i64>,
     /// Leave out large parts: the input is `null`, and the final value and an error's trace and details are missing.
@@ -183,7 +183,7 @@ pub struct RunFilter {
 
 /// The position of a run in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunPlace {
+pub struct ListCursor {
     /// Its number.
     pub no: i64,
     /// When the run was submitted.
@@ -197,7 +197,7 @@ impl RunFilter {
     }
 }
 
-impl From<&Run> for RunPlace {
+impl From<&Run> for ListCursor {
     fn from(run: &Run) -> Self {
         Self { no: run.key.no, created_at: run.created_at }
     }
@@ -212,7 +212,7 @@ pub const MAX_CHECKPOINT_BYTES_PER_RUN: u64 = 64 << 20;
 pub trait Runs: Send + Sync + 'static {
     /// Stores a new run. With a claimant, and if no earlier run of the task waits, the run is claimed in the same
     /// transaction.
-    async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted>;
+    async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<SubmitOutcome>;
 
     /// The state of the queue. Cheaper than a claim.
     async fn queue_state(&self) -> Result<QueueState>;
@@ -260,7 +260,7 @@ pub trait Runs: Send + Sync + 'static {
 
 /// Result of a message to a run.
 #[derive(Debug)]
-pub enum Reached {
+pub enum MessageOutcome {
     /// There is no such run.
     NotFound,
     /// It has ended, and receives no messages.
@@ -282,10 +282,10 @@ pub const MAX_PARAMETERS: u32 = 100;
 #[async_trait]
 pub trait Signals: Send + Sync + 'static {
     /// Pauses or resumes a run that has not ended.
-    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<Reached>;
+    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<MessageOutcome>;
 
     /// Stores a signal until the run takes it.
-    async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached>;
+    async fn signal(&self, run: &RunId, signal: Signal) -> Result<MessageOutcome>;
 
     /// Takes the oldest pending signal; with a name, the oldest of that name.
     async fn take_signal(
@@ -296,11 +296,11 @@ pub trait Signals: Send + Sync + 'static {
     ) -> Result<Option<Signal>>;
 
     /// Sets or replaces a parameter.
-    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<Reached>;
+    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<MessageOutcome>;
 
     /// Logs a message that was sent while the run had an owner, if it has none any more. If it has one, the owner logs the
     /// message.
-    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<Reached>;
+    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<MessageOutcome>;
 
     /// All parameters of a run.
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;

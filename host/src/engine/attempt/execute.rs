@@ -17,7 +17,7 @@ use crate::engine::guest::{Access, FolderError, Guest, from_failure};
 use crate::engine::guest_host::GuestHost;
 use crate::engine::limits::{Limits, MAX_CALL_BYTES};
 use crate::engine::metadata::{Kind, Outline};
-use crate::engine::program::{Attempt, Executable, Exit};
+use crate::engine::program::{Attempt, AttemptOutcome, Executable};
 use crate::model::{ErrorKind, Json, RunError};
 use crate::platform::Uptime;
 
@@ -26,7 +26,7 @@ const SCARCITY_PAUSE: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl Executable for WasmProgram {
-    async fn execute(&self, attempt: Attempt) -> Exit {
+    async fn execute(&self, attempt: Attempt) -> AttemptOutcome {
         execute(self, attempt).await
     }
 
@@ -36,16 +36,16 @@ impl Executable for WasmProgram {
     }
 }
 
-async fn execute(code: &WasmProgram, attempt: Attempt) -> Exit {
+async fn execute(code: &WasmProgram, attempt: Attempt) -> AttemptOutcome {
     let WasmProgram { entry, pool_waiters, scheduler, network, file_pools } = code;
     let file_pool = match file_pools.of(&attempt.host.info().task) {
         Ok(file_pool) => file_pool,
-        Err(error) => return Exit::Failed(RunError::new(ErrorKind::Internal, error.to_string())),
+        Err(error) => return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, error.to_string())),
     };
     let network = Arc::clone(network);
     let access = Access { grants: attempt.grants, files: attempt.files, network, file_pool };
     if let Err(message) = access.wait_for_folders().await {
-        return Exit::Failed(RunError::new(ErrorKind::Internal, message));
+        return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, message));
     }
     let is_module = entry.kind() == Kind::Module;
     let prepared = match entry.kind() {
@@ -53,7 +53,7 @@ async fn execute(code: &WasmProgram, attempt: Attempt) -> Exit {
             Ok(prepared) => Some(prepared),
             Err(invalid) => {
                 let code = Some("invalid-input".to_owned());
-                return Exit::Failed(RunError {
+                return AttemptOutcome::Failed(RunError {
                     code,
                     ..RunError::new(ErrorKind::Failure, invalid.to_string())
                 });
@@ -74,7 +74,7 @@ async fn execute(code: &WasmProgram, attempt: Attempt) -> Exit {
                 continue;
             }
             Err(FolderError { message, .. }) => {
-                return Exit::Failed(RunError::new(ErrorKind::Internal, message));
+                return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, message));
             }
         };
         let called = supervise(&mut store, scheduler, &attempt.uptime, async |store| {
@@ -100,10 +100,10 @@ async fn execute(code: &WasmProgram, attempt: Attempt) -> Exit {
     });
     let outcome = match returned {
         Ok(Ok(output)) => match checked_output(output, attempt.limits.output_bytes) {
-            Ok(output) => Exit::Output(output),
-            Err(error) => Exit::Failed(error),
+            Ok(output) => AttemptOutcome::Output(output),
+            Err(error) => AttemptOutcome::Failed(error),
         },
-        Ok(Err(error)) => Exit::Failed(error),
+        Ok(Err(error)) => AttemptOutcome::Failed(error),
         Err(stop_reason) => stop_reason.explain(&guest),
     };
     match &guest.api.mask {
@@ -113,11 +113,11 @@ async fn execute(code: &WasmProgram, attempt: Attempt) -> Exit {
 }
 
 /// The outcome without the secrets that it may quote.
-fn masked(outcome: Exit, mask: &Mask) -> Exit {
+fn masked(outcome: AttemptOutcome, mask: &Mask) -> AttemptOutcome {
     match outcome {
-        Exit::Output(json) => Exit::Output(mask.json(json)),
-        Exit::Failed(error) => Exit::Failed(mask.error(error)),
-        Exit::Lost => Exit::Lost,
+        AttemptOutcome::Output(json) => AttemptOutcome::Output(mask.json(json)),
+        AttemptOutcome::Failed(error) => AttemptOutcome::Failed(mask.error(error)),
+        AttemptOutcome::Lost => AttemptOutcome::Lost,
     }
 }
 
@@ -154,8 +154,10 @@ pub(in crate::engine) async fn describe(
             Err(RunError::new(ErrorKind::InvalidOutput, message))
         }
         Err(stop_reason) => match stop_reason.explain(&guest) {
-            Exit::Failed(error) => Err(error),
-            Exit::Output(_) | Exit::Lost => Err(RunError::new(ErrorKind::Internal, "stopped")),
+            AttemptOutcome::Failed(error) => Err(error),
+            AttemptOutcome::Output(_) | AttemptOutcome::Lost => {
+                Err(RunError::new(ErrorKind::Internal, "stopped"))
+            }
         },
     }
 }

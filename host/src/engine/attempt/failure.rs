@@ -7,27 +7,27 @@ use super::trace;
 use crate::engine::async_world::TooManyPending;
 use crate::engine::guest::{Guest, exit_code};
 use crate::engine::guest_host::RunLost;
-use crate::engine::program::Exit;
+use crate::engine::program::AttemptOutcome;
 use crate::model::{ErrorKind, RunError};
 
 impl StopReason {
     /// The outcome of an attempt that ended so.
-    pub(super) fn explain(self, guest: &Guest) -> Exit {
+    pub(super) fn explain(self, guest: &Guest) -> AttemptOutcome {
         let error = match self {
             Self::Deadline => {
                 let limit = guest.api.limits.deadline.unwrap_or_default();
                 let message = format!("the attempt took longer than {limit:?}");
-                return Exit::Failed(RunError::new(ErrorKind::DeadlineExceeded, message));
+                return AttemptOutcome::Failed(RunError::new(ErrorKind::DeadlineExceeded, message));
             }
             Self::Cpu => {
                 let limit = guest.api.limits.cpu.unwrap_or_default();
                 let message = format!("the attempt computed longer than {limit:?}");
-                return Exit::Failed(RunError::new(ErrorKind::CpuExceeded, message));
+                return AttemptOutcome::Failed(RunError::new(ErrorKind::CpuExceeded, message));
             }
             Self::Error(error) => error,
         };
         if error.downcast_ref::<RunLost>().is_some() {
-            return Exit::Lost;
+            return AttemptOutcome::Lost;
         }
         let backtrace = error.downcast_ref::<WasmBacktrace>();
         let place = backtrace.and_then(trace::author_function);
@@ -56,6 +56,6 @@ impl StopReason {
                 printed => (kind, format!("{message}: {printed}")),
             },
         };
-        Exit::Failed(RunError { trace: backtrace.map(trace::of), ..RunError::new(kind, message) })
+        AttemptOutcome::Failed(RunError { trace: backtrace.map(trace::of), ..RunError::new(kind, message) })
     }
 }

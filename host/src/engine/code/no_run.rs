@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::engine::guest_host::{Children, GuestHost, NewChild, RunInfo, RunLost};
+use crate::engine::guest_host::{Children, GuestHost, NewChildRun, RunInfo, RunLost};
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Answers the calls of a guest that describes itself: most fail, because there is no run.
@@ -23,11 +23,11 @@ fn no_run() -> Refusal {
 
 #[async_trait]
 impl Children for NoRun {
-    async fn start_child(&self, _child: NewChild) -> Result<String, Refusal> {
+    async fn start_child(&self, _child: NewChildRun) -> Result<String, Refusal> {
         Err(no_run())
     }
 
-    async fn look_at_children(&self, _runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
+    async fn first_ended_child(&self, _runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
         Err(no_run())
     }
 

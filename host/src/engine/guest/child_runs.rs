@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::host_api::{FOREVER, HostApi};
-use crate::engine::guest_host::NewChild;
+use crate::engine::guest_host::NewChildRun;
 use crate::model::{Json, MAX_NAME_BYTES, MAX_PRIORITY, Outcome, Refusal, RefusalCode, TaskName, TaskRef};
 
 /// Most runs that one call waits for: as many as one run can start.
@@ -43,7 +43,7 @@ impl HostApi {
             return Err(Refusal::new(RefusalCode::InvalidArgument, message));
         }
         // Before the timer: a call with a timeout of 0 still reports a run that has ended.
-        let mut ended = self.host.look_at_children(runs).await?;
+        let mut ended = self.host.first_ended_child(runs).await?;
         if ended.is_none() {
             let time = timeout_ms.map_or(FOREVER, |ms| Duration::from_millis(ms.into()));
             ended = tokio::select! {
@@ -55,7 +55,7 @@ impl HostApi {
         Ok(ended.map(|(at, outcome)| (u32::try_from(at).unwrap_or(u32::MAX), outcome)))
     }
 
-    fn new_child(&self, task: &str, input: String, options: ChildOptions) -> Result<NewChild, Refusal> {
+    fn new_child(&self, task: &str, input: String, options: ChildOptions) -> Result<NewChildRun, Refusal> {
         let invalid = |message: String| Refusal::new(RefusalCode::InvalidArgument, message);
         let task = match task.contains('/') {
             true => TaskRef::parse_path(task),
@@ -79,6 +79,6 @@ impl HostApi {
             return Err(invalid(format!("a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}")));
         }
         let ChildOptions { key, detached, priority } = options;
-        Ok(NewChild { task, input, key, detached, priority })
+        Ok(NewChildRun { task, input, key, detached, priority })
     }
 }

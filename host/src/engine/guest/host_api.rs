@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::engine::grants::Mask;
 use crate::engine::guest_host::{GuestHost, RunLost};
 use crate::engine::limits::Limits;
-use crate::engine::timing::{Gate, RateLimiter};
+use crate::engine::timing::{PauseGate, RateLimiter};
 use crate::model::{
     Channel, Content, ContentType, EventType, Json, MAX_NAME_BYTES, NewEvent, Refusal, RefusalCode, Signal,
     SignalName, Timestamp,
@@ -26,7 +26,7 @@ pub(in crate::engine) const FOREVER: Duration = Duration::from_secs(365 * 24 * 6
 pub(in crate::engine) struct HostApi {
     pub(in crate::engine) host: Arc<dyn GuestHost>,
     pub(in crate::engine) limits: Limits,
-    pub(in crate::engine) gate: Arc<Gate>,
+    pub(in crate::engine) gate: Arc<PauseGate>,
     /// Masks the task's secrets; none if it has none.
     pub(in crate::engine) mask: Option<Mask>,
     /// Shared with the output that the guest prints; none without a rate limit.
@@ -50,7 +50,7 @@ impl HostApi {
     pub(in crate::engine) fn new(
         host: Arc<dyn GuestHost>,
         limits: Limits,
-        gate: Arc<Gate>,
+        gate: Arc<PauseGate>,
         mask: Option<Mask>,
         rate_limiter: Option<Arc<RateLimiter>>,
     ) -> Self {
@@ -64,7 +64,7 @@ impl HostApi {
 
     /// The current deadline. It moves on while the attempt is paused.
     pub(in crate::engine) fn deadline(&self) -> Option<Instant> {
-        self.deadline.map(|deadline| deadline + self.gate.closed_for())
+        self.deadline.map(|deadline| deadline + self.gate.paused_for())
     }
 
     pub(in crate::engine) fn remaining_ms(&self) -> Option<u32> {

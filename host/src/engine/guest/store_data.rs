@@ -17,7 +17,7 @@ use crate::engine::command::{CommandIo, Invocation};
 use crate::engine::grants::{FolderGrant, Grants, OUTPUT_MOUNT};
 use crate::engine::guest_host::GuestHost;
 use crate::engine::limits::Limits;
-use crate::engine::timing::{Gate, RateLimiter};
+use crate::engine::timing::{PauseGate, RateLimiter};
 use crate::engine::wasi::{GuestOutput, OpenFiles, Outgoing, http_context, register_preopens};
 
 /// Most random bytes that a guest gets in one call; the host generates them in memory.
@@ -47,7 +47,7 @@ impl Guest {
     pub(in crate::engine) fn new(
         host: Arc<dyn GuestHost>,
         limits: Limits,
-        gate: Arc<Gate>,
+        gate: Arc<PauseGate>,
         access: Access,
         invocation: Option<Invocation<'_>>,
     ) -> Result<Self, FolderError> {

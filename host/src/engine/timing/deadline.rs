@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::pause_gate::Gate;
+use super::pause_gate::PauseGate;
 use crate::platform::Uptime;
 
 /// The time at which an attempt is aborted.
 pub(in crate::engine) struct Deadline<'a> {
     at: Instant,
-    gate: &'a Gate,
+    gate: &'a PauseGate,
     uptime: &'a Uptime,
     /// How long the gate had been closed when this was created.
     closed_before: Duration,
@@ -25,12 +25,12 @@ pub(in crate::engine) struct Deadline<'a> {
 }
 
 impl<'a> Deadline<'a> {
-    pub(in crate::engine) fn new(at: Instant, gate: &'a Gate, uptime: &'a Uptime) -> Self {
+    pub(in crate::engine) fn new(at: Instant, gate: &'a PauseGate, uptime: &'a Uptime) -> Self {
         Self {
             at,
             gate,
             uptime,
-            closed_before: gate.closed_for(),
+            closed_before: gate.paused_for(),
             frozen_before: uptime.frozen(),
             frozen: Duration::ZERO,
         }
@@ -64,14 +64,14 @@ impl<'a> Deadline<'a> {
 
     /// The current deadline.
     fn current(&self) -> Instant {
-        self.at + (self.gate.closed_for() - self.closed_before) + self.frozen
+        self.at + (self.gate.paused_for() - self.closed_before) + self.frozen
     }
 }
 
 /// Executes a guest that is not WebAssembly under the same rules: it is not polled while
 /// its gate is closed. Returns none if its deadline passes.
 pub async fn within_deadline<T>(
-    gate: &Gate,
+    gate: &PauseGate,
     uptime: &Uptime,
     limit: Option<Duration>,
     guest: impl Future<Output = T>,

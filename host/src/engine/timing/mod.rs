@@ -11,7 +11,7 @@ mod rate_limiter;
 mod ticker;
 
 pub use deadline::within_deadline;
-pub use pause_gate::Gate;
+pub use pause_gate::PauseGate;
 
 pub(super) use cpu_meter::CpuMeter;
 pub(super) use cpu_scheduler::{CpuBudget, CpuScheduler, SPARE_THREADS};

@@ -13,37 +13,37 @@ use tokio::time::Instant;
 /// stops at its next yield, after a few milliseconds at most; one that waits in
 /// a call to the host stays there. Its deadline is extended by the pause.
 #[derive(Default)]
-pub struct Gate {
+pub struct PauseGate {
     /// Read at each poll of a guest, so it is outside of the lock.
-    closed: AtomicBool,
-    state: Mutex<GateState>,
+    paused: AtomicBool,
+    state: Mutex<PauseState>,
 }
 
 #[derive(Default)]
-struct GateState {
+struct PauseState {
     /// The start of the current pause.
-    closed_at: Option<Instant>,
+    paused_at: Option<Instant>,
     /// The total of all finished pauses.
-    closed_for: Duration,
+    paused_for: Duration,
     /// The task that was polled during the pause.
     waker: Option<Waker>,
 }
 
-impl Gate {
+impl PauseGate {
     /// Pauses the guest.
-    pub fn close(&self) {
+    pub fn pause(&self) {
         let mut state = self.state.lock();
-        state.closed_at.get_or_insert_with(Instant::now);
-        self.closed.store(true, Ordering::SeqCst);
+        state.paused_at.get_or_insert_with(Instant::now);
+        self.paused.store(true, Ordering::SeqCst);
     }
 
     /// Resumes the guest.
-    pub fn open(&self) {
+    pub fn resume(&self) {
         let mut state = self.state.lock();
-        if let Some(since) = state.closed_at.take() {
-            state.closed_for += since.elapsed();
+        if let Some(since) = state.paused_at.take() {
+            state.paused_for += since.elapsed();
         }
-        self.closed.store(false, Ordering::SeqCst);
+        self.paused.store(false, Ordering::SeqCst);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -52,18 +52,18 @@ impl Gate {
     }
 
     /// Whether the guest is paused.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
     }
 
     /// Whether the guest is paused. If so, its task is woken when it is resumed.
     pub(in crate::engine) fn poll_paused(&self, context: &Context<'_>) -> bool {
-        if !self.closed.load(Ordering::SeqCst) {
+        if !self.paused.load(Ordering::SeqCst) {
             return false;
         }
         let mut state = self.state.lock();
         // It may have been resumed in between.
-        if state.closed_at.is_none() {
+        if state.paused_at.is_none() {
             return false;
         }
         state.waker = Some(context.waker().clone());
@@ -71,7 +71,7 @@ impl Gate {
     }
 
     /// The total of all finished pauses.
-    pub(in crate::engine) fn closed_for(&self) -> Duration {
-        self.state.lock().closed_for
+    pub(in crate::engine) fn paused_for(&self) -> Duration {
+        self.state.lock().paused_for
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Fault;
-use crate::model::{MAX_NEEDS, MAX_PRIORITY, Queueing, Resource};
+use crate::model::{MAX_LOCKS, MAX_PRIORITY, Queueing, Resource};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -34,7 +34,7 @@ pub(super) struct ConcurrencyTable {
     max_running_per_key: Option<Spanned<u32>>,
     /// Exclusive resources that a run locks, across all tasks. Text that begins with `/` is a JSON Pointer to the
     /// name in the input.
-    #[schemars(with = "Vec<String>", length(max = MAX_NEEDS - 1))]
+    #[schemars(with = "Vec<String>", length(max = MAX_LOCKS - 1))]
     resources: Option<Spanned<Vec<Spanned<String>>>>,
     /// What to do with a run if a lock is taken.
     #[schemars(with = "IfBusy")]
@@ -97,8 +97,8 @@ impl ConcurrencyTable {
         }
         if let Some(resources) = self.resources {
             // One lock is reserved for the key.
-            if resources.get_ref().len() >= MAX_NEEDS {
-                let message = format!("a run has at most {} resources", MAX_NEEDS - 1);
+            if resources.get_ref().len() >= MAX_LOCKS {
+                let message = format!("a run has at most {} resources", MAX_LOCKS - 1);
                 return Err((resources.span().start, message));
             }
             queueing.resources =

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{claimant, claimed, get, new_run, queued, task, version};
 use crate::model::{HostId, Json, Lock, OnInterrupt, Outcome, Run};
 use crate::storage::{
-    ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError, Submitted,
+    ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError,
+    SubmitOutcome,
 };
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -182,7 +183,7 @@ async fn the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(stora
     queued(storage, locking("gone", &["z"])).await;
     queued(storage, locking("gone", &["z"])).await;
     end(storage, &holder).await;
-    let Ok(Submitted::Queued(new)) = storage.submit(locking("b", &["z"]), claimant(&HostId::new())).await
+    let Ok(SubmitOutcome::Queued(new)) = storage.submit(locking("b", &["z"]), claimant(&HostId::new())).await
     else {
         panic!("others are in line")
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{claimed, new_run, task};
 use crate::model::{ErrorKind, HostId, Json, Outcome, Run, RunError, RunStatus, Timestamp};
-use crate::storage::{RunFilter, RunPlace, Storage};
+use crate::storage::{ListCursor, RunFilter, Storage};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     lists_are_filtered_and_paged(&*open().await).await;
@@ -33,7 +33,7 @@ async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
     let list = async |filter: RunFilter| {
         let runs = storage.runs(filter).await.expect("reads");
         let at = |run: &Run| ids.iter().position(|id| *id == run.key.id).expect("one of ours");
-        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(RunPlace::from))
+        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(ListCursor::from))
     };
     let base = RunFilter { limit: 100, ..RunFilter::default() };
     let even = || Some(task("even"));
@@ -104,7 +104,7 @@ async fn lists_by_time_are_in_order_of_time(storage: &dyn Storage) {
     let list = async |filter: RunFilter| {
         let runs = storage.runs(filter).await.expect("reads");
         let at = |run: &Run| ids.iter().position(|id| *id == run.key.id).expect("one of ours");
-        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(RunPlace::from))
+        (runs.iter().map(at).collect::<Vec<_>>(), runs.last().map(ListCursor::from))
     };
     let after = |millis| Some(Timestamp::from_millis(millis));
     let base = RunFilter { created_after: after(0), limit: 100, ..RunFilter::default() };
@@ -170,7 +170,10 @@ async fn a_list_ends_where_it_has_enough_bytes(storage: &dyn Storage) {
     }
     let list = async |filter: RunFilter| {
         let runs = storage.runs(RunFilter { limit: 9, ..filter }).await.expect("reads");
-        (runs.iter().map(|run| run.input.as_str().len()).collect::<Vec<_>>(), runs.last().map(RunPlace::from))
+        (
+            runs.iter().map(|run| run.input.as_str().len()).collect::<Vec<_>>(),
+            runs.last().map(ListCursor::from),
+        )
     };
     for base in [
         RunFilter::default(),

@@ -8,7 +8,9 @@ use super::{claim, claimant, claimed, events, get, new_run, queued, types};
 use crate::model::{
     ErrorKind, HostId, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
 };
-use crate::storage::{Cancelled, MAX_WAITING_SIGNALS, NewRun, Reached, Storage, StorageError, Submitted};
+use crate::storage::{
+    Cancelled, MAX_WAITING_SIGNALS, MessageOutcome, NewRun, Storage, StorageError, SubmitOutcome,
+};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     a_delayed_run_waits_until_it_is_due(&*open().await).await;
@@ -80,17 +82,17 @@ async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storag
 async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
     let owner = HostId::new();
     let (first, second) = (queued(storage, new_run("a")).await, queued(storage, new_run("a")).await);
-    assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(Reached::Kept(_))));
-    assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(Reached::Unchanged(_))));
+    assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(MessageOutcome::Kept(_))));
+    assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(MessageOutcome::Unchanged(_))));
     let run = claim(storage, &owner, &[("a", 9)], 9).await;
     assert_eq!(run.iter().map(|run| &run.run.key.id).collect::<Vec<_>>(), [&second.key.id]);
     assert!(!storage.queue_state().await.expect("reads").queued);
-    assert!(matches!(storage.set_paused(&first.key.id, false).await, Ok(Reached::Kept(_))));
+    assert!(matches!(storage.set_paused(&first.key.id, false).await, Ok(MessageOutcome::Kept(_))));
     let expected = ["run.queued", "run.paused", "run.resumed"];
     assert_eq!(types(&events(storage, first.key.no).await), expected);
 
     // For a running run, the owner logs the pause. After a requeue, it stays paused.
-    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(Reached::Owner(_))));
+    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(MessageOutcome::Owner(_))));
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&second.key, run[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Paused);
@@ -103,11 +105,11 @@ async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
 async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
     let owner = HostId::new();
     let waits = queued(storage, new_run("a")).await;
-    assert!(matches!(storage.signal(&waits.key.id, signal("a", 1)).await, Ok(Reached::Kept(_))));
+    assert!(matches!(storage.signal(&waits.key.id, signal("a", 1)).await, Ok(MessageOutcome::Kept(_))));
     let run = claim(storage, &owner, &[("a", 1)], 1).await.remove(0);
     for (text, payload) in [("b", 2), ("a", 3)] {
         let reached = storage.signal(&waits.key.id, signal(text, payload)).await;
-        assert!(matches!(reached, Ok(Reached::Owner(_))));
+        assert!(matches!(reached, Ok(MessageOutcome::Owner(_))));
     }
     let take = async |name| storage.take_signal(&run.run.key, run.fence, name).await.expect("takes");
     assert_eq!(take(Some(name("b"))).await, Some(signal("b", 2)));
@@ -121,7 +123,7 @@ async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
     assert_eq!(storage.parameters(waits.key.no).await.expect("reads"), [(name("p"), Json::of(&2))]);
     let new = NewRun { parameters: vec![(name("p"), Json::of(&3))], ..new_run("b") };
     let submitted = storage.submit(new, claimant(&owner)).await.expect("submits");
-    let Submitted::Queued(run) = submitted else { panic!("it would begin without them: {submitted:?}") };
+    let SubmitOutcome::Queued(run) = submitted else { panic!("it would begin without them: {submitted:?}") };
     assert_eq!(storage.parameters(run.key.no).await.expect("reads"), [(name("p"), Json::of(&3))]);
     let claimed = claim(storage, &owner, &[("b", 1)], 1).await.remove(0);
     assert_eq!(claimed.last_seq, 3, "queued, parameter, started");
@@ -135,22 +137,22 @@ async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
 async fn an_ended_run_receives_no_messages(storage: &dyn Storage) {
     let run = queued(storage, new_run("a")).await;
     storage.cancel(&run.key.id).await.expect("ends");
-    assert!(matches!(storage.set_paused(&run.key.id, true).await, Ok(Reached::AlreadyEnded(_))));
-    assert!(matches!(storage.signal(&run.key.id, signal("a", 1)).await, Ok(Reached::AlreadyEnded(_))));
+    assert!(matches!(storage.set_paused(&run.key.id, true).await, Ok(MessageOutcome::AlreadyEnded(_))));
+    assert!(matches!(storage.signal(&run.key.id, signal("a", 1)).await, Ok(MessageOutcome::AlreadyEnded(_))));
     let set = storage.set_parameter(&run.key.id, name("p"), Json::null()).await;
-    assert!(matches!(set, Ok(Reached::AlreadyEnded(_))));
-    assert!(matches!(storage.set_paused(&RunId::new(), true).await, Ok(Reached::NotFound)));
+    assert!(matches!(set, Ok(MessageOutcome::AlreadyEnded(_))));
+    assert!(matches!(storage.set_paused(&RunId::new(), true).await, Ok(MessageOutcome::NotFound)));
 }
 
 async fn a_message_is_logged_if_the_run_has_no_owner(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
     let key = run.run.key.clone();
     let note = async || storage.log_message(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");
-    assert!(matches!(note().await, Reached::Owner(_)));
+    assert!(matches!(note().await, MessageOutcome::Owner(_)));
     storage.requeue(&key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
-    assert!(matches!(note().await, Reached::Kept(_)));
+    assert!(matches!(note().await, MessageOutcome::Kept(_)));
     storage.cancel(&key.id).await.expect("ends");
-    assert!(matches!(note().await, Reached::AlreadyEnded(_)));
+    assert!(matches!(note().await, MessageOutcome::AlreadyEnded(_)));
     let expected = ["run.started", "run.queued", "run.signal", "run.cancelled"];
     assert_eq!(types(&events(storage, key.no).await), expected);
 }

@@ -8,7 +8,7 @@ use crate::model::{
     Amount, EndPosition, EndedFilter, EndedRun, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName,
     Timestamp,
 };
-use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, Submitted};
+use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, SubmitOutcome};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     runs_are_found_in_the_order_in_which_they_ended(&*open().await).await;
@@ -108,7 +108,7 @@ async fn a_removed_run_leaves_nothing(storage: Arc<dyn Storage>) {
     assert!(storage.runs(filter).await.expect("reads").is_empty());
     assert_eq!(prune(&*storage, key.no, Part::Run).await, Amount::default(), "again is no error");
     let again = storage.submit(new, None).await.expect("submits");
-    assert!(matches!(again, Submitted::Queued(_)), "its id and its key are free");
+    assert!(matches!(again, SubmitOutcome::Queued(_)), "its id and its key are free");
 }
 
 async fn the_terminal_event_of_a_run_stays_without_its_other_events(storage: Arc<dyn Storage>) {

@@ -7,7 +7,7 @@ use super::{claim, claimed, events, get, new_run, queued, task, types, version};
 use crate::model::{
     HostId, Json, Lock, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunStatus, Timestamp,
 };
-use crate::storage::{Claimant, Claimed, NewRun, ScheduleProgress, Storage, StorageError, Submitted};
+use crate::storage::{Claimant, Claimed, NewRun, ScheduleProgress, Storage, StorageError, SubmitOutcome};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     higher_priority_goes_first_also_before_other_tasks(&*open().await).await;
@@ -61,7 +61,7 @@ async fn a_lock_is_held_by_one_run_at_a_time(storage: &dyn Storage) {
     let owner = HostId::new();
     let first = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
     assert!(first.has_locks);
-    let Ok(Submitted::Queued(second)) = storage.submit(locking("b", &[("x", 1)]), claimant(&owner)).await
+    let Ok(SubmitOutcome::Queued(second)) = storage.submit(locking("b", &[("x", 1)]), claimant(&owner)).await
     else {
         panic!("it was not free");
     };
@@ -111,7 +111,7 @@ async fn runs_that_wait_for_a_lock_take_it_in_order(storage: &dyn Storage) {
         end(storage, &has).await;
         // A new run does not overtake waiting ones, and runs of a task that is not offered don't block others.
         let late = storage.submit(locking("c", &[("x", 1)]), claimant(&owner)).await;
-        assert!(matches!(late, Ok(Submitted::Queued(_))));
+        assert!(matches!(late, Ok(SubmitOutcome::Queued(_))));
         let mut got = claim(storage, &owner, &[("a", 9), ("b", 9)], 9).await;
         assert_eq!(ids(&got), [id(next)]);
         has = got.remove(0);
@@ -131,7 +131,7 @@ async fn a_taken_lock_rejects_runs_that_must_not_wait(storage: &dyn Storage) {
     let of_two = || NewRun { fail_if_busy: true, ..locking("a", &[("y", 2)]) };
     for _ in 0..2 {
         let queued = storage.submit(of_two(), None).await;
-        assert!(matches!(queued, Ok(Submitted::Queued(_))));
+        assert!(matches!(queued, Ok(SubmitOutcome::Queued(_))));
     }
     let busy = storage.submit(of_two(), claimant(&owner)).await;
     assert!(matches!(busy, Err(StorageError::Busy(name)) if name == "y"));
@@ -177,7 +177,9 @@ async fn a_run_with_a_later_time_is_delayed(storage: &dyn Storage) {
     let owner = HostId::new();
     let later = Timestamp::now().plus_millis(3_600_000);
     let new = NewRun { not_before: Some(later), ..new_run("a") };
-    let Ok(Submitted::Queued(run)) = storage.submit(new, claimant(&owner)).await else { panic!("it waits") };
+    let Ok(SubmitOutcome::Queued(run)) = storage.submit(new, claimant(&owner)).await else {
+        panic!("it waits")
+    };
     assert_eq!((run.status, run.not_before), (RunStatus::Delayed, Some(later)));
     assert_eq!(types(&events(storage, run.key.no).await), ["run.delayed"]);
     assert_eq!(storage.queue_state().await.expect("reads").next_due, Some(later));
@@ -201,7 +203,7 @@ async fn the_interrupt_policy_is_that_of_the_claim(storage: &dyn Storage) {
     for policy in OnInterrupt::ALL {
         let claimant = Claimant { on_interrupt: policy, ..claimant(&dead).expect("one") };
         let claimed = storage.submit(new_run("a"), Some(claimant)).await;
-        assert!(matches!(claimed, Ok(Submitted::Claimed(claimed)) if claimed.on_interrupt == policy));
+        assert!(matches!(claimed, Ok(SubmitOutcome::Claimed(claimed)) if claimed.on_interrupt == policy));
     }
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     let taken = storage.claim_orphans(&HostId::new(), 9).await.expect("takes over");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{claim, claimant, claimed, events, get, new_run, queued, task, types, version};
 use crate::model::{HostId, Json, RunId, RunStatus};
-use crate::storage::{Claimed, NewRun, QueueState, Storage, StorageError, Submitted};
+use crate::storage::{Claimed, NewRun, QueueState, Storage, StorageError, SubmitOutcome};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     submitted_runs_are_found_again(&*open().await).await;
@@ -43,7 +43,7 @@ async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
     let own_id = NewRun { own_id: true, ..new_run("a") };
     queued(storage, own_id.clone()).await;
     let again = storage.submit(own_id.clone(), claimant(&HostId::new())).await;
-    assert!(matches!(again, Ok(Submitted::Existing(run)) if run.key.id == own_id.id));
+    assert!(matches!(again, Ok(SubmitOutcome::Existing(run)) if run.key.id == own_id.id));
     let other = NewRun { input: Json::null(), ..own_id.clone() };
     assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
     let other = NewRun { task: task("b"), ..own_id };
@@ -53,7 +53,7 @@ async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
     queued(storage, keyed.clone()).await;
     let again = NewRun { id: RunId::new(), ..keyed.clone() };
     assert!(
-        matches!(storage.submit(again, None).await, Ok(Submitted::Existing(run)) if run.key.id == keyed.id)
+        matches!(storage.submit(again, None).await, Ok(SubmitOutcome::Existing(run)) if run.key.id == keyed.id)
     );
     let other = NewRun { id: RunId::new(), input: Json::null(), ..keyed.clone() };
     assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
@@ -65,11 +65,11 @@ async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
         ..new_run("a")
     };
     queued(storage, keyed_by("one")).await;
-    assert!(matches!(storage.submit(keyed_by("one"), None).await, Ok(Submitted::Existing(_))));
+    assert!(matches!(storage.submit(keyed_by("one"), None).await, Ok(SubmitOutcome::Existing(_))));
     assert!(matches!(storage.submit(keyed_by("other"), None).await, Err(StorageError::Conflict(_))));
     // Earlier versions stored the digest of the texts.
     let of_text = NewRun { text_digest: Some("one".to_owned()), ..keyed_by("of values") };
-    assert!(matches!(storage.submit(of_text, None).await, Ok(Submitted::Existing(_))));
+    assert!(matches!(storage.submit(of_text, None).await, Ok(SubmitOutcome::Existing(_))));
     // A key belongs to its task.
     queued(storage, NewRun { id: RunId::new(), task: task("b"), ..keyed }).await;
 }
@@ -106,6 +106,6 @@ async fn tasks_take_turns_and_the_oldest_goes_first(storage: &dyn Storage) {
 async fn no_run_overtakes_a_waiting_one(storage: &dyn Storage) {
     queued(storage, new_run("a")).await;
     let later = storage.submit(new_run("a"), claimant(&HostId::new())).await.expect("submits");
-    assert!(matches!(later, Submitted::Queued(_)));
+    assert!(matches!(later, SubmitOutcome::Queued(_)));
     claimed(storage, new_run("b"), &HostId::new()).await;
 }

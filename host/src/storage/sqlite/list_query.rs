@@ -122,7 +122,7 @@ mod tests {
     use super::super::schema;
     use super::*;
     use crate::model::{RunStatus, TaskRef, Timestamp};
-    use crate::storage::RunPlace;
+    use crate::storage::ListCursor;
 
     /// The cost of a list must depend on the listed runs only, whatever statistics the planner has.
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         let mut db = Connection::open_in_memory().unwrap();
         schema::migrate(&mut db).unwrap();
         let moment = Some(Timestamp::from_millis(1));
-        let after = Some(RunPlace { no: 1, created_at: Timestamp::from_millis(1) });
+        let after = Some(ListCursor { no: 1, created_at: Timestamp::from_millis(1) });
         let base = RunFilter { created_after: moment, limit: 1, ..RunFilter::default() };
         let task = TaskRef::parse("a", "b").ok();
         let filters = [

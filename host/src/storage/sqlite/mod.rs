@@ -40,8 +40,8 @@ use async_trait::async_trait;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, NewRun, Outbox,
-    QueueState, Reached, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, Submitted,
+    Cancelled, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, MessageOutcome,
+    NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, SubmitOutcome,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -68,7 +68,7 @@ impl Sqlite {
 
 #[async_trait]
 impl Runs for Sqlite {
-    async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<Submitted> {
+    async fn submit(&self, run: NewRun, claimant: Option<Claimant>) -> Result<SubmitOutcome> {
         self.writer.call(move |tx| runs::submit(tx, &run, claimant.as_ref())).await
     }
 
@@ -132,12 +132,12 @@ impl Runs for Sqlite {
 
 #[async_trait]
 impl Signals for Sqlite {
-    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<Reached> {
+    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<MessageOutcome> {
         let run = run.clone();
         self.writer.call(move |tx| signals::set_paused(tx, &run, paused)).await
     }
 
-    async fn signal(&self, run: &RunId, signal: Signal) -> Result<Reached> {
+    async fn signal(&self, run: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let run = run.clone();
         self.writer.call(move |tx| signals::signal(tx, &run, &signal)).await
     }
@@ -152,12 +152,12 @@ impl Signals for Sqlite {
         self.writer.call(move |tx| signals::take_signal(tx, &run, fence, name.as_ref())).await
     }
 
-    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<Reached> {
+    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<MessageOutcome> {
         let run = run.clone();
         self.writer.call(move |tx| signals::set_parameter(tx, &run, &name, &value)).await
     }
 
-    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<Reached> {
+    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<MessageOutcome> {
         let run = run.clone();
         self.writer.call_until_done(move |tx| signals::log_message(tx, &run, &event)).await
     }
@@ -316,7 +316,7 @@ mod tests {
             assert_eq!(claimed.len(), if first == "resume" { 2 } else { 1 }, "{first}");
             let claimant = Claimant { owner: HostId::new(), version, on_interrupt };
             let next = storage.submit(new(), Some(claimant)).await.unwrap();
-            assert!(matches!(next, Submitted::Claimed(_)), "after {first}, no run waits: {next:?}");
+            assert!(matches!(next, SubmitOutcome::Claimed(_)), "after {first}, no run waits: {next:?}");
         }
     }
 
@@ -345,9 +345,9 @@ mod tests {
         let ended = Outcome::Completed(Json::null());
         storage.finish(&taken[0].run.key, taken[0].fence, ended).await.unwrap();
         let third = storage.submit(new(), claimant(&owner)).await.unwrap();
-        assert!(matches!(third, Submitted::Claimed(_)), "one was released: {third:?}");
+        assert!(matches!(third, SubmitOutcome::Claimed(_)), "one was released: {third:?}");
         let fourth = storage.submit(new(), claimant(&owner)).await.unwrap();
-        assert!(matches!(fourth, Submitted::Queued(_)), "and only one: {fourth:?}");
+        assert!(matches!(fourth, SubmitOutcome::Queued(_)), "and only one: {fourth:?}");
     }
 
     #[test]

@@ -7,13 +7,13 @@ use super::run_row::LabelsColumn;
 use super::state::{Applied, Queued, Tx};
 use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
-use crate::storage::{Cancelled, Claimant, NewRun, StorageError, Submitted};
+use crate::storage::{Cancelled, Claimant, NewRun, StorageError, SubmitOutcome};
 
 /// See [`Runs::submit`](crate::storage::Runs::submit).
-pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<Submitted> {
+pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<SubmitOutcome> {
     let task = tx.task_no(&new.task)?;
     if let Some(existing) = submitted_before(tx, new, task)? {
-        return Ok(existing.map(Submitted::Existing));
+        return Ok(existing.map(SubmitOutcome::Existing));
     }
     let depth = match new.parent.map(|parent| child_runs::depth_below(tx, parent)).transpose()? {
         None => 0,
@@ -47,9 +47,9 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
             let locks = (!new.locks.is_empty()).then(|| new.locks.as_slice().into());
             let on_interrupt = claimant.on_interrupt;
             let start = AttemptStart { fence: Fence(1), last: 0, locks, on_interrupt, depth };
-            Ok(Ok(Submitted::Claimed(claims::begin(tx, run, start)?)))
+            Ok(Ok(SubmitOutcome::Claimed(claims::begin(tx, run, start)?)))
         }
-        None => Ok(Ok(Submitted::Queued(enqueue(tx, run, task, new)?))),
+        None => Ok(Ok(SubmitOutcome::Queued(enqueue(tx, run, task, new)?))),
     }
 }
 

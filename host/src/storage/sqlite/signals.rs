@@ -5,16 +5,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::state::{Applied, Tx};
 use super::{events, list, locks, run_row};
 use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
-use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Reached, StorageError};
+use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, MessageOutcome, StorageError};
 
 /// See [`Signals::set_paused`](crate::storage::Signals::set_paused).
-pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<Reached> {
+pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
     };
     if paused == (run.status == RunStatus::Paused) {
-        return Ok(Ok(Reached::Unchanged(run)));
+        return Ok(Ok(MessageOutcome::Unchanged(run)));
     }
     let owned = is_owned(tx, &run)?;
     let status = match (paused, owned) {
@@ -41,7 +41,7 @@ pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<R
 }
 
 /// See [`Signals::signal`](crate::storage::Signals::signal).
-pub(super) fn signal(tx: &mut Tx<'_>, id: &RunId, signal: &Signal) -> Applied<Reached> {
+pub(super) fn signal(tx: &mut Tx<'_>, id: &RunId, signal: &Signal) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
@@ -93,7 +93,7 @@ pub(super) fn set_parameter(
     id: &RunId,
     name: &SignalName,
     value: &Json,
-) -> Applied<Reached> {
+) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
@@ -124,7 +124,7 @@ pub(super) fn store_parameter(
 }
 
 /// See [`Signals::log_message`](crate::storage::Signals::log_message).
-pub(super) fn log_message(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<Reached> {
+pub(super) fn log_message(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
         Err(reached) => return Ok(Ok(reached)),
@@ -157,10 +157,10 @@ pub(super) fn remove_parameters(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
 }
 
 /// The run, if it can still receive messages.
-fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, Reached>> {
+fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, MessageOutcome>> {
     Ok(match list::by_id(tx.db, id)? {
-        None => Err(Reached::NotFound),
-        Some(run) if run.status.is_terminal() => Err(Reached::AlreadyEnded(run)),
+        None => Err(MessageOutcome::NotFound),
+        Some(run) if run.status.is_terminal() => Err(MessageOutcome::AlreadyEnded(run)),
         Some(run) => Ok(run),
     })
 }
@@ -172,11 +172,11 @@ pub(super) fn is_owned(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<bool> {
 }
 
 /// Logs the message if the run has no owner to do it.
-fn reached(tx: &Tx<'_>, run: Run, owned: bool, event: &NewEvent) -> rusqlite::Result<Reached> {
+fn reached(tx: &Tx<'_>, run: Run, owned: bool, event: &NewEvent) -> rusqlite::Result<MessageOutcome> {
     if !owned {
         let seq = events::last_seq(tx.db, run.key.no)? + 1;
         events::insert(tx.db, run.key.no, seq, run.attempt, std::slice::from_ref(event))?;
     }
     let run = list::by_no(tx.db, run.key.no)?;
-    Ok(if owned { Reached::Owner(run) } else { Reached::Kept(run) })
+    Ok(if owned { MessageOutcome::Owner(run) } else { MessageOutcome::Kept(run) })
 }
