@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamtask_host::config::Config;
 use streamtask_host::engine::{
-    Attempt, Executable, Execution, Executor, Exit, Kind, LoadError, Metadata, Outline, Permit, Program,
+    Attempt, AttemptOutcome, Executable, Execution, Executor, Kind, LoadError, Metadata, Outline, Permit,
+    Program,
 };
 use streamtask_host::event_log::EventLog;
 use streamtask_host::files::Files;
@@ -75,8 +76,8 @@ struct ReturnsNull;
 
 #[async_trait]
 impl Executable for ReturnsNull {
-    async fn execute(&self, _attempt: Attempt) -> Exit {
-        Exit::Output(Json::null())
+    async fn execute(&self, _attempt: Attempt) -> AttemptOutcome {
+        AttemptOutcome::Output(Json::null())
     }
 
     fn outline(&self) -> Outline {

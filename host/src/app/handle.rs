@@ -51,7 +51,7 @@ impl Handle {
         }
         let mut request = Request::retry(old);
         request.input = input.unwrap_or(request.input);
-        Ok(Retried::Started(self.start(request).await?))
+        Ok(Retried::Started(Box::new(self.start(request).await?)))
     }
 
     /// Pauses a run. A queued run stays in the queue until it is resumed.
@@ -126,7 +126,7 @@ pub enum Retried {
     /// The run has not ended.
     NotEnded(Box<Run>),
     /// The new run.
-    Started(Started),
+    Started(Box<Started>),
 }
 
 /// The events of one run.

@@ -246,7 +246,11 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
     warn_of_open_folders(config);
     let (storage, writing) = match storage {
         Some(storage) => (storage, None),
-        None => open_sqlite(config)?,
+        None => {
+            let sqlite = open_sqlite(config)?;
+            let writing = sqlite.heartbeat();
+            (Arc::new(sqlite) as Arc<dyn Storage>, Some(writing))
+        }
     };
     let engine = Arc::new(Engine::new(&engine::Config {
         cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
@@ -270,7 +274,7 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
     Ok(Foundation { writing, storage, engine, registry, files })
 }
 
-fn open_sqlite(config: &Config) -> Result<(Arc<dyn Storage>, Option<Arc<Heartbeat>>), LaunchError> {
+fn open_sqlite(config: &Config) -> Result<Sqlite, LaunchError> {
     let durability = match config.durability {
         Durability::Full => sqlite::Durability::Full,
         Durability::Normal => sqlite::Durability::Normal,
@@ -278,9 +282,7 @@ fn open_sqlite(config: &Config) -> Result<(Arc<dyn Storage>, Option<Arc<Heartbea
     let failed = |error: OpenError| LaunchError::Database { path: config.data.clone(), source: error.into() };
     // The data of a single run is mostly temporary, so it gets no disk reserve.
     let open = if config.only.is_some() { Sqlite::open } else { Sqlite::open_with_reserve };
-    let sqlite = open(&config.data, durability).map_err(failed)?;
-    let writing = sqlite.heartbeat();
-    Ok((Arc::new(sqlite), Some(writing)))
+    open(&config.data, durability).map_err(failed)
 }
 
 /// Warns if other users can write to the folders of the host.
