@@ -241,7 +241,7 @@ var Address = class {
     this.url = new URL(url, globalThis.location?.href);
     this.options = options;
   }
-  /** Where a path of the host is; below the host's own, if a proxy has it under one. @param {string} path @param {Query} [query] */
+  /** The URL of a path of the host; below the host's own path, if a proxy adds one. @param {string} path @param {Query} [query] */
   at(path, query = {}) {
     const url = new URL(this.url.origin + this.url.pathname.replace(/\/+$/, "") + path);
     for (const [name, value] of Object.entries(query)) {
@@ -249,7 +249,7 @@ var Address = class {
     }
     return url;
   }
-  /** Headers may hold a token, which is nobody else's business. @param {URL} url */
+  /** Headers can contain a token, which must not be sent elsewhere. @param {URL} url */
   check(url) {
     if (url.origin !== this.url.origin) throw new TypeError(`${url.origin} is not the host ${this.url.origin}`);
   }
@@ -297,7 +297,7 @@ var Frames = class {
   #rest = "";
   /** @type {string[]} */
   #data = [];
-  /** The data of each event that is complete. @param {Uint8Array} bytes */
+  /** Returns the data of each complete event. @param {Uint8Array} bytes */
   take(bytes) {
     const text2 = this.#decoder.decode(bytes, { stream: true });
     const whole = [];
@@ -391,7 +391,7 @@ var Watchdog = class {
     if (outer?.aborted) this.#onAbort();
     outer?.addEventListener("abort", this.#onAbort);
   }
-  /** Something shall come within so many milliseconds. @param {number} patienceMs */
+  /** Expects data within this time. @param {number} patienceMs */
   expect(patienceMs) {
     this.#since = Date.now();
     if (patienceMs === this.#patienceMs) return;
@@ -399,7 +399,7 @@ var Watchdog = class {
     clearInterval(this.#timer);
     if (patienceMs > 0 && patienceMs < 2 ** 31) this.#timer = setInterval(() => this.#look(), Math.min(patienceMs / 4, LOOK_MS));
   }
-  /** It came. While nobody reads, silence says nothing. */
+  /** Data arrived. Stops expecting more until the consumer reads again. */
   rest() {
     this.#since = NaN;
     this.#heard = true;
@@ -430,21 +430,21 @@ var POLLS_IN_A_ROW = 150;
 var WHOLE_MS = 3e5;
 var PIECE_BYTES = 32 << 10;
 var Line = class {
-  /** Whether the host said that nothing will ever follow. */
+  /** Whether the host reported the end of the stream. */
   ended = false;
-  /** @type {number | undefined} the pause that the host asks for */
+  /** @type {number | undefined} the pause that the host requested */
   retryMs;
-  /** Whether what comes between two moments may come as one. */
+  /** Whether the host may coalesce events. */
   joins = true;
   #mute = 0;
   #polls = 0;
-  /** Polls that were given up for want of a byte. */
+  /** Polls that timed out without a single byte. */
   #mutePolls = 0;
-  /** @type {number | undefined} where it begins, if the first poll had to find that out */
+  /** @type {number | undefined} the start position, if the first poll had to determine it */
   #begin;
   /** @type {Address} */
   #host;
-  /** @type {URL | undefined} known at once, or when the run has been asked for */
+  /** @type {URL | undefined} known at once, or after a request for the run */
   #url;
   #id = "";
   /** @param {Target} target @param {FollowOptions} options */
@@ -465,7 +465,7 @@ var Line = class {
     target.id;
     if (this.#url) this.#host.check(this.#url);
   }
-  /** Whether every number of the log is expected. */
+  /** Whether all sequence numbers of the log are expected. */
   get isWhole() {
     const { types, channels } = this.options;
     return !types && !channels && !this.#url?.searchParams.has("types") && !this.#url?.searchParams.has("channel");
@@ -509,7 +509,7 @@ var Line = class {
     this.#url = this.#host.at(run.stream);
   }
   /**
-   * The last event that there is. Each poll has a `now` of its own, and would leave out what came since the last.
+   * The number of the newest event. With `now`, each poll would skip the events since the previous poll.
    * @returns {Promise<number>}
    */
   async #now() {
@@ -538,13 +538,13 @@ var Line = class {
     if (!this.joins) url.searchParams.delete("interval");
     return url;
   }
-  /** For an answer that has an end. */
+  /** The abort signal of a request whose response is not a stream. */
   #patience() {
     const timeout = AbortSignal.timeout(this.options.openMs ?? OPEN_MS);
     return this.options.signal ? AbortSignal.any([this.options.signal, timeout]) : timeout;
   }
   /**
-   * One connection, until it ends or is lost; gives `open` at the first byte.
+   * One connection, until it ends or is lost; yields `open` at the first byte.
    * @param {number | undefined} after @param {Query} query @param {number} openMs @param {number} silenceMs
    * @returns {AsyncGenerator<string[] | 'open', void, undefined>}
    */
@@ -596,11 +596,11 @@ var Overlap = class extends Error {
 };
 var Log = class {
   ended = false;
-  /** @type {Error | undefined} what is wrong with the connection, after the events that were good */
+  /** @type {Error | undefined} an error of the connection, after its valid events */
   fault;
-  /** Where events were missing: a connection may have lost them, a log that has them not will never say more. */
+  /** The position of missing events: if they are missing again after a reconnect, the log does not have them. */
   #missing = NaN;
-  /** @param {number | undefined} after @param {boolean} isWhole whether each number is expected */
+  /** @param {number | undefined} after @param {boolean} isWhole whether all sequence numbers are expected */
   constructor(after, isWhole) {
     this.last = after;
     this.isWhole = isWhole;
@@ -844,11 +844,11 @@ var STATUSES = /* @__PURE__ */ new Set(["waiting", "running", "completed", "fail
 var number = (value) => typeof value === "number" && Number.isFinite(value) ? value : void 0;
 var text = (value) => typeof value === "string" ? value : void 0;
 var Progress = class {
-  /** In the order in which they were first heard of. @type {Map<string, ProgressItem>} */
+  /** In the order of their first events. @type {Map<string, ProgressItem>} */
   items = /* @__PURE__ */ new Map();
-  /** Made when it is asked for. @type {ReturnType<typeof treeOf> | undefined} */
+  /** Created on demand. @type {ReturnType<typeof treeOf> | undefined} */
   #tree;
-  /** Takes in the data of one event; the item that it speaks of, if it is about progress. @param {any} data */
+  /** Applies the data of an event. Returns the item that it updates, if it is valid. @param {any} data */
   update(data) {
     if (data === null || typeof data !== "object") return void 0;
     const done2 = number(data.done) ?? number(data.step);
@@ -873,7 +873,7 @@ var Progress = class {
     return item;
   }
   /**
-   * Closes what is still open when the run has ended: nobody works at it any more.
+   * Closes all open items when the run has ended.
    * @param {string} status `completed`, `failed` or `cancelled`
    */
   close(status) {
@@ -884,12 +884,12 @@ var Progress = class {
     }
     this.#tree = void 0;
   }
-  /** From 0 to 1; undefined if nothing is known. Without an id, of the run. @param {string} [id] */
+  /** From 0 to 1; undefined if unknown. Without an ID, the run's. @param {string} [id] */
   fraction(id) {
     const { nodes, fraction } = this.#added();
     return id === void 0 ? fraction : nodes.get(id)?.fraction;
   }
-  /** The items as a tree, added up by weight. */
+  /** The tree of items, with fractions summed by weight. */
   tree() {
     const { roots, fraction } = this.#added();
     return { roots, fraction };
@@ -991,7 +991,7 @@ var CONFIG = (
   {
     ALLOWED_TAGS: ELEMENTS,
     ALLOWED_ATTR: ALL_ATTRIBUTES,
-    // Others hold no address: the name of a target may have a colon in it.
+    // Other attributes contain no URLs: for example, a target's name can contain a colon.
     ADD_URI_SAFE_ATTR: ALL_ATTRIBUTES.filter((name) => name !== "href" && name !== "src"),
     ALLOW_ARIA_ATTR: true,
     ALLOW_DATA_ATTR: false,
@@ -1310,13 +1310,13 @@ var TEXT_NODE_CHARS = 4 << 10;
 var Builder = class {
   /** @type {Frame[]} */
   #stack;
-  /** Frames of the path that no token has stood for yet. @type {Frame[]} */
+  /** Frames of the path without a corresponding token so far. @type {Frame[]} */
   #known;
-  /** Frames of elements that were there before. @type {Set<Frame>} */
+  /** Frames of existing elements. @type {Set<Frame>} */
   #old = /* @__PURE__ */ new Set();
-  /** What was added to elements that were there before. @type {(Element | Text)[]} */
+  /** Nodes that were added to existing elements. @type {(Element | Text)[]} */
   added = [];
-  /** @param {Element} root @param {Frame[]} path @param {boolean} isSettled whether what is built stays */
+  /** @param {Element} root @param {Frame[]} path @param {boolean} isSettled whether the built nodes are final */
   constructor(root, path, isSettled) {
     const frame = { type: "root", element: root };
     this.page = root.ownerDocument;
@@ -1325,9 +1325,9 @@ var Builder = class {
     this.#old.add(frame);
     this.#known = [...path];
   }
-  /** Where text that comes would most likely go. @type {Element | undefined} */
+  /** The element that further text most likely belongs to. @type {Element | undefined} */
   end;
-  /** The frames that are open. */
+  /** The open frames. */
   get path() {
     return this.#stack.slice(1);
   }
@@ -1358,7 +1358,7 @@ var Builder = class {
       this.#stack.at(-1)
     );
   }
-  /** Whether the element that the token opens is there. @param {Token} token */
+  /** Whether the element that the token opens exists. @param {Token} token */
   #open(token) {
     if (this.#reopen(token.type)) return true;
     const parent = this.#top;
@@ -1390,7 +1390,7 @@ var Builder = class {
     if (isOld) this.#old.add(frame);
     return frame;
   }
-  /** @param {Token} token @param {Stop} [stop] if more of it comes */
+  /** @param {Token} token @param {Stop} [stop] if the token is incomplete */
   #code(token, stop) {
     if (!this.#reopen("fence")) {
       const element = this.page.createElement("code");
@@ -1471,11 +1471,11 @@ var PART = 1024;
 var EAGER = 512;
 var GROWTH = 1 / 16;
 var Markdown = class {
-  /** All of it. */
+  /** The whole text. */
   source = "";
-  /** What may still change. */
+  /** The part that can still change. */
   #rest = "";
-  /** The elements, from the outside, within which the rest goes on. @type {Frame[]} */
+  /** The elements that the rest continues, outermost first. @type {Frame[]} */
   #path = [];
   /** What was built of the rest. @type {(Element | Text)[]} */
   #built = [];
@@ -1483,7 +1483,7 @@ var Markdown = class {
   #waiting = "";
   /** Where they are shown. @type {Element} */
   #end;
-  /** A line end of two characters may be cut between them. */
+  /** Whether the last piece ended with `\r`, so that a `\n` at the start of the next one belongs to it. */
   #endsWithReturn = false;
   /** @param {Element} element */
   constructor(element) {
@@ -1498,11 +1498,11 @@ var Markdown = class {
     if (isSoon && this.element.contains(this.#end)) this.#show(text2);
     else this.catchUp();
   }
-  /** Whether marks may be seen that mean something. */
+  /** Whether unparsed markup may be visible. */
   get isBehind() {
     return this.#waiting !== "";
   }
-  /** Parses all that has come. */
+  /** Parses all received text. */
   catchUp() {
     for (const node of this.#built.splice(0)) node.remove();
     const inner = this.#path.at(-1)?.element;
@@ -1604,12 +1604,12 @@ var MARKS = /* @__PURE__ */ new Set(["start", "done", "error"]);
 var Queue = class {
   /** @type {Entry[]} */
   #entries = [];
-  /** What can still be added to, by target. @type {Map<string | Element, Entry>} */
+  /** Entries that can still take more updates, by target. @type {Map<string | Element, Entry>} */
   #open = /* @__PURE__ */ new Map();
-  /** What a replacement makes needless, by target. @type {Map<string | Element, Entry[]>} */
+  /** Entries that a replacement would make redundant, by target. @type {Map<string | Element, Entry[]>} */
   #content = /* @__PURE__ */ new Map();
   #pieces = 0;
-  /** How many updates wait. */
+  /** The number of pending updates. */
   get size() {
     return this.#pieces;
   }
@@ -1634,7 +1634,7 @@ var Queue = class {
     else if (MARKS.has(update.op)) this.#open.delete(target);
     else this.#open.set(target, entry);
   }
-  /** Makes earlier content needless if this replaces it. @param {Entry} entry */
+  /** Marks earlier content as redundant if this replaces it. @param {Entry} entry */
   #note(entry) {
     const { target } = entry;
     const earlier = this.#content.get(target) ?? [];
@@ -1725,7 +1725,7 @@ var View = class {
   #waiting = [];
   /** @type {WeakMap<Element, Markdown>} */
   #markdown = /* @__PURE__ */ new WeakMap();
-  /** Those that have not looked at all that came. @type {Set<Markdown>} */
+  /** Those with text that is not parsed yet. @type {Set<Markdown>} */
   #behind = /* @__PURE__ */ new Set();
   /** @param {Document | Element} [root] @param {ViewOptions} [options] */
   constructor(root = document, options = {}) {
@@ -1733,7 +1733,7 @@ var View = class {
     this.sanitize = options.sanitize ?? ((html) => sanitize(html, options.html));
     this.prefix = options.html?.prefix ?? PREFIX;
   }
-  /** How many updates wait. */
+  /** The number of pending updates. */
   get pending() {
     return this.#queue.size;
   }
@@ -1750,11 +1750,11 @@ var View = class {
     this.#timer = setTimeout(() => this.flush(), NO_FRAME_MS);
     this.#frame = requestAnimationFrame(() => this.flush());
   }
-  /** Resolves when all that waits now is written. @returns {Promise<void>} */
+  /** Resolves when the updates that are pending now have been applied. @returns {Promise<void>} */
   written() {
     return this.pending ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve();
   }
-  /** Writes what waits at once. */
+  /** Applies pending updates at once. */
   flush() {
     cancelAnimationFrame(this.#frame);
     clearTimeout(this.#timer);
@@ -1771,7 +1771,7 @@ var View = class {
     scrolling.restore();
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
-  /** Every target that is still being written is complete, or has failed with `message`. @param {string} [message] */
+  /** Marks every target that is still being written as complete, or as failed with `message`. @param {string} [message] */
   finish(message) {
     this.flush();
     for (const element of this.root.querySelectorAll("[data-stream-active]")) {
@@ -1966,7 +1966,7 @@ var Connection = class {
     this.done = this.#show({ after, intervalMs, ...following, host: this.host, signal: ended });
     this.done.catch((error) => console.error("streamtask:", error));
   }
-  /** Ends the connection; the run goes on. */
+  /** Closes the connection; the run continues. */
   close() {
     this.#stop.abort(new DOMException("the connection was closed", "AbortError"));
   }
@@ -2005,7 +2005,7 @@ var Connection = class {
     this.#showLine(event);
     this.root.dispatchEvent(new CustomEvent("stream:event", { bubbles: true, detail: event }));
   }
-  /** As a line, where an element asks for events of this type. @param {StreamEvent | Notice} event */
+  /** Shows an event as a line in elements that request its type. @param {StreamEvent | Notice} event */
   #showLine({ type, data }) {
     for (const element of this.root.querySelectorAll(`[data-stream-events~="${CSS.escape(type)}"]`)) {
       const text2 = typeof data === "string" ? data : data?.message ?? JSON.stringify(data);
@@ -2019,7 +2019,7 @@ var Connection = class {
       this.view.apply({ op: "progress", id, progress: this.#progress }, element);
     }
   }
-  /** No target is left as if it were still being written. @param {StreamEvent} [end] */
+  /** Marks targets that are still being written as finished. @param {StreamEvent} [end] */
   #finish(end) {
     const status = end?.type.replace("run.", "") ?? "ended";
     this.view.finish(status === "failed" ? String(end?.data?.error?.message ?? "the run failed") : void 0);
@@ -2042,7 +2042,7 @@ var Connection = class {
       console.warn(`streamtask: ${action}:`, error);
     }
   };
-  /** The run that is shown: a stream's address ends with its id. */
+  /** The run that is shown: a stream's URL ends with its ID. */
   #run() {
     const { target } = this;
     if (target instanceof Run) return target;
