@@ -227,7 +227,7 @@ async fn a_host_that_cannot_find_its_own_program_says_so() {
     let host = ChildHost::spawn(nameless).unwrap_or_else(|said| panic!("{said:?}"));
     eventually("the file is tried", || async { !problem(&host, "test/probe.wasm").await.is_empty() }).await;
     let said = problem(&host, "test/probe.wasm").await;
-    assert!(said.starts_with("can't start the compiler: it is this host's own program"), "{said}");
+    assert!(said.starts_with("can't start the compiler: it is this host's own executable"), "{said}");
     assert!(said.contains("mount /proc"), "{said}");
     assert_eq!(readiness(&host).await.0, 503);
 }

@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         let trouble = registry.trouble().unwrap();
         assert!(trouble.starts_with("a.wasm can't be loaded now, and will be tried again: "), "{trouble}");
-        assert!(trouble.contains("can't start the compiler: it is this host's own program"), "{trouble}");
+        assert!(trouble.contains("can't start the compiler: it is this host's own executable"), "{trouble}");
 
         // A scan without changes, and then one with a change.
         loads.start(&registry, now);
