@@ -136,7 +136,7 @@ async fn a_host_stops_although_the_disk_is_full_and_the_next_one_goes_on() {
     let (status, said) =
         soon("stopping", async { tokio::task::spawn_blocking(|| host.terminate()).await }).await.unwrap();
     assert_eq!(status.code(), Some(0), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("the next start settles them")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("the next start settles these runs")), "{said:?}");
 
     let seen = seen.await.unwrap();
     let host = folders.start(&SETTINGS);
