@@ -16,6 +16,9 @@ use streamtask_host::model::{
     ErrorKind, EventType, Json, NewEvent, RunError, SignalName, TaskRef, Timestamp, Version,
 };
 
+/// Type of the event that a script sends when it has taken a signal.
+pub(crate) const TAKEN: &str = "taken";
+
 /// An operation of a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -244,9 +247,13 @@ impl Guest<'_> {
     }
 
     async fn send(&self, count: u32) -> Result<(), Stop> {
+        self.send_all("step", count).await
+    }
+
+    async fn send_all(&self, event_type: &str, count: u32) -> Result<(), Stop> {
         for at in 0..count {
             let mut event = NewEvent {
-                event_type: EventType::trusted("step"),
+                event_type: EventType::trusted(event_type),
                 channel: None,
                 content: Content::Json(Json::of(&at)),
                 time: Timestamp::now(),
@@ -326,7 +333,7 @@ impl Guest<'_> {
         loop {
             let seen = self.host.signals();
             match self.host.take_signal(None::<SignalName>).await {
-                Ok(Some(_)) => return Ok(()),
+                Ok(Some(_)) => return self.send_all(TAKEN, 1).await,
                 Ok(None) => {}
                 Err(_) => return Err(Stop::Exit(AttemptOutcome::Lost)),
             }

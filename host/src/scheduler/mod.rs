@@ -11,6 +11,7 @@ mod capacity;
 mod children;
 mod claiming;
 mod control;
+mod deliveries;
 mod failure_log;
 mod mailbox;
 mod outcome;
@@ -48,6 +49,7 @@ use crate::storage::{
 
 use self::breaker::Breakers;
 use self::control::Control;
+use self::deliveries::Deliveries;
 use self::failure_log::FailureLog;
 use self::schedules::LastSkipped;
 use self::slots::{Slot, Slots};
@@ -154,6 +156,7 @@ pub struct Scheduler {
     uptime: Arc<Uptime>,
     /// Runs that execute here, by id.
     controls: Mutex<BTreeMap<RunId, Arc<Control>>>,
+    deliveries: Deliveries,
     /// Tasks that may still start a run: submissions, and the claiming loop.
     starting: TaskTracker,
     /// All other tasks that this room spawns.
@@ -207,6 +210,7 @@ impl Scheduler {
             waits: Arc::default(),
             uptime: Arc::default(),
             controls: Mutex::default(),
+            deliveries: Deliveries::default(),
             starting: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

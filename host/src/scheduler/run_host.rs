@@ -118,7 +118,10 @@ impl GuestHost for RunHost {
     async fn take_signal(&self, name: Option<SignalName>) -> Result<Option<Signal>, RunLost> {
         let mailbox = &self.control.mailbox;
         while mailbox.take_hint() {
-            match self.storage.take_signal(self.log.run(), self.log.fence(), name.clone()).await {
+            let in_order = self.scheduler.deliveries.lock(&self.log.run().id).await;
+            let taken = self.storage.take_signal(self.log.run(), self.log.fence(), name.clone()).await;
+            drop(in_order);
+            match taken {
                 Ok(taken) => {
                     // Signals with other names may be left.
                     if taken.is_some() || name.is_some() {

@@ -123,7 +123,15 @@ impl Scheduler {
     /// wait for them for ever.
     async fn load_parameters(&self, log: &RunLog, control: &Control) {
         loop {
-            match self.storage.parameters(log.run().no).await {
+            // One that is being set comes after its event.
+            let in_order = tokio::select! {
+                biased;
+                () = self.cut_off.cancelled() => return,
+                in_order = self.deliveries.lock(&log.run().id) => in_order,
+            };
+            let stored = self.storage.parameters(log.run().no).await;
+            drop(in_order);
+            match stored {
                 Ok(stored) => return control.mailbox.set_missing(stored),
                 Err(error) => {
                     tracing::warn!(run = %log.run().id, %error, "could not read the run's parameters");

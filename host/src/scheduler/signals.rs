@@ -80,6 +80,7 @@ impl Scheduler {
 
     async fn signal_now(&self, id: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let event = NewEvent::signalled(&signal.name);
+        let _in_order = self.deliveries.lock(id).await;
         let reached = self.storage.signal(id, signal).await?;
         match &reached {
             MessageOutcome::Owner(_) => match self.deliver(id, event, |_| {}).await? {
@@ -106,12 +107,15 @@ impl Scheduler {
 
     async fn set_parameter_now(&self, id: &RunId, name: SignalName, value: Json) -> Result<MessageOutcome> {
         let event = NewEvent::parameter(&name, &value);
+        let _in_order = self.deliveries.lock(id).await;
         let reached = self.storage.set_parameter(id, name.clone(), value.clone()).await?;
         match &reached {
             MessageOutcome::Owner(_) => {
-                let apply = |control: &Control| control.mailbox.set(name.clone(), value.clone());
-                if let Delivered::TooLate(reached) = self.deliver(id, event, apply).await? {
-                    return Ok(*reached);
+                match self.deliver(id, event, |_| {}).await? {
+                    // Not before it is logged: the guest may act on it and end the run.
+                    Delivered::Attempt(control) => control.mailbox.set(name, value),
+                    Delivered::Log => {}
+                    Delivered::TooLate(reached) => return Ok(*reached),
                 }
             }
             MessageOutcome::Kept(_) => self.wake(id),
