@@ -20,8 +20,9 @@ const TAKEN: &[&str] = &[
 const OWN: &[&str] = &["_test.go", "package-lock.json"];
 
 /// Where the host runs: it reads `/proc`, starts its compiler from a file in memory, and sets up sockets and threads
-/// by calls of Linux. Guests are compiled for these processors only.
+/// by calls of Linux.
 const SYSTEM: &str = "linux";
+/// Processors for which the host is checked.
 const PROCESSORS: &[&str] = &["x86_64", "aarch64"];
 
 fn main() -> io::Result<()> {

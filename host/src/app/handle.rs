@@ -49,8 +49,8 @@ impl Handle {
         if !old.status.is_terminal() {
             return Ok(Retried::NotEnded(Box::new(old)));
         }
-        let mut request = Request::retry(old);
-        request.input = input.unwrap_or(request.input);
+        let input = input.unwrap_or_else(|| old.input.clone());
+        let request = Request::new(old.task.clone(), input).retrying(&old);
         Ok(Retried::Started(Box::new(self.start(request).await?)))
     }
 

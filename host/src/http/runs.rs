@@ -41,12 +41,12 @@ pub(super) fn labels(query: &Query) -> Result<Labels, Problem> {
         }
         labels.insert(key, value);
     }
-    check_count(&labels)?;
+    check_count(labels.len())?;
     Ok(labels)
 }
 
-pub(super) fn check_count(labels: &Labels) -> Result<(), Problem> {
-    if labels.len() <= MAX_LABELS {
+pub(super) fn check_count(labels: usize) -> Result<(), Problem> {
+    if labels <= MAX_LABELS {
         return Ok(());
     }
     let detail = format!("too many of the query parameter `label`: a run has at most {MAX_LABELS} labels");

@@ -61,17 +61,13 @@ pub(super) async fn retry(
 /// The request that retries a run.
 fn retry_request(old: Run, headers: &HeaderMap, query: &Query, body: Bytes) -> Result<Request, Problem> {
     let keeps_input = body.is_empty();
-    let mut request = request(old.task, headers, query, body)?;
+    let mut request = request(old.task.clone(), headers, query, body)?.retrying(&old);
     if keeps_input {
         request.input = old.input;
     }
-    let mut labels = old.labels;
-    labels.remove(RETRY_OF);
-    labels.append(&mut request.labels);
-    check_count(&labels)?;
-    // Set by the host, so it does not count towards the limit.
-    labels.insert(RETRY_OF.to_owned(), old.key.id.to_string());
-    Ok(Request { labels, priority: request.priority.or(Some(old.priority)), ..request })
+    // `retry-of` is set by the host, so it does not count towards the limit.
+    check_count(request.labels.len() - 1)?;
+    Ok(request)
 }
 
 /// Start a run, and respond with the run or its stream.

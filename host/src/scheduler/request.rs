@@ -63,13 +63,14 @@ impl Request {
         }
     }
 
-    /// Repeats an ended run: with its task, input, labels and priority.
-    pub fn retry(old: Run) -> Self {
-        let mut request = Self::new(old.task, old.input);
-        request.labels = old.labels;
-        request.labels.insert(RETRY_OF.to_owned(), old.key.id.to_string());
-        request.priority = Some(old.priority);
-        request
+    /// Makes this the retry of an ended run: with its labels and priority where the request has none of its own.
+    pub fn retrying(mut self, old: &Run) -> Self {
+        let mut labels = old.labels.clone();
+        labels.append(&mut self.labels);
+        labels.insert(RETRY_OF.to_owned(), old.key.id.to_string());
+        self.labels = labels;
+        self.priority = self.priority.or(Some(old.priority));
+        self
     }
 
     /// Earliest start if the run is submitted at `now`; none for at once.

@@ -149,7 +149,7 @@ async fn a_waiting_run_that_is_paused_or_cancelled_unblocks_the_next(storage: &d
     end(storage, &has).await;
     let next = claim(storage, &owner, &[("a", 9)], 9).await;
     assert_eq!(ids(&next), [id(&waiting[2])]);
-    storage.set_paused(&waiting[0].key.id, false).await.expect("lets go on");
+    storage.set_paused(&waiting[0].key.id, false).await.expect("resumes");
     assert!(claim(storage, &owner, &[("a", 9)], 9).await.is_empty(), "it looks again, and has to wait");
     assert_eq!(get(storage, &waiting[0].key.id).await.waits_for.as_deref(), Some("x"));
     end(storage, &next[0]).await;
