@@ -56,7 +56,10 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule from a cron pattern (five fields, or six with seconds first) and a time zone of the IANA database.
     pub fn new(pattern: &str, zone_name: &str) -> Result<Self, ScheduleError> {
-        let cron = pattern.parse().map_err(|error| ScheduleError::Pattern(format!("{error}")))?;
+        let cron: Cron = pattern.parse().map_err(|error| ScheduleError::Pattern(format!("{error}")))?;
+        if let Some(field) = empty_field(&cron) {
+            return Err(ScheduleError::Pattern(format!("the field of {field} names none")));
+        }
         let zone = TimeZone::get(zone_name).map_err(|_| ScheduleError::Zone(zone_name.to_owned()))?;
         let schedule = Self {
             name: pattern.to_owned(),
@@ -157,6 +160,26 @@ impl PartialEq for Schedule {
         let parts = |schedule: &Self| (schedule.name.clone(), schedule.spec(), schedule.missed);
         parts(self) == parts(other) && self.input == other.input
     }
+}
+
+/// The field of a pattern that matches nothing, such as `,`.
+///
+/// The search for the next time looks at every second of three thousand years for one of an empty field.
+fn empty_field(cron: &Cron) -> Option<&'static str> {
+    let pattern = &cron.pattern;
+    let fields = [
+        ("seconds", &pattern.seconds),
+        ("minutes", &pattern.minutes),
+        ("hours", &pattern.hours),
+        ("days", &pattern.days),
+        ("months", &pattern.months),
+        ("weekdays", &pattern.days_of_week),
+        ("years", &pattern.years),
+    ];
+    fields
+        .into_iter()
+        .find(|(_, field)| field.values().is_empty() && !field.has_modifiers())
+        .map(|(name, _)| name)
 }
 
 fn of(time: &Zoned) -> Timestamp {
@@ -267,6 +290,31 @@ mod tests {
         assert_eq!(samoa[0], "2011-12-29T19:00:00.000Z", "the 29th");
         assert_eq!(samoa[1], "2011-12-30T10:00:00.000Z", "in place of the 30th: when the 31st begins");
         assert_eq!(samoa[2], "2011-12-30T19:00:00.000Z", "the 31st");
+    }
+
+    #[test]
+    fn a_field_that_names_nothing_is_refused_without_a_search() {
+        for pattern in [
+            ", * * * * *",
+            "0 , * * * *",
+            "*/20 , * * * *",
+            ", * * * *",
+            "* , * * *",
+            "* * , * *",
+            "* * * , *",
+            "* * * * ,",
+            "* * ,, * *",
+            "0 0 0 1 1 * ,",
+        ] {
+            let refused = Schedule::new(pattern, "UTC");
+            assert!(
+                matches!(&refused, Err(ScheduleError::Pattern(why)) if why.contains("names none")),
+                "{pattern}: {refused:?}"
+            );
+        }
+        for pattern in ["0 0 L * *", "0 0 15W * *", "0 0 * * 5#2", "0 0 1,,2 * *"] {
+            assert!(Schedule::new(pattern, "UTC").is_ok(), "{pattern}");
+        }
     }
 
     #[test]
