@@ -29,25 +29,25 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     print(&format!("\n100 events a second to {CLIENTS} clients\n"));
     let ticks = 1000 / scale;
     let mut all = latencies(ticks, 0).await;
-    report.at_most("from guest to client: 99 %", quantile(&mut all, 0.99), "ms", WANTED);
+    report.at_most("latency from guest to client, p99", quantile(&mut all, 0.99), "ms", WANTED);
     let mean = average(&all);
-    report.note("the same, on average", format!("{mean:.2} ms"));
+    report.note("latency from guest to client, mean", format!("{mean:.2} ms"));
     let bare = Bare::start(&["--tick-bare".into(), ticks.to_string().into()]);
     let mut limit = read_all(bare.address, "/".to_owned(), CLIENTS, ticks).await;
     drop(bare);
     report.note(
-        "a bare hyper server's, that stores nothing: 99 %",
-        format!("{:.2} ms, on average {:.2} ms", quantile(&mut limit, 0.99), average(&limit)),
+        "latency of a bare hyper server that stores nothing, p99",
+        format!("{:.2} ms, mean {:.2} ms", quantile(&mut limit, 0.99), average(&limit)),
     );
     let mut others = latencies(ticks, STALLED).await;
     let with = average(&others);
     report.at_most(
-        &format!("more, on average, with {STALLED} clients that read nothing"),
+        &format!("increase of the mean with {STALLED} clients that read nothing"),
         (with / mean - 1.0) * 100.0,
         "%",
         WANTED_MORE,
     );
-    report.note("99 %, with these", format!("{:.2} ms", quantile(&mut others, 0.99)));
+    report.note("latency with these, p99", format!("{:.2} ms", quantile(&mut others, 0.99)));
 }
 
 fn average(values: &[f64]) -> f64 {

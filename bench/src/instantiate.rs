@@ -72,9 +72,9 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let _ = measured.send(times);
     }));
     let mut times = times.await.expect("no panic");
-    let what = "instantiate, call `process`, drop: median";
+    let what = "instantiate, call `process`, drop, p50";
     report.at_most(what, quantile(&mut times, 0.5), "µs", 50.0);
-    report.note("the same, 99th percentile", format!("{:.1} µs", quantile(&mut times, 0.99)));
+    report.note("instantiate, call `process`, drop, p99", format!("{:.1} µs", quantile(&mut times, 0.99)));
 }
 
 /// A host that accepts everything and stores nothing.
