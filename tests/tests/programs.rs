@@ -273,7 +273,7 @@ async fn a_solver() {
     assert_eq!(completes(&host, "boolector", formula("(bvult x x)", "")).await, "unsat\n");
     let run = host.start_run("test/boolector", formula("(bvult x x)", "")).await;
     let events: Vec<Event> = host.follow(&run).await.rest().await;
-    let code = events.iter().any(|event| event.json()["data"]["message"] == "ended with exit code 20");
+    let code = events.iter().any(|event| event.json()["data"]["message"] == "exited with code 20");
     assert!(code, "which of the codes it was: {events:?}");
     fails(&host, "boolector", formula("(= x", ""), 1, "boolector: <stdin>:").await;
 }

@@ -97,5 +97,5 @@ pub trait GuestHost: Children {
 
 /// This host no longer owns the run, so nothing that the guest does has an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the run is no longer this host's")]
+#[error("this host no longer owns the run")]
 pub struct RunLost;

@@ -37,7 +37,7 @@ pub enum StorageError {
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
     /// The caller no longer owns the run, or the run has ended.
-    #[error("the run is no longer this host's")]
+    #[error("this host no longer owns the run")]
     Fenced,
     /// The queue has reached its limit.
     #[error("the queue is full: {0} runs are waiting")]

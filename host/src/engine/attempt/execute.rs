@@ -136,7 +136,7 @@ pub(in crate::engine) async fn describe(
         let mut store =
             store(entry, guest.map_err(|error| RunError::new(ErrorKind::Internal, error.message))?);
         let called = supervise(&mut store, scheduler, &Uptime::default(), async |store| {
-            let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is no component"))?;
+            let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is not a component"))?;
             let instance = pre.instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
             function.call_async(store, ()).await

@@ -39,7 +39,7 @@ impl HostApi {
         timeout_ms: Option<u32>,
     ) -> Result<Option<(u32, Outcome)>, Refusal> {
         if !(1..=MAX_AWAITED).contains(&runs.len()) {
-            let message = format!("{} runs are given to wait for; it must be 1 to {MAX_AWAITED}", runs.len());
+            let message = format!("a call can wait for 1 to {MAX_AWAITED} runs, not {}", runs.len());
             return Err(Refusal::new(RefusalCode::InvalidArgument, message));
         }
         // Before the timer: a call with a timeout of 0 still reports a run that has ended.

@@ -68,8 +68,8 @@ fn measure(pattern: &str) -> Result<u32, String> {
     sizes.into_iter().find(fits).ok_or_else(|| {
         let quoted: String = pattern.chars().take(MAX_QUOTED).collect();
         format!(
-            "the pattern {quoted:?} is no regular expression without look-around and back-references, or takes \
-             more than {MAX_KIB} KiB when it is compiled"
+            "the pattern {quoted:?} is not a regular expression (look-around and back-references are not \
+             supported), or takes more than {MAX_KIB} KiB when it is compiled"
         )
     })
 }
