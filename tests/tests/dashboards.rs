@@ -152,11 +152,11 @@ async fn several_runs_are_read_on_one_connection_and_resumed_at_every_event() {
             }
         }
     }
-    // As lines, each says the position; and the types can be chosen.
+    // As lines, each has the cursor; and the types can be chosen.
     let rest = lines(&host, "/api/events?run=a&run=b&types=run.started", &[]).await.rest().await;
     let rest: Vec<Value> = rest.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rest.len(), 4);
-    let after = rest[3]["position"].as_str().unwrap();
+    let after = rest[3]["cursor"].as_str().unwrap();
     assert_eq!(host.get(&format!("/api/events?run=a&run=b&after={after}")).await.status, 204);
 }
 
@@ -316,7 +316,7 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     );
     let mine = &told["clients"][0];
     assert_eq!(
-        (&mine["client_id"], &mine["format"], &mine["position"]),
+        (&mine["client_id"], &mine["format"], &mine["sent_seq"]),
         (&json!("my-client"), &json!("sse"), &told["last_seq"])
     );
     assert_eq!(told["clients"][1]["format"], "websocket");
@@ -340,7 +340,7 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     eventually("it is there as well", async || {
         let told = status().await;
         let board = &told["clients"][2];
-        board["client_id"] == "board" && board["position"] == told["last_seq"]
+        board["client_id"] == "board" && board["sent_seq"] == told["last_seq"]
     })
     .await;
     drop((stream, socket, both));

@@ -347,11 +347,11 @@ impl Rooms {
         let scheduler = Scheduler::start(scheduling, parts).await?;
         let accepting = Arc::<Heartbeat>::default();
         let mut heartbeats = vec![
-            ("loop that accepts connections", Arc::clone(&accepting)),
-            ("loop that starts runs", scheduler.heartbeat()),
-            ("loop that follows the tasks folder", registry.heartbeat()),
+            ("http-listener", Arc::clone(&accepting)),
+            ("scheduler", scheduler.heartbeat()),
+            ("folder-watcher", registry.heartbeat()),
         ];
-        heartbeats.extend(writing.map(|writing| ("thread that writes to the database", writing)));
+        heartbeats.extend(writing.map(|writing| ("storage-writer", writing)));
         let liveness = Liveness::new(heartbeats);
         let pruner = Pruner::start(
             Arc::clone(&storage),

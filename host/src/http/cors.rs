@@ -33,7 +33,7 @@ pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     {
         // A page can make its own name resolve to this address (DNS rebinding), but the request still has that name.
         let detail = "this host is not served under that name; add it to `allowed-hosts` if it should be";
-        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail));
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "host-not-allowed", detail));
     }
     let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
     // A browser opens a WebSocket for any page, and its messages can cancel the run.
@@ -42,7 +42,7 @@ pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     if changes && !is_same_origin(origin, host) && !is_allowed(&config, origin) {
         let detail =
             format!("pages of {origin} may not do this; add the origin to `cors_origins` if they should");
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail));
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
     }
     let detail =
         format!("pages of {origin} may not do this; name the origin in `cors_origins` if they should");
-    Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail))
+    Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail))
 }
 
 /// The response to a preflight.

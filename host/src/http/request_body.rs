@@ -173,7 +173,7 @@ impl RequestBody {
                 None => self.body = None,
                 Some(Err(error)) => {
                     self.body = None;
-                    return Err(Problem::bad_request("body", format!("the body broke off: {error}")));
+                    return Err(Problem::bad_request("invalid-body", format!("the body broke off: {error}")));
                 }
             }
         }

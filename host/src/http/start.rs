@@ -86,7 +86,7 @@ async fn start(
     if last_event_id(headers, query).is_some() && request.id.is_none() && request.idempotency_key.is_none() {
         let detail = "this would start another run than the one that the Last-Event-ID is of: send an \
                       `Idempotency-Key` or `?id=` with each try, or GET the stream of the run";
-        return Err(Problem::new(StatusCode::CONFLICT, "would-start-another", detail));
+        return Err(Problem::new(StatusCode::CONFLICT, "missing-idempotency-key", detail));
     }
     let started = api.scheduler.submit(request).await?;
     let mut response = match stream_options {

@@ -137,10 +137,10 @@ async fn blocking<T: Send + 'static>(
             InstallError::Invalid(_) => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", detail)
             }
-            InstallError::InTheWay(..) => Problem::new(StatusCode::CONFLICT, "in-the-way", detail),
+            InstallError::PathConflict(..) => Problem::new(StatusCode::CONFLICT, "path-conflict", detail),
             InstallError::NotWritable(_) => Problem::new(StatusCode::CONFLICT, "not-writable", detail),
             InstallError::Failed(_) => {
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "tasks-folder", detail)
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "tasks-folder-failed", detail)
             }
         }
     })

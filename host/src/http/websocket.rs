@@ -197,7 +197,7 @@ async fn send(
                 None if is_interrupted(api, run).await => {
                     break (CloseCode::Away, "the host is stopping and has ended the run");
                 }
-                None => break (CloseCode::Normal, "this is all"),
+                None => break (CloseCode::Normal, "the end of the log"),
             },
         }
     };
@@ -266,7 +266,9 @@ async fn receive(
         let handling = handling.lock().await;
         let reply = match message {
             Ok(Message::Text(text)) => Reply::Response(respond(api, run, &text).await),
-            Ok(Message::Binary(_)) => Reply::Close(CloseCode::Unsupported, "a request is text"),
+            Ok(Message::Binary(_)) => {
+                Reply::Close(CloseCode::Unsupported, "a request must be a text message")
+            }
             // The library responds to these.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
             Ok(Message::Close(_)) => {
@@ -279,7 +281,9 @@ async fn receive(
                 Reply::Close(CloseCode::Size, "the message is too large")
             }
             Err(Error::Utf8(_)) => Reply::Close(CloseCode::Invalid, "the message is not UTF-8"),
-            Err(Error::Protocol(_)) => Reply::Close(CloseCode::Protocol, "this is no WebSocket"),
+            Err(Error::Protocol(_)) => {
+                Reply::Close(CloseCode::Protocol, "the message violates the WebSocket protocol")
+            }
             Err(_) => return,
         };
         let closes = matches!(reply, Reply::Close(..));
@@ -344,7 +348,7 @@ async fn respond(api: &Api, run: &Run, text: &str) -> Utf8Bytes {
     let status = response.status().as_u16();
     let body = response.into_body().into_whole().unwrap_or_default();
     let body = serde_json::from_slice::<&RawValue>(&body).ok();
-    Notice { r#type: "run.answer", data: &ResponseJson { id, status, body } }.text()
+    Notice { r#type: "run.response", data: &ResponseJson { id, status, body } }.text()
 }
 
 async fn handle(api: &Api, run: &Run, text: &str) -> Result<Response, Problem> {

@@ -48,7 +48,7 @@ pub struct Schedule {
     /// Input of the runs.
     pub input: Json,
     /// Misfire policy: what happens to missed starts.
-    pub missed: MisfirePolicy,
+    pub misfire: MisfirePolicy,
     cron: Cron,
     zone: TimeZone,
 }
@@ -66,7 +66,7 @@ impl Schedule {
             pattern: pattern.to_owned(),
             zone_name: zone_name.to_owned(),
             input: Json::trusted("{}".to_owned()),
-            missed: MisfirePolicy::default(),
+            misfire: MisfirePolicy::default(),
             cron,
             zone,
         };
@@ -157,7 +157,7 @@ impl Schedule {
 
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |schedule: &Self| (schedule.name.clone(), schedule.spec(), schedule.missed);
+        let parts = |schedule: &Self| (schedule.name.clone(), schedule.spec(), schedule.misfire);
         parts(self) == parts(other) && self.input == other.input
     }
 }

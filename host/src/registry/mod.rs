@@ -224,7 +224,7 @@ pub struct Registry {
     host: Settings,
     tasks: RwLock<Tasks>,
     /// Number of task files beyond the limit.
-    left_out: AtomicUsize,
+    omitted: AtomicUsize,
     /// Announces tasks that were loaded, replaced or retired.
     changes: broadcast::Sender<()>,
     /// Notified when a scan of the folder is requested.
@@ -298,7 +298,7 @@ impl Registry {
             host: Settings::of_host(&ceilings, retention),
             ceilings,
             tasks: RwLock::default(),
-            left_out: AtomicUsize::new(0),
+            omitted: AtomicUsize::new(0),
             changes: broadcast::Sender::new(1),
             scan_requested: Notify::new(),
             heartbeat: Arc::default(),
@@ -353,12 +353,12 @@ impl Registry {
     }
 
     /// Number of task files that are not loaded because the folder has more than the limit.
-    pub fn left_out(&self) -> usize {
-        self.left_out.load(Ordering::Relaxed)
+    pub fn omitted(&self) -> usize {
+        self.omitted.load(Ordering::Relaxed)
     }
 
-    fn set_left_out(&self, count: usize) {
-        self.left_out.store(count, Ordering::Relaxed);
+    fn set_omitted(&self, count: usize) {
+        self.omitted.store(count, Ordering::Relaxed);
     }
 
     /// A problem of this host that prevents loading files, in one line; none if there is none. The files are retried.

@@ -364,17 +364,17 @@ impl Reader {
     /// Add a line of NDJSON, with the cursor.
     fn add_line(&self, event_type: &str, line: &Bytes, out: &mut Pieces) {
         let without = |end: &[u8]| line.strip_suffix(end).map(|rest| line.slice(..rest.len()));
-        let position = self.cursor.text();
+        let cursor = self.cursor.text();
         if self.options.is_sse {
             let name = self.options.named.then_some(event_type);
-            out.add(frame_head(Some(&position), name).as_bytes());
+            out.add(frame_head(Some(&cursor), name).as_bytes());
             out.share(without(b"\n").unwrap_or_else(|| line.clone()));
             return out.add(FRAME_END.as_bytes());
         }
         match without(b"}\n").filter(|_| self.options.envelope == Envelope::Full) {
             Some(members) => {
                 out.share(members);
-                out.add(format!(",\"position\":\"{position}\"}}\n").as_bytes());
+                out.add(format!(",\"cursor\":\"{cursor}\"}}\n").as_bytes());
             }
             None => out.share(line.clone()),
         }

@@ -225,7 +225,7 @@ impl Settings {
 fn take_schema(schema: Option<Spanned<toml::Table>>, into: &mut Option<Json>) -> Result<(), Fault> {
     let Some(schema) = schema else { return Ok(()) };
     let at = schema.span().start;
-    let refused = |reason: String| (at, format!("this is no JSON Schema: {reason}"));
+    let refused = |reason: String| (at, format!("this is not a JSON Schema: {reason}"));
     let text = Json::of(&schema.into_inner()).into_string();
     let schema = Json::parse(text).map_err(|error| refused(error.to_string()))?;
     Schema::new(&schema.to_value()).map_err(refused)?;
@@ -405,8 +405,8 @@ mod tests {
             ("[[schedule]]\ncron = '0 3 * * *'\n[[schedule]]\ncron = '0 3 * * *'\n", 4, 8, "`name`"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
             ("input-schema = 'x.json'\n", 1, 16, "map"),
-            ("\n[input-schema]\ntype = 'text'\n", 2, 1, "no JSON Schema"),
-            ("[input-schema.'$serde_json::private::RawValue']\n", 1, 2, "no JSON Schema"),
+            ("\n[input-schema]\ntype = 'text'\n", 2, 1, "not a JSON Schema"),
+            ("[input-schema.'$serde_json::private::RawValue']\n", 1, 2, "not a JSON Schema"),
             ("[circuit-breaker]\nfailures = 0\n", 2, 12, "at least one"),
             ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
             ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
