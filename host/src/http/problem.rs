@@ -64,7 +64,7 @@ impl Problem {
                 Self::unavailable("no-threads", detail, 5)
             }
             _ => {
-                let detail = "the host failed at this request; its log says more".to_owned();
+                let detail = "internal error; the host's log has the details".to_owned();
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
             }
         }

@@ -44,7 +44,7 @@ pub(super) async fn change(
     body: &mut RequestBody,
 ) -> Result<Response, Problem> {
     if !api.config().uploads {
-        let detail = "this host takes no task files over HTTP; start it with --uploads if it should";
+        let detail = "uploads are disabled; start the host with --uploads to enable them";
         return Err(Problem::new(StatusCode::FORBIDDEN, "uploads-disabled", detail));
     }
     cors::check_named(api, parts)?;

@@ -67,8 +67,8 @@ pub(super) fn refuse_broken(headers: &HeaderMap) -> Option<Response> {
     if is_wanted(headers) || !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
         return None;
     }
-    let detail = "this asks for a WebSocket by `Sec-WebSocket-Key`, but without `Connection: upgrade` and `Upgrade: \
-                  websocket`: the proxy in between does not pass them on; docs/proxy.md has its lines";
+    let detail = "this WebSocket handshake lacks `Connection: upgrade` and `Upgrade: websocket`: a proxy does not \
+                  forward them; docs/proxy.md has its configuration";
     let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", detail).response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));

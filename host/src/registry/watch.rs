@@ -170,7 +170,7 @@ impl<'a> Watch<'a> {
         for path in overlooked.difference(&self.overlooked) {
             tracing::warn!(
                 path = %path.display(),
-                "not taken for a task: a task's file is NAME.wasm or APP/NAME.wasm, in small letters"
+                "not loaded as a task: a task file is NAME.wasm or APP/NAME.wasm, with the ending in lower case"
             );
         }
         self.overlooked = overlooked;

@@ -43,7 +43,7 @@ pub enum StorageError {
     #[error("the queue is full: {0} runs are waiting")]
     QueueFull(u64),
     /// Another run holds a lock, and the caller asked not to wait for it.
-    #[error("another run has {0}")]
+    #[error("another run holds {0}")]
     Busy(String),
     /// The run id or the idempotency key was used by a different request.
     #[error("{0}")]
