@@ -46,7 +46,7 @@ pub(super) fn host_failed() -> RunError {
 
 /// The error of a run that the host's stop interrupted.
 pub(super) fn interrupted() -> RunError {
-    RunError::new(ErrorKind::Interrupted, "the host stopped while the run was under way")
+    RunError::new(ErrorKind::Interrupted, "the host stopped during the run")
 }
 
 impl Scheduler {
