@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use streamtask_tests::{Said, TestHost, child, root};
 
-const SCHEDULE: &str = "[[schedule]]\ncron = '30 3 1 1 *'\n";
+const SCHEDULE: &str = "[[schedule]]\ncron = '30 3 1 1 *'\ninput = { do = 'echo' }\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_with_the_old_key_of_the_misfire_policy_is_loaded_and_shown_under_the_new_one() {
