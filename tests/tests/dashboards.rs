@@ -326,9 +326,12 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
         (&json!("read"), &told["clients"])
     );
     let metrics = host.get("/metrics").await;
+    assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     for line in [
+        "# TYPE streamtask_streams gauge\n",
         "streamtask_streams{format=\"sse\"} 1\n",
+        "# TYPE streamtask_streams_opened_total counter\n",
         "streamtask_streamed_runs 1\n",
         "streamtask_running_runs 1\n",
     ] {

@@ -18,6 +18,7 @@ mod health;
 mod json;
 mod live;
 mod many;
+mod media_type;
 mod metrics;
 mod negotiation;
 mod page;

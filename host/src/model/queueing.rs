@@ -1,3 +1,6 @@
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
 use super::{Json, TaskRef};
 
 /// Priorities range from minus this to this.
@@ -159,12 +162,11 @@ impl Queueing {
 
 /// A value as part of a name. Long values are hashed, because names are in an index.
 fn short(value: &serde_json::Value) -> String {
-    use sha2::{Digest as _, Sha256};
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if text.len() <= MAX_RESOURCE_BYTES {
         return text;
     }
-    Sha256::digest(&text).iter().fold("sha256-".to_owned(), |hash, byte| hash + &format!("{byte:02x}"))
+    format!("sha256-{}", HEXLOWER.encode_display(&Sha256::digest(&text)))
 }
 
 #[cfg(test)]
