@@ -99,7 +99,7 @@ fn types(events: &[Event]) -> Vec<&str> {
 
 fn event(event_type: &str, n: u64) -> NewEvent {
     NewEvent {
-        event_type: EventType::trusted(event_type),
+        event_type: EventType::of_guest(event_type.to_owned()).expect("a type"),
         channel: None,
         content: Content::Json(Json::of(&n)),
         time: Timestamp::from_millis(1_736_944_496_789),
@@ -163,8 +163,8 @@ async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
     let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
     let no = run.run.key.no;
     let bytes = NewEvent {
-        channel: Some(Channel::trusted("c")),
-        content: Content::Bytes(ContentType::trusted("image/png"), Box::new([0, 255, 10])),
+        channel: Channel::of_guest("c".to_owned()).expect("a channel"),
+        content: Content::Bytes(ContentType::of_guest("image/png".to_owned()).expect("a media type"), Box::new([0, 255, 10])),
         ..event("bytes", 0)
     };
     let first = append(&storage, no, run.fence, vec![event("one", 1), bytes.clone()]).await.expect("appends");

@@ -84,7 +84,7 @@ pub(super) fn take_signal(
     let Some((no, name, payload)) = oldest else { return Ok(Ok(None)) };
     tx.db.prepare_cached("DELETE FROM signals WHERE no = ?1")?.execute([no])?;
     let name = run_row::parsed(1, SignalName::parse(&name).ok())?;
-    Ok(Ok(Some(Signal { name, payload: Json::trusted(payload) })))
+    Ok(Ok(Some(Signal { name, payload: Json::from_valid(payload) })))
 }
 
 /// See [`Signals::set_parameter`](crate::storage::Signals::set_parameter).
@@ -139,7 +139,7 @@ pub(super) fn parameters(db: &Connection, run: i64) -> rusqlite::Result<Vec<(Sig
         db.prepare_cached("SELECT name, value FROM parameters WHERE run = ?1 ORDER BY name")?;
     let rows = statement.query_and_then([run], |row| {
         let name = run_row::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
-        Ok((name, Json::trusted(row.get(1)?)))
+        Ok((name, Json::from_valid(row.get(1)?)))
     })?;
     rows.collect()
 }
