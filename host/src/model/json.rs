@@ -107,7 +107,8 @@ impl Json {
 
 /// Whether the text is JSON on one line. Does not count levels, because the host nests checked values in others.
 fn is_valid_line(text: &str) -> bool {
-    memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() && serde_json::from_str::<IgnoredAny>(text).is_ok()
+    memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none()
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// In valid JSON, a raw line break can only be between tokens: inside a string it has to be escaped.

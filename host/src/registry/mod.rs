@@ -8,6 +8,7 @@
 
 mod changes;
 mod folder;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod install;
 mod loads;

@@ -373,6 +373,7 @@ impl Scheduler {
     }
 
     /// Whether a slot is free for a run of that depth.
+    #[cfg(feature = "simulation")]
     #[doc(hidden)]
     pub fn has_room(&self, depth: u32) -> bool {
         self.slots.has_room(depth)

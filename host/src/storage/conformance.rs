@@ -164,7 +164,10 @@ async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
     let no = run.run.key.no;
     let bytes = NewEvent {
         channel: Channel::of_guest("c".to_owned()).expect("a channel"),
-        content: Content::Bytes(ContentType::of_guest("image/png".to_owned()).expect("a media type"), Box::new([0, 255, 10])),
+        content: Content::Bytes(
+            ContentType::of_guest("image/png".to_owned()).expect("a media type"),
+            Box::new([0, 255, 10]),
+        ),
         ..event("bytes", 0)
     };
     let first = append(&storage, no, run.fence, vec![event("one", 1), bytes.clone()]).await.expect("appends");

@@ -1,12 +1,13 @@
 //! Storage of runs, their events, their checkpoints and messages to them.
 //!
-//! A few small traits with one [`conformance`] suite for all backends. [`sqlite`] is the embedded backend. The traits
+//! A few small traits with one `conformance` suite for all backends. [`sqlite`] is the embedded backend. The traits
 //! allow for many hosts on one database: a claim has an owner, a lease and a fence, and `seq` is assigned in the
 //! transaction that appends.
 //!
 //! Knows nothing of wasm, HTTP or subscribers: it notifies an [`Outbox`] that its events are durable, and nobody else.
 
 mod condition;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod depth;
 mod new_run;
