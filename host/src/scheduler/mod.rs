@@ -47,6 +47,7 @@ use crate::storage::{
     Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, SubmitOutcome,
 };
 
+use self::attempt_guard::ClaimGuard;
 use self::breaker::Breakers;
 use self::control::Control;
 use self::deliveries::Deliveries;
@@ -285,8 +286,9 @@ impl Scheduler {
             }
             SubmitOutcome::Claimed(claimed) => {
                 let run = claimed.run.clone();
-                let slot = slot.expect("a claimed run requires a claimant, which requires a slot");
-                self.launch(claimed, task, slot);
+                self.launch(claimed, |_| {
+                    (task, slot.expect("a claimed run requires a claimant, which requires a slot"))
+                });
                 Ok(Started { run, existing: false })
             }
         }
@@ -434,9 +436,15 @@ impl Scheduler {
         }
     }
 
-    /// Executes a claimed run. A panic ends the run and is not passed on: it must not end the loop that claims.
-    fn launch(self: &Arc<Self>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
-        let launch = AssertUnwindSafe(|| runner::launch(self, claimed, task, slot));
+    /// Executes a claimed run, in the slot that `assign` returns. A panic, also one of `assign`, ends the run and is not
+    /// passed on: it must not end the loop that claims.
+    fn launch(self: &Arc<Self>, claimed: Claimed, assign: impl FnOnce(&Claimed) -> (Arc<Task>, Slot)) {
+        let mut claim = ClaimGuard::new(self, claimed);
+        let launch = AssertUnwindSafe(|| {
+            let (task, slot) = assign(claim.claimed());
+            claim.assign(slot);
+            runner::launch(self, claim, task);
+        });
         let _ = panic::catch_unwind(launch);
     }
 }
