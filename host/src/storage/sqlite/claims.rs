@@ -47,7 +47,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
     {
         claim_from_depth(tx, request, depth, 1, &mut runs)?;
     }
-    Ok(Ok(runs))
+    Ok(runs)
 }
 
 /// Claims runs of this depth and deeper, until there are `until` in all.
@@ -228,7 +228,7 @@ pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> App
     tx.db
         .prepare_cached("UPDATE hosts SET lease_until = ?2 WHERE no = ?1")?
         .execute(params![no, until.as_millis()])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// See [`Runs::claim_orphans`](crate::storage::Runs::claim_orphans).
@@ -269,5 +269,5 @@ pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Appl
             on_interrupt,
         });
     }
-    Ok(Ok(taken))
+    Ok(taken)
 }

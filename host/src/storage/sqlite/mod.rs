@@ -81,7 +81,7 @@ impl Runs for Sqlite {
     }
 
     async fn adjust_delays(&self) -> Result<u32> {
-        self.writer.call(|tx| clock::adjust_delays(tx.db).map(Ok)).await
+        self.writer.call(|tx| Ok(clock::adjust_delays(tx.db)?)).await
     }
 
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
