@@ -39,8 +39,8 @@ use self::schema::Schema;
 pub use crate::engine::Grants;
 pub use install::{InstallError, Installed};
 pub use manifest::{
-    Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, check as check_manifest,
-    manifest_schema,
+    Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, UnknownGrant,
+    check as check_manifest, manifest_schema,
 };
 pub use schema::Mismatch;
 
@@ -68,11 +68,13 @@ impl Task {
             .input_schema()
             .map(|schema| Schema::new(&schema.to_value()))
             .transpose()
-            .map_err(Problem::Schema)?;
+            .map_err(|error| Problem::Schema(error.to_string()))?;
         if let Some(schema) = task.output_schema() {
             task.output = match Schema::new(&schema.to_value()) {
                 Ok(schema) => Some(schema),
-                Err(reason) if task.settings.strict_output => return Err(Problem::OutputSchema(reason)),
+                Err(error) if task.settings.strict_output => {
+                    return Err(Problem::OutputSchema(error.to_string()));
+                }
                 Err(_) => None,
             };
         }

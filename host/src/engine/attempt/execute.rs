@@ -44,8 +44,8 @@ async fn execute(code: &WasmProgram, attempt: Attempt) -> AttemptOutcome {
     };
     let network = Arc::clone(network);
     let access = Access { grants: attempt.grants, files: attempt.files, network, file_pool };
-    if let Err(message) = access.wait_for_folders().await {
-        return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, message));
+    if let Err(error) = access.wait_for_folders().await {
+        return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, error.to_string()));
     }
     let is_module = entry.kind() == Kind::Module;
     let prepared = match entry.kind() {
