@@ -49,4 +49,4 @@ pub use model::{Event, Json, Retention, Run, RunId, RunStatus, Signal, SignalNam
 pub use notifier::Notifier;
 pub use retention::{DeleteOutcome, PruneError};
 pub use scheduler::{Request, StartError, Started};
-pub use storage::{Cancelled, MessageOutcome, RunFilter, Storage, StorageError};
+pub use storage::{CancelOutcome, MessageOutcome, RunFilter, Storage, StorageError};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamtask_host::config::Config;
 use streamtask_host::engine::{
-    Attempt, AttemptOutcome, Executable, Execution, Executor, Kind, LoadError, Metadata, Outline, Permit,
-    Program,
+    Attempt, AttemptOutcome, Executable, Execution, Executor, Kind, LoadError, Permit, Program,
+    ProgramOutline, TaskMetadata,
 };
 use streamtask_host::event_log::EventLog;
 use streamtask_host::files::Files;
@@ -48,7 +48,11 @@ impl Executor for Faulty {
         version: Version,
         _compiler: &mut dyn FnMut() -> Option<Permit>,
     ) -> Result<Option<Program>, LoadError> {
-        Ok(Some(Program { code: Arc::new(ReturnsNull), version, metadata: Arc::new(Metadata::default()) }))
+        Ok(Some(Program {
+            code: Arc::new(ReturnsNull),
+            version,
+            metadata: Arc::new(TaskMetadata::default()),
+        }))
     }
 
     fn spawn(&self, execution: Execution) {
@@ -78,8 +82,8 @@ impl Executable for ReturnsNull {
         AttemptOutcome::Output(Json::null())
     }
 
-    fn outline(&self) -> Outline {
-        Outline { kind: Kind::Task, imports: Vec::new(), exports: Vec::new() }
+    fn outline(&self) -> ProgramOutline {
+        ProgramOutline { kind: Kind::Task, imports: Vec::new(), exports: Vec::new() }
     }
 }
 

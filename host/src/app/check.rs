@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use crate::config::{self, ConfigError, Settings};
-use crate::engine::{self, Engine, Executor as _, Kind, LoadError, Outline, SetupError};
+use crate::engine::{self, Engine, Executor as _, Kind, LoadError, ProgramOutline, SetupError};
 use crate::model::Version;
 use crate::registry::{self, ManifestError};
 
@@ -104,7 +104,7 @@ pub fn check(path: &Path, cache: &Path) -> Result<CheckedFile, CheckError> {
 }
 
 /// Loads a task file like a host.
-fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, TaskError> {
+fn outline(wasm: &[u8], cache: &Path) -> Result<ProgramOutline, TaskError> {
     let config = engine::Config {
         cache: cache.to_owned(),
         max_instances: 1,
@@ -123,7 +123,7 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, TaskError> {
     Ok(program.outline())
 }
 
-fn details(outline: &Outline) -> Vec<String> {
+fn details(outline: &ProgramOutline) -> Vec<String> {
     let list = |what: &str, names: &[String]| format!("{what}: {}", names.join(", "));
     let mut details = vec![list("exports", &outline.exports), list("imports", &outline.imports)];
     let imports = |prefix: &str| outline.imports.iter().any(|name| name.starts_with(prefix));

@@ -40,7 +40,7 @@ pub use grants::{
 pub use guest_host::{Children, GuestHost, NewChildRun, RunInfo, RunLost};
 pub use limits::Limits;
 pub use load_error::LoadError;
-pub use metadata::{Kind, Metadata, Outline};
+pub use metadata::{Kind, ProgramOutline, TaskMetadata};
 pub use program::{Attempt, AttemptOutcome, Executable, Program};
 pub use runtime::Engine;
 pub use timing::{PauseGate, within_deadline};

@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Executor, LoadError, Metadata, Program};
+use crate::engine::{Executor, LoadError, Program, TaskMetadata};
 use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
 use crate::process::Heartbeat;
 
@@ -91,7 +91,7 @@ impl Task {
     }
 
     /// The task's own metadata.
-    pub fn metadata(&self) -> &Metadata {
+    pub fn metadata(&self) -> &TaskMetadata {
         &self.program.metadata
     }
 
@@ -314,7 +314,7 @@ impl Registry {
     }
 
     /// Requests a scan of the folder at once.
-    pub fn look(&self) {
+    pub fn request_scan(&self) {
         self.scan_requested.notify_one();
     }
 

@@ -44,7 +44,7 @@ use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
 use crate::registry::{Mismatch, Registry, Task};
 use crate::storage::{
-    Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, SubmitOutcome,
+    CancelOutcome, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, SubmitOutcome,
 };
 
 use self::attempt_guard::ClaimGuard;
@@ -343,27 +343,27 @@ impl Scheduler {
     }
 
     /// Cancels a run. A queued run ends at once. A running one is notified, and ended by force after its grace time.
-    pub async fn cancel(self: &Arc<Self>, id: &RunId) -> Result<Cancelled, StorageError> {
+    pub async fn cancel(self: &Arc<Self>, id: &RunId) -> Result<CancelOutcome, StorageError> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
         self.detached(async move { scheduler.cancel_now(&id).await }).await
     }
 
-    async fn cancel_now(&self, id: &RunId) -> Result<Cancelled, StorageError> {
+    async fn cancel_now(&self, id: &RunId) -> Result<CancelOutcome, StorageError> {
         let cancelled = self.storage.cancel(id).await?;
         match &cancelled {
-            Cancelled::Requested(run) => {
+            CancelOutcome::Requested(run) => {
                 self.signal_cancel(&run.key.id);
                 // Another host may own it.
                 self.notifier.notify(&Topic::Cancel);
                 self.notifier.notify(&Topic::Runs);
             }
-            Cancelled::Ended(run) => {
+            CancelOutcome::Ended(run) => {
                 // It may have been next in line for a lock.
                 self.notifier.notify(&Topic::Queue);
                 self.notifier.notify(&Topic::Run(run.key.id.clone()));
                 self.notifier.notify(&Topic::Runs);
             }
-            Cancelled::NotFound | Cancelled::AlreadyEnded(_) => {}
+            CancelOutcome::NotFound | CancelOutcome::AlreadyEnded(_) => {}
         }
         Ok(cancelled)
     }

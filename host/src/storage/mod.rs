@@ -142,7 +142,7 @@ pub struct ClaimRequest {
 
 /// Result of a request to cancel.
 #[derive(Debug)]
-pub enum Cancelled {
+pub enum CancelOutcome {
     /// There is no such run.
     NotFound,
     /// It was not running, and has now ended as cancelled.
@@ -247,7 +247,7 @@ pub trait Runs: Send + Sync + 'static {
     async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;
 
     /// Ends a queued run as cancelled, or records the request for a running one.
-    async fn cancel(&self, run: &RunId) -> Result<Cancelled>;
+    async fn cancel(&self, run: &RunId) -> Result<CancelOutcome>;
 
     /// Runs of `owner` with a request to cancel.
     async fn cancel_requests(&self, owner: &HostId) -> Result<Vec<RunId>>;

@@ -16,7 +16,7 @@ use crate::engine::grants::Mask;
 use crate::engine::guest::{Access, FolderError, Guest, from_failure};
 use crate::engine::guest_host::GuestHost;
 use crate::engine::limits::{Limits, MAX_CALL_BYTES};
-use crate::engine::metadata::{Kind, Outline};
+use crate::engine::metadata::{Kind, ProgramOutline};
 use crate::engine::program::{Attempt, AttemptOutcome, Executable};
 use crate::model::{ErrorKind, Json, RunError};
 use crate::platform::Uptime;
@@ -30,9 +30,9 @@ impl Executable for WasmProgram {
         execute(self, attempt).await
     }
 
-    fn outline(&self) -> Outline {
+    fn outline(&self) -> ProgramOutline {
         let (imports, exports) = self.entry.names();
-        Outline { kind: self.entry.kind(), imports, exports }
+        ProgramOutline { kind: self.entry.kind(), imports, exports }
     }
 }
 

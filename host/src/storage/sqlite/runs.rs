@@ -7,7 +7,7 @@ use super::run_row::LabelsColumn;
 use super::state::{Applied, Queued, Tx};
 use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
-use crate::storage::{Cancelled, Claimant, NewRun, StorageError, SubmitOutcome};
+use crate::storage::{CancelOutcome, Claimant, NewRun, StorageError, SubmitOutcome};
 
 /// See [`Runs::submit`](crate::storage::Runs::submit).
 pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<SubmitOutcome> {
@@ -295,10 +295,10 @@ fn end(tx: &Tx<'_>, run: i64, seq: u64, attempt: u32, outcome: &Outcome) -> rusq
 }
 
 /// See [`Runs::cancel`](crate::storage::Runs::cancel).
-pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
-    let Some(run) = list::by_id(tx.db, id)? else { return Ok(Cancelled::NotFound) };
+pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<CancelOutcome> {
+    let Some(run) = list::by_id(tx.db, id)? else { return Ok(CancelOutcome::NotFound) };
     if run.status.is_terminal() {
-        return Ok(Cancelled::AlreadyEnded(run));
+        return Ok(CancelOutcome::AlreadyEnded(run));
     }
     let owned = signals::is_owned(tx, &run)?;
     // A paused run is resumed, to clean up.
@@ -309,7 +309,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         )?
         .execute(params![run.key.no, Timestamp::now().as_millis()])?;
     if owned {
-        return Ok(Cancelled::Requested(list::by_no(tx.db, run.key.no)?));
+        return Ok(CancelOutcome::Requested(list::by_no(tx.db, run.key.no)?));
     }
     let last = events::last_seq(tx.db, run.key.no)?;
     end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;
@@ -319,7 +319,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         tx.dequeued(task, run.waits_for.is_some());
         locks::left_queue(tx, &run)?;
     }
-    Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?))
+    Ok(CancelOutcome::Ended(list::by_no(tx.db, run.key.no)?))
 }
 
 fn cancel_requested(tx: &Tx<'_>, run: i64) -> rusqlite::Result<bool> {
