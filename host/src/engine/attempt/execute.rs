@@ -52,7 +52,14 @@ async fn try_execute(code: &WasmProgram, attempt: &Attempt) -> Result<AttemptOut
         is_module: kind == Kind::Module,
     });
     let (called, guest) = call(code, attempt, &access, invocation).await?;
-    finish_output(&called, &guest).await;
+    // Sends what the guest has printed, and was not sent yet.
+    if let Some(command) = &guest.command {
+        command.finish().await;
+        if let Ok(Completion::Exited(code)) = &called {
+            command.note_exit(*code);
+        }
+    }
+    guest.output.finish().await;
     let outcome = outcome_of(called, &guest, attempt.limits, kind);
     Ok(match &guest.api.mask {
         None => outcome,
@@ -116,17 +123,6 @@ async fn call(
             return Ok((called, guest));
         }
     }
-}
-
-/// Sends what the guest has printed, and was not sent yet.
-async fn finish_output(called: &Result<Completion, StopReason>, guest: &Guest) {
-    if let Some(command) = &guest.command {
-        command.finish().await;
-        if let Ok(Completion::Exited(code)) = called {
-            command.note_exit(*code);
-        }
-    }
-    guest.output.finish().await;
 }
 
 fn outcome_of(
