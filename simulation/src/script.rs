@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use streamtask_host::engine::{
-    Attempt, AttemptOutcome, Executable, Execution, Executor, GuestHost, LoadError, NewChildRun, Permit,
+    Attempt, AttemptOutcome, ChildRunRequest, Executable, Execution, Executor, GuestHost, LoadError, Permit,
     Program, ProgramOutline, TaskMetadata, within_deadline,
 };
 use streamtask_host::model::Content;
@@ -286,7 +286,7 @@ impl Guest<'_> {
     }
 
     async fn start(&mut self, child: &Child) -> Result<(), Stop> {
-        let new = NewChildRun {
+        let new = ChildRunRequest {
             task: TaskRef::parse_path(&child.task).expect("the simulation's names are valid"),
             input: Json::of(&child.script),
             key: child.key.clone(),

@@ -37,7 +37,7 @@ pub use grants::{
     FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,
     OutputFolder, SecretError, Secrets, TaskPattern,
 };
-pub use guest_host::{Children, GuestHost, NewChildRun, RunInfo, RunLost};
+pub use guest_host::{ChildRunHost, ChildRunRequest, GuestHost, RunInfo, RunLost};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use metadata::{Kind, ProgramOutline, TaskMetadata};
