@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use streamtask_host::engine::{
-    Attempt, AttemptOutcome, Children, Config, Engine, Executor as _, GuestHost, Limits, NewChildRun,
+    Attempt, AttemptOutcome, ChildRunHost, ChildRunRequest, Config, Engine, Executor as _, GuestHost, Limits,
     RunInfo, RunLost,
 };
 use streamtask_host::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
@@ -83,8 +83,8 @@ struct Silent {
 }
 
 #[async_trait]
-impl Children for Silent {
-    async fn start_child(&self, _child: NewChildRun) -> Result<String, Refusal> {
+impl ChildRunHost for Silent {
+    async fn start_child(&self, _child: ChildRunRequest) -> Result<String, Refusal> {
         std::future::pending().await
     }
 

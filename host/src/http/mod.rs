@@ -13,6 +13,7 @@ mod coding;
 mod cors;
 mod files;
 mod format;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
 mod json;

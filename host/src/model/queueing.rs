@@ -28,9 +28,14 @@ pub enum Resource {
     FromInput(String),
 }
 
+/// A text is not the name of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a resource is 1 to {} bytes without control characters", MAX_RESOURCE_BYTES)]
+pub struct ResourceError;
+
 impl Resource {
     /// Parses a name, or a JSON Pointer (RFC 6901) if the text begins with `/`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, ResourceError> {
         if text.starts_with('/') {
             return Ok(Self::FromInput(text.to_owned()));
         }
@@ -38,7 +43,7 @@ impl Resource {
         if plain && (1..=MAX_RESOURCE_BYTES).contains(&text.len()) {
             return Ok(Self::Named(text.to_owned()));
         }
-        Err(format!("a resource is 1 to {MAX_RESOURCE_BYTES} bytes without control characters"))
+        Err(ResourceError)
     }
 }
 

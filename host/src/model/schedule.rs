@@ -65,7 +65,7 @@ impl Schedule {
             name: pattern.to_owned(),
             pattern: pattern.to_owned(),
             zone_name: zone_name.to_owned(),
-            input: Json::trusted("{}".to_owned()),
+            input: Json::empty_object(),
             misfire: MisfirePolicy::default(),
             cron,
             zone,

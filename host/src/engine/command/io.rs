@@ -161,14 +161,14 @@ impl CommandIo {
             let result = state.result.take().or_else(|| state.plain.take());
             return Ok(result.unwrap_or_else(|| "null".to_owned()));
         }
-        let invalid = |message| RunError::new(ErrorKind::InvalidOutput, message);
+        let invalid = |message: String| RunError::new(ErrorKind::InvalidOutput, message);
         let Some(printed) = state.printed.take() else {
             let limit = self.call_handler.api.limits.output_bytes;
             return Err(invalid(format!(
                 "it printed more than {limit} bytes, the limit of a result; `output` under `[limits]` in its manifest can allow more"
             )));
         };
-        self.settings.result_of(printed).map_err(invalid)
+        self.settings.result_of(printed).map_err(|error| invalid(error.to_string()))
     }
 
     /// Processes an unfinished last line, and sends all pending events.

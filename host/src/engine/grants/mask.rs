@@ -144,7 +144,7 @@ impl Mask {
             rest = after;
         }
         masked.push_str(rest);
-        if masked == text { json } else { Json::trusted(masked) }
+        if masked == text { json } else { Json::from_valid(masked) }
     }
 
     /// The replacement of a string or number that contains a secret.

@@ -307,8 +307,8 @@ mod tests {
 
     fn event(content: Content, channel: Option<&str>) -> Event {
         let what = NewEvent {
-            event_type: EventType::trusted("a\"b"),
-            channel: channel.map(Channel::trusted),
+            event_type: EventType::of_guest("a\"b".to_owned()).unwrap(),
+            channel: channel.and_then(|channel| Channel::of_guest(channel.to_owned()).unwrap()),
             content,
             time: Timestamp::from_millis(1_736_944_496_789),
         };
@@ -336,7 +336,8 @@ mod tests {
 
     #[test]
     fn bytes_travel_as_base64_with_their_media_type() {
-        let content = Content::Bytes(ContentType::trusted("image/png"), Box::new([0, 1, 2, 255]));
+        let content =
+            Content::Bytes(ContentType::of_guest("image/png".to_owned()).unwrap(), Box::new([0, 1, 2, 255]));
         let line = encoded(Format::ndjson(Envelope::Full), &event(content.clone(), None));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["data"], &value["content_type"]), (&"AAEC/w==".into(), &"image/png".into()));

@@ -27,6 +27,7 @@ use crate::storage::RunFilter;
 use self::cursor::Cursor;
 use self::reader::{Options, Reader, Selection};
 
+#[cfg(feature = "fuzzing")]
 pub(super) use cursor::check_cursors;
 
 /// Most runs that are read at once, or that a request can name. Further ones wait until one of these has ended. Bounds

@@ -21,7 +21,9 @@ use super::request::Query;
 use super::{Api, cors, json, negotiation};
 use crate::model::{Run, RunId, TaskRef};
 
-pub(super) use coalesce::{coalesce, coalesced_data};
+pub(super) use coalesce::coalesce;
+#[cfg(feature = "fuzzing")]
+pub(super) use coalesce::coalesced_data;
 pub(super) use options::{Filter, Options, envelope, heartbeat, interval};
 pub(super) use reader::Reader;
 

@@ -37,7 +37,7 @@ use self::schedule::ScheduleTable;
 
 pub use self::schema::manifest_schema;
 
-pub use policy::{GrantKind, GrantKinds, GrantPolicy};
+pub use policy::{GrantKind, GrantKinds, GrantPolicy, UnknownGrant};
 
 /// Limits and grants that no manifest can exceed.
 #[derive(Clone, Debug)]
@@ -228,7 +228,7 @@ fn take_schema(schema: Option<Spanned<toml::Table>>, into: &mut Option<Json>) ->
     let refused = |reason: String| (at, format!("this is not a JSON Schema: {reason}"));
     let text = Json::of(&schema.into_inner()).into_string();
     let schema = Json::parse(text).map_err(|error| refused(error.to_string()))?;
-    Schema::new(&schema.to_value()).map_err(refused)?;
+    Schema::new(&schema.to_value()).map_err(|error| refused(error.to_string()))?;
     *into = Some(schema);
     Ok(())
 }

@@ -115,7 +115,7 @@ fn resource(text: Spanned<String>) -> Result<Resource, Fault> {
     if text.get_ref().starts_with('/') {
         check_pointer(&text)?;
     }
-    Resource::parse(text.get_ref()).map_err(|message| (text.span().start, message))
+    Resource::parse(text.get_ref()).map_err(|error| (text.span().start, error.to_string()))
 }
 
 fn check_pointer(text: &Spanned<String>) -> Result<(), Fault> {
