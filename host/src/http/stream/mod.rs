@@ -5,12 +5,10 @@ mod options;
 mod reader;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use tokio::time::Instant;
 
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
@@ -78,14 +76,6 @@ pub(super) async fn open(
     });
     *response.body_mut() = Body::Stream(Box::pin(stream));
     Ok(response)
-}
-
-/// Wait until a heartbeat is due, counted from the last bytes sent.
-pub(super) async fn heartbeat_due(heartbeat: Option<Duration>, last_sent: Instant) {
-    match heartbeat {
-        Some(time) => tokio::time::sleep_until(last_sent + time).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn set_headers(headers: &mut HeaderMap, options: &Options) {

@@ -1,0 +1,189 @@
+//! The loop that every open stream runs: the events of a run, over HTTP or a WebSocket; those of several runs; the live
+//! list of runs.
+//!
+//! A [`Source`] has the content and its encoding. The loop decides what happens when: it waits for the next item, sends
+//! heartbeats while there is none, lets a source coalesce items for an interval, and ends the stream when the host stops.
+//!
+//! It has no queue: a source is asked for the next item when all its bytes are sent, so a slow client slows its source.
+//! Source and loop are compiled together, because the stream of one run is the hot path: an item costs no dynamic call
+//! and no allocation here.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::Api;
+use super::body::Broken;
+use super::stream_ends::StreamEnd;
+
+/// The content of a stream.
+pub(super) trait Source: Send {
+    /// What a wait results in.
+    type Item: Send;
+
+    /// Return the bytes to send next, if there are any.
+    fn bytes(&mut self) -> impl Future<Output = Result<Option<Bytes>, Broken>> + Send;
+
+    /// Whether nothing follows the bytes that are there.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
+    /// Wait for the next item. Cancel-safe, because the loop stops waiting when a heartbeat is due.
+    fn wait(&mut self) -> impl Future<Output = Result<Self::Item, Broken>> + Send;
+
+    /// Turn an item into bytes, or keep it for the end of the interval.
+    fn take(&mut self, item: Self::Item) -> impl Future<Output = Result<(), Broken>> + Send;
+
+    /// The interval at whose end [`coalesce`](Self::coalesce) is due, while items are kept for it.
+    fn coalescing(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Turn the kept items into bytes.
+    fn coalesce(&mut self) -> impl Future<Output = Result<(), Broken>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Add bytes that clients skip.
+    fn add_heartbeat(&mut self);
+
+    /// Add the notice that the host is stopping.
+    fn add_closing(&mut self);
+
+    /// Return the bytes that end the body, if there are any.
+    fn finish(&mut self) -> impl Future<Output = Result<Option<Bytes>, Broken>> + Send {
+        async { Ok(None) }
+    }
+}
+
+/// A stream to one client, which stays open until its source or the host ends it.
+pub(super) struct LiveStream<S> {
+    source: S,
+    /// The heartbeat interval and its timer. The timer and `end` are kept from one wait to the next: thousands of
+    /// subscribers would contend if each entered and left their queues for each event.
+    heartbeat: Option<(Duration, Pin<Box<Sleep>>)>,
+    /// When the last bytes were sent. Items without bytes, such as events that a filter drops, do not count.
+    last_sent: Instant,
+    end: StreamEnd,
+    /// Whether the host has ended the stream, although its content continues.
+    closed: bool,
+    /// Whether the last bytes or an error were returned.
+    finished: bool,
+}
+
+/// The reason why a wait is over.
+enum Wakeup<I> {
+    Item(I),
+    IntervalEnd,
+    HeartbeatDue,
+    /// The host is stopping.
+    Closing,
+}
+
+impl<S: Source> LiveStream<S> {
+    /// A stream with heartbeats in this interval. `None` for no heartbeats.
+    pub(super) fn new(api: &Api, heartbeat: Option<Duration>, source: S) -> Self {
+        Self {
+            source,
+            heartbeat: heartbeat.map(|time| (time, Box::pin(sleep(time)))),
+            last_sent: Instant::now(),
+            end: api.stream_ends.of_one(),
+            closed: false,
+            finished: false,
+        }
+    }
+
+    /// Whether the stream has ended because the host is stopping, although its content continues.
+    pub(super) fn is_closed_by_host(&self) -> bool {
+        self.closed
+    }
+
+    /// The stream as the body of a response.
+    pub(super) fn into_body(self) -> impl futures_core::Stream<Item = Result<Bytes, Broken>> {
+        futures_util::stream::unfold(self, |mut stream| async {
+            let next = stream.next().await;
+            next.map(|bytes| (bytes, stream))
+        })
+    }
+
+    /// Return the next bytes, or `None` at the end of the stream. Nothing follows an error. Cancel-safe if the source's
+    /// methods besides `wait` never wait.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
+        while !self.finished {
+            match self.step().await {
+                Ok(None) => {}
+                Ok(Some(bytes)) => return Some(Ok(bytes)),
+                Err(error) => {
+                    self.finished = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+
+    /// Return bytes, or let the source make some.
+    async fn step(&mut self) -> Result<Option<Bytes>, Broken> {
+        if let Some(bytes) = self.source.bytes().await? {
+            self.last_sent = Instant::now();
+            if let Some((time, timer)) = &mut self.heartbeat {
+                timer.as_mut().reset(self.last_sent + *time);
+            }
+            return Ok(Some(bytes));
+        }
+        if self.closed || self.source.has_ended() {
+            self.finished = true;
+            return self.source.finish().await;
+        }
+        let wakeup = match self.source.coalescing() {
+            Some(interval) => self.wait_for_interval(interval).await?,
+            None => self.wait().await?,
+        };
+        match wakeup {
+            Wakeup::Item(item) => self.source.take(item).await?,
+            Wakeup::IntervalEnd => self.source.coalesce().await?,
+            Wakeup::HeartbeatDue => self.source.add_heartbeat(),
+            Wakeup::Closing => {
+                self.closed = true;
+                self.source.add_closing();
+            }
+        }
+        Ok(None)
+    }
+
+    /// Wait for the end of the interval, which also the host's stop brings. No heartbeat is due: the kept items will soon
+    /// show that the stream is alive.
+    async fn wait_for_interval(&mut self, interval: Duration) -> Result<Wakeup<S::Item>, Broken> {
+        tokio::select! {
+            biased;
+            () = sleep_until(self.last_sent + interval) => Ok(Wakeup::IntervalEnd),
+            item = self.source.wait() => item.map(Wakeup::Item),
+            () = &mut self.end => Ok(Wakeup::IntervalEnd),
+        }
+    }
+
+    /// Wait for anything. What the source has comes first, so that a client gets it before the end.
+    async fn wait(&mut self) -> Result<Wakeup<S::Item>, Broken> {
+        let Self { source, heartbeat, last_sent, end, .. } = self;
+        // Items without bytes would postpone it forever.
+        if heartbeat.as_ref().is_some_and(|(time, _)| *last_sent + *time <= Instant::now()) {
+            return Ok(Wakeup::HeartbeatDue);
+        }
+        let heartbeat_due = async {
+            match heartbeat {
+                Some((_, timer)) => timer.as_mut().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            item = source.wait() => item.map(Wakeup::Item),
+            () = end => Ok(Wakeup::Closing),
+            () = heartbeat_due => Ok(Wakeup::HeartbeatDue),
+        }
+    }
+}
