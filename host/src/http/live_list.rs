@@ -57,7 +57,8 @@ pub(super) async fn open(
     };
     // Before the response, so that a list that can't be read is an error of the request.
     list.begin().await?;
-    Ok(coding::streamed(api, headers, media, LiveStream::new(api, heartbeat, list).into_body()))
+    let stream = LiveStream::new(list, heartbeat, api.stream_ends.of_one());
+    Ok(coding::streamed(api, headers, media, stream.into_body()))
 }
 
 /// The parts of a run that differ after each change of it.

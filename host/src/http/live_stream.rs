@@ -15,7 +15,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::Api;
 use super::body::Broken;
 use super::stream_ends::StreamEnd;
 
@@ -85,13 +84,13 @@ enum Wakeup<I> {
 }
 
 impl<S: Source> LiveStream<S> {
-    /// A stream with heartbeats in this interval. `None` for no heartbeats.
-    pub(super) fn new(api: &Api, heartbeat: Option<Duration>, source: S) -> Self {
+    /// A stream with heartbeats in this interval, or with none, that lasts until `end` at most.
+    pub(super) fn new(source: S, heartbeat: Option<Duration>, end: StreamEnd) -> Self {
         Self {
             source,
             heartbeat: heartbeat.map(|time| (time, Box::pin(sleep(time)))),
             last_sent: Instant::now(),
-            end: api.stream_ends.of_one(),
+            end,
             closed: false,
             finished: false,
         }
@@ -185,5 +184,133 @@ impl<S: Source> LiveStream<S> {
             () = end => Ok(Wakeup::Closing),
             () = heartbeat_due => Ok(Wakeup::HeartbeatDue),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::http::stream_ends::StreamEnds;
+
+    /// Has items at planned times.
+    struct Planned {
+        start: Instant,
+        /// Each with its time in milliseconds since the start.
+        items: VecDeque<(u64, &'static str)>,
+        interval: Option<Duration>,
+        kept: String,
+        out: String,
+    }
+
+    impl Source for Planned {
+        type Item = &'static str;
+
+        async fn bytes(&mut self) -> Result<Option<Bytes>, Broken> {
+            let out = std::mem::take(&mut self.out);
+            Ok((!out.is_empty()).then(|| out.into()))
+        }
+
+        fn has_ended(&self) -> bool {
+            self.items.is_empty() && self.kept.is_empty()
+        }
+
+        async fn wait(&mut self) -> Result<&'static str, Broken> {
+            let Some(&(at, item)) = self.items.front() else { return pending().await };
+            if at > 0 {
+                sleep_until(self.start + Duration::from_millis(at)).await;
+            }
+            self.items.pop_front();
+            if item == "error" { Err(Broken::Incomplete("planned")) } else { Ok(item) }
+        }
+
+        async fn take(&mut self, item: &'static str) -> Result<(), Broken> {
+            let to = if self.interval.is_some() { &mut self.kept } else { &mut self.out };
+            to.push_str(item);
+            Ok(())
+        }
+
+        fn coalescing(&self) -> Option<Duration> {
+            self.interval.filter(|_| !self.kept.is_empty())
+        }
+
+        async fn coalesce(&mut self) -> Result<(), Broken> {
+            self.out.push_str(&std::mem::take(&mut self.kept));
+            Ok(())
+        }
+
+        fn add_heartbeat(&mut self) {
+            self.out.push('.');
+        }
+
+        fn add_closing(&mut self) {
+            self.out.push_str("closing");
+        }
+
+        async fn finish(&mut self) -> Result<Option<Bytes>, Broken> {
+            Ok(Some("end".into()))
+        }
+    }
+
+    fn stream(
+        ends: &StreamEnds,
+        heartbeat_ms: u64,
+        interval: Option<Duration>,
+        items: &[(u64, &'static str)],
+    ) -> LiveStream<Planned> {
+        let items = items.iter().copied().collect();
+        let source =
+            Planned { start: Instant::now(), items, interval, kept: String::new(), out: String::new() };
+        LiveStream::new(source, Some(Duration::from_millis(heartbeat_ms)), ends.of_one())
+    }
+
+    async fn rest(stream: &mut LiveStream<Planned>) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(next) = stream.next().await {
+            all.push(
+                next.map_or_else(|error| error.to_string(), |bytes| String::from_utf8_lossy(&bytes).into()),
+            );
+        }
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_come_while_items_have_no_bytes() {
+        let items = [(40, ""), (80, ""), (120, ""), (160, "x"), (400, "y")];
+        let mut stream = stream(&StreamEnds::default(), 100, None, &items);
+        assert_eq!(rest(&mut stream).await, [".", "x", ".", ".", "y", "end"]);
+        assert!(!stream.is_closed_by_host());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_comes_before_the_end_that_the_host_makes() {
+        let ends = StreamEnds::default();
+        let mut stream = stream(&ends, 100, None, &[(0, "a"), (0, "b"), (50, "late")]);
+        ends.begin();
+        assert_eq!(rest(&mut stream).await, ["a", "b", "closing", "end"]);
+        assert!(stream.is_closed_by_host());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn kept_items_are_coalesced_at_the_end_of_the_interval_without_heartbeats_before() {
+        let interval = Some(Duration::from_millis(100));
+        let items = [(10, "a"), (20, "b"), (150, "c")];
+        let mut stream = stream(&StreamEnds::default(), 60, interval, &items);
+        assert_eq!(rest(&mut stream).await, ["ab", "c", "end"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn kept_items_are_sent_before_the_end_that_the_host_makes() {
+        let ends = StreamEnds::default();
+        let mut stream = stream(&ends, 60, Some(Duration::from_secs(10)), &[(0, "a"), (50, "late")]);
+        ends.begin();
+        assert_eq!(rest(&mut stream).await, ["a", "closing", "end"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_follows_an_error() {
+        let mut stream = stream(&StreamEnds::default(), 100, None, &[(0, "a"), (0, "error"), (0, "b")]);
+        assert_eq!(rest(&mut stream).await, ["a", "planned"]);
     }
 }

@@ -59,7 +59,8 @@ pub(super) async fn get(api: &Arc<Api>, parts: &Parts, query: &Query) -> Result<
     if reader.has_read_all() {
         return Ok(coding::nothing_more());
     }
-    Ok(coding::streamed(api, headers, media, LiveStream::new(api, heartbeat, reader).into_body()))
+    let stream = LiveStream::new(reader, heartbeat, api.stream_ends.of_one());
+    Ok(coding::streamed(api, headers, media, stream.into_body()))
 }
 
 async fn selection(api: &Api, query: &Query) -> Result<Selection, Problem> {

@@ -69,12 +69,7 @@ pub(super) async fn open(
     }
     let (stream, coding) = coding::Stream::new(coding, &api.windows);
     coding::set_coding_headers(response.headers_mut(), coding);
-    let reader = reader.coded(stream);
-    let stream = futures_util::stream::unfold(reader, |mut reader| async {
-        let next = reader.next().await;
-        next.map(|item| (item, reader))
-    });
-    *response.body_mut() = Body::Stream(Box::pin(stream));
+    *response.body_mut() = Body::Stream(Box::pin(reader.begin(api, stream).into_body()));
     Ok(response)
 }
 
