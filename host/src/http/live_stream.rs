@@ -226,6 +226,10 @@ mod tests {
         }
 
         async fn take(&mut self, item: &'static str) -> Result<(), Broken> {
+            if item == "busy" {
+                sleep(Duration::from_millis(20)).await;
+                return Ok(());
+            }
             let to = if self.interval.is_some() { &mut self.kept } else { &mut self.out };
             to.push_str(item);
             Ok(())
@@ -281,6 +285,12 @@ mod tests {
         let mut stream = stream(&StreamEnds::default(), 100, None, &items);
         assert_eq!(rest(&mut stream).await, [".", "x", ".", ".", "y", "end"]);
         assert!(!stream.is_closed_by_host());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_is_always_ready_and_has_no_bytes_postpones_no_heartbeat() {
+        let mut stream = stream(&StreamEnds::default(), 100, None, &[(0, "busy"); 10]);
+        assert_eq!(rest(&mut stream).await, [".", "end"]);
     }
 
     #[tokio::test(start_paused = true)]

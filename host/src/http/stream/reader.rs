@@ -339,3 +339,35 @@ impl Batch {
         if self.rest.is_empty() { first } else { [&first[..], &self.rest].concat().into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_or_large_last_piece_is_shared_and_small_ones_are_sent_together() {
+        let large = Bytes::from(vec![b'x'; PIECE_BYTES]);
+        let is_shared = |bytes: &Bytes| large.as_ptr_range().contains(&bytes.as_ptr());
+        let mut batch = Batch::default();
+        batch.add(large.clone());
+        assert!(batch.next(PIECE_BYTES).is_some_and(|bytes| is_shared(&bytes) && bytes.len() == PIECE_BYTES));
+        for piece in ["a", "b"] {
+            batch.add(Bytes::from_static(piece.as_bytes()));
+        }
+        batch.add(large.clone());
+        assert_eq!(batch.len(), PIECE_BYTES + 2);
+        assert_eq!(batch.next(PIECE_BYTES).as_deref(), Some(&b"ab"[..]));
+        assert!(batch.next(PIECE_BYTES).is_some_and(|bytes| is_shared(&bytes)));
+        assert!(batch.next(PIECE_BYTES).is_none() && batch.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_cut_to_the_longest_that_is_wanted() {
+        let mut batch = Batch::default();
+        batch.add(Bytes::from_static(b"abcde"));
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| batch.next(2)).collect();
+        assert_eq!(pieces, ["ab", "cd", "e"]);
+        batch.add(Bytes::from_static(b"abcde"));
+        assert_eq!(batch.next(usize::MAX).as_deref(), Some(&b"abcde"[..]));
+    }
+}
