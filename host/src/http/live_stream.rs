@@ -8,7 +8,7 @@
 //! Source and loop are compiled together, because the stream of one run is the hot path: an item costs no dynamic call
 //! and no allocation here.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) trait Source: Send {
 
     /// Turn the kept items into bytes.
     fn coalesce(&mut self) -> impl Future<Output = Result<(), Broken>> + Send {
-        async { Ok(()) }
+        ready(Ok(()))
     }
 
     /// Add bytes that clients skip.
@@ -55,7 +55,7 @@ pub(super) trait Source: Send {
 
     /// Return the bytes that end the body, if there are any.
     fn finish(&mut self) -> impl Future<Output = Result<Option<Bytes>, Broken>> + Send {
-        async { Ok(None) }
+        ready(Ok(None))
     }
 }
 
