@@ -262,11 +262,20 @@ async fn more_runs_than_can_be_read_at_once_are_read_one_after_the_other() {
             break;
         }
     }
-    let ids: Vec<String> = (0..65).map(|nth| format!("run=n{nth}")).collect();
-    host.get(&format!("/api/events?{}", ids.join("&"))).await.problem(400, "invalid-parameter");
+    let named = |count| (0..count).map(|nth| format!("n{nth}")).collect::<Vec<_>>().join(",");
+    let events = follow(&host, &format!("run={}", named(150)), None).await.rest().await;
+    assert_eq!(events.iter().filter(|event| event.is_terminal()).count(), 150, "named ones, too");
+    let refused = host.get(&format!("/api/events?run={}", named(257))).await;
+    assert_eq!(refused.problem(400, "invalid-parameter")["parameter"], "run");
     host.get("/api/events?run=nobody").await.problem(404, "unknown-run");
     for bad in ["after=x", "after=1-2", "from=latest", "envelope=none"] {
         host.get(&format!("/api/events?{bad}")).await.problem(400, "invalid-parameter");
+    }
+    for (path, headers) in
+        [("/api/events", &[("last-event-id", "x")][..]), ("/api/events?lastEventId=x", &[][..])]
+    {
+        let refused = host.request(&Method::GET, path, headers, "").await;
+        assert_eq!(refused.problem(400, "invalid-parameter")["parameter"], "lastEventId");
     }
 }
 

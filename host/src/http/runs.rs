@@ -11,7 +11,7 @@ use super::format::{JSON, NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::{Api, json, live, negotiation};
+use super::{Api, json, live_list, negotiation};
 use crate::model::{
     Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
 };
@@ -64,7 +64,7 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
     let filter = filter(query)?;
     let media = negotiation::media_type(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
     if media != JSON {
-        return live::open(api, headers, query, media, filter).await;
+        return live_list::open(api, headers, query, media, filter).await;
     }
     let (limit, brief) = (filter.limit, filter.brief);
     let runs = api.storage.runs(RunFilter { max_bytes: Some(MAX_LIST_BYTES), ..filter.clone() }).await?;

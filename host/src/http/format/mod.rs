@@ -15,7 +15,6 @@ mod writer;
 use bytes::Bytes;
 
 pub(super) use notice::Notice;
-pub(super) use sse::{FRAME_END, frame_head};
 pub(super) use writer::Names;
 
 use self::writer::{EventWriter, Numbers};
@@ -138,6 +137,15 @@ pub(super) struct Layout {
     pub(super) named: bool,
 }
 
+/// What surrounds a line of JSON that the host encodes elsewhere, such as a message that is no event.
+#[derive(Default)]
+pub(super) struct Frame {
+    pub(super) head: String,
+    pub(super) end: &'static str,
+    /// Whether the id is in the head. Otherwise the client finds it only in the JSON.
+    pub(super) has_id: bool,
+}
+
 /// How events are written in one format.
 pub(super) trait Encoder: Sync {
     /// Append one event.
@@ -154,6 +162,11 @@ pub(super) trait Encoder: Sync {
     /// Bytes that clients skip.
     fn heartbeat(&self) -> &'static str {
         ""
+    }
+
+    /// What surrounds a line of JSON that the host encodes elsewhere.
+    fn frame(&self, _id: Option<&str>, _name: &str, _: Layout) -> Frame {
+        Frame::default()
     }
 
     /// Reset the options that this format ignores, so that subscribers who differ only in these share encodings.
@@ -267,6 +280,11 @@ impl Format {
     /// Bytes that clients skip.
     pub(super) fn heartbeat(self) -> &'static str {
         self.encoder.heartbeat()
+    }
+
+    /// What surrounds a line of JSON with this id and name, as far as the format and the client's options have these.
+    pub(super) fn frame(self, id: Option<&str>, name: &str) -> Frame {
+        self.encoder.frame(id, name, self.layout)
     }
 
     /// Encode a notice. A subscriber that reconnects with it resumes after the event `position`.
