@@ -36,13 +36,9 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         deadline: Some(Duration::from_secs(60)),
         output_bytes: 1 << 20,
         event_bytes: 1 << 20,
-        cpu: None,
-        events: None,
-        events_bytes: None,
-        event_rate: None,
-        event_bytes_rate: None,
         input_bytes: 1 << 20,
         log_bytes: 1 << 20,
+        ..Limits::UNLIMITED
     };
     let task = TaskRef::parse("bench", "probe").expect("a name");
     let info = RunInfo { id: "bench".to_owned(), task, version, attempt: 1, labels: Default::default() };

@@ -74,7 +74,7 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("http_body_util", "http/ cli/client.rs engine/wasi/outgoing/"),
     ("hyper_rustls", "engine/wasi/outgoing/"),
     ("rustls", "engine/wasi/outgoing/"),
-    ("clap", "cli/ config.rs"),
+    ("clap", "cli/ config.rs config/"),
     ("mime_guess", "http/"),
     ("prometheus_client", "http/"),
     // Everywhere else, what there is to say goes to the log.

@@ -4,13 +4,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use clap::ArgMatches;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args as _, Command};
 
-use crate::config::{DEFAULT_FILE, Settings};
+use crate::config::{DEFAULT_FILE, Setting, Settings};
 
-/// Prefix of the default in the help of a setting.
-const DEFAULT: &str = "[default: ";
 /// Width of a setting with its value, before its source.
 const WIDTH: usize = 44;
 
@@ -21,19 +19,17 @@ pub(super) fn print(out: &mut impl Write, matches: &ArgMatches, file: Option<&Pa
     let written: toml::Table =
         fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     let path = path.display().to_string();
-    for argument in Settings::augment_args(Command::new("")).get_arguments() {
-        let name = argument.get_id().as_str().replace('_', "-");
-        let source = match matches.value_source(argument.get_id().as_str()) {
-            Some(ValueSource::CommandLine) => argument.get_long().map(|flag| format!("--{flag}")),
-            Some(ValueSource::EnvVariable) => {
-                argument.get_env().map(|name| name.to_string_lossy().into_owned())
-            }
+    for setting in Settings::table() {
+        let Setting { key, flag, variable, .. } = setting;
+        let source = match matches.value_source(setting.id) {
+            Some(ValueSource::CommandLine) => Some(format!("--{flag}")),
+            Some(ValueSource::EnvVariable) => Some(variable.clone()),
             _ => None,
         };
-        let (line, source) = match (source, written.get(&name)) {
-            (Some(source), _) => (format!("{name} = {}", given(matches, argument)), source),
-            (None, Some(value)) => (format!("{name} = {value}"), path.clone()),
-            (None, None) => (format!("# {name}: {}", default_of(argument)), "default".to_owned()),
+        let (line, source) = match (source, written.get(key)) {
+            (Some(source), _) => (format!("{key} = {}", given(matches, setting)), source),
+            (None, Some(value)) => (format!("{key} = {value}"), path.clone()),
+            (None, None) => (format!("# {key}: {}", setting.default_text()), "default".to_owned()),
         };
         writeln!(out, "{line:<WIDTH$} # {source}")?;
     }
@@ -41,12 +37,11 @@ pub(super) fn print(out: &mut impl Write, matches: &ArgMatches, file: Option<&Pa
 }
 
 /// The value of a flag or variable in TOML.
-fn given(matches: &ArgMatches, argument: &Arg) -> String {
-    let values = matches.get_raw(argument.get_id().as_str()).into_iter().flatten();
+fn given(matches: &ArgMatches, setting: &Setting) -> String {
+    let values = matches.get_raw(setting.id).into_iter().flatten();
     let values: Vec<toml::Value> = values.map(|value| value_of(&value.to_string_lossy())).collect();
-    let is_list = argument.get_value_delimiter().is_some();
     match <[toml::Value; 1]>::try_from(values) {
-        Ok([value]) if !is_list => value.to_string(),
+        Ok([value]) if !setting.is_list => value.to_string(),
         Ok(values) => toml::Value::Array(values.into()).to_string(),
         Err(values) => toml::Value::Array(values).to_string(),
     }
@@ -58,14 +53,10 @@ fn value_of(text: &str) -> toml::Value {
     plain.unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-fn default_of(argument: &Arg) -> String {
-    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    let default = help.split_once(DEFAULT).and_then(|(_, rest)| rest.split_once(']'));
-    default.map_or("not set", |(default, _)| default).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, Command};
+
     use super::*;
 
     #[test]

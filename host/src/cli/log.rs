@@ -40,7 +40,7 @@ pub(super) fn init(settings: &Settings) -> Result<Filter, Exit> {
         .log_internal_errors(false)
         .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
-    match settings.log_format.unwrap_or_default() {
+    match settings.log_format() {
         LogFormat::Text => {
             let fields = debug_fn(write_field).delimited(" ");
             registry.with(lines.fmt_fields(fields).with_writer(move || queue.clone())).init();
@@ -133,7 +133,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 }
 
 fn filter(settings: &Settings) -> Result<EnvFilter, String> {
-    let filter = settings.log.as_deref().unwrap_or("info");
+    let filter = settings.log();
     let refused = |reason: String| format!("log filter {filter:?}: {reason}");
     // As the name of a target, a misspelt level would silence the log.
     if let Some(word) = filter.split(',').map(str::trim).find(|directive| !is_directive(directive)) {

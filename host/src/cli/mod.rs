@@ -34,6 +34,7 @@ mod stream_event;
 mod tail;
 
 use std::process::{ExitCode, Termination};
+use std::time::Duration;
 
 use clap::builder::{OsStr, Resettable};
 use clap::error::ErrorKind;
@@ -184,7 +185,8 @@ pub fn run() -> Exit {
         // Before any thread starts: the compiler limits its own resources to less than threads need.
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
         let errors = std::io::stderr();
-        let limits = crate::app::CompileLimits { memory_bytes, cpu_seconds, code_bytes };
+        let cpu = Duration::from_secs(cpu_seconds);
+        let limits = crate::app::CompileLimits { memory_bytes, cpu, code_bytes };
         let code = crate::app::compile_process(limits, async_world, scarce, input, output, errors);
         return Exit::Compiler(code);
     }

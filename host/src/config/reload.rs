@@ -16,14 +16,7 @@ pub struct Reloaded {
 impl Settings {
     /// Applies the settings of `read` that can change while the host runs.
     pub fn reload(&self, read: &Self) -> Reloaded {
-        let settings = Self {
-            log: read.log.clone(),
-            heartbeat: read.heartbeat,
-            cors_origins: read.cors_origins.clone(),
-            allowed_hosts: read.allowed_hosts.clone(),
-            uploads: read.uploads,
-            ..self.clone()
-        };
+        let settings = self.reloaded(read);
         let (changed, pending) = (settings.differing(self), settings.differing(read));
         Reloaded { settings, changed, pending }
     }

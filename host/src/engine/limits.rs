@@ -32,3 +32,20 @@ pub struct Limits {
     /// Bytes printed to stdout and stderr together.
     pub log_bytes: usize,
 }
+
+impl Limits {
+    /// Without any limit.
+    pub const UNLIMITED: Self = Self {
+        memory_bytes: usize::MAX,
+        deadline: None,
+        cpu: None,
+        events: None,
+        events_bytes: None,
+        event_rate: None,
+        event_bytes_rate: None,
+        input_bytes: usize::MAX,
+        output_bytes: usize::MAX,
+        event_bytes: usize::MAX,
+        log_bytes: usize::MAX,
+    };
+}

@@ -341,16 +341,11 @@ mod tests {
     fn open(folder: &TempDir, engine: Arc<dyn Executor>) -> Arc<Registry> {
         let limits = Limits {
             memory_bytes: 1 << 20,
-            deadline: None,
-            cpu: None,
-            events: None,
-            events_bytes: None,
-            event_rate: None,
-            event_bytes_rate: None,
             input_bytes: 1 << 10,
             output_bytes: 1 << 10,
             event_bytes: 1 << 10,
             log_bytes: 1 << 10,
+            ..Limits::UNLIMITED
         };
         let (kinds, data, tasks) =
             (GrantKinds::default(), folder.path().join("data"), folder.path().to_owned());

@@ -13,6 +13,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -31,7 +32,7 @@ use super::system_error::is_scarcity;
 pub const COMMAND: &str = "compile";
 /// Default limits. Python with its libraries, 18 MB, takes 0.4 GiB and 20 s, and compiles to 35 MB of code.
 const LIMITS: CompileLimits =
-    CompileLimits { memory_bytes: 4 << 30, cpu_seconds: 120, code_bytes: 256 << 20 };
+    CompileLimits { memory_bytes: 4 << 30, cpu: Duration::from_secs(120), code_bytes: 256 << 20 };
 /// Files from this size on are announced in the log, because compiling them takes long or may reach a limit.
 const LARGE_BYTES: usize = 16 << 20;
 /// Seconds between the soft limit, whose signal reports the reason, and the hard limit, which kills a compiler that
@@ -57,8 +58,8 @@ const MAX_REASON_BYTES: u64 = 64 << 10;
 pub struct CompileLimits {
     /// Memory in bytes.
     pub memory_bytes: u64,
-    /// CPU time on all cores together.
-    pub cpu_seconds: u64,
+    /// CPU time on all cores together. The system counts whole seconds.
+    pub cpu: Duration,
     /// Bytes of compiled code.
     pub code_bytes: u64,
 }
@@ -72,7 +73,12 @@ impl Default for CompileLimits {
 impl CompileLimits {
     /// The limits as arguments of the compiler's process.
     fn arguments(self) -> [String; 3] {
-        [self.memory_bytes, self.cpu_seconds, self.code_bytes].map(|limit| limit.to_string())
+        [self.memory_bytes, self.cpu_seconds(), self.code_bytes].map(|limit| limit.to_string())
+    }
+
+    /// At least one, because 0 would end every compiler at once.
+    fn cpu_seconds(self) -> u64 {
+        self.cpu.as_secs().max(1)
     }
 }
 
@@ -138,7 +144,7 @@ fn note_large(wasm: &[u8], limits: CompileLimits) {
         let (mib, most) = (wasm.len() >> 20, amount(limits.memory_bytes));
         tracing::info!(
             "compiling a file of {mib} MiB, with at most {} s of CPU time (compile-time) and {most} of memory (compile-memory)",
-            limits.cpu_seconds
+            limits.cpu_seconds()
         );
     }
 }
@@ -238,7 +244,7 @@ impl ResourceLimits {
         Self {
             memory: bound(Resource::Data, limits.memory_bytes)
                 .or_lower(bound(Resource::As, limits.memory_bytes)),
-            cpu: bound(Resource::Cpu, limits.cpu_seconds),
+            cpu: bound(Resource::Cpu, limits.cpu_seconds()),
             code: bound(Resource::Fsize, limits.code_bytes),
         }
     }
@@ -402,7 +408,7 @@ mod tests {
     fn bounds(hard: Option<u64>) -> ResourceLimits {
         ResourceLimits {
             memory: ResourceLimit::within(Resource::Data, LIMITS.memory_bytes, hard),
-            cpu: ResourceLimit::within(Resource::Cpu, LIMITS.cpu_seconds, hard),
+            cpu: ResourceLimit::within(Resource::Cpu, LIMITS.cpu_seconds(), hard),
             code: ResourceLimit::within(Resource::Fsize, LIMITS.code_bytes, hard),
         }
     }

@@ -102,15 +102,11 @@ impl Engine {
         let limits = Limits {
             memory_bytes: self.memory_bytes.min(DESCRIBE_MEMORY),
             deadline: Some(DESCRIBE_TIME),
-            cpu: None,
-            events: None,
-            events_bytes: None,
-            event_rate: None,
-            event_bytes_rate: None,
             input_bytes: 0,
             output_bytes: DESCRIBE_BYTES,
             event_bytes: 0,
             log_bytes: 0,
+            ..Limits::UNLIMITED
         };
         let describing = attempt::describe(code, host, limits);
         let text = self.handle().block_on(Ticker::watch(&self.ticker, describing)).map_err(|error| {

@@ -1,5 +1,7 @@
 //! `[limits]`: limits of an attempt.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -50,63 +52,117 @@ pub(super) struct LimitsTable {
 }
 
 impl LimitsTable {
-    pub(super) fn apply(self, limits: &mut Limits, ceilings: &Limits) -> Result<(), Fault> {
-        let size = |set: Option<Spanned<ByteSize>>, present: &mut usize, ceiling: usize| {
-            let Some(set) = set else { return Ok(()) };
-            let bytes = usize::try_from(set.get_ref().as_u64()).unwrap_or(usize::MAX);
-            *present = at_most(set.span().start, bytes, ceiling, &ByteSize(ceiling as u64))?;
-            Ok(())
-        };
-        size(self.memory, &mut limits.memory_bytes, ceilings.memory_bytes)?;
-        size(self.event_size, &mut limits.event_bytes, ceilings.event_bytes)?;
-        size(self.input, &mut limits.input_bytes, ceilings.input_bytes)?;
-        size(self.output, &mut limits.output_bytes, ceilings.output_bytes)?;
-        size(self.log, &mut limits.log_bytes, ceilings.log_bytes)?;
-        for (set, present, ceiling) in [
-            (self.deadline, &mut limits.deadline, ceilings.deadline),
-            (self.cpu, &mut limits.cpu, ceilings.cpu),
-        ] {
-            let Some(set) = set else { continue };
-            let at = set.span().start;
-            *present = match (set.into_inner().0, ceiling) {
-                (Some(time), Some(ceiling)) => {
-                    Some(at_most(at, time, ceiling, &format_args!("{ceiling:?}"))?)
-                }
-                (None, Some(ceiling)) => {
-                    return Err((at, format!("the host allows at most {ceiling:?}")));
-                }
-                (time, None) => time,
-            };
-        }
-        let bytes = |size: Spanned<ByteSize>| Spanned::new(size.span(), size.get_ref().as_u64());
-        let bytes_rate = self.event_bytes_rate.map(bytes);
-        for rate in [&self.event_rate, &bytes_rate].into_iter().flatten() {
-            if *rate.get_ref() == 0 {
-                return Err((rate.span().start, "at a rate of 0 no event is ever sent".to_owned()));
-            }
-        }
-        for (set, present, ceiling) in [
-            (self.events, &mut limits.events, ceilings.events),
-            (self.events_size.map(bytes), &mut limits.events_bytes, ceilings.events_bytes),
-            (self.event_rate, &mut limits.event_rate, ceilings.event_rate),
-            (bytes_rate, &mut limits.event_bytes_rate, ceilings.event_bytes_rate),
-        ] {
-            let Some(set) = set else { continue };
-            let (at, count) = (set.span().start, set.into_inner());
-            *present = Some(match ceiling {
-                Some(ceiling) => at_most(at, count, ceiling, &ceiling)?,
-                None => count,
-            });
-        }
-        Ok(())
+    /// Takes the limits that are set. None can exceed that of the host.
+    pub(super) fn apply(self, limits: &mut Limits, host: &Limits) -> Result<(), Fault> {
+        take(self.memory, &mut limits.memory_bytes, host.memory_bytes)?;
+        take(self.event_size, &mut limits.event_bytes, host.event_bytes)?;
+        take(self.input, &mut limits.input_bytes, host.input_bytes)?;
+        take(self.output, &mut limits.output_bytes, host.output_bytes)?;
+        take(self.log, &mut limits.log_bytes, host.log_bytes)?;
+        take(self.deadline, &mut limits.deadline, host.deadline)?;
+        take(self.cpu, &mut limits.cpu, host.cpu)?;
+        check_rate(self.event_rate.as_ref(), 0)?;
+        check_rate(self.event_bytes_rate.as_ref(), ByteSize(0))?;
+        take(self.events, &mut limits.events, host.events)?;
+        take(self.events_size, &mut limits.events_bytes, host.events_bytes)?;
+        take(self.event_rate, &mut limits.event_rate, host.event_rate)?;
+        take(self.event_bytes_rate, &mut limits.event_bytes_rate, host.event_bytes_rate)
     }
 }
 
-fn at_most<T: PartialOrd>(
-    at: usize,
-    wanted: T,
-    ceiling: T,
-    text: &dyn std::fmt::Display,
-) -> Result<T, Fault> {
-    if wanted > ceiling { Err((at, format!("the host allows at most {text}"))) } else { Ok(wanted) }
+fn take<W: Within<T>, T>(set: Option<Spanned<W>>, limit: &mut T, ceiling: T) -> Result<(), Fault> {
+    let Some(set) = set else { return Ok(()) };
+    let at = set.span().start;
+    let within = set.into_inner().within(ceiling);
+    *limit = within.map_err(|ceiling| (at, format!("the host allows at most {ceiling}")))?;
+    Ok(())
+}
+
+fn check_rate<T: PartialEq>(rate: Option<&Spanned<T>>, zero: T) -> Result<(), Fault> {
+    match rate {
+        Some(rate) if *rate.get_ref() == zero => {
+            Err((rate.span().start, "at a rate of 0 no event is ever sent".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A limit as it is written in a manifest.
+trait Within<T> {
+    /// The limit, or as an error the text of the host's limit if that is lower.
+    fn within(self, ceiling: T) -> Result<T, String>;
+}
+
+impl Within<usize> for ByteSize {
+    fn within(self, ceiling: usize) -> Result<usize, String> {
+        let bytes = usize::try_from(self.as_u64()).unwrap_or(usize::MAX);
+        if bytes > ceiling { Err(ByteSize(ceiling as u64).to_string()) } else { Ok(bytes) }
+    }
+}
+
+impl Within<Option<u64>> for ByteSize {
+    fn within(self, ceiling: Option<u64>) -> Result<Option<u64>, String> {
+        self.as_u64().within(ceiling)
+    }
+}
+
+impl Within<Option<u64>> for u64 {
+    fn within(self, ceiling: Option<u64>) -> Result<Option<u64>, String> {
+        match ceiling {
+            Some(ceiling) if self > ceiling => Err(ceiling.to_string()),
+            _ => Ok(Some(self)),
+        }
+    }
+}
+
+impl Within<Option<Duration>> for Time {
+    fn within(self, ceiling: Option<Duration>) -> Result<Option<Duration>, String> {
+        match ceiling {
+            Some(ceiling) if self.0.is_none_or(|time| time > ceiling) => Err(format!("{ceiling:?}")),
+            _ => Ok(self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_can_be_lowered_and_none_can_exceed_that_of_the_host() {
+        let host = Limits {
+            memory_bytes: 1 << 20,
+            deadline: Some(Duration::from_secs(60)),
+            events: Some(10),
+            events_bytes: Some(2048),
+            ..Limits::UNLIMITED
+        };
+        let applied = |text: &str| {
+            let mut limits = host;
+            let table: LimitsTable = toml::from_str(text).unwrap();
+            table.apply(&mut limits, &host).map(|()| limits).map_err(|(_, message)| message)
+        };
+        for (text, limits) in [
+            ("", host),
+            ("memory = '64KiB'", Limits { memory_bytes: 64 << 10, ..host }),
+            ("deadline = '60s'", host),
+            ("cpu = '5s'", Limits { cpu: Some(Duration::from_secs(5)), ..host }),
+            ("cpu = 'none'", host),
+            ("events = 0", Limits { events: Some(0), ..host }),
+            ("event-bytes-rate = '1KiB'", Limits { event_bytes_rate: Some(1024), ..host }),
+            ("log = 0", Limits { log_bytes: 0, ..host }),
+        ] {
+            assert_eq!(applied(text), Ok(limits), "{text}");
+        }
+        for (text, message) in [
+            ("memory = '2MiB'", "the host allows at most 1.0 MiB"),
+            ("deadline = '61s'", "the host allows at most 60s"),
+            ("deadline = 'none'", "the host allows at most 60s"),
+            ("events = 11", "the host allows at most 10"),
+            ("events-size = '3KiB'", "the host allows at most 2048"),
+            ("event-rate = 0", "at a rate of 0 no event is ever sent"),
+        ] {
+            assert_eq!(applied(text), Err(message.to_owned()), "{text}");
+        }
+    }
 }

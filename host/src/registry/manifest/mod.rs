@@ -246,20 +246,7 @@ impl From<Interrupted> for OnInterrupt {
 /// Checks the text of a manifest, as for a host that allows everything. `file` is its name in errors, and `folder` its
 /// folder.
 pub fn check(file: &str, text: &str, folder: &Path) -> Result<(), ManifestError> {
-    let limits = Limits {
-        memory_bytes: usize::MAX,
-        deadline: None,
-        cpu: None,
-        events: None,
-        events_bytes: None,
-        event_rate: None,
-        event_bytes_rate: None,
-        input_bytes: usize::MAX,
-        output_bytes: usize::MAX,
-        event_bytes: usize::MAX,
-        log_bytes: usize::MAX,
-    };
-    let everything = Ceilings { limits, grants: GrantPolicy::everything() };
+    let everything = Ceilings { limits: Limits::UNLIMITED, grants: GrantPolicy::everything() };
     let host = Settings::of_host(&everything, Retention::default());
     host.with(file, text, folder, &everything).map(drop)
 }
@@ -299,15 +286,12 @@ mod tests {
         let limits = Limits {
             memory_bytes: 64 << 20,
             deadline: Some(Duration::from_secs(60)),
-            cpu: None,
-            events: None,
-            events_bytes: None,
             event_rate: Some(1000),
-            event_bytes_rate: None,
             input_bytes: 1 << 20,
             output_bytes: 1 << 20,
             event_bytes: 1 << 20,
             log_bytes: 1 << 20,
+            ..Limits::UNLIMITED
         };
         let (data, tasks) = ("/nonexistent/data".into(), "/nonexistent/tasks".into());
         let grants = GrantPolicy { kinds: GrantKinds::default(), max_files_bytes: 1 << 30, data, tasks };
