@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod completions;
 mod dev;
+mod doctor;
 mod echo;
 mod effective;
 mod environment;
@@ -31,6 +32,7 @@ mod serve;
 mod signals;
 mod start;
 mod stream_event;
+mod style;
 mod tail;
 
 use std::process::{ExitCode, Termination};
@@ -137,6 +139,9 @@ enum Command {
     /// Check task files, manifests and configuration files without a host
     #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
     Check(check::Check),
+    /// Check whether a host can run on this machine, and print what mends each problem
+    #[command(after_help = "Example: streamtask doctor --tasks tasks --data data")]
+    Doctor(doctor::Doctor),
     /// Print a completion script for a shell
     #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
     Completions(completions::Completions),
@@ -216,6 +221,7 @@ pub fn run() -> Exit {
             Command::Prune(command) => command.run().await,
             Command::Delete(command) => command.run().await,
             Command::Check(command) => command.run(),
+            Command::Doctor(command) => command.run().await,
             Command::Completions(command) => command.run(),
         }
     });

@@ -8,7 +8,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
 /// Descriptors reserved for the files of runs, compilers and the database.
-const RESERVE: u64 = 256;
+pub const RESERVED_DESCRIPTORS: u64 = 256;
 /// Least reserved fraction of a low limit.
 const RESERVE_SHARE: u64 = 4;
 
@@ -38,7 +38,7 @@ fn leaves(connection: impl AsFd, most: u64) -> bool {
 }
 
 fn most(limit: Option<u64>) -> u64 {
-    limit.map_or(u64::MAX, |limit| limit - RESERVE.min(limit / RESERVE_SHARE))
+    limit.map_or(u64::MAX, |limit| limit - RESERVED_DESCRIPTORS.min(limit / RESERVE_SHARE))
 }
 
 #[cfg(test)]

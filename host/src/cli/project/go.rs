@@ -17,6 +17,7 @@ pub(super) static LANGUAGE: Language = Language {
     template: TEMPLATE_GO,
     sdk: SDK_GO,
     read_name,
+    tools,
     recipe,
 };
 
@@ -27,13 +28,16 @@ fn read_name(folder: &Path) -> Option<String> {
     module.trim().rsplit('/').next().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
-    let version =
-        output_of("go", &["version"], &project.folder).and_then(|version| major_and_minor(&version));
+fn tools(folder: &Path) -> Result<(), String> {
+    let version = output_of("go", &["version"], folder).and_then(|version| major_and_minor(&version));
     if version.is_none_or(|version| version < GO) {
         let (major, minor) = GO;
         return Err(format!("Go {major}.{minor} or newer is missing: install it from https://go.dev/dl"));
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, String> {
     let mut command = Command::new("go");
     command.args(["build", "-o"]).arg(project.component()).arg(".");
     command.env("GOOS", "wasip1").env("GOARCH", "wasm");

@@ -18,6 +18,7 @@ pub(super) static JAVASCRIPT: Language = Language {
     template: TEMPLATE_JAVASCRIPT,
     sdk: SDK_JS,
     read_name,
+    tools,
     recipe,
 };
 
@@ -32,8 +33,7 @@ fn read_name(folder: &Path) -> Option<String> {
     package(folder)?["name"].as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
-    let folder = &project.folder;
+fn tools(folder: &Path) -> Result<(), String> {
     let version = output_of("node", &["--version"], folder).and_then(|version| major_and_minor(&version));
     if version.is_none_or(|version| version < NODE) || output_of("npm", &["--version"], folder).is_none() {
         let (major, minor) = NODE;
@@ -41,6 +41,11 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
             "Node.js {major}.{minor} or newer with npm is missing: install it from https://nodejs.org"
         ));
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, String> {
+    let folder = &project.folder;
     if package(folder).is_none_or(|package| !package["scripts"]["build"].is_string()) {
         return Err("package.json has no script `build`".to_owned());
     }

@@ -40,7 +40,10 @@ pub(super) struct Language {
     sdk: Files,
     /// Reads the name of the project from its files.
     read_name: fn(&Path) -> Option<String>,
-    /// Returns the build command. An error names a missing tool and how to install it.
+    /// Checks the tools that every project in the language needs. An error names a missing one and how to install it, as
+    /// `what: how`.
+    tools: fn(&Path) -> Result<(), String>,
+    /// Returns the build command. An error names what is missing and how to install it.
     recipe: fn(&Project) -> Result<Recipe, String>,
 }
 
@@ -82,6 +85,16 @@ impl ValueEnum for LanguageName {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(self.0.name))
     }
+}
+
+/// Each language by its name on the command line.
+pub(super) fn toolchains() -> impl Iterator<Item = (&'static str, LanguageName)> {
+    LanguageName::value_variants().iter().map(|language| (language.0.name, *language))
+}
+
+/// The tool that is missing to build projects in a language, and how to install it.
+pub(super) fn missing_tool(language: LanguageName) -> Option<String> {
+    (language.0.tools)(Path::new(".")).err()
 }
 
 /// A folder with the source of a task.
@@ -136,8 +149,8 @@ impl Project {
     /// Builds the task.
     pub(super) async fn build(&self, output: BuildOutput) -> Result<Built, BuildError> {
         let begun = Instant::now();
-        let Recipe { mut command, output: file } =
-            (self.language.recipe)(self).map_err(BuildError::Missing)?;
+        let recipe = (self.language.tools)(&self.folder).and_then(|()| (self.language.recipe)(self));
+        let Recipe { mut command, output: file } = recipe.map_err(BuildError::Missing)?;
         command.current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let cannot = |error: std::io::Error| BuildError::Missing(format!("can't run {program}: {error}"));

@@ -14,6 +14,7 @@ pub(super) static LANGUAGE: Language = Language {
     template: TEMPLATE_PYTHON,
     sdk: SDK_PYTHON,
     read_name,
+    tools,
     recipe,
 };
 
@@ -22,15 +23,26 @@ fn read_name(folder: &Path) -> Option<String> {
     project.get("project")?.get("name")?.as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
-    let folder = &project.folder;
+/// The interpreter of the project's own environment, if it has one.
+fn python(folder: &Path) -> PathBuf {
     let local = folder.join(".venv/bin/python");
-    let python = if local.is_file() { local } else { PathBuf::from("python3") };
-    if output_of(&python, &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder).is_none() {
+    if local.is_file() { local } else { PathBuf::from("python3") }
+}
+
+fn tools(folder: &Path) -> Result<(), String> {
+    if output_of(python(folder), &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder)
+        .is_none()
+    {
         return Err("Python 3.10 or newer is missing: install it from https://www.python.org, or the packages python3 and \
                     python3-venv of Debian and Ubuntu"
             .to_owned());
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, String> {
+    let folder = &project.folder;
+    let python = python(folder);
     if output_of(&python, &["-c", "import componentize_py"], folder).is_none() {
         return Err("componentize-py is missing: run python3 -m venv .venv && .venv/bin/pip install -r \
                     requirements.txt"
