@@ -8,6 +8,7 @@ mod build;
 mod check;
 mod client;
 mod completions;
+mod demo;
 mod dev;
 mod doctor;
 mod echo;
@@ -18,10 +19,12 @@ mod folders;
 mod follow;
 mod input;
 mod interrupts;
+mod listening;
 mod lists;
 mod log;
 mod multi_run;
 mod new;
+mod open;
 mod progress;
 mod project;
 mod pruning;
@@ -61,6 +64,9 @@ enum Command {
     /// Start a host that serves the tasks folder until it is interrupted
     #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
     Serve(Box<serve::Serve>),
+    /// Start a host with a few example tasks, on a temporary folder
+    #[command(after_help = "Example: streamtask demo --open-page")]
+    Demo(demo::Demo),
     /// Create a project for a new task, with the SDK of its language
     #[command(after_help = "Example: streamtask new greet --lang rust")]
     New(new::New),
@@ -87,6 +93,9 @@ enum Command {
     /// Show the progress of a run
     #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Progress(progress::Progress),
+    /// Show the page of a host, or a run on it, in the browser
+    #[command(after_help = "Example: streamtask open 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Open(open::Open),
     /// Print the stored events of runs, then new ones live
     #[command(after_help = "Examples:
   streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10
@@ -202,6 +211,8 @@ pub fn run() -> Exit {
         handle_file_size_signal()?;
         match cli.command {
             Command::Serve(command) => command.run(settings.unwrap_or_default()).await,
+            Command::Demo(command) => command.run().await,
+            Command::Open(command) => command.run().await,
             Command::New(command) => command.run(),
             Command::Build(command) => command.run().await,
             Command::Dev(command) => command.run().await,

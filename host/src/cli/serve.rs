@@ -45,8 +45,7 @@ impl Serve {
         let (mut interrupts, hangups) = listen(config.drain_grace, Arc::clone(&stage))?;
         raise_file_limit();
         let listening = TcpListener::bind(address).await;
-        let listener =
-            listening.map_err(|error| Exit::Start(format!("can't listen on {address}: {error}")))?;
+        let listener = listening.map_err(|error| super::listening::failed(address, &error))?;
         let (tasks, data) = (config.tasks.display().to_string(), config.data.display().to_string());
         let durability = if config.durability == Durability::Full { "full" } else { "normal" };
         let interrupted = async move { interrupts.next().await };

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::finding::Finding;
 use crate::cli::client::Client;
+use crate::cli::listening;
 use crate::config::ListenAddress;
 
 const NAME: &str = "port";
@@ -19,35 +20,19 @@ pub(super) async fn check(ListenAddress(address): ListenAddress) -> Finding {
     let Err(error) = TcpListener::bind(address).await else {
         return Finding::ok(NAME, format!("{address} is free"));
     };
-    match error.kind() {
-        ErrorKind::AddrInUse => match host_version(address).await {
-            Some(version) => Finding::ok(NAME, format!("a streamtask host ({version}) serves {address}")),
-            None => Finding::problem(
-                NAME,
-                format!("another program listens on {address}"),
-                format!("--listen {}", another(address)),
-            ),
-        },
-        ErrorKind::PermissionDenied => Finding::problem(
-            NAME,
-            format!("this user may not listen on {address}"),
-            format!("--listen {}", SocketAddr::new(address.ip(), UNPRIVILEGED)),
-        ),
-        ErrorKind::AddrNotAvailable => Finding::problem(
-            NAME,
-            format!("this machine has no address {}", address.ip()),
-            format!("--listen {}", address.port()),
-        ),
-        _ => Finding::problem(NAME, format!("can't listen on {address}: {error}"), "--listen ADDR:PORT"),
+    if error.kind() == ErrorKind::AddrInUse
+        && let Some(version) = host_version(address).await
+    {
+        return Finding::ok(NAME, format!("a streamtask host ({version}) serves {address}"));
     }
-}
-
-/// A port that every user may listen on.
-const UNPRIVILEGED: u16 = 8080;
-
-fn another(address: SocketAddr) -> SocketAddr {
-    let port = address.port().checked_add(1).unwrap_or(UNPRIVILEGED);
-    SocketAddr::new(address.ip(), port.max(UNPRIVILEGED))
+    let found = match error.kind() {
+        ErrorKind::AddrInUse => format!("another program listens on {address}"),
+        ErrorKind::PermissionDenied => format!("this user may not listen on {address}"),
+        ErrorKind::AddrNotAvailable => format!("this machine has no address {}", address.ip()),
+        _ => format!("can't listen on {address}: {error}"),
+    };
+    let remedy = listening::remedy(address, &error);
+    Finding::problem(NAME, found, remedy.unwrap_or_else(|| "--listen ADDR:PORT".to_owned()))
 }
 
 /// The version of the streamtask host that listens there; none if it is something else.
@@ -75,11 +60,5 @@ mod tests {
         assert!(finding.found.contains("another program"), "{finding:?}");
         drop(taken);
         assert_eq!(check(ListenAddress(address)).await.level, Level::Ok);
-    }
-
-    #[test]
-    fn the_next_port_is_one_that_every_user_may_use() {
-        let next = |port| another(SocketAddr::from(([127, 0, 0, 1], port))).port();
-        assert_eq!((next(80), next(8080), next(u16::MAX)), (8080, 8081, 8080));
     }
 }
