@@ -15,6 +15,7 @@ mod echo;
 mod effective;
 mod environment;
 mod exit;
+mod files;
 mod folders;
 mod follow;
 mod input;
@@ -28,14 +29,17 @@ mod open;
 mod progress;
 mod project;
 mod pruning;
+mod relative;
 mod run;
 mod run_outcome;
 mod screen;
 mod serve;
+mod show;
 mod signals;
 mod start;
 mod stream_event;
 mod style;
+mod table;
 mod tail;
 
 use std::process::{ExitCode, Termination};
@@ -93,6 +97,17 @@ enum Command {
     /// Show the progress of a run
     #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Progress(progress::Progress),
+    /// Show a run: its status, times, input, outcome and last events
+    #[command(after_help = "Example: streamtask show 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Show(show::Show),
+    /// List the output files of a run, or download one
+    #[command(after_help = "Examples:
+  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316
+  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316 report.csv -o today.csv")]
+    Files(files::Files),
+    /// Upload task files to a host that accepts uploads (serve --uploads)
+    #[command(after_help = "Example: streamtask put greet.wasm --app demo")]
+    Put(files::Put),
     /// Show the page of a host, or a run on it, in the browser
     #[command(after_help = "Example: streamtask open 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Open(open::Open),
@@ -212,6 +227,9 @@ pub fn run() -> Exit {
         match cli.command {
             Command::Serve(command) => command.run(settings.unwrap_or_default()).await,
             Command::Demo(command) => command.run().await,
+            Command::Show(command) => command.run().await,
+            Command::Files(command) => command.run().await,
+            Command::Put(command) => command.run().await,
             Command::Open(command) => command.run().await,
             Command::New(command) => command.run(),
             Command::Build(command) => command.run().await,
