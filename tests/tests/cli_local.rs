@@ -114,3 +114,17 @@ fn the_demo_is_for_this_machine_alone() {
     let address = taken.local_addr().unwrap().to_string();
     Said::of(child::command().args(["demo", "--listen", &address])).refused(6, "use --listen 127.0.0.1:");
 }
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = Said::of(child::command().args(["man", "--dir"]).arg(folder.path()));
+    assert_eq!(said.code, 0, "{said:?}");
+    for name in ["streamtask.1", "streamtask-serve.1", "streamtask-doctor.1"] {
+        let page = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(page.contains(".TH "), "{name}: {page}");
+    }
+    assert!(!folder.path().join(format!("streamtask-{}.1", "compile")).exists());
+    assert!(Said::of(child::command().args(["man", "tail"])).out.contains("\\-\\-last"));
+    Said::of(child::command().args(["man", "dance"])).refused(2, "there is no command");
+}

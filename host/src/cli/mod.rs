@@ -23,6 +23,7 @@ mod interrupts;
 mod listening;
 mod lists;
 mod log;
+mod man;
 mod multi_run;
 mod new;
 mod open;
@@ -169,6 +170,11 @@ enum Command {
     /// Print a completion script for a shell
     #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
     Completions(completions::Completions),
+    /// Print the manual page of a command, or write all pages into a folder
+    #[command(after_help = "Examples:
+  streamtask man serve | man -l -
+  streamtask man --dir ~/.local/share/man/man1")]
+    Man(man::Man),
 }
 
 /// The host that a client command calls.
@@ -252,6 +258,7 @@ pub fn run() -> Exit {
             Command::Check(command) => command.run(),
             Command::Doctor(command) => command.run().await,
             Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     });
     // Without waiting for threads that block on a terminal or a slow disk.
