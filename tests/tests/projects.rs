@@ -68,6 +68,7 @@ fn made(fixture: &Fixture, language: &str) -> bool {
         return false;
     }
     assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("\n  cd greet\n") && said.out.contains("\n  streamtask dev\n"), "{said:?}");
     true
 }
 
@@ -135,6 +136,7 @@ fn dev_runs_the_new_version_after_an_edit_and_stays_with_the_last_good_one() {
         }
         panic!("it ended without {what:?}: {said:?}");
     };
+    until("press Ctrl-C to stop");
     until("Hello, Alan!");
     assert_eq!(results.next().as_deref(), Some("{\"greeted\":2}"));
     let source = project.join("src/lib.rs");

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::folders::DataFolder;
 use super::interrupts::Interrupts;
-use super::{Exit, folders, listening, log, open};
+use super::{Exit, folders, launching, listening, log, open};
 use crate::app::{Host, own_program};
 use crate::config::{Config, Durability, ListenAddress};
 
@@ -51,7 +51,7 @@ impl Demo {
         let listener = self.listen().await?;
         let (shutdown, stopping) = oneshot::channel::<()>();
         let host = Host::launch(config, listener, async { drop(stopping.await) }).await;
-        let host = host.map_err(|error| Exit::Start(error.to_string()))?;
+        let host = host.map_err(launching::failed)?;
         let url = format!("http://{}", host.address());
         let handle = host.handle();
         let is_loaded = tokio::select! {

@@ -72,7 +72,10 @@ impl From<ClientError> for Exit {
         match error {
             ClientError::Address(_) => Self::Usage(message),
             ClientError::Refused { .. } => Self::Refused(message),
-            ClientError::Unreachable { .. } | ClientError::Broken(_) => Self::Unreachable(message),
+            ClientError::Unreachable { .. } => Self::Unreachable(format!(
+                "{message}; `streamtask serve` starts one, and --host names another"
+            )),
+            ClientError::Broken(_) => Self::Unreachable(message),
         }
     }
 }

@@ -40,6 +40,7 @@ impl Open {
 
 /// The URL of the page, or of a run on it.
 pub(super) fn page(host: &str, run: Option<&str>) -> String {
+    let host = host.trim_end_matches('/');
     match run {
         Some(run) => format!("{host}/#/runs/{}", encoded(run)),
         None => format!("{host}/"),

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::interrupts::{Hangups, Interrupts};
 use super::log::{self, Filter};
 use super::{Cli, Exit, effective, environment};
-use crate::app::{Host, LaunchError, Reloader, StopStage, own_program};
+use crate::app::{Host, Reloader, StopStage, own_program};
 use crate::config::{Config, ConfigError, Durability, Reloaded, Settings};
 
 /// Time beyond the drain grace that a host has to stop. Each step has a limit of its own of some seconds; this one is a
@@ -49,7 +49,7 @@ impl Serve {
         let (tasks, data) = (config.tasks.display().to_string(), config.data.display().to_string());
         let durability = if config.durability == Durability::Full { "full" } else { "normal" };
         let interrupted = async move { interrupts.next().await };
-        let host = Host::launch(config, listener, interrupted).await.map_err(start_failed)?;
+        let host = Host::launch(config, listener, interrupted).await.map_err(super::launching::failed)?;
         let _ = stage.set(host.stop_stage());
         let (address, version) = (host.address(), env!("STREAMTASK_VERSION"));
         tracing::info!(%address, tasks, data, durability, version, "listening on http://{address}");
@@ -68,7 +68,8 @@ impl Serve {
         effective::print(&mut std::io::stdout().lock(), given, file)?;
         let mut errors = misspelt();
         if !config.tasks.is_dir() {
-            errors.push(format!("the tasks folder {} does not exist", config.tasks.display()));
+            let folder = config.tasks.display();
+            errors.push(format!("the tasks folder {folder} does not exist; `mkdir -p` creates it"));
         }
         if errors.is_empty() { Ok(()) } else { Err(Exit::Usage(errors.join("\nstreamtask: "))) }
     }
@@ -141,10 +142,6 @@ fn listen(drain_grace: Duration, stage: Arc<OnceLock<StopStage>>) -> Result<(Int
             limit.as_secs()
         )
     })
-}
-
-fn start_failed(error: LaunchError) -> Exit {
-    Exit::Start(error.to_string())
 }
 
 /// Raises the soft limit of open files, usually 1,024, to the hard limit: each client takes a file descriptor.

@@ -9,6 +9,7 @@ use rustix::fs::{Access, StatVfs, StatVfsMountFlags, access, statvfs};
 
 use super::finding::Finding;
 use crate::app::{DatabaseState, RESERVE_BYTES, database};
+use crate::cli::shell::quoted;
 use crate::config::Config;
 use crate::process::is_writable_by_others;
 
@@ -172,16 +173,6 @@ fn existing(path: &Path) -> PathBuf {
     whole.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
-/// A path as an argument in a shell.
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_harmless = |character: char| character.is_ascii_alphanumeric() || "/._-".contains(character);
-    match !text.is_empty() && text.chars().all(is_harmless) {
-        true => text.into_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::finding::Level;
@@ -210,11 +201,5 @@ mod tests {
         fs::write(folder.path().join("a"), "").unwrap();
         assert_eq!(data_folder(&data, &existing(&data)).level, Level::Problem);
         assert!(!data.exists());
-    }
-
-    #[test]
-    fn a_path_is_one_argument_of_a_shell() {
-        assert_eq!(quoted(Path::new("/srv/tasks")), "/srv/tasks");
-        assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
     }
 }

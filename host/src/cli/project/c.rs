@@ -18,6 +18,7 @@ pub(super) static LANGUAGE: Language = Language {
     outputs: &[],
     template: TEMPLATE_C,
     sdk: SDK_C,
+    setup: None,
     read_name,
     tools,
     recipe,

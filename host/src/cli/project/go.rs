@@ -16,6 +16,7 @@ pub(super) static LANGUAGE: Language = Language {
     outputs: &["go.sum"],
     template: TEMPLATE_GO,
     sdk: SDK_GO,
+    setup: None,
     read_name,
     tools,
     recipe,

@@ -17,6 +17,7 @@ pub(super) static JAVASCRIPT: Language = Language {
     outputs: &["node_modules", "package-lock.json", "dist"],
     template: TEMPLATE_JAVASCRIPT,
     sdk: SDK_JS,
+    setup: Some("npm install"),
     read_name,
     tools,
     recipe,

@@ -38,6 +38,8 @@ pub(super) struct Language {
     outputs: &'static [&'static str],
     template: Files,
     sdk: Files,
+    /// The command that fetches what a new project needs, once, before the first build.
+    setup: Option<&'static str>,
     /// Reads the name of the project from its files.
     read_name: fn(&Path) -> Option<String>,
     /// Checks the tools that every project in the language needs. An error names a missing one and how to install it, as
@@ -90,6 +92,14 @@ impl ValueEnum for LanguageName {
 /// Each language by its name on the command line.
 pub(super) fn toolchains() -> impl Iterator<Item = (&'static str, LanguageName)> {
     LanguageName::value_variants().iter().map(|language| (language.0.name, *language))
+}
+
+/// The commands that follow the creation of a project, for the user.
+pub(super) fn next_commands(language: LanguageName, folder: &Path) -> Vec<String> {
+    let enter = format!("cd {}", folder.display());
+    let setup = language.0.setup.map(str::to_owned);
+    let dev = "streamtask dev".to_owned();
+    [Some(enter), setup, Some(dev)].into_iter().flatten().collect()
 }
 
 /// The tool that is missing to build projects in a language, and how to install it.

@@ -7,12 +7,16 @@ use tokio::process::Command;
 use super::template::{SDK_PYTHON, TEMPLATE_PYTHON};
 use super::{Language, Project, Recipe, output_of};
 
+/// Installs componentize-py for one project.
+const SETUP: &str = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
+
 pub(super) static LANGUAGE: Language = Language {
     name: "python",
     markers: &["pyproject.toml", "requirements.txt"],
     outputs: &["__pycache__"],
     template: TEMPLATE_PYTHON,
     sdk: SDK_PYTHON,
+    setup: Some(SETUP),
     read_name,
     tools,
     recipe,
@@ -44,9 +48,7 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
     let folder = &project.folder;
     let python = python(folder);
     if output_of(&python, &["-c", "import componentize_py"], folder).is_none() {
-        return Err("componentize-py is missing: run python3 -m venv .venv && .venv/bin/pip install -r \
-                    requirements.txt"
-            .to_owned());
+        return Err(format!("componentize-py is missing: run {SETUP}"));
     }
     let mut command = Command::new(&python);
     command.args(["-m", "streamtask", "build"]).arg(source(folder)?).arg("--output").arg(project.component());

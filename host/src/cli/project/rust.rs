@@ -16,6 +16,7 @@ pub(super) static LANGUAGE: Language = Language {
     outputs: &["target", "Cargo.lock"],
     template: TEMPLATE_RUST,
     sdk: SDK_RUST,
+    setup: None,
     read_name,
     tools,
     recipe,
