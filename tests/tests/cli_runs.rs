@@ -48,7 +48,7 @@ fn show_tells_everything_about_a_run() {
         "labels     team:blue\n",
         "input      {\"do\":\"fail\"}\n",
         "error      failure: as asked\n",
-        " ago), took ",
+        "), took ",
         " run.started ",
         " run.failed ",
     ] {

@@ -148,7 +148,7 @@ impl Put {
         for path in &self.files {
             let shown = plain(&path.display().to_string()).into_owned();
             let name = match &self.name {
-                Some(name) => name,
+                Some(name) => name.as_str(),
                 None => task_name(path).ok_or_else(|| {
                     Exit::Usage(format!("{shown} is not a task: its name must end with .wasm"))
                 })?,

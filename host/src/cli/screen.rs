@@ -133,9 +133,9 @@ impl Printer {
         match event["data"]["message"].as_str() {
             Some(message) if text("type") == "log" => {
                 let level = plain(event["data"]["level"].as_str().unwrap_or_default());
-                let level = match &*level {
-                    "" => level,
-                    known => format!("{} ", style.paint(of_level(known), known)).into(),
+                let level = match level.is_empty() {
+                    true => String::new(),
+                    false => format!("{} ", style.paint(of_level(&level), &level)),
                 };
                 let message = plain_lines(message.trim_end()).replace('\n', "\n    ");
                 format!("{time} {run}log {level}{message}")

@@ -31,7 +31,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 fn tasks(folder: &Path) -> Finding {
     const NAME: &str = "tasks folder";
     let shown = folder.display();
-    let owned = |error: &io::Error| match error.kind() {
+    let unusable = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => {
             Finding::problem(NAME, format!("{shown} does not exist"), format!("mkdir -p {}", quoted(folder)))
         }
@@ -44,7 +44,7 @@ fn tasks(folder: &Path) -> Finding {
     };
     let files = match count_tasks(folder, true) {
         Ok(files) => files,
-        Err(error) => return owned(&error),
+        Err(error) => return unusable(&error),
     };
     if fs::metadata(folder).is_ok_and(|metadata| is_writable_by_others(&metadata)) {
         return Finding::warning(

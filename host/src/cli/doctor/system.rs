@@ -35,7 +35,7 @@ fn setting(path: &str) -> Option<String> {
 
 fn kernel() -> Finding {
     let release = setting("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned());
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse);
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u32>);
     let version = (numbers.next().and_then(Result::ok), numbers.next().and_then(Result::ok));
     match version {
         (Some(major), Some(minor)) if (major, minor) < FAST_RESET => {
@@ -68,7 +68,7 @@ fn of_descriptors(limit: Option<u64>) -> Finding {
 fn threads_allowed() -> Option<(u64, &'static str)> {
     let user = getrlimit(Resource::Nproc).current.map(|limit| (limit, "ulimit -u 4096"));
     // Within a container, its own group is the root of what it sees.
-    let group = setting("/sys/fs/cgroup/pids.max").and_then(|limit| limit.parse().ok());
+    let group = setting("/sys/fs/cgroup/pids.max").and_then(|limit| limit.parse::<u64>().ok());
     let group = group.map(|limit| (limit, "docker run --pids-limit 4096, or TasksMax=4096 in the service"));
     user.into_iter().chain(group).min_by_key(|(limit, _)| *limit)
 }
