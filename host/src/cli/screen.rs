@@ -1,6 +1,6 @@
 //! Output of events: on stdout, on stderr, or as progress bars.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal, Write as _};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
