@@ -74,6 +74,9 @@ enum Command {
     /// Start a host with a few example tasks, on a temporary folder
     #[command(after_help = "Example: streamtask demo --open-page")]
     Demo(demo::Demo),
+    /// Check whether a host can run on this machine, and print what mends each problem
+    #[command(after_help = "Example: streamtask doctor --tasks tasks --data data")]
+    Doctor(doctor::Doctor),
     /// Create a project for a new task, with the SDK of its language
     #[command(after_help = "Example: streamtask new greet --lang rust")]
     New(new::New),
@@ -86,42 +89,45 @@ enum Command {
     /// Run a task file in the terminal, without a host
     #[command(after_help = "Example: streamtask run counter.wasm --input '{\"steps\":5}'")]
     Run(Box<run::Run>),
+    /// Check task files, manifests and configuration files without a host
+    #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
+    Check(check::Check),
     /// List the tasks of a host
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
+    /// Upload task files to a host that accepts uploads (serve --uploads)
+    #[command(after_help = "Example: streamtask put greet.wasm --app demo")]
+    Put(files::Put),
     /// Start a run and follow it to its end
     #[command(
         after_help = "Example: streamtask start demo/counter --input '{\"steps\":5}' --label team:blue"
     )]
     Start(start::Start),
-    /// Start a new run with the task and input of a run that has ended
-    #[command(after_help = "Example: streamtask retry 01a1fd4b-848a-7755-8b30-db687ca24316")]
-    Retry(start::Retry),
-    /// Show the progress of a run
-    #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
-    Progress(progress::Progress),
+    /// List runs, newest first
+    #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
+    Runs(lists::Runs),
     /// Show a run: its status, times, input, outcome and last events
     #[command(after_help = "Example: streamtask show 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Show(show::Show),
-    /// List the output files of a run, or download one
-    #[command(after_help = "Examples:
-  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316
-  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316 report.csv -o today.csv")]
-    Files(files::Files),
-    /// Upload task files to a host that accepts uploads (serve --uploads)
-    #[command(after_help = "Example: streamtask put greet.wasm --app demo")]
-    Put(files::Put),
-    /// Show the page of a host, or a run on it, in the browser
-    #[command(after_help = "Example: streamtask open 01a1fd4b-848a-7755-8b30-db687ca24316")]
-    Open(open::Open),
+    /// Show the progress of a run
+    #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Progress(progress::Progress),
     /// Print the stored events of runs, then new ones live
     #[command(after_help = "Examples:
   streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10
   streamtask tail --task demo/counter --label team:blue --now")]
     Tail(tail::Tail),
-    /// List runs, newest first
-    #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
-    Runs(lists::Runs),
+    /// List the output files of a run, or download one
+    #[command(after_help = "Examples:
+  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316
+  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316 report.csv -o today.csv")]
+    Files(files::Files),
+    /// Show the page of a host, or a run on it, in the browser
+    #[command(after_help = "Example: streamtask open 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Open(open::Open),
+    /// Start a new run with the task and input of a run that has ended
+    #[command(after_help = "Example: streamtask retry 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Retry(start::Retry),
     /// Cancel a run
     #[command(after_help = "Example: streamtask cancel 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Cancel(lists::Cancel),
@@ -139,6 +145,22 @@ enum Command {
     /// Set a parameter that a run reads
     #[command(after_help = "Example: streamtask set 01a1fd4d-9534-72e4-9e57-caaddbe15625 speed 2")]
     Set(signals::Set),
+    /// Remove ended runs and their events by age or number, and free their space
+    #[command(after_help = "Examples:
+  streamtask prune --older-than 7d --dry-run
+  streamtask prune --by-rules")]
+    Prune(pruning::Prune),
+    /// Remove one run that has ended
+    #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Delete(pruning::Delete),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
+    Completions(completions::Completions),
+    /// Print the manual page of a command, or write all pages into a folder
+    #[command(after_help = "Examples:
+  streamtask man serve | man -l -
+  streamtask man --dir ~/.local/share/man/man1")]
+    Man(man::Man),
     /// Compile a task file from stdin to stdout (for the host itself)
     #[command(name = crate::app::COMPILE, hide = true)]
     Compile {
@@ -155,28 +177,6 @@ enum Command {
         #[arg(long = "async")]
         async_world: bool,
     },
-    /// Remove ended runs and their events by age or number, and free their space
-    #[command(after_help = "Examples:
-  streamtask prune --older-than 7d --dry-run
-  streamtask prune --by-rules")]
-    Prune(pruning::Prune),
-    /// Remove one run that has ended
-    #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
-    Delete(pruning::Delete),
-    /// Check task files, manifests and configuration files without a host
-    #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
-    Check(check::Check),
-    /// Check whether a host can run on this machine, and print what mends each problem
-    #[command(after_help = "Example: streamtask doctor --tasks tasks --data data")]
-    Doctor(doctor::Doctor),
-    /// Print a completion script for a shell
-    #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
-    Completions(completions::Completions),
-    /// Print the manual page of a command, or write all pages into a folder
-    #[command(after_help = "Examples:
-  streamtask man serve | man -l -
-  streamtask man --dir ~/.local/share/man/man1")]
-    Man(man::Man),
 }
 
 /// The host that a client command calls.

@@ -10,6 +10,7 @@ use super::log::{self, Filter};
 use super::{Cli, Exit, effective, environment};
 use crate::app::{Host, Reloader, StopStage, own_program};
 use crate::config::{Config, ConfigError, Durability, Reloaded, Settings};
+use crate::process::ADVISED_DESCRIPTORS;
 
 /// Time beyond the drain grace that a host has to stop. Each step has a limit of its own of some seconds; this one is a
 /// safety net.
@@ -151,5 +152,12 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
     {
         tracing::warn!(%error, "failed to raise the limit of open files");
+    }
+    if let Some(limit) = limit.maximum.filter(|limit| *limit < ADVISED_DESCRIPTORS) {
+        tracing::warn!(
+            limit,
+            "few open files are allowed, and each client takes one; raise the limit (ulimit -Hn 65536 as root, or \
+             LimitNOFILE=65536 in the service)"
+        );
     }
 }

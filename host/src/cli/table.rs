@@ -10,6 +10,8 @@ const COLUMNS: usize = 80;
 const GAP: usize = 2;
 /// Least width of a column that is cut.
 const MIN_CUT: usize = 8;
+/// Width for which less important columns are left out, so that the last column has it.
+const MIN_REST: usize = 24;
 
 /// A column of a table.
 pub(super) struct Column {
@@ -24,7 +26,7 @@ enum Kind {
     Plain,
     /// Coloured as the status of a run.
     Status,
-    /// Less important.
+    /// Less important: left out if the terminal is too narrow for all columns.
     Dim,
     /// Cut to the space that is left. Only the last column.
     Rest,
@@ -92,15 +94,15 @@ impl Table {
 
     fn print_fitted(&self, out: &mut impl Write, style: Style, width: usize) -> io::Result<()> {
         let header: Vec<String> = self.columns.iter().map(|column| column.title.to_uppercase()).collect();
-        let widths = self.widths(&header);
+        let widths = self.fit(self.widths(&header), width);
         for (nth, row) in std::iter::once(&header).chain(&self.rows).enumerate() {
             let mut line = String::new();
-            let mut used = 0;
-            for ((cell, column), cell_width) in row.iter().zip(&self.columns).zip(&widths) {
-                let shown = match column.kind {
-                    Kind::Rest => cut(cell, width.saturating_sub(used).max(MIN_CUT)),
-                    _ => format!("{cell:cell_width$}"),
-                };
+            for ((cell, column), width) in row.iter().zip(&self.columns).zip(&widths) {
+                let Some(width) = *width else { continue };
+                let mut shown = cut(cell, width);
+                if column.kind != Kind::Rest {
+                    shown = format!("{shown:width$}");
+                }
                 let colour = match (nth, column.kind) {
                     (0, _) | (_, Kind::Dim) => Some(Colour::Dim),
                     (_, Kind::Status) => Some(of_status(cell)),
@@ -109,7 +111,6 @@ impl Table {
                 let painted = colour.map(|colour| style.paint(colour, &shown));
                 line.push_str(painted.as_deref().unwrap_or(&shown));
                 line.push_str(&" ".repeat(GAP));
-                used += cell_width + GAP;
             }
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -123,6 +124,36 @@ impl Table {
             lengths.max().unwrap_or_default()
         };
         (0..self.columns.len()).map(longest).collect()
+    }
+
+    /// The width of each column in a terminal; none if there is no room for it. The first column stays whole, because
+    /// it is what a user copies.
+    fn fit(&self, natural: Vec<usize>, width: usize) -> Vec<Option<usize>> {
+        let mut widths: Vec<Option<usize>> = natural.into_iter().map(Some).collect();
+        let is = |nth: usize, kind: Kind| self.columns[nth].kind == kind;
+        let rest = (0..widths.len()).find(|nth| is(*nth, Kind::Rest));
+        let wanted = rest.and_then(|rest| widths[rest]).unwrap_or_default().min(MIN_REST);
+        let fixed = |widths: &[Option<usize>]| -> usize {
+            let others = widths.iter().enumerate().filter(|(nth, _)| Some(*nth) != rest);
+            others.filter_map(|(_, width)| width.map(|width| width + GAP)).sum()
+        };
+        while fixed(&widths) + wanted > width {
+            let dim = (1..widths.len()).rev().find(|nth| is(*nth, Kind::Dim) && widths[*nth].is_some());
+            if let Some(nth) = dim {
+                widths[nth] = None;
+                continue;
+            }
+            let excess = fixed(&widths) + wanted - width;
+            let plain = (1..widths.len()).filter(|nth| is(*nth, Kind::Plain));
+            let widest = plain.filter(|nth| widths[*nth] > Some(MIN_CUT)).max_by_key(|nth| widths[*nth]);
+            let Some(nth) = widest else { break };
+            widths[nth] = widths[nth].map(|width| width.saturating_sub(excess).max(MIN_CUT));
+        }
+        if let Some(rest) = rest {
+            let left = width.saturating_sub(fixed(&widths));
+            widths[rest] = Some(left).filter(|left| *left >= MIN_CUT || fixed(&widths) == 0);
+        }
+        widths
     }
 }
 
@@ -152,6 +183,26 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out, "RUN    STATUS     ERROR\nfirst  failed     a long reason tha…\n2      completed\n");
         assert!(out.lines().all(|line| line.chars().count() <= 36), "{out}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_leaves_out_what_is_less_important() {
+        let columns = vec![column("run"), status("status"), column("task"), dim("created"), rest("error")];
+        let mut table = Table::new(columns);
+        let id = "01a1fd4b-848a-7755-8b30-db687ca24316";
+        let row = [id, "failed", "billing/a-task-with-a-long-name", "3m ago", "no such file or directory"];
+        table.add(row.map(str::to_owned).into());
+        let print = |width| {
+            let mut out = Vec::new();
+            table.print_fitted(&mut out, Style::plain(), width).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(print(200).contains("3m ago   no such file or directory\n"));
+        let narrow = print(80);
+        assert!(!narrow.contains("CREATED") && narrow.contains("billing…"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let narrowest = print(20);
+        assert!(narrowest.contains(id) && !narrowest.contains("ERROR"), "{narrowest}");
     }
 
     #[test]

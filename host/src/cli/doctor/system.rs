@@ -8,11 +8,8 @@ use super::finding::Finding;
 use crate::app::{LaunchError, room};
 use crate::cli::folders::DataFolder;
 use crate::config::Config;
-use crate::process::RESERVED_DESCRIPTORS;
+use crate::process::{ADVISED_DESCRIPTORS, RESERVED_DESCRIPTORS};
 
-/// File descriptors that a host should have: 1,000 clients and as many for its own files. The host raises the soft limit
-/// to the hard one itself.
-const DESCRIPTORS: u64 = 2_000 + RESERVED_DESCRIPTORS;
 /// Threads that a host should be able to start: its own, and a compiler's for each core.
 const THREADS: u64 = 200;
 /// The kernel from which the memory of a guest is reset by what it wrote (`PAGEMAP_SCAN`).
@@ -45,7 +42,7 @@ fn kernel() -> Finding {
     }
 }
 
-/// `limit`: the hard limit; none if there is none.
+/// `limit`: the hard limit; none if there is none. The host raises the soft one to it.
 fn of_descriptors(limit: Option<u64>) -> Finding {
     const NAME: &str = "open files";
     match limit {
@@ -54,7 +51,7 @@ fn of_descriptors(limit: Option<u64>) -> Finding {
             format!("the limit is {limit}, too few for runs and clients"),
             "ulimit -Hn 65536 as root, or LimitNOFILE=65536 in the service",
         ),
-        Some(limit) if limit < DESCRIPTORS => Finding::warning(
+        Some(limit) if limit < ADVISED_DESCRIPTORS => Finding::warning(
             NAME,
             format!("the limit is {limit}, and each client takes one"),
             "ulimit -Hn 65536 as root, or LimitNOFILE=65536 in the service",
