@@ -295,7 +295,10 @@ fn help_has_an_example_of_every_command_and_the_exit_codes() {
     let help = Said::of(child::command().arg("--help"));
     assert_eq!(help.code, 0);
     assert!(help.out.contains("Exit codes: 0 done, 1 the run, the build or the host failed"), "{help:?}");
-    for command in ["serve", "tasks", "start", "tail", "runs", "cancel"] {
+    for command in [
+        "serve", "demo", "doctor", "tasks", "put", "start", "runs", "show", "tail", "files", "open",
+        "cancel", "man",
+    ] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         for ask in [&[command, "--help"][..], &[command, "-h"], &["help", command]] {
             let help = Said::of(child::command().args(ask));
