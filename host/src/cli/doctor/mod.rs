@@ -16,6 +16,7 @@ use super::style::Style;
 use super::{Exit, lists};
 use crate::app::own_program;
 use crate::config::{Config, ListenAddress, Settings};
+use crate::process::spawn_blocking;
 
 /// The settings of the host to check for; the defaults are those of `serve`.
 #[derive(Args)]
@@ -59,12 +60,15 @@ impl Doctor {
         findings.extend(folders::check(&config));
         findings.push(network::check(settings.listen.unwrap_or_default()).await);
         let config = Config { compiler: Some(own_program()), ..config };
-        let machine = tokio::task::spawn_blocking(move || {
+        let machine = spawn_blocking(move || {
             let mut findings = system::check(&config);
             findings.extend(tools::check());
             findings
         });
-        findings.extend(machine.await.unwrap_or_default());
+        findings.extend(match machine {
+            Ok(machine) => machine.await.unwrap_or_else(|_| vec![broken()]),
+            Err(error) => vec![Finding::problem("threads", error.to_string(), "ulimit -u 4096")],
+        });
         self.report(&findings)
     }
 
@@ -103,6 +107,11 @@ impl Doctor {
             _ => Err(Exit::Unhealthy(format!("{problems} problems keep a host from working here"))),
         }
     }
+}
+
+/// The checks of the machine panicked, which is a bug.
+fn broken() -> Finding {
+    Finding::problem("machine", "the checks of the machine failed", "report this with the output above")
 }
 
 /// The command that shows the settings with their sources.
