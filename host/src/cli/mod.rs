@@ -76,7 +76,7 @@ enum Command {
     Demo(demo::Demo),
     /// Check whether a host can run on this machine, and print what mends each problem
     #[command(after_help = "Example: streamtask doctor --tasks tasks --data data")]
-    Doctor(doctor::Doctor),
+    Doctor(Box<doctor::Doctor>),
     /// Create a project for a new task, with the SDK of its language
     #[command(after_help = "Example: streamtask new greet --lang rust")]
     New(new::New),

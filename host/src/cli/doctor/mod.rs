@@ -15,34 +15,27 @@ use self::finding::{Finding, Level};
 use super::style::Style;
 use super::{Exit, lists};
 use crate::app::own_program;
-use crate::config::{Config, ListenAddress, Settings};
+use crate::config::{Config, Settings};
 use crate::process::spawn_blocking;
 
-/// The settings of the host to check for; the defaults are those of `serve`.
+/// The host to check for, with the settings that `serve` would have.
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// Configuration file of the host [default: streamtask.toml, if it exists]
-    #[arg(long, value_name = "FILE", env = "STREAMTASK_CONFIG")]
-    config: Option<PathBuf>,
-    /// Folder with the task files [default: tasks]
-    #[arg(long, value_name = "DIR", env = "STREAMTASK_TASKS")]
-    tasks: Option<PathBuf>,
-    /// Folder for the data of the host [default: data]
-    #[arg(long, value_name = "DIR", env = "STREAMTASK_DATA")]
-    data: Option<PathBuf>,
-    /// Address to listen on [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR:PORT", env = "STREAMTASK_LISTEN")]
-    listen: Option<ListenAddress>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Configuration file of the host [default: streamtask.toml, if it exists]
+    #[arg(long, value_name = "FILE", env = "STREAMTASK_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Settings of the host, as for serve")]
+    settings: Settings,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let (settings, mut findings) = match self.settings() {
             Ok(settings) => (settings, Vec::new()),
-            Err(finding) => (self.overrides(), vec![finding]),
+            Err(finding) => (self.settings.clone(), vec![finding]),
         };
         let config = match settings.config() {
             Ok(config) => config,
@@ -72,19 +65,10 @@ impl Doctor {
         self.report(&findings)
     }
 
-    fn overrides(&self) -> Settings {
-        Settings {
-            tasks: self.tasks.clone(),
-            data: self.data.clone(),
-            listen: self.listen,
-            ..Settings::default()
-        }
-    }
-
     fn settings(&self) -> Result<Settings, Finding> {
         let file = Settings::read(self.config.as_deref());
         let file = file.map_err(|error| Finding::problem("settings", error.to_string(), CHECK))?;
-        Ok(self.overrides().or(file))
+        Ok(self.settings.clone().or(file))
     }
 
     fn report(&self, findings: &[Finding]) -> Result<(), Exit> {
