@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::lists::{encoded, items, json, print_json, text};
 use super::relative::ago;
-use super::table::{self, Table, column, dim, rest};
+use super::table::{self, Table, column, dim};
 use super::{Exit, Server};
 use crate::process::plain;
 
@@ -71,15 +71,15 @@ impl Files {
             return print_json(&answer);
         }
         let (for_people, now) = (table::is_for_people(), SystemTime::now());
-        let mut table = Table::new(vec![column("size"), dim("modified"), dim("type"), rest("name")]);
+        let mut table = Table::new(vec![column("name"), column("size"), dim("modified"), dim("type")]);
         for file in items(&answer, "files") {
             let size = file["size"].as_u64().unwrap_or_default();
             let modified = text(&file["modified"]);
             table.add(vec![
+                text(&file["path"]),
                 if for_people { ByteSize(size).display().iec().to_string() } else { size.to_string() },
                 if for_people { ago(&modified, now) } else { modified },
                 text(&file["content_type"]),
-                text(&file["path"]),
             ]);
         }
         table.print("the run has no output files")?;

@@ -1,12 +1,14 @@
 //! `streamtask open`: shows the page of a host in the browser.
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use clap::Args;
 
 use super::lists::encoded;
 use super::{Exit, Server};
+use crate::process::start_thread;
 
 /// The program that opens a URL in the browser of the desktop.
 const OPENER: &str = "xdg-open";
@@ -53,8 +55,14 @@ pub(super) fn browse(url: &str) -> Result<(), String> {
     let (program, arguments) = command(browsers.as_deref(), url);
     let mut browser = Command::new(&program);
     browser.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A Ctrl-C for this command must not end the browser.
+    browser.process_group(0);
     match browser.spawn() {
-        Ok(_) => Ok(()),
+        Ok(mut browser) => {
+            // Only so that no zombie stays while this command runs.
+            let _ = start_thread("browser", move || drop(browser.wait()));
+            Ok(())
+        }
         Err(error) => {
             Err(format!("can't start the browser ({program}: {error}); set BROWSER, or open the URL"))
         }
