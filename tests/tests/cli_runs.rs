@@ -78,8 +78,8 @@ fn files_of_a_run_are_listed_and_downloaded() {
     let said = fixture.say(&["files", "one"]);
     let cells: Vec<&str> = said.out.trim_end().split('\t').collect();
     assert_eq!(
-        (cells[0], cells[2], cells[3]),
-        ("4", "text/csv; charset=utf-8", "a/report 1.csv"),
+        (cells[0], cells[1], cells[3]),
+        ("a/report 1.csv", "4", "text/csv; charset=utf-8"),
         "{said:?}"
     );
     let said = fixture.say(&["files", "one", "a/report 1.csv"]);
