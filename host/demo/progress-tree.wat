@@ -1,7 +1,8 @@
-;; A release in parts, of which each reports its own progress; the parts of `build` run one after the other within it.
+;; A release in parts, of which each reports its own progress; the parts of `build` run one after the other within it. All
+;; are announced first, so that the fraction of the whole is known from the beginning.
 (data (i32.const 16384) "{\"event\":\"progress\",\"data\":{\"id\":\"\00")
 (data (i32.const 16484) "\",\"message\":\"\00")
-(data (i32.const 16504) "\",\"status\":\"running\"\00")
+(data (i32.const 16504) "\",\"status\":\"waiting\"\00")
 (data (i32.const 16534) ",\"parent\":\"build\"\00")
 (data (i32.const 16564) ",\"total\":\00")
 (data (i32.const 16584) "\",\"done\":\00")
@@ -18,9 +19,10 @@
 (data (i32.const 16794) "Test\00")
 (data (i32.const 16804) "publish\00")
 (data (i32.const 16814) "Publish\00")
+(data (i32.const 16824) "\",\"status\":\"running\"}}\00")
 
 ;; Announces an item; with a total of 0 it is counted by its parts.
-(func $begin (param $id i32) (param $message i32) (param $in_build i32) (param $total i32)
+(func $announce (param $id i32) (param $message i32) (param $in_build i32) (param $total i32)
   (call $say (i32.const 16384))
   (call $say (local.get $id))
   (call $say (i32.const 16484))
@@ -34,6 +36,12 @@
   (call $say (i32.const 16644))
   (call $print))
 
+(func $begin (param $id i32)
+  (call $say (i32.const 16384))
+  (call $say (local.get $id))
+  (call $say (i32.const 16824))
+  (call $print))
+
 (func $end_of (param $id i32)
   (call $say (i32.const 16384))
   (call $say (local.get $id))
@@ -41,9 +49,9 @@
   (call $print))
 
 ;; An item of that many units, each of which takes the pause.
-(func $item (param $id i32) (param $message i32) (param $in_build i32) (param $total i32) (param $pause i32)
+(func $item (param $id i32) (param $total i32) (param $pause i32)
   (local $done i32)
-  (call $begin (local.get $id) (local.get $message) (local.get $in_build) (local.get $total))
+  (call $begin (local.get $id))
   (loop $next
     (call $sleep (local.get $pause))
     (local.set $done (i32.add (local.get $done) (i32.const 1)))
@@ -57,11 +65,16 @@
   (call $end_of (local.get $id)))
 
 (func (export "_start")
-  (call $item (i32.const 16704) (i32.const 16714) (i32.const 0) (i32.const 12) (i32.const 150))
-  (call $begin (i32.const 16744) (i32.const 16754) (i32.const 0) (i32.const 0))
-  (call $item (i32.const 16764) (i32.const 16774) (i32.const 1) (i32.const 40) (i32.const 100))
-  (call $item (i32.const 16784) (i32.const 16794) (i32.const 1) (i32.const 25) (i32.const 120))
+  (call $announce (i32.const 16704) (i32.const 16714) (i32.const 0) (i32.const 12))
+  (call $announce (i32.const 16744) (i32.const 16754) (i32.const 0) (i32.const 0))
+  (call $announce (i32.const 16764) (i32.const 16774) (i32.const 1) (i32.const 40))
+  (call $announce (i32.const 16784) (i32.const 16794) (i32.const 1) (i32.const 25))
+  (call $announce (i32.const 16804) (i32.const 16814) (i32.const 0) (i32.const 5))
+  (call $item (i32.const 16704) (i32.const 12) (i32.const 150))
+  (call $begin (i32.const 16744))
+  (call $item (i32.const 16764) (i32.const 40) (i32.const 100))
+  (call $item (i32.const 16784) (i32.const 25) (i32.const 120))
   (call $end_of (i32.const 16744))
-  (call $item (i32.const 16804) (i32.const 16814) (i32.const 0) (i32.const 5) (i32.const 300))
+  (call $item (i32.const 16804) (i32.const 5) (i32.const 300))
   (call $say (i32.const 16664))
   (call $print))
