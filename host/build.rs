@@ -1,6 +1,6 @@
 //! Lists what the program carries: what `streamtask new` writes into a project (the templates,
-//! and the SDK of each language with which a project builds offline), and the page. What is
-//! in a folder is embedded, so a new file needs nothing here.
+//! and the SDK of each language with which a project builds offline), the page, and the tasks of
+//! `streamtask demo`. What is in a folder is embedded, so a new file needs nothing here.
 //!
 //! Not by the macro of `include_dir` or `rust-embed`: these can't make Cargo build again when a file is added, and would
 //! search what the tools of the SDKs install.
@@ -46,7 +46,39 @@ fn main() -> io::Result<()> {
     fs::write(out.join("embedded.rs"), code)?;
     let mut page = String::new();
     list(&mut page, "PAGE", &package.join("../web/page/assets"), false)?;
-    fs::write(out.join("page.rs"), page)
+    fs::write(out.join("page.rs"), page)?;
+    assemble_demo(&package.join("demo"), &out)
+}
+
+/// What each task of the demo begins with.
+const PRELUDE: &str = "prelude";
+
+/// Assembles the tasks of the demo from their text, and lists them with their manifests. They need no toolchain, so every
+/// build of the program has them.
+fn assemble_demo(folder: &Path, out: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let prelude = fs::read_to_string(folder.join(PRELUDE).with_extension("wat"))?;
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    paths.sort();
+    let mut code = "pub(super) const DEMO: Files = &[\n".to_owned();
+    for path in paths.iter().filter(|path| path.file_stem().is_none_or(|name| name != PRELUDE)) {
+        let name = path.file_name().unwrap_or_default();
+        let (name, embedded) = if path.extension().is_some_and(|extension| extension == "wat") {
+            let text = format!("(module\n{prelude}\n{})", fs::read_to_string(path)?);
+            let wasm = wat::parse_str(text)
+                .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+            let name = Path::new(name).with_extension("wasm");
+            let target = out.join(&name);
+            fs::write(&target, wasm)?;
+            (name, target)
+        } else {
+            (PathBuf::from(name), path.clone())
+        };
+        let _ = writeln!(code, "    ({:?}, include_bytes!({:?})),", name.display(), embedded.display());
+    }
+    code += "];\n";
+    fs::write(out.join("demo.rs"), code)
 }
 
 /// Before the compiler meets the first call that is missing there.

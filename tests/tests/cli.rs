@@ -147,10 +147,10 @@ fn lists_tell_what_there_is() {
     let tasks = fixture.say(&["tasks"]);
     assert_eq!(tasks.code, 0);
     for told in [
-        "demo/counter ",
-        "test/probe ",
-        "Does whatever a test asks for.",
-        "default/ticker ",
+        "demo/counter\t",
+        "test/probe\t",
+        "\tDoes whatever a test asks for.",
+        "default/ticker\t",
         "not loaded: this is not a WebAssembly file",
     ] {
         assert!(tasks.out.contains(told), "{told}: {}", tasks.out);
@@ -163,7 +163,7 @@ fn lists_tell_what_there_is() {
     let runs = |arguments: &[&str]| -> Vec<String> {
         let said = fixture.say(&[&["runs"], arguments].concat());
         assert_eq!(said.code, 0, "{said:?}");
-        said.out.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+        said.out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
     };
     assert_eq!(runs(&[]), ["two", "one"], "newest first");
     assert_eq!(runs(&["--task", "default/ticker"]), ["one"]);
@@ -173,7 +173,7 @@ fn lists_tell_what_there_is() {
     assert_eq!(runs(&["--label", "team:blue"]), ["one"]);
     assert_eq!(runs(&["--label", "team:blue", "--label", "n:2"]), [""; 0]);
     assert_eq!(runs(&["--limit", "1"]), ["two"]);
-    assert!(fixture.say(&["runs"]).out.lines().next().unwrap().ends_with(" as asked"), "with its error");
+    assert!(fixture.say(&["runs"]).out.lines().next().unwrap().ends_with("\tas asked"), "with its error");
     assert_eq!(fixture.run("one")["labels"], json!({ "team": "blue", "n": "1" }));
 }
 
@@ -295,7 +295,10 @@ fn help_has_an_example_of_every_command_and_the_exit_codes() {
     let help = Said::of(child::command().arg("--help"));
     assert_eq!(help.code, 0);
     assert!(help.out.contains("Exit codes: 0 done, 1 the run, the build or the host failed"), "{help:?}");
-    for command in ["serve", "tasks", "start", "tail", "runs", "cancel"] {
+    for command in [
+        "serve", "demo", "doctor", "tasks", "put", "start", "runs", "show", "tail", "files", "open",
+        "cancel", "man",
+    ] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {help:?}");
         for ask in [&[command, "--help"][..], &[command, "-h"], &["help", command]] {
             let help = Said::of(child::command().args(ask));

@@ -1,7 +1,7 @@
 //! `streamtask new`, `build` and `dev`: from nothing to a task that runs.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -68,6 +68,7 @@ fn made(fixture: &Fixture, language: &str) -> bool {
         return false;
     }
     assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("\n  cd greet\n") && said.out.contains("\n  streamtask dev\n"), "{said:?}");
     true
 }
 
@@ -135,6 +136,7 @@ fn dev_runs_the_new_version_after_an_edit_and_stays_with_the_last_good_one() {
         }
         panic!("it ended without {what:?}: {said:?}");
     };
+    until("press Ctrl-C to stop");
     until("Hello, Alan!");
     assert_eq!(results.next().as_deref(), Some("{\"greeted\":2}"));
     let source = project.join("src/lib.rs");
@@ -149,4 +151,40 @@ fn dev_runs_the_new_version_after_an_edit_and_stays_with_the_last_good_one() {
     assert_eq!(results.next().as_deref(), Some("{\"greeted\":2}"));
     assert!(Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap().success());
     assert_eq!(dev.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_key_ends_dev_and_leaves_the_terminal_as_it_was() {
+    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return optional::skip("a_key_ends_dev_and_leaves_the_terminal_as_it_was", "script, of util-linux");
+    }
+    let fixture = Fixture::new();
+    if !made(&fixture, "rust") {
+        return;
+    }
+    let dev = fixture.command(&fixture.path("greet"), &["dev"]);
+    let program = dev.get_program().to_str().unwrap().to_owned();
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("{program} dev; echo with $?; stty -a"), "/dev/null"]);
+    script
+        .current_dir(fixture.path("greet"))
+        .env("TERM", "xterm")
+        .env("XDG_CACHE_HOME", fixture.path("cache"));
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(script.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("press r to run it again") {
+        line.clear();
+        assert!(shown.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    assert!(line.contains(" is on http://127.0.0.1:"), "{line}");
+    // Also during the build.
+    script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+    let mut after = String::new();
+    shown.read_to_string(&mut after).unwrap();
+    script.wait().unwrap();
+    assert!(after.contains("with 0"), "{after}");
+    for mode in ["icanon", "echo", "echoctl"] {
+        assert!(after.contains(mode) && !after.contains(&format!("-{mode} ")), "{mode}: {after}");
+    }
 }

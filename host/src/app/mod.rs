@@ -73,6 +73,7 @@ mod builder;
 pub mod check;
 mod control;
 mod handle;
+mod machine;
 mod program;
 pub mod single;
 
@@ -110,6 +111,7 @@ use crate::storage::{Storage, StorageError};
 pub use builder::Builder;
 pub use control::{Reloader, StopStage};
 pub use handle::{Follow, Followed, Handle, Retried};
+pub(crate) use machine::{DatabaseState, RESERVE_BYTES, database, room};
 pub(crate) use program::own_program;
 
 use self::builder::Backend;

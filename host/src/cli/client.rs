@@ -75,6 +75,11 @@ impl Client {
         Ok(Self { base: address.trim_end_matches('/').to_owned(), pool })
     }
 
+    /// The URL of the host, without a slash at its end.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Send a `GET` request and parse the JSON response.
     pub(super) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.json(Method::GET, path, &[], Bytes::new()).await
@@ -100,6 +105,24 @@ impl Client {
     /// Send a `PUT` request and parse the JSON response.
     pub(super) async fn put(&self, path: &str, body: Bytes) -> Result<Value, ClientError> {
         self.json(Method::PUT, path, &[], body).await
+    }
+
+    /// Upload a task file and parse the JSON response. `None` if the host has stored the file, but not loaded it yet.
+    pub(super) async fn upload(&self, path: &str, wasm: Bytes) -> Result<Option<Value>, ClientError> {
+        let headers = [("content-type", "application/wasm")];
+        let response = self.send(Method::PUT, path, "application/json", &headers, wasm).await?;
+        let whole = whole(response).await?;
+        if whole.is_empty() {
+            return Ok(None);
+        }
+        let parsed = serde_json::from_slice(&whole);
+        parsed.map(Some).map_err(|error| ClientError::Broken(format!("the answer is not JSON: {error}")))
+    }
+
+    /// Send a `GET` request for a file, which is read in pieces.
+    pub(super) async fn download(&self, path: &str) -> Result<Pieces, ClientError> {
+        let response = self.send(Method::GET, path, "*/*", &[], Bytes::new()).await?;
+        Ok(Pieces(response.into_body()))
     }
 
     /// Send a `DELETE` request and parse the JSON response.
@@ -172,6 +195,22 @@ fn detail(status: StatusCode, body: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
     detail.map_or_else(|| status.to_string(), str::to_owned)
+}
+
+/// The content of a file, of any length.
+pub(super) struct Pieces(Incoming);
+
+impl Pieces {
+    /// Return the next piece, or `None` at the end. A file that breaks off is an error.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while let Some(frame) = self.0.frame().await {
+            let frame = frame.map_err(|error| ClientError::Broken(error.to_string()))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The lines of a stream.

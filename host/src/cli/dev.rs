@@ -1,6 +1,7 @@
 //! `streamtask dev`: builds a project at each change, loads it into a host, and runs it.
 
 mod host;
+mod keys;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,11 +11,12 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use self::host::DevHost;
+use self::keys::{Key, Keys};
 use super::follow::{RunStream, follow_to_end};
 use super::interrupts::Interrupts;
 use super::project::{BuildError, BuildOutput, Project};
 use super::screen::Screen;
-use super::{Exit, build, input, log};
+use super::{Exit, build, input, log, open};
 use crate::model::Version;
 
 /// Time to load a version after which the user is told to wait.
@@ -56,10 +58,17 @@ impl Dev {
             (Some(url), Some(tasks)) => DevHost::existing(url, tasks, &self.app)?,
             _ => DevHost::start(project.folder(), &self.app).await?,
         };
-        note(&format!("{} is on {}; press Ctrl-C to stop", project.name, host.url()));
+        let mut keys = Keys::read();
+        let how = match keys.are_read() {
+            true => "press r to run it again, o to open the page, q to quit",
+            false => "press Ctrl-C to stop",
+        };
+        note(&format!("{} is on {}; {how}", project.name, open::page(host.url(), None)));
         let mut shown = None;
+        let quit = keys.quit();
         let result = tokio::select! {
-            result = self.work(&project, &host, &mut shown) => result,
+            result = self.work(&project, &host, &mut shown, &mut keys) => result,
+            () = quit.notified() => Ok(()),
             () = interrupts.next() => Ok(()),
         };
         tokio::select! {
@@ -76,8 +85,10 @@ impl Dev {
         project: &Project,
         host: &DevHost,
         shown: &mut Option<ShownRun>,
+        keys: &mut Keys,
     ) -> Result<(), Exit> {
         let mut sources = project.sources();
+        let mut last_good = None;
         loop {
             // Scanned before the build, so a change during the build starts another one.
             let known = sources.scan();
@@ -87,13 +98,32 @@ impl Dev {
                     stop_run(host, shown).await?;
                     note(&build::describe(&built));
                     *shown = self.start(project, host, &built.path).await?;
+                    last_good = Some(built.path);
                 }
                 Err(BuildError::Missing(message)) => return Err(Exit::Usage(message)),
                 Err(BuildError::Failed { status, output }) => {
                     note(&format!("{}\n{status}; the last good version stays", output.trim_end()));
                 }
             }
-            sources.changed_from(&known).await;
+            loop {
+                let key = tokio::select! {
+                    _ = sources.changed_from(&known) => break,
+                    key = keys.next() => key,
+                };
+                match (key, &last_good) {
+                    (Key::Run, Some(path)) => {
+                        stop_run(host, shown).await?;
+                        *shown = self.start(project, host, path).await?;
+                    }
+                    (Key::Run, None) => note("there is no version to run yet"),
+                    (Key::Open, _) => {
+                        let run = shown.as_ref().map(|shown| shown.id.as_str());
+                        if let Err(reason) = open::browse(&open::page(host.url(), run)) {
+                            note(&reason);
+                        }
+                    }
+                }
+            }
         }
     }
 

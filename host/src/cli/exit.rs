@@ -11,6 +11,8 @@ pub enum Exit {
     HostFailed(String),
     /// The build tool of a project failed.
     BuildFailed(String),
+    /// The doctor found a problem.
+    Unhealthy(String),
     /// The arguments or the configuration are invalid, or a tool is missing.
     Usage(String),
     /// The host refused the request.
@@ -28,14 +30,14 @@ pub enum Exit {
 }
 
 /// The exit codes, at the end of `--help`.
-pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run, the build or the host failed, 2 wrong arguments or configuration, \
-3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 the run, the build or the host failed, or the doctor found a problem, \
+2 wrong arguments or configuration, 3 the host refused, 4 no host reached, 5 the run was cancelled, 6 the host could not start, 130 interrupted";
 
 impl Exit {
     pub(super) const fn code(&self) -> u8 {
         match self {
             Self::Ok => 0,
-            Self::RunFailed(_) | Self::HostFailed(_) | Self::BuildFailed(_) => 1,
+            Self::RunFailed(_) | Self::HostFailed(_) | Self::BuildFailed(_) | Self::Unhealthy(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
@@ -54,6 +56,7 @@ impl Exit {
             | Self::RunCancelled(message)
             | Self::HostFailed(message)
             | Self::BuildFailed(message)
+            | Self::Unhealthy(message)
             | Self::Usage(message)
             | Self::Refused(message)
             | Self::Unreachable(message)
@@ -69,7 +72,10 @@ impl From<ClientError> for Exit {
         match error {
             ClientError::Address(_) => Self::Usage(message),
             ClientError::Refused { .. } => Self::Refused(message),
-            ClientError::Unreachable { .. } | ClientError::Broken(_) => Self::Unreachable(message),
+            ClientError::Unreachable { .. } => Self::Unreachable(format!(
+                "{message}; `streamtask serve` starts one, and --host names another"
+            )),
+            ClientError::Broken(_) => Self::Unreachable(message),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Commands that send one request and print the response.
 
 use std::io::Write as _;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use clap::{Args, value_parser};
 use serde_json::Value;
 
+use super::relative::{ago, between, precise};
+use super::table::{self, Table, column, dim, rest, status};
 use super::{Exit, Server};
 use crate::process::{plain, plain_json};
 
@@ -59,35 +62,39 @@ pub(super) struct Cancel {
     run: String,
     #[command(flatten)]
     server: Server,
+    /// Print the JSON response of the host: the run
+    #[arg(long)]
+    json: bool,
 }
 
 impl Tasks {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let answer = self.server.client()?.get("/api/tasks").await?;
-        let mut out = std::io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(&answer))?;
-            return Ok(());
+            return print_json(&answer);
         }
-        for task in items(&answer, "tasks") {
-            let name = match (task["app"].as_str(), task["task"].as_str()) {
-                (Some(app), Some(task)) => plain(&format!("{app}/{task}")).into_owned(),
-                _ => text(&task["path"]),
-            };
-            let version: String = match task["version"].as_str() {
-                Some(version) => plain(version).chars().take(12).collect(),
-                None => "-".to_owned(),
-            };
-            let description =
-                task["description"].as_str().and_then(|text| text.lines().next()).unwrap_or_default();
-            let description = plain(description);
-            writeln!(out, "{name:<32} {version:<12} {description}")?;
-            if let Some(problem) = task["problem"]["message"].as_str() {
-                writeln!(out, "{:<32} not loaded: {}", "", plain(problem))?;
-            }
-        }
+        let mut table = Table::new(vec![column("task"), dim("version"), rest("description")]);
+        items(&answer, "tasks").for_each(|task| table.add(task_row(task)));
+        table.print("the host has no tasks; put NAME.wasm into its tasks folder")?;
         Ok(())
     }
+}
+
+/// The name, version and description of a task, or why it is not loaded.
+fn task_row(task: &Value) -> Vec<String> {
+    let name = match (task["app"].as_str(), task["task"].as_str()) {
+        (Some(app), Some(task)) => plain(&format!("{app}/{task}")).into_owned(),
+        _ => text(&task["path"]),
+    };
+    let version: String = match task["version"].as_str() {
+        Some(version) => plain(version).chars().take(12).collect(),
+        None => "-".to_owned(),
+    };
+    let description = match task["problem"]["message"].as_str() {
+        Some(problem) => format!("not loaded: {}", plain(problem)),
+        None => first_line(&task["description"]),
+    };
+    vec![name, version, description]
 }
 
 impl Runs {
@@ -112,27 +119,46 @@ impl Runs {
             query.append_pair("fields", "brief");
         }
         let answer = self.server.client()?.get(&format!("/api/runs?{}", query.finish())).await?;
-        let mut out = std::io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(&answer))?;
-            return Ok(());
+            return print_json(&answer);
         }
-        for run in items(&answer, "runs") {
-            let task = format!("{}/{}", text(&run["app"]), text(&run["task"]));
-            let (id, status, created) = (text(&run["id"]), text(&run["status"]), text(&run["created_at"]));
-            let error =
-                run["error"]["message"].as_str().and_then(|error| error.lines().next()).unwrap_or_default();
-            let error = plain(error);
-            writeln!(out, "{id:<36} {status:<10} {created:<24} {task:<24} {error}")?;
-        }
+        let columns = match table::is_for_people() {
+            true => vec![
+                column("run"),
+                status("status"),
+                column("task"),
+                dim("created"),
+                dim("took"),
+                rest("error"),
+            ],
+            false => vec![column("run"), status("status"), dim("created"), column("task"), rest("error")],
+        };
+        let (mut table, now) = (Table::new(columns), SystemTime::now());
+        items(&answer, "runs").for_each(|run| table.add(run_row(run, now)));
+        table.print("no run matches")?;
         Ok(())
     }
+}
+
+/// The row of a run: relative times for people, the time of its creation for programs.
+fn run_row(run: &Value, now: SystemTime) -> Vec<String> {
+    let task = format!("{}/{}", text(&run["app"]), text(&run["task"]));
+    let (id, status, created) = (text(&run["id"]), text(&run["status"]), text(&run["created_at"]));
+    let error = first_line(&run["error"]["message"]);
+    if !table::is_for_people() {
+        return vec![id, status, created, task, error];
+    }
+    let took = between(&text(&run["started_at"]), &text(&run["finished_at"]));
+    vec![id, status, task, ago(&created, now), took.map(precise).unwrap_or_default(), error]
 }
 
 impl Cancel {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let path = format!("/api/runs/{}/cancel", encoded(&self.run));
         let run = self.server.client()?.post(&path, &[], Bytes::new()).await?;
+        if self.json {
+            return print_json(&run);
+        }
         let (id, status) = (text(&run["id"]), text(&run["status"]));
         let mut out = std::io::stdout().lock();
         // A run in progress has time to end by itself.
@@ -144,6 +170,12 @@ impl Cancel {
     }
 }
 
+/// The first line of a text, escaped for the terminal; empty if it is no text.
+fn first_line(value: &Value) -> String {
+    let line = value.as_str().and_then(|text| text.lines().next()).unwrap_or_default();
+    plain(line).into_owned()
+}
+
 /// The members of a list in a response.
 pub(super) fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
@@ -152,6 +184,12 @@ pub(super) fn items<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &
 /// A string of a response, escaped for the terminal; empty if it is not a string.
 pub(super) fn text(value: &Value) -> String {
     plain(value.as_str().unwrap_or_default()).into_owned()
+}
+
+/// Prints a response as JSON.
+pub(super) fn print_json(value: &Value) -> Result<(), Exit> {
+    writeln!(std::io::stdout().lock(), "{}", json(value))?;
+    Ok(())
 }
 
 /// A response as JSON, escaped for the terminal.

@@ -8,29 +8,41 @@ mod build;
 mod check;
 mod client;
 mod completions;
+mod demo;
 mod dev;
+mod doctor;
 mod echo;
 mod effective;
 mod environment;
 mod exit;
+mod files;
 mod folders;
 mod follow;
 mod input;
 mod interrupts;
+mod launching;
+mod listening;
 mod lists;
 mod log;
+mod man;
 mod multi_run;
 mod new;
+mod open;
 mod progress;
 mod project;
 mod pruning;
+mod relative;
 mod run;
 mod run_outcome;
 mod screen;
 mod serve;
+mod shell;
+mod show;
 mod signals;
 mod start;
 mod stream_event;
+mod style;
+mod table;
 mod tail;
 
 use std::process::{ExitCode, Termination};
@@ -60,6 +72,12 @@ enum Command {
     /// Start a host that serves the tasks folder until it is interrupted
     #[command(after_help = "Example: streamtask serve --tasks tasks --data data --listen 127.0.0.1:8080")]
     Serve(Box<serve::Serve>),
+    /// Start a host with a few example tasks, on a temporary folder
+    #[command(after_help = "Example: streamtask demo --open-page")]
+    Demo(demo::Demo),
+    /// Check whether a host can run on this machine, and print what mends each problem
+    #[command(after_help = "Example: streamtask doctor --tasks tasks --data data")]
+    Doctor(Box<doctor::Doctor>),
     /// Create a project for a new task, with the SDK of its language
     #[command(after_help = "Example: streamtask new greet --lang rust")]
     New(new::New),
@@ -72,17 +90,26 @@ enum Command {
     /// Run a task file in the terminal, without a host
     #[command(after_help = "Example: streamtask run counter.wasm --input '{\"steps\":5}'")]
     Run(Box<run::Run>),
+    /// Check task files, manifests and configuration files without a host
+    #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
+    Check(check::Check),
     /// List the tasks of a host
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
+    /// Upload task files to a host that accepts uploads (serve --uploads)
+    #[command(after_help = "Example: streamtask put greet.wasm --app demo")]
+    Put(files::Put),
     /// Start a run and follow it to its end
     #[command(
         after_help = "Example: streamtask start demo/counter --input '{\"steps\":5}' --label team:blue"
     )]
     Start(start::Start),
-    /// Start a new run with the task and input of a run that has ended
-    #[command(after_help = "Example: streamtask retry 01a1fd4b-848a-7755-8b30-db687ca24316")]
-    Retry(start::Retry),
+    /// List runs, newest first
+    #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
+    Runs(lists::Runs),
+    /// Show a run: its status, times, input, outcome and last events
+    #[command(after_help = "Example: streamtask show 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Show(show::Show),
     /// Show the progress of a run
     #[command(after_help = "Example: streamtask progress 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Progress(progress::Progress),
@@ -91,9 +118,17 @@ enum Command {
   streamtask tail 01a1fd4b-848a-7755-8b30-db687ca24316 --last 10
   streamtask tail --task demo/counter --label team:blue --now")]
     Tail(tail::Tail),
-    /// List runs, newest first
-    #[command(after_help = "Example: streamtask runs --task demo/counter --status failed")]
-    Runs(lists::Runs),
+    /// List the output files of a run, or download one
+    #[command(after_help = "Examples:
+  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316
+  streamtask files 01a1fd4b-848a-7755-8b30-db687ca24316 report.csv -o today.csv")]
+    Files(files::Files),
+    /// Show the page of a host, or a run on it, in the browser
+    #[command(after_help = "Example: streamtask open 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Open(open::Open),
+    /// Start a new run with the task and input of a run that has ended
+    #[command(after_help = "Example: streamtask retry 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Retry(start::Retry),
     /// Cancel a run
     #[command(after_help = "Example: streamtask cancel 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Cancel(lists::Cancel),
@@ -111,6 +146,22 @@ enum Command {
     /// Set a parameter that a run reads
     #[command(after_help = "Example: streamtask set 01a1fd4d-9534-72e4-9e57-caaddbe15625 speed 2")]
     Set(signals::Set),
+    /// Remove ended runs and their events by age or number, and free their space
+    #[command(after_help = "Examples:
+  streamtask prune --older-than 7d --dry-run
+  streamtask prune --by-rules")]
+    Prune(pruning::Prune),
+    /// Remove one run that has ended
+    #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
+    Delete(pruning::Delete),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
+    Completions(completions::Completions),
+    /// Print the manual page of a command, or write all pages into a folder
+    #[command(after_help = "Examples:
+  streamtask man serve | man -l -
+  streamtask man --dir ~/.local/share/man/man1")]
+    Man(man::Man),
     /// Compile a task file from stdin to stdout (for the host itself)
     #[command(name = crate::app::COMPILE, hide = true)]
     Compile {
@@ -127,20 +178,6 @@ enum Command {
         #[arg(long = "async")]
         async_world: bool,
     },
-    /// Remove ended runs and their events by age or number, and free their space
-    #[command(after_help = "Examples:
-  streamtask prune --older-than 7d --dry-run
-  streamtask prune --by-rules")]
-    Prune(pruning::Prune),
-    /// Remove one run that has ended
-    #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
-    Delete(pruning::Delete),
-    /// Check task files, manifests and configuration files without a host
-    #[command(after_help = "Example: streamtask check tasks/demo/counter.toml")]
-    Check(check::Check),
-    /// Print a completion script for a shell
-    #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
-    Completions(completions::Completions),
 }
 
 /// The host that a client command calls.
@@ -199,6 +236,11 @@ pub fn run() -> Exit {
         handle_file_size_signal()?;
         match cli.command {
             Command::Serve(command) => command.run(settings.unwrap_or_default()).await,
+            Command::Demo(command) => command.run().await,
+            Command::Show(command) => command.run().await,
+            Command::Files(command) => command.run().await,
+            Command::Put(command) => command.run().await,
+            Command::Open(command) => command.run().await,
             Command::New(command) => command.run(),
             Command::Build(command) => command.run().await,
             Command::Dev(command) => command.run().await,
@@ -218,7 +260,9 @@ pub fn run() -> Exit {
             Command::Prune(command) => command.run().await,
             Command::Delete(command) => command.run().await,
             Command::Check(command) => command.run(),
+            Command::Doctor(command) => command.run().await,
             Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     });
     // Without waiting for threads that block on a terminal or a slow disk.

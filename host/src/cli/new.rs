@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Exit;
-use super::project::{LanguageName, Project};
+use super::project::{LanguageName, Project, missing_tool, next_commands};
 
 /// The project to create.
 #[derive(Args)]
@@ -25,11 +25,14 @@ impl New {
     pub(super) fn run(self) -> Result<(), Exit> {
         let folder = self.dir.unwrap_or_else(|| PathBuf::from(&self.name));
         Project::create(&self.name, self.lang, &folder)?;
-        writeln!(
-            std::io::stdout().lock(),
-            "created {}; its README.md describes the next steps",
-            folder.display()
-        )?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "created {}; its README.md describes more. Next:\n", folder.display())?;
+        for command in next_commands(self.lang, &folder) {
+            writeln!(out, "  {command}")?;
+        }
+        if let Some(missing) = missing_tool(self.lang) {
+            writeln!(out, "\nBefore that: {missing}")?;
+        }
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
 //! Commands that remove ended runs.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stdin};
 
 use bytes::Bytes;
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
-use super::lists::{encoded, items, text};
+use super::lists::{encoded, items, print_json, text};
+use super::screen::stderr_is_terminal;
+use super::table::{Table, column, rest};
 use super::{Exit, Server};
 use crate::model::{Time, TimeError};
 
@@ -31,6 +33,12 @@ pub(super) struct Prune {
     /// Remove nothing, only print how much would be removed
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask before runs are removed
+    #[arg(long, short)]
+    yes: bool,
+    /// Print the JSON response of the host
+    #[arg(long)]
+    json: bool,
     /// Confirm that the clock of the host is right after it has jumped ahead
     #[arg(long)]
     confirm_clock: bool,
@@ -46,6 +54,9 @@ pub(super) struct Delete {
     run: String,
     #[command(flatten)]
     server: Server,
+    /// Print the JSON response of the host
+    #[arg(long)]
+    json: bool,
 }
 
 /// A text is not an age.
@@ -67,8 +78,43 @@ fn age(text: &str) -> Result<String, AgeError> {
 
 impl Prune {
     pub(super) async fn run(self) -> Result<(), Exit> {
+        let client = self.server.client()?;
+        let path = self.path(self.dry_run);
+        if !self.dry_run && !self.yes && stdin().is_terminal() && stderr_is_terminal() {
+            // The clock must not be confirmed by a question.
+            let question = if self.confirm_clock {
+                Some("confirm that the clock is right, and remove the selected runs for good?".to_owned())
+            } else {
+                let would = client.post(&self.path(true), &[], Bytes::new()).await?;
+                (would["runs"] != 0).then(|| format!("remove {} for good?", amount(&would)))
+            };
+            if let Some(question) = question
+                && !is_confirmed(&question)?
+            {
+                return Err(Exit::Interrupted("nothing was removed".to_owned()));
+            }
+        }
+        let pruned = client.post(&path, &[], Bytes::new()).await?;
+        if self.json {
+            return print_json(&pruned);
+        }
+        let mut table = Table::new(vec![column("task"), column("runs"), column("events"), rest("bytes")]);
+        for task in items(&pruned, "tasks") {
+            let name = format!("{}/{}", text(&task["app"]), text(&task["task"]));
+            let number = |name: &str| task[name].to_string();
+            table.add(vec![name, number("runs"), number("events"), number("bytes")]);
+        }
+        if !table.is_empty() {
+            table.print("")?;
+        }
+        let would = if self.dry_run { "would remove" } else { "removed" };
+        writeln!(std::io::stdout().lock(), "{would} {}", amount(&pruned))?;
+        Ok(())
+    }
+
+    fn path(&self, dry_run: bool) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("dry_run", if self.dry_run { "true" } else { "false" });
+        query.append_pair("dry_run", if dry_run { "true" } else { "false" });
         if self.confirm_clock {
             query.append_pair("confirm_clock", "true");
         }
@@ -78,23 +124,28 @@ impl Prune {
                 query.append_pair(name, value);
             }
         }
-        let path = format!("/api/prune?{}", query.finish());
-        let pruned = self.server.client()?.post(&path, &[], Bytes::new()).await?;
-        let mut out = std::io::stdout().lock();
-        for task in items(&pruned, "tasks") {
-            let name = format!("{}/{}", text(&task["app"]), text(&task["task"]));
-            writeln!(out, "{name:<32} {}", amount(task))?;
-        }
-        let would = if self.dry_run { "would remove" } else { "removed" };
-        writeln!(out, "{would} {}", amount(&pruned))?;
-        Ok(())
+        format!("/api/prune?{}", query.finish())
     }
+}
+
+/// Asks a question whose default answer is no.
+fn is_confirmed(question: &str) -> Result<bool, Exit> {
+    let mut err = std::io::stderr().lock();
+    write!(err, "{question} [y/N] ")?;
+    err.flush()?;
+    drop(err);
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 impl Delete {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let path = format!("/api/runs/{}", encoded(&self.run));
         let removed = self.server.client()?.delete(&path).await?;
+        if self.json {
+            return print_json(&removed);
+        }
         writeln!(std::io::stdout().lock(), "removed {}", amount(&removed))?;
         Ok(())
     }

@@ -8,8 +8,9 @@ use tokio::net::TcpListener;
 use super::interrupts::{Hangups, Interrupts};
 use super::log::{self, Filter};
 use super::{Cli, Exit, effective, environment};
-use crate::app::{Host, LaunchError, Reloader, StopStage, own_program};
+use crate::app::{Host, Reloader, StopStage, own_program};
 use crate::config::{Config, ConfigError, Durability, Reloaded, Settings};
+use crate::process::ADVISED_DESCRIPTORS;
 
 /// Time beyond the drain grace that a host has to stop. Each step has a limit of its own of some seconds; this one is a
 /// safety net.
@@ -45,12 +46,11 @@ impl Serve {
         let (mut interrupts, hangups) = listen(config.drain_grace, Arc::clone(&stage))?;
         raise_file_limit();
         let listening = TcpListener::bind(address).await;
-        let listener =
-            listening.map_err(|error| Exit::Start(format!("can't listen on {address}: {error}")))?;
+        let listener = listening.map_err(|error| super::listening::failed(address, &error))?;
         let (tasks, data) = (config.tasks.display().to_string(), config.data.display().to_string());
         let durability = if config.durability == Durability::Full { "full" } else { "normal" };
         let interrupted = async move { interrupts.next().await };
-        let host = Host::launch(config, listener, interrupted).await.map_err(start_failed)?;
+        let host = Host::launch(config, listener, interrupted).await.map_err(super::launching::failed)?;
         let _ = stage.set(host.stop_stage());
         let (address, version) = (host.address(), env!("STREAMTASK_VERSION"));
         tracing::info!(%address, tasks, data, durability, version, "listening on http://{address}");
@@ -69,7 +69,8 @@ impl Serve {
         effective::print(&mut std::io::stdout().lock(), given, file)?;
         let mut errors = misspelt();
         if !config.tasks.is_dir() {
-            errors.push(format!("the tasks folder {} does not exist", config.tasks.display()));
+            let folder = config.tasks.display();
+            errors.push(format!("the tasks folder {folder} does not exist; `mkdir -p` creates it"));
         }
         if errors.is_empty() { Ok(()) } else { Err(Exit::Usage(errors.join("\nstreamtask: "))) }
     }
@@ -144,10 +145,6 @@ fn listen(drain_grace: Duration, stage: Arc<OnceLock<StopStage>>) -> Result<(Int
     })
 }
 
-fn start_failed(error: LaunchError) -> Exit {
-    Exit::Start(error.to_string())
-}
-
 /// Raises the soft limit of open files, usually 1,024, to the hard limit: each client takes a file descriptor.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -155,5 +152,12 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
     {
         tracing::warn!(%error, "failed to raise the limit of open files");
+    }
+    if let Some(limit) = limit.maximum.filter(|limit| *limit < ADVISED_DESCRIPTORS) {
+        tracing::warn!(
+            limit,
+            "few open files are allowed, and each client takes one; raise the limit (ulimit -Hn 65536 as root, or \
+             LimitNOFILE=65536 in the service)"
+        );
     }
 }

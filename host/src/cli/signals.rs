@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::input::check_json;
-use super::lists::{encoded, text};
+use super::lists::{encoded, print_json, text};
 use super::{Exit, Server};
 
 /// The run to pause or resume.
@@ -16,6 +16,9 @@ pub(super) struct PauseOrResume {
     run: String,
     #[command(flatten)]
     server: Server,
+    /// Print the JSON response of the host: the run
+    #[arg(long)]
+    json: bool,
 }
 
 /// The signal to send.
@@ -50,6 +53,9 @@ impl PauseOrResume {
     pub(super) async fn run(self, action: &str) -> Result<(), Exit> {
         let path = format!("/api/runs/{}/{action}", encoded(&self.run));
         let run = self.server.client()?.post(&path, &[], Bytes::new()).await?;
+        if self.json {
+            return print_json(&run);
+        }
         writeln!(std::io::stdout().lock(), "{} {}", text(&run["id"]), text(&run["status"]))?;
         Ok(())
     }

@@ -8,7 +8,9 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
 /// Descriptors reserved for the files of runs, compilers and the database.
-const RESERVE: u64 = 256;
+pub const RESERVED_DESCRIPTORS: u64 = 256;
+/// Descriptors that a host should have: 1,000 clients, and as many for its own files.
+pub const ADVISED_DESCRIPTORS: u64 = 2_000 + RESERVED_DESCRIPTORS;
 /// Least reserved fraction of a low limit.
 const RESERVE_SHARE: u64 = 4;
 
@@ -38,7 +40,7 @@ fn leaves(connection: impl AsFd, most: u64) -> bool {
 }
 
 fn most(limit: Option<u64>) -> u64 {
-    limit.map_or(u64::MAX, |limit| limit - RESERVE.min(limit / RESERVE_SHARE))
+    limit.map_or(u64::MAX, |limit| limit - RESERVED_DESCRIPTORS.min(limit / RESERVE_SHARE))
 }
 
 #[cfg(test)]

@@ -279,8 +279,10 @@ struct Loaded {
 #[derive(Debug, thiserror::Error)]
 #[error("can't read the tasks folder {path}: {source}", path = path.display())]
 pub struct FolderError {
-    path: PathBuf,
-    source: std::io::Error,
+    /// The folder.
+    pub path: PathBuf,
+    /// The error of the system.
+    pub source: std::io::Error,
 }
 
 impl Registry {

@@ -1,5 +1,6 @@
 //! The host that runs a project: an existing one, or a new one in this process.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::app::{Host, own_program};
 use crate::cli::client::{Client, ClientError};
 use crate::cli::lists::encoded;
-use crate::cli::{Exit, folders};
+use crate::cli::{Exit, folders, launching, listening};
 use crate::config::{Config, Settings};
 
 /// Interval between requests whether a version is loaded.
@@ -55,11 +56,12 @@ impl DevHost {
             compiler: Some(own_program()),
             ..settings.config().map_err(usage)?
         };
-        let start = |error: &dyn std::fmt::Display| Exit::Start(error.to_string());
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| start(&error))?;
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|error| listening::failed(address, &error))?;
         let (shutdown, stopping) = oneshot::channel();
         let stopping = async { drop(stopping.await) };
-        let host = Host::launch(config, listener, stopping).await.map_err(|error| start(&error))?;
+        let host = Host::launch(config, listener, stopping).await.map_err(launching::failed)?;
         let url = format!("http://{}", host.address());
         Ok(Self { url, app: app.to_owned(), tasks: of_app(&tasks, app), own: Some((host, shutdown)) })
     }

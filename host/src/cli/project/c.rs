@@ -18,7 +18,9 @@ pub(super) static LANGUAGE: Language = Language {
     outputs: &[],
     template: TEMPLATE_C,
     sdk: SDK_C,
+    setup: None,
     read_name,
+    tools,
     recipe,
 };
 
@@ -30,11 +32,11 @@ fn read_name(folder: &Path) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("NAME := ")).map(|name| name.trim().to_owned())
 }
 
-fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
-    if output_of("make", &["--version"], &project.folder).is_none() {
+fn tools(folder: &Path) -> Result<(), Unbuildable> {
+    if output_of("make", &["--version"], folder).is_none() {
         return Err("make is missing: install the package `make`".into());
     }
-    let versions = COMPILERS.iter().filter_map(|name| output_of(name, &["--version"], &project.folder));
+    let versions = COMPILERS.iter().filter_map(|name| output_of(name, &["--version"], folder));
     let versions: Vec<u32> = versions.filter_map(|output| major(&output)).collect();
     if !versions.iter().any(|version| *version >= CLANG) {
         let found = versions.iter().max().map(|version| format!(" (version {version} is installed)"));
@@ -44,6 +46,10 @@ fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
             found.unwrap_or_default()
         ).into());
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     let mut command = Command::new("make");
     command.arg(format!("{}.wasm", project.name));
     Ok(Recipe { command, output: project.component() })

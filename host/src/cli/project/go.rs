@@ -16,7 +16,9 @@ pub(super) static LANGUAGE: Language = Language {
     outputs: &["go.sum"],
     template: TEMPLATE_GO,
     sdk: SDK_GO,
+    setup: None,
     read_name,
+    tools,
     recipe,
 };
 
@@ -27,15 +29,18 @@ fn read_name(folder: &Path) -> Option<String> {
     module.trim().rsplit('/').next().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
-    let version =
-        output_of("go", &["version"], &project.folder).and_then(|version| major_and_minor(&version));
+fn tools(folder: &Path) -> Result<(), Unbuildable> {
+    let version = output_of("go", &["version"], folder).and_then(|version| major_and_minor(&version));
     if version.is_none_or(|version| version < GO) {
         let (major, minor) = GO;
         return Err(
             format!("Go {major}.{minor} or newer is missing: install it from https://go.dev/dl").into()
         );
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     let mut command = Command::new("go");
     command.args(["build", "-o"]).arg(project.component()).arg(".");
     command.env("GOOS", "wasip1").env("GOARCH", "wasm");

@@ -17,7 +17,9 @@ pub(super) static JAVASCRIPT: Language = Language {
     outputs: &["node_modules", "package-lock.json", "dist"],
     template: TEMPLATE_JAVASCRIPT,
     sdk: SDK_JS,
+    setup: Some("npm install"),
     read_name,
+    tools,
     recipe,
 };
 
@@ -32,8 +34,7 @@ fn read_name(folder: &Path) -> Option<String> {
     package(folder)?["name"].as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
-    let folder = &project.folder;
+fn tools(folder: &Path) -> Result<(), Unbuildable> {
     let version = output_of("node", &["--version"], folder).and_then(|version| major_and_minor(&version));
     if version.is_none_or(|version| version < NODE) || output_of("npm", &["--version"], folder).is_none() {
         let (major, minor) = NODE;
@@ -42,6 +43,11 @@ fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
         )
         .into());
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
+    let folder = &project.folder;
     if package(folder).is_none_or(|package| !package["scripts"]["build"].is_string()) {
         return Err("package.json has no script `build`".into());
     }

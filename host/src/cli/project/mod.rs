@@ -38,9 +38,14 @@ pub(super) struct Language {
     outputs: &'static [&'static str],
     template: Files,
     sdk: Files,
+    /// The command that fetches what a new project needs, once, before the first build.
+    setup: Option<&'static str>,
     /// Reads the name of the project from its files.
     read_name: fn(&Path) -> Option<String>,
-    /// Returns the build command.
+    /// Checks the tools that every project in the language needs. An error names a missing one and how to install it, as
+    /// `what: how`.
+    tools: fn(&Path) -> Result<(), Unbuildable>,
+    /// Returns the build command. An error names what is missing and how to install it.
     recipe: fn(&Project) -> Result<Recipe, Unbuildable>,
 }
 
@@ -99,6 +104,24 @@ impl ValueEnum for LanguageName {
     }
 }
 
+/// Each language by its name on the command line.
+pub(super) fn toolchains() -> impl Iterator<Item = (&'static str, LanguageName)> {
+    LanguageName::value_variants().iter().map(|language| (language.0.name, *language))
+}
+
+/// The commands that follow the creation of a project, for the user.
+pub(super) fn next_commands(language: LanguageName, folder: &Path) -> Vec<String> {
+    let enter = format!("cd {}", folder.display());
+    let setup = language.0.setup.map(str::to_owned);
+    let dev = "streamtask dev".to_owned();
+    [Some(enter), setup, Some(dev)].into_iter().flatten().collect()
+}
+
+/// The tool that is missing to build projects in a language, and how to install it.
+pub(super) fn missing_tool(language: LanguageName) -> Option<String> {
+    (language.0.tools)(Path::new(".")).err().map(|Unbuildable(message)| message)
+}
+
 /// A folder with the source of a task.
 pub(super) struct Project {
     folder: PathBuf,
@@ -151,8 +174,9 @@ impl Project {
     /// Builds the task.
     pub(super) async fn build(&self, output: BuildOutput) -> Result<Built, BuildError> {
         let begun = Instant::now();
+        let recipe = (self.language.tools)(&self.folder).and_then(|()| (self.language.recipe)(self));
         let Recipe { mut command, output: file } =
-            (self.language.recipe)(self).map_err(|Unbuildable(message)| BuildError::Missing(message))?;
+            recipe.map_err(|Unbuildable(message)| BuildError::Missing(message))?;
         command.current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let cannot = |error: std::io::Error| BuildError::Missing(format!("can't run {program}: {error}"));

@@ -7,13 +7,18 @@ use tokio::process::Command;
 use super::template::{SDK_PYTHON, TEMPLATE_PYTHON};
 use super::{Language, Project, Recipe, Unbuildable, output_of};
 
+/// Installs componentize-py for one project.
+const SETUP: &str = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
+
 pub(super) static LANGUAGE: Language = Language {
     name: "python",
     markers: &["pyproject.toml", "requirements.txt"],
     outputs: &["__pycache__"],
     template: TEMPLATE_PYTHON,
     sdk: SDK_PYTHON,
+    setup: Some(SETUP),
     read_name,
+    tools,
     recipe,
 };
 
@@ -22,19 +27,28 @@ fn read_name(folder: &Path) -> Option<String> {
     project.get("project")?.get("name")?.as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
-    let folder = &project.folder;
+/// The interpreter of the project's own environment, if it has one.
+fn python(folder: &Path) -> PathBuf {
     let local = folder.join(".venv/bin/python");
-    let python = if local.is_file() { local } else { PathBuf::from("python3") };
-    if output_of(&python, &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder).is_none() {
+    if local.is_file() { local } else { PathBuf::from("python3") }
+}
+
+fn tools(folder: &Path) -> Result<(), Unbuildable> {
+    if output_of(python(folder), &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder)
+        .is_none()
+    {
         return Err("Python 3.10 or newer is missing: install it from https://www.python.org, or the packages python3 and \
                     python3-venv of Debian and Ubuntu"
             .into());
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
+    let folder = &project.folder;
+    let python = python(folder);
     if output_of(&python, &["-c", "import componentize_py"], folder).is_none() {
-        return Err("componentize-py is missing: run python3 -m venv .venv && .venv/bin/pip install -r \
-                    requirements.txt"
-            .into());
+        return Err(format!("componentize-py is missing: run {SETUP}").into());
     }
     let mut command = Command::new(&python);
     command.args(["-m", "streamtask", "build"]).arg(source(folder)?).arg("--output").arg(project.component());

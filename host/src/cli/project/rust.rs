@@ -16,7 +16,9 @@ pub(super) static LANGUAGE: Language = Language {
     outputs: &["target", "Cargo.lock"],
     template: TEMPLATE_RUST,
     sdk: SDK_RUST,
+    setup: None,
     read_name,
+    tools,
     recipe,
 };
 
@@ -25,8 +27,7 @@ fn read_name(folder: &Path) -> Option<String> {
     manifest.get("package")?.get("name")?.as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
-    let folder = &project.folder;
+fn tools(folder: &Path) -> Result<(), Unbuildable> {
     if output_of("cargo", &["--version"], folder).is_none() {
         return Err("cargo is missing: install Rust from https://rustup.rs".into());
     }
@@ -34,6 +35,11 @@ fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     if !library.is_some_and(|library| Path::new(&library).is_dir()) {
         return Err(format!("Rust's target {TARGET} is missing: run rustup target add {TARGET}").into());
     }
+    Ok(())
+}
+
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
+    let folder = &project.folder;
     let metadata = output_of("cargo", &["metadata", "--no-deps", "--format-version", "1"], folder);
     let metadata: Value = metadata
         .and_then(|text| serde_json::from_str(&text).ok())

@@ -49,7 +49,8 @@ use crate::model::{
 use crate::process::Heartbeat;
 
 pub use open_error::OpenError;
-pub use opening::Durability;
+pub use opening::{DatabaseState, Durability, inspect};
+pub use space::RESERVE_BYTES;
 
 /// An open database.
 pub struct Sqlite {

@@ -1,8 +1,10 @@
 //! Opening a database: for writing, or only for reading if the disk is full.
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use rusqlite::{Connection, OpenFlags};
 
 use super::log_size::CHECKPOINT_PAGES;
@@ -16,6 +18,8 @@ use crate::process::{close_private_file, make_private_file, private_options};
 pub(super) const DATABASE: &str = "streamtask.db";
 /// Name of the lock file within the data folder.
 const LOCK: &str = "streamtask.lock";
+/// Characters to escape in the path of a database that is opened by a URI.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 /// Page cache of the writer in KiB: holds the upper levels of every index of
 /// tens of millions of rows, so that an append reads nothing from disk.
 const WRITER_CACHE_KIB: i32 = 64 * 1024;
@@ -83,6 +87,50 @@ impl Sqlite {
     }
 }
 
+/// What is known of a database that has not been opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseState {
+    /// There is none; a host creates it.
+    Missing,
+    /// A host has it open.
+    InUse,
+    /// A host can open it.
+    Ready,
+    /// The last host did not close it; the next one recovers it.
+    NotClosed,
+}
+
+/// Looks at the database in `folder` without changing it or any file beside it.
+pub fn inspect(folder: &Path) -> Result<DatabaseState, OpenError> {
+    let path = folder.join(DATABASE);
+    if !path.exists() {
+        return Ok(DatabaseState::Missing);
+    }
+    let lock_path = folder.join(LOCK);
+    match File::open(&lock_path) {
+        // Shared, and released at once. A host that starts in this moment reports a database in use.
+        Ok(lock) => match lock.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(DatabaseState::InUse),
+            Err(TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(OpenError::Io { path: lock_path, source }),
+    }
+    File::open(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    let log = folder.join(format!("{DATABASE}-wal"));
+    if log.metadata().is_ok_and(|log| log.len() > 0) {
+        // To read the log, SQLite would have to make its index.
+        return Ok(DatabaseState::NotClosed);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let name = percent_encoding::utf8_percent_encode(&path.to_string_lossy(), PATH).to_string();
+    // Immutable: without locks, and without files beside the database.
+    let db = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+    schema::check(&db)?;
+    Ok(DatabaseState::Ready)
+}
+
 /// Where the index of the write-ahead log is kept. Every reader needs it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Index {
@@ -142,5 +190,37 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
         Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_inspected_without_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let files = || {
+            let mut names: Vec<_> =
+                std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(inspect(path).unwrap(), DatabaseState::Missing);
+        assert!(files().is_empty());
+        let open = Sqlite::open(path, Durability::Normal).unwrap();
+        assert_eq!(inspect(path).unwrap(), DatabaseState::InUse);
+        drop(open);
+        let before = files();
+        assert!(matches!(inspect(path), Ok(DatabaseState::Ready | DatabaseState::NotClosed)));
+        assert!(files().iter().all(|name| before.contains(name)), "nothing was created");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_recognised() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(DATABASE), "a text, and nothing that SQLite wrote").unwrap();
+        assert!(matches!(inspect(folder.path()), Err(OpenError::Sqlite(_))));
     }
 }

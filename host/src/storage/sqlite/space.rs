@@ -25,7 +25,7 @@ use crate::storage::StorageError;
 const RESERVE: &str = "streamtask.reserve";
 /// Space for copying a full write-ahead log into the database, after which the log has space again, and 4 MiB for the
 /// first steps if the log can't be copied.
-const RESERVE_BYTES: u64 = CHECKPOINT_PAGES * 4096 + (4 << 20);
+pub const RESERVE_BYTES: u64 = CHECKPOINT_PAGES * 4096 + (4 << 20);
 /// Part of the reserve that is released to open a database for reading: it needs an index of the write-ahead log, 32 KiB
 /// per 16 MiB.
 const OPENING_BYTES: u64 = 1 << 20;

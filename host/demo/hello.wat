@@ -1,0 +1,12 @@
+;; A program that knows nothing of streamtask: each line that it prints is an event of the type `output`.
+(data (i32.const 16384) "Hello, \00")
+(data (i32.const 16394) "!\00")
+(data (i32.const 16404) "This program only prints lines.\00")
+(data (i32.const 16444) "world\00")
+(func (export "_start")
+  (call $say (i32.const 16384))
+  (call $say (call $argument (i32.const 1) (i32.const 16444)))
+  (call $say (i32.const 16394))
+  (call $print)
+  (call $say (i32.const 16404))
+  (call $print))

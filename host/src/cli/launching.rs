@@ -1,0 +1,56 @@
+//! Why a host did not start, and what to do about it.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+use super::Exit;
+use super::shell::quoted;
+use crate::app::LaunchError;
+
+/// The exit of a command whose host did not start.
+pub(super) fn failed(error: LaunchError) -> Exit {
+    let remedy = match &error {
+        LaunchError::Data { path, source } => of_folder(path, source, "--data"),
+        LaunchError::Tasks(error) => of_folder(&error.path, &error.source, "--tasks"),
+        _ => None,
+    };
+    Exit::Start(match remedy {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
+    })
+}
+
+fn of_folder(path: &Path, error: &Error, flag: &str) -> Option<String> {
+    let folder = quoted(path);
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Some(format!("`mkdir -p {folder}` creates it, and {flag} names another folder"))
+        }
+        ErrorKind::PermissionDenied => Some(format!(
+            "`sudo chown -R \"$USER\" {folder}` makes it yours, and {flag} names another folder"
+        )),
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            Some(format!("{flag} names another folder"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_can_not_be_used_is_told_with_the_command_that_mends_it() {
+        let told = |kind: ErrorKind| {
+            let exit = failed(LaunchError::Data { path: "my data".into(), source: kind.into() });
+            exit.message().unwrap().to_owned()
+        };
+        assert!(told(ErrorKind::PermissionDenied).ends_with(
+            "; `sudo chown -R \"$USER\" 'my data'` makes it yours, and --data names another folder"
+        ));
+        assert!(told(ErrorKind::NotFound).contains("`mkdir -p 'my data'`"));
+        assert!(told(ErrorKind::NotADirectory).ends_with("; --data names another folder"));
+        assert_eq!(told(ErrorKind::TimedOut), "can't use the data folder my data: timed out");
+    }
+}

@@ -1,0 +1,130 @@
+//! Commands that need no running host: what they print and how they exit.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use streamtask_tests::{ChildHost, PATIENCE, Said, child, guests};
+
+fn doctor(folder: &std::path::Path, listen: &str, arguments: &[&str]) -> Said {
+    let mut command = child::command();
+    command.arg("doctor").args(["--listen", listen]).args(arguments);
+    command.arg("--tasks").arg(folder.join("tasks")).arg("--data").arg(folder.join("data"));
+    Said::of(&mut command)
+}
+
+/// The check of that name in what `doctor --json` printed.
+fn check(said: &Said, name: &str) -> Value {
+    let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}")).clone()
+}
+
+#[test]
+fn the_doctor_names_each_problem_with_what_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = doctor(folder.path(), &address, &[]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let line = |name: &str| said.out.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(line("tasks folder").starts_with("problem "), "{said:?}");
+    assert!(line("tasks folder").contains("mend: mkdir -p "), "{said:?}");
+    assert!(line("port").contains("another program listens on"), "{said:?}");
+    assert!(line("data folder").starts_with("ok "), "{said:?}");
+    assert!(!folder.path().join("data").exists(), "it creates nothing");
+    assert!(said.err.ends_with("problems keep a host from working here\n"), "{said:?}");
+}
+
+#[test]
+fn the_doctor_recognises_a_running_host_and_leaves_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tasks, data) = (folder.path().join("tasks"), folder.path().join("data"));
+    guests::install(&tasks, "ticker.wasm", &guests::ticker("top"));
+    let host = ChildHost::start(&tasks, &data, &["--durability", "normal"]);
+    let said = doctor(folder.path(), &host.address.to_string(), &["--json"]);
+    for name in ["port", "database", "tasks folder", "data folder", "disk", "concurrent runs"] {
+        assert_ne!(check(&said, name)["level"], "problem", "{name}: {said:?}");
+    }
+    assert!(check(&said, "port")["found"].as_str().unwrap().contains("a streamtask host ("), "{said:?}");
+    assert_eq!(check(&said, "database")["found"], "a running host has it open");
+    for language in ["rust", "python", "javascript", "typescript", "go", "c", "cpp"] {
+        assert_ne!(check(&said, language)["level"], "problem", "a host needs no tools: {said:?}");
+    }
+    // After its end, the database can be opened.
+    host.kill();
+    let found = check(&doctor(folder.path(), "127.0.0.1:0", &["--json"]), "database");
+    assert_eq!(found["level"], "ok", "{found}");
+    fs::write(data.join("streamtask.db-wal"), "").unwrap();
+    fs::write(data.join("streamtask.db"), "something else, and not a database at all").unwrap();
+    let found = check(&doctor(folder.path(), "127.0.0.1:0", &["--json"]), "database");
+    assert_eq!(found["level"], "problem", "{found}");
+}
+
+/// A `streamtask demo`, and the URL of its host.
+fn demo() -> (Child, String, BufReader<ChildStderr>) {
+    let mut command = child::command();
+    command.args(["demo", "--listen", "127.0.0.1:0"]);
+    let mut demo = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(demo.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("A host with 4 tasks is on ").unwrap_or_else(|| panic!("{line:?}"));
+    (demo, url.trim_end_matches('/').to_owned(), told)
+}
+
+#[test]
+fn the_demo_needs_no_toolchain_and_each_of_its_tasks_runs() {
+    let (demo, url, _told) = demo();
+    let say = |arguments: &[&str]| Said::of(child::command().args(arguments).args(["--host", &url]));
+    let tasks = say(&["tasks"]).out;
+    assert!(!tasks.contains("not loaded"), "{tasks}");
+    let counted = say(&["start", "demo/counter", "-i", r#"{"steps":3,"pause_ms":1}"#]);
+    assert_eq!((counted.code, counted.out.as_str()), (0, "{\"steps\":3}\n"), "{counted:?}");
+    assert_eq!(counted.err.matches(" progress ").count(), 3, "{counted:?}");
+    let greeted = say(&["start", "demo/hello", "-i", r#"{"name":"Ada"}"#]);
+    assert!(greeted.code == 0 && greeted.err.contains("output \"Hello, Ada!\""), "{greeted:?}");
+    for (task, event) in [("demo/chat", "view"), ("demo/progress-tree", "progress")] {
+        let started = say(&["start", task, "--detach"]);
+        let run = started.out.trim();
+        let until = Instant::now() + PATIENCE;
+        while !say(&["show", run]).out.contains(&format!(" {event} ")) {
+            assert!(Instant::now() < until, "stuck: {task} does not run");
+        }
+        // A wait of the program ends at once when its run is cancelled.
+        let begun = Instant::now();
+        say(&["cancel", run]);
+        let tail = say(&["tail", run]);
+        assert_eq!(tail.code, 5, "{tail:?}");
+        assert!(tail.out.contains(&format!(" {event} ")), "{tail:?}");
+        assert!(begun.elapsed() < Duration::from_secs(4), "before it would be ended by force");
+    }
+    assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap().success());
+    assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(0));
+    assert_eq!(say(&["tasks"]).code, 4);
+}
+
+#[test]
+fn the_demo_is_for_this_machine_alone() {
+    Said::of(child::command().args(["demo", "--listen", "0.0.0.0:0"])).refused(2, "only on this machine");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    Said::of(child::command().args(["demo", "--listen", &address])).refused(6, "use --listen 127.0.0.1:");
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = Said::of(child::command().args(["man", "--dir"]).arg(folder.path()));
+    assert_eq!(said.code, 0, "{said:?}");
+    for name in ["streamtask.1", "streamtask-serve.1", "streamtask-doctor.1"] {
+        let page = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(page.contains(".TH "), "{name}: {page}");
+    }
+    assert!(!folder.path().join(format!("streamtask-{}.1", "compile")).exists());
+    assert!(Said::of(child::command().args(["man", "tail"])).out.contains("\\-\\-last"));
+    Said::of(child::command().args(["man", "dance"])).refused(2, "there is no command");
+}
