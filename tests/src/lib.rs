@@ -2,6 +2,7 @@
 //! and clients that speak plain HTTP and read the bytes themselves.
 
 pub mod api;
+pub mod book;
 pub mod child;
 pub mod clients;
 pub mod dead;
