@@ -87,6 +87,12 @@ pub async fn eventually_within<F: Future<Output = bool>>(
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
 
+/// So does that of the book.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/languages.md")]
+#[doc = include_str!("../../docs/embedding.md")]
+pub struct Book;
+
 /// So does that of the SDK's page.
 #[cfg(doctest)]
 #[doc = include_str!("../../guest-sdk/rust/README.md")]

@@ -1,10 +1,11 @@
 //! The book's tutorial, done to the letter: from an empty folder to a host that was killed, a page and a schedule.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use streamtask_tests::book::{Reader, Step, free_port, get, steps};
+use streamtask_tests::book::{Reader, Service, Step, free_port, get, steps};
 use streamtask_tests::child::binary;
-use streamtask_tests::{COMPILE_PATIENCE, fetched_tools, optional, root};
+use streamtask_tests::{COMPILE_PATIENCE, PATIENCE, fetched_tools, optional, root};
 
 /// What fetches the tools that `cargo xtask kit` has fetched already.
 const FETCHES: [&str; 2] = ["python3 -m venv", ".venv/bin/pip"];
@@ -26,7 +27,7 @@ fn the_tutorial_does_what_it_says() {
     reader.set("STREAMTASK_HOST", &format!("http://127.0.0.1:{host}"));
     reader.set("XDG_CACHE_HOME", folder.path().join("cache").to_str().unwrap());
     let page = fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
-    let mut serving = None;
+    let mut serving: Option<(Service, String)> = None;
     let mut services = Vec::new();
     for (line, step) in steps(&page) {
         let place = format!("docs/tutorial.md line {line}");
@@ -48,10 +49,10 @@ fn the_tutorial_does_what_it_says() {
     let page = get(shop, "/index.html").expect("the page of the shop");
     assert!(page.contains(&format!("http://127.0.0.1:{host}/streamtask.js")), "{page}");
     assert!(get(host, "/streamtask.js").is_some_and(|module| module.contains(" 200 ")));
-    let until = std::time::Instant::now() + streamtask_tests::PATIENCE;
+    let until = Instant::now() + PATIENCE;
     while !get(host, "/api/tasks/shop/importer").is_some_and(|task| task.contains("nightly")) {
-        assert!(std::time::Instant::now() < until, "stuck: the schedule of the task");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(Instant::now() < until, "stuck: the schedule of the task");
+        std::thread::sleep(Duration::from_millis(20));
     }
     drop((serving, services));
 }
