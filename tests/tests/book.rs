@@ -286,6 +286,18 @@ fn the_page_of_the_command_line_has_every_exit_code() {
 }
 
 #[test]
+fn the_page_of_events_has_every_event_of_the_host() {
+    let page = read("docs/events.md");
+    let source = read("host/src/model/lifecycle.rs");
+    let names = source.split("of_host(").skip(1).filter_map(|call| call.split('"').nth(1));
+    let names: BTreeSet<&str> = names.chain(["completed", "failed", "cancelled", "stream-closing"]).collect();
+    assert!(names.len() > 10, "the events are found: {names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`run.{name}`")), "run.{name} is missing");
+    }
+}
+
+#[test]
 fn slugs_are_those_of_forges() {
     assert_eq!(slug(" What is kept, and for how long"), "what-is-kept-and-for-how-long");
     assert_eq!(slug(" `[limits]`, `[command]`"), "limits-command");
