@@ -1,6 +1,9 @@
 //! Lists what the program carries: what `streamtask new` writes into a project (the templates,
 //! and the SDK of each language with which a project builds offline), and the page. What is
 //! in a folder is embedded, so a new file needs nothing here.
+//!
+//! Not by the macro of `include_dir` or `rust-embed`: these can't make Cargo build again when a file is added, and would
+//! search what the tools of the SDKs install.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

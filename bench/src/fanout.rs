@@ -1,9 +1,10 @@
 //! Measures one run with many clients, compared with a bare server that writes the same bytes.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::bare::Bare;
@@ -69,7 +70,7 @@ async fn read_all(address: SocketAddr, path: &str, clients: usize, headers: &'st
             let (mut total, mut kept) = (0, Vec::new());
             read_to_end(&mut stream, |bytes| {
                 if total <= OPENING_BYTES && total + bytes.len() > OPENING_BYTES {
-                    first.lock().expect("no panic while held").get_or_insert_with(Instant::now);
+                    first.lock().get_or_insert_with(Instant::now);
                 }
                 total += bytes.len();
                 if nth == 0 && headers == PLAIN {
@@ -87,7 +88,7 @@ async fn read_all(address: SocketAddr, path: &str, clients: usize, headers: &'st
         totals.push(total);
         content.extend(kept);
     }
-    let began = first.lock().expect("no panic while held").expect("events came");
+    let began = first.lock().expect("events came");
     let seconds = began.elapsed().max(Duration::from_micros(1)).as_secs_f64();
     let (least, most) = (totals.iter().min(), totals.iter().max());
     // Chunks can differ, but events can't; and smaller compressed pieces are longer in total.

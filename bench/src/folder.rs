@@ -56,7 +56,7 @@ async fn measure_one(report: &mut Report, folder: TempDir, count: u32) -> (TempD
     let wall = began.elapsed().as_secs_f64();
     let start = cpu(host.id());
     let tasks = count + OTHERS;
-    report.note(&format!("start with {tasks} tasks"), format!("{wall:.2} s, {start:.2} s of computing"));
+    report.note(&format!("start with {tasks} tasks"), format!("{wall:.2} s, {start:.2} s of CPU time"));
 
     let began = Instant::now();
     let manifest = host.tasks().with_file_name("many").join("app.toml");
@@ -68,7 +68,7 @@ async fn measure_one(report: &mut Report, folder: TempDir, count: u32) -> (TempD
     }
     let wall = began.elapsed().as_secs_f64();
     let change = cpu(host.id()) - start;
-    report.note(&format!("a manifest for {count} tasks"), format!("{wall:.2} s, {change:.2} s of computing"));
+    report.note(&format!("a manifest for {count} tasks"), format!("{wall:.2} s, {change:.2} s of CPU time"));
     drop(client);
     (host.stop(), [start / f64::from(tasks), change / f64::from(count)])
 }

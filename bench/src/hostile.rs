@@ -45,15 +45,15 @@ async fn lateness(report: &mut Report, host: &BenchHost, client: &mut Client, ti
     client.finished(&run).await;
     let mut late = host.lateness(&run);
     assert_eq!(late.len(), ticks as usize, "every tick came");
-    report.note("a neighbour's timer of 10 ms, late, median", format!("{:.2} ms", quantile(&mut late, 0.5)));
-    report.at_most("the same, 99th percentile", quantile(&mut late, 0.99), "ms", 30.0);
-    report.note("the same, at most", format!("{:.2} ms", quantile(&mut late, 1.0)));
+    report.note("lateness of a neighbour's 10 ms timer, p50", format!("{:.2} ms", quantile(&mut late, 0.5)));
+    report.at_most("lateness of a neighbour's 10 ms timer, p99", quantile(&mut late, 0.99), "ms", 30.0);
+    report.note("lateness of a neighbour's 10 ms timer, max", format!("{:.2} ms", quantile(&mut late, 1.0)));
 }
 
 async fn starts(report: &mut Report, host: &BenchHost, count: u32) {
     let mut times = latencies(host.address, count).await;
-    report.note("POST → first event meanwhile, median", format!("{:.2} ms", quantile(&mut times, 0.5)));
-    report.note("the same, 99th percentile", format!("{:.2} ms", quantile(&mut times, 0.99)));
+    report.note("POST → first event meanwhile, p50", format!("{:.2} ms", quantile(&mut times, 0.5)));
+    report.note("POST → first event meanwhile, p99", format!("{:.2} ms", quantile(&mut times, 0.99)));
 }
 
 async fn pauses(report: &mut Report, host: &BenchHost, client: &mut Client, count: u32) {
@@ -61,7 +61,7 @@ async fn pauses(report: &mut Report, host: &BenchHost, client: &mut Client, coun
     for _ in 0..count {
         times.push(until_held(client, host).await);
     }
-    report.at_most("`pause` to a computing guest's last act, at most", quantile(&mut times, 1.0), "ms", 50.0);
+    report.at_most("`pause` to a computing guest's last act, max", quantile(&mut times, 1.0), "ms", 50.0);
 }
 
 /// Milliseconds from the request to pause a computing guest to its last reported time.
@@ -89,5 +89,5 @@ async fn ends(report: &mut Report, client: &mut Client, runs: Vec<String>) {
         client.finished(&run).await;
         times.push(began.elapsed().saturating_sub(GRACE).as_secs_f64() * 1e3);
     }
-    report.at_most("end of the grace to the end by force, at most", quantile(&mut times, 1.0), "ms", 50.0);
+    report.at_most("end of the grace to the end by force, max", quantile(&mut times, 1.0), "ms", 50.0);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use streamtask_host::engine::{
-    Attempt, AttemptOutcome, Children, Config, Engine, Executor as _, GuestHost, Limits, NewChildRun,
+    Attempt, AttemptOutcome, ChildRunHost, ChildRunRequest, Config, Engine, Executor as _, GuestHost, Limits,
     RunInfo, RunLost,
 };
 use streamtask_host::model::{Json, NewEvent, Outcome, Refusal, Signal, SignalName, TaskRef, Version};
@@ -72,9 +72,9 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let _ = measured.send(times);
     }));
     let mut times = times.await.expect("no panic");
-    let what = "instantiate, call `process`, drop: median";
+    let what = "instantiate, call `process`, drop, p50";
     report.at_most(what, quantile(&mut times, 0.5), "µs", 50.0);
-    report.note("the same, 99th percentile", format!("{:.1} µs", quantile(&mut times, 0.99)));
+    report.note("instantiate, call `process`, drop, p99", format!("{:.1} µs", quantile(&mut times, 0.99)));
 }
 
 /// A host that accepts everything and stores nothing.
@@ -83,8 +83,8 @@ struct Silent {
 }
 
 #[async_trait]
-impl Children for Silent {
-    async fn start_child(&self, _child: NewChildRun) -> Result<String, Refusal> {
+impl ChildRunHost for Silent {
+    async fn start_child(&self, _child: ChildRunRequest) -> Result<String, Refusal> {
         std::future::pending().await
     }
 

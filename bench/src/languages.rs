@@ -20,7 +20,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     for language in LANGUAGES {
         let Some(wasm) = kit(language) else {
             print(&format!(
-                "\n{language}: left out; `cargo xtask kit` makes its guest, or says what that needs\n"
+                "\n{language}: skipped; `cargo xtask kit` builds its guest, or reports what that needs\n"
             ));
             continue;
         };
@@ -30,10 +30,10 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let loaded = load(&host, &wasm).await;
         report.note(&format!("{language}: compiled and ready"), format!("{:.2} s", loaded.as_secs_f64()));
         let mut times = starts(&host, 100 / scale).await;
-        let what = format!("{language}: POST → the guest's first event, median");
+        let what = format!("{language}: POST → the guest's first event, p50");
         report.at_most(&what, quantile(&mut times, 0.5), "ms", WANTED);
         report.note(
-            &format!("{language}: the same, 99th percentile"),
+            &format!("{language}: POST → the guest's first event, p99"),
             format!("{:.2} ms", quantile(&mut times, 0.99)),
         );
         let memory = memory(&host).await;

@@ -43,10 +43,10 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
         let all = began.elapsed();
         let alone = compiler.await.expect("it saw the compiler");
         beyond.push((all - alone).as_secs_f64() * 1e3);
-        report.note("the compiler's own time", format!("{:.2} s", alone.as_secs_f64()));
+        report.note("time of the compiler alone", format!("{:.2} s", alone.as_secs_f64()));
     }
     report.at_most(
-        "from the change to the new version, beyond that: median",
+        "from the change to the new version, without compiling, p50",
         quantile(&mut beyond, 0.5),
         "ms",
         WANTED,
@@ -58,7 +58,7 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     client.finished(&run).await;
     let mut late = host.lateness(&run);
     report.at_most(
-        "a neighbour's timer of 10 ms meanwhile, late, at most",
+        "lateness of a neighbour's 10 ms timer meanwhile, max",
         quantile(&mut late, 1.0),
         "ms",
         30.0,

@@ -23,7 +23,7 @@ impl Report {
             what: what.to_owned(),
             figure: format!("{} a second", short(rate)),
             against: format!(
-                "{:.0} % of {} {} (wanted: {:.0} %)",
+                "{:.0} % of {} {} (target: {:.0} %)",
                 ratio * 100.0,
                 limit.0,
                 short(limit.1),
@@ -35,7 +35,7 @@ impl Report {
 
     /// Adds a rate that should be at least `wanted`.
     pub(crate) fn at_least(&mut self, what: &str, rate: f64, wanted: f64) {
-        let against = format!("wanted: {}", short(wanted));
+        let against = format!("target: {}", short(wanted));
         self.add(Row {
             what: what.to_owned(),
             figure: format!("{} a second", short(rate)),
@@ -46,7 +46,7 @@ impl Report {
 
     /// Adds a quantity that should be at most `wanted`.
     pub(crate) fn at_most(&mut self, what: &str, value: f64, unit: &str, wanted: f64) {
-        let against = format!("wanted: at most {wanted} {unit}");
+        let against = format!("target: at most {wanted} {unit}");
         self.add(Row {
             what: what.to_owned(),
             figure: format!("{value:.2} {unit}"),

@@ -41,8 +41,8 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     }
     let mut late = lateness(&host);
     assert_eq!(late.len(), count as usize, "every run woke");
-    report.note("woken late, median", format!("{:.2} ms", quantile(&mut late, 0.5)));
-    report.at_most("woken late, at most", quantile(&mut late, 1.0), "ms", 100.0);
+    report.note("lateness of wake-ups, p50", format!("{:.2} ms", quantile(&mut late, 0.5)));
+    report.at_most("lateness of wake-ups, max", quantile(&mut late, 1.0), "ms", 100.0);
 }
 
 /// One-time allocations do not count.

@@ -19,8 +19,9 @@ pub(crate) async fn measure(report: &mut Report, scale: u32) {
     print("\nstarts\n");
     let host = BenchHost::start(&["--durability", "full"]);
     let mut times = latencies(host.address, 500 / scale).await;
-    report.at_most("warm start, POST → first event, median (full)", quantile(&mut times, 0.5), "ms", 3.0);
-    report.note("the same, 99th percentile", format!("{:.2} ms", quantile(&mut times, 0.99)));
+    report.at_most("warm start, POST → first event, p50 (full)", quantile(&mut times, 0.5), "ms", 3.0);
+    report
+        .note("warm start, POST → first event, p99 (full)", format!("{:.2} ms", quantile(&mut times, 0.99)));
     drop(host);
     let host = BenchHost::start(&["--durability", "normal"]);
     let rate = sustained(host.address, 30_000 / scale).await;

@@ -453,7 +453,7 @@ st_status st_http_send(const st_http_request *request, st_http_response *respons
     st_status status;
     if (request->url == NULL || !parse(request->url, &x.to)) {
         status = st_internal_refuse(ST_INVALID_ARGUMENT,
-                                    st_format("%q is no address of http or https", request->url));
+                                    st_format("%q is not an http or https URL", request->url));
     } else {
         x.was_cancelled = st_cancelled();
         x.deadline = request->timeout_ms ? now() + request->timeout_ms * UINT64_C(1000000) : 0;

@@ -296,7 +296,7 @@ st_status st_load_int(const char *key, int64_t *number) {
     ST_TRY(st_load(key, &value));
     if (value.at == NULL || st_int(value, number)) return ST_OK;
     return st_internal_refuse(ST_INVALID_ARGUMENT,
-                              st_format("the checkpoint %q is no whole number but %j", key, value));
+                              st_format("the checkpoint %q is not an integer but %j", key, value));
 }
 
 st_status st_remove(const char *key) {

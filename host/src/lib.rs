@@ -6,6 +6,9 @@
 //! Programs that embed a host use what stands at the root of the crate, which changes only with the version; [`app`] has
 //! examples. The modules are public for the tests and tools of this repository, and change without notice.
 //!
+//! Features, all off by default: `conformance` has the tests for backends of [`storage`] and [`notifier`]; `fuzzing` and
+//! `simulation` are for the tools of this repository.
+//!
 //! The modules, called rooms, from the top down. A room uses only rooms on lower floors; a test checks this.
 //! `ARCHITECTURE.md` explains the design.
 
@@ -15,6 +18,7 @@
 pub mod cli; // the command line
 // Floor 7
 pub mod app; // starts all rooms and stops them in order
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing; // fuzz targets
 // Floor 6
@@ -45,4 +49,4 @@ pub use model::{Event, Json, Retention, Run, RunId, RunStatus, Signal, SignalNam
 pub use notifier::Notifier;
 pub use retention::{DeleteOutcome, PruneError};
 pub use scheduler::{Request, StartError, Started};
-pub use storage::{Cancelled, MessageOutcome, RunFilter, Storage, StorageError};
+pub use storage::{CancelOutcome, MessageOutcome, RunFilter, Storage, StorageError};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamtask_host::config::Config;
 use streamtask_host::engine::{
-    Attempt, AttemptOutcome, Executable, Execution, Executor, Kind, LoadError, Metadata, Outline, Permit,
-    Program,
+    Attempt, AttemptOutcome, Executable, Execution, Executor, Kind, LoadError, Permit, Program,
+    ProgramOutline, TaskMetadata,
 };
 use streamtask_host::event_log::EventLog;
 use streamtask_host::files::Files;
@@ -35,9 +35,9 @@ enum Place {
     Execution,
 }
 
-/// An executor that panics for the first two attempts. Its guests return `null`.
+/// An executor that panics for the first two attempts, if it has a place for that. Its guests return `null`.
 struct Faulty {
-    place: Place,
+    place: Option<Place>,
     attempts: AtomicU32,
 }
 
@@ -48,17 +48,19 @@ impl Executor for Faulty {
         version: Version,
         _compiler: &mut dyn FnMut() -> Option<Permit>,
     ) -> Result<Option<Program>, LoadError> {
-        Ok(Some(Program { code: Arc::new(ReturnsNull), version, metadata: Arc::new(Metadata::default()) }))
+        Ok(Some(Program {
+            code: Arc::new(ReturnsNull),
+            version,
+            metadata: Arc::new(TaskMetadata::default()),
+        }))
     }
 
     fn spawn(&self, execution: Execution) {
-        if self.attempts.fetch_add(1, Ordering::Relaxed) >= 2 {
-            tokio::spawn(execution);
-            return;
-        }
-        match self.place {
-            Place::Launch => panic!("the executor panics"),
-            Place::Execution => {
+        let is_later = self.attempts.fetch_add(1, Ordering::Relaxed) >= 2;
+        match self.place.filter(|_| !is_later) {
+            None => drop(tokio::spawn(execution)),
+            Some(Place::Launch) => panic!("the executor panics"),
+            Some(Place::Execution) => {
                 tokio::spawn(async move {
                     let _dropped_by_the_panic = execution;
                     panic!("the thread of the attempt panics");
@@ -80,8 +82,8 @@ impl Executable for ReturnsNull {
         AttemptOutcome::Output(Json::null())
     }
 
-    fn outline(&self) -> Outline {
-        Outline { kind: Kind::Task, imports: Vec::new(), exports: Vec::new() }
+    fn outline(&self) -> ProgramOutline {
+        ProgramOutline { kind: Kind::Task, imports: Vec::new(), exports: Vec::new() }
     }
 }
 
@@ -92,7 +94,7 @@ struct Host {
 }
 
 impl Host {
-    async fn start(folder: &Path, place: Place) -> Self {
+    async fn start(folder: &Path, place: Option<Place>) -> Self {
         let config = Config::new(folder.join("tasks"), folder.join("data"));
         std::fs::create_dir(&config.tasks).unwrap();
         std::fs::create_dir(&config.data).unwrap();
@@ -133,7 +135,13 @@ impl Host {
 
     /// Submits a run, and waits until it has ended and its slot is free.
     async fn run(&self) -> Run {
-        let request = Request::new(TaskRef::parse_path("a").unwrap(), Json::null());
+        self.run_after(None).await
+    }
+
+    /// The same for a run that is queued for this long, if any, and claimed from the queue.
+    async fn run_after(&self, delay: Option<Duration>) -> Run {
+        let mut request = Request::new(TaskRef::parse_path("a").unwrap(), Json::null());
+        request.delay = delay;
         let id = self.scheduler.submit(request).await.unwrap().run.key.id;
         let ended = async {
             loop {
@@ -152,12 +160,27 @@ impl Host {
 async fn a_panic_outside_of_the_guest_ends_the_run_and_frees_its_slot() {
     for place in [Place::Launch, Place::Execution] {
         let folder = tempfile::tempdir().unwrap();
-        let host = Host::start(folder.path(), place).await;
+        let host = Host::start(folder.path(), Some(place)).await;
         for _ in 0..2 {
             let run = host.run().await;
             assert_eq!(run.status, RunStatus::Failed);
             assert_eq!(run.error.unwrap().kind, ErrorKind::Internal);
         }
         assert_eq!(host.run().await.status, RunStatus::Completed);
+    }
+}
+
+#[cfg(feature = "simulation")]
+#[tokio::test]
+async fn a_panic_between_the_claim_of_a_run_and_its_launch_ends_the_run_and_frees_its_slot() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(folder.path(), None).await;
+    // Claimed when it is submitted, and from the queue.
+    for delay in [None, Some(Duration::from_millis(20))] {
+        streamtask_host::platform::panic_at_fault_point(0);
+        let run = host.run_after(delay).await;
+        assert_eq!(run.status, RunStatus::Failed);
+        assert_eq!(run.error.unwrap().kind, ErrorKind::Internal);
+        assert_eq!(host.run_after(delay).await.status, RunStatus::Completed);
     }
 }

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::Method;
+use parking_lot::Mutex;
 use serde_json::Value;
 use streamtask_tests::Connection;
 
@@ -129,30 +130,30 @@ impl World {
 
     /// Returns the stored copy of an equal line, if there is one.
     pub(crate) fn seen(&self, run: &str, seq: u64, line: String) -> Arc<str> {
-        let mut lines = self.lines.lock().expect("no panic while held");
+        let mut lines = self.lines.lock();
         let first = lines.entry((run.to_owned(), seq)).or_insert_with(|| Arc::from(line.as_str()));
         if **first == *line { Arc::clone(first) } else { Arc::from(line) }
     }
 
     pub(crate) fn note(&self, sight: Sight) {
-        self.sights.lock().expect("no panic while held").push(sight);
+        self.sights.lock().push(sight);
     }
 
     pub(crate) fn note_told(&self, told: Told) {
-        self.told.lock().expect("no panic while held").push(told);
+        self.told.lock().push(told);
     }
 
     /// IDs and paths of the known runs that clients have finished with.
     pub(crate) fn known(&self) -> Vec<String> {
-        let told = self.told.lock().expect("no panic while held");
+        let told = self.told.lock();
         told.iter().filter_map(|told| told.ids.first().cloned()).collect()
     }
 
     /// Everything that was recorded.
     pub(crate) fn into_history(self) -> History {
         History {
-            told: self.told.into_inner().expect("no panic while held"),
-            sights: self.sights.into_inner().expect("no panic while held"),
+            told: self.told.into_inner(),
+            sights: self.sights.into_inner(),
             lost_answers: self.lost_answers.into_inner(),
         }
     }

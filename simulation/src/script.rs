@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use streamtask_host::engine::{
-    Attempt, AttemptOutcome, Executable, Execution, Executor, GuestHost, LoadError, Metadata, NewChildRun,
-    Outline, Permit, Program, within_deadline,
+    Attempt, AttemptOutcome, ChildRunRequest, Executable, Execution, Executor, GuestHost, LoadError, Permit,
+    Program, ProgramOutline, TaskMetadata, within_deadline,
 };
 use streamtask_host::model::Content;
 use streamtask_host::model::{
@@ -126,7 +126,7 @@ impl Executor for Scripts {
         _compiler: &mut dyn FnMut() -> Option<Permit>,
     ) -> Result<Option<Program>, LoadError> {
         let code = Arc::new(Interpreter { watched: Arc::clone(&self.watched) });
-        Ok(Some(Program { code, version, metadata: Arc::new(Metadata::default()) }))
+        Ok(Some(Program { code, version, metadata: Arc::new(TaskMetadata::default()) }))
     }
 
     fn spawn(&self, execution: Execution) {
@@ -160,8 +160,8 @@ impl Executable for Interpreter {
         })
     }
 
-    fn outline(&self) -> Outline {
-        Outline { kind: streamtask_host::engine::Kind::Task, imports: Vec::new(), exports: Vec::new() }
+    fn outline(&self) -> ProgramOutline {
+        ProgramOutline { kind: streamtask_host::engine::Kind::Task, imports: Vec::new(), exports: Vec::new() }
     }
 }
 
@@ -253,7 +253,7 @@ impl Guest<'_> {
     async fn send_all(&self, event_type: &str, count: u32) -> Result<(), Stop> {
         for at in 0..count {
             let mut event = NewEvent {
-                event_type: EventType::trusted(event_type),
+                event_type: EventType::of_guest(event_type.to_owned()).expect("not a type of the host"),
                 channel: None,
                 content: Content::Json(Json::of(&at)),
                 time: Timestamp::now(),
@@ -286,7 +286,7 @@ impl Guest<'_> {
     }
 
     async fn start(&mut self, child: &Child) -> Result<(), Stop> {
-        let new = NewChildRun {
+        let new = ChildRunRequest {
             task: TaskRef::parse_path(&child.task).expect("the simulation's names are valid"),
             input: Json::of(&child.script),
             key: child.key.clone(),

@@ -54,9 +54,9 @@ pub(crate) const TASKS: &[Kind] = &[
     Kind {
         name: "cron",
         manifests: &[
-            "[[schedule]]\nname = \"s\"\ncron = \"*/2 * * * *\"\nmissed = \"skip\"\n",
-            "[[schedule]]\nname = \"s\"\ncron = \"*/2 * * * *\"\nmissed = \"once\"\n",
-            "[[schedule]]\nname = \"s\"\ncron = \"*/2 * * * *\"\nmissed = \"all\"\n",
+            "[[schedule]]\nname = \"s\"\ncron = \"*/2 * * * *\"\nmisfire = \"skip\"\n",
+            "[[schedule]]\nname = \"s\"\ncron = \"*/2 * * * *\"\nmisfire = \"once\"\n",
+            "[[schedule]]\nname = \"s\"\ncron = \"*/2 * * * *\"\nmisfire = \"all\"\n",
             "",
         ],
     },

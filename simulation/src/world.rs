@@ -11,7 +11,7 @@ use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef};
 use streamtask_host::platform::{self, Simulated};
 use streamtask_host::retention::PruneRequest;
 use streamtask_host::scheduler::{Capacity, Request};
-use streamtask_host::storage::{Cancelled, MessageOutcome, StorageError};
+use streamtask_host::storage::{CancelOutcome, MessageOutcome, StorageError};
 use tokio::runtime::Builder;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -281,7 +281,7 @@ impl World {
 
     async fn cancel(&mut self, rooms: &Rooms, run: usize) {
         let Some((id, known)) = self.known(run) else { return };
-        if let Ok(Ok(Cancelled::Ended(_) | Cancelled::Requested(_))) =
+        if let Ok(Ok(CancelOutcome::Ended(_) | CancelOutcome::Requested(_))) =
             timeout(PATIENCE, rooms.scheduler.cancel(&id)).await
         {
             known.cancelled = true;

@@ -139,7 +139,7 @@ async fn a_run_ends_as_its_process_does() {
     for (input, kind, message) in [
         (json!({ "do": "fail" }), "failure", "as it was told"),
         (json!({ "do": "trap" }), "trap", "in the middle"),
-        (json!({ "do": "exit" }), "trap", "exit code"),
+        (json!({ "do": "exit" }), "trap", "exited with"),
         (json!({ "do": "fill" }), "out-of-memory", "bytes of memory"),
     ] {
         let ended = run(&host, input).await;

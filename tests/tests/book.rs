@@ -255,13 +255,16 @@ fn the_page_of_the_manifest_has_every_key() {
 fn the_page_of_metrics_has_every_metric() {
     let page = read("docs/reference/metrics.md");
     let source = read("host/src/http/metrics.rs");
-    let (text, _) =
-        source.split_once("/// Metrics in the text format.").expect("the function that lists them");
+    let (_, text) = source.split_once("fn registry(").expect("the function that lists them");
     let mut names = 0;
-    for call in ["text.put(", "text.gauge(", "text.counter("] {
+    // The library appends `_total` to the name of a counter.
+    for (call, end) in [("gauge(", ""), ("registry.register(", ""), ("counter(", "_total")] {
         for (at, _) in text.match_indices(call) {
-            let name = text[at..].split('"').nth(1).expect("a name");
-            assert!(page.contains(&format!("| `streamtask_{name}` |")), "{name} is missing");
+            let argument = text[at + call.len()..].trim_start();
+            let Some(name) = argument.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            assert!(page.contains(&format!("| `streamtask_{name}{end}` |")), "{name}{end} is missing");
             names += 1;
         }
     }

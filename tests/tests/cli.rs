@@ -390,8 +390,8 @@ fn several_runs_are_followed_at_once_and_the_exit_code_is_the_worst_of_theirs() 
     assert_eq!(said.err, format!("streamtask: {why}\n"));
     // Whoever has read all learns the same once more.
     let last: Value = serde_json::from_str(said.out.lines().last().unwrap()).unwrap();
-    let position = last["position"].as_str().unwrap();
-    fixture.say(&["tail", "held", "bad", "a", "--after", position]).refused(1, why);
+    let cursor = last["cursor"].as_str().unwrap();
+    fixture.say(&["tail", "held", "bad", "a", "--after", cursor]).refused(1, why);
 }
 
 #[test]

@@ -80,7 +80,7 @@ async fn a_program_fails_by_its_code_by_its_words_or_by_a_trap() {
         ),
         (
             json!([{ "exit": 1 }]),
-            json!({ "kind": "failure", "code": "exit", "message": "it ended with a failing exit code" }),
+            json!({ "kind": "failure", "code": "exit", "message": "the program exited with a non-zero code" }),
         ),
         (
             json!([{ "print": failure }, { "exit": 1 }]),

@@ -152,11 +152,11 @@ async fn several_runs_are_read_on_one_connection_and_resumed_at_every_event() {
             }
         }
     }
-    // As lines, each says the position; and the types can be chosen.
+    // As lines, each has the cursor; and the types can be chosen.
     let rest = lines(&host, "/api/events?run=a&run=b&types=run.started", &[]).await.rest().await;
     let rest: Vec<Value> = rest.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rest.len(), 4);
-    let after = rest[3]["position"].as_str().unwrap();
+    let after = rest[3]["cursor"].as_str().unwrap();
     assert_eq!(host.get(&format!("/api/events?run=a&run=b&after={after}")).await.status, 204);
 }
 
@@ -262,11 +262,20 @@ async fn more_runs_than_can_be_read_at_once_are_read_one_after_the_other() {
             break;
         }
     }
-    let ids: Vec<String> = (0..65).map(|nth| format!("run=n{nth}")).collect();
-    host.get(&format!("/api/events?{}", ids.join("&"))).await.problem(400, "invalid-parameter");
+    let named = |count| (0..count).map(|nth| format!("n{nth}")).collect::<Vec<_>>().join(",");
+    let events = follow(&host, &format!("run={}", named(150)), None).await.rest().await;
+    assert_eq!(events.iter().filter(|event| event.is_terminal()).count(), 150, "named ones, too");
+    let refused = host.get(&format!("/api/events?run={}", named(257))).await;
+    assert_eq!(refused.problem(400, "invalid-parameter")["parameter"], "run");
     host.get("/api/events?run=nobody").await.problem(404, "unknown-run");
     for bad in ["after=x", "after=1-2", "from=latest", "envelope=none"] {
         host.get(&format!("/api/events?{bad}")).await.problem(400, "invalid-parameter");
+    }
+    for (path, headers) in
+        [("/api/events", &[("last-event-id", "x")][..]), ("/api/events?lastEventId=x", &[][..])]
+    {
+        let refused = host.request(&Method::GET, path, headers, "").await;
+        assert_eq!(refused.problem(400, "invalid-parameter")["parameter"], "lastEventId");
     }
 }
 
@@ -316,7 +325,7 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     );
     let mine = &told["clients"][0];
     assert_eq!(
-        (&mine["client_id"], &mine["format"], &mine["position"]),
+        (&mine["client_id"], &mine["format"], &mine["sent_seq"]),
         (&json!("my-client"), &json!("sse"), &told["last_seq"])
     );
     assert_eq!(told["clients"][1]["format"], "websocket");
@@ -326,9 +335,12 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
         (&json!("read"), &told["clients"])
     );
     let metrics = host.get("/metrics").await;
+    assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     for line in [
+        "# TYPE streamtask_streams gauge\n",
         "streamtask_streams{format=\"sse\"} 1\n",
+        "# TYPE streamtask_streams_opened_total counter\n",
         "streamtask_streamed_runs 1\n",
         "streamtask_running_runs 1\n",
     ] {
@@ -340,7 +352,7 @@ async fn who_reads_a_run_is_told_with_how_far_behind_it_is() {
     eventually("it is there as well", async || {
         let told = status().await;
         let board = &told["clients"][2];
-        board["client_id"] == "board" && board["position"] == told["last_seq"]
+        board["client_id"] == "board" && board["sent_seq"] == told["last_seq"]
     })
     .await;
     drop((stream, socket, both));

@@ -119,8 +119,8 @@ async fn a_full_disk_holds_runs_up_and_loses_nothing() {
     assert_eq!(readiness(&host).await.0, 200);
     let said = host.logged().join("\n");
     let told = |what| assert!(said.contains(what), "{said}");
-    told("the database does not take writes; trying again");
-    told("the database takes writes again");
+    told("the database accepts no writes; retrying");
+    told("the database accepts writes again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -403,5 +403,9 @@ async fn who_keeps_the_write_ahead_log_long_is_named_and_it_shrinks_afterwards()
     host.run(flood).await;
     said.extend(host.logged());
     let count = |what| said.iter().filter(|line| line.contains(what)).count();
-    assert_eq!((count("the write-ahead log grows"), count("begins anew")), (1, 1), "{said:?}");
+    assert_eq!(
+        (count("the write-ahead log grows"), count("the write-ahead log restarts")),
+        (1, 1),
+        "{said:?}"
+    );
 }

@@ -8,7 +8,7 @@ use streamtask_host::event_log::Position;
 use streamtask_host::model::{Json, Retention, RunId, RunStatus, Signal, SignalName, TaskRef};
 use streamtask_host::retention::{DeleteOutcome, PruneRequest};
 use streamtask_host::scheduler::{Request, StartError};
-use streamtask_host::storage::{Cancelled, MessageOutcome, RunFilter};
+use streamtask_host::storage::{CancelOutcome, MessageOutcome, RunFilter};
 use streamtask_tests::{TestHost, soon};
 
 fn request(input: &Value) -> Request {
@@ -49,9 +49,12 @@ async fn a_run_is_cancelled_from_within_and_a_stopped_host_starts_nothing() {
     let host = TestHost::with(|config| config.cancel_grace = Duration::from_millis(50)).await;
     let handle = host.handle.clone();
     let id = handle.start(request(&json!({ "do": "stubborn" }))).await.unwrap().run.key.id;
-    assert!(matches!(handle.cancel(&id).await.unwrap(), Cancelled::Requested(_)));
+    assert!(matches!(handle.cancel(&id).await.unwrap(), CancelOutcome::Requested(_)));
     assert_eq!(types(&handle, &id, Position::After(0)).await.last().unwrap(), "run.cancelled");
-    assert!(matches!(handle.cancel(&RunId::parse("unknown").unwrap()).await.unwrap(), Cancelled::NotFound));
+    assert!(matches!(
+        handle.cancel(&RunId::parse("unknown").unwrap()).await.unwrap(),
+        CancelOutcome::NotFound
+    ));
     assert!(handle.follow(&RunId::parse("unknown").unwrap(), Position::Now).await.unwrap().is_none());
 
     let nowhere = Request { task: TaskRef::parse("test", "nothing").unwrap(), ..request(&json!({})) };

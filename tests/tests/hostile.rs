@@ -141,8 +141,8 @@ async fn what_a_guest_asks_the_host_to_hold_is_bounded() {
         arena.fails("hostile", json!({ "do": action, "bytes": bytes }), "trap", words).await;
     }
     arena.fails("hostile", json!({ "do": "grow-memory" }), "out-of-memory", "67108864").await;
-    arena.fails("hostile", json!({ "do": "exit" }), "trap", "exit code 0").await;
-    arena.fails("hostile", json!({ "do": "exit-with-code" }), "trap", "a failing exit code").await;
+    arena.fails("hostile", json!({ "do": "exit" }), "trap", "exited with code 0").await;
+    arena.fails("hostile", json!({ "do": "exit-with-code" }), "trap", "a non-zero code").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,7 +164,7 @@ async fn a_page_of_any_other_origin_may_not() {
             assert_eq!(answer.header("vary"), "Origin");
         }
         assert_eq!(answers[1].status, 200, "the browser keeps it from the page");
-        let problem = answers[2].problem(403, "foreign-origin");
+        let problem = answers[2].problem(403, "origin-not-allowed");
         assert!(problem["detail"].as_str().unwrap().contains(origin), "{problem}");
     }
     assert_eq!(runs(&host).await, 0, "nothing was started");
@@ -178,10 +178,12 @@ async fn without_a_word_of_the_operator_only_the_hosts_own_pages_may_start() {
     assert_eq!(answer.status, 202);
     for origin in ["https://evil.example", "null", "", "ö"] {
         let answer = host.request(&Method::POST, START, &[("origin", origin)], "{}").await;
-        answer.problem(403, "foreign-origin");
+        answer.problem(403, "origin-not-allowed");
         let run = host.get("/api/runs").await.json()["runs"][0]["id"].as_str().unwrap().to_owned();
         let cancel = format!("/api/runs/{run}/cancel");
-        host.request(&Method::POST, &cancel, &[("origin", origin)], "").await.problem(403, "foreign-origin");
+        host.request(&Method::POST, &cancel, &[("origin", origin)], "")
+            .await
+            .problem(403, "origin-not-allowed");
     }
     assert!(answer.headers.get("access-control-allow-origin").is_none());
     assert_eq!(runs(&host).await, 1);
@@ -231,7 +233,7 @@ async fn a_name_that_is_not_this_machines_reaches_nothing() {
 
     let connection = Http2::open(host.address).await;
     let foreign = connection.send_to("evil.example", &Method::POST, START, &[], "{}").await;
-    Answer::of(foreign).await.problem(421, "foreign-host");
+    Answer::of(foreign).await.problem(421, "host-not-allowed");
     let known = connection.send_to("tasks.lan", &Method::GET, "/healthz", &[], "").await;
     assert_eq!(known.status(), 200);
 }

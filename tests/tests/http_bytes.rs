@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use serde_json::{Value, json};
 use streamtask_tests::{Api, TestHost, raw, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -234,7 +235,7 @@ async fn a_request_that_breaks_off_starts_nothing() {
     let head = format!("POST {START} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
     for body in ["zz\r\n", "5\r\n\"abc\"XX0\r\n\r\n", "ffffffffffffffffff\r\n", "-1\r\n"] {
         let answer = raw(host.address, format!("{head}{body}")).await;
-        assert_eq!(raw_problem(&answer), (400, "body".to_owned()), "{body:?}");
+        assert_eq!(raw_problem(&answer), (400, "invalid-body".to_owned()), "{body:?}");
     }
     is_alive(&host).await;
     assert_eq!(runs(&host).await, 0);
@@ -333,4 +334,28 @@ async fn dawdle(mut stream: TcpStream, first: String, drip: &'static str) -> (Du
         }
     }
     (begun.elapsed(), String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_packed_is_not_taken_for_what_is_in_it() {
+    let host = TestHost::start().await;
+    let echo = r#"{"do":"echo"}"#;
+    let post =
+        async |coding: &str| host.request(&Method::POST, START, &[("content-encoding", coding)], echo).await;
+    for coding in ["gzip", "br, gzip", "identity, deflate"] {
+        post(coding).await.problem(415, "unsupported-content-coding");
+    }
+    assert_eq!(post("identity").await.status, 202);
+    let chunked = async |coding: &str| {
+        let head = format!("POST {START} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        let body = format!("{:x}\r\n{echo}\r\n0\r\n\r\n", echo.len());
+        raw(host.address, format!("{head}transfer-encoding: {coding}\r\n\r\n{body}")).await
+    };
+    let answer = chunked("gzip, chunked").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 501 ") && answer.contains("problem:unsupported-transfer-coding"),
+        "{answer}"
+    );
+    assert!(chunked("Chunked").await.starts_with("HTTP/1.1 202 "));
+    assert_eq!(runs(&host).await, 2);
 }

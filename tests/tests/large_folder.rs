@@ -84,7 +84,7 @@ async fn ten_thousand_files_cost_ten_times_as_much_as_a_thousand() {
 
     fill(&folders.tasks(), MOST, MOST + BEYOND);
     eventually_within(START_PATIENCE, "the others are counted", || async {
-        host.get("/api/tasks").await.json()["left_out"] == BEYOND
+        host.get("/api/tasks").await.json()["omitted"] == BEYOND
     })
     .await;
     loaded(&host, MOST).await;

@@ -35,7 +35,7 @@ async fn a_host_whose_writer_is_stuck_is_not_healthy_and_still_ends() {
     assert!(becomes_unhealthy(&host).await);
     let unhealthy = host.get("/healthz").await;
     let problem = unhealthy.problem(503, "stalled");
-    assert_eq!(problem["loop"], "thread that writes to the database");
+    assert_eq!(problem["component"], "storage-writer");
     // What needs no writer is served.
     for path in ["/api/tasks", "/api/runs", "/metrics"] {
         assert_eq!(soon("an answer", host.get(path)).await.status, 200, "{path}");

@@ -3,9 +3,10 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, PipeReader};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::json;
 use streamtask_tests::{ChildHost, Folders, PATIENCE, child, eventually, guests, soon};
 
@@ -88,18 +89,18 @@ async fn a_reader_that_goes_on_hears_how_many_lines_it_has_missed() {
             let mut reader = BufReader::new(reader);
             let mut line = String::new();
             while reader.read_line(&mut line).unwrap() > 0 {
-                text.lock().unwrap().push_str(&line);
+                text.lock().push_str(&line);
                 line.clear();
             }
         })
     };
-    eventually("it is told", || async { text.lock().unwrap().contains(TOLD) }).await;
+    eventually("it is told", || async { text.lock().contains(TOLD) }).await;
     // From now on there is room for all.
     let dropped = metric(&host, "log_lines_dropped_total").await;
     let (status, _) = tokio::task::spawn_blocking(|| host.terminate()).await.unwrap();
     assert_eq!(status.code(), Some(0));
     reading.join().unwrap();
-    let text = text.lock().unwrap().clone();
+    let text = text.lock().clone();
     let told: u64 = text
         .lines()
         .filter(|line| line.contains(TOLD))

@@ -6,10 +6,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamtask_tests::{Event, TestHost, child, clients, fetched_tools, optional, root};
 
@@ -26,7 +26,7 @@ fn kept() -> PathBuf {
 fn program(name: &str, make: impl FnOnce(&Path) -> Result<PathBuf, String>) -> Option<Vec<u8>> {
     // A machine has no more than a few cores, and each tool may take all of them.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = ONE_AT_A_TIME.lock();
     let file = kept().join(format!("{name}.wasm"));
     if !file.is_file() {
         let work = kept().join(format!("{name}.work"));
@@ -273,7 +273,7 @@ async fn a_solver() {
     assert_eq!(completes(&host, "boolector", formula("(bvult x x)", "")).await, "unsat\n");
     let run = host.start_run("test/boolector", formula("(bvult x x)", "")).await;
     let events: Vec<Event> = host.follow(&run).await.rest().await;
-    let code = events.iter().any(|event| event.json()["data"]["message"] == "ended with exit code 20");
+    let code = events.iter().any(|event| event.json()["data"]["message"] == "exited with code 20");
     assert!(code, "which of the codes it was: {events:?}");
     fails(&host, "boolector", formula("(= x", ""), 1, "boolector: <stdin>:").await;
 }

@@ -52,7 +52,7 @@ async fn a_tree_is_added_up_by_weight_and_is_the_same_after_a_restart() {
     // (1 × 20/80 + 3 × 0 + 2 × 50 % + 2 × 1) / 8
     assert_eq!(told["fraction"], 0.40625);
     assert_eq!((&told["status"], &told["message"]), (&json!("running"), &json!("Importing")));
-    assert_eq!((&told["behind"], &told["pruned"]), (&json!(0), &json!(false)));
+    assert_eq!((&told["lag"], &told["pruned"]), (&json!(0), &json!(false)));
     let counts = json!({"waiting":0,"running":3,"completed":0,"skipped":1,"failed":1,"cancelled":0});
     assert_eq!(told["counts"], counts);
     let root = &told["items"][0];
@@ -160,7 +160,7 @@ async fn of_a_log_that_was_removed_nothing_is_told() {
     let host = stopped.restart().await;
     let told = progress(&host, &run).await;
     assert_eq!((&told["pruned"], &told["items"], &told["fraction"]), (&json!(true), &json!([]), &json!(1.0)));
-    assert_eq!(told["behind"], 0);
+    assert_eq!(told["lag"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -203,7 +203,7 @@ async fn scheduled_runs_start_by_themselves_once_each() {
     let task = host.get("/api/tasks/test/probe").await.json();
     let shown = &task["schedules"][0];
     assert_eq!(
-        (&shown["name"], &shown["time_zone"], &shown["missed"]),
+        (&shown["name"], &shown["time_zone"], &shown["misfire"]),
         (&json!("often"), &json!("UTC"), &json!("skip"))
     );
     assert!(shown["next"].is_string());

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use hyper::Method;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use streamtask_host::model::Version;
 use streamtask_tests::{Api, ChildHost, Connection, Event, EventStream, TestHost, eventually, guests};
@@ -41,7 +42,7 @@ impl Versions {
     fn make(&self, nth: usize) -> (Vec<u8>, String) {
         let wasm = guests::ticker(&format!("v{nth}"));
         let version = Version::of(&wasm).to_string();
-        self.nth.lock().unwrap().insert(version.clone(), nth);
+        self.nth.lock().insert(version.clone(), nth);
         (wasm, version)
     }
 
@@ -60,7 +61,7 @@ impl Versions {
         assert_eq!(events.last().unwrap().name, "run.completed", "{events:?}");
         let run = json!({ "id": events[0].json()["_task_id"] });
         let record = api.read_run(&run).await;
-        let nth = self.nth.lock().unwrap()[record["version"].as_str().unwrap()];
+        let nth = self.nth.lock()[record["version"].as_str().unwrap()];
         assert!((oldest..=newest).contains(&nth), "it ran on {nth}, when {oldest} to {newest} were there");
         assert_eq!(
             record["final_value"],

@@ -151,7 +151,7 @@ async fn what_can_be_no_request_is_an_invalid_argument() {
         let url = arena.server.url("/echo");
         let nothing = if language == "c" { "null is no address" } else { "\"\" is no address" };
         for (request, words) in [
-            (json!({ "url": "nonsense" }), "\"nonsense\" is no address of http or https"),
+            (json!({ "url": "nonsense" }), "\"nonsense\" is not an http or https URL"),
             (json!({}), nothing),
             (json!({ "url": "http:///path" }), "is no address"),
             (json!({ "url": "ftp://127.0.0.1/" }), "is no address"),

@@ -380,7 +380,7 @@ async fn the_log_tells_what_an_operator_has_to_know() {
         assert!(line.contains(told), "{told}: {line}");
     }
     assert_eq!(host.post("/api/tasks/test/probe/runs", "{\"do\":1}").await.status, 400);
-    let line = host.says("start refused").await;
+    let line = host.says("start rejected").await;
     assert!(line.contains("test/probe") && line.contains("does not match"), "{line}");
 }
 
@@ -395,7 +395,7 @@ async fn files_that_look_like_tasks_and_are_none_are_told() {
     eventually("both are told", || {
         said.extend(host.logged());
         let told = |path: &&str| {
-            said.iter().any(|line| line.contains("not taken for a task") && line.contains(*path))
+            said.iter().any(|line| line.contains("not loaded as a task") && line.contains(*path))
         };
         let both = ["LOUD.WASM", "test/deep/x.wasm"].iter().all(told);
         async move { both }

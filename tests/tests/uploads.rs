@@ -143,9 +143,9 @@ async fn no_name_and_no_link_leads_out_of_the_folder() {
     fs::write(host.tasks().join("file"), "").unwrap();
     for app in ["link", "file"] {
         let path = format!("/api/tasks/{app}/kept");
-        let problem = put(&host, &path, guests::ticker("a")).await.problem(409, "in-the-way");
+        let problem = put(&host, &path, guests::ticker("a")).await.problem(409, "path-conflict");
         assert!(problem["detail"].as_str().unwrap().contains(app), "{problem}");
-        delete(&host, &path).await.problem(409, "in-the-way");
+        delete(&host, &path).await.problem(409, "path-conflict");
     }
     // A link to a file is replaced itself, or removed.
     for nth in 0..2 {
@@ -161,8 +161,8 @@ async fn no_name_and_no_link_leads_out_of_the_folder() {
     assert_eq!(names(elsewhere.path()), ["kept.wasm"]);
     fs::create_dir(host.tasks().join("folder.wasm")).unwrap();
     let folder = "/api/tasks/default/folder";
-    put(&host, folder, guests::ticker("a")).await.problem(409, "in-the-way");
-    delete(&host, folder).await.problem(409, "in-the-way");
+    put(&host, folder, guests::ticker("a")).await.problem(409, "path-conflict");
+    delete(&host, folder).await.problem(409, "path-conflict");
 }
 
 #[tokio::test(flavor = "multi_thread")]

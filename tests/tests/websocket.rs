@@ -15,7 +15,7 @@ async fn follow(host: &TestHost, run: &Value, query: &str) -> WebSocket {
 /// Sends a request; returns the answer to it.
 async fn ask(socket: &mut WebSocket, request: Value) -> Value {
     socket.send(request.to_string()).await;
-    let answer = socket.until("run.answer").await;
+    let answer = socket.until("run.response").await;
     assert_eq!(answer["data"]["id"], request["id"], "{answer}");
     answer["data"].clone()
 }
@@ -110,12 +110,12 @@ async fn a_request_that_is_wrong_is_answered_as_over_http() {
         (r#"{"id":7,"action":"pause","now":true}"#, "now"),
     ] {
         socket.send(message).await;
-        let answer = socket.until("run.answer").await["data"].clone();
+        let answer = socket.until("run.response").await["data"].clone();
         assert_eq!((&answer["id"], &answer["status"]), (&json!(7), &json!(400)), "{message}: {answer}");
         assert!(answer["body"]["detail"].as_str().unwrap().contains(words), "{message}: {answer}");
     }
     socket.send("nonsense").await;
-    let answer = socket.until("run.answer").await["data"].clone();
+    let answer = socket.until("run.response").await["data"].clone();
     assert_eq!((&answer["id"], &answer["status"]), (&Value::Null, &json!(400)));
     // All of that has done the connection no harm.
     socket.send(Message::Ping("sign".into())).await;

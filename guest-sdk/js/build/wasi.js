@@ -40,7 +40,7 @@ export class Wasi {
       clock_time_get: (_, __, at) => this.#time(at),
       random_get: (at, length) => this.#fill(at, length),
       proc_exit: (code) => {
-        throw new Exit(`it ended itself with exit code ${code}`);
+        throw new Exit(`it exited with code ${code}`);
       },
       fd_prestat_get: (fd, at) => this.#prestat(fd, at),
       fd_prestat_dir_name: (_, at, length) => this.#put(at, encoded('/').subarray(0, length)),

@@ -40,7 +40,7 @@ export function task(about, work) {
 // Running out of memory is not a failure of the contract: the host recognises it by these words before a trap.
 // Throwing a value without a payload traps.
 function trapForMemory(thrown) {
-  console.error('fatal error: out of memory; JavaScript does not tell where');
+  console.error('fatal error: out of memory; JavaScript reports no place');
   throw thrown;
 }
 

@@ -105,7 +105,7 @@ def as_failure(error: BaseException) -> Failure:
         return Failure("the run was cancelled", code="cancelled")
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
-        said = f"the task ended itself with exit code {code}" if code is error.code else str(error.code)
+        said = f"the task exited with code {code}" if code is error.code else str(error.code)
         return Failure(said, code="exit", details={"exit_code": code})
     if isinstance(error, HasFailure):
         return error.as_failure()

@@ -364,7 +364,7 @@ def _publish(made: Task[Any]) -> None:
     present: Task[Any] | None = getattr(module, _NAME, None)
     if present is not None and not _replaces(made, present):
         raise TypeError(
-            f"a file is one task, and {made.module} has two: {present.__name__} and {made.__name__}"
+            f"a file can have one task, but {made.module} has two: {present.__name__} and {made.__name__}"
         )
     setattr(module, _NAME, made)
     _remember_source(module)

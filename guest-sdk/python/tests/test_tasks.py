@@ -147,7 +147,7 @@ class Functions(unittest.TestCase):
         def one() -> None:
             pass
 
-        with self.assertRaisesRegex(TypeError, "a file is one task, and .* has two: one and two"):
+        with self.assertRaisesRegex(TypeError, "a file can have one task, but .* has two: one and two"):
 
             @task
             def two() -> None:
@@ -342,7 +342,7 @@ class Failures(unittest.TestCase):
         failure = failure_of(leaves, {"code": 3})
         self.assertEqual(
             (failure.message, failure.code, failure.details),
-            ("the task ended itself with exit code 3", "exit", {"exit_code": 3}),
+            ("the task exited with code 3", "exit", {"exit_code": 3}),
         )
         failure = failure_of(leaves, {"code": "no paper"})
         self.assertEqual((failure.message, failure.details), ("no paper", {"exit_code": 1}))

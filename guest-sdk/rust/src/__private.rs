@@ -102,7 +102,7 @@ pub fn describe<T: Task>() -> String {
 fn parse<T: DeserializeOwned>(input: &str) -> Result<T, Failure> {
     let mut json = serde_json::Deserializer::from_str(input);
     serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Failure::new(format_args!("the input does not fit: {error}")).code("invalid-input"))
+        .map_err(|error| Failure::new(format_args!("the input is invalid: {error}")).code("invalid-input"))
 }
 
 #[cfg(test)]
@@ -139,10 +139,7 @@ mod tests {
         let run = Recording::new();
         let failure = process::<Doubles>(&run, r#"[1, "2"]"#).unwrap_err();
         assert_eq!(failure.code.as_deref(), Some("invalid-input"));
-        assert!(
-            failure.message.starts_with("the input does not fit: [1]: invalid type: string"),
-            "{failure}"
-        );
+        assert!(failure.message.starts_with("the input is invalid: [1]: invalid type: string"), "{failure}");
         assert!(run.events().is_empty());
     }
 

@@ -96,7 +96,7 @@ struct Exchange {
 impl Exchange {
     fn new(request: &Request) -> Result<Self, Error> {
         let address = Address::of(&request.url).ok_or_else(|| {
-            let why = format_args!("{:?} is no address of http or https", request.url);
+            let why = format_args!("{:?} is not an http or https URL", request.url);
             Error::new(ErrorKind::InvalidArgument, why)
         })?;
         let from_now = |timeout| monotonic_clock::now().saturating_add(nanoseconds(timeout));

@@ -32,15 +32,15 @@ impl Builder {
 
     /// Keeps runs and events in `storage` instead of SQLite in the data folder. The data folder still has the output
     /// files and the compiled code. An implementation has to pass
-    /// [`storage::conformance`](crate::storage::conformance); the host closes it when it stops, and `/healthz` says
-    /// nothing about it.
+    /// `storage::conformance::run`, which the feature `conformance` adds; the host closes it when it stops, and
+    /// `/healthz` says nothing about it.
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.backend.storage = Some(storage);
         self
     }
 
     /// Sends and gets wake-ups by `notifier`, which may connect several processes. An implementation has to pass
-    /// [`notifier::conformance`](crate::notifier::conformance).
+    /// `notifier::conformance::run`, which the feature `conformance` adds.
     pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
         self.backend.notifier = Some(notifier);
         self

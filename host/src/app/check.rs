@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use crate::config::{self, Settings};
-use crate::engine::{self, Engine, Executor as _, Kind, LoadError, Outline};
+use crate::config::{self, ConfigError, Settings};
+use crate::engine::{self, Engine, Executor as _, Kind, LoadError, ProgramOutline, SetupError};
 use crate::model::Version;
-use crate::registry;
+use crate::registry::{self, ManifestError};
 
 /// A file that a host would accept.
 pub struct CheckedFile {
@@ -18,27 +18,79 @@ pub struct CheckedFile {
     pub details: Vec<String>,
 }
 
-/// Checks whether a host would accept a file. An error is one line with the fault and its place. Compiled code is
-/// stored in `cache`; a host executes the code in its cache, so no other user may write there.
-pub fn check(path: &Path, cache: &Path) -> Result<CheckedFile, String> {
+/// Why a host would not accept a file: one line with the fault and its place.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It can't be read.
+    #[error("can't read {name}: {error}")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is no configuration file.
+    #[error(transparent)]
+    Settings(ConfigError),
+    /// The settings do not fit together.
+    #[error("{name}: {error}")]
+    Config {
+        /// The file.
+        name: String,
+        /// Why.
+        error: ConfigError,
+    },
+    /// It is no manifest.
+    #[error(transparent)]
+    Manifest(ManifestError),
+    /// It is no task.
+    #[error("{name}: {error}")]
+    Task {
+        /// The file.
+        name: String,
+        /// Why.
+        error: TaskError,
+    },
+    /// Its name does not tell what it is.
+    #[error("{0} is neither a task nor a manifest: its name must end with .wasm or .toml")]
+    Extension(String),
+}
+
+/// Why a task file could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// There is no engine to load it with.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The system has no thread left.
+    #[error("can't start a thread: {0}")]
+    Thread(io::Error),
+    /// The file is at fault.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Checks whether a host would accept a file. Compiled code is stored in `cache`; a host executes the code in its cache, so
+/// no other user may write there.
+pub fn check(path: &Path, cache: &Path) -> Result<CheckedFile, CheckError> {
     let name = path.display().to_string();
-    let unreadable = |error: io::Error| format!("can't read {name}: {error}");
+    let unreadable = |error: io::Error| CheckError::Unreadable { name: name.clone(), error };
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") if path.file_name().is_some_and(|name| name == config::DEFAULT_FILE) => {
-            let settings = Settings::read(Some(path)).map_err(|error| error.to_string())?;
+            let settings = Settings::read(Some(path)).map_err(CheckError::Settings)?;
             let checked = settings.config().and_then(|_| settings.address());
-            checked.map_err(|error| format!("{name}: {error}"))?;
+            checked.map_err(|error| CheckError::Config { name, error })?;
             Ok(CheckedFile { kind: "configuration", details: Vec::new() })
         }
         Some("toml") => {
             let text = fs::read_to_string(path).map_err(unreadable)?;
             let folder = path.parent().unwrap_or(Path::new("."));
-            registry::check_manifest(&name, &text, folder).map_err(|error| error.to_string())?;
+            registry::check_manifest(&name, &text, folder).map_err(CheckError::Manifest)?;
             Ok(CheckedFile { kind: "manifest", details: Vec::new() })
         }
         Some("wasm") => {
             let wasm = fs::read(path).map_err(unreadable)?;
-            let outline = outline(&wasm, cache).map_err(|reason| format!("{name}: {reason}"))?;
+            let outline = outline(&wasm, cache).map_err(|error| CheckError::Task { name, error })?;
             let kind = match outline.kind {
                 Kind::Task => "task",
                 Kind::AsyncTask => "async task (experimental)",
@@ -47,12 +99,12 @@ pub fn check(path: &Path, cache: &Path) -> Result<CheckedFile, String> {
             };
             Ok(CheckedFile { kind, details: details(&outline) })
         }
-        _ => Err(format!("{name} is neither a task nor a manifest: its name must end with .wasm or .toml")),
+        _ => Err(CheckError::Extension(name)),
     }
 }
 
 /// Loads a task file like a host.
-fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
+fn outline(wasm: &[u8], cache: &Path) -> Result<ProgramOutline, TaskError> {
     let config = engine::Config {
         cache: cache.to_owned(),
         max_instances: 1,
@@ -62,16 +114,16 @@ fn outline(wasm: &[u8], cache: &Path) -> Result<Outline, String> {
         async_world: true,
         memory_bytes: usize::MAX,
     };
-    let engine = Engine::new(&config).map_err(|error| error.to_string())?;
+    let engine = Engine::new(&config)?;
     // On a thread of its own: loading blocks on the description of the task, which a thread of the runtime must not.
     let load = || engine.load(wasm, Version::of(wasm));
     let loaded = thread::scope(|scope| Ok(thread::Builder::new().spawn_scoped(scope, load)?.join()));
-    let loaded = loaded.map_err(|error: io::Error| format!("can't start a thread: {error}"))?;
-    let program = loaded.unwrap_or(Err(LoadError::Failed)).map_err(|error| error.to_string())?;
+    let loaded = loaded.map_err(TaskError::Thread)?;
+    let program = loaded.unwrap_or(Err(LoadError::Failed))?;
     Ok(program.outline())
 }
 
-fn details(outline: &Outline) -> Vec<String> {
+fn details(outline: &ProgramOutline) -> Vec<String> {
     let list = |what: &str, names: &[String]| format!("{what}: {}", names.join(", "));
     let mut details = vec![list("exports", &outline.exports), list("imports", &outline.imports)];
     let imports = |prefix: &str| outline.imports.iter().any(|name| name.starts_with(prefix));

@@ -34,7 +34,7 @@ impl Reloader {
     /// Applies the settings for clients, and scans the tasks folder at once.
     pub fn reload(&self, config: &Config) {
         *self.0.config.write() = Arc::new(http_config(config));
-        self.0.registry.look();
+        self.0.registry.request_scan();
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::{Event, Json, Run, RunId, Signal, SignalName};
 use crate::registry::{ListedFile, Registry};
 use crate::retention::{DeleteOutcome, PruneError, PruneRequest, Pruner, Report};
 use crate::scheduler::{Request, Scheduler, StartError, Started};
-use crate::storage::{Cancelled, MessageOutcome, RunFilter, Storage, StorageError};
+use crate::storage::{CancelOutcome, MessageOutcome, RunFilter, Storage, StorageError};
 
 /// A handle of a host. Cheap to clone; works until the host has stopped.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Handle {
     }
 
     /// Cancels a run.
-    pub async fn cancel(&self, run: &RunId) -> Result<Cancelled, StorageError> {
+    pub async fn cancel(&self, run: &RunId) -> Result<CancelOutcome, StorageError> {
         self.scheduler.cancel(run).await
     }
 

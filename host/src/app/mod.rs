@@ -298,6 +298,38 @@ fn warn_of_open_folders(config: &Config) {
     }
 }
 
+/// Opens the files of a host, if the system has the memory and the threads that a host takes.
+async fn open_within_limits(
+    config: &Config,
+    storage: Option<Arc<dyn Storage>>,
+) -> Result<Foundation, LaunchError> {
+    let config = config.clone();
+    Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?;
+    can_start(1).map_err(LaunchError::Threads)?;
+    // Blocks on the disk, for a long time if an old database has to be migrated.
+    let opened = spawn_blocking(move || open(&config, storage)).map_err(LaunchError::Threads)?.await;
+    let foundation = opened.expect("opening does not panic")?;
+    can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
+    Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory(SPARE_BYTES))?;
+    Ok(foundation)
+}
+
+/// The loops of a host, of which none may get stuck.
+fn liveness(
+    accepting: &Arc<Heartbeat>,
+    scheduler: &Scheduler,
+    registry: &Registry,
+    writing: Option<Arc<Heartbeat>>,
+) -> Liveness {
+    let mut heartbeats = vec![
+        ("http-listener", Arc::clone(accepting)),
+        ("scheduler", scheduler.heartbeat()),
+        ("folder-watcher", registry.heartbeat()),
+    ];
+    heartbeats.extend(writing.map(|writing| ("storage-writer", writing)));
+    Liveness::new(heartbeats)
+}
+
 /// All rooms of a host.
 struct Rooms {
     config: Config,
@@ -317,16 +349,8 @@ impl Rooms {
         backend: Backend,
         address: Option<SocketAddr>,
     ) -> Result<Self, LaunchError> {
-        // Blocks on the disk, for a long time if an old database has to be migrated.
-        let opening = config.clone();
-        Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?;
-        can_start(1).map_err(LaunchError::Threads)?;
-        let opened =
-            spawn_blocking(move || open(&opening, backend.storage)).map_err(LaunchError::Threads)?.await;
         let Foundation { storage, writing, engine, registry, files } =
-            opened.expect("opening does not panic")?;
-        can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
-        Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory(SPARE_BYTES))?;
+            open_within_limits(&config, backend.storage).await?;
         warn_of_limits(engine.allocation(), config.max_running);
         let notifier = backend.notifier.unwrap_or_else(|| Arc::new(LocalNotifier::new()));
         let log = EventLog::new(Arc::clone(&storage), Arc::clone(&notifier));
@@ -346,13 +370,7 @@ impl Rooms {
         };
         let scheduler = Scheduler::start(scheduling, parts).await?;
         let accepting = Arc::<Heartbeat>::default();
-        let mut heartbeats = vec![
-            ("loop that accepts connections", Arc::clone(&accepting)),
-            ("loop that starts runs", scheduler.heartbeat()),
-            ("loop that follows the tasks folder", registry.heartbeat()),
-        ];
-        heartbeats.extend(writing.map(|writing| ("thread that writes to the database", writing)));
-        let liveness = Liveness::new(heartbeats);
+        let liveness = liveness(&accepting, &scheduler, &registry, writing);
         let pruner = Pruner::start(
             Arc::clone(&storage),
             Arc::clone(&registry),

@@ -1,5 +1,6 @@
 //! A host in this process for a single task file, without a listener.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use crate::config::Config;
 use crate::event_log::Position;
 use crate::files::Files;
 use crate::http::EventLines;
-use crate::model::{Json, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, SignalName, TaskRef, parse_label};
+use crate::model::{
+    Json, MAX_LABEL_BYTES, MAX_LABELS, NameError, Run, RunId, SignalName, TaskRef, parse_label,
+};
 use crate::scheduler::{Request, StartError};
 use crate::storage::{MAX_PARAMETERS, RunFilter, StorageError};
 
@@ -78,8 +81,8 @@ impl SingleHost {
     /// Starts a host for the task file at `path`, with the manifest in the same folder. Overrides the tasks folder of
     /// `config`.
     pub async fn launch(path: &Path, mut config: Config) -> Result<Self, SingleError> {
-        let (folder, file, task) =
-            locate(path).map_err(|reason| SingleError::File { path: path.to_owned(), reason })?;
+        let (folder, file, task) = locate(path)
+            .map_err(|error| SingleError::File { path: path.to_owned(), reason: error.to_string() })?;
         config.tasks = folder;
         config.only = Some(file);
         let rooms = Rooms::build(config, Backend::default(), None).await?;
@@ -210,21 +213,33 @@ fn parse_json(what: &str, bytes: &[u8]) -> Result<Json, SingleError> {
     Json::parse(text).map_err(|error| not_json(error.to_string()))
 }
 
-/// The folder of a task file, the name of the file, and the name of the task. An error is one line.
-fn locate(path: &Path) -> Result<(PathBuf, PathBuf, TaskRef), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a file".to_owned());
+/// Why a path is not that of a task file.
+#[derive(Debug, thiserror::Error)]
+enum PathError {
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+    #[error("it is not a file")]
+    NoFile,
+    #[error("its name does not end with .wasm")]
+    Extension,
+    #[error("{name:?} can't be the name of a task: {rule}")]
+    Name { name: String, rule: NameError },
+}
+
+/// The folder of a task file, the name of the file, and the name of the task.
+fn locate(path: &Path) -> Result<(PathBuf, PathBuf, TaskRef), PathError> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(PathError::NoFile);
     }
     if path.extension().is_none_or(|extension| extension != "wasm") {
-        return Err("its name does not end with .wasm".to_owned());
+        return Err(PathError::Extension);
     }
     let (Some(file), Some(stem)) = (path.file_name(), path.file_stem()) else {
-        return Err("it is not a file".to_owned());
+        return Err(PathError::NoFile);
     };
     let name = stem.to_string_lossy();
     let task = TaskRef::parse("default", &name)
-        .map_err(|rule| format!("{name:?} can't be the name of a task: {rule}"))?;
+        .map_err(|rule| PathError::Name { name: name.clone().into_owned(), rule })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((folder.to_owned(), file.into(), task))
 }

@@ -11,7 +11,7 @@ use crate::process::plain;
 
 /// Most bars at once; a terminal has few more lines.
 const MAX_BARS: usize = 16;
-/// Width of a label in characters, so that all bars start in one column; less on a narrow terminal.
+/// Width of a label in columns, so that all bars start in one column; less on a narrow terminal.
 const LABEL_WIDTH: usize = 24;
 /// Width of a bar; less on a narrow terminal.
 const BAR_WIDTH: usize = 30;
@@ -78,15 +78,15 @@ impl Bars {
         let indent = "  ".repeat(self.progress.ancestors(place).len());
         // The label of an item is its message, or else its id. The item without an id is the run itself; its message
         // stands after the bar.
-        let (label, message) = if item.id.is_empty() {
-            (String::new(), item.message.clone())
+        let (label, label_part, message) = if item.id.is_empty() {
+            (String::new(), String::new(), item.message.as_str())
         } else {
             let name = if item.message.is_empty() { &item.id } else { &item.message };
-            let label: String = plain(&format!("{indent}{name}")).chars().take(label_width).collect();
-            (format!("{label:label_width$} "), String::new())
+            // Filled up or cut by the library, which knows the width of each character.
+            (format!("{indent}{name}"), format!("{{prefix:{label_width}!}} "), "")
         };
         let rest = if message.is_empty() { "" } else { "{wide_msg}" };
-        let template = format!("{{prefix}}{bar_part} {count} {rest}");
+        let template = format!("{label_part}{bar_part} {count} {rest}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
@@ -97,8 +97,8 @@ impl Bars {
         };
         bar.set_length(length);
         bar.set_position(position);
-        bar.set_prefix(label);
-        bar.set_message(plain(&message).into_owned());
+        bar.set_prefix(plain(&label).into_owned());
+        bar.set_message(plain(message).into_owned());
     }
 
     /// Prints a line above the bars.

@@ -38,7 +38,7 @@ impl Check {
                     }
                 }
                 // The name of an import may contain a line break.
-                Err(error) => errors.push(plain(&error).into_owned()),
+                Err(error) => errors.push(plain(&error.to_string()).into_owned()),
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(Exit::Usage(errors.join("\nstreamtask: "))) }

@@ -62,8 +62,8 @@ impl MultiRunStream {
     }
 
     fn record(&mut self, event: &Value) {
-        if let Some(position) = event["position"].as_str() {
-            self.after = Some(position.to_owned());
+        if let Some(cursor) = event["cursor"].as_str() {
+            self.after = Some(cursor.to_owned());
         }
         // The only notice that ends the events of a run.
         let is_removed =

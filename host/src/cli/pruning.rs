@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::lists::{encoded, items, text};
 use super::{Exit, Server};
-use crate::model::Time;
+use crate::model::{Time, TimeError};
 
 /// The ended runs to remove. There is no default selection, because removal is final.
 #[derive(Args)]
@@ -48,11 +48,20 @@ pub(super) struct Delete {
     server: Server,
 }
 
+/// A text is not an age.
+#[derive(Debug, thiserror::Error)]
+enum AgeError {
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    #[error("`none` is not an age")]
+    Unlimited,
+}
+
 /// Checks an age, and sends it as it is written.
-fn age(text: &str) -> Result<String, String> {
+fn age(text: &str) -> Result<String, AgeError> {
     match text.parse()? {
         Time(Some(_)) => Ok(text.to_owned()),
-        Time(None) => Err("`none` is not an age".to_owned()),
+        Time(None) => Err(AgeError::Unlimited),
     }
 }
 

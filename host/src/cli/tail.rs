@@ -23,7 +23,7 @@ pub(super) struct Tail {
     /// Follow all runs with this label
     #[arg(long, value_name = "KEY:VALUE", conflicts_with = "runs")]
     label: Option<String>,
-    /// Start after this event: its `seq`, or with several runs its `position` (see --json)
+    /// Start after this event: its `seq`, or with several runs its `cursor` (see --json)
     #[arg(long, value_name = "POSITION", conflicts_with_all = ["last", "now"])]
     after: Option<String>,
     /// Start with the newest N events (only for one run)

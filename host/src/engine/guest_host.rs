@@ -23,7 +23,7 @@ pub struct RunInfo {
 
 /// A request of a guest to start a child run.
 #[derive(Clone, Debug)]
-pub struct NewChildRun {
+pub struct ChildRunRequest {
     /// The task.
     pub task: TaskRef,
     /// Its input.
@@ -38,9 +38,9 @@ pub struct NewChildRun {
 
 /// Starts and observes the child runs of one guest.
 #[async_trait]
-pub trait Children: Send + Sync + 'static {
+pub trait ChildRunHost: Send + Sync + 'static {
     /// Starts a child run and returns its id.
-    async fn start_child(&self, child: NewChildRun) -> Result<String, Refusal>;
+    async fn start_child(&self, child: ChildRunRequest) -> Result<String, Refusal>;
 
     /// Returns the index and the outcome of the first of these runs that has ended, if any has.
     async fn first_ended_child(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal>;
@@ -54,7 +54,7 @@ pub trait Children: Send + Sync + 'static {
 
 /// The rest of the host, as one guest sees it.
 #[async_trait]
-pub trait GuestHost: Children {
+pub trait GuestHost: ChildRunHost {
     /// Accepts an event, or returns it if too many are pending: try again after
     /// [`room`](Self::room). An error means that this host no longer owns the run; it
     /// ends the guest.
@@ -97,5 +97,5 @@ pub trait GuestHost: Children {
 
 /// This host no longer owns the run, so nothing that the guest does has an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the run is no longer this host's")]
+#[error("this host no longer owns the run")]
 pub struct RunLost;

@@ -21,7 +21,7 @@ pub enum Kind {
 /// A task's description of itself.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "Described")]
-pub struct Metadata {
+pub struct TaskMetadata {
     /// Text for people.
     pub description: Option<String>,
     /// JSON Schema of every valid input, as its author wrote it: a form shows the properties in that order, which a
@@ -39,7 +39,7 @@ struct Described {
     output_schema: Option<Box<RawValue>>,
 }
 
-impl TryFrom<Described> for Metadata {
+impl TryFrom<Described> for TaskMetadata {
     type Error = JsonError;
 
     fn try_from(described: Described) -> Result<Self, JsonError> {
@@ -54,7 +54,7 @@ impl TryFrom<Described> for Metadata {
 
 /// The kind, imports and exports of a task's file, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outline {
+pub struct ProgramOutline {
     /// The kind of task.
     pub kind: Kind,
     /// Imported interfaces and functions, in order.
@@ -71,7 +71,7 @@ mod tests {
     fn a_schema_keeps_the_order_in_which_it_was_written() {
         let text = r#"{"description":"d","output_schema":null,"input_schema":{"type":"object",
             "properties":{"name":{"type":"string"},"age":{"type":"integer"}}}}"#;
-        let metadata: Metadata = serde_json::from_str(text).unwrap();
+        let metadata: TaskMetadata = serde_json::from_str(text).unwrap();
         let schema = metadata.input_schema.unwrap();
         assert_eq!(schema.to_value()["properties"]["age"]["type"], "integer");
         let written = schema.into_string();
@@ -80,7 +80,7 @@ mod tests {
         for bad in
             [r#"{"input_schema":}"#, r#"{"input_schema":{"$serde_json::private::RawValue":"{}"}}"#, "[1]"]
         {
-            assert!(serde_json::from_str::<Metadata>(bad).is_err(), "{bad}");
+            assert!(serde_json::from_str::<TaskMetadata>(bad).is_err(), "{bad}");
         }
     }
 }

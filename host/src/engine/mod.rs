@@ -37,10 +37,10 @@ pub use grants::{
     FilesGrant, FolderGrant, Grants, HostName, HostPattern, HttpGrant, HttpScheme, OUTPUT_MOUNT,
     OutputFolder, SecretError, Secrets, TaskPattern,
 };
-pub use guest_host::{Children, GuestHost, NewChildRun, RunInfo, RunLost};
+pub use guest_host::{ChildRunHost, ChildRunRequest, GuestHost, RunInfo, RunLost};
 pub use limits::Limits;
 pub use load_error::LoadError;
-pub use metadata::{Kind, Metadata, Outline};
+pub use metadata::{Kind, ProgramOutline, TaskMetadata};
 pub use program::{Attempt, AttemptOutcome, Executable, Program};
 pub use runtime::Engine;
 pub use timing::{PauseGate, within_deadline};

@@ -8,7 +8,7 @@ use super::command::CommandSettings;
 use super::grants::{Grants, OutputFolder};
 use super::guest_host::GuestHost;
 use super::limits::Limits;
-use super::metadata::{Metadata, Outline};
+use super::metadata::{ProgramOutline, TaskMetadata};
 use super::timing::PauseGate;
 use crate::model::{Json, RunError, Version};
 use crate::platform::Uptime;
@@ -20,7 +20,7 @@ pub trait Executable: Send + Sync + 'static {
     async fn execute(&self, attempt: Attempt) -> AttemptOutcome;
 
     /// Its kind, imports and exports.
-    fn outline(&self) -> Outline;
+    fn outline(&self) -> ProgramOutline;
 }
 
 /// One version of a task, ready to execute.
@@ -31,12 +31,12 @@ pub struct Program {
     /// The version.
     pub version: Version,
     /// The task's description of itself.
-    pub metadata: Arc<Metadata>,
+    pub metadata: Arc<TaskMetadata>,
 }
 
 impl Program {
     /// Its kind, imports and exports.
-    pub fn outline(&self) -> Outline {
+    pub fn outline(&self) -> ProgramOutline {
         self.code.outline()
     }
 }

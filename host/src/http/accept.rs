@@ -1,4 +1,8 @@
-//! Quality values of `Accept` headers (RFC 9110, section 12.4.2).
+//! Quality values of `Accept` and `Accept-Encoding` headers (RFC 9110, section 12.4.2).
+//!
+//! The parser of both is here, because no library has one. `headers` knows neither header; `mime` and `mediatype` know
+//! media types without qualities. `headers-accept` knows `Accept` only: it rejects all of a header for one invalid entry,
+//! takes an invalid quality for the highest, and lets the client's order break a tie, where the host's preference should.
 
 /// Parse a list with quality values, such as `gzip;q=0.5, br`. Returns each entry without its parameters and with its
 /// quality in thousandths. Entries with an invalid quality are left out.

@@ -32,17 +32,18 @@ pub(super) fn check(api: &Api, parts: &Parts) -> Result<(), Problem> {
     if !host.is_none_or(|host| is_known(name(host).unwrap_or_default(), &config.allowed_hosts, api.loopback))
     {
         // A page can make its own name resolve to this address (DNS rebinding), but the request still has that name.
-        let detail = "this host is not served under that name; add it to `allowed-hosts` if it should be";
-        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", detail));
+        let detail = "this host is not served under that name; to allow it, add it to `allowed-hosts`";
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "host-not-allowed", detail));
     }
     let Some(origin) = header(&parts.headers, header::ORIGIN) else { return Ok(()) };
     // A browser opens a WebSocket for any page, and its messages can cancel the run.
     let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
         || parts.headers.contains_key(header::UPGRADE);
     if changes && !is_same_origin(origin, host) && !is_allowed(&config, origin) {
-        let detail =
-            format!("pages of {origin} may not do this; add the origin to `cors_origins` if they should");
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+        let detail = format!(
+            "pages of the origin {origin} are not allowed to do this; to allow them, add it to `cors-origins`"
+        );
+        return Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail));
     }
     Ok(())
 }
@@ -112,9 +113,10 @@ pub(super) fn check_named(api: &Api, parts: &Parts) -> Result<(), Problem> {
     if is_same_origin(origin, host(parts)?) || api.config().cors_origins.iter().any(|named| named == origin) {
         return Ok(());
     }
-    let detail =
-        format!("pages of {origin} may not do this; name the origin in `cors_origins` if they should");
-    Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail))
+    let detail = format!(
+        "pages of the origin {origin} are not allowed to do this; to allow them, name it in `cors-origins`"
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "origin-not-allowed", detail))
 }
 
 /// The response to a preflight.

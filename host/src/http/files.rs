@@ -3,6 +3,7 @@
 //! A browser must save them and never show them: as a page of this host, a file of a
 //! guest would have all permissions of the host's own pages.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::body::{Body, Broken, Response};
 use super::problem::Problem;
-use super::{Api, json, runs};
+use super::{Api, json, media_type, runs};
 use crate::files::{FileEntry, Files};
 use crate::model::{RunId, Timestamp};
 use crate::storage::StorageError;
@@ -26,41 +27,6 @@ use crate::storage::StorageError;
 const READ_BYTES: usize = 64 << 10;
 /// The characters to encode in the name of a file (RFC 8187).
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Media types by extension, for common files. Others are served as bytes.
-const TYPES: &[(&str, &str)] = &[
-    ("avif", "image/avif"),
-    ("css", "text/css; charset=utf-8"),
-    ("csv", "text/csv; charset=utf-8"),
-    ("gif", "image/gif"),
-    ("gz", "application/gzip"),
-    ("htm", "text/html; charset=utf-8"),
-    ("html", "text/html; charset=utf-8"),
-    ("jpeg", "image/jpeg"),
-    ("jpg", "image/jpeg"),
-    ("js", "text/javascript; charset=utf-8"),
-    ("json", "application/json"),
-    ("jsonl", "application/x-ndjson"),
-    ("log", "text/plain; charset=utf-8"),
-    ("md", "text/markdown; charset=utf-8"),
-    ("mp3", "audio/mpeg"),
-    ("mp4", "video/mp4"),
-    ("ndjson", "application/x-ndjson"),
-    ("parquet", "application/vnd.apache.parquet"),
-    ("pdf", "application/pdf"),
-    ("png", "image/png"),
-    ("svg", "image/svg+xml"),
-    ("tar", "application/x-tar"),
-    ("tsv", "text/tab-separated-values; charset=utf-8"),
-    ("txt", "text/plain; charset=utf-8"),
-    ("wav", "audio/wav"),
-    ("webp", "image/webp"),
-    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
-    ("xml", "application/xml"),
-    ("yaml", "application/yaml"),
-    ("yml", "application/yaml"),
-    ("zip", "application/zip"),
-];
 
 /// `GET /api/runs/{run}/files`: ordered by path.
 pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
@@ -73,7 +39,7 @@ pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
         path: String,
         /// In bytes.
         size: u64,
-        content_type: &'static str,
+        content_type: Cow<'static, str>,
         modified: Timestamp,
         url: String,
     }
@@ -85,7 +51,7 @@ pub(super) async fn list(api: &Api, id: &str) -> Result<Response, Problem> {
     };
     let files = blocking(api, move |files| files.list(&run)).await?;
     let files = files.into_iter().map(|FileEntry { path, size, modified }| FileJson {
-        content_type: content_type(&path),
+        content_type: media_type::of_file(&path),
         url: url(&path),
         path,
         size,
@@ -115,7 +81,7 @@ fn response(file: File, entry: &FileEntry) -> Response {
     let disposition = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(name, NAME));
     let mut response = Response::new(Body::Stream(Box::pin(content(file, entry.size).map_err(Broken::from))));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+    headers.insert(header::CONTENT_TYPE, media_type::header_of_file(name));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(entry.size));
     if let Ok(disposition) = HeaderValue::try_from(disposition) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
@@ -163,10 +129,4 @@ async fn blocking<T: Send + 'static>(
     let files = Arc::clone(&api.files);
     let read = spawn_blocking(move || read(&files)).await;
     Ok(read.map_err(unreadable)?.map_err(unreadable)?)
-}
-
-fn content_type(path: &str) -> &'static str {
-    let end = path.rsplit_once('.').map_or("", |(_, end)| end);
-    let found = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end));
-    found.map_or("application/octet-stream", |(_, content_type)| content_type)
 }

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::request::{Query, header_list};
 use super::resource::ROUTES;
 use super::stream::{self, Options};
-use super::{Config, accept, many, negotiation, pruning, routes, runs, signals, start};
+use super::{Config, accept, negotiation, pruning, routes, runs, several_runs, signals, start};
 use crate::event_log::Position;
 use crate::model::{
     Channel, Content, ContentType, Event, EventType, Json, MAX_LABELS, MAX_LOCKS, MAX_PRIORITY, NewEvent,
@@ -112,7 +112,7 @@ fn position(headers: &HeaderMap, query: &Query) {
         allowed_hosts: Vec::new(),
         uploads: false,
     };
-    many::check_cursors(headers, query);
+    several_runs::check_cursors(headers, query);
     let is_event_format = |media_type: &&str| Format::of(media_type, Layout::default()).is_some();
     for media_type in negotiation::all_formats().into_iter().filter(is_event_format) {
         checked(Options::of(&config, headers, query, media_type));

@@ -27,7 +27,7 @@ pub(super) async fn healthy(api: &Api) -> Result<Response, Problem> {
         None => Ok(json::response(StatusCode::OK, &json!({ "status": "ok" }))),
         Some((name, stall)) => {
             let detail = format!("the {name} {stall}; restart the host");
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stalled", detail).with("loop", name))
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stalled", detail).with("component", name))
         }
     }
 }

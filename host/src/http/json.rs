@@ -132,7 +132,7 @@ struct ScheduleJson<'a> {
     cron: &'a str,
     time_zone: &'a str,
     input: &'a Json,
-    missed: &'static str,
+    misfire: &'static str,
     /// Start time of the next run.
     next: Option<Timestamp>,
     /// The last start that was skipped; null if none was since the host started.
@@ -153,7 +153,7 @@ impl<'a> ScheduleJson<'a> {
             cron: &schedule.pattern,
             time_zone: &schedule.zone_name,
             input: &schedule.input,
-            missed: schedule.missed.as_str(),
+            misfire: schedule.misfire.as_str(),
             next: schedule.next_after(Timestamp::now()),
             skipped: skipped.map(|Skipped { at, reason }| SkippedJson { at, reason }),
         }

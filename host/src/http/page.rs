@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use super::body::{Body, Response};
 use super::problem::Problem;
 use super::request::header_list;
-use super::{accept, health};
+use super::{accept, health, media_type};
 use crate::model::Version;
 
 type Files = &'static [(&'static str, &'static [u8])];
@@ -28,7 +28,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 struct File {
     content: &'static [u8],
-    media_type: &'static str,
+    media_type: HeaderValue,
     /// The entity tag, from a digest of the content.
     tag: HeaderValue,
 }
@@ -38,20 +38,10 @@ static FILES: LazyLock<HashMap<&'static str, File>> = LazyLock::new(|| {
     let file = |&(name, content): &(&'static str, &'static [u8])| {
         let digest = Version::of(content).to_string();
         let tag = HeaderValue::try_from(format!("\"{}\"", &digest[..16])).expect("hexadecimal");
-        (name, File { content, media_type: media_type(name), tag })
+        (name, File { content, media_type: media_type::header_of_file(name), tag })
     };
     PAGE.iter().chain([&(CLIENT, CLIENT_MODULE)]).map(file).collect()
 });
-
-fn media_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
-}
 
 /// `GET /`: the page for clients that prefer HTML, otherwise links to the main resources.
 pub(super) fn index(headers: &HeaderMap) -> Response {
@@ -91,11 +81,11 @@ fn file(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let mut set = |name: HeaderName, value: &'static str| {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     };
-    set(header::CONTENT_TYPE, media_type);
     set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::REFERRER_POLICY, "no-referrer");
     // After an update of the host, browsers must load the new page at once.
     set(header::CACHE_CONTROL, "no-cache");
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type.clone());
     response.headers_mut().insert(header::ETAG, tag.clone());
     Ok(response)
 }

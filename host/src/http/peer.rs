@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::net::{Shutdown, shutdown, sockopt};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -57,7 +58,7 @@ pub(super) fn prepare(listener: &impl AsFd) {
         sockopt::set_tcp_keepidle(listener, KEEPALIVE_IDLE)?;
         sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
         sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)?;
-        socket::bound_unsent(listener, UNSENT_BYTES)
+        SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES)
     };
     if let Err(error) = set() {
         tracing::warn!(%error, "failed to set all options of the listener; dead clients may be detected late");
@@ -128,7 +129,7 @@ impl Peer {
         let before = self.written.fetch_add(bytes as u64, Relaxed);
         if before < PROVEN_BYTES && before + bytes as u64 >= PROVEN_BYTES {
             // If this fails, the peer is only slower.
-            let _ = socket::bound_unsent(&self.stream, self.unsent_limit_of_reader());
+            let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(self.unsent_limit_of_reader());
         }
     }
 

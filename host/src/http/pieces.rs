@@ -60,10 +60,6 @@ impl Pieces {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Take the next piece, if there is one.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         if self.done.is_empty() {
@@ -101,7 +97,7 @@ mod tests {
             shared += usize::from(large.as_ptr_range().contains(&piece.as_ptr())) * piece.len();
             all.extend_from_slice(&piece);
         }
-        assert!(pieces.is_empty());
+        assert_eq!(pieces.len(), 0);
         assert_eq!(all, [b"before".as_slice(), &large, b"small", &[9; 40_000]].concat());
         assert_eq!(shared, large.len());
     }

@@ -197,8 +197,8 @@ struct SubscriberJson {
     client_id: Option<Box<str>>,
     format: &'static str,
     connected_at: Timestamp,
-    /// The last event sent.
-    position: u64,
+    /// The number of the last event sent.
+    sent_seq: u64,
     /// The number of events not sent yet.
     lag: u64,
 }
@@ -210,7 +210,7 @@ impl SubscriberJson {
             client_id: subscriber.client.clone(),
             format: subscriber.format,
             connected_at: subscriber.since,
-            position,
+            sent_seq: position,
             lag: head.saturating_sub(position),
         }
     }

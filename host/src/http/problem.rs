@@ -64,7 +64,7 @@ impl Problem {
                 Self::unavailable("no-threads", detail, 5)
             }
             _ => {
-                let detail = "the host failed at this request; its log says more".to_owned();
+                let detail = "internal error; the host's log has the details".to_owned();
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
             }
         }
@@ -99,11 +99,12 @@ impl From<StorageError> for Problem {
             StorageError::Unavailable(_) => Self::unavailable("storage-unavailable", detail, 5),
             StorageError::Closed => Self::unavailable("stopping", "the host is stopping", 5),
             StorageError::QueueFull(_) => Self::unavailable("queue-full", detail, 5),
-            StorageError::Deadlock(_) => Self::new(StatusCode::CONFLICT, "deadlock", detail),
             StorageError::Busy(_) => Self::new(StatusCode::CONFLICT, "resource-busy", detail),
-            StorageError::Conflict(_) | StorageError::Limit(_) | StorageError::Fenced => {
-                Self::new(StatusCode::CONFLICT, "conflict", detail)
-            }
+            // A deadlock is met only by a task that starts a child run, as an error of its own call.
+            StorageError::Conflict(_)
+            | StorageError::Limit(_)
+            | StorageError::Fenced
+            | StorageError::Deadlock(_) => Self::new(StatusCode::CONFLICT, "conflict", detail),
         }
     }
 }

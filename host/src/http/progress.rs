@@ -80,8 +80,8 @@ pub(super) async fn get(api: &Api, id: &str) -> Result<Response, Problem> {
         api.progress.0.get_or_insert_with(&run.key.no, empty);
     // Of concurrent requests for the same run, the first one reads for all.
     let mut reading = shared.lock().await;
-    let behind = reading.advance(api, &run).await?;
-    let response = json::response(StatusCode::OK, &ProgressJson::of(&run, &reading, behind));
+    let lag = reading.advance(api, &run).await?;
+    let response = json::response(StatusCode::OK, &ProgressJson::of(&run, &reading, lag));
     let cost = reading.log.cost();
     drop(reading);
     if cost != before {
@@ -138,8 +138,8 @@ struct ProgressJson<'a> {
     items: Vec<Node<'a>>,
     /// The last event that was taken into account.
     seq: u64,
-    /// The number of events after that one.
-    behind: u64,
+    /// The number of later events that are not taken into account yet.
+    lag: u64,
     /// Whether events are missing that were removed.
     pruned: bool,
 }
@@ -169,7 +169,7 @@ struct Node<'a> {
 }
 
 impl<'a> ProgressJson<'a> {
-    fn of(run: &'a Run, reading: &'a LogReading, behind: u64) -> Self {
+    fn of(run: &'a Run, reading: &'a LogReading, lag: u64) -> Self {
         let progress = reading.log.progress();
         let tree = progress.tree();
         let whole = progress.whole().map(|index| &progress.items()[index]);
@@ -199,7 +199,7 @@ impl<'a> ProgressJson<'a> {
             counts: Counts::of(progress),
             items: nodes(progress, &tree, &roots, 1),
             seq: reading.seq,
-            behind,
+            lag,
             pruned: reading.pruned,
         }
     }

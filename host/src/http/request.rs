@@ -84,11 +84,11 @@ pub(super) fn check_codings(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(coding) = other_than(header::TRANSFER_ENCODING, "chunked") {
         let detail =
             format!("the transfer coding {coding:?} is not supported; send the body unencoded or chunked");
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-coding", detail));
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported-transfer-coding", detail));
     }
     if let Some(coding) = other_than(header::CONTENT_ENCODING, "identity") {
         let detail = format!("a body with the content coding {coding:?} is not accepted; send it unencoded");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding", detail));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-content-coding", detail));
     }
     Ok(())
 }

@@ -148,7 +148,7 @@ impl RequestBody {
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let Ok(taken) = Arc::clone(room).try_acquire_many_owned(more) else {
             let detail =
-                "the request bodies in progress take all memory that this host has for them; try again";
+                "the request bodies in progress use all the memory that the host has for them; try again";
             return Err(Problem::unavailable("too-many-bodies", detail, RETRY_AFTER));
         };
         match &mut self.room {
@@ -173,7 +173,10 @@ impl RequestBody {
                 None => self.body = None,
                 Some(Err(error)) => {
                     self.body = None;
-                    return Err(Problem::bad_request("body", format!("the body broke off: {error}")));
+                    return Err(Problem::bad_request(
+                        "invalid-body",
+                        format!("the body is incomplete or malformed: {error}"),
+                    ));
                 }
             }
         }

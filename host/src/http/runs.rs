@@ -11,11 +11,11 @@ use super::format::{JSON, NDJSON, SSE};
 use super::json::RunJson;
 use super::problem::Problem;
 use super::request::{Query, invalid};
-use super::{Api, json, live, negotiation};
+use super::{Api, json, live_list, negotiation};
 use crate::model::{
     Labels, MAX_LABEL_BYTES, MAX_LABELS, Run, RunId, RunStatus, TaskRef, Time, Timestamp, parse_label,
 };
-use crate::storage::{Cancelled, ListCursor, RunFilter};
+use crate::storage::{CancelOutcome, ListCursor, RunFilter};
 
 /// Default number of runs in a list.
 const DEFAULT_LIMIT: u32 = 50;
@@ -64,7 +64,7 @@ pub(super) async fn list(api: &Arc<Api>, headers: &HeaderMap, query: &Query) -> 
     let filter = filter(query)?;
     let media = negotiation::media_type(headers, query, &[JSON, NDJSON, SSE], "the list of runs")?;
     if media != JSON {
-        return live::open(api, headers, query, media, filter).await;
+        return live_list::open(api, headers, query, media, filter).await;
     }
     let (limit, brief) = (filter.limit, filter.brief);
     let runs = api.storage.runs(RunFilter { max_bytes: Some(MAX_LIST_BYTES), ..filter.clone() }).await?;
@@ -177,13 +177,13 @@ pub(super) fn unknown(id: &str) -> Problem {
 /// `POST /api/runs/{run}/cancel`. Idempotent.
 pub(super) async fn cancel(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.scheduler.cancel(&parse_id(id)?).await? {
-        Cancelled::NotFound => Err(unknown(id)),
-        Cancelled::Requested(run) => Ok(json::response(StatusCode::ACCEPTED, &RunJson::from(&run))),
-        Cancelled::Ended(run) => Ok(json::response(StatusCode::OK, &RunJson::from(&run))),
-        Cancelled::AlreadyEnded(run) if run.status == RunStatus::Cancelled => {
+        CancelOutcome::NotFound => Err(unknown(id)),
+        CancelOutcome::Requested(run) => Ok(json::response(StatusCode::ACCEPTED, &RunJson::from(&run))),
+        CancelOutcome::Ended(run) => Ok(json::response(StatusCode::OK, &RunJson::from(&run))),
+        CancelOutcome::AlreadyEnded(run) if run.status == RunStatus::Cancelled => {
             Ok(json::response(StatusCode::OK, &RunJson::from(&run)))
         }
-        Cancelled::AlreadyEnded(run) => Err(already_ended(&run)),
+        CancelOutcome::AlreadyEnded(run) => Err(already_ended(&run)),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn set_paused(api: &Api, id: &str, paused: bool) -> Result<Resp
 
 /// `POST /api/runs/{run}/signals/{name}`: the body is the payload.
 pub(super) async fn signal(api: &Api, id: &str, name: &str, body: Bytes) -> Result<Response, Problem> {
-    let payload = if body.is_empty() { Json::trusted("null".to_owned()) } else { json::from_body(body)? };
+    let payload = if body.is_empty() { Json::null() } else { json::from_body(body)? };
     let signal = Signal { name: parse_name(name)?, payload };
     let reached = api.scheduler.signal(&runs::parse_id(id)?, signal).await?;
     respond(id, reached, StatusCode::ACCEPTED)

@@ -84,9 +84,9 @@ async fn start(
         if media == JSON { None } else { Some(stream::Options::of(&api.config(), headers, query, media)?) };
     let request = request()?;
     if last_event_id(headers, query).is_some() && request.id.is_none() && request.idempotency_key.is_none() {
-        let detail = "this would start another run than the one that the Last-Event-ID is of: send an \
-                      `Idempotency-Key` or `?id=` with each try, or GET the stream of the run";
-        return Err(Problem::new(StatusCode::CONFLICT, "would-start-another", detail));
+        let detail = "a start with a Last-Event-ID needs an `Idempotency-Key` or `?id=`, or each try would start \
+                      another run; to resume a stream, GET it";
+        return Err(Problem::new(StatusCode::CONFLICT, "missing-idempotency-key", detail));
     }
     let started = api.scheduler.submit(request).await?;
     let mut response = match stream_options {
@@ -127,7 +127,7 @@ pub(super) fn request(
 
 /// Parse the input. An empty body counts as an empty object, because many tasks need no input.
 fn input(body: Bytes) -> Result<Json, Problem> {
-    if body.is_empty() { Ok(Json::trusted("{}".to_owned())) } else { json::from_body(body) }
+    if body.is_empty() { Ok(Json::empty_object()) } else { json::from_body(body) }
 }
 
 fn own_id(query: &Query) -> Result<Option<RunId>, Problem> {
@@ -182,7 +182,7 @@ fn start_time(query: &Query) -> Result<(Option<Timestamp>, Option<Duration>), Pr
 }
 
 fn priority(query: &Query) -> Result<Option<i32>, Problem> {
-    let what = format!("a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}");
+    let what = format!("an integer from -{MAX_PRIORITY} to {MAX_PRIORITY}");
     let priority: Option<i32> = query.parse("priority", &what)?;
     match priority {
         Some(other) if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&other) => {

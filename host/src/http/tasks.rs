@@ -19,7 +19,7 @@ pub(super) fn list(api: &Api) -> Response {
         /// Whether all files that were present at the start have been processed.
         complete: bool,
         /// The number of files that are not loaded because the folder exceeds the limit.
-        left_out: usize,
+        omitted: usize,
         /// Whether clients may upload task files.
         uploads: bool,
     }
@@ -27,7 +27,7 @@ pub(super) fn list(api: &Api) -> Response {
     let list = TaskList {
         tasks: listed.iter().map(|listed| TaskJson::of(api, listed)).collect(),
         complete: api.registry.is_complete(),
-        left_out: api.registry.left_out(),
+        omitted: api.registry.omitted(),
         uploads: api.config().uploads,
     };
     json::response(StatusCode::OK, &list)

@@ -44,7 +44,7 @@ pub(super) async fn change(
     body: &mut RequestBody,
 ) -> Result<Response, Problem> {
     if !api.config().uploads {
-        let detail = "this host takes no task files over HTTP; start it with --uploads if it should";
+        let detail = "uploads are disabled; start the host with --uploads to enable them";
         return Err(Problem::new(StatusCode::FORBIDDEN, "uploads-disabled", detail));
     }
     cors::check_named(api, parts)?;
@@ -137,10 +137,10 @@ async fn blocking<T: Send + 'static>(
             InstallError::Invalid(_) => {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", detail)
             }
-            InstallError::InTheWay(..) => Problem::new(StatusCode::CONFLICT, "in-the-way", detail),
+            InstallError::PathConflict(..) => Problem::new(StatusCode::CONFLICT, "path-conflict", detail),
             InstallError::NotWritable(_) => Problem::new(StatusCode::CONFLICT, "not-writable", detail),
             InstallError::Failed(_) => {
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "tasks-folder", detail)
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "tasks-folder-failed", detail)
             }
         }
     })

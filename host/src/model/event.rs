@@ -43,9 +43,26 @@ impl EventType {
         Ok(Self(text.into_boxed_str()))
     }
 
-    /// A type from the host or from storage.
-    pub fn trusted(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+    /// A type that storage returned. The caller guarantees that an [`EventType`] was stored, so it is not checked again.
+    pub(crate) fn from_stored(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        debug_assert_eq!(check_name("the event type", &text), Ok(()));
+        Self(text)
+    }
+
+    /// `log`: a line that the guest printed, or one of the host.
+    pub(crate) fn log() -> Self {
+        Self("log".into())
+    }
+
+    /// `output`: what an ordinary program printed.
+    pub(crate) fn output() -> Self {
+        Self("output".into())
+    }
+
+    /// [`GAP`].
+    pub(crate) fn gap() -> Self {
+        Self(GAP.into())
     }
 
     /// The type of the terminal event for a terminal `status`.
@@ -90,9 +107,11 @@ impl Channel {
         Ok(Some(Self(text.into_boxed_str())))
     }
 
-    /// A value from storage.
-    pub fn trusted(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+    /// A channel that storage returned. The caller guarantees that a [`Channel`] was stored, so it is not checked again.
+    pub(crate) fn from_stored(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        debug_assert_eq!(check_name("the channel", &text), Ok(()));
+        Self(text)
     }
 
     /// The text.
@@ -118,9 +137,12 @@ impl ContentType {
         Err(Refusal::new(RefusalCode::InvalidArgument, message))
     }
 
-    /// A value from storage.
-    pub fn trusted(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+    /// A content type that storage returned. The caller guarantees that a [`ContentType`] was stored, so it is not checked
+    /// again.
+    pub(crate) fn from_stored(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        debug_assert_eq!(check_name("the content type", &text), Ok(()));
+        Self(text)
     }
 
     /// The text.
@@ -231,7 +253,7 @@ mod tests {
 
     #[test]
     fn only_three_types_end_a_run() {
-        let terminal = |text: &str| EventType::trusted(text).is_terminal();
+        let terminal = |text: &str| EventType(text.into()).is_terminal();
         assert!(terminal("run.completed") && terminal("run.failed") && terminal("run.cancelled"));
         assert!(
             !terminal("run.started")

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -54,8 +54,15 @@ impl Json {
         Self("null".into())
     }
 
-    /// A text that was checked before, such as one from storage.
-    pub fn trusted(text: String) -> Self {
+    /// `{}`.
+    pub fn empty_object() -> Self {
+        Self("{}".into())
+    }
+
+    /// A text that is not checked again. The caller guarantees that it is valid JSON on one line: a stored [`Json`], or
+    /// one that the host composed of checked values.
+    pub(crate) fn from_valid(text: String) -> Self {
+        debug_assert!(is_valid_line(&text), "not JSON on one line: {text}");
         Self(text.into_boxed_str())
     }
 
@@ -96,6 +103,12 @@ impl Json {
     pub fn to_value(&self) -> serde_json::Value {
         serde_json::from_str(&self.0).unwrap_or(serde_json::Value::Null)
     }
+}
+
+/// Whether the text is JSON on one line. Does not count levels, because the host nests checked values in others.
+fn is_valid_line(text: &str) -> bool {
+    memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none()
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// In valid JSON, a raw line break can only be between tokens: inside a string it has to be escaped.

@@ -8,7 +8,7 @@ impl NewEvent {
     /// A log line from the host.
     pub fn log(message: &str) -> Self {
         Self {
-            event_type: EventType::trusted("log"),
+            event_type: EventType::log(),
             channel: None,
             content: Content::Json(Json::of(&serde_json::json!({ "stream": "host", "message": message }))),
             time: Timestamp::now(),

@@ -37,6 +37,7 @@ pub use progress::{MAX_PROGRESS_ITEMS, Progress, ProgressItem, ProgressStatus, P
 pub use progress_log::ProgressLog;
 pub use queueing::{
     Lock, MAX_LOCKS, MAX_PRIORITY, MAX_RESOURCE_BYTES, OnDisconnect, OnInterrupt, Queueing, Resource,
+    ResourceError,
 };
 pub use refusal::{Refusal, RefusalCode};
 pub use retention::{Amount, EndPosition, EndedFilter, EndedRun, Origin, Origins, Part, Retention};
@@ -47,4 +48,4 @@ pub use run_status::RunStatus;
 pub use schedule::{MAX_SCHEDULE_NAME_BYTES, MisfirePolicy, Schedule, ScheduleError};
 pub use signal::{MAX_SIGNAL_BYTES, Signal, SignalName};
 pub use task::{AppName, TaskName, TaskRef, Version};
-pub use time::{Time, Timestamp};
+pub use time::{Time, TimeError, Timestamp};

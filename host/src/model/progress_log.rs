@@ -172,7 +172,7 @@ mod tests {
                 self.1 += 1;
             }
             let what = NewEvent {
-                event_type: EventType::trusted(event_type),
+                event_type: EventType::from_stored(event_type),
                 channel: None,
                 content: Content::Json(Json::of(data)),
                 time: Timestamp::from_millis(at),

@@ -1,3 +1,6 @@
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
 use super::{Json, TaskRef};
 
 /// Priorities range from minus this to this.
@@ -25,9 +28,14 @@ pub enum Resource {
     FromInput(String),
 }
 
+/// A text is not the name of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a resource is 1 to {} bytes without control characters", MAX_RESOURCE_BYTES)]
+pub struct ResourceError;
+
 impl Resource {
     /// Parses a name, or a JSON Pointer (RFC 6901) if the text begins with `/`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, ResourceError> {
         if text.starts_with('/') {
             return Ok(Self::FromInput(text.to_owned()));
         }
@@ -35,7 +43,7 @@ impl Resource {
         if plain && (1..=MAX_RESOURCE_BYTES).contains(&text.len()) {
             return Ok(Self::Named(text.to_owned()));
         }
-        Err(format!("a resource is 1 to {MAX_RESOURCE_BYTES} bytes without control characters"))
+        Err(ResourceError)
     }
 }
 
@@ -159,12 +167,11 @@ impl Queueing {
 
 /// A value as part of a name. Long values are hashed, because names are in an index.
 fn short(value: &serde_json::Value) -> String {
-    use sha2::{Digest as _, Sha256};
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if text.len() <= MAX_RESOURCE_BYTES {
         return text;
     }
-    Sha256::digest(&text).iter().fold("sha256-".to_owned(), |hash, byte| hash + &format!("{byte:02x}"))
+    format!("sha256-{}", HEXLOWER.encode_display(&Sha256::digest(&text)))
 }
 
 #[cfg(test)]

@@ -67,11 +67,7 @@ fn reason(error: &RunError) -> Option<RetryOn> {
         ErrorKind::Failure if error.retryable => Some(RetryOn::Failure),
         ErrorKind::Trap => Some(RetryOn::Trap),
         ErrorKind::OutOfMemory | ErrorKind::DeadlineExceeded | ErrorKind::CpuExceeded => Some(RetryOn::Limit),
-        ErrorKind::Failure
-        | ErrorKind::InvalidOutput
-        | ErrorKind::NotLoaded
-        | ErrorKind::Interrupted
-        | ErrorKind::Internal => None,
+        ErrorKind::Failure | ErrorKind::InvalidOutput | ErrorKind::Interrupted | ErrorKind::Internal => None,
     }
 }
 

@@ -18,8 +18,6 @@ pub enum ErrorKind {
     CpuExceeded,
     /// `process` returned text that is not JSON or is too large.
     InvalidOutput,
-    /// The version that the run needs could not be loaded or instantiated.
-    NotLoaded,
     /// The host stopped, orderly or not, during the attempt.
     Interrupted,
     /// A fault of the host.
@@ -27,14 +25,13 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 8] = [
         Self::Failure,
         Self::Trap,
         Self::OutOfMemory,
         Self::DeadlineExceeded,
         Self::CpuExceeded,
         Self::InvalidOutput,
-        Self::NotLoaded,
         Self::Interrupted,
         Self::Internal,
     ];
@@ -48,7 +45,6 @@ impl ErrorKind {
             Self::DeadlineExceeded => "deadline-exceeded",
             Self::CpuExceeded => "cpu-exceeded",
             Self::InvalidOutput => "invalid-output",
-            Self::NotLoaded => "not-loaded",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         }

@@ -48,7 +48,7 @@ pub struct Schedule {
     /// Input of the runs.
     pub input: Json,
     /// Misfire policy: what happens to missed starts.
-    pub missed: MisfirePolicy,
+    pub misfire: MisfirePolicy,
     cron: Cron,
     zone: TimeZone,
 }
@@ -65,8 +65,8 @@ impl Schedule {
             name: pattern.to_owned(),
             pattern: pattern.to_owned(),
             zone_name: zone_name.to_owned(),
-            input: Json::trusted("{}".to_owned()),
-            missed: MisfirePolicy::default(),
+            input: Json::empty_object(),
+            misfire: MisfirePolicy::default(),
             cron,
             zone,
         };
@@ -157,7 +157,7 @@ impl Schedule {
 
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |schedule: &Self| (schedule.name.clone(), schedule.spec(), schedule.missed);
+        let parts = |schedule: &Self| (schedule.name.clone(), schedule.spec(), schedule.misfire);
         parts(self) == parts(other) && self.input == other.input
     }
 }

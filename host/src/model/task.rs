@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
@@ -81,19 +82,18 @@ impl Version {
     /// Parses 64 hexadecimal digits.
     pub fn parse(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];
-        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        // `decode_mut` panics if the lengths do not fit.
+        if hex.len() != 2 * bytes.len() {
             return None;
         }
-        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        }
+        HEXLOWER_PERMISSIVE.decode_mut(hex.as_bytes(), &mut bytes).ok()?;
         Some(Self(bytes))
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&HEXLOWER.encode_display(&self.0), f)
     }
 }
 
@@ -159,6 +159,7 @@ mod tests {
         let version = Version::of(b"abc");
         assert_eq!(version.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(Version::parse(&version.to_string()), Some(version));
+        assert_eq!(Version::parse(&version.to_string().to_uppercase()), Some(version));
         assert_eq!(Version::parse("ba78"), None);
         assert_eq!(Version::parse(&"é".repeat(32)), None);
         assert_eq!(Version::parse(&"+1".repeat(32)), None);

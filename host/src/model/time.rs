@@ -83,10 +83,21 @@ impl Serialize for Timestamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Option<Duration>);
 
-impl FromStr for Time {
-    type Err = String;
+/// Why a text is no [`Time`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// It is no duration, or has no unit.
+    #[error("a time has a unit, such as `250ms`, `90s`, `2h` or `30d`")]
+    Unit,
+    /// It is less than nothing.
+    #[error("a time can't be negative")]
+    Negative,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Time {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Self, TimeError> {
         if text == "none" {
             return Ok(Self(None));
         }
@@ -94,10 +105,8 @@ impl FromStr for Time {
         let span = text.parse::<jiff::Span>();
         let time = span
             .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
-            .map_err(|_| "a time has a unit, such as `250ms`, `90s`, `2h` or `30d`".to_owned())?;
-        Duration::try_from(time)
-            .map(|time| Self(Some(time)))
-            .map_err(|_| "a time can't be negative".to_owned())
+            .map_err(|_| TimeError::Unit)?;
+        Duration::try_from(time).map(|time| Self(Some(time))).map_err(|_| TimeError::Negative)
     }
 }
 

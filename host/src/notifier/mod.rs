@@ -5,6 +5,7 @@
 //!
 //! Knows nothing of the changes, nor where they are stored.
 
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod local;
 

@@ -103,7 +103,7 @@ pub(super) struct Scan {
     /// Folders that could not be read. Their files do not count as removed.
     pub(super) unreadable: Vec<PathBuf>,
     /// Task files beyond [`MAX_FILES`].
-    pub(super) left_out: usize,
+    pub(super) omitted: usize,
     /// Files that look like tasks but are not.
     pub(super) overlooked: BTreeSet<PathBuf>,
     /// Number of files whose metadata was read.
@@ -117,7 +117,7 @@ struct Names {
     known: Vec<PathBuf>,
     new: Vec<PathBuf>,
     manifests: HashSet<PathBuf>,
-    left_out: usize,
+    omitted: usize,
     overlooked: Overlooked,
 }
 
@@ -132,7 +132,7 @@ impl Names {
             }
             (false, true) => self.known.push(path),
             (false, false) if self.new.len() < MAX_FILES => self.new.push(path),
-            (false, false) => self.left_out += 1,
+            (false, false) => self.omitted += 1,
         }
     }
 
@@ -140,7 +140,7 @@ impl Names {
     fn limited(&mut self, most: usize) -> Vec<PathBuf> {
         let room = most.saturating_sub(self.known.len());
         self.new.sort();
-        self.left_out += self.new.len().saturating_sub(room);
+        self.omitted += self.new.len().saturating_sub(room);
         self.new.truncate(room);
         let mut files = std::mem::take(&mut self.known);
         files.append(&mut self.new);
@@ -186,7 +186,7 @@ pub(super) fn scan(root: &Path, known: &dyn Fn(&Path) -> bool) -> io::Result<Sca
         }
     }
     let files = names.limited(MAX_FILES);
-    scan.left_out = names.left_out;
+    scan.omitted = names.omitted;
     scan.overlooked = std::mem::take(&mut names.overlooked).into_paths();
     let mut apps = HashSet::new();
     for path in files {
@@ -387,7 +387,7 @@ mod tests {
         let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let mut names = Names { known: paths(&["y", "z"]), new: paths(&["c", "a", "b"]), ..Names::default() };
         assert_eq!(names.limited(3), paths(&["y", "z", "a"]));
-        assert_eq!(names.left_out, 2);
+        assert_eq!(names.omitted, 2);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum InstallError {
     Invalid(#[from] Problem),
     /// Something else is in its place.
     #[error("{0:?} in the tasks folder is {1}")]
-    InTheWay(String, &'static str),
+    PathConflict(String, &'static str),
     /// The host has no permission to write.
     #[error("this host can't write into its tasks folder: {0}")]
     NotWritable(io::Error),
@@ -112,9 +112,10 @@ impl Registry {
         match opened {
             Ok(app) => Ok(Some(app)),
             Err(Errno::NOENT) if !make => Ok(None),
-            Err(Errno::LOOP | Errno::NOTDIR) => {
-                Err(InstallError::InTheWay(task.app.to_string(), "a link or no folder, which is left alone"))
-            }
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(InstallError::PathConflict(
+                task.app.to_string(),
+                "a link or no folder, which is left alone",
+            )),
             Err(error) => Err(error.into()),
         }
     }
@@ -128,7 +129,7 @@ fn file_name(task: &TaskRef) -> String {
 fn is_there(app: BorrowedFd<'_>, task: &TaskRef, name: &str) -> Result<bool, InstallError> {
     match statat(app, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            Err(InstallError::InTheWay(paths::path_of(task).display().to_string(), "a folder"))
+            Err(InstallError::PathConflict(paths::path_of(task).display().to_string(), "a folder"))
         }
         Ok(_) => Ok(true),
         Err(Errno::NOENT) => Ok(false),

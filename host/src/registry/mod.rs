@@ -8,6 +8,7 @@
 
 mod changes;
 mod folder;
+#[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod install;
 mod loads;
@@ -28,7 +29,7 @@ use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Executor, LoadError, Metadata, Program};
+use crate::engine::{Executor, LoadError, Program, TaskMetadata};
 use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
 use crate::process::Heartbeat;
 
@@ -38,8 +39,8 @@ use self::schema::Schema;
 pub use crate::engine::Grants;
 pub use install::{InstallError, Installed};
 pub use manifest::{
-    Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, check as check_manifest,
-    manifest_schema,
+    Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, UnknownGrant,
+    check as check_manifest, manifest_schema,
 };
 pub use schema::Mismatch;
 
@@ -67,11 +68,13 @@ impl Task {
             .input_schema()
             .map(|schema| Schema::new(&schema.to_value()))
             .transpose()
-            .map_err(Problem::Schema)?;
+            .map_err(|error| Problem::Schema(error.to_string()))?;
         if let Some(schema) = task.output_schema() {
             task.output = match Schema::new(&schema.to_value()) {
                 Ok(schema) => Some(schema),
-                Err(reason) if task.settings.strict_output => return Err(Problem::OutputSchema(reason)),
+                Err(error) if task.settings.strict_output => {
+                    return Err(Problem::OutputSchema(error.to_string()));
+                }
                 Err(_) => None,
             };
         }
@@ -88,7 +91,7 @@ impl Task {
     }
 
     /// The task's own metadata.
-    pub fn metadata(&self) -> &Metadata {
+    pub fn metadata(&self) -> &TaskMetadata {
         &self.program.metadata
     }
 
@@ -224,7 +227,7 @@ pub struct Registry {
     host: Settings,
     tasks: RwLock<Tasks>,
     /// Number of task files beyond the limit.
-    left_out: AtomicUsize,
+    omitted: AtomicUsize,
     /// Announces tasks that were loaded, replaced or retired.
     changes: broadcast::Sender<()>,
     /// Notified when a scan of the folder is requested.
@@ -298,7 +301,7 @@ impl Registry {
             host: Settings::of_host(&ceilings, retention),
             ceilings,
             tasks: RwLock::default(),
-            left_out: AtomicUsize::new(0),
+            omitted: AtomicUsize::new(0),
             changes: broadcast::Sender::new(1),
             scan_requested: Notify::new(),
             heartbeat: Arc::default(),
@@ -311,7 +314,7 @@ impl Registry {
     }
 
     /// Requests a scan of the folder at once.
-    pub fn look(&self) {
+    pub fn request_scan(&self) {
         self.scan_requested.notify_one();
     }
 
@@ -353,12 +356,12 @@ impl Registry {
     }
 
     /// Number of task files that are not loaded because the folder has more than the limit.
-    pub fn left_out(&self) -> usize {
-        self.left_out.load(Ordering::Relaxed)
+    pub fn omitted(&self) -> usize {
+        self.omitted.load(Ordering::Relaxed)
     }
 
-    fn set_left_out(&self, count: usize) {
-        self.left_out.store(count, Ordering::Relaxed);
+    fn set_omitted(&self, count: usize) {
+        self.omitted.store(count, Ordering::Relaxed);
     }
 
     /// A problem of this host that prevents loading files, in one line; none if there is none. The files are retried.

@@ -44,7 +44,7 @@ impl NoticeQueue {
         });
         watching
             .inspect_err(|error| {
-                tracing::warn!(%error, "no notices of file changes; the tasks folder is scanned periodically");
+                tracing::warn!(%error, "can't watch for file changes; the tasks folder is scanned periodically");
             })
             .ok()
     }

@@ -89,7 +89,7 @@ struct Watch<'a> {
     unsettled: bool,
     /// Error of the last scan.
     unreadable: Option<String>,
-    left_out: usize,
+    omitted: usize,
     overlooked: BTreeSet<PathBuf>,
     /// When to announce pending changes.
     announce_at: Option<Instant>,
@@ -108,7 +108,7 @@ impl<'a> Watch<'a> {
             scanned: false,
             unsettled: false,
             unreadable: None,
-            left_out: 0,
+            omitted: 0,
             overlooked: BTreeSet::new(),
             announce_at: None,
             announced_at: None,
@@ -123,7 +123,7 @@ impl<'a> Watch<'a> {
         let known = |path: &Path| self.registry.known_state(path);
         let taken = self.changes.take(&scan, notices, known, now, !self.scanned);
         (self.scanned, self.unsettled) = (true, taken.again.is_some());
-        self.log_left_out(scan.left_out);
+        self.log_omitted(scan.omitted);
         self.log_overlooked(scan.overlooked);
         self.retire(&taken.retire, now);
         self.loads.want(taken.load);
@@ -151,18 +151,18 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn log_left_out(&mut self, left_out: usize) {
-        if (left_out == 0) != (self.left_out == 0) {
-            match left_out {
+    fn log_omitted(&mut self, omitted: usize) {
+        if (omitted == 0) != (self.omitted == 0) {
+            match omitted {
                 0 => tracing::info!("the tasks folder has no more files than are loaded"),
                 _ => tracing::warn!(
-                    left_out,
-                    "the tasks folder has more than {MAX_FILES} task files; the others are left out"
+                    omitted,
+                    "the tasks folder has more than {MAX_FILES} task files; the others are not loaded"
                 ),
             }
         }
-        self.left_out = left_out;
-        self.registry.set_left_out(left_out);
+        self.omitted = omitted;
+        self.registry.set_omitted(omitted);
     }
 
     /// Warns once about each overlooked file.
@@ -170,7 +170,7 @@ impl<'a> Watch<'a> {
         for path in overlooked.difference(&self.overlooked) {
             tracing::warn!(
                 path = %path.display(),
-                "not taken for a task: a task's file is NAME.wasm or APP/NAME.wasm, in small letters"
+                "not loaded as a task: a task file is NAME.wasm or APP/NAME.wasm, with the ending in lower case"
             );
         }
         self.overlooked = overlooked;

@@ -8,6 +8,52 @@ use super::control::Control;
 use super::slots::Slot;
 use crate::storage::Claimed;
 
+/// A claimed run whose attempt is not registered yet. If it is dropped before that, as by a panic, the run fails: storage
+/// has it as running already, and nothing else would end it before the next start of the host.
+pub(super) struct ClaimGuard {
+    scheduler: Arc<Scheduler>,
+    /// None when the attempt is registered.
+    claimed: Option<Claimed>,
+    /// None until the run has one.
+    slot: Option<Slot>,
+    runtime: Handle,
+}
+
+impl ClaimGuard {
+    /// To be called within a tokio runtime, for a run that storage has just returned.
+    pub(super) fn new(scheduler: &Arc<Scheduler>, claimed: Claimed) -> Self {
+        Self {
+            scheduler: Arc::clone(scheduler),
+            claimed: Some(claimed),
+            slot: None,
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Keeps the slot for the attempt, or until the run has failed.
+    pub(super) fn assign(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+    }
+
+    /// The run.
+    pub(super) fn claimed(&self) -> &Claimed {
+        self.claimed.as_ref().expect("it is there until the attempt is registered, which consumes the guard")
+    }
+}
+
+impl Drop for ClaimGuard {
+    fn drop(&mut self) {
+        let Some(claimed) = self.claimed.take() else { return };
+        let (scheduler, slot) = (Arc::clone(&self.scheduler), self.slot.take());
+        let failing = async move {
+            scheduler.fail_unregistered(&claimed).await;
+            // Not before the run has ended: a drain waits for the slots.
+            drop(slot);
+        };
+        drop(self.scheduler.tasks.spawn_on(failing, &self.runtime));
+    }
+}
+
 /// Registration of a running attempt: its run can be reached, and holds a slot, until this is dropped.
 ///
 /// If a panic drops it before the outcome is written, the run fails: wherever the panic comes from, no run stays
@@ -22,21 +68,24 @@ pub(super) struct AttemptGuard {
 }
 
 impl AttemptGuard {
-    /// Opens the log of a claimed run and registers the run. To be called within a tokio runtime.
-    pub(super) fn register(scheduler: &Arc<Scheduler>, claimed: &Claimed, slot: Slot) -> Self {
-        let control = Arc::new(Control::new(scheduler.log.open(claimed)));
+    /// Opens the log of a claimed run and registers the run, which must have a slot.
+    pub(super) fn register(mut claim: ClaimGuard) -> (Self, Claimed) {
+        let scheduler = Arc::clone(&claim.scheduler);
+        let control = Arc::new(Control::new(scheduler.log.open(claim.claimed())));
         let guard = Self {
-            scheduler: Arc::clone(scheduler),
+            scheduler,
             control: Arc::clone(&control),
-            slot: Arc::new(slot),
-            runtime: Handle::current(),
+            slot: Arc::new(claim.slot.take().expect("a run is launched in its slot")),
+            runtime: claim.runtime.clone(),
             is_settled: false,
         };
+        // From here on, the new guard fails the run after a panic.
+        let claimed = claim.claimed.take().expect("only this call takes it");
         if claimed.run.cancel_requested_at.is_some() {
             control.cancel();
         }
-        scheduler.controls.lock().insert(claimed.run.key.id.clone(), control);
-        guard
+        guard.scheduler.controls.lock().insert(claimed.run.key.id.clone(), control);
+        (guard, claimed)
     }
 
     /// Notes that the outcome is written, or belongs to another host.

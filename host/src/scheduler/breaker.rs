@@ -118,7 +118,7 @@ fn is_of_task(error: &RunError) -> bool {
         | ErrorKind::DeadlineExceeded
         | ErrorKind::CpuExceeded
         | ErrorKind::InvalidOutput => true,
-        ErrorKind::NotLoaded | ErrorKind::Interrupted | ErrorKind::Internal => false,
+        ErrorKind::Interrupted | ErrorKind::Internal => false,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::run_host::{RunHost, refusal};
 use super::{HOST_KEY, Request, Scheduler, StartError};
-use crate::engine::{Children, NewChildRun};
+use crate::engine::{ChildRunHost, ChildRunRequest};
 use crate::model::{NewEvent, Outcome, Refusal, RefusalCode, Run, RunId, RunStatus};
 use crate::notifier::Topic;
 use crate::storage::{Parent, Result as StorageResult};
@@ -21,8 +21,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const BATCH: u32 = 256;
 
 #[async_trait]
-impl Children for RunHost {
-    async fn start_child(&self, child: NewChildRun) -> Result<String, Refusal> {
+impl ChildRunHost for RunHost {
+    async fn start_child(&self, child: ChildRunRequest) -> Result<String, Refusal> {
         let granted = |task| self.grants.start.iter().any(|tasks| tasks.is_for(task));
         if child.task.app != self.info.task.app && !granted(&child.task) {
             let message = format!(

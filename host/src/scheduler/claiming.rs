@@ -87,10 +87,12 @@ impl Scheduler {
         let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limits }).await?;
         let polled = if claimed.len() as u32 == MAX_CLAIM { Polled::FullBatch } else { Polled::Drained };
         for claimed in claimed {
-            let task = loaded.iter().find(|task| task.name == claimed.run.task);
-            let task = Arc::clone(task.expect("only runs of offered tasks are claimed"));
-            let slot = reservation.take(&task.name, claimed.depth);
-            self.launch(claimed, task, slot);
+            self.launch(claimed, |claimed| {
+                let task = loaded.iter().find(|task| task.name == claimed.run.task);
+                let task = Arc::clone(task.expect("only runs of offered tasks are claimed"));
+                let slot = reservation.take(&task.name, claimed.depth);
+                (task, slot)
+            });
         }
         Ok((polled, self.next_poll(&loaded, next_due)))
     }

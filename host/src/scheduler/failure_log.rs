@@ -28,7 +28,7 @@ impl FailureLog {
     /// Logs a rejected start.
     pub(super) fn refused(&self, task: &TaskRef, error: &StartError) {
         if let Some(left_out) = self.refused.take() {
-            tracing::info!(%task, reason = brief(&without_values(error)), "start refused");
+            tracing::info!(%task, reason = brief(&without_values(error)), "start rejected");
             if left_out > 0 {
                 tracing::info!(starts = left_out, "more starts were rejected that are not logged");
             }

@@ -44,9 +44,10 @@ use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
 use crate::registry::{Mismatch, Registry, Task};
 use crate::storage::{
-    Cancelled, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, SubmitOutcome,
+    CancelOutcome, ChildWaits, Claimant, Claimed, NewRun, Storage, StorageError, SubmitOutcome,
 };
 
+use self::attempt_guard::ClaimGuard;
 use self::breaker::Breakers;
 use self::control::Control;
 use self::deliveries::Deliveries;
@@ -285,8 +286,9 @@ impl Scheduler {
             }
             SubmitOutcome::Claimed(claimed) => {
                 let run = claimed.run.clone();
-                let slot = slot.expect("a claimed run requires a claimant, which requires a slot");
-                self.launch(claimed, task, slot);
+                self.launch(claimed, |_| {
+                    (task, slot.expect("a claimed run requires a claimant, which requires a slot"))
+                });
                 Ok(Started { run, existing: false })
             }
         }
@@ -341,27 +343,27 @@ impl Scheduler {
     }
 
     /// Cancels a run. A queued run ends at once. A running one is notified, and ended by force after its grace time.
-    pub async fn cancel(self: &Arc<Self>, id: &RunId) -> Result<Cancelled, StorageError> {
+    pub async fn cancel(self: &Arc<Self>, id: &RunId) -> Result<CancelOutcome, StorageError> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
         self.detached(async move { scheduler.cancel_now(&id).await }).await
     }
 
-    async fn cancel_now(&self, id: &RunId) -> Result<Cancelled, StorageError> {
+    async fn cancel_now(&self, id: &RunId) -> Result<CancelOutcome, StorageError> {
         let cancelled = self.storage.cancel(id).await?;
         match &cancelled {
-            Cancelled::Requested(run) => {
+            CancelOutcome::Requested(run) => {
                 self.signal_cancel(&run.key.id);
                 // Another host may own it.
                 self.notifier.notify(&Topic::Cancel);
                 self.notifier.notify(&Topic::Runs);
             }
-            Cancelled::Ended(run) => {
+            CancelOutcome::Ended(run) => {
                 // It may have been next in line for a lock.
                 self.notifier.notify(&Topic::Queue);
                 self.notifier.notify(&Topic::Run(run.key.id.clone()));
                 self.notifier.notify(&Topic::Runs);
             }
-            Cancelled::NotFound | Cancelled::AlreadyEnded(_) => {}
+            CancelOutcome::NotFound | CancelOutcome::AlreadyEnded(_) => {}
         }
         Ok(cancelled)
     }
@@ -373,6 +375,7 @@ impl Scheduler {
     }
 
     /// Whether a slot is free for a run of that depth.
+    #[cfg(feature = "simulation")]
     #[doc(hidden)]
     pub fn has_room(&self, depth: u32) -> bool {
         self.slots.has_room(depth)
@@ -433,9 +436,15 @@ impl Scheduler {
         }
     }
 
-    /// Executes a claimed run. A panic ends the run and is not passed on: it must not end the loop that claims.
-    fn launch(self: &Arc<Self>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
-        let launch = AssertUnwindSafe(|| runner::launch(self, claimed, task, slot));
+    /// Executes a claimed run, in the slot that `assign` returns. A panic, also one of `assign`, ends the run and is not
+    /// passed on: it must not end the loop that claims.
+    fn launch(self: &Arc<Self>, claimed: Claimed, assign: impl FnOnce(&Claimed) -> (Arc<Task>, Slot)) {
+        let mut claim = ClaimGuard::new(self, claimed);
+        let launch = AssertUnwindSafe(|| {
+            let (task, slot) = assign(claim.claimed());
+            claim.assign(slot);
+            runner::launch(self, claim, task);
+        });
         let _ = panic::catch_unwind(launch);
     }
 }

@@ -14,7 +14,7 @@ use crate::event_log::RunLog;
 use crate::model::{ErrorKind, NewEvent, OnInterrupt, Outcome, Retry, RunError, Timestamp};
 use crate::notifier::Topic;
 use crate::platform;
-use crate::storage::StorageError;
+use crate::storage::{Claimed, StorageError};
 
 /// How the execution of an attempt ended.
 pub(super) enum ExecutionOutcome {
@@ -46,7 +46,7 @@ pub(super) fn host_failed() -> RunError {
 
 /// The error of a run that the host's stop interrupted.
 pub(super) fn interrupted() -> RunError {
-    RunError::new(ErrorKind::Interrupted, "the host stopped while the run was under way")
+    RunError::new(ErrorKind::Interrupted, "the host stopped during the run")
 }
 
 impl Scheduler {
@@ -119,6 +119,25 @@ impl Scheduler {
         } else {
             self.log.finish(log, Outcome::Failed(error)).await
         }
+    }
+
+    /// Ends a run whose launch panicked before its attempt was registered.
+    pub(super) async fn fail_unregistered(&self, claimed: &Claimed) {
+        // Through a log, in which subscribers look for the end of a running run.
+        match catch_panic(async { self.log.open(claimed) }).await {
+            Some(log) => self.fail_after_panic(&log).await,
+            None => self.fail_without_log(claimed).await,
+        }
+    }
+
+    /// Ends a run whose log can't be opened. Subscribers find its end in storage.
+    async fn fail_without_log(&self, claimed: &Claimed) {
+        let key = &claimed.run.key;
+        if let Err(error) = self.storage.finish(key, claimed.fence, Outcome::Failed(host_failed())).await {
+            tracing::warn!(run = %key.id, %error, "could not write the outcome of the run");
+        }
+        self.notifier.notify(&Topic::Run(key.id.clone()));
+        self.notifier.notify(&Topic::Queue);
     }
 
     /// Ends a run whose attempt panicked before its outcome was written.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -112,8 +113,7 @@ impl Request {
             fail_if_busy: self.fail_if_busy,
             on_disconnect: self.on_disconnect.as_str(),
         };
-        let digest = Sha256::digest(Json::of(&digested).as_str());
-        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(HEXLOWER.encode(&Sha256::digest(Json::of(&digested).as_str())))
     }
 }
 

@@ -7,18 +7,16 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Scheduler;
-use super::attempt_guard::AttemptGuard;
+use super::attempt_guard::{AttemptGuard, ClaimGuard};
 use super::control::Control;
 use super::outcome::{ExecutionOutcome, OutcomePolicy, catch_panic, host_failed};
 use super::run_host::{RunHost, STORAGE_PAUSE};
-use super::slots::Slot;
 use crate::engine::{Attempt, AttemptOutcome, OutputFolder};
 use crate::event_log::RunLog;
 use crate::files::Prepared;
 use crate::model::{ErrorKind, Json, RunError, RunId};
 use crate::platform;
 use crate::registry::Task;
-use crate::storage::Claimed;
 
 /// Longest time that the end of a run waits for the removal of its output folder, if that is empty. The removal
 /// happens in any case.
@@ -26,8 +24,9 @@ const TIDYING: Duration = Duration::from_secs(1);
 
 /// Executes a claimed run on the threads for guests. The slot is free again when the run has ended. A panic in here
 /// ends the run too.
-pub(super) fn launch(scheduler: &Arc<Scheduler>, claimed: Claimed, task: Arc<Task>, slot: Slot) {
-    let guard = AttemptGuard::register(scheduler, &claimed, slot);
+pub(super) fn launch(scheduler: &Arc<Scheduler>, claim: ClaimGuard, task: Arc<Task>) {
+    platform::fault_point();
+    let (guard, claimed) = AttemptGuard::register(claim);
     platform::fault_point();
     let attempt = RunningAttempt {
         scheduler: Arc::clone(scheduler),

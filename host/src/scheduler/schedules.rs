@@ -196,7 +196,7 @@ impl Scheduler {
             if let ScheduledStart::Rejected(error) =
                 self.start_scheduled(task, schedule, time, &followed).await?
             {
-                let waits = schedule.missed != MisfirePolicy::Skip;
+                let waits = schedule.misfire != MisfirePolicy::Skip;
                 self.log_rejected(&key, time, &error, waits, &mut state.rejected);
                 if waits {
                     return Ok(RETRY_PAUSE);
@@ -327,7 +327,7 @@ impl Clock {
 
 /// The due starts after `from`, oldest first, and the next start in the future.
 fn due(schedule: &Schedule, from: Timestamp, now: Timestamp) -> (Vec<Timestamp>, Option<Timestamp>) {
-    let most = match schedule.missed {
+    let most = match schedule.misfire {
         MisfirePolicy::Skip => 0,
         MisfirePolicy::Once => 1,
         MisfirePolicy::All => MAX_MISSED,
@@ -356,24 +356,24 @@ mod tests {
         Timestamp::parse(text).unwrap()
     }
 
-    fn starts(missed: MisfirePolicy, from: &str, now: &str) -> Vec<String> {
+    fn starts(policy: MisfirePolicy, from: &str, now: &str) -> Vec<String> {
         let mut schedule = Schedule::new("0 * * * *", "UTC").unwrap();
-        schedule.missed = missed;
+        schedule.misfire = policy;
         due(&schedule, at(from), at(now)).0.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_start_on_time_is_due_whatever_the_policy() {
-        for missed in [MisfirePolicy::Skip, MisfirePolicy::Once, MisfirePolicy::All] {
-            let due = starts(missed, "2026-01-01T10:00:00Z", "2026-01-01T11:00:02Z");
+        for policy in [MisfirePolicy::Skip, MisfirePolicy::Once, MisfirePolicy::All] {
+            let due = starts(policy, "2026-01-01T10:00:00Z", "2026-01-01T11:00:02Z");
             assert_eq!(due, ["2026-01-01T11:00:00.000Z"]);
-            assert!(starts(missed, "2026-01-01T11:00:00Z", "2026-01-01T11:59:59Z").is_empty());
+            assert!(starts(policy, "2026-01-01T11:00:00Z", "2026-01-01T11:59:59Z").is_empty());
         }
     }
 
     #[test]
     fn missed_starts_are_made_up_for_as_the_policy_says() {
-        let starts = |missed| starts(missed, "2026-01-01T10:00:00Z", "2026-01-01T13:30:00Z");
+        let starts = |policy| starts(policy, "2026-01-01T10:00:00Z", "2026-01-01T13:30:00Z");
         assert!(starts(MisfirePolicy::Skip).is_empty());
         assert_eq!(starts(MisfirePolicy::Once), ["2026-01-01T13:00:00.000Z"]);
         let all = ["2026-01-01T11:00:00.000Z", "2026-01-01T12:00:00.000Z", "2026-01-01T13:00:00.000Z"];

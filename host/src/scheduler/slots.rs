@@ -126,6 +126,7 @@ impl Slots {
     }
 
     /// Whether a run of this depth may be admitted.
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn has_room(&self, depth: u32) -> bool {
         let usage = self.usage.lock();
         self.room(&usage, depth) > 0 || (depth > 0 && self.has_beyond(&usage))

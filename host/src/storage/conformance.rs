@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    Batch, Cancelled, ClaimRequest, Claimant, Claimed, DepthLimits, NewRun, Offer, Outbox, Result, Storage,
-    StorageError, SubmitOutcome,
+    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, NewRun, Offer, Outbox, Result,
+    Storage, StorageError, SubmitOutcome,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
@@ -99,7 +99,7 @@ fn types(events: &[Event]) -> Vec<&str> {
 
 fn event(event_type: &str, n: u64) -> NewEvent {
     NewEvent {
-        event_type: EventType::trusted(event_type),
+        event_type: EventType::of_guest(event_type.to_owned()).expect("a type"),
         channel: None,
         content: Content::Json(Json::of(&n)),
         time: Timestamp::from_millis(1_736_944_496_789),
@@ -163,8 +163,11 @@ async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
     let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
     let no = run.run.key.no;
     let bytes = NewEvent {
-        channel: Some(Channel::trusted("c")),
-        content: Content::Bytes(ContentType::trusted("image/png"), Box::new([0, 255, 10])),
+        channel: Channel::of_guest("c".to_owned()).expect("a channel"),
+        content: Content::Bytes(
+            ContentType::of_guest("image/png".to_owned()).expect("a media type"),
+            Box::new([0, 255, 10]),
+        ),
         ..event("bytes", 0)
     };
     let first = append(&storage, no, run.fence, vec![event("one", 1), bytes.clone()]).await.expect("appends");
@@ -279,26 +282,26 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
 }
 
 async fn cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(storage: &dyn Storage) {
-    assert!(matches!(storage.cancel(&RunId::new()).await, Ok(Cancelled::NotFound)));
+    assert!(matches!(storage.cancel(&RunId::new()).await, Ok(CancelOutcome::NotFound)));
 
     let waiting = queued(storage, new_run("a")).await;
     let answer = storage.cancel(&waiting.key.id).await;
-    assert!(matches!(answer, Ok(Cancelled::Ended(run)) if run.status == RunStatus::Cancelled));
+    assert!(matches!(answer, Ok(CancelOutcome::Ended(run)) if run.status == RunStatus::Cancelled));
     assert_eq!(types(&events(storage, waiting.key.no).await), ["run.queued", "run.cancelled"]);
     assert!(claim(storage, &HostId::new(), &[("a", 9)], 9).await.is_empty());
 
     let owner = HostId::new();
     let running = claimed(storage, new_run("a"), &owner).await;
     let answer = storage.cancel(&running.run.key.id).await;
-    assert!(matches!(answer, Ok(Cancelled::Requested(run)) if run.status == RunStatus::Running));
+    assert!(matches!(answer, Ok(CancelOutcome::Requested(run)) if run.status == RunStatus::Running));
     assert_eq!(
         storage.cancel_requests(&owner).await.expect("reads"),
         std::slice::from_ref(&running.run.key.id)
     );
     assert!(storage.cancel_requests(&HostId::new()).await.expect("reads").is_empty());
-    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(Cancelled::Requested(_))));
+    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::Requested(_))));
     storage.finish(&running.run.key, running.fence, Outcome::Cancelled(None)).await.expect("finishes");
-    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(Cancelled::AlreadyEnded(_))));
+    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::AlreadyEnded(_))));
     assert!(storage.cancel_requests(&owner).await.expect("reads").is_empty());
 }
 

@@ -1,12 +1,13 @@
 //! Storage of runs, their events, their checkpoints and messages to them.
 //!
-//! A few small traits with one [`conformance`] suite for all backends. [`sqlite`] is the embedded backend. The traits
+//! A few small traits with one `conformance` suite for all backends. [`sqlite`] is the embedded backend. The traits
 //! allow for many hosts on one database: a claim has an owner, a lease and a fence, and `seq` is assigned in the
 //! transaction that appends.
 //!
 //! Knows nothing of wasm, HTTP or subscribers: it notifies an [`Outbox`] that its events are durable, and nobody else.
 
 mod condition;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod depth;
 mod new_run;
@@ -37,13 +38,13 @@ pub enum StorageError {
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
     /// The caller no longer owns the run, or the run has ended.
-    #[error("the run is no longer this host's")]
+    #[error("this host no longer owns the run")]
     Fenced,
     /// The queue has reached its limit.
     #[error("the queue is full: {0} runs are waiting")]
     QueueFull(u64),
     /// Another run holds a lock, and the caller asked not to wait for it.
-    #[error("another run has {0}")]
+    #[error("another run holds {0}")]
     Busy(String),
     /// The run id or the idempotency key was used by a different request.
     #[error("{0}")]
@@ -141,7 +142,7 @@ pub struct ClaimRequest {
 
 /// Result of a request to cancel.
 #[derive(Debug)]
-pub enum Cancelled {
+pub enum CancelOutcome {
     /// There is no such run.
     NotFound,
     /// It was not running, and has now ended as cancelled.
@@ -246,7 +247,7 @@ pub trait Runs: Send + Sync + 'static {
     async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;
 
     /// Ends a queued run as cancelled, or records the request for a running one.
-    async fn cancel(&self, run: &RunId) -> Result<Cancelled>;
+    async fn cancel(&self, run: &RunId) -> Result<CancelOutcome>;
 
     /// Runs of `owner` with a request to cancel.
     async fn cancel_requests(&self, owner: &HostId) -> Result<Vec<RunId>>;

@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 use super::template::{SDK_C, TEMPLATE_C, TEMPLATE_CPP};
-use super::{Language, Project, Recipe, output_of};
+use super::{Language, Project, Recipe, Unbuildable, output_of};
 
 /// The oldest version that supports the linker for components.
 const CLANG: u32 = 18;
@@ -30,9 +30,9 @@ fn read_name(folder: &Path) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("NAME := ")).map(|name| name.trim().to_owned())
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     if output_of("make", &["--version"], &project.folder).is_none() {
-        return Err("make is missing: install the package `make`".to_owned());
+        return Err("make is missing: install the package `make`".into());
     }
     let versions = COMPILERS.iter().filter_map(|name| output_of(name, &["--version"], &project.folder));
     let versions: Vec<u32> = versions.filter_map(|output| major(&output)).collect();
@@ -42,7 +42,7 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
             "clang {CLANG} or newer with its libraries for WASI is missing{}: install the packages clang-19 lld-19 wasi-libc \
              libclang-rt-19-dev-wasm32, and for C++ libc++-19-dev-wasm32 libc++abi-19-dev-wasm32, of Debian and Ubuntu",
             found.unwrap_or_default()
-        ));
+        ).into());
     }
     let mut command = Command::new("make");
     command.arg(format!("{}.wasm", project.name));

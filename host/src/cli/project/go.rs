@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 use super::template::{SDK_GO, TEMPLATE_GO};
-use super::{Language, Project, Recipe, output_of};
+use super::{Language, Project, Recipe, Unbuildable, output_of};
 
 /// The oldest version that supports `GOOS=wasip1`.
 const GO: (u32, u32) = (1, 21);
@@ -27,12 +27,14 @@ fn read_name(folder: &Path) -> Option<String> {
     module.trim().rsplit('/').next().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     let version =
         output_of("go", &["version"], &project.folder).and_then(|version| major_and_minor(&version));
     if version.is_none_or(|version| version < GO) {
         let (major, minor) = GO;
-        return Err(format!("Go {major}.{minor} or newer is missing: install it from https://go.dev/dl"));
+        return Err(
+            format!("Go {major}.{minor} or newer is missing: install it from https://go.dev/dl").into()
+        );
     }
     let mut command = Command::new("go");
     command.args(["build", "-o"]).arg(project.component()).arg(".");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::template::{SDK_JS, TEMPLATE_JAVASCRIPT, TEMPLATE_TYPESCRIPT};
-use super::{Language, Project, Recipe, output_of};
+use super::{Language, Project, Recipe, Unbuildable, output_of};
 
 /// The oldest version that the compiler supports.
 const NODE: (u32, u32) = (20, 19);
@@ -32,20 +32,21 @@ fn read_name(folder: &Path) -> Option<String> {
     package(folder)?["name"].as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     let folder = &project.folder;
     let version = output_of("node", &["--version"], folder).and_then(|version| major_and_minor(&version));
     if version.is_none_or(|version| version < NODE) || output_of("npm", &["--version"], folder).is_none() {
         let (major, minor) = NODE;
         return Err(format!(
             "Node.js {major}.{minor} or newer with npm is missing: install it from https://nodejs.org"
-        ));
+        )
+        .into());
     }
     if package(folder).is_none_or(|package| !package["scripts"]["build"].is_string()) {
-        return Err("package.json has no script `build`".to_owned());
+        return Err("package.json has no script `build`".into());
     }
     if !folder.join("node_modules").is_dir() {
-        return Err("the npm packages are missing: run npm install".to_owned());
+        return Err("the npm packages are missing: run npm install".into());
     }
     let mut command = Command::new("npm");
     command.args(["run", "--silent", "build"]);

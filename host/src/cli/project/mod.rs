@@ -40,8 +40,8 @@ pub(super) struct Language {
     sdk: Files,
     /// Reads the name of the project from its files.
     read_name: fn(&Path) -> Option<String>,
-    /// Returns the build command. An error names a missing tool and how to install it.
-    recipe: fn(&Project) -> Result<Recipe, String>,
+    /// Returns the build command.
+    recipe: fn(&Project) -> Result<Recipe, Unbuildable>,
 }
 
 /// The build command of a project.
@@ -49,6 +49,21 @@ struct Recipe {
     command: Command,
     /// The file that it creates.
     output: PathBuf,
+}
+
+/// Why a project can't be built here: a message that names the missing tool or part, and how to get it.
+struct Unbuildable(String);
+
+impl From<String> for Unbuildable {
+    fn from(message: String) -> Self {
+        Self(message)
+    }
+}
+
+impl From<&str> for Unbuildable {
+    fn from(message: &str) -> Self {
+        Self(message.to_owned())
+    }
 }
 
 /// All languages, in the order in which they are tried: a project in another language may have a Makefile too.
@@ -137,7 +152,7 @@ impl Project {
     pub(super) async fn build(&self, output: BuildOutput) -> Result<Built, BuildError> {
         let begun = Instant::now();
         let Recipe { mut command, output: file } =
-            (self.language.recipe)(self).map_err(BuildError::Missing)?;
+            (self.language.recipe)(self).map_err(|Unbuildable(message)| BuildError::Missing(message))?;
         command.current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let cannot = |error: std::io::Error| BuildError::Missing(format!("can't run {program}: {error}"));

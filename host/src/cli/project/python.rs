@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use super::template::{SDK_PYTHON, TEMPLATE_PYTHON};
-use super::{Language, Project, Recipe, output_of};
+use super::{Language, Project, Recipe, Unbuildable, output_of};
 
 pub(super) static LANGUAGE: Language = Language {
     name: "python",
@@ -22,19 +22,19 @@ fn read_name(folder: &Path) -> Option<String> {
     project.get("project")?.get("name")?.as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     let folder = &project.folder;
     let local = folder.join(".venv/bin/python");
     let python = if local.is_file() { local } else { PathBuf::from("python3") };
     if output_of(&python, &["-c", "import sys; sys.exit(sys.version_info < (3, 10))"], folder).is_none() {
         return Err("Python 3.10 or newer is missing: install it from https://www.python.org, or the packages python3 and \
                     python3-venv of Debian and Ubuntu"
-            .to_owned());
+            .into());
     }
     if output_of(&python, &["-c", "import componentize_py"], folder).is_none() {
         return Err("componentize-py is missing: run python3 -m venv .venv && .venv/bin/pip install -r \
                     requirements.txt"
-            .to_owned());
+            .into());
     }
     let mut command = Command::new(&python);
     command.args(["-m", "streamtask", "build"]).arg(source(folder)?).arg("--output").arg(project.component());
@@ -45,7 +45,7 @@ fn recipe(project: &Project) -> Result<Recipe, String> {
 }
 
 /// `task.py`, or else the only Python file that is not a test.
-fn source(folder: &Path) -> Result<PathBuf, String> {
+fn source(folder: &Path) -> Result<PathBuf, Unbuildable> {
     let task = PathBuf::from("task.py");
     if folder.join(&task).is_file() {
         return Ok(task);
@@ -55,6 +55,8 @@ fn source(folder: &Path) -> Result<PathBuf, String> {
     let mut sources = names.filter(|name| name.ends_with(".py") && !name.starts_with("test_"));
     match (sources.next(), sources.next()) {
         (Some(only), None) => Ok(only.into()),
-        _ => Err(format!("can't tell which file in {} is the task: name it task.py", folder.display())),
+        _ => {
+            Err(format!("can't tell which file in {} is the task: name it task.py", folder.display()).into())
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::template::{SDK_RUST, TEMPLATE_RUST};
-use super::{Language, Project, Recipe, output_of};
+use super::{Language, Project, Recipe, Unbuildable, output_of};
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -25,14 +25,14 @@ fn read_name(folder: &Path) -> Option<String> {
     manifest.get("package")?.get("name")?.as_str().map(str::to_owned)
 }
 
-fn recipe(project: &Project) -> Result<Recipe, String> {
+fn recipe(project: &Project) -> Result<Recipe, Unbuildable> {
     let folder = &project.folder;
     if output_of("cargo", &["--version"], folder).is_none() {
-        return Err("cargo is missing: install Rust from https://rustup.rs".to_owned());
+        return Err("cargo is missing: install Rust from https://rustup.rs".into());
     }
     let library = output_of("rustc", &["--print", "target-libdir", "--target", TARGET], folder);
     if !library.is_some_and(|library| Path::new(&library).is_dir()) {
-        return Err(format!("Rust's target {TARGET} is missing: run rustup target add {TARGET}"));
+        return Err(format!("Rust's target {TARGET} is missing: run rustup target add {TARGET}").into());
     }
     let metadata = output_of("cargo", &["metadata", "--no-deps", "--format-version", "1"], folder);
     let metadata: Value = metadata

@@ -8,15 +8,15 @@ use tokio::time::sleep;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::entry::{Completion, EntryPoint};
-use super::supervise::supervise;
+use super::supervise::{StopReason, supervise};
 use super::wasm_program::WasmProgram;
 use crate::engine::async_world;
-use crate::engine::command::Invocation;
+use crate::engine::command::{Invocation, Prepared};
 use crate::engine::grants::Mask;
 use crate::engine::guest::{Access, FolderError, Guest, from_failure};
 use crate::engine::guest_host::GuestHost;
 use crate::engine::limits::{Limits, MAX_CALL_BYTES};
-use crate::engine::metadata::{Kind, Outline};
+use crate::engine::metadata::{Kind, ProgramOutline};
 use crate::engine::program::{Attempt, AttemptOutcome, Executable};
 use crate::model::{ErrorKind, Json, RunError};
 use crate::platform::Uptime;
@@ -30,62 +30,29 @@ impl Executable for WasmProgram {
         execute(self, attempt).await
     }
 
-    fn outline(&self) -> Outline {
+    fn outline(&self) -> ProgramOutline {
         let (imports, exports) = self.entry.names();
-        Outline { kind: self.entry.kind(), imports, exports }
+        ProgramOutline { kind: self.entry.kind(), imports, exports }
     }
 }
 
 async fn execute(code: &WasmProgram, attempt: Attempt) -> AttemptOutcome {
-    let WasmProgram { entry, pool_waiters, scheduler, network, file_pools } = code;
-    let file_pool = match file_pools.of(&attempt.host.info().task) {
-        Ok(file_pool) => file_pool,
-        Err(error) => return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, error.to_string())),
-    };
-    let network = Arc::clone(network);
-    let access = Access { grants: attempt.grants, files: attempt.files, network, file_pool };
-    if let Err(message) = access.wait_for_folders().await {
-        return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, message));
-    }
-    let is_module = entry.kind() == Kind::Module;
-    let prepared = match entry.kind() {
-        Kind::Command | Kind::Module => match attempt.command.prepare(&attempt.input) {
-            Ok(prepared) => Some(prepared),
-            Err(invalid) => {
-                let code = Some("invalid-input".to_owned());
-                return AttemptOutcome::Failed(RunError {
-                    code,
-                    ..RunError::new(ErrorKind::Failure, invalid.to_string())
-                });
-            }
-        },
-        Kind::Task | Kind::AsyncTask => None,
-    };
-    let (input, settings) = (&attempt.input, &attempt.command);
-    let invocation = prepared.as_ref().map(|prepared| Invocation { input, settings, prepared, is_module });
-    let (called, guest) = loop {
-        let host = Arc::clone(&attempt.host);
-        let gate = Arc::clone(&attempt.gate);
-        let guest = Guest::new(host, attempt.limits, gate, access.clone(), invocation);
-        let mut store = match guest {
-            Ok(guest) => store(entry, guest),
-            Err(FolderError { is_transient: true, .. }) => {
-                sleep(SCARCITY_PAUSE).await;
-                continue;
-            }
-            Err(FolderError { message, .. }) => {
-                return AttemptOutcome::Failed(RunError::new(ErrorKind::Internal, message));
-            }
-        };
-        let called = supervise(&mut store, scheduler, &attempt.uptime, async |store| {
-            entry.call(store, &attempt.input).await
-        })
-        .await;
-        let guest = store.into_data();
-        if !pool_waiters.must_retry(&called).await {
-            break (called, guest);
-        }
-    };
+    try_execute(code, &attempt).await.unwrap_or_else(AttemptOutcome::Failed)
+}
+
+/// Fails if the guest can't be called.
+async fn try_execute(code: &WasmProgram, attempt: &Attempt) -> Result<AttemptOutcome, RunError> {
+    let kind = code.entry.kind();
+    let access = open_access(code, attempt).await?;
+    let prepared = prepare(kind, attempt)?;
+    let invocation = prepared.as_ref().map(|prepared| Invocation {
+        input: &attempt.input,
+        settings: &attempt.command,
+        prepared,
+        is_module: kind == Kind::Module,
+    });
+    let (called, guest) = call(code, attempt, &access, invocation).await?;
+    // Sends what the guest has printed, and was not sent yet.
     if let Some(command) = &guest.command {
         command.finish().await;
         if let Ok(Completion::Exited(code)) = &called {
@@ -93,22 +60,88 @@ async fn execute(code: &WasmProgram, attempt: Attempt) -> AttemptOutcome {
         }
     }
     guest.output.finish().await;
-    let returned = called.map(|called| match (called, &guest.command) {
-        (Completion::Exited(code), Some(command)) => command.outcome(code, is_module),
-        (Completion::Exited(_), None) => Ok("null".to_owned()),
-        (Completion::Returned(returned), _) => returned.map_err(from_failure),
-    });
-    let outcome = match returned {
-        Ok(Ok(output)) => match checked_output(output, attempt.limits.output_bytes) {
-            Ok(output) => AttemptOutcome::Output(output),
-            Err(error) => AttemptOutcome::Failed(error),
-        },
-        Ok(Err(error)) => AttemptOutcome::Failed(error),
-        Err(stop_reason) => stop_reason.explain(&guest),
-    };
-    match &guest.api.mask {
+    let outcome = outcome_of(called, &guest, attempt.limits, kind);
+    Ok(match &guest.api.mask {
         None => outcome,
         Some(mask) => masked(outcome, mask),
+    })
+}
+
+/// What the guest may reach, when its granted folders have answered.
+async fn open_access(code: &WasmProgram, attempt: &Attempt) -> Result<Access, RunError> {
+    let failed = |message: String| RunError::new(ErrorKind::Internal, message);
+    let file_pool = code.file_pools.of(&attempt.host.info().task);
+    let file_pool = file_pool.map_err(|error| failed(error.to_string()))?;
+    let access = Access {
+        grants: Arc::clone(&attempt.grants),
+        files: attempt.files.clone(),
+        network: Arc::clone(&code.network),
+        file_pool,
+    };
+    access.wait_for_folders().await.map_err(|error| failed(error.to_string()))?;
+    Ok(access)
+}
+
+/// The arguments and standard input of an ordinary program; none for a task.
+fn prepare(kind: Kind, attempt: &Attempt) -> Result<Option<Prepared>, RunError> {
+    match kind {
+        Kind::Command | Kind::Module => {
+            attempt.command.prepare(&attempt.input).map(Some).map_err(|invalid| RunError {
+                code: Some("invalid-input".to_owned()),
+                ..RunError::new(ErrorKind::Failure, invalid.to_string())
+            })
+        }
+        Kind::Task | Kind::AsyncTask => Ok(None),
+    }
+}
+
+/// Calls the guest, when the system and the pool have what it takes.
+async fn call(
+    code: &WasmProgram,
+    attempt: &Attempt,
+    access: &Access,
+    invocation: Option<Invocation<'_>>,
+) -> Result<(Result<Completion, StopReason>, Guest), RunError> {
+    let WasmProgram { entry, pool_waiters, scheduler, .. } = code;
+    loop {
+        let (host, gate) = (Arc::clone(&attempt.host), Arc::clone(&attempt.gate));
+        let guest = Guest::new(host, attempt.limits, gate, access.clone(), invocation);
+        let mut store = match guest {
+            Ok(guest) => store(entry, guest),
+            Err(FolderError { is_transient: true, .. }) => {
+                sleep(SCARCITY_PAUSE).await;
+                continue;
+            }
+            Err(FolderError { message, .. }) => return Err(RunError::new(ErrorKind::Internal, message)),
+        };
+        let called = supervise(&mut store, scheduler, &attempt.uptime, async |store| {
+            entry.call(store, &attempt.input).await
+        })
+        .await;
+        let guest = store.into_data();
+        if !pool_waiters.must_retry(&called).await {
+            return Ok((called, guest));
+        }
+    }
+}
+
+fn outcome_of(
+    called: Result<Completion, StopReason>,
+    guest: &Guest,
+    limits: Limits,
+    kind: Kind,
+) -> AttemptOutcome {
+    let returned = match called {
+        Ok(Completion::Exited(code)) => match &guest.command {
+            Some(command) => command.outcome(code, kind == Kind::Module),
+            None => Ok("null".to_owned()),
+        },
+        Ok(Completion::Returned(returned)) => returned.map_err(from_failure),
+        Err(stop_reason) => return stop_reason.explain(guest),
+    };
+    match returned.and_then(|output| checked_output(output, limits.output_bytes)) {
+        Ok(output) => AttemptOutcome::Output(output),
+        Err(error) => AttemptOutcome::Failed(error),
     }
 }
 
@@ -136,7 +169,7 @@ pub(in crate::engine) async fn describe(
         let mut store =
             store(entry, guest.map_err(|error| RunError::new(ErrorKind::Internal, error.message))?);
         let called = supervise(&mut store, scheduler, &Uptime::default(), async |store| {
-            let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is no component"))?;
+            let pre = entry.instance_pre().ok_or_else(|| wasmtime::Error::msg("it is not a component"))?;
             let instance = pre.instantiate_async(&mut *store).await?;
             let function = instance.get_typed_func::<(), (String,)>(&mut *store, "describe")?;
             function.call_async(store, ()).await

@@ -21,7 +21,7 @@ impl StopReason {
             }
             Self::Cpu => {
                 let limit = guest.api.limits.cpu.unwrap_or_default();
-                let message = format!("the attempt computed longer than {limit:?}");
+                let message = format!("the attempt used more CPU time than {limit:?}");
                 return AttemptOutcome::Failed(RunError::new(ErrorKind::CpuExceeded, message));
             }
             Self::Error(error) => error,
@@ -36,7 +36,7 @@ impl StopReason {
         let (kind, message) = if let Some(limit) = guest.memory.exceeded() {
             (ErrorKind::OutOfMemory, format!("the guest needs more than {limit} bytes of memory{place}"))
         } else if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-            (ErrorKind::Trap, format!("the guest ended itself with {}", exit_code(exit.0, false)))
+            (ErrorKind::Trap, format!("the guest exited with {}", exit_code(exit.0, false)))
         } else if let Some(too_many) = error.downcast_ref::<TooManyPending>() {
             (ErrorKind::Trap, too_many.to_string())
         } else if let Some(trap) = error.downcast_ref::<Trap>() {

@@ -132,6 +132,17 @@ impl Compiler {
     }
 }
 
+/// Logs that a compilation may take long.
+fn note_large(wasm: &[u8], limits: CompileLimits) {
+    if wasm.len() >= LARGE_BYTES {
+        let (mib, most) = (wasm.len() >> 20, amount(limits.memory_bytes));
+        tracing::info!(
+            "compiling a file of {mib} MiB, with at most {} s of CPU time (compile-time) and {most} of memory (compile-memory)",
+            limits.cpu_seconds
+        );
+    }
+}
+
 /// Compiles in a process of its own. It writes the code to the file directly, because the code may be large.
 fn in_process(
     program: &Path,
@@ -141,13 +152,7 @@ fn in_process(
     wasm: &[u8],
     code: &File,
 ) -> Result<(), CompileError> {
-    if wasm.len() >= LARGE_BYTES {
-        let (mib, most) = (wasm.len() >> 20, amount(limits.memory_bytes));
-        tracing::info!(
-            "compiling a file of {mib} MiB, with at most {} s of CPU time (compile-time) and {most} of memory (compile-memory)",
-            limits.cpu_seconds
-        );
-    }
+    note_large(wasm, limits);
     let failed = |error: io::Error| CompileError::not_started(&error);
     let mut command = Command::new(program);
     command
@@ -174,7 +179,11 @@ fn in_process(
     if let Some(Err(error)) = read {
         return Err(failed(error));
     }
-    let reason = String::from_utf8_lossy(&reason).into_owned();
+    answer(status, String::from_utf8_lossy(&reason).into_owned(), limits)
+}
+
+/// The answer of a compiler, by its exit status and what it has printed.
+fn answer(status: ExitStatus, reason: String, limits: CompileLimits) -> Result<(), CompileError> {
     match status.code() {
         Some(0) => Ok(()),
         Some(code) if code == i32::from(REFUSED) => Err(CompileError::File(reason)),

@@ -14,7 +14,7 @@ use crate::engine::attempt::{self, EntryPoint, WasmProgram};
 use crate::engine::executor::{Execution, Executor, Permit};
 use crate::engine::limits::Limits;
 use crate::engine::load_error::LoadError;
-use crate::engine::metadata::{Kind, Metadata};
+use crate::engine::metadata::{Kind, TaskMetadata};
 use crate::engine::program::Program;
 use crate::engine::runtime::Engine;
 use crate::engine::timing::Ticker;
@@ -58,7 +58,7 @@ impl Engine {
         wasm: &[u8],
         version: &Version,
         compiler: &mut dyn FnMut() -> Option<Permit>,
-    ) -> Result<Option<(WasmProgram, Metadata)>, LoadError> {
+    ) -> Result<Option<(WasmProgram, TaskMetadata)>, LoadError> {
         check_header(wasm)?;
         let is_async = async_world::is_async_task(wasm);
         // Tasks of the async world use WASI 0.2 too.
@@ -88,7 +88,7 @@ impl Engine {
             network: Arc::clone(&self.network),
             file_pools: Arc::clone(&self.file_pools),
         };
-        let metadata = if described { self.describe(&code, *version)? } else { Metadata::default() };
+        let metadata = if described { self.describe(&code, *version)? } else { TaskMetadata::default() };
         Ok(Some((code, metadata)))
     }
 
@@ -97,7 +97,7 @@ impl Engine {
         pre.map(EntryPoint::Module).map_err(|error| LoadError::MissingImport(format!("{error:#}")))
     }
 
-    fn describe(&self, code: &WasmProgram, version: Version) -> Result<Metadata, LoadError> {
+    fn describe(&self, code: &WasmProgram, version: Version) -> Result<TaskMetadata, LoadError> {
         let host = Arc::new(NoRun::new(version));
         let limits = Limits {
             memory_bytes: self.memory_bytes.min(DESCRIBE_MEMORY),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::engine::guest_host::{Children, GuestHost, NewChildRun, RunInfo, RunLost};
+use crate::engine::guest_host::{ChildRunHost, ChildRunRequest, GuestHost, RunInfo, RunLost};
 use crate::model::{Json, NewEvent, Outcome, Refusal, RefusalCode, Signal, SignalName, TaskRef, Version};
 
 /// Answers the calls of a guest that describes itself: most fail, because there is no run.
@@ -22,8 +22,8 @@ fn no_run() -> Refusal {
 }
 
 #[async_trait]
-impl Children for NoRun {
-    async fn start_child(&self, _child: NewChildRun) -> Result<String, Refusal> {
+impl ChildRunHost for NoRun {
+    async fn start_child(&self, _child: ChildRunRequest) -> Result<String, Refusal> {
         Err(no_run())
     }
 

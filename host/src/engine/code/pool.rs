@@ -56,6 +56,15 @@ const SMALL_GROWTH: u64 = 64 << 20;
 #[error("{0}")]
 pub struct SetupError(pub(in crate::engine) String);
 
+/// Why there is no pool of a size.
+#[derive(Debug, thiserror::Error)]
+enum PoolError {
+    #[error("it would take the whole address space of the host")]
+    AddressSpace,
+    #[error("{0:#}")]
+    Refused(wasmtime::Error),
+}
+
 /// How memory for guests is allocated, and how many guests can be alive at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allocation {
@@ -148,7 +157,7 @@ pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), Set
     let wanted = wanted.max(1).min(u32::try_from(possible).unwrap_or(u32::MAX)).max(LEAST_SLOTS);
     let reason = match pooled(wanted) {
         Ok(engine) => return Ok((engine, Allocation::Pool { slots: wanted })),
-        Err(reason) => reason,
+        Err(error) => error.to_string(),
     };
     let slots = largest_that_fits(LEAST_SLOTS..wanted, |slots| pooled(slots).is_ok());
     if let Some(slots) = slots
@@ -163,11 +172,11 @@ pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), Set
 }
 
 /// An engine with a pool of that many slots, if it leaves enough address space for the rest of the host.
-fn pooled(slots: u32) -> Result<Engine, String> {
-    let _kept = Reserve::new(ADDRESSES_KEPT).ok_or("it would take the whole address space of the host")?;
+fn pooled(slots: u32) -> Result<Engine, PoolError> {
+    let _kept = Reserve::new(ADDRESSES_KEPT).ok_or(PoolError::AddressSpace)?;
     let mut config = config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
-    Engine::new(&config).map_err(|error| format!("{error:#}"))
+    Engine::new(&config).map_err(PoolError::Refused)
 }
 
 /// The largest number in the range that fits, found by bisection. All numbers below one that fits must fit too.

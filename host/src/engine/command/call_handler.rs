@@ -160,7 +160,6 @@ impl CallHandler {
 
     async fn execute(&self, call: &str) -> Result<Json, Refusal> {
         let api = &self.api;
-        let nothing = |()| Json::null();
         match &*arguments::<Name<'_>>(call)?.call {
             "send-event" => {
                 let SendEvent { r#type, data, channel } = arguments(call)?;
@@ -171,62 +170,66 @@ impl CallHandler {
                 let SendBytes { r#type, content_type, base64, channel } = arguments(call)?;
                 no_value(api.send_bytes(channel, r#type, content_type, decode(&base64)?).await)
             }
-            "flush" => api.host.flush().await.map(nothing),
-            "info" => {
-                let info = api.host.info();
-                Ok(Json::of(&json!({
-                    "id": info.id, "app": info.task.app.as_str(), "task": info.task.task.as_str(),
-                    "version": info.version.to_string(), "attempt": info.attempt, "labels": info.labels,
-                })))
-            }
+            "flush" => api.host.flush().await.map(null),
+            "info" => Ok(self.info()),
             "remaining-ms" => Ok(Json::of(&api.remaining_ms())),
             "cancelled" => Ok(Json::of(&api.host.is_cancelled())),
             "sleep-ms" => Ok(Json::of(&api.sleep(arguments::<Sleep>(call)?.ms).await)),
-            "receive-signal" => {
-                let ReceiveSignal { name, timeout_ms } = arguments(call)?;
-                let signal = api.receive_signal(name, timeout_ms).await.map_err(lost)?;
-                Ok(signal.map_or_else(Json::null, |signal| {
-                    Json::of(&SignalAnswer { name: signal.name.as_str(), payload: &signal.payload })
-                }))
-            }
-            "parameter" => {
-                let Parameter { name } = arguments(call)?;
-                Ok(api
-                    .host
-                    .parameter(&name)
-                    .map_or_else(Json::null, |value| Json::of(&ParameterAnswer { value })))
-            }
+            "receive-signal" => self.receive_signal(arguments(call)?).await,
+            "parameter" => Ok(self.parameter(&arguments(call)?)),
             "save-checkpoint" => {
                 let SaveCheckpoint { key, base64 } = arguments(call)?;
-                api.save_checkpoint(key, Some(decode(&base64)?)).await.map(nothing)
+                api.save_checkpoint(key, Some(decode(&base64)?)).await.map(null)
             }
-            "load-checkpoint" => {
-                let value = api.load_checkpoint(arguments::<Checkpoint>(call)?.key).await?;
-                Ok(value.map_or_else(Json::null, |value| {
-                    Json::of(&json!({ "base64": BASE64_STANDARD.encode(value) }))
-                }))
-            }
+            "load-checkpoint" => self.load_checkpoint(arguments(call)?).await,
             "remove-checkpoint" => {
-                api.save_checkpoint(arguments::<Checkpoint>(call)?.key, None).await.map(nothing)
+                api.save_checkpoint(arguments::<Checkpoint>(call)?.key, None).await.map(null)
             }
             "start-child" => {
                 let StartChild { task, input, options } = arguments(call)?;
                 api.start_child(&task, input.get().to_owned(), options).await.map(|run| Json::of(&run))
             }
-            "wait-children" => {
-                let WaitChildren { runs, timeout_ms } = arguments(call)?;
-                let ended = api.wait_for_children(&runs, timeout_ms).await?;
-                Ok(ended.map_or_else(Json::null, |(index, outcome)| {
-                    Json::of(&ChildAnswer { index, outcome: outcome.into() })
-                }))
-            }
-            "cancel-child" => api.host.cancel_child(&arguments::<CancelChild>(call)?.run).await.map(nothing),
+            "wait-children" => self.wait_for_children(arguments(call)?).await,
+            "cancel-child" => api.host.cancel_child(&arguments::<CancelChild>(call)?.run).await.map(null),
             "http-request" => self.request(arguments(call)?).await,
             other => {
                 let message = format!("there is no call {other:?}; docs/commands.md lists them");
                 Err(Refusal::new(RefusalCode::NotFound, message))
             }
         }
+    }
+
+    fn info(&self) -> Json {
+        let info = self.api.host.info();
+        Json::of(&json!({
+            "id": info.id, "app": info.task.app.as_str(), "task": info.task.task.as_str(),
+            "version": info.version.to_string(), "attempt": info.attempt, "labels": info.labels,
+        }))
+    }
+
+    async fn receive_signal(&self, call: ReceiveSignal) -> Result<Json, Refusal> {
+        let signal = self.api.receive_signal(call.name, call.timeout_ms).await.map_err(lost)?;
+        Ok(signal.map_or_else(Json::null, |signal| {
+            Json::of(&SignalAnswer { name: signal.name.as_str(), payload: &signal.payload })
+        }))
+    }
+
+    fn parameter(&self, call: &Parameter) -> Json {
+        let value = self.api.host.parameter(&call.name);
+        value.map_or_else(Json::null, |value| Json::of(&ParameterAnswer { value }))
+    }
+
+    async fn load_checkpoint(&self, call: Checkpoint) -> Result<Json, Refusal> {
+        let value = self.api.load_checkpoint(call.key).await?;
+        Ok(value
+            .map_or_else(Json::null, |value| Json::of(&json!({ "base64": BASE64_STANDARD.encode(value) }))))
+    }
+
+    async fn wait_for_children(&self, call: WaitChildren) -> Result<Json, Refusal> {
+        let ended = self.api.wait_for_children(&call.runs, call.timeout_ms).await?;
+        Ok(ended.map_or_else(Json::null, |(index, outcome)| {
+            Json::of(&ChildAnswer { index, outcome: outcome.into() })
+        }))
     }
 
     async fn request(&self, request: HttpRequest<'_>) -> Result<Json, Refusal> {
@@ -248,8 +251,12 @@ fn arguments<'a, T: Deserialize<'a>>(call: &'a str) -> Result<T, Refusal> {
     })
 }
 
+fn null((): ()) -> Json {
+    Json::null()
+}
+
 fn no_value(result: ApiResult<()>) -> Result<Json, Refusal> {
-    result.map_err(lost)?.map(|()| Json::null())
+    result.map_err(lost)?.map(null)
 }
 
 /// The answer when the run is lost. The program does not receive it.

@@ -104,7 +104,7 @@ impl CommandIo {
     /// Logs with which of several successful exit codes the program ended. To be called before the log is finished.
     pub(in crate::engine) fn note_exit(&self, code: i32) {
         if self.settings.success_codes.len() > 1 && self.settings.is_success(code) {
-            self.output.note(&format!("ended with exit code {code}"));
+            self.output.note(&format!("exited with code {code}"));
         }
     }
 
@@ -149,7 +149,7 @@ impl CommandIo {
 
     /// The message of a failed program that printed no reason.
     fn describe_exit(&self, code: i32, is_module: bool) -> String {
-        let ended = format!("it ended with {}", exit_code(code, is_module));
+        let ended = format!("the program exited with {}", exit_code(code, is_module));
         match self.settings.success_codes.as_slice() {
             [0] => ended,
             codes => format!("{ended}; success-codes in its manifest are {codes:?}"),
@@ -161,14 +161,14 @@ impl CommandIo {
             let result = state.result.take().or_else(|| state.plain.take());
             return Ok(result.unwrap_or_else(|| "null".to_owned()));
         }
-        let invalid = |message| RunError::new(ErrorKind::InvalidOutput, message);
+        let invalid = |message: String| RunError::new(ErrorKind::InvalidOutput, message);
         let Some(printed) = state.printed.take() else {
             let limit = self.call_handler.api.limits.output_bytes;
             return Err(invalid(format!(
                 "it printed more than {limit} bytes, the limit of a result; `output` under `[limits]` in its manifest can allow more"
             )));
         };
-        self.settings.result_of(printed).map_err(invalid)
+        self.settings.result_of(printed).map_err(|error| invalid(error.to_string()))
     }
 
     /// Processes an unfinished last line, and sends all pending events.

@@ -14,3 +14,4 @@ pub use self::settings::{CommandSettings, ResultSource, StdinSource};
 
 pub(super) use self::invocation::Invocation;
 pub(super) use self::io::CommandIo;
+pub(super) use self::settings::Prepared;

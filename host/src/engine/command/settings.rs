@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::model::Json;
+use crate::model::{Json, JsonError};
 
 /// Most bytes of printed output in the details of a failure.
 const MAX_DETAIL_BYTES: usize = 4 << 10;
@@ -80,6 +80,15 @@ enum Piece<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::engine) struct InvalidInput(String);
 
+/// What a program printed is no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InvalidResult {
+    #[error("the program's output is not UTF-8")]
+    NotUtf8,
+    #[error("the program's output is not JSON: {0}")]
+    NotJson(JsonError),
+}
+
 impl fmt::Display for InvalidInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -142,20 +151,16 @@ impl CommandSettings {
         details.to_string()
     }
 
-    /// The result from standard output, or the reason why it is invalid.
-    pub(super) fn result_of(&self, printed: Vec<u8>) -> Result<String, String> {
+    /// The result from standard output.
+    pub(super) fn result_of(&self, printed: Vec<u8>) -> Result<String, InvalidResult> {
         match &self.result {
             ResultSource::Lines | ResultSource::Text => {
                 Ok(Json::of(&String::from_utf8_lossy(&printed)).into_string())
             }
             ResultSource::Json if printed.trim_ascii().is_empty() => Ok("null".to_owned()),
             ResultSource::Json => {
-                let text =
-                    String::from_utf8(printed).map_err(|_| "the program's output is not UTF-8".to_owned())?;
-                let parsed = Json::parse(text.trim().to_owned());
-                parsed
-                    .map(Json::into_string)
-                    .map_err(|error| format!("the program's output is not JSON: {error}"))
+                let text = String::from_utf8(printed).map_err(|_| InvalidResult::NotUtf8)?;
+                Ok(Json::parse(text.trim().to_owned()).map_err(InvalidResult::NotJson)?.into_string())
             }
             ResultSource::Bytes(content_type) => {
                 let bytes =
@@ -327,8 +332,8 @@ mod tests {
         assert_eq!(result(ResultSource::Text, b"<h1>\xff\n").unwrap(), "\"<h1>\u{fffd}\\n\"");
         assert_eq!(result(ResultSource::Json, b" {\"a\": 7.50}\n").unwrap(), "{\"a\": 7.50}");
         assert_eq!(result(ResultSource::Json, b"\n").unwrap(), "null");
-        assert!(result(ResultSource::Json, b"1 2").unwrap_err().contains("not JSON"));
-        assert!(result(ResultSource::Json, b"\"\xff\"").unwrap_err().contains("UTF-8"));
+        assert!(result(ResultSource::Json, b"1 2").unwrap_err().to_string().contains("not JSON"));
+        assert!(result(ResultSource::Json, b"\"\xff\"").unwrap_err().to_string().contains("UTF-8"));
         let bytes = result(ResultSource::Bytes("image/png".to_owned()), &[0, 255]).unwrap();
         assert_eq!(bytes, r#"{"base64":"AP8=","content_type":"image/png"}"#);
     }

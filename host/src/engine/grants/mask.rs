@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use data_encoding::{HEXLOWER, HEXUPPER};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::{Content, Json, RunError};
@@ -143,7 +144,7 @@ impl Mask {
             rest = after;
         }
         masked.push_str(rest);
-        if masked == text { json } else { Json::trusted(masked) }
+        if masked == text { json } else { Json::from_valid(masked) }
     }
 
     /// The replacement of a string or number that contains a secret.
@@ -217,9 +218,8 @@ fn encodings(value: &str) -> Vec<String> {
     encodings.extend(urls.iter().map(|url| lower_escapes(url)));
     encodings.extend(urls);
     encodings.extend(html_encodings(value));
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
-    encodings.push(hex.to_uppercase());
-    encodings.push(hex);
+    encodings.push(HEXUPPER.encode(value.as_bytes()));
+    encodings.push(HEXLOWER.encode(value.as_bytes()));
     encodings.extend(base64_encodings(value.as_bytes()));
     for length in BASE64_LINES {
         // Each line separately, as in the log.

@@ -15,7 +15,7 @@ use crate::model::{AppName, TaskName, TaskRef};
 pub use http::{HostName, HostPattern, HttpGrant, HttpScheme};
 pub use secrets::{SecretError, Secrets};
 
-pub(super) use http::{Target, decide};
+pub(super) use http::{Missing, Target, decide};
 pub(super) use mask::Mask;
 
 /// The grants of a task. Clients see its JSON, which has no values of secrets or

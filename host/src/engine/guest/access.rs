@@ -25,7 +25,7 @@ pub(in crate::engine) struct Access {
 impl Access {
     /// Reads the granted folders on the threads for files. Opening a folder that hangs would block a thread that
     /// executes guests.
-    pub(in crate::engine) async fn wait_for_folders(&self) -> Result<(), String> {
+    pub(in crate::engine) async fn wait_for_folders(&self) -> Result<(), FolderTimeout> {
         if self.grants.folders.is_empty() {
             return Ok(());
         }
@@ -33,9 +33,14 @@ impl Access {
         let read = move || grants.folders.iter().filter(|folder| folder.path.read_dir().is_ok()).count();
         // Opening a folder that can't be read fails too, and reports the reason.
         let answered = timeout(FOLDER_TIME, self.file_pool.block(read)).await;
-        answered.map(drop).map_err(|_| "a granted folder does not respond".to_owned())
+        answered.map(drop).map_err(|_| FolderTimeout)
     }
 }
+
+/// A granted folder did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("a granted folder does not respond")]
+pub(in crate::engine) struct FolderTimeout;
 
 /// A granted folder can't be opened.
 pub(in crate::engine) struct FolderError {

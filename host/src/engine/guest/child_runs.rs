@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::host_api::{FOREVER, HostApi};
-use crate::engine::guest_host::NewChildRun;
+use crate::engine::guest_host::ChildRunRequest;
 use crate::model::{Json, MAX_NAME_BYTES, MAX_PRIORITY, Outcome, Refusal, RefusalCode, TaskName, TaskRef};
 
 /// Most runs that one call waits for: as many as one run can start.
@@ -39,7 +39,7 @@ impl HostApi {
         timeout_ms: Option<u32>,
     ) -> Result<Option<(u32, Outcome)>, Refusal> {
         if !(1..=MAX_AWAITED).contains(&runs.len()) {
-            let message = format!("{} runs are given to wait for; it must be 1 to {MAX_AWAITED}", runs.len());
+            let message = format!("a call can wait for 1 to {MAX_AWAITED} runs, not {}", runs.len());
             return Err(Refusal::new(RefusalCode::InvalidArgument, message));
         }
         // Before the timer: a call with a timeout of 0 still reports a run that has ended.
@@ -55,7 +55,12 @@ impl HostApi {
         Ok(ended.map(|(at, outcome)| (u32::try_from(at).unwrap_or(u32::MAX), outcome)))
     }
 
-    fn new_child(&self, task: &str, input: String, options: ChildOptions) -> Result<NewChildRun, Refusal> {
+    fn new_child(
+        &self,
+        task: &str,
+        input: String,
+        options: ChildOptions,
+    ) -> Result<ChildRunRequest, Refusal> {
         let invalid = |message: String| Refusal::new(RefusalCode::InvalidArgument, message);
         let task = match task.contains('/') {
             true => TaskRef::parse_path(task),
@@ -79,6 +84,6 @@ impl HostApi {
             return Err(invalid(format!("a priority is from -{MAX_PRIORITY} to {MAX_PRIORITY}")));
         }
         let ChildOptions { key, detached, priority } = options;
-        Ok(NewChildRun { task, input, key, detached, priority })
+        Ok(ChildRunRequest { task, input, key, detached, priority })
     }
 }

@@ -22,7 +22,7 @@ pub(in crate::engine) fn from_failure(failure: Failure) -> RunError {
 /// and failure; `exit-with-code` passes the code.
 pub(in crate::engine) fn exit_code(code: i32, is_module: bool) -> String {
     match code {
-        1 if !is_module => "a failing exit code".to_owned(),
-        code => format!("exit code {code}"),
+        1 if !is_module => "a non-zero code".to_owned(),
+        code => format!("code {code}"),
     }
 }

@@ -146,7 +146,7 @@ impl HostApi {
         let text = self.masked(text);
         split(&text, self.limits.event_bytes, &mut |data| {
             let checked = self.check_size(data.as_str().len());
-            take(checked.map(|()| self.event(EventType::trusted("output"), None, Content::Json(data))));
+            take(checked.map(|()| self.event(EventType::output(), None, Content::Json(data))));
         });
     }
 

@@ -5,8 +5,6 @@
 //! behind the others. So a guest that never calls the host delays others by at most
 //! a tick for each guest that computes on the same thread.
 
-#![allow(unsafe_code, reason = "a future is projected out of a pinned struct")]
-
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -16,6 +14,7 @@ use std::task::{Context, Poll};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use wasmtime::EngineWeak;
 
 use crate::process::start_thread;
@@ -81,23 +80,22 @@ impl Ticker {
     }
 }
 
-/// A future whose polls keep the ticker running.
-pub(in crate::engine) struct Watched<F> {
-    ticker: Arc<Ticker>,
-    future: F,
+pin_project! {
+    /// A future whose polls keep the ticker running.
+    pub(in crate::engine) struct Watched<F> {
+        ticker: Arc<Ticker>,
+        #[pin]
+        future: F,
+    }
 }
 
 impl<F: Future> Future for Watched<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: `future` is pinned with `self` and is never moved out of it.
-        let (ticker, future) = unsafe {
-            let this = self.get_unchecked_mut();
-            (&this.ticker, Pin::new_unchecked(&mut this.future))
-        };
-        let _executing = Executing::new(ticker);
-        future.poll(context)
+        let this = self.project();
+        let _executing = Executing::new(this.ticker);
+        this.future.poll(context)
     }
 }
 

@@ -15,7 +15,6 @@ mod writer;
 use bytes::Bytes;
 
 pub(super) use notice::Notice;
-pub(super) use sse::{FRAME_END, frame_head};
 pub(super) use writer::Names;
 
 use self::writer::{EventWriter, Numbers};
@@ -138,6 +137,15 @@ pub(super) struct Layout {
     pub(super) named: bool,
 }
 
+/// What surrounds a line of JSON that the host encodes elsewhere, such as a message that is no event.
+#[derive(Default)]
+pub(super) struct Frame {
+    pub(super) head: String,
+    pub(super) end: &'static str,
+    /// Whether the id is in the head. Otherwise the client finds it only in the JSON.
+    pub(super) has_id: bool,
+}
+
 /// How events are written in one format.
 pub(super) trait Encoder: Sync {
     /// Append one event.
@@ -154,6 +162,11 @@ pub(super) trait Encoder: Sync {
     /// Bytes that clients skip.
     fn heartbeat(&self) -> &'static str {
         ""
+    }
+
+    /// What surrounds a line of JSON that the host encodes elsewhere.
+    fn frame(&self, _id: Option<&str>, _name: &str, _: Layout) -> Frame {
+        Frame::default()
     }
 
     /// Reset the options that this format ignores, so that subscribers who differ only in these share encodings.
@@ -269,6 +282,11 @@ impl Format {
         self.encoder.heartbeat()
     }
 
+    /// What surrounds a line of JSON with this id and name, as far as the format and the client's options have these.
+    pub(super) fn frame(self, id: Option<&str>, name: &str) -> Frame {
+        self.encoder.frame(id, name, self.layout)
+    }
+
     /// Encode a notice. A subscriber that reconnects with it resumes after the event `position`.
     pub(super) fn notice(self, names: &Names, notice: &Notice, position: u64) -> Bytes {
         let mut writer = EventWriter::new(names, 256);
@@ -307,8 +325,8 @@ mod tests {
 
     fn event(content: Content, channel: Option<&str>) -> Event {
         let what = NewEvent {
-            event_type: EventType::trusted("a\"b"),
-            channel: channel.map(Channel::trusted),
+            event_type: EventType::of_guest("a\"b".to_owned()).unwrap(),
+            channel: channel.and_then(|channel| Channel::of_guest(channel.to_owned()).unwrap()),
             content,
             time: Timestamp::from_millis(1_736_944_496_789),
         };
@@ -336,7 +354,8 @@ mod tests {
 
     #[test]
     fn bytes_travel_as_base64_with_their_media_type() {
-        let content = Content::Bytes(ContentType::trusted("image/png"), Box::new([0, 1, 2, 255]));
+        let content =
+            Content::Bytes(ContentType::of_guest("image/png".to_owned()).unwrap(), Box::new([0, 1, 2, 255]));
         let line = encoded(Format::ndjson(Envelope::Full), &event(content.clone(), None));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&value["data"], &value["content_type"]), (&"AAEC/w==".into(), &"image/png".into()));

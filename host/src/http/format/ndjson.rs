@@ -1,7 +1,7 @@
 //! Newline-delimited JSON: one line for each event.
 
 use super::writer::{EventWriter, Numbers};
-use super::{Encoder, Layout};
+use super::{Encoder, Frame, Layout};
 use crate::model::NewEvent;
 
 /// The encoder of `application/x-ndjson`.
@@ -21,6 +21,10 @@ impl Encoder for Ndjson {
     /// An empty line, which most clients skip.
     fn heartbeat(&self) -> &'static str {
         "\n"
+    }
+
+    fn frame(&self, _id: Option<&str>, _name: &str, _: Layout) -> Frame {
+        Frame { end: "\n", ..Frame::default() }
     }
 
     fn normalize(&self, layout: Layout) -> Layout {

@@ -27,7 +27,7 @@ impl Notice {
 
     pub(super) fn event(&self) -> NewEvent {
         let gap = |data: serde_json::Value| NewEvent {
-            event_type: EventType::trusted(GAP),
+            event_type: EventType::gap(),
             channel: None,
             content: Content::Json(Json::of(&data)),
             time: Timestamp::now(),

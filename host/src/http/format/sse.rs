@@ -8,12 +8,15 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::writer::{EventWriter, Numbers};
-use super::{Encoder, Layout};
+use super::{Encoder, Frame, Layout};
 use crate::model::NewEvent;
 
 /// Delay in milliseconds before a client reconnects. Random for each stream, so that clients do not all reconnect at once
 /// after a restart.
 const RETRY_MS: RangeInclusive<u32> = 1000..=5000;
+
+/// The end of an event after its data.
+const FRAME_END: &str = "\n\n";
 
 /// The encoder of `text/event-stream`.
 pub(super) struct Sse;
@@ -37,6 +40,17 @@ impl Encoder for Sse {
         ": alive\n"
     }
 
+    fn frame(&self, id: Option<&str>, name: &str, layout: Layout) -> Frame {
+        let mut head = String::new();
+        for (field, value) in [("id: ", id), ("event: ", layout.named.then_some(name))] {
+            if let Some(value) = value {
+                head.extend([field, value, "\n"]);
+            }
+        }
+        head.push_str("data: ");
+        Frame { head, end: FRAME_END, has_id: id.is_some() }
+    }
+
     fn normalize(&self, layout: Layout) -> Layout {
         layout
     }
@@ -53,21 +67,6 @@ fn frame(writer: &mut EventWriter<'_>, event: &NewEvent, id: u64, numbers: Optio
     writer.body(event, numbers, layout.envelope);
     writer.text(FRAME_END);
 }
-
-/// The fields before the data of an event that the host encodes elsewhere, on one line.
-pub(in crate::http) fn frame_head(id: Option<&str>, name: Option<&str>) -> String {
-    let mut head = String::new();
-    for (field, value) in [("id: ", id), ("event: ", name)] {
-        if let Some(value) = value {
-            head.extend([field, value, "\n"]);
-        }
-    }
-    head.push_str("data: ");
-    head
-}
-
-/// The end of an event after its data.
-pub(in crate::http) const FRAME_END: &str = "\n\n";
 
 #[cfg(test)]
 mod tests {

@@ -204,7 +204,7 @@ impl<'a> Coalescer<'a> {
     fn into_json(self) -> Json {
         let mut ops: Vec<String> = self.ops.into_iter().filter_map(Op::into_text).collect();
         if ops.len() == 1 {
-            return Json::trusted(ops.remove(0));
+            return Json::from_valid(ops.remove(0));
         }
         let mut text = String::from(r#"{"op":"frame","ops":["#);
         for (nth, op) in ops.iter().enumerate() {
@@ -212,7 +212,7 @@ impl<'a> Coalescer<'a> {
             text.push_str(op);
         }
         text.push_str("]}");
-        Json::trusted(text)
+        Json::from_valid(text)
     }
 }
 

@@ -5,12 +5,10 @@ mod options;
 mod reader;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use tokio::time::Instant;
 
 use super::body::{Body, Response};
 use super::coding::{self, Coding};
@@ -21,7 +19,9 @@ use super::request::Query;
 use super::{Api, cors, json, negotiation};
 use crate::model::{Run, RunId, TaskRef};
 
-pub(super) use coalesce::{coalesce, coalesced_data};
+pub(super) use coalesce::coalesce;
+#[cfg(feature = "fuzzing")]
+pub(super) use coalesce::coalesced_data;
 pub(super) use options::{Filter, Options, envelope, heartbeat, interval};
 pub(super) use reader::Reader;
 
@@ -71,21 +71,8 @@ pub(super) async fn open(
     }
     let (stream, coding) = coding::Stream::new(coding, &api.windows);
     coding::set_coding_headers(response.headers_mut(), coding);
-    let reader = reader.coded(stream);
-    let stream = futures_util::stream::unfold(reader, |mut reader| async {
-        let next = reader.next().await;
-        next.map(|item| (item, reader))
-    });
-    *response.body_mut() = Body::Stream(Box::pin(stream));
+    *response.body_mut() = Body::Stream(Box::pin(reader.begin(api, stream).into_body()));
     Ok(response)
-}
-
-/// Wait until a heartbeat is due, counted from the last bytes sent.
-pub(super) async fn heartbeat_due(heartbeat: Option<Duration>, last_sent: Instant) {
-    match heartbeat {
-        Some(time) => tokio::time::sleep_until(last_sent + time).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn set_headers(headers: &mut HeaderMap, options: &Options) {

@@ -1,10 +1,7 @@
-use std::future::pending;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::MAX_COALESCED_SEGMENTS;
 use super::coalesce::coalesce;
@@ -14,39 +11,32 @@ use crate::http::Api;
 use crate::http::body::Broken;
 use crate::http::coding::{self, Stream as Coded};
 use crate::http::format::{Format, Names, Notice};
-use crate::http::pieces::{self, PIECE_BYTES};
+use crate::http::live_stream::{LiveStream, Source};
+use crate::http::pieces::PIECE_BYTES;
 use crate::http::presence::Registration;
 use crate::http::problem::Problem;
-use crate::http::stream_ends::StreamEnd;
 use crate::model::{Event, Run, RunStatus};
-use crate::storage::StorageError;
 
-/// The stream of one subscriber. Of the log it owns only a position.
+/// The content of one subscriber's stream. Of the log it owns only a position.
 pub(in crate::http) struct Reader {
     subscription: Subscription,
     names: Names,
     format: Format,
     filter: Filter,
-    /// The heartbeat interval and its timer. The timer and `end` are kept from one wait to the next: thousands of
-    /// subscribers would contend if each entered and left their queues for each event.
-    heartbeat: Option<(Duration, Pin<Box<Sleep>>)>,
+    heartbeat: Option<Duration>,
     /// The last event to send. `None` to send all new events.
     until: Option<u64>,
-    end: StreamEnd,
-    /// Set until the stream has begun, with the notice that comes first.
-    opening: Option<Option<Notice>>,
-    /// When the last bytes were sent. Events that the filter drops do not count.
-    last_sent: Instant,
+    /// The notice that precedes all events.
+    opening: Option<Notice>,
     /// Time for which deliveries are coalesced, and those that wait for its end.
     interval: Option<Duration>,
     pending: Vec<Delivery>,
     coded: Coded,
-    /// Whether `next` must not split lines.
+    /// Whether bytes to send must not split lines.
     whole_lines: bool,
-    /// Bytes to return next.
-    rest: Bytes,
+    /// Bytes to send next.
+    out: Batch,
     ended: bool,
-    closed_by_host: bool,
     /// The reason why a raw body is incomplete. It has to break off, because it cannot contain a notice.
     incomplete: Option<&'static str>,
     registration: Registration,
@@ -58,7 +48,7 @@ impl Reader {
             Some(last) => last,
             None => api.log.head(&run.key).await?,
         };
-        let (position, notice) = match options.start.resolve(head) {
+        let (position, opening) = match options.start.resolve(head) {
             Ok(position) => (position, None),
             Err(requested) => (Position::After(0), Some(Notice::UnknownPosition { requested })),
         };
@@ -69,18 +59,15 @@ impl Reader {
             names: Names::of(run),
             format: options.format,
             filter: options.filter,
-            heartbeat: options.heartbeat.map(|time| (time, Box::pin(sleep(time)))),
+            heartbeat: options.heartbeat,
             until: (!options.live).then_some(head),
-            end: api.stream_ends.of_one(),
-            opening: Some(notice),
-            last_sent: Instant::now(),
+            opening,
             interval: options.interval,
             pending: Vec::new(),
             coded: Coded::Plain,
             whole_lines: options.whole_lines,
-            rest: Bytes::new(),
+            out: Batch::default(),
             ended: false,
-            closed_by_host: false,
             incomplete: None,
             registration: api.presence.register(
                 run,
@@ -92,166 +79,78 @@ impl Reader {
         })
     }
 
-    /// Compress the stream.
-    pub(in crate::http) fn coded(self, coded: Coded) -> Self {
-        Self { coded, ..self }
-    }
-
     /// The last event delivered.
     pub(in crate::http) fn position(&self) -> u64 {
         self.subscription.position()
     }
 
-    /// Whether the stream has ended because the host is stopping, although the log continues.
-    pub(in crate::http) fn is_closed_by_host(&self) -> bool {
-        self.closed_by_host
-    }
-
-    /// Return the next bytes, or `None` at the end of the stream. Cancel-safe.
-    pub(in crate::http) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        if !self.rest.is_empty() {
-            let rest = std::mem::take(&mut self.rest);
-            return Some(self.emit(rest));
+    /// Begin the stream, with the bytes that precede all events.
+    pub(in crate::http) fn begin(mut self, api: &Api, coded: Coded) -> LiveStream<Self> {
+        self.coded = coded;
+        if matches!(self.coded, Coded::Shared(_)) {
+            self.out.add(coding::Frame::begin());
         }
-        let mut opening = Batch::default();
-        self.begin(&mut opening);
-        if !opening.is_empty() {
-            return Some(self.emit_batch(opening));
+        self.add_own(self.format.preamble());
+        if let Some(notice) = self.opening.take() {
+            self.notice(&notice, 0);
         }
-        while !self.ended && (!self.pending.is_empty() || self.wants_more()) {
-            let mut batch = Batch::default();
-            match self.wait().await {
-                Wakeup::Delivery(Ok(delivery)) if self.interval.is_some() => self.pending.push(delivery),
-                Wakeup::Delivery(Ok(delivery)) => self.add_ready(delivery, &mut batch),
-                Wakeup::Delivery(Err(error)) => {
-                    self.ended = true;
-                    self.coded = Coded::Plain;
-                    return Some(Err(error.into()));
-                }
-                Wakeup::IntervalEnd => self.add_coalesced(&mut batch),
-                Wakeup::HeartbeatDue => self.add_own(self.format.heartbeat().into(), &mut batch),
-                Wakeup::Closing => {
-                    self.ended = true;
-                    self.closed_by_host = true;
-                    self.notice(&Notice::Closing, self.position(), &mut batch);
-                }
-            }
-            if !batch.is_empty() {
-                self.last_sent = Instant::now();
-                if let Some((time, timer)) = &mut self.heartbeat {
-                    timer.as_mut().reset(self.last_sent + *time);
-                }
-                return Some(self.emit_batch(batch));
-            }
-        }
-        self.finish().await
+        let heartbeat = self.heartbeat;
+        LiveStream::new(self, heartbeat, api.stream_ends.of_one())
     }
 
     fn wants_more(&self) -> bool {
         self.until.is_none_or(|until| self.position() < until)
     }
 
-    /// Add the bytes that precede all events, once.
-    fn begin(&mut self, out: &mut Batch) {
-        let Some(notice) = self.opening.take() else { return };
-        if matches!(self.coded, Coded::Shared(_)) {
-            out.add(coding::Frame::begin());
-        }
-        self.add_own(self.format.preamble(), out);
-        if let Some(notice) = notice {
-            self.notice(&notice, 0, out);
-        }
-    }
-
-    /// Return the bytes that follow all events, once.
-    async fn finish(&mut self) -> Option<Result<Bytes, Broken>> {
-        if let Some(reason) = self.incomplete.take() {
-            self.coded = Coded::Plain;
-            // hyper sends the bytes that it has before it polls the error.
-            tokio::task::yield_now().await;
-            return Some(Err(Broken::Incomplete(reason)));
-        }
-        self.coded.end()
-    }
-
-    async fn wait(&mut self) -> Wakeup {
-        if let (Some(interval), false) = (self.interval, self.pending.is_empty()) {
-            // Nothing is read until then: the log keeps new events.
-            tokio::select! {
-                biased;
-                () = &mut self.end => {}
-                () = tokio::time::sleep_until(self.last_sent + interval) => {}
-            }
-            return Wakeup::IntervalEnd;
-        }
-        let Self { subscription, heartbeat, end, last_sent, .. } = self;
-        // Events that the filter drops would postpone it forever.
-        if heartbeat.as_ref().is_some_and(|(time, _)| *last_sent + *time <= Instant::now()) {
-            return Wakeup::HeartbeatDue;
-        }
-        let heartbeat_due = async {
-            match heartbeat {
-                Some((_, timer)) => timer.as_mut().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            delivery = subscription.next() => Wakeup::Delivery(delivery),
-            () = end => Wakeup::Closing,
-            () = heartbeat_due => Wakeup::HeartbeatDue,
-        }
-    }
-
     /// Add a delivery and all that are ready, up to a size.
-    fn add_ready(&mut self, first: Delivery, out: &mut Batch) {
-        self.deliver(first, out);
-        while out.len() < PIECE_BYTES
+    fn add_ready(&mut self, first: Delivery) {
+        self.deliver(first);
+        while self.out.len() < PIECE_BYTES
             && let Some(delivery) = self.subscription.next_ready()
         {
-            self.deliver(delivery, out);
+            self.deliver(delivery);
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery, out: &mut Batch) {
+    fn deliver(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Events(segment, from) => self.events(&segment, from, out),
-            other => self.deliver_other(&other, out),
+            Delivery::Events(segment, from) => self.events(&segment, from),
+            other => self.deliver_other(&other),
         }
     }
 
     /// Deliver anything but events.
-    fn deliver_other(&mut self, delivery: &Delivery, out: &mut Batch) {
+    fn deliver_other(&mut self, delivery: &Delivery) {
         match *delivery {
             Delivery::Events(..) => {}
-            Delivery::Gap { from, to } => self.notice(&Notice::Gap { from, to }, to, out),
+            Delivery::Gap { from, to } => self.notice(&Notice::Gap { from, to }, to),
             Delivery::Removed { from } => {
-                self.notice(&Notice::Removed { from }, self.position(), out);
+                self.notice(&Notice::Removed { from }, self.position());
             }
             Delivery::End => self.ended = true,
         }
     }
 
-    fn notice(&mut self, notice: &Notice, position: u64, out: &mut Batch) {
+    fn notice(&mut self, notice: &Notice, position: u64) {
         if self.format.is_raw() {
             self.incomplete = Some("not all of what the run wrote is here");
         } else {
             let bytes = self.format.notice(&self.names, notice, position);
-            self.add_own(bytes, out);
+            self.add_own(bytes);
         }
     }
 
-    fn events(&mut self, segment: &Segment, from: usize, out: &mut Batch) {
+    fn events(&mut self, segment: &Segment, from: usize) {
         self.check_outcome(segment);
         if self.filter.is_empty() {
             let encoded = self.format.segment(&self.names, segment);
             if from == 0
                 && let Coded::Shared(frame) = &mut self.coded
             {
-                return out.add(frame.pass(&encoded.bytes, encoded.compressed(coding::deflated)));
+                return self.out.add(frame.pass(&encoded.bytes, encoded.compressed(coding::deflated)));
             }
             let start = from.checked_sub(1).map_or(0, |before| encoded.ends[before] as usize);
-            return self.add_own(encoded.bytes.slice(start..), out);
+            return self.add_own(encoded.bytes.slice(start..));
         }
         let mut passed = BytesMut::new();
         for (event, bytes) in self.format.events(&self.names, segment, from) {
@@ -259,7 +158,7 @@ impl Reader {
                 passed.extend_from_slice(&bytes);
             }
         }
-        self.add_own(passed.freeze(), out);
+        self.add_own(passed.freeze());
     }
 
     /// Mark a raw body as incomplete if the run failed: the body itself cannot report it.
@@ -274,7 +173,7 @@ impl Reader {
     }
 
     /// Add all pending deliveries and those that are ready by now, with their events coalesced.
-    fn add_coalesced(&mut self, out: &mut Batch) {
+    fn add_coalesced(&mut self) {
         while self.pending.len() < MAX_COALESCED_SEGMENTS && self.wants_more() {
             // Stops at the first delivery that is not ready.
             match self.subscription.next().now_or_never() {
@@ -288,7 +187,7 @@ impl Reader {
         }
         // Compressed at once, because coalesced events are encoded for this subscriber only.
         let coded = std::mem::replace(&mut self.coded, Coded::Plain);
-        let (pending, mut plain) = (std::mem::take(&mut self.pending), Batch::default());
+        let pending = std::mem::take(&mut self.pending);
         let mut events = Vec::new();
         for delivery in &pending {
             match delivery {
@@ -298,56 +197,95 @@ impl Reader {
                     events.extend(all.filter(|(event, _)| self.filter.passes(event)));
                 }
                 other => {
-                    self.add_events(std::mem::take(&mut events), &mut plain);
-                    self.deliver_other(other, &mut plain);
+                    self.add_events(std::mem::take(&mut events));
+                    self.deliver_other(other);
                 }
             }
         }
-        self.add_events(events, &mut plain);
+        self.add_events(events);
         self.coded = coded;
-        self.add_own(plain.into_bytes(), out);
+        let plain = std::mem::take(&mut self.out).into_bytes();
+        self.add_own(plain);
     }
 
-    fn add_events(&self, events: Vec<(&Event, Bytes)>, out: &mut Batch) {
+    fn add_events(&mut self, events: Vec<(&Event, Bytes)>) {
         for (_, bytes) in coalesce(events, &self.names, self.format) {
-            out.add(bytes);
+            self.out.add(bytes);
         }
     }
 
     /// Add bytes that this subscriber does not share with others.
-    fn add_own(&mut self, bytes: Bytes, out: &mut Batch) {
+    fn add_own(&mut self, bytes: Bytes) {
         match &mut self.coded {
             Coded::Shared(frame) if !bytes.is_empty() => {
-                out.add(frame.pass(&bytes, &coding::deflated(&bytes)))
+                self.out.add(frame.pass(&bytes, &coding::deflated(&bytes)))
             }
-            _ => out.add(bytes),
+            _ => self.out.add(bytes),
         }
-    }
-
-    fn emit_batch(&mut self, batch: Batch) -> Result<Bytes, Broken> {
-        let (first, rest) = batch.into_parts();
-        self.rest = rest;
-        self.emit(first)
-    }
-
-    fn emit(&mut self, mut bytes: Bytes) -> Result<Bytes, Broken> {
-        if !self.whole_lines && bytes.len() > PIECE_BYTES {
-            let first = pieces::first(&mut bytes);
-            if !self.rest.is_empty() {
-                bytes = [&bytes[..], &self.rest].concat().into();
-            }
-            self.rest = std::mem::replace(&mut bytes, first);
-        }
-        let bytes = match &mut self.coded {
-            Coded::Own(own) => own.pass(&bytes)?,
-            Coded::Plain | Coded::Shared(_) => bytes,
-        };
-        self.registration.record_sent(bytes.len(), self.subscription.position());
-        Ok(bytes)
     }
 }
 
-/// Bytes to send together. Small pieces are copied into one, so that one system call carries many of them. A single piece,
+impl Source for Reader {
+    type Item = Delivery;
+
+    async fn bytes(&mut self) -> Result<Option<Bytes>, Broken> {
+        let longest = if self.whole_lines { usize::MAX } else { PIECE_BYTES };
+        let Some(mut bytes) = self.out.next(longest) else { return Ok(None) };
+        if let Coded::Own(own) = &mut self.coded {
+            bytes = own.pass(&bytes)?;
+        }
+        self.registration.record_sent(bytes.len(), self.position());
+        Ok(Some(bytes))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended || self.pending.is_empty() && !self.wants_more()
+    }
+
+    async fn wait(&mut self) -> Result<Delivery, Broken> {
+        if !self.pending.is_empty() {
+            // Nothing is read until the end of the interval: the log keeps new events.
+            return std::future::pending().await;
+        }
+        Ok(self.subscription.next().await?)
+    }
+
+    async fn take(&mut self, delivery: Delivery) -> Result<(), Broken> {
+        match self.interval {
+            Some(_) => self.pending.push(delivery),
+            None => self.add_ready(delivery),
+        }
+        Ok(())
+    }
+
+    fn coalescing(&self) -> Option<Duration> {
+        self.interval.filter(|_| !self.pending.is_empty())
+    }
+
+    async fn coalesce(&mut self) -> Result<(), Broken> {
+        self.add_coalesced();
+        Ok(())
+    }
+
+    fn add_heartbeat(&mut self) {
+        self.add_own(self.format.heartbeat().into());
+    }
+
+    fn add_closing(&mut self) {
+        self.notice(&Notice::Closing, self.position());
+    }
+
+    async fn finish(&mut self) -> Result<Option<Bytes>, Broken> {
+        if let Some(reason) = self.incomplete {
+            // hyper sends the bytes that it has before it polls the error.
+            tokio::task::yield_now().await;
+            return Err(Broken::Incomplete(reason));
+        }
+        self.coded.end().transpose()
+    }
+}
+
+/// Bytes to send next. Small pieces are copied into one, so that one system call carries many of them. A single piece,
 /// or a large last one, is shared instead of copied.
 #[derive(Default)]
 struct Batch {
@@ -384,22 +322,52 @@ impl Batch {
         self.len() == 0
     }
 
-    fn into_parts(self) -> (Bytes, Bytes) {
-        (if self.all.is_empty() { self.first } else { self.all.freeze() }, self.rest)
+    /// Take the next bytes, at most `longest` of them.
+    fn next(&mut self, longest: usize) -> Option<Bytes> {
+        if !self.all.is_empty() {
+            self.first = std::mem::take(&mut self.all).freeze();
+        }
+        if self.first.is_empty() {
+            self.first = std::mem::take(&mut self.rest);
+        }
+        let next = self.first.split_to(self.first.len().min(longest));
+        (!next.is_empty()).then_some(next)
     }
 
     fn into_bytes(self) -> Bytes {
-        let (first, rest) = self.into_parts();
-        if rest.is_empty() { first } else { [&first[..], &rest].concat().into() }
+        let first = if self.all.is_empty() { self.first } else { self.all.freeze() };
+        if self.rest.is_empty() { first } else { [&first[..], &self.rest].concat().into() }
     }
 }
 
-/// The reason why a wait is over.
-enum Wakeup {
-    Delivery(Result<Delivery, StorageError>),
-    /// Pending deliveries are due.
-    IntervalEnd,
-    HeartbeatDue,
-    /// The host is stopping.
-    Closing,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_or_large_last_piece_is_shared_and_small_ones_are_sent_together() {
+        let large = Bytes::from(vec![b'x'; PIECE_BYTES]);
+        let is_shared = |bytes: &Bytes| large.as_ptr_range().contains(&bytes.as_ptr());
+        let mut batch = Batch::default();
+        batch.add(large.clone());
+        assert!(batch.next(PIECE_BYTES).is_some_and(|bytes| is_shared(&bytes) && bytes.len() == PIECE_BYTES));
+        for piece in ["a", "b"] {
+            batch.add(Bytes::from_static(piece.as_bytes()));
+        }
+        batch.add(large.clone());
+        assert_eq!(batch.len(), PIECE_BYTES + 2);
+        assert_eq!(batch.next(PIECE_BYTES).as_deref(), Some(&b"ab"[..]));
+        assert!(batch.next(PIECE_BYTES).is_some_and(|bytes| is_shared(&bytes)));
+        assert!(batch.next(PIECE_BYTES).is_none() && batch.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_cut_to_the_longest_that_is_wanted() {
+        let mut batch = Batch::default();
+        batch.add(Bytes::from_static(b"abcde"));
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| batch.next(2)).collect();
+        assert_eq!(pieces, ["ab", "cd", "e"]);
+        batch.add(Bytes::from_static(b"abcde"));
+        assert_eq!(batch.next(usize::MAX).as_deref(), Some(&b"abcde"[..]));
+    }
 }

@@ -36,7 +36,7 @@ impl CircuitBreakerTable {
             let Some(set) = set else { continue };
             let at = set.span().start;
             let time = set.into_inner().0.filter(|time| !time.is_zero());
-            *present = time.ok_or((at, "this time is neither 0 nor without an end".to_owned()))?;
+            *present = time.ok_or((at, "it must be more than 0, and not `none`".to_owned()))?;
         }
         *present = Some(breaker);
         Ok(())

@@ -145,7 +145,7 @@ fn environment(
         if all.env.contains_key(&name) {
             return Err((at, format!("{name} is also in [grants.env]; it can be only one of the two")));
         }
-        let value = secret(source.into_inner(), folder).map_err(|message| (at, message))?;
+        let value = secret(source.into_inner(), folder).map_err(|error| (at, error.to_string()))?;
         places.insert(name.clone(), at);
         read.push((name, value));
     }
@@ -165,19 +165,30 @@ fn is_surely_a_name(text: &str) -> bool {
     text.contains('_') && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
 }
 
-/// Messages contain neither the value, nor the content of a file, nor the name, which may be a misplaced value.
-fn secret(source: SecretTable, folder: &Path) -> Result<String, String> {
+/// Why a secret can't be read. Messages contain neither the value, nor the content of a file, nor the name, which may be a misplaced value.
+#[derive(Debug, thiserror::Error)]
+enum SourceError {
+    #[error("this can't be the name of an environment variable")]
+    Name,
+    #[error("the host's environment variable {shown} is {why}")]
+    Variable { shown: String, why: &'static str },
+    #[error("can't read the file that is named here: {0}")]
+    File(io::Error),
+    #[error("a secret is {{ env = \"NAME\" }} or {{ file = \"PATH\" }}")]
+    Unclear,
+}
+
+/// The value of a secret.
+fn secret(source: SecretTable, folder: &Path) -> Result<String, SourceError> {
     match (source.env, source.file) {
-        (Some(name), None) if name.is_empty() || name.contains(['=', '\0']) => {
-            Err("this can't be the name of an environment variable".to_owned())
-        }
+        (Some(name), None) if name.is_empty() || name.contains(['=', '\0']) => Err(SourceError::Name),
         (Some(name), None) => std::env::var(&name).map_err(|error| {
             let why = match error {
                 std::env::VarError::NotPresent => "not set",
                 std::env::VarError::NotUnicode(_) => "not UTF-8",
             };
             let shown = if is_surely_a_name(&name) { &name } else { "that is named here" };
-            format!("the host's environment variable {shown} is {why}")
+            SourceError::Variable { shown: shown.to_owned(), why }
         }),
         (None, Some(path)) => {
             let path = folder.join(path);
@@ -186,12 +197,12 @@ fn secret(source: SecretTable, folder: &Path) -> Result<String, String> {
                 open_plain(&path)?.take(MAX_SECRET_FILE_BYTES).read_to_string(&mut text)?;
                 io::Result::Ok(text)
             };
-            let text = read().map_err(|error| format!("can't read the file that is named here: {error}"))?;
+            let text = read().map_err(SourceError::File)?;
             // Editors end a file with a line break.
             let text = text.strip_suffix('\n').unwrap_or(&text);
             Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
         }
-        _ => Err("a secret is { env = \"NAME\" } or { file = \"PATH\" }".to_owned()),
+        _ => Err(SourceError::Unclear),
     }
 }
 

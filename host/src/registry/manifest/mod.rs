@@ -37,7 +37,7 @@ use self::schedule::ScheduleTable;
 
 pub use self::schema::manifest_schema;
 
-pub use policy::{GrantKind, GrantKinds, GrantPolicy};
+pub use policy::{GrantKind, GrantKinds, GrantPolicy, UnknownGrant};
 
 /// Limits and grants that no manifest can exceed.
 #[derive(Clone, Debug)]
@@ -225,10 +225,10 @@ impl Settings {
 fn take_schema(schema: Option<Spanned<toml::Table>>, into: &mut Option<Json>) -> Result<(), Fault> {
     let Some(schema) = schema else { return Ok(()) };
     let at = schema.span().start;
-    let refused = |reason: String| (at, format!("this is no JSON Schema: {reason}"));
+    let refused = |reason: String| (at, format!("this is not a JSON Schema: {reason}"));
     let text = Json::of(&schema.into_inner()).into_string();
     let schema = Json::parse(text).map_err(|error| refused(error.to_string()))?;
-    Schema::new(&schema.to_value()).map_err(refused)?;
+    Schema::new(&schema.to_value()).map_err(|error| refused(error.to_string()))?;
     *into = Some(schema);
     Ok(())
 }
@@ -389,7 +389,7 @@ mod tests {
             ("[retry]\nattempts = 0\n", 2, 12, "1 to 1000 attempts"),
             ("[retry]\njitter = 1.5\n", 2, 10, "from 0 to 1"),
             ("[retry]\non = ['rain']\n", 2, 7, "unknown variant"),
-            ("[concurrency]\nmax-running = 0\n", 2, 15, "never run"),
+            ("[concurrency]\nmax-running = 0\n", 2, 15, "at least 1"),
             ("[concurrency]\nkey = 'customer'\n", 2, 7, "JSON Pointer"),
             ("[concurrency]\nmax-running-per-key = 2\n", 2, 23, "`key`"),
             ("[concurrency]\nresources = ['a', '']\n", 2, 19, "1 to 128 bytes"),
@@ -405,10 +405,10 @@ mod tests {
             ("[[schedule]]\ncron = '0 3 * * *'\n[[schedule]]\ncron = '0 3 * * *'\n", 4, 8, "`name`"),
             ("on-interrupt = 'pray'\n", 1, 16, "unknown variant"),
             ("input-schema = 'x.json'\n", 1, 16, "map"),
-            ("\n[input-schema]\ntype = 'text'\n", 2, 1, "no JSON Schema"),
-            ("[input-schema.'$serde_json::private::RawValue']\n", 1, 2, "no JSON Schema"),
+            ("\n[input-schema]\ntype = 'text'\n", 2, 1, "not a JSON Schema"),
+            ("[input-schema.'$serde_json::private::RawValue']\n", 1, 2, "not a JSON Schema"),
             ("[circuit-breaker]\nfailures = 0\n", 2, 12, "at least one"),
-            ("[circuit-breaker]\npause = 'none'\n", 2, 9, "without an end"),
+            ("[circuit-breaker]\npause = 'none'\n", 2, 9, "more than 0"),
             ("[retention]\nmax-age = '30'\n", 2, 11, "a unit"),
             ("[retention]\nmax-runs = -1\n", 2, 12, "-1"),
             ("[grants]\nhttp = 1\n", 2, 8, "sequence"),

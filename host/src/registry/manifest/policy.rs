@@ -110,10 +110,17 @@ impl fmt::Display for GrantKinds {
     }
 }
 
-impl FromStr for GrantKinds {
-    type Err = String;
+/// The name of a grant that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no grant {name:?}; there are {}, and `all` and `none`", GrantKind::ALL.map(GrantKind::as_str).join(", "))]
+pub struct UnknownGrant {
+    name: String,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for GrantKinds {
+    type Err = UnknownGrant;
+
+    fn from_str(text: &str) -> Result<Self, UnknownGrant> {
         match text {
             "all" => return Ok(Self::all()),
             "none" => return Ok(Self(BTreeSet::new())),
@@ -121,10 +128,7 @@ impl FromStr for GrantKinds {
         }
         let kind = |name: &str| {
             let found = GrantKind::ALL.into_iter().find(|kind| kind.as_str() == name.trim());
-            found.ok_or_else(|| {
-                let names = GrantKind::ALL.map(GrantKind::as_str).join(", ");
-                format!("there is no grant {name:?}; there are {names}, and `all` and `none`")
-            })
+            found.ok_or_else(|| UnknownGrant { name: name.to_owned() })
         };
         text.split(',').map(kind).collect::<Result<_, _>>().map(Self)
     }
@@ -147,6 +151,6 @@ mod tests {
         }
         assert_eq!(GrantKinds::default().to_string(), "env,files");
         assert_eq!("all".parse(), Ok(GrantKinds::all()));
-        assert!("htpp".parse::<GrantKinds>().unwrap_err().contains("there are env, files, http"));
+        assert!("htpp".parse::<GrantKinds>().unwrap_err().to_string().contains("there are env, files, http"));
     }
 }

@@ -72,17 +72,17 @@ impl ConcurrencyTable {
     pub(super) fn apply(self, queueing: &mut Queueing, max_running: &mut Option<u32>) -> Result<(), Fault> {
         if let Some(max) = self.max_running {
             if *max.get_ref() == 0 {
-                let message = "a task that may never run has no use; remove the file instead".to_owned();
+                let message = "it must be at least 1; to disable the task, remove its file".to_owned();
                 return Err((max.span().start, message));
             }
             *max_running = Some(max.into_inner());
         }
         let per_key = match self.max_running_per_key {
             Some(most) if *most.get_ref() == 0 => {
-                return Err((most.span().start, "at least one run of a key may be under way".to_owned()));
+                return Err((most.span().start, "it must be at least 1".to_owned()));
             }
             Some(most) if self.key.is_none() && queueing.key.is_none() => {
-                let message = "say with `key` where in the input the key stands".to_owned();
+                let message = "it needs `key`, a JSON Pointer to the key in the input".to_owned();
                 return Err((most.span().start, message));
             }
             Some(most) => Some(most.into_inner()),
@@ -115,7 +115,7 @@ fn resource(text: Spanned<String>) -> Result<Resource, Fault> {
     if text.get_ref().starts_with('/') {
         check_pointer(&text)?;
     }
-    Resource::parse(text.get_ref()).map_err(|message| (text.span().start, message))
+    Resource::parse(text.get_ref()).map_err(|error| (text.span().start, error.to_string()))
 }
 
 fn check_pointer(text: &Spanned<String>) -> Result<(), Fault> {

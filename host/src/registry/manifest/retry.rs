@@ -60,7 +60,7 @@ impl RetryTable {
         {
             let Some(set) = set else { continue };
             let at = set.span().start;
-            *present = set.into_inner().0.ok_or((at, "a pause has an end".to_owned()))?;
+            *present = set.into_inner().0.ok_or((at, "a pause can't be `none`".to_owned()))?;
         }
         if let Some(factor) = self.factor {
             if !(1.0..=100.0).contains(factor.get_ref()) {

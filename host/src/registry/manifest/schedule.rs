@@ -27,14 +27,15 @@ pub(super) struct ScheduleTable {
     #[schemars(with = "serde_json::Value")]
     input: Option<toml::Value>,
     /// Misfire policy: what to do about missed starts.
-    #[serde(default)]
-    missed: MissedWord,
+    // Manifests of before 0.1 have it as `missed`.
+    #[serde(default, alias = "missed")]
+    misfire: MisfireWord,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
-enum MissedWord {
+enum MisfireWord {
     /// They are skipped.
     #[default]
     Skip,
@@ -106,10 +107,10 @@ impl ScheduleTable {
             schedule.input =
                 input.map_err(|error| (at, format!("the input can't be used: {}", error.message)))?;
         }
-        schedule.missed = match self.missed {
-            MissedWord::Skip => MisfirePolicy::Skip,
-            MissedWord::Once => MisfirePolicy::Once,
-            MissedWord::All => MisfirePolicy::All,
+        schedule.misfire = match self.misfire {
+            MisfireWord::Skip => MisfirePolicy::Skip,
+            MisfireWord::Once => MisfirePolicy::Once,
+            MisfireWord::All => MisfirePolicy::All,
         };
         Ok(schedule)
     }
@@ -118,6 +119,16 @@ impl ScheduleTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_old_key_of_the_misfire_policy_works_but_not_beside_the_new_one() {
+        let parse = |keys: &str| toml::from_str::<ScheduleTable>(&format!("cron = '0 3 * * *'\n{keys}"));
+        for keys in ["misfire = 'all'", "missed = 'all'"] {
+            assert!(matches!(parse(keys).unwrap().misfire, MisfireWord::All), "{keys}");
+        }
+        let error = parse("missed = 'once'\nmisfire = 'all'").unwrap_err();
+        assert!(error.message().contains("duplicate field `misfire`"), "{error}");
+    }
 
     #[test]
     fn a_date_in_an_input_is_its_text() {

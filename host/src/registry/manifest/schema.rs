@@ -105,7 +105,7 @@ mod tests {
             "[concurrency]\nif-busy = 'cry'",
             "[queue]\npriority = 101",
             "[[schedule]]\nname = 'nightly'",
-            "[[schedule]]\ncron = '0 3 * * *'\nmissed = 'some'",
+            "[[schedule]]\ncron = '0 3 * * *'\nmisfire = 'some'",
             "on-interrupt = 'pray'",
             "[retry]\nattempts = 1001",
             "[retry]\nfactor = 0.5",

@@ -13,6 +13,7 @@ use jsonschema::{Keyword, ValidationError};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use super::error::SchemaError;
 use super::patterns::Patterns;
 use super::weight::Weight;
 
@@ -84,15 +85,20 @@ pub(super) fn within<T>(looks: usize, check: impl FnOnce() -> T) -> Result<T, To
         .or_else(|payload| if payload.is::<TooLong>() { Err(TooLong) } else { panic::resume_unwind(payload) })
 }
 
-/// Adds the condition to every part. Fails with the reason if a reference leads to no part, or if patterns are too large.
+/// Adds the condition to every part. Fails if a reference leads to no part, or if patterns are too large.
 /// Also returns the weight of all patterns.
-pub(super) fn arm(schema: &Value) -> Result<(Value, usize), String> {
+pub(super) fn arm(schema: &Value) -> Result<(Value, usize), SchemaError> {
     let (mut armed, mut patterns) = (schema.clone(), Patterns::default());
     arm_part(&mut armed, false, &mut patterns, schema)?;
     Ok((armed, patterns.total_kib()))
 }
 
-fn arm_part(part: &mut Value, is_map: bool, patterns: &mut Patterns, root: &Value) -> Result<(), String> {
+fn arm_part(
+    part: &mut Value,
+    is_map: bool,
+    patterns: &mut Patterns,
+    root: &Value,
+) -> Result<(), SchemaError> {
     match part {
         Value::Object(members) => {
             let weight = if is_map { None } else { Some(Weight::of(members, patterns)?) };
@@ -138,14 +144,14 @@ fn add_condition(members: &mut Map<String, Value>, weight: Weight) {
 }
 
 /// Target of a reference after the change. Not into a value: that is no part of a schema, and a reference could make it one.
-fn moved(place: &str, root: &Value) -> Result<String, String> {
+fn moved(place: &str, root: &Value) -> Result<String, SchemaError> {
     let Some((document, pointer)) = place.split_once('#') else { return Ok(place.to_owned()) };
     let pointer = percent_encoding::percent_decode_str(pointer).decode_utf8_lossy();
     let (mut moved, mut is_map, mut before) = (format!("{document}#"), false, "");
     let mut part = document.is_empty().then_some(root);
     for (nth, name) in pointer.split('/').enumerate() {
         if nth > 0 && !is_map && VALUES.contains(&name) {
-            return Err(format!("{place:?} leads into a value, where no schema can be"));
+            return Err(SchemaError::IntoValue { place: place.to_owned() });
         }
         let slash = if nth == 0 { "" } else { "/" };
         let is_behind = |part: &Value| !is_map && GROUP.contains(&name) && part.get(PATTERNS).is_some();

@@ -1,6 +1,7 @@
 //! JSON Schemas of a task's inputs and results.
 
 mod budget;
+mod error;
 mod patterns;
 mod weight;
 
@@ -8,6 +9,7 @@ use std::fmt;
 
 use jsonschema::{ValidationError, ValidationOptions, Validator};
 
+use self::error::SchemaError;
 use crate::model::Json;
 
 /// Most violations that are reported at once.
@@ -79,17 +81,17 @@ pub(super) fn options() -> ValidationOptions<'static> {
 }
 
 impl Schema {
-    /// Compiles a schema. Fails with the reason if it is invalid or its patterns are too large. It may refer to its own parts
+    /// Compiles a schema. Fails if it is invalid or its patterns are too large. It may refer to its own parts
     /// only, never to a file or an address.
-    pub(super) fn new(schema: &serde_json::Value) -> Result<Self, String> {
+    pub(super) fn new(schema: &serde_json::Value) -> Result<Self, SchemaError> {
         let options = options().with_keyword(budget::KEYWORD, budget::Look::keyword);
         // Building a schema may check values, too, and the guest controls their cost.
         let built = budget::within(budget::LOOKS, || {
             let (armed, patterns_kib) = budget::arm(schema)?;
-            let validator = options.build(&armed).map_err(|error| error.to_string())?;
+            let validator = options.build(&armed).map_err(|error| SchemaError::Invalid(error.to_string()))?;
             Ok(Self { validator, patterns_kib })
         });
-        built.unwrap_or_else(|_| Err("it takes too long to build".to_owned()))
+        built.unwrap_or(Err(SchemaError::TooSlow))
     }
 
     /// Checks an input or a result, for at most some tenths of a second.
@@ -222,7 +224,7 @@ mod tests {
         assert!(!check(json!({ "a b": 1 })) && !check(json!(1)));
         assert!(!check(json!({ "properties": 1 })) && !check(json!({ "x-streamtask-look": 1 })));
         let hidden = json!({ "$ref": "#/%63onst/x", "const": { "x": {} } });
-        assert!(Schema::new(&hidden).is_err_and(|reason| reason.contains("into a value")));
+        assert!(Schema::new(&hidden).is_err_and(|error| error.to_string().contains("into a value")));
     }
 
     #[test]

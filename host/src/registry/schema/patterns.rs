@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use jsonschema::PatternOptions;
 
+use super::error::SchemaError;
+
 /// Largest compiled pattern in KiB. `^\p{L}+$` takes some 50.
 const MAX_KIB: u32 = 512;
 /// Largest total size of the compiled patterns of one schema in KiB.
@@ -35,16 +37,15 @@ pub(super) struct Patterns {
 }
 
 impl Patterns {
-    /// Size of a compiled pattern in KiB, up to a factor of two. Fails with the reason if it is too large, alone or together
-    /// with the others.
-    pub(super) fn size(&mut self, pattern: &str) -> Result<u32, String> {
+    /// Size of a compiled pattern in KiB, up to a factor of two. Fails if it is too large, alone or together with the others.
+    pub(super) fn size(&mut self, pattern: &str) -> Result<u32, SchemaError> {
         if let Some(kib) = self.kib.get(pattern) {
             return Ok(*kib);
         }
         let kib = measure(pattern)?;
         self.total_kib += kib;
         if self.total_kib > MAX_TOTAL_KIB {
-            return Err(format!("its patterns take more than {MAX_TOTAL_KIB} KiB when they are compiled"));
+            return Err(SchemaError::Patterns { max_kib: MAX_TOTAL_KIB });
         }
         self.kib.insert(pattern.to_owned(), kib);
         Ok(kib)
@@ -57,20 +58,16 @@ impl Patterns {
 }
 
 /// The library does not report sizes, only whether a size is below a limit.
-fn measure(pattern: &str) -> Result<u32, String> {
+fn measure(pattern: &str) -> Result<u32, SchemaError> {
     if pattern.len() > MAX_TEXT_BYTES {
-        let bytes = pattern.len();
-        return Err(format!("it has a pattern of {bytes} bytes; the limit is {MAX_TEXT_BYTES}"));
+        return Err(SchemaError::LongPattern { bytes: pattern.len(), max_bytes: MAX_TEXT_BYTES });
     }
     let schema = serde_json::json!({ "pattern": pattern });
     let fits = |kib: &u32| jsonschema::options().with_pattern_options(engine_of(*kib)).build(&schema).is_ok();
     let sizes = std::iter::successors(Some(MIN_KIB), |kib| (*kib < MAX_KIB).then_some(kib * 2));
-    sizes.into_iter().find(fits).ok_or_else(|| {
-        let quoted: String = pattern.chars().take(MAX_QUOTED).collect();
-        format!(
-            "the pattern {quoted:?} is no regular expression without look-around and back-references, or takes \
-             more than {MAX_KIB} KiB when it is compiled"
-        )
+    sizes.into_iter().find(fits).ok_or_else(|| SchemaError::Pattern {
+        quoted: pattern.chars().take(MAX_QUOTED).collect(),
+        max_kib: MAX_KIB,
     })
 }
 
@@ -81,12 +78,17 @@ mod tests {
     #[test]
     fn usual_patterns_are_small_and_large_ones_are_refused() {
         let mut patterns = Patterns::default();
-        assert_eq!(patterns.size("^[a-z0-9-]+$"), Ok(MIN_KIB));
+        assert_eq!(patterns.size("^[a-z0-9-]+$").unwrap(), MIN_KIB);
         assert!(patterns.size(r"^\p{L}[\p{L}\p{N} ]*$").unwrap() <= 256);
         for refused in [r"\p{L}{150}0", r"(x{1000}){1000}", r"(?<=a)b", "("] {
-            assert!(patterns.size(refused).is_err_and(|reason| reason.contains("compiled")), "{refused}");
+            assert!(
+                patterns.size(refused).is_err_and(|error| error.to_string().contains("compiled")),
+                "{refused}"
+            );
         }
-        assert!(patterns.size(&"x".repeat(5000)).is_err_and(|reason| reason.contains("5000 bytes")));
+        assert!(
+            patterns.size(&"x".repeat(5000)).is_err_and(|error| error.to_string().contains("5000 bytes"))
+        );
     }
 
     #[test]
@@ -94,6 +96,6 @@ mod tests {
         let mut patterns = Patterns::default();
         let refused = (0..10_000).find(|nth| patterns.size(&format!("^{nth}[a-z]*$")).is_err()).unwrap();
         assert_eq!(refused, MAX_TOTAL_KIB / MIN_KIB);
-        assert_eq!(patterns.size("^1[a-z]*$"), Ok(MIN_KIB), "a known pattern may be used again");
+        assert_eq!(patterns.size("^1[a-z]*$").unwrap(), MIN_KIB, "a known pattern may be used again");
     }
 }

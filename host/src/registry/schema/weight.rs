@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::error::SchemaError;
 use super::patterns::Patterns;
 
 /// Comparisons that take as long as a step.
@@ -33,8 +34,8 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    /// The cost of a part. Fails with the reason if a pattern is too large.
-    pub(super) fn of(members: &Map<String, Value>, patterns: &mut Patterns) -> Result<Self, String> {
+    /// The cost of a part. Fails if a pattern is too large.
+    pub(super) fn of(members: &Map<String, Value>, patterns: &mut Patterns) -> Result<Self, SchemaError> {
         let mut weight = Self { fixed: 1, ..Self::default() };
         for (name, member) in members {
             let name = name.as_str();

@@ -9,7 +9,7 @@ use crate::model::{
     ErrorKind, HostId, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
 };
 use crate::storage::{
-    Cancelled, MAX_WAITING_SIGNALS, MessageOutcome, NewRun, Storage, StorageError, SubmitOutcome,
+    CancelOutcome, MAX_WAITING_SIGNALS, MessageOutcome, NewRun, Storage, StorageError, SubmitOutcome,
 };
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -52,13 +52,13 @@ async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
     assert_eq!((again.len(), again[0].run.attempt, again[0].run.not_before), (1, 2, None));
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&key, again[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
-    assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Ended(_))), "it has no owner to ask");
+    assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Ended(_))), "it has no owner to ask");
 }
 
 async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
     let run = claimed(storage, new_run("a"), &HostId::new()).await;
     let key = run.run.key.clone();
-    assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
+    assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested(_))));
     let later = Timestamp::now().plus_millis(3_600_000);
     let event = storage.requeue(&key, run.fence, NewEvent::queued(None), Some(later)).await.expect("ends");
     assert!(event.is_terminal());
@@ -71,7 +71,7 @@ async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storag
     for (outcome, value) in [(Outcome::Completed(Json::of(&7)), Some(Json::of(&7))), (failed, None)] {
         let run = claimed(storage, new_run("a"), &HostId::new()).await;
         let key = run.run.key.clone();
-        assert!(matches!(storage.cancel(&key.id).await, Ok(Cancelled::Requested(_))));
+        assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested(_))));
         storage.finish(&key, run.fence, outcome).await.expect("ends");
         let ended = get(storage, &key.id).await;
         assert_eq!((ended.status, ended.final_value, ended.error), (RunStatus::Cancelled, value, None));

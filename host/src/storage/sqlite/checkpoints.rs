@@ -14,14 +14,12 @@ pub(super) fn save(
     key: &str,
     value: Option<&[u8]>,
 ) -> Applied<()> {
-    if let Err(fenced) = tx.owned(run.no, fence)? {
-        return Ok(Err(fenced));
-    }
+    tx.owned(run.no, fence)?;
     let Some(value) = value else {
         tx.db
             .prepare_cached("DELETE FROM checkpoints WHERE run = ?1 AND key = ?2")?
             .execute(params![run.no, key])?;
-        return Ok(Ok(()));
+        return Ok(());
     };
     let others: u64 = tx
         .db
@@ -32,14 +30,14 @@ pub(super) fn save(
     if others + value.len() as u64 > MAX_CHECKPOINT_BYTES_PER_RUN {
         let message =
             format!("the run's checkpoints would have more than {MAX_CHECKPOINT_BYTES_PER_RUN} bytes");
-        return Ok(Err(StorageError::Limit(message)));
+        return Err(StorageError::Limit(message).into());
     }
     tx.db
         .prepare_cached(
             "INSERT OR REPLACE INTO checkpoints (run, key, value, saved_at) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![run.no, key, value, Timestamp::now().as_millis()])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// The last saved value.

@@ -47,7 +47,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
     {
         claim_from_depth(tx, request, depth, 1, &mut runs)?;
     }
-    Ok(Ok(runs))
+    Ok(runs)
 }
 
 /// Claims runs of this depth and deeper, until there are `until` in all.
@@ -61,18 +61,7 @@ fn claim_from_depth(
     if depth > 0 {
         locks::admit_deep_runs(tx, depth)?;
     }
-    let mut candidates: Vec<Candidate<'_>> = Vec::new();
-    for offer in &request.tasks {
-        let task = tx.task_no(&offer.task)?;
-        let room =
-            offer.room - claimed.iter().filter(|claimed| claimed.run.task == offer.task).count() as u32;
-        if room > 0
-            && tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
-            && let Some(next) = next_ready(tx, task, depth)?
-        {
-            candidates.push(Candidate { task, offer, room, next, served: 0 });
-        }
-    }
+    let mut candidates = candidates(tx, request, depth, claimed)?;
     while claimed.len() < until {
         // One run of each task in turn, so that a long queue of one does not starve another of the same priority.
         let first = |(at, candidate): &(usize, &Candidate<'_>)| {
@@ -88,16 +77,47 @@ fn claim_from_depth(
             Some(next) => candidate.next = next,
             None => drop(candidates.remove(at)),
         }
-        // Another candidate's next run may need a lock that was just taken.
-        for at in (0..candidates.len()).rev() {
-            let Candidate { task, next, .. } = &candidates[at];
-            if let Some(locks) = &next.locks
-                && locks::busy(tx, locks)?.is_some()
-            {
-                match next_ready(tx, *task, depth)? {
-                    Some(next) => candidates[at].next = next,
-                    None => drop(candidates.remove(at)),
-                }
+        skip_locked_runs(tx, &mut candidates, depth)?;
+    }
+    Ok(())
+}
+
+/// The offered tasks with a run of at least this depth that could start.
+fn candidates<'a>(
+    tx: &mut Tx<'_>,
+    request: &'a ClaimRequest,
+    depth: u32,
+    claimed: &[Claimed],
+) -> rusqlite::Result<Vec<Candidate<'a>>> {
+    let mut candidates = Vec::new();
+    for offer in &request.tasks {
+        let task = tx.task_no(&offer.task)?;
+        let room =
+            offer.room - claimed.iter().filter(|claimed| claimed.run.task == offer.task).count() as u32;
+        if room > 0
+            && tx.queued()?.get(&task).is_some_and(|queued| queued.ready > 0)
+            && let Some(next) = next_ready(tx, task, depth)?
+        {
+            candidates.push(Candidate { task, offer, room, next, served: 0 });
+        }
+    }
+    Ok(candidates)
+}
+
+/// Replaces next runs that need a lock which another candidate's run has just taken.
+fn skip_locked_runs(
+    tx: &mut Tx<'_>,
+    candidates: &mut Vec<Candidate<'_>>,
+    depth: u32,
+) -> rusqlite::Result<()> {
+    for at in (0..candidates.len()).rev() {
+        let Candidate { task, next, .. } = &candidates[at];
+        if let Some(locks) = &next.locks
+            && locks::busy(tx, locks)?.is_some()
+        {
+            match next_ready(tx, *task, depth)? {
+                Some(next) => candidates[at].next = next,
+                None => drop(candidates.remove(at)),
             }
         }
     }
@@ -228,7 +248,7 @@ pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> App
     tx.db
         .prepare_cached("UPDATE hosts SET lease_until = ?2 WHERE no = ?1")?
         .execute(params![no, until.as_millis()])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// See [`Runs::claim_orphans`](crate::storage::Runs::claim_orphans).
@@ -269,5 +289,5 @@ pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Appl
             on_interrupt,
         });
     }
-    Ok(Ok(taken))
+    Ok(taken)
 }

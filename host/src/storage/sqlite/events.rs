@@ -102,17 +102,17 @@ pub(super) fn of_types(
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let id: i64 = row.get(0)?;
     let content = match (row.get_ref(5)?, row.get_ref(6)?) {
-        (ValueRef::Null, data) => Content::Json(Json::trusted(data.as_str()?.to_owned())),
+        (ValueRef::Null, data) => Content::Json(Json::from_valid(data.as_str()?.to_owned())),
         (content_type, data) => {
-            Content::Bytes(ContentType::trusted(content_type.as_str()?), data.as_blob()?.into())
+            Content::Bytes(ContentType::from_stored(content_type.as_str()?), data.as_blob()?.into())
         }
     };
     Ok(Event {
         seq: id as u64 & MAX_SEQ,
         attempt: row.get(1)?,
         what: NewEvent {
-            event_type: EventType::trusted(row.get_ref(3)?.as_str()?),
-            channel: row.get_ref(4)?.as_str_or_null()?.map(Channel::trusted),
+            event_type: EventType::from_stored(row.get_ref(3)?.as_str()?),
+            channel: row.get_ref(4)?.as_str_or_null()?.map(Channel::from_stored),
             content,
             time: Timestamp::from_millis(row.get(2)?),
         },

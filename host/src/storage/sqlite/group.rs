@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::events;
 use super::schema::MAX_SEQ;
-use super::state::{Applied, Tx};
+use super::state::{Applied, NotApplied, Tx};
 use crate::model::Event;
 use crate::storage::{Batch, Outbox, Result, StorageError};
 
@@ -58,7 +58,7 @@ impl Append {
             self.batch = self.outbox.take();
         }
         let Some(batch) = &self.batch else { return Ok(0) };
-        self.outcome = Some(append(tx, batch)?);
+        self.outcome = Some(unless_failed(append(tx, batch))?);
         Ok(batch.events.len())
     }
 
@@ -73,19 +73,25 @@ impl Append {
 }
 
 /// Appends a batch of a run's owner. Returns the number of the first event.
-fn append(tx: &mut Tx<'_>, batch: &Batch) -> rusqlite::Result<Result<u64>> {
-    let live = match tx.owned(batch.run, batch.fence)? {
-        Ok(live) => live,
-        Err(fenced) => return Ok(Err(fenced)),
-    };
+fn append(tx: &mut Tx<'_>, batch: &Batch) -> Applied<u64> {
+    let live = tx.owned(batch.run, batch.fence)?;
     let first = live.last_seq + 1;
     let last = live.last_seq + batch.events.len() as u64;
     if last >= MAX_SEQ {
-        return Ok(Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events"))));
+        return Err(StorageError::Limit(format!("a run can have {MAX_SEQ} events")).into());
     }
     live.last_seq = last;
     events::insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
-    Ok(Ok(first))
+    Ok(first)
+}
+
+/// The outcome for the caller, unless the transaction failed.
+fn unless_failed<T>(applied: Applied<T>) -> rusqlite::Result<Result<T>> {
+    match applied {
+        Ok(value) => Ok(Ok(value)),
+        Err(NotApplied::Rejected(error)) => Ok(Err(error)),
+        Err(NotApplied::Failed(error)) => Err(error),
+    }
 }
 
 /// A write with a result.
@@ -133,7 +139,7 @@ where
     F: FnMut(&mut Tx<'_>) -> Applied<T> + Send + 'static,
 {
     fn apply(&mut self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
-        self.outcome = Some((self.work)(tx)?);
+        self.outcome = Some(unless_failed((self.work)(tx))?);
         Ok(())
     }
 

@@ -69,14 +69,14 @@ impl LogSize {
                 readers => readers.join(", "),
             };
             let warning = format!(
-                "the write-ahead log grows ({mib} MiB now), because an old state of the database is kept by {who}; it \
-                 shrinks when that one ends its transaction or is ended"
+                "the write-ahead log grows ({mib} MiB now), because a transaction of {who} reads an old state of the \
+                 database; it shrinks when that transaction ends"
             );
             tracing::warn!("{warning}");
             self.condition.lock().warning = Some(warning);
         } else if !is_held_up && self.condition.lock().warning.take().is_some() {
             tracing::info!(
-                "nobody keeps an old state of the database any more; the write-ahead log begins anew"
+                "no transaction reads an old state of the database any more; the write-ahead log restarts"
             );
         }
     }

@@ -40,7 +40,7 @@ use async_trait::async_trait;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Cancelled, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, MessageOutcome,
+    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, MessageOutcome,
     NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, SubmitOutcome,
 };
 use crate::model::{
@@ -81,7 +81,7 @@ impl Runs for Sqlite {
     }
 
     async fn adjust_delays(&self) -> Result<u32> {
-        self.writer.call(|tx| clock::adjust_delays(tx.db).map(Ok)).await
+        self.writer.call(|tx| Ok(clock::adjust_delays(tx.db)?)).await
     }
 
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
@@ -110,7 +110,7 @@ impl Runs for Sqlite {
         self.writer.call_until_done(move |tx| runs::finish(tx, &run, fence, &outcome)).await
     }
 
-    async fn cancel(&self, run: &RunId) -> Result<Cancelled> {
+    async fn cancel(&self, run: &RunId) -> Result<CancelOutcome> {
         let run = run.clone();
         self.writer.call(move |tx| runs::cancel(tx, &run)).await
     }

@@ -191,7 +191,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, runs: &[i64], part: Part) -> Applied<Pruned
         }
         pruned.done += 1;
     }
-    Ok(Ok(pruned))
+    Ok(pruned)
 }
 
 /// The number of the run's terminal event, if that part of the run may be removed now.
@@ -292,7 +292,7 @@ pub(super) fn set_without_events(tx: &mut Tx<'_>, task: &TaskRef, to: EndPositio
     tx.db
         .prepare_cached("UPDATE tasks SET without_events_to = ?2 WHERE no = ?1")?
         .execute(params![no, to.at.as_millis()])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// See [`Pruning::rules`](Pruning::rules).
@@ -313,7 +313,7 @@ pub(super) fn set_rules(tx: &mut Tx<'_>, rules: &[(TaskRef, String)]) -> Applied
         let no = tx.task_no(task)?;
         tx.db.prepare_cached("UPDATE tasks SET retention = ?2 WHERE no = ?1")?.execute(params![no, text])?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// See [`Pruning::clock`](Pruning::clock).
@@ -328,7 +328,7 @@ pub(super) fn set_clock(tx: &mut Tx<'_>, believed: Timestamp, doubted: bool) -> 
     tx.db
         .prepare_cached("INSERT OR REPLACE INTO clock (rowid, believed, doubted) VALUES (1, ?1, ?2)")?
         .execute(params![believed.as_millis(), doubted])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// See [`Pruning::shrink`](Pruning::shrink).
@@ -337,7 +337,7 @@ pub(super) fn shrink(tx: &mut Tx<'_>) -> Applied<bool> {
     let free: u32 = tx.db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
     let excess = free.saturating_sub(SPARE_PAGES);
     if incremental != super::schema::INCREMENTAL {
-        return Ok(Ok(false));
+        return Ok(false);
     }
     if excess > 0 {
         // Each row stands for a page that was moved.
@@ -349,5 +349,5 @@ pub(super) fn shrink(tx: &mut Tx<'_>) -> Applied<bool> {
     let more = excess > STEP_PAGES;
     // The file gets shorter when the write-ahead log is copied into it.
     tx.state.checkpoint_wanted |= excess > 0 && !more;
-    Ok(Ok(more))
+    Ok(more)
 }

@@ -82,7 +82,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
         version: row.optional_text(Column::Version)?.and_then(Version::parse),
         status: row.parsed(Column::Status, RunStatus::parse(row.text(Column::Status)?))?,
         attempt: row.get(Column::Attempt)?,
-        input: Json::trusted(row.get(Column::Input)?),
+        input: Json::from_valid(row.get(Column::Input)?),
         final_value: row.json(Column::FinalValue)?,
         error: row.json(Column::Error)?.map(|error| error_from(&error)),
         created_at: Timestamp::from_millis(row.get(Column::CreatedAt)?),
@@ -123,7 +123,7 @@ impl RunRow<'_, '_> {
     }
 
     fn json(&self, column: Column) -> rusqlite::Result<Option<Json>> {
-        Ok(self.get::<Option<String>>(column)?.map(Json::trusted))
+        Ok(self.get::<Option<String>>(column)?.map(Json::from_valid))
     }
 
     fn parsed<T>(&self, column: Column, value: Option<T>) -> rusqlite::Result<T> {

@@ -7,23 +7,16 @@ use super::run_row::LabelsColumn;
 use super::state::{Applied, Queued, Tx};
 use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
-use crate::storage::{Cancelled, Claimant, NewRun, StorageError, SubmitOutcome};
+use crate::storage::{CancelOutcome, Claimant, NewRun, StorageError, SubmitOutcome};
 
 /// See [`Runs::submit`](crate::storage::Runs::submit).
 pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<SubmitOutcome> {
     let task = tx.task_no(&new.task)?;
     if let Some(existing) = submitted_before(tx, new, task)? {
-        return Ok(existing.map(SubmitOutcome::Existing));
+        return Ok(SubmitOutcome::Existing(existing));
     }
-    let depth = match new.parent.map(|parent| child_runs::depth_below(tx, parent)).transpose()? {
-        None => 0,
-        Some(Ok(depth)) => depth,
-        Some(Err(refused)) => return Ok(Err(refused)),
-    };
-    let busy = match busy_lock(tx, new, task)? {
-        Ok(busy) => busy,
-        Err(refused) => return Ok(Err(refused)),
-    };
+    let depth = new.parent.map_or(Ok(0), |parent| child_runs::depth_below(tx, parent))?;
+    let busy = busy_lock(tx, new, task)?;
     let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
     // A run that is claimed at once would begin without its parameters.
     let may_start = busy.is_none() && new.not_before.is_none() && new.parameters.is_empty();
@@ -34,7 +27,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     if claimant.is_none()
         && let Some(full) = queue_full(tx, new, waiting.all())?
     {
-        return Ok(Err(full));
+        return Err(full.into());
     }
     let no = tx.next_run_no()?;
     let mut run = waiting_run(new, no, busy);
@@ -47,9 +40,9 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
             let locks = (!new.locks.is_empty()).then(|| new.locks.as_slice().into());
             let on_interrupt = claimant.on_interrupt;
             let start = AttemptStart { fence: Fence(1), last: 0, locks, on_interrupt, depth };
-            Ok(Ok(SubmitOutcome::Claimed(claims::begin(tx, run, start)?)))
+            Ok(SubmitOutcome::Claimed(claims::begin(tx, run, start)?))
         }
-        None => Ok(Ok(SubmitOutcome::Queued(enqueue(tx, run, task, new)?))),
+        None => Ok(SubmitOutcome::Queued(enqueue(tx, run, task, new)?)),
     }
 }
 
@@ -59,15 +52,15 @@ fn busy_lock(tx: &mut Tx<'_>, new: &NewRun, task: i64) -> Applied<Option<String>
     if new.fail_if_busy {
         let promised = locks::promised(tx, task, &new.locks)?.map(|lock| lock.name.clone());
         if let Some(name) = busy.clone().or(promised) {
-            return Ok(Err(StorageError::Busy(name)));
+            return Err(StorageError::Busy(name).into());
         }
     }
     if busy.is_some()
         && let Some(deadlock) = deadlocks::of_start(tx.db, new)?
     {
-        return Ok(Err(StorageError::Deadlock(deadlock)));
+        return Err(StorageError::Deadlock(deadlock).into());
     }
-    Ok(Ok(busy))
+    Ok(busy)
 }
 
 /// Whether an older run waits that has to start before the new one: one of the same task or, if the new run takes
@@ -193,36 +186,31 @@ fn waiting_run(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
     }
 }
 
-/// The run of an earlier equal request, or the conflict with a different one.
-fn submitted_before(
-    tx: &Tx<'_>,
-    new: &NewRun,
-    task: i64,
-) -> rusqlite::Result<Option<Result<Run, StorageError>>> {
+/// The run of an earlier equal request. An earlier different one is a conflict.
+fn submitted_before(tx: &Tx<'_>, new: &NewRun, task: i64) -> Applied<Option<Run>> {
     let same = |run: &Run| is_same(tx, run, new);
     if let Some(key) = &new.idempotency_key
         && let Some(run) = list::by_idempotency_key(tx.db, task, key)?
     {
         let own_id_differs = new.own_id && run.key.id != new.id;
-        return Ok(Some(if same(&run)? && !own_id_differs {
-            Ok(run)
-        } else {
-            Err(StorageError::Conflict(format!(
-                "the idempotency key {key:?} was used for another request; send the same, or choose another key"
-            )))
-        }));
+        if same(&run)? && !own_id_differs {
+            return Ok(Some(run));
+        }
+        let message = format!(
+            "the idempotency key {key:?} was used for another request; send the same, or choose another key"
+        );
+        return Err(StorageError::Conflict(message).into());
     }
     if new.own_id
         && let Some(run) = list::by_id(tx.db, &new.id)?
     {
-        return Ok(Some(if same(&run)? {
-            Ok(run)
-        } else {
-            Err(StorageError::Conflict(format!(
-                "the run {:?} was started by another request; send the same, or choose another id",
-                new.id
-            )))
-        }));
+        if same(&run)? {
+            return Ok(Some(run));
+        }
+        let id = &new.id;
+        let message =
+            format!("the run {id:?} was started by another request; send the same, or choose another id");
+        return Err(StorageError::Conflict(message).into());
     }
     Ok(None)
 }
@@ -251,10 +239,7 @@ pub(super) fn requeue(
     event: &NewEvent,
     not_before: Option<Timestamp>,
 ) -> Applied<Event> {
-    let live = match tx.owned(run.no, fence)? {
-        Ok(live) => live.clone(),
-        Err(fenced) => return Ok(Err(fenced)),
-    };
+    let live = tx.owned(run.no, fence)?.clone();
     // Its cancellation was requested while the attempt ended, and no attempt would notice before the next one.
     if cancel_requested(tx, run.no)? {
         return finish(tx, run, fence, &Outcome::Cancelled(None));
@@ -274,22 +259,19 @@ pub(super) fn requeue(
         tx.enqueued(task, false);
     }
     locks::release(tx, run.no)?;
-    Ok(Ok(Event { seq, attempt: live.attempt, what: event.clone() }))
+    Ok(Event { seq, attempt: live.attempt, what: event.clone() })
 }
 
 /// See [`Runs::finish`](crate::storage::Runs::finish).
 pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outcome) -> Applied<Event> {
-    let live = match tx.owned(run.no, fence)? {
-        Ok(live) => live.clone(),
-        Err(fenced) => return Ok(Err(fenced)),
-    };
+    let live = tx.owned(run.no, fence)?.clone();
     // Its cancellation was requested while it ended, and the canceller has got the answer that it would be.
     let cancelled = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
     let outcome = cancelled.as_ref().unwrap_or(outcome);
     remove_attempt_data(tx, run.no)?;
     let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
     locks::release(tx, run.no)?;
-    Ok(Ok(event))
+    Ok(event)
 }
 
 /// Writes the terminal event and the outcome in the run's row.
@@ -313,10 +295,10 @@ fn end(tx: &Tx<'_>, run: i64, seq: u64, attempt: u32, outcome: &Outcome) -> rusq
 }
 
 /// See [`Runs::cancel`](crate::storage::Runs::cancel).
-pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
-    let Some(run) = list::by_id(tx.db, id)? else { return Ok(Ok(Cancelled::NotFound)) };
+pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<CancelOutcome> {
+    let Some(run) = list::by_id(tx.db, id)? else { return Ok(CancelOutcome::NotFound) };
     if run.status.is_terminal() {
-        return Ok(Ok(Cancelled::AlreadyEnded(run)));
+        return Ok(CancelOutcome::AlreadyEnded(run));
     }
     let owned = signals::is_owned(tx, &run)?;
     // A paused run is resumed, to clean up.
@@ -327,7 +309,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         )?
         .execute(params![run.key.no, Timestamp::now().as_millis()])?;
     if owned {
-        return Ok(Ok(Cancelled::Requested(list::by_no(tx.db, run.key.no)?)));
+        return Ok(CancelOutcome::Requested(list::by_no(tx.db, run.key.no)?));
     }
     let last = events::last_seq(tx.db, run.key.no)?;
     end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;
@@ -337,7 +319,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<Cancelled> {
         tx.dequeued(task, run.waits_for.is_some());
         locks::left_queue(tx, &run)?;
     }
-    Ok(Ok(Cancelled::Ended(list::by_no(tx.db, run.key.no)?)))
+    Ok(CancelOutcome::Ended(list::by_no(tx.db, run.key.no)?))
 }
 
 fn cancel_requested(tx: &Tx<'_>, run: i64) -> rusqlite::Result<bool> {

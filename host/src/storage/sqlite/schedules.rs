@@ -31,7 +31,7 @@ pub(super) fn set(tx: &mut Tx<'_>, task: &TaskRef, name: &str, followed: &Schedu
             "INSERT OR REPLACE INTO schedules (task, name, spec, reached, turn) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![task, name, spec, reached.as_millis(), turn])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// See [`Schedules::forget_schedule`](crate::storage::Schedules::forget_schedule).
@@ -40,5 +40,5 @@ pub(super) fn forget(tx: &mut Tx<'_>, task: &TaskRef, name: &str) -> Applied<()>
     tx.db
         .prepare_cached("DELETE FROM schedules WHERE task = ?1 AND name = ?2")?
         .execute(params![task, name])?;
-    Ok(Ok(()))
+    Ok(())
 }

@@ -11,10 +11,10 @@ use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, MessageOutcome, Storag
 pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
-        Err(reached) => return Ok(Ok(reached)),
+        Err(reached) => return Ok(reached),
     };
     if paused == (run.status == RunStatus::Paused) {
-        return Ok(Ok(MessageOutcome::Unchanged(run)));
+        return Ok(MessageOutcome::Unchanged(run));
     }
     let owned = is_owned(tx, &run)?;
     let status = match (paused, owned) {
@@ -37,14 +37,14 @@ pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<M
         _ => {}
     }
     let event = if paused { NewEvent::paused() } else { NewEvent::resumed() };
-    reached(tx, run, owned, &event).map(Ok)
+    Ok(reached(tx, run, owned, &event)?)
 }
 
 /// See [`Signals::signal`](crate::storage::Signals::signal).
 pub(super) fn signal(tx: &mut Tx<'_>, id: &RunId, signal: &Signal) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
-        Err(reached) => return Ok(Ok(reached)),
+        Err(reached) => return Ok(reached),
     };
     let waiting: u32 = tx
         .db
@@ -52,13 +52,13 @@ pub(super) fn signal(tx: &mut Tx<'_>, id: &RunId, signal: &Signal) -> Applied<Me
         .query_row([run.key.no], |row| row.get(0))?;
     if waiting >= MAX_WAITING_SIGNALS {
         let message = format!("{waiting} signals wait already, and the run takes none");
-        return Ok(Err(StorageError::Limit(message)));
+        return Err(StorageError::Limit(message).into());
     }
     tx.db
         .prepare_cached("INSERT INTO signals (run, name, payload) VALUES (?1, ?2, ?3)")?
         .execute(params![run.key.no, signal.name.as_str(), signal.payload.as_str()])?;
     let owned = is_owned(tx, &run)?;
-    reached(tx, run, owned, &NewEvent::signalled(&signal.name)).map(Ok)
+    Ok(reached(tx, run, owned, &NewEvent::signalled(&signal.name))?)
 }
 
 /// See [`Signals::take_signal`](crate::storage::Signals::take_signal).
@@ -68,9 +68,7 @@ pub(super) fn take_signal(
     fence: Fence,
     name: Option<&SignalName>,
 ) -> Applied<Option<Signal>> {
-    if let Err(fenced) = tx.owned(run.no, fence)? {
-        return Ok(Err(fenced));
-    }
+    tx.owned(run.no, fence)?;
     let oldest: Option<(i64, String, String)> = tx
         .db
         .prepare_cached(
@@ -81,10 +79,10 @@ pub(super) fn take_signal(
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((no, name, payload)) = oldest else { return Ok(Ok(None)) };
+    let Some((no, name, payload)) = oldest else { return Ok(None) };
     tx.db.prepare_cached("DELETE FROM signals WHERE no = ?1")?.execute([no])?;
     let name = run_row::parsed(1, SignalName::parse(&name).ok())?;
-    Ok(Ok(Some(Signal { name, payload: Json::trusted(payload) })))
+    Ok(Some(Signal { name, payload: Json::from_valid(payload) }))
 }
 
 /// See [`Signals::set_parameter`](crate::storage::Signals::set_parameter).
@@ -96,18 +94,18 @@ pub(super) fn set_parameter(
 ) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
-        Err(reached) => return Ok(Ok(reached)),
+        Err(reached) => return Ok(reached),
     };
     let others: u32 = tx
         .db
         .prepare_cached("SELECT count(*) FROM parameters WHERE run = ?1 AND name <> ?2")?
         .query_row(params![run.key.no, name.as_str()], |row| row.get(0))?;
     if others >= MAX_PARAMETERS {
-        return Ok(Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters"))));
+        return Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters")).into());
     }
     store_parameter(tx, run.key.no, name, value)?;
     let owned = is_owned(tx, &run)?;
-    reached(tx, run, owned, &NewEvent::parameter(name, value)).map(Ok)
+    Ok(reached(tx, run, owned, &NewEvent::parameter(name, value))?)
 }
 
 /// Stores a parameter of a run, and replaces an earlier value.
@@ -127,10 +125,10 @@ pub(super) fn store_parameter(
 pub(super) fn log_message(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Applied<MessageOutcome> {
     let run = match reachable(tx, id)? {
         Ok(run) => run,
-        Err(reached) => return Ok(Ok(reached)),
+        Err(reached) => return Ok(reached),
     };
     let owned = is_owned(tx, &run)?;
-    reached(tx, run, owned, event).map(Ok)
+    Ok(reached(tx, run, owned, event)?)
 }
 
 /// See [`Signals::parameters`](crate::storage::Signals::parameters).
@@ -139,7 +137,7 @@ pub(super) fn parameters(db: &Connection, run: i64) -> rusqlite::Result<Vec<(Sig
         db.prepare_cached("SELECT name, value FROM parameters WHERE run = ?1 ORDER BY name")?;
     let rows = statement.query_and_then([run], |row| {
         let name = run_row::parsed(0, SignalName::parse(row.get_ref(0)?.as_str()?).ok())?;
-        Ok((name, Json::trusted(row.get(1)?)))
+        Ok((name, Json::from_valid(row.get(1)?)))
     })?;
     rows.collect()
 }

@@ -17,9 +17,28 @@ pub(super) struct Tx<'a> {
     pub(super) state: &'a mut State,
 }
 
-/// Result of an operation. The outer error rolls the whole transaction back. The inner one rejects this operation alone,
-/// which then has changed nothing.
-pub(super) type Applied<T> = rusqlite::Result<Result<T, StorageError>>;
+/// Result of an operation.
+pub(super) type Applied<T> = Result<T, NotApplied>;
+
+/// Why an operation was not applied.
+pub(super) enum NotApplied {
+    /// Rejects this operation alone, which has changed nothing.
+    Rejected(StorageError),
+    /// Rolls the whole transaction back.
+    Failed(rusqlite::Error),
+}
+
+impl From<StorageError> for NotApplied {
+    fn from(error: StorageError) -> Self {
+        Self::Rejected(error)
+    }
+}
+
+impl From<rusqlite::Error> for NotApplied {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// A run with an owner.
 #[derive(Clone, Debug)]
@@ -65,23 +84,19 @@ impl State {
 
 impl Tx<'_> {
     /// The run, for a change by its owner, which proves its ownership by `fence`.
-    pub(super) fn owned(
-        &mut self,
-        run: i64,
-        fence: Fence,
-    ) -> rusqlite::Result<Result<&mut Live, StorageError>> {
+    pub(super) fn owned(&mut self, run: i64, fence: Fence) -> Applied<&mut Live> {
         if !self.state.live.contains_key(&run) {
             let found = self
                 .db
                 .prepare_cached("SELECT fence, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
                 .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, lock_column::read(row, 2)?)))
                 .optional()?;
-            let Some((fence, attempt, locks)) = found else { return Ok(Err(StorageError::Fenced)) };
+            let Some((fence, attempt, locks)) = found else { return Err(StorageError::Fenced.into()) };
             let last_seq = events::last_seq(self.db, run)?;
             self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, locks });
         }
         let live = self.state.live.get_mut(&run).expect("just inserted");
-        Ok(if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced) })
+        if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced.into()) }
     }
 
     /// Caches a run that has an owner.

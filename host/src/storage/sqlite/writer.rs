@@ -347,8 +347,8 @@ impl Writing {
     fn note_health(&self, error: Option<String>) {
         let before = std::mem::replace(&mut *self.health.lock(), error.clone());
         match (before, error) {
-            (None, Some(error)) => tracing::error!(error, "the database does not take writes; trying again"),
-            (Some(_), None) => tracing::info!("the database takes writes again"),
+            (None, Some(error)) => tracing::error!(error, "the database accepts no writes; retrying"),
+            (Some(_), None) => tracing::info!("the database accepts writes again"),
             _ => {}
         }
     }

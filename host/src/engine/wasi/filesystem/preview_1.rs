@@ -67,6 +67,15 @@ macro_rules! define {
 /// Links these functions instead of the library's.
 pub(in crate::engine) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
+    link_file_functions(linker)?;
+    link_symlink(linker)?;
+    link_exit(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The functions whose first argument is a descriptor.
+fn link_file_functions(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     define! { linker, call:
         fn path_open(
             folder: i32, lookup: i32, path: i32, length: i32, flags: i32, rights: i64, inherited: i64,
@@ -108,11 +117,11 @@ pub(in crate::engine) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()
             call.may_move(from, folder)
         };
     }
-    // The library accepts codes up to 125 and treats others as an error.
-    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> wasmtime::Result<()> {
-        Err(I32Exit(code & MAX_EXIT_CODE).into())
-    })?;
-    // The only file function whose first argument is not a descriptor.
+    Ok(())
+}
+
+/// The only file function whose first argument is not a descriptor.
+fn link_symlink(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.func_wrap_async(
         "wasi_snapshot_preview1",
         "path_symlink",
@@ -132,7 +141,14 @@ pub(in crate::engine) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()
             })
         },
     )?;
-    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The library accepts codes up to 125 and treats others as an error.
+fn link_exit(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(code & MAX_EXIT_CODE).into())
+    })?;
     Ok(())
 }
 

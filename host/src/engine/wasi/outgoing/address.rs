@@ -5,34 +5,47 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// IPv4 prefixes that are not public, from IANA's registry of special-purpose addresses:
-/// first address and length of the prefix.
-const SPECIAL_V4: &[([u8; 4], u32)] = &[
-    ([0, 0, 0, 0], 8),       // "this network"; on Linux, 0.0.0.0 is the own machine
-    ([10, 0, 0, 0], 8),      // private
-    ([100, 64, 0, 0], 10),   // of providers, behind their NAT
-    ([127, 0, 0, 0], 8),     // loopback
-    ([169, 254, 0, 0], 16),  // link-local, with the metadata service of clouds
-    ([172, 16, 0, 0], 12),   // private
-    ([192, 0, 0, 0], 24),    // of protocols
-    ([192, 0, 2, 0], 24),    // documentation
-    ([192, 88, 99, 0], 24),  // 6to4 relays
-    ([192, 168, 0, 0], 16),  // private
-    ([198, 18, 0, 0], 15),   // benchmarks
-    ([198, 51, 100, 0], 24), // documentation
-    ([203, 0, 113, 0], 24),  // documentation
-    ([224, 0, 0, 0], 4),     // multicast
-    ([240, 0, 0, 0], 4),     // reserved, and broadcast
+use ipnet::{Ipv4Net, Ipv6Net};
+
+/// IPv4 networks that are not public, from IANA's registry of special-purpose addresses.
+const SPECIAL_V4: &[Ipv4Net] = &[
+    v4([0, 0, 0, 0], 8),       // "this network"; on Linux, 0.0.0.0 is the own machine
+    v4([10, 0, 0, 0], 8),      // private
+    v4([100, 64, 0, 0], 10),   // of providers, behind their NAT
+    v4([127, 0, 0, 0], 8),     // loopback
+    v4([169, 254, 0, 0], 16),  // link-local, with the metadata service of clouds
+    v4([172, 16, 0, 0], 12),   // private
+    v4([192, 0, 0, 0], 24),    // of protocols
+    v4([192, 0, 2, 0], 24),    // documentation
+    v4([192, 88, 99, 0], 24),  // 6to4 relays
+    v4([192, 168, 0, 0], 16),  // private
+    v4([198, 18, 0, 0], 15),   // benchmarks
+    v4([198, 51, 100, 0], 24), // documentation
+    v4([203, 0, 113, 0], 24),  // documentation
+    v4([224, 0, 0, 0], 4),     // multicast
+    v4([240, 0, 0, 0], 4),     // reserved, and broadcast
 ];
 
-/// IPv6 prefixes within 2000::/3 that are not public. No address outside of it is: loopback, unique-local,
-/// link-local, multicast, and the forms that contain an IPv4 address, except those in `inner_v4`.
-const SPECIAL_V6: &[([u16; 2], u32)] = &[
-    ([0x2001, 0x0000], 23), // of protocols, with Teredo, which holds an IPv4 address
-    ([0x2001, 0x0db8], 32), // documentation
-    ([0x2002, 0x0000], 16), // 6to4, which holds an IPv4 address
-    ([0x3fff, 0x0000], 20), // documentation
+/// The IPv6 network that contains all public addresses. Outside of it are loopback, unique-local, link-local, multicast,
+/// and the forms that contain an IPv4 address, except those in `inner_v4`.
+const PUBLIC_V6: Ipv6Net = v6([0x2000, 0x0000], 3);
+/// Networks within [`PUBLIC_V6`] that are not public.
+const SPECIAL_V6: &[Ipv6Net] = &[
+    v6([0x2001, 0x0000], 23), // of protocols, with Teredo, which holds an IPv4 address
+    v6([0x2001, 0x0db8], 32), // documentation
+    v6([0x2002, 0x0000], 16), // 6to4, which holds an IPv4 address
+    v6([0x3fff, 0x0000], 20), // documentation
 ];
+/// The addresses of networks with NAT64, which end in an IPv4 address.
+const TRANSLATED: Ipv6Net = v6([0x0064, 0xff9b], 96);
+
+const fn v4([a, b, c, d]: [u8; 4], length: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)
+}
+
+const fn v6([a, b]: [u16; 2], length: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), length)
+}
 
 /// Whether an address is public: not of this machine, its network or a protocol.
 pub(super) fn is_public(address: IpAddr) -> bool {
@@ -43,31 +56,21 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let within = |&(first, length): &([u8; 4], u32)| {
-        let difference = address.to_bits() ^ u32::from_be_bytes(first);
-        difference.leading_zeros() >= length
-    };
-    !SPECIAL_V4.iter().any(within)
+    !SPECIAL_V4.iter().any(|special| special.contains(&address))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(inner) = inner_v4(address) {
         return is_public_v4(inner);
     }
-    let head = (address.to_bits() >> 96) as u32;
-    let within = |&(first, length): &([u16; 2], u32)| {
-        let first = u32::from(first[0]) << 16 | u32::from(first[1]);
-        (head ^ first).leading_zeros() >= length
-    };
-    address.segments()[0] & 0xe000 == 0x2000 && !SPECIAL_V6.iter().any(within)
+    PUBLIC_V6.contains(&address) && !SPECIAL_V6.iter().any(|special| special.contains(&address))
 }
 
 /// The IPv4 address to which packets for this address go: `::ffff:a.b.c.d`, and
 /// `64:ff9b::a.b.c.d` in networks with NAT64.
 fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let is_translated = address.to_bits() >> 32 == 0x0064_ff9b << 64;
     let translated = || Ipv4Addr::from_bits(address.to_bits() as u32);
-    address.to_ipv4_mapped().or_else(|| is_translated.then(translated))
+    address.to_ipv4_mapped().or_else(|| TRANSLATED.contains(&address).then(translated))
 }
 
 #[cfg(test)]

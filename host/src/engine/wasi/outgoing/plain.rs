@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks as _};
 
-use super::requests::{MAX_HEADER_BYTES, Outgoing, target};
+use super::requests::{Denied, MAX_HEADER_BYTES, Outgoing, target};
 use crate::model::{Refusal, RefusalCode};
 
 /// Largest response. The host holds it in memory, and once more in Base64.
@@ -39,7 +39,7 @@ impl Outgoing {
         let options = RequestOptions { first_byte_timeout: request.timeout, ..RequestOptions::default() };
         let request = build_request(request)?;
         if let Ok(target) = target(&request) {
-            let denied = |missing| Refusal::new(RefusalCode::Denied, missing);
+            let denied = |Denied(logged)| Refusal::new(RefusalCode::Denied, logged);
             self.rule_for(&target).map_err(denied)?;
         }
         let sent = self.send_request(request, Some(options), Box::new(std::future::ready(Ok(()))));

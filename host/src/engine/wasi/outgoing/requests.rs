@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpH
 
 use super::network::Network;
 use super::response::{LimitedBody, too_large};
-use crate::engine::grants::{Grants, HostName, HttpGrant, HttpScheme, Target, decide};
+use crate::engine::grants::{Grants, HostName, HttpGrant, HttpScheme, Missing, Target, decide};
 use crate::engine::wasi::stdio::GuestOutput;
 
 /// Most concurrent requests of one attempt; others queue.
@@ -47,6 +47,9 @@ pub(in crate::engine) fn http_context() -> WasiHttpCtx {
     context
 }
 
+/// No rule allows a request. Has the text that was logged.
+pub(super) struct Denied(pub(super) String);
+
 impl Outgoing {
     pub(in crate::engine) fn new(grants: Arc<Grants>, network: Arc<Network>, output: GuestOutput) -> Self {
         Self { grants, network, output, permits: None }
@@ -59,10 +62,11 @@ impl Outgoing {
         self.rule_for(&target).map_err(|_| Error::HttpRequestDenied)
     }
 
-    /// The rule that allows a request to the target, or the text that was logged.
-    pub(super) fn rule_for(&self, target: &Target) -> Result<HttpGrant, String> {
+    /// The rule that allows a request to the target.
+    pub(super) fn rule_for(&self, target: &Target) -> Result<HttpGrant, Denied> {
         let rule = decide(&self.grants.http, target);
-        rule.cloned().map_err(|missing| self.output.deny(target, &missing.what, missing.file.as_deref()))
+        let denied = |missing: Missing| self.output.deny(target, &missing.what, missing.file.as_deref());
+        rule.cloned().map_err(|missing| Denied(denied(missing)))
     }
 }
 

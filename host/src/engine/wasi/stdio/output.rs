@@ -203,7 +203,7 @@ impl OutputState {
             serde_json::json!({ "stream": name, "message": "the log limit is reached; further output is dropped", "truncated": true })
         };
         let event = NewEvent {
-            event_type: EventType::trusted("log"),
+            event_type: EventType::log(),
             channel: None,
             content: Content::Json(Json::of(&data)),
             time: Timestamp::now(),

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use hyper::header::HeaderMap;
-
 use super::MAX_OPEN_RUNS;
-use crate::http::request::Query;
 
 /// Longest cursor in bytes: two decimal numbers for each run.
 const MAX_CURSOR_BYTES: usize = 32 * (MAX_OPEN_RUNS + 1);
@@ -47,7 +44,11 @@ impl Cursor {
 }
 
 /// Check the cursors of a request, for the fuzzer.
-pub(in crate::http) fn check_cursors(headers: &HeaderMap, query: &Query) {
+#[cfg(feature = "fuzzing")]
+pub(in crate::http) fn check_cursors(
+    headers: &hyper::header::HeaderMap,
+    query: &crate::http::request::Query,
+) {
     let header = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     for text in header.into_iter().chain(query.all("after")) {
         if let Some(cursor) = Cursor::parse(text) {

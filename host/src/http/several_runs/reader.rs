@@ -4,18 +4,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::MAX_OPEN_RUNS;
 use super::cursor::Cursor;
 use crate::event_log::{Delivery, Position, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
-use crate::http::format::{Envelope, FRAME_END, Format, Names, Notice, frame_head};
+use crate::http::format::{Envelope, Format, Names, Notice};
+use crate::http::live_stream::Source;
 use crate::http::pieces::{PIECE_BYTES, Pieces};
 use crate::http::presence::Registration;
-use crate::http::stream::{Filter, MAX_COALESCED_SEGMENTS, coalesce, heartbeat_due};
-use crate::http::stream_ends::StreamEnd;
+use crate::http::stream::{Filter, MAX_COALESCED_SEGMENTS, coalesce};
 use crate::model::{Event, Run};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
@@ -39,15 +38,12 @@ pub(super) struct Options {
     pub(super) format: Format,
     pub(super) envelope: Envelope,
     pub(super) filter: Filter,
-    pub(super) heartbeat: Option<Duration>,
     /// Time for which events are coalesced. `None` to send each at once.
     pub(super) interval: Option<Duration>,
     /// The client's `client_id`.
     pub(super) client: Option<Box<str>>,
     /// Whether its disconnect can cancel a run.
     pub(super) is_client: bool,
-    pub(super) is_sse: bool,
-    pub(super) named: bool,
 }
 
 /// One of the runs.
@@ -59,7 +55,7 @@ struct Member {
 }
 
 /// The next delivery of a run.
-struct Read {
+pub(super) struct Read {
     member: Member,
     next: Result<Delivery, StorageError>,
 }
@@ -69,7 +65,7 @@ async fn read(mut member: Member) -> Read {
     Read { member, next }
 }
 
-/// One client's stream of several runs.
+/// The content of one client's stream of several runs.
 pub(super) struct Reader {
     api: Arc<Api>,
     selection: Selection,
@@ -82,27 +78,16 @@ pub(super) struct Reader {
     reading: JoinSet<Read>,
     /// Deliveries that wait for the end of the interval. Until then their runs are not read: the log keeps new events.
     pending: Vec<Read>,
-    /// Bytes to return next.
+    /// Bytes to send next.
     out: Pieces,
     listener: Listener,
-    last_sent: Instant,
-    opening: bool,
-    end: StreamEnd,
-    ended: bool,
 }
 
-/// The reason why a wait is over.
-enum Wakeup {
+/// What a wait results in.
+pub(super) enum Item {
     Read(Read),
-    /// Pending deliveries are due.
-    IntervalEnd,
     /// There may be more runs.
     Runs,
-    HeartbeatDue,
-    /// The host is stopping.
-    Closing,
-    /// The task that reads a run has panicked.
-    Panicked,
 }
 
 async fn find_by_number(api: &Api, selection: &Selection, no: i64) -> Result<Option<Run>, StorageError> {
@@ -131,11 +116,8 @@ impl Reader {
             reading: JoinSet::new(),
             pending: Vec::new(),
             out: Pieces::default(),
-            last_sent: Instant::now(),
-            opening: true,
-            end: api.stream_ends.of_one(),
-            ended: false,
         };
+        reader.out.add(&reader.options.format.preamble());
         let resumed: Vec<i64> = reader.cursor.open.keys().copied().collect();
         for no in resumed {
             match find_by_number(&reader.api, &reader.selection, no).await? {
@@ -148,82 +130,9 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Whether no event will follow.
-    pub(super) fn is_done(&self) -> bool {
+    /// Whether no event will follow those that were read.
+    pub(super) fn has_read_all(&self) -> bool {
         matches!(self.selection, Selection::Named(_)) && self.reading.is_empty() && self.pending.is_empty()
-    }
-
-    /// Return the next bytes, or `None` at the end of the stream.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        if std::mem::take(&mut self.opening) && self.options.is_sse {
-            return Some(Ok(self.options.format.preamble()));
-        }
-        if let Some(piece) = self.out.next() {
-            return Some(Ok(piece));
-        }
-        let mut out = Pieces::default();
-        while !self.ended && out.is_empty() {
-            let added = match self.wait().await {
-                Wakeup::Read(read) if self.options.interval.is_some() => {
-                    self.pending.push(read);
-                    Ok(())
-                }
-                Wakeup::Read(read) => self.add_ready(read, &mut out).await,
-                Wakeup::IntervalEnd => self.add_coalesced(&mut out).await,
-                Wakeup::Runs => self.add_runs().await,
-                Wakeup::HeartbeatDue => {
-                    out.add(self.options.format.heartbeat().as_bytes());
-                    Ok(())
-                }
-                Wakeup::Panicked => {
-                    self.ended = true;
-                    return Some(Err(Broken::Incomplete("a run can't be read")));
-                }
-                Wakeup::Closing => {
-                    self.ended = true;
-                    self.add_notice(&Names::none(), &Notice::Closing, &mut out);
-                    Ok(())
-                }
-            };
-            if let Err(error) = added {
-                self.ended = true;
-                return Some(Err(error.into()));
-            }
-            self.ended |= self.is_done();
-        }
-        self.last_sent = Instant::now();
-        self.out = out;
-        self.out.next().map(Ok)
-    }
-
-    async fn wait(&mut self) -> Wakeup {
-        let has_room =
-            matches!(self.selection, Selection::Matching(_)) && self.cursor.open.len() < MAX_OPEN_RUNS;
-        let interval_end =
-            self.options.interval.filter(|_| !self.pending.is_empty()).map(|time| self.last_sent + time);
-        // Pending events will soon show that the stream is alive.
-        let heartbeat = self.options.heartbeat.filter(|_| interval_end.is_none());
-        let listener = &self.listener;
-        let more = async {
-            match has_room {
-                true => drop(tokio::time::timeout(POLL, listener.heard()).await),
-                false => std::future::pending().await,
-            }
-        };
-        let interval_ended = async {
-            match interval_end {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = interval_ended => Wakeup::IntervalEnd,
-            Some(read) = self.reading.join_next() => read.map_or(Wakeup::Panicked, Wakeup::Read),
-            () = &mut self.end => if interval_end.is_some() { Wakeup::IntervalEnd } else { Wakeup::Closing },
-            () = heartbeat_due(heartbeat, self.last_sent) => Wakeup::HeartbeatDue,
-            () = more => Wakeup::Runs,
-        }
     }
 
     /// Start to read further runs, as many as the limit allows.
@@ -260,9 +169,9 @@ impl Reader {
     }
 
     /// Add all pending deliveries and those that are ready by now, with their events coalesced.
-    async fn add_coalesced(&mut self, out: &mut Pieces) -> Result<(), StorageError> {
+    async fn add_coalesced(&mut self) -> Result<(), StorageError> {
         let mut pending = std::mem::take(&mut self.pending).into_iter();
-        while out.len() < COALESCED_BYTES
+        while self.out.len() < COALESCED_BYTES
             && let Some(Read { mut member, next }) = pending.next()
         {
             let mut deliveries = vec![next?];
@@ -273,7 +182,7 @@ impl Reader {
                 let Some(Ok(next)) = member.subscription.next().now_or_never() else { break };
                 deliveries.push(next);
             }
-            if self.add_deliveries(&member, &deliveries, out) {
+            if self.add_deliveries(&member, &deliveries) {
                 self.add_runs().await?;
             } else {
                 self.reading.spawn(read(member));
@@ -284,27 +193,23 @@ impl Reader {
     }
 
     /// Add a delivery of a run and all that are ready, up to a size.
-    async fn add_ready(
-        &mut self,
-        Read { mut member, next }: Read,
-        out: &mut Pieces,
-    ) -> Result<(), StorageError> {
+    async fn add_ready(&mut self, Read { mut member, next }: Read) -> Result<(), StorageError> {
         let mut delivery = Some(next?);
         while let Some(next) = delivery {
-            if self.add_deliveries(&member, std::slice::from_ref(&next), out) {
+            if self.add_deliveries(&member, std::slice::from_ref(&next)) {
                 return self.add_runs().await;
             }
             // The last delivery is added whole, and numbers and names make it twice as large as it is in the log.
-            delivery = if out.len() < PIECE_BYTES / 2 { member.subscription.next_ready() } else { None };
+            delivery = if self.out.len() < PIECE_BYTES / 2 { member.subscription.next_ready() } else { None };
         }
         self.reading.spawn(read(member));
         Ok(())
     }
 
     /// Add deliveries of a run. Returns whether they include its end.
-    fn add_deliveries(&mut self, member: &Member, deliveries: &[Delivery], out: &mut Pieces) -> bool {
+    fn add_deliveries(&mut self, member: &Member, deliveries: &[Delivery]) -> bool {
         let lines = self.lines;
-        let (before, mut events, mut ended) = (out.len(), Vec::new(), false);
+        let (before, mut events, mut ended) = (self.out.len(), Vec::new(), false);
         for delivery in deliveries {
             let notice = match delivery {
                 Delivery::Events(segment, from) => {
@@ -315,11 +220,11 @@ impl Reader {
                 Delivery::Removed { from } => Some((Notice::Removed { from: *from }, None)),
                 Delivery::End => None,
             };
-            self.add_events(member, std::mem::take(&mut events), out);
+            self.add_events(member, std::mem::take(&mut events));
             match notice {
                 Some((notice, seq)) => {
                     self.advance(member.no, seq);
-                    self.add_notice(&member.names, &notice, out);
+                    self.add_notice(&member.names, &notice);
                 }
                 None => {
                     self.advance(member.no, None);
@@ -327,12 +232,12 @@ impl Reader {
                 }
             }
         }
-        self.add_events(member, events, out);
-        member.registration.record_sent(out.len() - before, member.subscription.position());
+        self.add_events(member, events);
+        member.registration.record_sent(self.out.len() - before, member.subscription.position());
         ended
     }
 
-    fn add_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>, out: &mut Pieces) {
+    fn add_events(&mut self, member: &Member, mut events: Vec<(&Event, Bytes)>) {
         let seq_after = |event: &Event| (!event.is_terminal()).then_some(event.seq);
         let last = events.last().map(|(event, _)| seq_after(event));
         events.retain(|(event, _)| self.options.filter.passes(event));
@@ -341,7 +246,7 @@ impl Reader {
         }
         for (event, line) in events {
             self.advance(member.no, seq_after(event));
-            self.add_line(event.what.event_type.as_str(), &line, out);
+            self.add_line(event.what.event_type.as_str(), &line);
         }
         if let Some(seq) = last {
             self.advance(member.no, seq);
@@ -356,27 +261,82 @@ impl Reader {
         }
     }
 
-    fn add_notice(&self, names: &Names, notice: &Notice, out: &mut Pieces) {
+    fn add_notice(&mut self, names: &Names, notice: &Notice) {
         let line = self.lines.notice(names, notice, 0);
-        self.add_line(notice.event_type(), &line, out);
+        self.add_line(notice.event_type(), &line);
     }
 
-    /// Add a line of NDJSON, with the cursor.
-    fn add_line(&self, event_type: &str, line: &Bytes, out: &mut Pieces) {
+    /// Add a line of NDJSON in the format of this stream, with the cursor: as the id, or as a member of the envelope.
+    fn add_line(&mut self, event_type: &str, line: &Bytes) {
         let without = |end: &[u8]| line.strip_suffix(end).map(|rest| line.slice(..rest.len()));
-        let position = self.cursor.text();
-        if self.options.is_sse {
-            let name = self.options.named.then_some(event_type);
-            out.add(frame_head(Some(&position), name).as_bytes());
-            out.share(without(b"\n").unwrap_or_else(|| line.clone()));
-            return out.add(FRAME_END.as_bytes());
-        }
-        match without(b"}\n").filter(|_| self.options.envelope == Envelope::Full) {
+        let cursor = self.cursor.text();
+        let frame = self.options.format.frame(Some(&cursor), event_type);
+        self.out.add(frame.head.as_bytes());
+        let has_member = !frame.has_id && self.options.envelope == Envelope::Full;
+        match without(b"}\n").filter(|_| has_member) {
             Some(members) => {
-                out.share(members);
-                out.add(format!(",\"position\":\"{position}\"}}\n").as_bytes());
+                self.out.share(members);
+                self.out.add(format!(",\"cursor\":\"{cursor}\"}}").as_bytes());
             }
-            None => out.share(line.clone()),
+            None => self.out.share(without(b"\n").unwrap_or_else(|| line.clone())),
         }
+        self.out.add(frame.end.as_bytes());
+    }
+}
+
+impl Source for Reader {
+    type Item = Item;
+
+    async fn bytes(&mut self) -> Result<Option<Bytes>, Broken> {
+        Ok(self.out.next())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_read_all()
+    }
+
+    async fn wait(&mut self) -> Result<Item, Broken> {
+        let has_room =
+            matches!(self.selection, Selection::Matching(_)) && self.cursor.open.len() < MAX_OPEN_RUNS;
+        let listener = &self.listener;
+        let more = async {
+            match has_room {
+                true => drop(tokio::time::timeout(POLL, listener.heard()).await),
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(read) = self.reading.join_next() => match read {
+                Ok(read) => Ok(Item::Read(read)),
+                Err(_panicked) => Err(Broken::Incomplete("a run can't be read")),
+            },
+            () = more => Ok(Item::Runs),
+        }
+    }
+
+    async fn take(&mut self, item: Item) -> Result<(), Broken> {
+        match item {
+            Item::Read(read) if self.options.interval.is_some() => self.pending.push(read),
+            Item::Read(read) => self.add_ready(read).await?,
+            Item::Runs => self.add_runs().await?,
+        }
+        Ok(())
+    }
+
+    fn coalescing(&self) -> Option<Duration> {
+        self.options.interval.filter(|_| !self.pending.is_empty())
+    }
+
+    async fn coalesce(&mut self) -> Result<(), Broken> {
+        Ok(self.add_coalesced().await?)
+    }
+
+    fn add_heartbeat(&mut self) {
+        self.out.add(self.options.format.heartbeat().as_bytes());
+    }
+
+    fn add_closing(&mut self) {
+        self.add_notice(&Names::none(), &Notice::Closing);
     }
 }

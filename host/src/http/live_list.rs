@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use super::Api;
 use super::body::{Broken, Response};
 use super::coding;
-use super::format::{FRAME_END, Format, Layout, SSE, frame_head, lines};
+use super::format::{Format, Layout, lines};
 use super::json::RunJson;
+use super::live_stream::{LiveStream, Source};
 use super::problem::Problem;
 use super::request::Query;
-use super::stream::{heartbeat, heartbeat_due};
-use super::stream_ends::StreamEnd;
+use super::stream;
 use crate::model::{Run, RunId, RunStatus, Timestamp};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
@@ -41,30 +41,24 @@ pub(super) async fn open(
     media: &'static str,
     filter: RunFilter,
 ) -> Result<Response, Problem> {
-    let format = Format::of(media, Layout::default()).expect("offered formats are in the table");
-    let heartbeat = heartbeat(&api.config(), query, format.has_default_heartbeat())?;
-    let listener = api.notifier.listen(Topic::Runs);
+    let layout = Layout { named: true, ..Layout::default() };
+    let format = Format::of(media, layout).expect("offered formats are in the table");
+    let heartbeat = stream::heartbeat(&api.config(), query, format.has_default_heartbeat())?;
     let mut list = LiveList {
         api: Arc::clone(api),
         filter,
         known: HashMap::new(),
         pending: VecDeque::new(),
         format,
-        out: MessageWriter { bytes: BytesMut::new(), is_sse: media == SSE },
-        listener,
-        heartbeat,
-        last_sent: Instant::now(),
+        out: BytesMut::new(),
+        // Before the list is read, so that no change is missed.
+        listener: api.notifier.listen(Topic::Runs),
         last_read: Instant::now(),
-        end: api.stream_ends.of_one(),
-        ended: false,
     };
     // Before the response, so that a list that can't be read is an error of the request.
     list.begin().await?;
-    let stream = futures_util::stream::unfold(list, |mut list| async {
-        let next = list.next().await;
-        next.map(|bytes| (bytes, list))
-    });
-    Ok(coding::streamed(api, headers, media, stream))
+    let stream = LiveStream::new(list, heartbeat, api.stream_ends.of_one());
+    Ok(coding::streamed(api, headers, media, stream.into_body()))
 }
 
 /// The parts of a run that differ after each change of it.
@@ -97,7 +91,7 @@ enum Change {
     Complete(usize),
 }
 
-/// The live list of one client.
+/// The content of one client's live list.
 struct LiveList {
     api: Arc<Api>,
     filter: RunFilter,
@@ -106,19 +100,16 @@ struct LiveList {
     /// Messages to send. Their runs have neither input nor result.
     pending: VecDeque<Change>,
     format: Format,
-    out: MessageWriter,
+    /// Bytes to send next.
+    out: BytesMut,
     listener: Listener,
-    heartbeat: Option<Duration>,
-    last_sent: Instant,
     last_read: Instant,
-    end: StreamEnd,
-    ended: bool,
 }
 
 impl LiveList {
     async fn begin(&mut self) -> Result<(), Problem> {
         let runs = self.read().await?;
-        self.out.bytes.extend_from_slice(&self.format.preamble());
+        self.out.extend_from_slice(&self.format.preamble());
         self.known.extend(runs.iter().map(|run| (run.key.no, Fingerprint::of(run))));
         let count = runs.len();
         self.pending.extend(runs.into_iter().map(|run| Change::State(Box::new(run))));
@@ -131,65 +122,19 @@ impl LiveList {
         self.api.storage.runs(RunFilter { brief: true, ..self.filter.clone() }).await
     }
 
-    /// Return the next bytes, or `None` when the host stops.
-    async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
-        loop {
-            while self.out.bytes.len() < PIECE_BYTES
-                && let Some(change) = self.pending.pop_front()
-            {
-                if let Err(error) = self.put(change).await {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-            if !self.out.bytes.is_empty() {
-                self.last_sent = Instant::now();
-                return Some(Ok(self.out.bytes.split().freeze()));
-            }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.wait().await {
-                self.ended = true;
-                return Some(Err(error));
-            }
-        }
-    }
-
     async fn put(&mut self, change: Change) -> Result<(), Broken> {
         match change {
-            Change::State(run) if self.filter.brief => self.out.put("run.state", &RunJson::brief(&run)),
+            Change::State(run) if self.filter.brief => self.message("run.state", &RunJson::brief(&run)),
             Change::State(run) => {
                 // If the run has been removed, the next read of the list reports that.
                 if let Some(run) = self.api.storage.run(&run.key.id).await? {
-                    self.out.put("run.state", &RunJson::from(&run));
+                    self.message("run.state", &RunJson::from(&run));
                 }
             }
-            Change::Removed(id) => self.out.put("run.removed", &json!({ "id": id.as_str() })),
-            Change::Complete(count) => self.out.put("run.list-complete", &json!({ "runs": count })),
+            Change::Removed(id) => self.message("run.removed", &json!({ "id": id.as_str() })),
+            Change::Complete(count) => self.message("run.list-complete", &json!({ "runs": count })),
         }
         Ok(())
-    }
-
-    async fn wait(&mut self) -> Result<(), Broken> {
-        let changed = async {
-            // One read covers all changes of this time, and changes of other runs cause no more reads than this.
-            tokio::time::sleep_until(self.last_read + MIN_INTERVAL).await;
-            let _ = tokio::time::timeout(POLL, self.listener.heard()).await;
-        };
-        tokio::select! {
-            biased;
-            () = &mut self.end => {
-                self.ended = true;
-                self.out.put("run.stream-closing", &json!({ "reason": "the host is stopping" }));
-                Ok(())
-            }
-            () = heartbeat_due(self.heartbeat, self.last_sent) => {
-                self.out.bytes.extend_from_slice(self.format.heartbeat().as_bytes());
-                Ok(())
-            }
-            () = changed => self.refresh().await,
-        }
     }
 
     /// Read the list again and queue messages about the differences.
@@ -214,25 +159,51 @@ impl LiveList {
         }
         Ok(())
     }
-}
-
-/// Writes messages of the host.
-struct MessageWriter {
-    bytes: BytesMut,
-    is_sse: bool,
-}
-
-impl MessageWriter {
-    fn put<T: Serialize + ?Sized>(&mut self, event_type: &'static str, data: &T) {
+    /// Add a message of the host.
+    fn message<T: Serialize + ?Sized>(&mut self, event_type: &'static str, data: &T) {
         #[derive(Serialize)]
         struct Message<'a, T: ?Sized> {
             r#type: &'static str,
             data: &'a T,
         }
-        if self.is_sse {
-            self.bytes.extend_from_slice(frame_head(None, Some(event_type)).as_bytes());
+        let frame = self.format.frame(None, event_type);
+        self.out.extend_from_slice(frame.head.as_bytes());
+        self.out.extend_from_slice(&lines::line(&Message { r#type: event_type, data }));
+        self.out.extend_from_slice(frame.end.as_bytes());
+    }
+}
+
+/// Runs may have changed.
+struct Changed;
+
+impl Source for LiveList {
+    type Item = Changed;
+
+    async fn bytes(&mut self) -> Result<Option<Bytes>, Broken> {
+        while self.out.len() < PIECE_BYTES
+            && let Some(change) = self.pending.pop_front()
+        {
+            self.put(change).await?;
         }
-        self.bytes.extend_from_slice(&lines::line(&Message { r#type: event_type, data }));
-        self.bytes.extend_from_slice(if self.is_sse { FRAME_END } else { "\n" }.as_bytes());
+        Ok((!self.out.is_empty()).then(|| self.out.split().freeze()))
+    }
+
+    async fn wait(&mut self) -> Result<Changed, Broken> {
+        // One read covers all changes of this time, and changes of other runs cause no more reads than this.
+        tokio::time::sleep_until(self.last_read + MIN_INTERVAL).await;
+        let _ = tokio::time::timeout(POLL, self.listener.heard()).await;
+        Ok(Changed)
+    }
+
+    async fn take(&mut self, Changed: Changed) -> Result<(), Broken> {
+        self.refresh().await
+    }
+
+    fn add_heartbeat(&mut self) {
+        self.out.extend_from_slice(self.format.heartbeat().as_bytes());
+    }
+
+    fn add_closing(&mut self) {
+        self.message("run.stream-closing", &json!({ "reason": "the host is stopping" }));
     }
 }
