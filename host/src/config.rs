@@ -46,8 +46,8 @@ pub struct Config {
     pub durability: Durability,
     /// Threads that execute guests; by default one per core.
     pub guest_threads: usize,
-    /// Most concurrent runs. 1,000 sleeping runs of small tasks take some 100 MB; the system has a limit too (README,
-    /// "Operation").
+    /// Most concurrent runs. 1,000 sleeping runs of small tasks take some 100 MB; the system has a limit too ("Operation"
+    /// in docs/operate.md).
     pub max_running: u32,
     /// Most concurrent runs of one task. By default only `max_running` limits them.
     pub max_running_per_task: u32,

@@ -2,6 +2,7 @@
 //! and clients that speak plain HTTP and read the bytes themselves.
 
 pub mod api;
+pub mod book;
 pub mod child;
 pub mod clients;
 pub mod dead;
@@ -85,6 +86,12 @@ pub async fn eventually_within<F: Future<Output = bool>>(
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// So does that of the book.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/languages.md")]
+#[doc = include_str!("../../docs/embedding.md")]
+pub struct Book;
 
 /// So does that of the SDK's page.
 #[cfg(doctest)]

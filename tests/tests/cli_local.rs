@@ -32,7 +32,7 @@ fn the_doctor_names_each_problem_with_what_mends_it() {
     assert_eq!(said.code, 1, "{said:?}");
     let line = |name: &str| said.out.lines().find(|line| line.contains(name)).unwrap().to_owned();
     assert!(line("tasks folder").starts_with("problem "), "{said:?}");
-    assert!(line("tasks folder").contains("mend: mkdir -p "), "{said:?}");
+    assert!(line("tasks folder").contains("fix: mkdir -p "), "{said:?}");
     assert!(line("port").contains("another program listens on"), "{said:?}");
     assert!(line("data folder").starts_with("ok "), "{said:?}");
     assert!(!folder.path().join("data").exists(), "it creates nothing");

@@ -360,9 +360,9 @@ async fn what_is_granted_can_be_read_without_values_and_paths() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_grants_are_ones_that_the_host_takes() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("### Grants").nth(1).unwrap();
+async fn the_books_grants_are_ones_that_the_host_takes() {
+    let page = fs::read_to_string(root().join("docs/reference/manifest.md")).unwrap();
+    let section = page.split("\n## Grants\n").nth(1).unwrap();
     let manifest = section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let host = start().await;
     let folder = host.tasks().join("test");

@@ -10,6 +10,7 @@
 //! - `checks`: everything that CI checks
 //! - `demo`: a host with all examples
 //! - `bench`: measures the host
+//! - `book`: renders the book
 //! - `fuzz`: fuzzes all code that parses untrusted bytes
 //! - `proof`: kills the host repeatedly, and checks that nothing is lost
 //! - `simulate`: runs the host's rooms through many sequences of events
@@ -17,6 +18,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
 mod bench;
+mod book;
 mod checks;
 mod demo;
 mod examples;
@@ -46,6 +48,7 @@ Commands:
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
   kit [--to DIR]         Build the guests of the conformance kit [default: target/kit]
   bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
+  book                   Render docs/ with mdBook into target/book
   fuzz [TARGET] [--minutes M | --seconds S]
                          Look for inputs that break what reads foreign bytes [default: all targets, a minute each]
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
@@ -79,7 +82,8 @@ fn main() -> ExitCode {
         Some("proof") => proof::run(arguments),
         Some("simulate") => simulate::run(arguments),
         Some("help" | "--help" | "-h") => help(),
-        Some("demo" | "test" | "examples" | "fuzz" | "kit") if asks_for_help => help(),
+        Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit") if asks_for_help => help(),
+        Some("book") => book::run(),
         Some("demo") => demo::run(arguments),
         Some("test") => checks::run(&arguments),
         Some("examples") => examples::run(arguments),

@@ -8,7 +8,7 @@ use super::Exit;
 /// A port that every user may listen on.
 const UNPRIVILEGED: u16 = 8080;
 
-/// The setting that mends the error.
+/// The setting that fixes the error.
 pub(super) fn remedy(address: SocketAddr, error: &io::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::AddrInUse => Some(format!("--listen {}", next(address))),

@@ -75,7 +75,7 @@ enum Command {
     /// Start a host with a few example tasks, on a temporary folder
     #[command(after_help = "Example: streamtask demo --open-page")]
     Demo(demo::Demo),
-    /// Check whether a host can run on this machine, and print what mends each problem
+    /// Check whether a host can run on this machine, and print how to fix each problem
     #[command(after_help = "Example: streamtask doctor --tasks tasks --data data")]
     Doctor(Box<doctor::Doctor>),
     /// Create a project for a new task, with the SDK of its language

@@ -27,7 +27,7 @@ pub(super) struct Finding {
     pub(super) name: &'static str,
     pub(super) level: Level,
     pub(super) found: String,
-    /// The command or setting that mends it.
+    /// The command or setting that fixes it.
     pub(super) remedy: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Finding {
         match &self.remedy {
             Some(remedy) => {
                 let remedy = plain(remedy);
-                format!("{line}; mend: {}", style.paint(Colour::Bold, &remedy))
+                format!("{line}; fix: {}", style.paint(Colour::Bold, &remedy))
             }
             None => line,
         }
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(line(Finding::ok("port", "free")), "ok       port               free");
         assert_eq!(
             line(Finding::problem("tasks folder", "a\nb is missing", "mkdir -p tasks")),
-            "problem  tasks folder       a\\nb is missing; mend: mkdir -p tasks"
+            "problem  tasks folder       a\\nb is missing; fix: mkdir -p tasks"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `streamtask doctor`: checks whether a host can run here, and what would mend what is missing.
+//! `streamtask doctor`: checks whether a host can run here, and what would fix what is missing.
 
 mod finding;
 mod folders;

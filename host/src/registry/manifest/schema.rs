@@ -66,10 +66,10 @@ mod tests {
     /// Shipped beside the code, for editors.
     const SHIPPED: &str = include_str!("../../../schemas/manifest.schema.json");
 
-    /// The first manifest of a section of the README.
-    fn readme(section: &str) -> &'static str {
-        let readme = include_str!("../../../../README.md");
-        let section = readme.split(&format!("### {section}\n")).nth(1).unwrap();
+    /// The first manifest of a section of the book's page.
+    fn page(section: &str) -> &'static str {
+        let page = include_str!("../../../../docs/reference/manifest.md");
+        let section = page.split(&format!("## {section}\n")).nth(1).unwrap();
         section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap()
     }
 
@@ -88,7 +88,7 @@ mod tests {
         let validator = jsonschema::validator_for(&schema).unwrap();
         let good = [
             "",
-            readme("What one task may do"),
+            page("What one task may do"),
             "[limits]\nmemory = 1048576\ndeadline = 'none'\n",
             "[limits]\nlog = '1.5 MB'\ninput = '7'\n",
         ];
@@ -133,18 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_every_key() {
+    fn the_page_has_every_key() {
         let schema: Value = serde_json::from_str(SHIPPED).unwrap();
-        let shown = readme("What one task may do").to_owned() + readme("Grants");
+        let shown = page("What one task may do").to_owned() + page("Grants");
         let shown: Value = toml::from_str(&shown).unwrap();
         for (name, table) in schema["properties"].as_object().unwrap() {
-            assert!(!shown[name].is_null(), "the README's manifest has no {name}");
+            assert!(!shown[name].is_null(), "the page's manifest has no {name}");
             let reference = table["$ref"].as_str().or_else(|| table["anyOf"][0]["$ref"].as_str());
             let Some(pointer) = reference.and_then(|reference| reference.strip_prefix('#')) else { continue };
             // A word among several has none.
             let Some(keys) = schema.pointer(pointer).unwrap()["properties"].as_object() else { continue };
             for key in keys.keys() {
-                assert!(!shown[name][key].is_null(), "the README's manifest has no {name}.{key}");
+                assert!(!shown[name][key].is_null(), "the page's manifest has no {name}.{key}");
             }
         }
     }
