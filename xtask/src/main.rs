@@ -40,7 +40,8 @@ Sets up, runs and checks streamtask. Needs Rust; all else is optional.
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  demo [SERVE-ARGS...]   Build all examples into tasks/demo and start a host for them.
+  demo [SERVE-ARGS...]   Build the host and the examples in Rust, and start it for tasks/demo. The examples in
+                         other languages are built while it runs.
                          What follows goes to `streamtask serve`: cargo xtask demo --listen 127.0.0.1:9000
                          With `--grants env,files,http`, unless told otherwise; examples that need more are left out
   test                   Run everything that CI checks: format, lints, docs, guests, examples, tests
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit") if asks_for_help => help(),
         Some("book") => book::run(),
         Some("demo") => demo::run(arguments),
+        Some(demo::FOLLOW) => demo::follow(&arguments),
         Some("test") => checks::run(&arguments),
         Some("examples") => examples::run(arguments),
         Some("kit") => examples::run_kit(arguments),

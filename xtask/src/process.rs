@@ -81,18 +81,10 @@ pub(crate) fn ask(command: &mut Command) -> Option<String> {
 
 /// Replaces this process by a program, which receives its signals and sets its exit code.
 /// Returns only if that fails.
-#[cfg(unix)]
 pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
     use std::os::unix::process::CommandExt as _;
     let error = command.exec();
     Err(cannot_start(&command, &error))
-}
-
-/// Runs a program and exits with its exit code. Both processes receive Ctrl-C.
-#[cfg(not(unix))]
-pub(crate) fn become_it(mut command: Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| cannot_start(&command, &error))?;
-    std::process::exit(status.code().unwrap_or(1))
 }
 
 /// The command as a shell line.

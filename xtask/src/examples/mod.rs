@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Instant;
 
+use crate::process::{run as run_shown, run_quietly};
 use crate::root;
 use crate::stamp::Stamp;
 
@@ -75,15 +76,37 @@ fn build_as_told(
 /// Builds all examples into the folder `to`. Examples in other languages than Rust can be skipped
 /// or fail without affecting the rest.
 pub(crate) fn build(to: &Path) -> Result<Outcome, String> {
-    build_but(&[], to)
+    rust::build_all(run_shown)?;
+    build_each(&all_but(&[])?, to, || true)
 }
 
-/// Builds all examples except some.
-pub(crate) fn build_but(left_out: &[String], to: &Path) -> Result<Outcome, String> {
+/// Builds the examples in Rust, without output.
+pub(crate) fn compile_rust() -> Result<(), String> {
+    rust::build_all(run_quietly)
+}
+
+/// Puts the compiled examples in Rust into the folder `to`, except some.
+pub(crate) fn publish_rust(left_out: &[String], to: &Path) -> Result<Outcome, String> {
+    let mut examples = all_but(left_out)?;
+    examples.retain(|example| matches!(example.language, Language::Rust));
+    build_each(&examples, to, || true)
+}
+
+/// Builds the examples in other languages into the folder `to`, except some, while `wanted`.
+pub(crate) fn build_others(
+    left_out: &[String],
+    to: &Path,
+    wanted: impl Fn() -> bool,
+) -> Result<Outcome, String> {
+    let mut examples = all_but(left_out)?;
+    examples.retain(|example| !matches!(example.language, Language::Rust));
+    build_each(&examples, to, wanted)
+}
+
+fn all_but(left_out: &[String]) -> Result<Vec<Example>, String> {
     let mut examples = all().map_err(|error| format!("can't read the examples: {error}"))?;
     examples.retain(|example| !left_out.contains(&example.name));
-    rust::build_all()?;
-    build_each(&examples, to)
+    Ok(examples)
 }
 
 /// The names and manifests of the examples that have one.
@@ -100,13 +123,13 @@ pub(crate) fn manifests() -> Result<Vec<(String, String)>, String> {
 /// conformance-LANGUAGE.wasm.
 pub(crate) fn build_kit(to: &Path) -> Result<Outcome, String> {
     let guests = kit().map_err(|error| format!("can't read the conformance kit: {error}"))?;
-    build_each(&guests, to)
+    build_each(&guests, to, || true)
 }
 
-fn build_each(examples: &[Example], to: &Path) -> Result<Outcome, String> {
+fn build_each(examples: &[Example], to: &Path, wanted: impl Fn() -> bool) -> Result<Outcome, String> {
     fs::create_dir_all(to).map_err(|error| format!("can't create {}: {error}", to.display()))?;
     let mut outcome = Outcome::default();
-    for example in examples {
+    for example in examples.iter().take_while(|_| wanted()) {
         let built = example.build().and_then(|wasm| example.publish(&wasm, to).map_err(Problem::from));
         outcome.add(&example.title, built);
     }

@@ -9,7 +9,8 @@ use crate::root;
 /// The target of guests in Rust.
 pub(crate) const GUEST_TARGET: &str = "wasm32-wasip2";
 
-pub(super) fn build_all() -> Result<(), String> {
+/// `run` runs cargo, with or without output.
+pub(super) fn build_all(run: fn(&mut Command) -> Result<(), String>) -> Result<(), String> {
     add_guest_target()?;
     let mut build = guest_cargo(root().join("example-tasks"));
     run(build.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]))
