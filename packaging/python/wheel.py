@@ -62,7 +62,7 @@ def write(given: argparse.Namespace) -> None:
             entry = zipfile.ZipInfo(path, moment)
             entry.external_attr = (0o100000 | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, content, compresslevel=9)
+            archive.writestr(entry, content)
 
         for path, content, mode in files:
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

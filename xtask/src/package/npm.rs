@@ -63,7 +63,7 @@ fn starter_json() -> String {
         + &format!(
             r#"  "cpu": [{}],
   "bin": {{ "{NAME}": "bin/streamtask.js" }},
-  "files": ["bin"],
+  "files": ["bin", "LICENSE-*"],
   "engines": {{ "node": ">=18" }},
   "optionalDependencies": {{
 {}
@@ -81,7 +81,7 @@ fn platform_json(target: &Target) -> String {
         + &format!(
             r#"  "cpu": ["{}"],
   "libc": ["glibc"],
-  "files": ["bin", "LICENSES-BUNDLED.txt"]
+  "files": ["bin", "LICENSE*"]
 }}
 "#,
             target.npm
