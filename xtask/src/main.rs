@@ -13,6 +13,7 @@
 //! - `book`: renders the book
 //! - `fuzz`: fuzzes all code that parses untrusted bytes
 //! - `proof`: kills the host repeatedly, and checks that nothing is lost
+//! - `package`: packages of the program, for registries and for a download
 //! - `simulate`: runs the host's rooms through many sequences of events
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
@@ -23,6 +24,7 @@ mod checks;
 mod demo;
 mod examples;
 mod fuzz;
+mod package;
 mod process;
 mod proof;
 mod simulate;
@@ -56,6 +58,10 @@ Commands:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
   simulate [ARGS...]     Lead the host's rooms through many orders of events, each from a seed, on a virtual clock:
                          cargo xtask simulate [--seeds N] [--seed N] [--steps N] [--minutes M]
+  package [KIND...]      Make packages of the program in target/packages: archive, deb, wheel, npm [default: all]
+                         cargo xtask package [--target TRIPLE] [--binary PATH] [--to DIR] [KIND...]
+                         Without --binary it is built for release. TRIPLE is x86_64-unknown-linux-gnu or
+                         aarch64-unknown-linux-gnu [default: this machine]; packaging/README.md says more
 
 Examples in Python need Python 3.10 or newer with venv, those in JavaScript and AssemblyScript Node.js 20.19 or newer
 with npm; the compilers for them are fetched into target/ and node_modules/. Go and Zig are fetched with Python where
@@ -83,7 +89,7 @@ fn main() -> ExitCode {
         Some("proof") => proof::run(arguments),
         Some("simulate") => simulate::run(arguments),
         Some("help" | "--help" | "-h") => help(),
-        Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit") if asks_for_help => help(),
+        Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit" | "package") if asks_for_help => help(),
         Some("book") => book::run(),
         Some("demo") => demo::run(arguments),
         Some(demo::FOLLOW) => demo::follow(&arguments),
@@ -91,6 +97,7 @@ fn main() -> ExitCode {
         Some("examples") => examples::run(arguments),
         Some("kit") => examples::run_kit(arguments),
         Some("fuzz") => fuzz::run(&arguments),
+        Some("package") => package::run(arguments),
         _ => Err(format!("there is no command {command:?}; `cargo xtask --help` lists them")),
     };
     exit(outcome)
