@@ -304,6 +304,10 @@ impl Source for Reader {
         let has_room =
             matches!(self.selection, Selection::Matching(_)) && self.cursor.open.len() < MAX_OPEN_RUNS;
         let (listener, due) = (&self.listener, self.last_query + POLL);
+        // Runs whose events are always ready, as for a slow client, would postpone it forever.
+        if has_room && due <= Instant::now() {
+            return Ok(Item::Runs);
+        }
         let more = async {
             match has_room {
                 true => drop(tokio::time::timeout_at(due, listener.heard()).await),
