@@ -159,6 +159,7 @@ impl LiveList {
         }
         Ok(())
     }
+
     /// Add a message of the host.
     fn message<T: Serialize + ?Sized>(&mut self, event_type: &'static str, data: &T) {
         #[derive(Serialize)]
@@ -191,7 +192,8 @@ impl Source for LiveList {
     async fn wait(&mut self) -> Result<Changed, Broken> {
         // One read covers all changes of this time, and changes of other runs cause no more reads than this.
         tokio::time::sleep_until(self.last_read + MIN_INTERVAL).await;
-        let _ = tokio::time::timeout(POLL, self.listener.heard()).await;
+        // From the last read on, because heartbeats end this wait.
+        let _ = tokio::time::timeout_at(self.last_read + POLL, self.listener.heard()).await;
         Ok(Changed)
     }
 

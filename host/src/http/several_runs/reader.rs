@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::MAX_OPEN_RUNS;
 use super::cursor::Cursor;
@@ -19,7 +20,7 @@ use crate::model::{Event, Run};
 use crate::notifier::{Listener, Topic};
 use crate::storage::{RunFilter, StorageError};
 
-/// Interval between queries for new runs, in case a wake-up was lost.
+/// Longest interval between two queries for new runs, in case a wake-up was lost.
 const POLL: Duration = Duration::from_secs(1);
 /// Size of coalesced events after which the remaining runs wait for the next interval. All runs at once would take 16 MiB
 /// for each client.
@@ -81,6 +82,8 @@ pub(super) struct Reader {
     /// Bytes to send next.
     out: Pieces,
     listener: Listener,
+    /// When new runs were last queried. Kept, because events and heartbeats end the wait for the next query.
+    last_query: Instant,
 }
 
 /// What a wait results in.
@@ -116,6 +119,7 @@ impl Reader {
             reading: JoinSet::new(),
             pending: Vec::new(),
             out: Pieces::default(),
+            last_query: Instant::now(),
         };
         reader.out.add(&reader.options.format.preamble());
         let resumed: Vec<i64> = reader.cursor.open.keys().copied().collect();
@@ -137,6 +141,7 @@ impl Reader {
 
     /// Start to read further runs, as many as the limit allows.
     async fn add_runs(&mut self) -> Result<(), StorageError> {
+        self.last_query = Instant::now();
         let room = MAX_OPEN_RUNS.saturating_sub(self.cursor.open.len());
         let newest = self.cursor.newest;
         let more: Vec<Run> = match &self.selection {
@@ -298,10 +303,14 @@ impl Source for Reader {
     async fn wait(&mut self) -> Result<Item, Broken> {
         let has_room =
             matches!(self.selection, Selection::Matching(_)) && self.cursor.open.len() < MAX_OPEN_RUNS;
-        let listener = &self.listener;
+        let (listener, due) = (&self.listener, self.last_query + POLL);
+        // Runs whose events are always ready, as for a slow client, would postpone it forever.
+        if has_room && due <= Instant::now() {
+            return Ok(Item::Runs);
+        }
         let more = async {
             match has_room {
-                true => drop(tokio::time::timeout(POLL, listener.heard()).await),
+                true => drop(tokio::time::timeout_at(due, listener.heard()).await),
                 false => std::future::pending().await,
             }
         };
