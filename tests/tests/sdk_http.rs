@@ -149,12 +149,12 @@ async fn what_can_be_no_request_is_an_invalid_argument() {
     for language in LANGUAGES {
         let Some(arena) = Arena::of(test, language).await else { continue };
         let url = arena.server.url("/echo");
-        let nothing = if language == "c" { "null is no address" } else { "\"\" is no address" };
+        let nothing = if language == "c" { "null is not an http" } else { "\"\" is not an http" };
         for (request, words) in [
             (json!({ "url": "nonsense" }), "\"nonsense\" is not an http or https URL"),
             (json!({}), nothing),
-            (json!({ "url": "http:///path" }), "is no address"),
-            (json!({ "url": "ftp://127.0.0.1/" }), "is no address"),
+            (json!({ "url": "http:///path" }), "is not an http or https URL"),
+            (json!({ "url": "ftp://127.0.0.1/" }), "is not an http or https URL"),
             (json!({ "url": format!("{url}/a b") }), "percent-encoded"),
             (json!({ "url": url, "method": "G T" }), "method"),
             (json!({ "url": url, "headers": { "a b": "c" } }), "a character that none may have"),
