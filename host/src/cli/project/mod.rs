@@ -120,7 +120,8 @@ pub(super) fn next_commands(language: LanguageName, folder: &Path) -> Vec<String
 
 /// The tool that is missing to build projects in a language, and how to install it.
 pub(super) fn missing_tool(language: LanguageName) -> Option<String> {
-    (language.0.tools)(Path::new(".")).err().map(|Unbuildable(message)| message)
+    // Not in the current folder, whose own environment of Python or choice of a toolchain would be executed.
+    (language.0.tools)(Path::new("/")).err().map(|Unbuildable(message)| message)
 }
 
 /// A folder with the source of a task.
