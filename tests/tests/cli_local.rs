@@ -24,7 +24,7 @@ fn check(said: &Said, name: &str) -> Value {
 }
 
 #[test]
-fn the_doctor_names_each_problem_with_what_mends_it() {
+fn the_doctor_names_each_problem_with_its_fix() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

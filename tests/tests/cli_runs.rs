@@ -89,6 +89,9 @@ fn files_of_a_run_are_listed_and_downloaded() {
     fixture.say(&["files", "one", "a/report 1.csv"]).refused(2, "--force replaces it");
     assert_eq!(fixture.say(&["files", "one", "a/report 1.csv", "--force"]).code, 0);
     assert_eq!(fixture.say(&["files", "one", "a/report 1.csv", "-o", "-"]).out, "x,y\n");
+    let said = fixture.say(&["files", "one", "a/report 1.csv", "-o", "/dev/null"]);
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "a device is written to: {said:?}");
+    fixture.say(&["files", "one", "a/report 1.csv", "-o", "data", "-f"]).refused(2, "data is a folder");
     fixture.say(&["files", "one", "nothing", "-o", "other"]).refused(3, "has no file");
     assert!(!fixture.folder.path().join("other").exists());
     let left: Vec<String> = fs::read_dir(fixture.folder.path())
@@ -110,7 +113,7 @@ fn put_uploads_tasks_that_serve_at_once() {
     let task: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((&task["app"], &task["task"]), (&json!("default"), &json!("other")), "{said:?}");
     fs::write(fixture.folder.path().join("bad.wasm"), "no").unwrap();
-    fixture.say(&["put", "bad.wasm"]).refused(3, "this is not a WebAssembly file");
+    fixture.say(&["put", "bad.wasm"]).refused(3, "bad.wasm: this is not a WebAssembly file");
     fixture.say(&["put", "mine.toml"]).refused(2, "its name must end with .wasm");
     fixture.say(&["put", "missing.wasm"]).refused(2, "can't read missing.wasm");
 }

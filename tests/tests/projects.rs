@@ -51,6 +51,14 @@ fn a_project_is_not_made_where_something_is_nor_under_a_name_that_is_none() {
 }
 
 #[test]
+fn the_folder_to_enter_is_quoted_and_dev_takes_no_input_from_stdin() {
+    let fixture = Fixture::new();
+    let said = fixture.say(fixture.0.path(), &["new", "greet", "--lang", "c", "--dir", "my task"]);
+    assert!(said.code == 0 && said.out.contains("\n  cd 'my task'\n"), "{said:?}");
+    fixture.say(&fixture.path("my task"), &["dev", "--input", "-"]).refused(2, "use --input @FILE");
+}
+
+#[test]
 fn a_missing_tool_is_named_with_how_to_get_it() {
     let fixture = Fixture::new();
     let said = fixture.say(fixture.0.path(), &["new", "greet", "--lang", "rust"]);

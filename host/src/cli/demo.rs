@@ -1,11 +1,15 @@
 //! `streamtask demo`: a host with a few tasks, on a temporary folder.
 
-use std::io::Write as _;
+use std::future::pending;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::folders::DataFolder;
@@ -22,6 +26,9 @@ include!(concat!(env!("OUT_DIR"), "/demo.rs"));
 /// The app of the tasks.
 const APP: &str = "demo";
 
+/// Time for runs to end when the demo stops. Their data is removed anyway, and nobody waits long for a demo.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
 /// A host with example tasks. It needs no toolchain, and leaves nothing behind.
 #[derive(Args)]
 pub(super) struct Demo {
@@ -37,6 +44,7 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), Exit> {
         log::init_panics()?;
         let mut interrupts = Interrupts::of_command()?;
+        let mut closed = terminal_closed()?;
         let folder = DataFolder::new(None)?;
         let tasks = folder.path().join("tasks");
         install(&tasks)
@@ -46,6 +54,7 @@ impl Demo {
             compiler: Some(own_program()),
             // Temporary data need not survive a power loss.
             durability: Durability::Normal,
+            drain_grace: DRAIN_GRACE,
             ..Config::new(tasks, folder.path().join("data"))
         };
         let listener = self.listen().await?;
@@ -54,21 +63,38 @@ impl Demo {
         let host = host.map_err(launching::failed)?;
         let url = format!("http://{}", host.address());
         let handle = host.handle();
-        let is_loaded = tokio::select! {
-            () = handle.loaded() => true,
-            () = interrupts.next() => false,
-        };
-        if is_loaded {
-            welcome(&url);
-            if self.open_page
-                && let Err(reason) = open::browse(&open::page(&url, None))
-            {
-                note(&reason);
+        let until_stopped = async {
+            let is_loaded = tokio::select! {
+                () = handle.loaded() => true,
+                () = interrupts.next() => false,
+                () = hung_up(&mut closed) => false,
+            };
+            if is_loaded {
+                self.welcome(&url);
+                tokio::select! {
+                    () = interrupts.next() => {}
+                    () = hung_up(&mut closed) => {}
+                }
             }
-            interrupts.next().await;
+        };
+        let mut stopped = pin!(host.stopped());
+        let stopped = tokio::select! {
+            stopped = &mut stopped => stopped,
+            () = until_stopped => {
+                let _ = shutdown.send(());
+                stopped.await
+            }
+        };
+        stopped.map_err(|error| Exit::HostFailed(error.to_string()))
+    }
+
+    fn welcome(&self, url: &str) {
+        welcome(url);
+        if self.open_page
+            && let Err(reason) = open::browse(&open::page(url, None))
+        {
+            note(&reason);
         }
-        let _ = shutdown.send(());
-        host.stopped().await.map_err(|error| Exit::HostFailed(error.to_string()))
     }
 
     async fn listen(&self) -> Result<TcpListener, Exit> {
@@ -87,6 +113,23 @@ impl Demo {
             }
             Err(error) => Err(listening::failed(address.0, &error)),
         }
+    }
+}
+
+/// The signal that the terminal was closed, which would end the process before it removes its folder. None without a
+/// terminal: a command under `nohup` has none, and goes on.
+fn terminal_closed() -> Result<Option<Signal>, Exit> {
+    let listen = || signal(SignalKind::hangup());
+    let closed = std::io::stdin().is_terminal().then(listen).transpose();
+    closed.map_err(|error| Exit::Start(format!("can't listen for signals: {error}")))
+}
+
+async fn hung_up(closed: &mut Option<Signal>) {
+    match closed {
+        Some(closed) => {
+            closed.recv().await;
+        }
+        None => pending().await,
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Dev {
     /// App of the task
     #[arg(long, default_value = "default")]
     app: String,
-    /// Input of the runs: a JSON value, or @FILE [default: @tests/dev-input.json if it exists, else {}]
+    /// Input of the runs: a JSON value, or @FILE, which is read for each run [default: @tests/dev-input.json if it exists, else {}]
     #[arg(long, short, value_name = "JSON")]
     input: Option<String>,
 }
@@ -54,6 +54,10 @@ impl Dev {
         let mut interrupts = Interrupts::of_command()?;
         let project = Project::find(&self.folder)?;
         crate::model::AppName::parse(&self.app).map_err(|rule| Exit::Usage(format!("--app: {rule}")))?;
+        // Standard input can be read once, and a terminal's is read for keys.
+        if self.input.as_deref() == Some("-") {
+            return Err(Exit::Usage("dev can't read the input from stdin; use --input @FILE".to_owned()));
+        }
         let host = match (&self.host, &self.tasks) {
             (Some(url), Some(tasks)) => DevHost::existing(url, tasks, &self.app)?,
             _ => DevHost::start(project.folder(), &self.app).await?,

@@ -1,15 +1,19 @@
 //! Commands for files: the output files of a run, and task files for a host.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytesize::ByteSize;
 use clap::Args;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::client::Client;
+use super::client::{Client, ClientError};
+use super::interrupts::Interrupts;
 use super::lists::{encoded, items, json, print_json, text};
 use super::relative::ago;
 use super::table::{self, Table, column, dim};
@@ -98,21 +102,50 @@ impl Files {
             None => PathBuf::from(own_name(file)?),
         };
         let shown = plain(&target.display().to_string()).into_owned();
-        if target.exists() && !self.force {
-            return Err(Exit::Usage(format!("{shown} exists; --force replaces it, or name another with -o")));
-        }
         let cannot = |error: io::Error| Exit::Usage(format!("can't write {shown}: {error}"));
+        match fs::metadata(&target) {
+            Ok(found) if found.is_dir() => {
+                return Err(Exit::Usage(format!("{shown} is a folder; name a file in it with -o")));
+            }
+            // A device or a pipe is written to, and never replaced.
+            Ok(found) if !found.is_file() => {
+                let mut device = OpenOptions::new().write(true).open(&target).map_err(cannot)?;
+                return copy(client, &path, &mut device).await;
+            }
+            Ok(_) if !self.force => {
+                return Err(Exit::Usage(format!(
+                    "{shown} exists; --force replaces it, or name another with -o"
+                )));
+            }
+            _ => {}
+        }
+        let mut interrupts = Interrupts::of_command()?;
         // Beside the target, so that a download that breaks off leaves no part of a file under its name.
         let part = beside(&target);
-        let mut writer = File::create(&part).map_err(cannot)?;
-        let copied = copy(client, &path, &mut writer).await;
-        let done = copied.and_then(|()| fs::rename(&part, &target).map_err(cannot));
+        let mut writer = OpenOptions::new().write(true).create_new(true).open(&part).map_err(cannot)?;
+        let copied = tokio::select! {
+            copied = copy(client, &path, &mut writer) => copied,
+            () = interrupts.next() => Err(Exit::Interrupted("interrupted before the end of the file".to_owned())),
+        };
+        let done = copied.and_then(|()| give_name(&part, &target, self.force).map_err(cannot));
         if done.is_err() {
             let _ = fs::remove_file(&part);
         }
         done?;
         writeln!(io::stdout().lock(), "{shown}")?;
         Ok(())
+    }
+}
+
+/// Renames a complete download. Without `force` it replaces nothing, not even a file that has appeared meanwhile.
+fn give_name(part: &Path, target: &Path, force: bool) -> io::Result<()> {
+    if force {
+        return fs::rename(part, target);
+    }
+    match renameat_with(CWD, part, CWD, target, RenameFlags::NOREPLACE) {
+        // Some file systems, such as NFS, know no such rename. The target was missing before the download.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(part, target),
+        renamed => Ok(renamed?),
     }
 }
 
@@ -134,9 +167,9 @@ fn own_name(path: &str) -> Result<&str, Exit> {
     }
 }
 
+/// A hidden file in the same folder. Its name is short, whatever the length of that of the target.
 fn beside(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.{}.part", std::process::id()))
+    target.with_file_name(format!(".streamtask-{}.part", Uuid::now_v7()))
 }
 
 impl Put {
@@ -155,7 +188,13 @@ impl Put {
             };
             let wasm = fs::read(path).map_err(|error| Exit::Usage(format!("can't read {shown}: {error}")))?;
             let url = format!("/api/tasks/{}/{}", encoded(&self.app), encoded(name));
-            let task = client.upload(&url, wasm.into()).await?;
+            let task = client.upload(&url, wasm.into()).await.map_err(|error| match error {
+                // With the file, because there may be several.
+                ClientError::Refused { status, detail } => {
+                    ClientError::Refused { status, detail: format!("{shown}: {detail}") }
+                }
+                error => error,
+            })?;
             let mut out = io::stdout().lock();
             match task {
                 Some(task) if self.json => writeln!(out, "{}", json(&task))?,
@@ -192,6 +231,20 @@ mod tests {
             assert!(own_name(name).is_err(), "{name:?}");
         }
         assert_eq!(beside(Path::new("/tmp/a.txt")).parent(), Some(Path::new("/tmp")));
+    }
+
+    #[test]
+    fn a_download_replaces_a_file_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let (part, target) = (folder.path().join("part"), folder.path().join("target"));
+        fs::write(&part, "new").unwrap();
+        fs::write(&target, "old").unwrap();
+        let refused = give_name(&part, &target, false).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        give_name(&part, &target, true).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert!(!part.exists());
     }
 
     #[test]

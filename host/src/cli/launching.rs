@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_can_not_be_used_is_told_with_the_command_that_mends_it() {
+    fn the_message_of_an_unusable_folder_names_the_command_that_fixes_it() {
         let told = |kind: ErrorKind| {
             let exit = failed(LaunchError::Data { path: "my data".into(), source: kind.into() });
             exit.message().unwrap().to_owned()

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_the_setting_that_mends_it() {
+    fn an_error_names_the_setting_that_fixes_it() {
         let told = |kind: ErrorKind, port| {
             let exit = failed(SocketAddr::from(([127, 0, 0, 1], port)), &kind.into());
             exit.message().unwrap().to_owned()

@@ -30,7 +30,8 @@ impl Open {
         let client = self.server.client()?;
         let path = match &self.run {
             Some(run) => format!("/api/runs/{}", encoded(run)),
-            None => "/healthz".to_owned(),
+            // Also of a host that is not healthy.
+            None => "/".to_owned(),
         };
         // So that a mistake shows here instead of in the browser.
         client.get(&path).await?;

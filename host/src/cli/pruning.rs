@@ -135,7 +135,10 @@ fn is_confirmed(question: &str) -> Result<bool, Exit> {
     err.flush()?;
     drop(err);
     let mut answer = String::new();
-    stdin().lock().read_line(&mut answer)?;
+    // An answer that is not text is not a yes.
+    if stdin().lock().read_line(&mut answer).is_err() {
+        return Ok(false);
+    }
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 

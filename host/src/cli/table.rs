@@ -151,7 +151,7 @@ impl Table {
         }
         if let Some(rest) = rest {
             let left = width.saturating_sub(fixed(&widths));
-            widths[rest] = Some(left).filter(|left| *left >= MIN_CUT || fixed(&widths) == 0);
+            widths[rest] = Some(left).filter(|left| *left >= MIN_CUT.min(wanted) || fixed(&widths) == 0);
         }
         widths
     }

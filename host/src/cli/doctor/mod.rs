@@ -15,7 +15,7 @@ use self::finding::{Finding, Level};
 use super::style::Style;
 use super::{Exit, lists};
 use crate::app::own_program;
-use crate::config::{Config, Settings};
+use crate::config::{Config, ConfigError, Settings};
 use crate::process::spawn_blocking;
 
 /// The host to check for, with the settings that `serve` would have.
@@ -40,7 +40,7 @@ impl Doctor {
         let config = match settings.config() {
             Ok(config) => config,
             Err(error) => {
-                findings.push(Finding::problem("settings", error.to_string(), CHECK));
+                findings.push(invalid(&error));
                 Config::new(
                     settings.tasks.clone().unwrap_or_else(|| "tasks".into()),
                     settings.data.clone().unwrap_or_else(|| "data".into()),
@@ -48,7 +48,9 @@ impl Doctor {
             }
         };
         if let Err(error) = settings.address() {
-            findings.push(Finding::problem("settings", error.to_string(), CHECK));
+            let port = settings.listen.unwrap_or_default().0.port();
+            let remedy = format!("--listen {port} for this machine alone, or --open");
+            findings.push(Finding::problem("settings", error.to_string(), remedy));
         }
         findings.extend(folders::check(&config));
         findings.push(network::check(settings.listen.unwrap_or_default()).await);
@@ -67,7 +69,7 @@ impl Doctor {
 
     fn settings(&self) -> Result<Settings, Finding> {
         let file = Settings::read(self.config.as_deref());
-        let file = file.map_err(|error| Finding::problem("settings", error.to_string(), CHECK))?;
+        let file = file.map_err(|error| invalid(&error))?;
         Ok(self.settings.clone().or(file))
     }
 
@@ -91,6 +93,14 @@ impl Doctor {
             _ => Err(Exit::Unhealthy(format!("{problems} problems keep a host from working here"))),
         }
     }
+}
+
+/// A faulty configuration. The error of a file quotes it on lines of their own, which `serve --check` prints.
+fn invalid(error: &ConfigError) -> Finding {
+    let text = error.to_string();
+    let (first, last) = (text.lines().next(), text.trim_end().lines().skip(1).last());
+    let found: Vec<&str> = first.into_iter().chain(last).collect();
+    Finding::problem("settings", found.join(": "), CHECK)
 }
 
 /// The checks of the machine panicked, which is a bug.

@@ -21,6 +21,7 @@ use clap::builder::PossibleValue;
 use tokio::process::Command;
 
 use super::Exit;
+use super::shell::quoted;
 use crate::model::TaskRef;
 
 pub(super) use sources::Sources;
@@ -111,7 +112,7 @@ pub(super) fn toolchains() -> impl Iterator<Item = (&'static str, LanguageName)>
 
 /// The commands that follow the creation of a project, for the user.
 pub(super) fn next_commands(language: LanguageName, folder: &Path) -> Vec<String> {
-    let enter = format!("cd {}", folder.display());
+    let enter = format!("cd {}", quoted(folder));
     let setup = language.0.setup.map(str::to_owned);
     let dev = "streamtask dev".to_owned();
     [Some(enter), setup, Some(dev)].into_iter().flatten().collect()
@@ -119,7 +120,8 @@ pub(super) fn next_commands(language: LanguageName, folder: &Path) -> Vec<String
 
 /// The tool that is missing to build projects in a language, and how to install it.
 pub(super) fn missing_tool(language: LanguageName) -> Option<String> {
-    (language.0.tools)(Path::new(".")).err().map(|Unbuildable(message)| message)
+    // Not in the current folder, whose own environment of Python or choice of a toolchain would be executed.
+    (language.0.tools)(Path::new("/")).err().map(|Unbuildable(message)| message)
 }
 
 /// A folder with the source of a task.
