@@ -199,6 +199,21 @@ fn every_page_begins_with_its_only_title() {
 }
 
 #[test]
+fn a_word_of_the_glossary_means_the_same_in_the_architecture() {
+    let words = |page: &str| -> Vec<String> {
+        read(page).lines().filter(|line| line.starts_with("| **")).map(str::to_owned).collect()
+    };
+    let (glossary, architecture) = (words("docs/glossary.md"), words("ARCHITECTURE.md"));
+    let name = |row: &str| row.split("**").nth(1).unwrap_or_default().to_owned();
+    let shared = |row: &&String| architecture.iter().any(|other| name(other) == name(row));
+    let shared: Vec<&String> = glossary.iter().filter(shared).collect();
+    assert!(shared.len() > 10, "both tables are found");
+    for row in shared {
+        assert!(architecture.contains(row), "ARCHITECTURE.md has another meaning: {row}");
+    }
+}
+
+#[test]
 fn the_page_of_http_has_every_route() {
     let page = read("docs/reference/http.md");
     let source = read("host/src/http/resource.rs");
