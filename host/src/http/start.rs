@@ -63,7 +63,7 @@ fn retry_request(old: Run, headers: &HeaderMap, query: &Query, body: Bytes) -> R
     let keeps_input = body.is_empty();
     let mut request = request(old.task.clone(), headers, query, body)?.retrying(&old);
     if keeps_input {
-        request.input = old.input;
+        request.input = old.input.into();
     }
     // `retry-of` is set by the host, so it does not count towards the limit.
     check_count(request.labels.len() - 1)?;

@@ -84,6 +84,11 @@ impl Json {
 
     /// A text that is the same for equal values: without spaces, and with sorted names.
     pub fn canonical(&self) -> String {
+        Self::canonical_of(self.to_value())
+    }
+
+    /// The same for a tree.
+    pub(super) fn canonical_of(value: serde_json::Value) -> String {
         /// Sorts explicitly, whatever map serde_json uses.
         fn sorted(value: serde_json::Value) -> serde_json::Value {
             match value {
@@ -96,7 +101,7 @@ impl Json {
                 plain => plain,
             }
         }
-        sorted(self.to_value()).to_string()
+        sorted(value).to_string()
     }
 
     /// The value as a tree.

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod event;
+mod input;
 mod json;
 mod lifecycle;
 mod name;
@@ -29,6 +30,7 @@ pub use event::{
     Channel, Content, ContentType, Event, EventType, GAP, HOST_PREFIX, MAX_EVENT_BYTES, MAX_NAME_BYTES,
     NewEvent,
 };
+pub use input::Input;
 pub use json::{Json, JsonError, also_null};
 pub use name::{MAX_TASK_NAME_BYTES, NameError};
 pub use nearest::nearest;

@@ -1,7 +1,7 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use super::{Json, TaskRef};
+use super::{Input, TaskRef};
 
 /// Priorities range from minus this to this.
 pub const MAX_PRIORITY: i32 = 100;
@@ -131,7 +131,7 @@ pub struct Queueing {
 
 impl Queueing {
     /// The locks of a run with this input, including those for the `more` resources that its caller requested.
-    pub fn locks(&self, task: &TaskRef, input: &Json, more: &[String]) -> Vec<Lock> {
+    pub fn locks(&self, task: &TaskRef, input: &Input, more: &[String]) -> Vec<Lock> {
         let mut locks: Vec<Lock> = Vec::new();
         let mut add = |name: String, capacity| {
             if !locks.iter().any(|lock| lock.name == name) {
@@ -140,8 +140,8 @@ impl Queueing {
         };
         let reads_input = |resource: &Resource| matches!(resource, Resource::FromInput(_));
         let input = match self.key.is_some() || self.resources.iter().any(reads_input) {
-            true => input.to_value(),
-            false => serde_json::Value::Null,
+            true => input.tree(),
+            false => &serde_json::Value::Null,
         };
         if let Some((pointer, capacity)) = &self.key
             && let Some(key) = input.pointer(pointer)
@@ -176,6 +176,7 @@ fn short(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Json;
     use super::*;
 
     #[test]
@@ -190,7 +191,7 @@ mod tests {
             ..Queueing::default()
         };
         let task = TaskRef::parse_path("demo/x").unwrap();
-        let input = Json::of(&serde_json::json!({ "customer": { "id": 7 }, "device": "laser" }));
+        let input = Input::from(Json::of(&serde_json::json!({ "customer": { "id": 7 }, "device": "laser" })));
         let locks = queueing.locks(&task, &input, &["printer".to_owned(), "desk".to_owned()]);
         let locks: Vec<_> = locks.iter().map(|lock| (lock.name.as_str(), lock.capacity)).collect();
         assert_eq!(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::manifest::{Ceilings, GrantPolicy, Settings};
 use super::schema::{self, Schema};
 use crate::engine::Limits;
-use crate::model::{ErrorKind, Json, MAX_LOCKS, Retention, RunError, TaskRef};
+use crate::model::{ErrorKind, Input, Json, MAX_LOCKS, Retention, RunError, TaskRef};
 
 /// A host with limits, whose manifests may grant what needs no access to its files.
 fn ceilings() -> Ceilings {
@@ -50,7 +50,7 @@ pub fn manifests(data: &[u8]) {
     let task = TaskRef::parse("demo", "x").expect("a name");
     for schedule in &settings.schedules {
         checked(schedule.input.as_str());
-        let locks = settings.queueing.locks(&task, &schedule.input, &[]);
+        let locks = settings.queueing.locks(&task, &Input::from(schedule.input.clone()), &[]);
         assert!(locks.len() <= MAX_LOCKS);
     }
     // The task's manifest after its app's, which may be the same.

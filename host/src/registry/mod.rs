@@ -30,7 +30,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Executor, LoadError, Program, TaskMetadata};
-use crate::model::{Json, Retention, TaskRef, Timestamp, Version};
+use crate::model::{Input, Json, Retention, TaskRef, Timestamp, Version};
 use crate::process::Heartbeat;
 
 use self::folder::{Found, Seen, TaskState};
@@ -79,7 +79,7 @@ impl Task {
             };
         }
         for schedule in &task.settings.schedules {
-            let checked = task.check_input(&schedule.input);
+            let checked = task.check_input(&Input::from(schedule.input.clone()));
             checked.map_err(|error| Problem::Schedule(schedule.name.clone(), error))?;
         }
         Ok(task)
@@ -111,15 +111,15 @@ impl Task {
     }
 
     /// Checks an input against the task's size limit and its schema, if any. May take some tenths of a second.
-    pub fn check_input(&self, input: &Json) -> Result<(), Mismatch> {
+    pub fn check_input(&self, input: &Input) -> Result<(), Mismatch> {
         self.check_length(input)?;
-        self.input.as_ref().map_or(Ok(()), |schema| schema.check(input))
+        self.input.as_ref().map_or(Ok(()), |schema| schema.check_tree(input.tree()))
     }
 
     /// Like [`check_input`](Self::check_input), for at most a millisecond; none if it takes longer.
-    pub fn check_input_briefly(&self, input: &Json) -> Option<Result<(), Mismatch>> {
+    pub fn check_input_briefly(&self, input: &Input) -> Option<Result<(), Mismatch>> {
         match (self.check_length(input), &self.input) {
-            (Ok(()), Some(schema)) => schema.check_briefly(input),
+            (Ok(()), Some(schema)) => schema.check_input_briefly(input),
             (checked, _) => Some(checked),
         }
     }
@@ -134,7 +134,7 @@ impl Task {
         self.output.as_ref().map_or(Some(Ok(())), |schema| schema.check_briefly(output))
     }
 
-    fn check_length(&self, input: &Json) -> Result<(), Mismatch> {
+    fn check_length(&self, input: &Input) -> Result<(), Mismatch> {
         let (bytes, limit) = (input.as_str().len(), self.settings.limits.input_bytes);
         if bytes <= limit {
             return Ok(());

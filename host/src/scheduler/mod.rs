@@ -38,7 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Executor;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, Json, JsonError, Run, RunId, TaskRef, Timestamp};
+use crate::model::{HostId, JsonError, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
@@ -56,6 +56,7 @@ use self::schedules::LastSkipped;
 use self::slots::{Slot, Slots};
 
 pub use capacity::Capacity;
+use request::DigestOf;
 pub use request::{RETRY_OF, Request};
 pub use schedules::{SCHEDULE_LABEL, Skipped};
 
@@ -306,15 +307,15 @@ impl Scheduler {
             max_queued_of_task: queueing.max_queued.unwrap_or(u64::MAX),
             not_before: request.start_time(now),
             delayed_by: request.delay,
-            digest: request.digest(Json::canonical),
-            text_digest: request.digest(|value| value.as_str().to_owned()),
+            digest: request.digest(DigestOf::Values),
+            text_digest: request.digest(DigestOf::Texts),
             own_id: request.id.is_some(),
             labels: request.labels,
             idempotency_key: request.idempotency_key,
             parameters: request.parameters.into_iter().collect(),
             parent: request.parent,
             on_disconnect: request.on_disconnect,
-            ..NewRun::new(request.id.unwrap_or_default(), request.task, request.input, now)
+            ..NewRun::new(request.id.unwrap_or_default(), request.task, request.input.into_json(), now)
         }
     }
 

@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
+use crate::model::{Input, Json, Labels, OnDisconnect, Run, RunId, SignalName, TaskRef, Timestamp};
 use crate::storage::Parent;
 
 /// Label of a retried run: the id of the run that it repeats.
@@ -19,7 +19,7 @@ pub struct Request {
     /// The task.
     pub task: TaskRef,
     /// Its input.
-    pub input: Json,
+    pub input: Input,
     /// The caller's own id.
     pub id: Option<RunId>,
     /// The caller's labels.
@@ -44,12 +44,21 @@ pub struct Request {
     pub on_disconnect: OnDisconnect,
 }
 
+/// What the digest of a request covers.
+#[derive(Clone, Copy)]
+pub(super) enum DigestOf {
+    /// The values, which a client may format differently when it repeats the request.
+    Values,
+    /// The texts, as in digests of earlier versions.
+    Texts,
+}
+
 impl Request {
     /// A request with defaults for everything but the task and its input.
-    pub fn new(task: TaskRef, input: Json) -> Self {
+    pub fn new(task: TaskRef, input: impl Into<Input>) -> Self {
         Self {
             task,
-            input,
+            input: input.into(),
             id: None,
             labels: Labels::new(),
             idempotency_key: None,
@@ -81,9 +90,8 @@ impl Request {
     }
 
     /// Digest of the whole request, if a later one may have to be compared with it. It covers the delay as requested,
-    /// not the resulting time, so that a repeated request has the same digest. `text` is the form in which values are
-    /// digested.
-    pub(super) fn digest(&self, text: impl Fn(&Json) -> String) -> Option<String> {
+    /// not the resulting time, so that a repeated request has the same digest.
+    pub(super) fn digest(&self, of: DigestOf) -> Option<String> {
         if self.id.is_none() && self.idempotency_key.is_none() {
             return None;
         }
@@ -101,8 +109,15 @@ impl Request {
             fail_if_busy: Option<bool>,
             on_disconnect: &'static str,
         }
+        let text = |value: &Json| match of {
+            DigestOf::Values => value.canonical(),
+            DigestOf::Texts => value.as_str().to_owned(),
+        };
         let digested = Digested {
-            input: text(&self.input),
+            input: match of {
+                DigestOf::Values => self.input.canonical(),
+                DigestOf::Texts => self.input.as_str().to_owned(),
+            },
             labels: &self.labels,
             not_before: self.not_before,
             delay_ms: self.delay.map(|delay| delay.as_millis()),
@@ -129,7 +144,7 @@ mod tests {
             request.idempotency_key = Some("key".to_owned());
             let name = SignalName::parse("level").expect("a name");
             request.parameters.insert(name, Json::parse(level).expect("JSON"));
-            request.digest(Json::canonical)
+            request.digest(DigestOf::Values)
         };
         let first = digest(r#"{"a":1,"b":"x"}"#, "[1,2]");
         assert_eq!(first, digest("{ \"b\": \"\\u0078\",\n \"a\": 1 }", "[ 1, 2 ]"));

@@ -10,7 +10,7 @@ use std::fmt;
 use jsonschema::{ValidationError, ValidationOptions, Validator};
 
 use self::error::SchemaError;
-use crate::model::Json;
+use crate::model::{Input, Json};
 
 /// Most violations that are reported at once.
 const MAX_REPORTED: usize = 10;
@@ -96,32 +96,50 @@ impl Schema {
 
     /// Checks an input or a result, for at most some tenths of a second.
     pub(super) fn check(&self, value: &Json) -> Result<(), Mismatch> {
+        self.check_tree(&value.to_value())
+    }
+
+    /// The same for a tree.
+    pub(super) fn check_tree(&self, tree: &serde_json::Value) -> Result<(), Mismatch> {
         let bounds = Bounds { looks: budget::LOOKS, looks_for_reasons: budget::LOOKS_FOR_REASONS };
-        self.check_within(value, &bounds)
+        self.check_within(tree, &bounds)
             .unwrap_or_else(|Unfinished| Err(fault("the task's schema takes too long to check it")))
     }
 
     /// The same for at most a millisecond; none if it takes longer.
     pub(super) fn check_briefly(&self, value: &Json) -> Option<Result<(), Mismatch>> {
-        let bytes = value.as_str().len();
-        // Work that is not counted otherwise: parsing the value, and reading each of its texts once.
-        let uncounted = bytes / PARSED_BYTES + weight::reading(bytes, self.patterns_kib);
-        if uncounted > budget::BRIEF_LOOKS {
-            return None;
-        }
-        let bounds = Bounds { looks: budget::BRIEF_LOOKS, looks_for_reasons: budget::BRIEF_LOOKS };
-        self.check_within(value, &bounds).ok()
+        self.is_brief(value.as_str().len()).then(|| self.check_tree_briefly(&value.to_value()))?
     }
 
-    fn check_within(&self, value: &Json, bounds: &Bounds) -> Result<Result<(), Mismatch>, Unfinished> {
-        let value = value.to_value();
-        match budget::within(bounds.looks, || self.validator.is_valid(&value)) {
+    /// The same for an input.
+    pub(super) fn check_input_briefly(&self, input: &Input) -> Option<Result<(), Mismatch>> {
+        self.is_brief(input.as_str().len()).then(|| self.check_tree_briefly(input.tree()))?
+    }
+
+    /// Whether a value of this size can be parsed and read within a millisecond.
+    fn is_brief(&self, bytes: usize) -> bool {
+        // Work that is not counted otherwise: parsing the value, and reading each of its texts once.
+        let uncounted = bytes / PARSED_BYTES + weight::reading(bytes, self.patterns_kib);
+        uncounted <= budget::BRIEF_LOOKS
+    }
+
+    fn check_tree_briefly(&self, tree: &serde_json::Value) -> Option<Result<(), Mismatch>> {
+        let bounds = Bounds { looks: budget::BRIEF_LOOKS, looks_for_reasons: budget::BRIEF_LOOKS };
+        self.check_within(tree, &bounds).ok()
+    }
+
+    fn check_within(
+        &self,
+        value: &serde_json::Value,
+        bounds: &Bounds,
+    ) -> Result<Result<(), Mismatch>, Unfinished> {
+        match budget::within(bounds.looks, || self.validator.is_valid(value)) {
             Ok(true) => return Ok(Ok(())),
             Ok(false) => {}
             Err(_) => return Err(Unfinished),
         }
         // The library stores every reason, so this has a smaller budget.
-        let reasons = || self.validator.iter_errors(&value).take(MAX_REPORTED).map(reason).collect();
+        let reasons = || self.validator.iter_errors(value).take(MAX_REPORTED).map(reason).collect();
         Ok(Err(match budget::within(bounds.looks_for_reasons, reasons) {
             Ok(violations) => Mismatch { violations },
             Err(_) if bounds.looks < budget::LOOKS => return Err(Unfinished),
