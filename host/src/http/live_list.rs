@@ -186,7 +186,8 @@ impl Source for LiveList {
         {
             self.put(change).await?;
         }
-        Ok((!self.out.is_empty()).then(|| self.out.split().freeze()))
+        // Not split off, which would keep the memory of both parts.
+        Ok((!self.out.is_empty()).then(|| std::mem::take(&mut self.out).freeze()))
     }
 
     async fn wait(&mut self) -> Result<Changed, Broken> {

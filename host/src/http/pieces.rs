@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// Largest piece, and the size up to which small bytes are combined. One system call then carries many events, and a
 /// subscriber that stalls takes little memory.
@@ -23,8 +23,9 @@ pub(super) fn first(bytes: &mut Bytes) -> Bytes {
 #[derive(Default)]
 pub(super) struct Pieces {
     done: VecDeque<Bytes>,
-    /// The unfinished last piece, of small bytes.
-    last: BytesMut,
+    /// The unfinished last piece, of small bytes. Not a `BytesMut`: one that is split keeps the memory of both parts until
+    /// both are dropped, and a stalled subscriber has both.
+    last: Vec<u8>,
     len: usize,
 }
 
@@ -34,9 +35,9 @@ impl Pieces {
         self.len += bytes.len();
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(bytes.len().min(PIECE_BYTES - self.last.len()));
+            self.reserve(piece.len());
             self.last.extend_from_slice(piece);
             bytes = rest;
-            // Before it grows, because a growing buffer takes twice the memory of the piece.
             if self.last.len() == PIECE_BYTES {
                 self.cut();
             }
@@ -70,9 +71,18 @@ impl Pieces {
         Some(piece)
     }
 
+    /// Make room in the last piece: twice as much each time, but never more than a piece.
+    fn reserve(&mut self, more: usize) {
+        let len = self.last.len() + more;
+        if len > self.last.capacity() {
+            let capacity = (2 * self.last.capacity()).clamp(len, PIECE_BYTES);
+            self.last.reserve_exact(capacity - self.last.len());
+        }
+    }
+
     fn cut(&mut self) {
         if !self.last.is_empty() {
-            self.done.push_back(self.last.split().freeze());
+            self.done.push_back(std::mem::take(&mut self.last).into());
         }
     }
 }
@@ -80,6 +90,19 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_of_small_bytes_is_never_more_than_that_of_a_piece() {
+        let mut pieces = Pieces::default();
+        for nth in 0..2_000 {
+            pieces.add(&[1; 117]);
+            assert!(pieces.last.capacity() <= PIECE_BYTES);
+            if nth % 100 == 99 {
+                while pieces.next().is_some() {}
+                assert_eq!(pieces.last.capacity(), 0, "nothing is kept for bytes that are taken");
+            }
+        }
+    }
 
     #[test]
     fn pieces_are_bounded_and_in_order_and_large_bytes_are_not_copied() {
