@@ -272,14 +272,18 @@ fn the_page_of_metrics_has_every_metric() {
     let source = read("host/src/http/metrics.rs");
     let (_, text) = source.split_once("fn registry(").expect("the function that lists them");
     let mut names = 0;
-    // The library appends `_total` to the name of a counter.
-    for (call, end) in [("gauge(", ""), ("registry.register(", ""), ("counter(", "_total")] {
+    // The library appends `_total` to the name of a counter. What has labels is registered in one way, whatever it is.
+    let (gauge, counter) = ("", "_total");
+    for (call, ends) in
+        [("gauge(", &[gauge][..]), ("registry.register(", &[gauge, counter]), ("counter(", &[counter])]
+    {
         for (at, _) in text.match_indices(call) {
             let argument = text[at + call.len()..].trim_start();
             let Some(name) = argument.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
                 continue;
             };
-            assert!(page.contains(&format!("| `streamtask_{name}{end}` |")), "{name}{end} is missing");
+            let has = |end: &&str| page.contains(&format!("| `streamtask_{name}{end}` |"));
+            assert!(ends.iter().any(has), "{name} with one of {ends:?} is missing");
             names += 1;
         }
     }

@@ -31,7 +31,7 @@ const FILES: &[(&str, fn(&Path), &str)] = &[
     (
         "major.wasm",
         |path| write(path, &importing("streamtask:task/control@2.0.0")),
-        "made for streamtask:task@2.0.0, and this host supports streamtask:task@1.0.0",
+        "made for streamtask:task@2.0.0, and this host supports streamtask:task@1.",
     ),
     ("bad name.wasm", |path| write(path, &guests::ticker("x")), "the name \"bad name\" can't be used"),
     ("ümlaut.wasm", |path| write(path, &guests::ticker("x")), "1 to 64 of the characters A-Z a-z 0-9 _ -"),

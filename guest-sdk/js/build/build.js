@@ -1,6 +1,6 @@
 // Builds a component from a module with a task: bundles it, determines its imports, compiles it.
 
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -108,9 +108,10 @@ async function run(options) {
 
 async function writeWorld(folder, imports) {
   await cp(WIT, folder, { recursive: true });
+  const [contract] = /^package .*;$/m.exec(await readFile(join(WIT, 'task.wit'), 'utf8'));
   const others = imports.filter((name) => name.startsWith('wasi:')).map((name) => `    import ${name};\n`);
   await writeFile(
     join(folder, 'world.wit'),
-    `package streamtask:task@1.0.0;\n\nworld ${WORLD} {\n    include described-task;\n${others.join('')}}\n`,
+    `${contract}\n\nworld ${WORLD} {\n    include described-task;\n${others.join('')}}\n`,
   );
 }

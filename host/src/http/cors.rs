@@ -253,13 +253,8 @@ mod tests {
 
     #[test]
     fn only_a_requester_that_may_read_the_response_counts_as_a_client() {
-        let config = Config {
-            max_input_bytes: 0,
-            heartbeat: std::time::Duration::ZERO,
-            cors_origins: vec!["https://friend.example".to_owned()],
-            allowed_hosts: Vec::new(),
-            uploads: false,
-        };
+        let cors_origins = vec!["https://friend.example".to_owned()];
+        let config = Config { cors_origins, ..Config::default() };
         let is_reader = |method: Method, headers: &[(&str, &str)]| {
             let mut request =
                 hyper::Request::builder().method(method).uri("/").header("host", "localhost:80");

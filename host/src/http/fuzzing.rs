@@ -105,13 +105,8 @@ fn media(headers: &HeaderMap, query: &Query) {
 }
 
 fn position(headers: &HeaderMap, query: &Query) {
-    let config = Config {
-        max_input_bytes: 1 << 20,
-        heartbeat: Duration::from_secs(15),
-        cors_origins: Vec::new(),
-        allowed_hosts: Vec::new(),
-        uploads: false,
-    };
+    let heartbeat = Duration::from_secs(15);
+    let config = Config { max_input_bytes: 1 << 20, heartbeat, ..Config::default() };
     several_runs::check_cursors(headers, query);
     let is_event_format = |media_type: &&str| Format::of(media_type, Layout::default()).is_some();
     for media_type in negotiation::all_formats().into_iter().filter(is_event_format) {

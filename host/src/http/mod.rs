@@ -73,6 +73,8 @@ pub use uploads::Uploads;
 
 /// The settings of the HTTP server.
 #[derive(Clone, Debug)]
+// Only here, so that a host can't start without a setting.
+#[cfg_attr(any(test, feature = "fuzzing"), derive(Default))]
 pub struct Config {
     /// Largest input of a run, in bytes.
     pub max_input_bytes: usize,

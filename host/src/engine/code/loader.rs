@@ -88,3 +88,14 @@ impl Loader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_contract_is_that_of_the_wit_file() {
+        let wit = include_str!("../../../../wit/task.wit");
+        assert!(wit.contains(&format!("\npackage {CONTRACT};\n")), "the version of wit/task.wit");
+    }
+}

@@ -31,7 +31,7 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const BYTES: &str = "application/octet-stream";
 
 /// The formats in which a run can be read, in the host's order of preference: `Accept: */*` selects the first.
-pub(super) static FORMATS: [FormatInfo; 5] = [
+pub(super) static FORMATS: &[FormatInfo] = &[
     FormatInfo {
         name: "sse",
         media_type: SSE,
@@ -388,8 +388,8 @@ mod tests {
 
     #[test]
     fn each_combination_of_options_that_matter_has_its_own_encoding() {
-        let mut encodings = Vec::new();
-        for info in &FORMATS {
+        let mut formats: Vec<Format> = Vec::new();
+        for info in FORMATS {
             for (envelope, named) in [
                 (Envelope::Full, true),
                 (Envelope::Full, false),
@@ -398,11 +398,22 @@ mod tests {
             ] {
                 let format = Format::of(info.media_type, Layout { envelope, named });
                 assert_eq!(format.is_none(), info.media_type == JSON);
-                encodings.extend(format.map(|format| format.encoding));
+                formats.extend(format);
             }
         }
-        encodings.sort_unstable();
-        encodings.dedup();
-        assert_eq!(encodings.len(), 4 + 2 + 1 + 1);
+        for (one, other) in formats.iter().flat_map(|one| formats.iter().map(move |other| (one, other))) {
+            let is_same = (one.name(), one.layout) == (other.name(), other.layout);
+            assert_eq!(one.encoding == other.encoding, is_same, "{} {}", one.name(), other.name());
+        }
+        let layouts = |name| {
+            let mut layouts: Vec<Layout> = Vec::new();
+            for format in formats.iter().filter(|format| format.name() == name) {
+                if !layouts.contains(&format.layout) {
+                    layouts.push(format.layout);
+                }
+            }
+            layouts.len()
+        };
+        assert_eq!(["sse", "ndjson", "text", "bytes"].map(layouts), [4, 2, 1, 1]);
     }
 }

@@ -64,11 +64,11 @@ impl<'a> EventWriter<'a> {
         self.text(itoa::Buffer::new().format(number));
     }
 
-    fn quoted(&mut self, text: &str) {
+    pub(super) fn quoted(&mut self, text: &str) {
         serde_json::to_writer(&mut self.out, text).expect("writing to memory can't fail");
     }
 
-    fn time(&mut self, time: Timestamp) {
+    pub(super) fn time(&mut self, time: Timestamp) {
         if self.clock.0 != time {
             self.clock.0 = time;
             self.clock.1.clear();
@@ -78,7 +78,7 @@ impl<'a> EventWriter<'a> {
     }
 
     /// Write the data alone: JSON, or bytes as a base64 string.
-    fn data(&mut self, content: &Content) {
+    pub(super) fn data(&mut self, content: &Content) {
         match content {
             Content::Json(json) => lines::append(&mut self.out, json.as_str().as_bytes()),
             Content::Bytes(_, bytes) => {
