@@ -115,6 +115,8 @@ async fn removed_runs_are_gone_the_file_shrinks_and_live_runs_go_on() {
         assert_eq!(host.finished(run).await["status"], "cancelled");
         let names: Vec<String> =
             host.follow(run).await.rest().await.into_iter().map(|event| event.name).collect();
+        // The slot of an earlier run is free a moment after its last event, so one of them may have waited for it.
+        let names = names.strip_prefix(&["run.queued".to_owned()]).unwrap_or(&names);
         assert_eq!(names, ["run.started", "waiting", "run.cancelled"]);
     }
     assert_eq!(host.finished(&waiting).await["status"], "completed");
