@@ -77,6 +77,13 @@ pub struct ChildHost {
 }
 
 impl ChildHost {
+    /// The binary as a client of this host.
+    pub fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = command();
+        command.args(arguments).env("STREAMTASK_HOST", format!("http://{}", self.address));
+        command
+    }
+
     /// Starts a host on these folders and waits until it has loaded its tasks.
     /// `arguments` come on top.
     pub fn start(tasks: &Path, data: &Path, arguments: &[&str]) -> Self {

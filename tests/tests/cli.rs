@@ -29,9 +29,7 @@ impl Fixture {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = child::command();
-        command.args(arguments).env("STREAMTASK_HOST", format!("http://{}", self.host.address));
-        command
+        self.host.client(arguments)
     }
 
     fn say(&self, arguments: &[&str]) -> Said {

@@ -23,8 +23,7 @@ impl Fixture {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = child::command();
-        command.args(arguments).env("STREAMTASK_HOST", format!("http://{}", self.host.address));
+        let mut command = self.host.client(arguments);
         command.current_dir(self.folder.path());
         command
     }

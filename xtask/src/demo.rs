@@ -29,7 +29,7 @@ const GRANTS: &str = "STREAMTASK_GRANTS";
 /// secrets, because all tasks in the folder could read them.
 const DEFAULT_GRANTS: &str = "env,files,http";
 
-/// The profile of the demo's host: it compiles in a third of the time of a release, and runs slower.
+/// The profile of the demo's host: without LTO and with few optimisations, so it compiles faster and runs slower.
 const HOST: [&str; 6] = ["--profile", "demo", "--package", "streamtask-host", "--bin", "streamtask"];
 
 /// Time that the host has for its start before the demo stops waiting for it.

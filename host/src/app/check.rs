@@ -43,7 +43,7 @@ pub enum CheckError {
     /// It is no manifest.
     #[error(transparent)]
     Manifest(ManifestError),
-    /// It is no task.
+    /// The file is not a task.
     #[error("{name}: {error}")]
     Task {
         /// The file.

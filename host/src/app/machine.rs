@@ -25,13 +25,9 @@ pub(crate) fn database(data: &Path) -> Result<DatabaseState, String> {
     sqlite::inspect(data).map_err(|error| error.to_string())
 }
 
-/// Checks the address space and the threads that a host needs, and sets up its engine for a moment. `cache`: a folder
-/// for compiled code.
-///
-/// Blocks, for some milliseconds.
-pub(crate) fn room(config: &Config, cache: &Path) -> Result<Room, LaunchError> {
-    drop(Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?);
-    let engine = Engine::new(&engine::Config {
+/// The part of the configuration that the engine needs. `cache`: a folder for compiled code.
+pub(super) fn engine_config(config: &Config, cache: &Path) -> engine::Config {
+    engine::Config {
         cache: cache.to_owned(),
         max_instances: Capacity::guests(config.max_running),
         threads: config.guest_threads,
@@ -39,7 +35,16 @@ pub(crate) fn room(config: &Config, cache: &Path) -> Result<Room, LaunchError> {
         compile_limits: config.compile_limits,
         async_world: config.experimental_async,
         memory_bytes: config.limits.memory_bytes,
-    })?;
+    }
+}
+
+/// Checks the address space and the threads that a host needs, and sets up its engine for a moment. `cache`: a folder
+/// for compiled code.
+///
+/// Blocks, for some milliseconds.
+pub(crate) fn room(config: &Config, cache: &Path) -> Result<Room, LaunchError> {
+    drop(Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?);
+    let engine = Engine::new(&engine_config(config, cache))?;
     can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
     let allocation = engine.allocation();
     let runs = Capacity::within(config.max_running, allocation.max_instances()).running;

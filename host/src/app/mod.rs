@@ -254,15 +254,8 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
             (Arc::new(sqlite) as Arc<dyn Storage>, Some(writing))
         }
     };
-    let engine = Arc::new(Engine::new(&engine::Config {
-        cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
-        max_instances: Capacity::guests(config.max_running),
-        threads: config.guest_threads,
-        compiler: config.compiler.clone(),
-        compile_limits: config.compile_limits,
-        async_world: config.experimental_async,
-        memory_bytes: config.limits.memory_bytes,
-    })?);
+    let cache = config.cache.clone().unwrap_or_else(|| config.data.join("cache"));
+    let engine = Arc::new(Engine::new(&machine::engine_config(config, &cache))?);
     let grants = GrantPolicy {
         kinds: config.grants.clone(),
         max_files_bytes: config.max_files_bytes,

@@ -188,7 +188,7 @@ fn in_process(
     answer(status, String::from_utf8_lossy(&reason).into_owned(), limits)
 }
 
-/// The answer of a compiler, by its exit status and what it has printed.
+/// The result of a compiler process, from its exit status and its output.
 fn answer(status: ExitStatus, reason: String, limits: CompileLimits) -> Result<(), CompileError> {
     match status.code() {
         Some(0) => Ok(()),
