@@ -119,8 +119,8 @@ fn of_database(data: &Path) -> Finding {
         Ok(DatabaseState::Missing) => Finding::ok(NAME, "there is none yet; the host creates it"),
         Ok(DatabaseState::InUse) => Finding::ok(NAME, "a running host has it open"),
         Ok(DatabaseState::Ready) => Finding::ok(NAME, "it can be opened"),
-        Ok(DatabaseState::NotClosed) => {
-            Finding::ok(NAME, "the last host did not close it; the next start recovers it")
+        Ok(DatabaseState::WithLog) => {
+            Finding::ok(NAME, "a write-ahead log is beside it; the next start reads it")
         }
         Err(error) => {
             Finding::problem(NAME, format!("it can't be opened: {error}"), "--data DIR names another folder")

@@ -96,8 +96,8 @@ pub enum DatabaseState {
     InUse,
     /// A host can open it.
     Ready,
-    /// The last host did not close it; the next one recovers it.
-    NotClosed,
+    /// A write-ahead log is beside it, as after most stops and after a crash. The next host reads it.
+    WithLog,
 }
 
 /// Looks at the database in `folder` without changing it or any file beside it.
@@ -121,7 +121,7 @@ pub fn inspect(folder: &Path) -> Result<DatabaseState, OpenError> {
     let log = folder.join(format!("{DATABASE}-wal"));
     if log.metadata().is_ok_and(|log| log.len() > 0) {
         // To read the log, SQLite would have to make its index.
-        return Ok(DatabaseState::NotClosed);
+        return Ok(DatabaseState::WithLog);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let name = percent_encoding::utf8_percent_encode(&path.to_string_lossy(), PATH).to_string();
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(inspect(path).unwrap(), DatabaseState::InUse);
         drop(open);
         let before = files();
-        assert!(matches!(inspect(path), Ok(DatabaseState::Ready | DatabaseState::NotClosed)));
+        assert!(matches!(inspect(path), Ok(DatabaseState::Ready | DatabaseState::WithLog)));
         assert!(files().iter().all(|name| before.contains(name)), "nothing was created");
     }
 
