@@ -1,0 +1,307 @@
+//! A row of the tables `runs` and `run_data` as a [`Run`], and the codes of words in their columns.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use crate::model::{
+    ErrorKind, Json, OnDisconnect, OnInterrupt, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp,
+    Version, also_null,
+};
+
+/// The code of a status in the column `runs.status`. Indexes have codes in their conditions, so a code never changes.
+pub(super) const fn status_code(status: RunStatus) -> i16 {
+    match status {
+        RunStatus::Queued => 0,
+        RunStatus::Delayed => 1,
+        RunStatus::Running => 2,
+        RunStatus::Paused => 3,
+        RunStatus::Completed => 4,
+        RunStatus::Failed => 5,
+        RunStatus::Cancelled => 6,
+    }
+}
+
+/// The status of a code.
+pub(super) fn status_of(code: i16) -> Option<RunStatus> {
+    RunStatus::ALL.into_iter().find(|status| status_code(*status) == code)
+}
+
+/// The code of a policy in the column `runs.on_disconnect`.
+pub(super) const fn disconnect_code(policy: OnDisconnect) -> i16 {
+    match policy {
+        OnDisconnect::Continue => 0,
+        OnDisconnect::Cancel => 1,
+    }
+}
+
+/// The policy of a code. An unknown one counts as the default, which ends nothing.
+pub(super) const fn disconnect_of(code: i16) -> OnDisconnect {
+    match code {
+        1 => OnDisconnect::Cancel,
+        _ => OnDisconnect::Continue,
+    }
+}
+
+/// The code of a policy in the column `runs.on_interrupt`.
+pub(super) const fn interrupt_code(policy: OnInterrupt) -> i16 {
+    match policy {
+        OnInterrupt::Resume => 0,
+        OnInterrupt::Rerun => 1,
+        OnInterrupt::Fail => 2,
+    }
+}
+
+/// The policy of a code. An unknown one counts as the default.
+pub(super) const fn interrupt_of(code: i16) -> OnInterrupt {
+    match code {
+        1 => OnInterrupt::Rerun,
+        2 => OnInterrupt::Fail,
+        _ => OnInterrupt::Resume,
+    }
+}
+
+/// A value that streamtask did not write: the database may have been edited by hand.
+#[derive(Debug)]
+pub(super) struct ForeignValue(pub(super) &'static str);
+
+impl fmt::Display for ForeignValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the column {} has a value that streamtask did not write", self.0)
+    }
+}
+
+/// Declares [`Column`] and [`COLUMNS`] in the same order. A column that can be large also has an expression for brief
+/// lists.
+macro_rules! columns {
+    ($($column:ident = $sql:literal $(or $brief:literal)?;)*) => {
+        /// A column of [`WHOLE`] and [`BRIEF`]. Its number is its position in them.
+        #[derive(Clone, Copy, Debug)]
+        enum Column {
+            $($column),*
+        }
+
+        const COLUMNS: &[&[&str]] = &[$(&[$sql $(, $brief)?]),*];
+    };
+}
+
+columns! {
+    No = "runs.no";
+    Id = "runs.id";
+    App = "tasks.app";
+    Task = "tasks.task";
+    Version = "versions.sha256";
+    Status = "runs.status";
+    Attempt = "runs.attempt";
+    Input = "run_data.input" or "NULL::text";
+    FinalValue = "run_data.final_value" or "NULL::text";
+    Error = "run_data.error";
+    ErrorMore = "run_data.error_more" or "NULL::text";
+    CreatedAt = "runs.created_at";
+    StartedAt = "runs.started_at";
+    FinishedAt = "runs.finished_at";
+    CancelRequestedAt = "runs.cancel_requested_at";
+    Labels = "runs.labels";
+    LastSeq = "runs.last_seq";
+    NotBefore = "runs.not_before";
+    Priority = "runs.priority";
+    WaitsFor = "runs.waits_for";
+    Parent = "parents.id";
+    OnDisconnect = "runs.on_disconnect";
+}
+
+/// The columns of a run, for a statement that ends with [`FROM`].
+pub(super) static WHOLE: LazyLock<String> = LazyLock::new(|| select(false));
+/// The columns without the large parts, for a statement that ends with [`BRIEF_FROM`].
+pub(super) static BRIEF: LazyLock<String> = LazyLock::new(|| select(true));
+
+/// Joins a run, which the statement has as `runs`, with the rows that its columns come from.
+pub(super) const FROM: &str = "JOIN run_data ON run_data.run = runs.no JOIN tasks ON tasks.no = runs.task \
+     LEFT JOIN versions ON versions.no = runs.version LEFT JOIN runs AS parents ON parents.no = runs.parent";
+/// Of the large parts, a brief list has the errors of failed runs only.
+pub(super) const BRIEF_FROM: &str = "LEFT JOIN run_data ON run_data.run = runs.no AND runs.status = 5 \
+     JOIN tasks ON tasks.no = runs.task LEFT JOIN versions ON versions.no = runs.version \
+     LEFT JOIN runs AS parents ON parents.no = runs.parent";
+
+fn select(brief: bool) -> String {
+    let column = |forms: &&[&'static str]| forms[if brief { forms.len() - 1 } else { 0 }];
+    COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// The run in a row of [`WHOLE`] or [`BRIEF`].
+pub(super) fn read(row: &Row) -> Result<Run, ReadError> {
+    let row = RunRow(row);
+    Ok(Run {
+        key: RunKey { no: row.get(Column::No)?, id: row.parsed("id", RunId::parse(row.get(Column::Id)?).ok())? },
+        task: row.parsed("task", TaskRef::parse(row.get(Column::App)?, row.get(Column::Task)?).ok())?,
+        version: row.get::<Option<&str>>(Column::Version)?.and_then(Version::parse),
+        status: row.parsed("status", status_of(row.get(Column::Status)?))?,
+        attempt: row.count("attempt", Column::Attempt)?,
+        input: row.json(Column::Input)?.unwrap_or_else(Json::null),
+        final_value: row.json(Column::FinalValue)?,
+        error: error_from(row.get(Column::Error)?, row.get(Column::ErrorMore)?),
+        created_at: Timestamp::from_millis(row.get(Column::CreatedAt)?),
+        started_at: row.time(Column::StartedAt)?,
+        finished_at: row.time(Column::FinishedAt)?,
+        cancel_requested_at: row.time(Column::CancelRequestedAt)?,
+        not_before: row.time(Column::NotBefore)?,
+        priority: i32::from(row.get::<i16>(Column::Priority)?),
+        waits_for: row.get(Column::WaitsFor)?,
+        parent: row.get::<Option<&str>>(Column::Parent)?.and_then(|id| RunId::parse(id).ok()),
+        on_disconnect: row.get::<Option<i16>>(Column::OnDisconnect)?.map(disconnect_of).unwrap_or_default(),
+        labels: row
+            .get::<Option<&str>>(Column::Labels)?
+            .and_then(|labels| serde_json::from_str(labels).ok())
+            .unwrap_or_default(),
+        last_seq: row.get::<Option<i64>>(Column::LastSeq)?.and_then(|seq| u64::try_from(seq).ok()),
+    })
+}
+
+/// Why a row could not be read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The statement failed.
+    Sql(tokio_postgres::Error),
+    /// A column has a foreign value.
+    Value(ForeignValue),
+}
+
+impl From<tokio_postgres::Error> for ReadError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<ForeignValue> for ReadError {
+    fn from(value: ForeignValue) -> Self {
+        Self::Value(value)
+    }
+}
+
+/// The value of a column, or an error if it could not be parsed.
+pub(super) fn parsed<T>(column: &'static str, value: Option<T>) -> Result<T, ReadError> {
+    value.ok_or(ReadError::Value(ForeignValue(column)))
+}
+
+/// A row with named columns.
+struct RunRow<'a>(&'a Row);
+
+impl<'a> RunRow<'a> {
+    fn get<T: FromSql<'a>>(&self, column: Column) -> Result<T, ReadError> {
+        Ok(self.0.try_get(column as usize)?)
+    }
+
+    fn count(&self, name: &'static str, column: Column) -> Result<u32, ReadError> {
+        self.parsed(name, u32::try_from(self.get::<i32>(column)?).ok())
+    }
+
+    fn time(&self, column: Column) -> Result<Option<Timestamp>, ReadError> {
+        Ok(self.get::<Option<i64>>(column)?.map(Timestamp::from_millis))
+    }
+
+    fn json(&self, column: Column) -> Result<Option<Json>, ReadError> {
+        Ok(self.get::<Option<String>>(column)?.map(Json::from_valid))
+    }
+
+    fn parsed<T>(&self, column: &'static str, value: Option<T>) -> Result<T, ReadError> {
+        parsed(column, value)
+    }
+}
+
+/// The parts of an error that a brief list has, as the column `error`.
+#[derive(Serialize, Deserialize)]
+struct ErrorColumn<'a> {
+    kind: Cow<'a, str>,
+    message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u32>,
+}
+
+/// The parts that can be large, as the column `error_more`.
+#[derive(Serialize, Deserialize)]
+struct ErrorMoreColumn<'a> {
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
+    details: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Cow<'a, str>>,
+}
+
+/// An error as the columns `error` and `error_more`; the second is NULL if it would have no keys.
+pub(super) fn error_columns(error: &RunError) -> (String, Option<String>) {
+    let column = ErrorColumn {
+        kind: error.kind.as_str().into(),
+        message: error.message.as_str().into(),
+        code: error.code.as_deref().map(Cow::from),
+        retryable: error.retryable,
+        retry_after_ms: error.retry_after_ms,
+    };
+    let more = ErrorMoreColumn {
+        details: error.details.as_ref().and_then(|details| serde_json::from_str(details.as_str()).ok()),
+        trace: error.trace.as_deref().map(Cow::from),
+    };
+    let has_more = more.details.is_some() || more.trace.is_some();
+    (Json::of(&column).into_string(), has_more.then(|| Json::of(&more).into_string()))
+}
+
+/// The error in the columns `error` and `error_more`.
+pub(super) fn error_from(error: Option<&str>, more: Option<&str>) -> Option<RunError> {
+    let error = error?;
+    // Edited by hand; the run has failed all the same.
+    let Ok(error) = serde_json::from_str::<ErrorColumn<'_>>(error) else {
+        return Some(RunError::new(ErrorKind::Internal, String::new()));
+    };
+    let more = more.and_then(|more| serde_json::from_str::<ErrorMoreColumn<'_>>(more).ok());
+    let (details, trace) = more.map_or((None, None), |more| (more.details, more.trace));
+    Some(RunError {
+        kind: ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal),
+        message: error.message.into_owned(),
+        code: error.code.map(Cow::into_owned),
+        details: details.map(|details| Json::from_valid(details.get().to_owned())),
+        retryable: error.retryable,
+        retry_after_ms: error.retry_after_ms,
+        trace: trace.map(Cow::into_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_code_of_its_own() {
+        for status in RunStatus::ALL {
+            assert_eq!(status_of(status_code(status)), Some(status));
+        }
+        assert_eq!(status_of(7), None);
+    }
+
+    #[test]
+    fn an_error_is_read_as_it_was_written() {
+        let error = RunError {
+            code: Some("c".to_owned()),
+            details: Some(Json::parse(r#"{"b":"\u0000\ud800","a":1}"#).unwrap()),
+            trace: Some("t".to_owned()),
+            retryable: true,
+            retry_after_ms: Some(5),
+            ..RunError::new(ErrorKind::Failure, "m")
+        };
+        let (column, more) = error_columns(&error);
+        assert!(!column.contains("details") && !column.contains("trace"));
+        assert_eq!(error_from(Some(&column), more.as_deref()), Some(error.clone()));
+        let null = RunError { details: Some(Json::null()), ..error.clone() };
+        let (column, more) = error_columns(&null);
+        assert_eq!(error_from(Some(&column), more.as_deref()), Some(null));
+        let brief = RunError { details: None, trace: None, ..error };
+        assert_eq!(error_from(Some(&column), None), Some(brief.clone()));
+        assert_eq!(error_columns(&brief).1, None);
+    }
+}
