@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::run_row::{ReadError, parsed};
-use super::session::Session;
+use crate::postgres::Session;
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's number. One integer key makes the log of a

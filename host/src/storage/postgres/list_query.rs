@@ -1,27 +1,13 @@
 //! The SQL of a list of runs.
 
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 
 use super::run_row::{BRIEF, BRIEF_FROM, FROM, WHOLE, status_code};
 use crate::model::RunStatus;
 use crate::storage::RunFilter;
 
 /// A value of a statement's parameter.
-#[derive(Debug)]
-pub(super) enum Value {
-    Number(i64),
-    Text(String),
-}
-
-impl Value {
-    /// The value with its type, so that the statement need not be prepared first.
-    pub(super) fn typed(&self) -> (&(dyn ToSql + Sync), Type) {
-        match self {
-            Self::Number(number) => (number, Type::INT8),
-            Self::Text(text) => (text, Type::TEXT),
-        }
-    }
-}
+pub(super) type Value = Box<dyn ToSql + Sync + Send>;
 
 /// Conditions of a list, all of which apply, with the values of the statement's parameters.
 #[derive(Default)]
@@ -33,11 +19,11 @@ struct Conditions {
 impl Conditions {
     /// Adds a parameter. Returns its place in the statement.
     fn number(&mut self, value: i64) -> String {
-        self.value(Value::Number(value))
+        self.value(Box::new(value))
     }
 
     fn text(&mut self, value: &str) -> String {
-        self.value(Value::Text(value.to_owned()))
+        self.value(Box::new(value.to_owned()))
     }
 
     fn value(&mut self, value: Value) -> String {

@@ -1,7 +1,6 @@
 //! A row of the tables `runs` and `run_data` as a [`Run`], and the codes of words in their columns.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +9,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use crate::model::{
-    ErrorKind, Json, OnDisconnect, OnInterrupt, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp,
+    ErrorKind, Json, OnDisconnect, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp,
     Version, also_null,
 };
+use crate::postgres;
 
 /// The code of a status in the column `runs.status`. Indexes have codes in their conditions, so a code never changes.
 pub(super) const fn status_code(status: RunStatus) -> i16 {
@@ -30,50 +30,6 @@ pub(super) const fn status_code(status: RunStatus) -> i16 {
 /// The status of a code.
 pub(super) fn status_of(code: i16) -> Option<RunStatus> {
     RunStatus::ALL.into_iter().find(|status| status_code(*status) == code)
-}
-
-/// The code of a policy in the column `runs.on_disconnect`.
-pub(super) const fn disconnect_code(policy: OnDisconnect) -> i16 {
-    match policy {
-        OnDisconnect::Continue => 0,
-        OnDisconnect::Cancel => 1,
-    }
-}
-
-/// The policy of a code. An unknown one counts as the default, which ends nothing.
-pub(super) const fn disconnect_of(code: i16) -> OnDisconnect {
-    match code {
-        1 => OnDisconnect::Cancel,
-        _ => OnDisconnect::Continue,
-    }
-}
-
-/// The code of a policy in the column `runs.on_interrupt`.
-pub(super) const fn interrupt_code(policy: OnInterrupt) -> i16 {
-    match policy {
-        OnInterrupt::Resume => 0,
-        OnInterrupt::Rerun => 1,
-        OnInterrupt::Fail => 2,
-    }
-}
-
-/// The policy of a code. An unknown one counts as the default.
-pub(super) const fn interrupt_of(code: i16) -> OnInterrupt {
-    match code {
-        1 => OnInterrupt::Rerun,
-        2 => OnInterrupt::Fail,
-        _ => OnInterrupt::Resume,
-    }
-}
-
-/// A value that streamtask did not write: the database may have been edited by hand.
-#[derive(Debug)]
-pub(super) struct ForeignValue(pub(super) &'static str);
-
-impl fmt::Display for ForeignValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the column {} has a value that streamtask did not write", self.0)
-    }
 }
 
 /// Declares [`Column`] and [`COLUMNS`] in the same order. A column that can be large also has an expression for brief
@@ -153,7 +109,10 @@ pub(super) fn read(row: &Row) -> Result<Run, ReadError> {
         priority: i32::from(row.get::<i16>(Column::Priority)?),
         waits_for: row.get(Column::WaitsFor)?,
         parent: row.get::<Option<&str>>(Column::Parent)?.and_then(|id| RunId::parse(id).ok()),
-        on_disconnect: row.get::<Option<i16>>(Column::OnDisconnect)?.map(disconnect_of).unwrap_or_default(),
+        on_disconnect: row
+            .get::<Option<&str>>(Column::OnDisconnect)?
+            .and_then(OnDisconnect::parse)
+            .unwrap_or_default(),
         labels: row
             .get::<Option<&str>>(Column::Labels)?
             .and_then(|labels| serde_json::from_str(labels).ok())
@@ -162,30 +121,23 @@ pub(super) fn read(row: &Row) -> Result<Run, ReadError> {
     })
 }
 
-/// Why a row could not be read.
-#[derive(Debug)]
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     /// The statement failed.
-    Sql(tokio_postgres::Error),
-    /// A column has a foreign value.
-    Value(ForeignValue),
-}
-
-impl From<tokio_postgres::Error> for ReadError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<ForeignValue> for ReadError {
-    fn from(value: ForeignValue) -> Self {
-        Self::Value(value)
-    }
+    #[error(transparent)]
+    Statement(#[from] postgres::Error),
+    /// A column has another type than expected.
+    #[error(transparent)]
+    Column(#[from] tokio_postgres::Error),
+    /// A column has a value that streamtask did not write: the database may have been edited by hand.
+    #[error("the column {0} has a value that streamtask did not write")]
+    Value(&'static str),
 }
 
 /// The value of a column, or an error if it could not be parsed.
 pub(super) fn parsed<T>(column: &'static str, value: Option<T>) -> Result<T, ReadError> {
-    value.ok_or(ReadError::Value(ForeignValue(column)))
+    value.ok_or(ReadError::Value(column))
 }
 
 /// A row with named columns.
