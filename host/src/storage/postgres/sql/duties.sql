@@ -22,7 +22,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
     DELETE FROM schedules WHERE task = p_task AND name = p_name;
-    RETURN answer_1(p_host, p_lane, '');
+    RETURN '';
 END $$;
 
 -- Takes a duty, or keeps it. The answer is whether the host has it: false if another live host has.
@@ -46,7 +46,7 @@ BEGIN
     INSERT INTO offers (host, task, version)
     SELECT p_host, given.task, given.version FROM unnest(p_tasks, p_versions) AS given (task, version)
     ON CONFLICT (host, task) DO UPDATE SET version = EXCLUDED.version WHERE offers.version <> EXCLUDED.version;
-    RETURN answer_1(p_host, p_lane, '');
+    RETURN '';
 END $$;
 
 -- Stores how many clients of a run are connected to the host. An ended run has none.
@@ -55,13 +55,13 @@ LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
     IF EXISTS (SELECT 1 FROM runs WHERE no = p_run AND finished_at IS NULL) THEN
-        INSERT INTO seats (run, host, seats, left_at)
+        INSERT INTO clients (run, host, clients, left_at)
         VALUES (p_run, p_host, p_clients, CASE WHEN p_clients = 0 THEN now_ms() END)
         ON CONFLICT (run, host) DO UPDATE
             -- A repeated report does not put off the moment at which the last one left.
-            SET seats = EXCLUDED.seats, left_at = CASE WHEN p_clients = 0 THEN coalesce(seats.left_at, EXCLUDED.left_at) END;
+            SET clients = EXCLUDED.clients, left_at = CASE WHEN p_clients = 0 THEN coalesce(clients.left_at, EXCLUDED.left_at) END;
     ELSE
-        DELETE FROM seats WHERE run = p_run;
+        DELETE FROM clients WHERE run = p_run;
     END IF;
-    RETURN answer_1(p_host, p_lane, '');
+    RETURN '';
 END $$;

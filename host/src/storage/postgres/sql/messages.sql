@@ -37,8 +37,8 @@ CREATE FUNCTION unreached_1(p_run runs) RETURNS text LANGUAGE sql IMMUTABLE AS $
 $$;
 
 -- Notes a message if the run has no owner, or keeps it for the owner. The run is locked, so messages to it are numbered and
--- become visible in one order. Kinds: 0 cancel, 1 pause, 2 resume, 3 signal, 4 parameter.
-CREATE FUNCTION tell_1(p_run runs, p_kind int, p_name text, p_value text, p_time bigint, p_type text, p_data text)
+-- become visible in one order.
+CREATE FUNCTION tell_1(p_run runs, p_kind text, p_name text, p_value text, p_time bigint, p_type text, p_data text)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_message bigint;
@@ -48,7 +48,7 @@ BEGIN
         RETURN message_answer_1('kept', p_run.no, 0);
     END IF;
     INSERT INTO messages (run, owner, kind, name, value, type, data, at)
-    VALUES (p_run.no, p_run.owner, p_kind, p_name, p_value, p_type, p_data, now_ms()) RETURNING no INTO v_message;
+    VALUES (p_run.no, p_run.owner, p_kind, p_name, p_value, p_type, p_data, p_time) RETURNING no INTO v_message;
     RETURN message_answer_1('owner', p_run.no, v_message);
 END $$;
 
@@ -76,7 +76,7 @@ BEGIN
         ELSIF v_next = 0 THEN
             PERFORM count_queued_1(p_host, p_lane, v_run.task, 1, 0);
         END IF;
-        v_answer := tell_1(v_run, CASE WHEN p_paused THEN 1 ELSE 2 END, NULL, NULL, p_time, p_type, p_data);
+        v_answer := tell_1(v_run, CASE WHEN p_paused THEN 'pause' ELSE 'resume' END, NULL, NULL, p_time, p_type, p_data);
     END IF;
     RETURN answer_1(p_host, p_lane, v_answer);
 END $$;
@@ -98,9 +98,9 @@ BEGIN
         -- A paused run is resumed, to clean up.
         UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, v_now), status = 2 WHERE no = v_run.no;
         -- A repeated request is the same message, as long as that is kept. It has no note: the run's end tells of it.
-        SELECT no INTO v_message FROM messages WHERE run = v_run.no AND kind = 0 LIMIT 1;
+        SELECT no INTO v_message FROM messages WHERE run = v_run.no AND kind = 'cancel' LIMIT 1;
         IF v_message IS NULL THEN
-            INSERT INTO messages (run, owner, kind, type, data, at) VALUES (v_run.no, v_run.owner, 0, '', '', v_now)
+            INSERT INTO messages (run, owner, kind, at) VALUES (v_run.no, v_run.owner, 'cancel', p_time)
             RETURNING no INTO v_message;
         END IF;
         v_answer := message_answer_1('owner', v_run.no, v_message);
@@ -111,7 +111,7 @@ BEGIN
         WHERE no = v_run.no;
         DELETE FROM checkpoints WHERE run = v_run.no;
         DELETE FROM signals WHERE run = v_run.no;
-        DELETE FROM seats WHERE run = v_run.no;
+        DELETE FROM clients WHERE run = v_run.no;
         IF v_run.status = 0 THEN
             PERFORM left_queue_1(p_host, p_lane, v_run.task, v_run.waits_for, v_run.locks);
         END IF;
@@ -135,7 +135,7 @@ BEGIN
     END IF;
     IF v_answer IS NULL THEN
         INSERT INTO signals (run, name, payload) VALUES (v_run.no, p_name, p_payload);
-        v_answer := tell_1(v_run, 3, p_name, NULL, p_time, p_type, p_data);
+        v_answer := tell_1(v_run, 'signal', p_name, NULL, p_time, p_type, p_data);
     END IF;
     RETURN answer_1(p_host, p_lane, v_answer);
 END $$;
@@ -174,7 +174,7 @@ BEGIN
     IF v_answer IS NULL THEN
         INSERT INTO parameters (run, name, value) VALUES (v_run.no, p_name, p_value)
         ON CONFLICT (run, name) DO UPDATE SET value = EXCLUDED.value;
-        v_answer := tell_1(v_run, 4, p_name, p_value, p_time, p_type, p_data);
+        v_answer := tell_1(v_run, 'parameter', p_name, p_value, p_time, p_type, p_data);
     END IF;
     RETURN answer_1(p_host, p_lane, v_answer);
 END $$;
