@@ -30,19 +30,20 @@ impl Readers {
 
     /// Runs `work` on the next free connection, and again on another one if that is lost. It sees everything that was
     /// committed before it began.
-    pub(super) async fn read<T, F>(&self, work: F) -> Result<T>
+    pub(super) async fn read<A, T, F>(&self, arguments: A, work: F) -> Result<T>
     where
+        A: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'a> Fn(&'a Session) -> Reading<'a, T> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a Session, &'a A) -> Reading<'a, T> + Send + Sync + 'static,
     {
         if self.closed.load(Ordering::Relaxed) {
             return Err(StorageError::Closed);
         }
         let pool = Arc::clone(&self.pool);
         let reading = tokio::spawn(async move {
-            match on_a_session(&pool, &work).await {
+            match on_a_session(&pool, &arguments, &work).await {
                 Err(ReadError::Statement(error)) if error.class() == ErrorClass::Disconnected => {
-                    on_a_session(&pool, &work).await
+                    on_a_session(&pool, &arguments, &work).await
                 }
                 other => other,
             }
@@ -60,10 +61,10 @@ impl Readers {
     }
 }
 
-async fn on_a_session<T, F>(pool: &Pool, work: &F) -> Result<T, ReadError>
+async fn on_a_session<A, T, F>(pool: &Pool, arguments: &A, work: &F) -> Result<T, ReadError>
 where
-    F: for<'a> Fn(&'a Session) -> Reading<'a, T>,
+    F: for<'a> Fn(&'a Session, &'a A) -> Reading<'a, T>,
 {
     let session = pool.session().await?;
-    work(&session).await
+    work(&session, arguments).await
 }

@@ -1,0 +1,132 @@
+//! Removal of ended runs, in steps that are small compared with a group of events.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use tokio_postgres::Row;
+
+use super::events::{event_id, events_of};
+use super::hosts;
+use super::run_row::{ReadError, parsed};
+use super::{Postgres, lanes};
+use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, RunId, RunKey, TaskRef, Timestamp};
+use crate::postgres::Session;
+use crate::storage::{Pruned, Pruning, Result};
+
+/// Events that one step removes.
+const STEP_EVENTS: i64 = 1_000;
+/// Bytes of data that one step removes: each page of a large event is touched.
+const STEP_BYTES: i64 = 1 << 20;
+/// Cost of removing a run without events, in events: it is in several tables and indexes.
+const RUN_COST: i64 = 32;
+/// How far the stored end of removed events stays behind now. The time of an end is taken before the commit, and a commit
+/// takes no longer than a statement may; the rest is for a server whose clock is corrected.
+const BEHIND: Duration = Duration::from_secs(600);
+
+/// The ended runs of a task, which an index has in the order of their ends.
+const ENDED: &str =
+    "FROM runs WHERE task = (SELECT no FROM tasks WHERE app = $1 AND task = $2) AND finished_at IS NOT NULL";
+
+/// Whether the run has a parent that has not ended: one lookup by key, and none for a run without a parent.
+const NEEDED: &str = "(runs.parent IS NOT NULL AND (SELECT parents.finished_at IS NULL FROM runs AS parents \
+                      WHERE parents.no = runs.parent) IS TRUE)";
+
+/// See [`Pruning::tasks`](Pruning::tasks).
+async fn tasks(db: &Session) -> Result<Vec<TaskRef>, ReadError> {
+    db.query("SELECT app, task FROM tasks ORDER BY app, task", &[]).await?.iter().map(|row| hosts::task(row, 0)).collect()
+}
+
+/// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
+async fn ended_beyond(db: &Session, task: &TaskRef, newest: u64) -> Result<Option<EndPosition>, ReadError> {
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
+    let sql = format!("SELECT finished_at, no {ENDED} ORDER BY finished_at DESC, no DESC LIMIT 1 OFFSET $3");
+    let row = db.query_opt(&sql, &[&task.app.as_str(), &task.task.as_str(), &newest]).await?;
+    row.as_ref().map(ending).transpose()
+}
+
+fn ending(row: &Row) -> Result<EndPosition, ReadError> {
+    Ok(EndPosition { at: Timestamp::from_millis(row.try_get(0)?), run: row.try_get(1)? })
+}
+
+/// See [`Pruning::ended`](Pruning::ended).
+async fn ended(
+    db: &Session,
+    task: &TaskRef,
+    (from, to): (EndPosition, EndPosition),
+    which: EndedFilter,
+    limit: u32,
+) -> Result<Vec<EndedRun>, ReadError> {
+    let which = match which {
+        EndedFilter::All => String::new(),
+        EndedFilter::Removable => format!("AND NOT {NEEDED}"),
+        EndedFilter::Needed => format!("AND {NEEDED}"),
+    };
+    let sql = format!(
+        "SELECT finished_at, no, id {ENDED} AND (finished_at, no) >= ($3, $4) AND (finished_at, no) < ($5, $6) {which} \
+         ORDER BY finished_at, no LIMIT $7"
+    );
+    let (app, task, limit) = (task.app.as_str(), task.task.as_str(), i64::from(limit));
+    let (from_at, to_at) = (from.at.as_millis(), to.at.as_millis());
+    let rows = db.query(&sql, &[&app, &task, &from_at, &from.run, &to_at, &to.run, &limit]).await?;
+    let run = |row: &Row| {
+        let ending = ending(row)?;
+        let id = parsed("id", RunId::parse(row.try_get(2)?).ok())?;
+        Ok(EndedRun { key: RunKey { no: ending.run, id }, ending })
+    };
+    rows.iter().map(run).collect()
+}
+
+/// See [`Pruning::measure`](Pruning::measure).
+async fn measure(db: &Session, runs: &[i64], part: Part) -> Result<Amount, ReadError> {
+    let sql = "SELECT count(*), coalesce(sum(octet_length(coalesce(data, '')) + octet_length(coalesce(bytes, ''))), 0)::bigint \
+               FROM events WHERE id >= $1 AND id < $2";
+    let whole = part == Part::Run;
+    let mut amount = Amount::default();
+    for &run in runs {
+        let row = db.query_one("SELECT removable_1($1, $2), bytes_of_run_1($1)", &[&run, &whole]).await?;
+        let Some(last_seq) = row.try_get::<_, Option<i64>>(0)? else { continue };
+        let end = if whole { events_of(run).1 } else { event_id(run, last_seq as u64) };
+        let of_events = db.query_one(sql, &[&events_of(run).0, &end]).await?;
+        amount += Amount { runs: 0, events: count(&of_events, 0)?, bytes: count(&of_events, 1)? };
+        if whole {
+            amount += Amount { runs: 1, events: 0, bytes: count(&row, 1)? };
+        }
+    }
+    Ok(amount)
+}
+
+fn count(row: &Row, at: usize) -> Result<u64, ReadError> {
+    let count: Option<i64> = row.try_get(at)?;
+    Ok(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
+}
+
+/// See [`Pruning::without_events`](Pruning::without_events).
+async fn without_events(db: &Session, task: &TaskRef) -> Result<EndPosition, ReadError> {
+    let sql = "SELECT without_events_to FROM tasks WHERE app = $1 AND task = $2";
+    let row = db.query_opt(sql, &[&task.app.as_str(), &task.task.as_str()]).await?;
+    let to: Option<Option<i64>> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(to.flatten().map_or(EndPosition::FIRST, |to| EndPosition::from(Timestamp::from_millis(to))))
+}
+
+/// See [`Pruning::rules`](Pruning::rules).
+async fn rules(db: &Session) -> Result<Vec<(TaskRef, String)>, ReadError> {
+    let sql = "SELECT app, task, retention FROM tasks WHERE retention IS NOT NULL ORDER BY app, task";
+    let rows = db.query(sql, &[]).await?;
+    rows.iter().map(|row| Ok((hosts::task(row, 0)?, row.try_get(2)?))).collect()
+}
+
+/// See [`Pruning::clock`](Pruning::clock).
+async fn clock(db: &Session) -> Result<Option<(Timestamp, bool)>, ReadError> {
+    let row = db.query_opt("SELECT believed, doubted FROM clock LIMIT 1", &[]).await?;
+    row.map(|row| Ok((Timestamp::from_millis(row.try_get(0)?), row.try_get(1)?))).transpose()
+}
+
+/// The answer of `prune_1`.
+#[derive(Deserialize)]
+struct PruneAnswer {
+    runs: u64,
+    events: u64,
+    bytes: u64,
+    done: usize,
+}
