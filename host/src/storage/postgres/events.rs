@@ -1,7 +1,5 @@
 //! Reading rows of the table `events`.
 
-use std::collections::HashMap;
-
 use tokio_postgres::Row;
 
 use super::run_row::{ReadError, parsed};
@@ -16,8 +14,8 @@ pub(super) const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
 
 /// Bytes of data after which a page of events ends.
 const PAGE_BYTES: usize = 1 << 20;
-/// Most events of some types in one answer: the server computes the size of a page from all of them.
-const MAX_OF_TYPES: i64 = 8_192;
+/// Most events of some types, or of several runs, in one answer: the server computes the size of a page from all of them.
+const MAX_EVENTS: i64 = 8_192;
 
 /// The key of an event.
 pub(super) const fn event_id(run: i64, seq: u64) -> i64 {
@@ -60,11 +58,13 @@ const OF_TYPES: &str = concat!(
 );
 
 const OF_RUNS: &str = concat!(
-    "SELECT page.id, attempt, time, type, channel, content_type, data, bytes \
-     FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS wanted (after, until, nth) \
-     CROSS JOIN LATERAL (SELECT * FROM ",
+    "SELECT id, attempt, time, type, channel, content_type, data, bytes FROM (\
+         SELECT page.*, wanted.nth, sum(page.size) OVER (ORDER BY wanted.nth, page.id ROWS UNBOUNDED PRECEDING) AS sofar \
+         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS wanted (after, until, nth) \
+         CROSS JOIN LATERAL (SELECT * FROM ",
     page_of!("id > wanted.after AND id < wanted.until", "$3"),
-    ") AS page ORDER BY wanted.nth, page.id"
+    ") AS page ORDER BY wanted.nth, page.id LIMIT $4) AS pages \
+     WHERE pages.sofar - pages.size < 1048576 ORDER BY pages.nth, pages.id"
 );
 
 /// See [`Log::events`](crate::storage::Log::events).
@@ -90,10 +90,10 @@ pub(super) async fn of_types(
         return Ok((Vec::new(), to));
     }
     let range = (event_id(run, after), event_id(run, to));
-    let rows = db.query(OF_TYPES, &[&range.0, &range.1, &types, &MAX_OF_TYPES]).await?;
+    let rows = db.query(OF_TYPES, &[&range.0, &range.1, &types, &MAX_EVENTS]).await?;
     let events: Vec<Event> = rows.iter().map(event).collect::<Result<_, _>>()?;
     let bytes: usize = events.iter().map(|event| event.what.content.len()).sum();
-    let is_full = bytes >= PAGE_BYTES || events.len() as i64 >= MAX_OF_TYPES;
+    let is_full = bytes >= PAGE_BYTES || events.len() as i64 >= MAX_EVENTS;
     let last = events.last().filter(|_| is_full).map_or(to, |event| event.seq);
     Ok((events, last))
 }
@@ -103,16 +103,25 @@ pub(super) async fn of_runs(
     db: &Session,
     after: &[(i64, u64)],
     limit: u32,
-) -> Result<Vec<(i64, Vec<Event>)>, ReadError> {
+) -> Result<(Vec<(i64, Vec<Event>)>, bool), ReadError> {
     let from: Vec<i64> = after.iter().map(|&(run, seq)| event_id(run, seq.min(MAX_SEQ))).collect();
     let until: Vec<i64> = after.iter().map(|&(run, _)| events_of(run).1).collect();
-    let rows = db.query(OF_RUNS, &[&from, &until, &i64::from(limit)]).await?;
-    let mut found: HashMap<i64, Vec<Event>> = HashMap::new();
+    let rows = db.query(OF_RUNS, &[&from, &until, &i64::from(limit), &MAX_EVENTS]).await?;
+    let mut found: Vec<(i64, Vec<Event>)> = Vec::new();
+    let mut bytes = 0;
     for row in &rows {
-        let id: i64 = row.try_get(0)?;
-        found.entry(id >> SEQ_BITS).or_default().push(event(row)?);
+        let (run, event) = (row.try_get::<_, i64>(0)? >> SEQ_BITS, event(row)?);
+        bytes += event.what.content.len();
+        match found.last_mut() {
+            Some((last, events)) if *last == run => events.push(event),
+            _ => found.push((run, vec![event])),
+        }
     }
-    Ok(after.iter().map(|&(run, _)| (run, found.remove(&run).unwrap_or_default())).collect())
+    let is_whole = |events: &Vec<Event>| events.len() < limit as usize;
+    let is_all = bytes < PAGE_BYTES
+        && rows.len() < MAX_EVENTS as usize
+        && found.iter().all(|(_, events)| is_whole(events));
+    Ok((found, is_all))
 }
 
 fn event(row: &Row) -> Result<Event, ReadError> {

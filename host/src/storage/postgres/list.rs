@@ -79,10 +79,12 @@ pub(super) async fn first_ended(
     parent: i64,
     children: &[RunId],
 ) -> Result<Option<(usize, Outcome)>, ReadError> {
+    // The parent is compared in a way that no index is for: to look for each child among all of a parent would take the
+    // square of their number.
     static FIRST_ENDED: LazyLock<String> = LazyLock::new(|| {
         format!(
             "SELECT {}, first.nth FROM (SELECT runs.no, wanted.nth FROM unnest($2::text[]) WITH ORDINALITY \
-             AS wanted (id, nth) JOIN runs ON runs.id = wanted.id WHERE runs.parent = $1 \
+             AS wanted (id, nth) JOIN runs ON runs.id = wanted.id WHERE (runs.parent = $1) IS TRUE \
              AND runs.finished_at IS NOT NULL ORDER BY wanted.nth LIMIT 1) AS first JOIN runs ON runs.no = first.no \
              {FROM}",
             *WHOLE

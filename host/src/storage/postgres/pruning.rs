@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use tokio_postgres::Row;
 
-use super::events::{event_id, events_of};
 use super::hosts;
 use super::run_row::{ReadError, parsed};
 use super::{Postgres, lanes};
@@ -20,6 +19,8 @@ const STEP_EVENTS: i64 = 1_000;
 const STEP_BYTES: i64 = 1 << 20;
 /// Cost of removing a run without events, in events: it is in several tables and indexes.
 const RUN_COST: i64 = 32;
+/// Runs of which one statement measures the events, so that it ends in time.
+const MEASURED_AT_ONCE: usize = 64;
 /// How far the stored end of removed events stays behind now. The time of an end is taken before the commit, and a commit
 /// takes no longer than a statement may; the rest is for a server whose clock is corrected.
 const BEHIND: Duration = Duration::from_secs(600);
@@ -79,26 +80,28 @@ async fn ended(
 
 /// See [`Pruning::measure`](Pruning::measure).
 async fn measure(db: &Session, runs: &[i64], part: Part) -> Result<Amount, ReadError> {
-    let sql = "SELECT count(*), coalesce(sum(octet_length(coalesce(data, '')) + octet_length(coalesce(bytes, ''))), 0)::bigint \
-               FROM events WHERE id >= $1 AND id < $2";
+    let sql = "SELECT count(*), sum(of_events.events)::bigint, sum(of_events.bytes)::bigint, \
+                      sum(bytes_of_run_1(wanted.no))::bigint \
+               FROM (SELECT no, removable_1(no, $2) AS last_seq FROM unnest($1::bigint[]) AS given (no)) AS wanted \
+               CROSS JOIN LATERAL (SELECT count(*) AS events, \
+                   sum(octet_length(coalesce(data, '')) + octet_length(coalesce(bytes, ''))) AS bytes FROM events \
+                   WHERE id >= wanted.no << 32 \
+                   AND id < CASE WHEN $2 THEN (wanted.no + 1) << 32 ELSE wanted.no << 32 | wanted.last_seq END \
+               ) AS of_events WHERE wanted.last_seq IS NOT NULL";
     let whole = part == Part::Run;
     let mut amount = Amount::default();
-    for &run in runs {
-        let row = db.query_one("SELECT removable_1($1, $2), bytes_of_run_1($1)", &[&run, &whole]).await?;
-        let Some(last_seq) = row.try_get::<_, Option<i64>>(0)? else { continue };
-        let end = if whole { events_of(run).1 } else { event_id(run, last_seq as u64) };
-        let of_events = db.query_one(sql, &[&events_of(run).0, &end]).await?;
-        amount += Amount { runs: 0, events: count(&of_events, 0)?, bytes: count(&of_events, 1)? };
+    for runs in runs.chunks(MEASURED_AT_ONCE) {
+        let row = db.query_one(sql, &[&runs, &whole]).await?;
+        let count = |at: usize| {
+            let count: Option<i64> = row.try_get(at)?;
+            Ok::<_, ReadError>(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
+        };
+        amount += Amount { runs: 0, events: count(1)?, bytes: count(2)? };
         if whole {
-            amount += Amount { runs: 1, events: 0, bytes: count(&row, 1)? };
+            amount += Amount { runs: count(0)?, events: 0, bytes: count(3)? };
         }
     }
     Ok(amount)
-}
-
-fn count(row: &Row, at: usize) -> Result<u64, ReadError> {
-    let count: Option<i64> = row.try_get(at)?;
-    Ok(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
 }
 
 /// See [`Pruning::without_events`](Pruning::without_events).
