@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use tokio_postgres::Row;
 
+use super::group::{Urgency, unreadable};
 use super::hosts;
+use super::parameters::values;
 use super::run_row::{ReadError, parsed};
-use super::{Postgres, lanes};
+use super::Postgres;
 use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, RunId, RunKey, TaskRef, Timestamp};
 use crate::postgres::Session;
 use crate::storage::{Pruned, Pruning, Result};
@@ -132,4 +134,81 @@ struct PruneAnswer {
     events: u64,
     bytes: u64,
     done: usize,
+}
+
+#[async_trait]
+impl Pruning for Postgres {
+    async fn tasks(&self) -> Result<Vec<TaskRef>> {
+        self.readers.read((), |db, ()| Box::pin(tasks(db))).await
+    }
+
+    async fn ended_beyond(&self, task: &TaskRef, newest: u64) -> Result<Option<EndPosition>> {
+        let arguments = (task.clone(), newest);
+        self.readers.read(arguments, |db, (task, newest)| Box::pin(ended_beyond(db, task, *newest))).await
+    }
+
+    async fn ended(
+        &self,
+        task: &TaskRef,
+        from: EndPosition,
+        to: EndPosition,
+        which: EndedFilter,
+        limit: u32,
+    ) -> Result<Vec<EndedRun>> {
+        let read = self.readers.read((task.clone(), from, to, which, limit), |db, (task, from, to, which, limit)| {
+            Box::pin(ended(db, task, (*from, *to), *which, *limit))
+        });
+        read.await
+    }
+
+    async fn measure(&self, runs: Vec<i64>, part: Part) -> Result<Amount> {
+        self.readers.read((runs, part), |db, (runs, part)| Box::pin(measure(db, runs, *part))).await
+    }
+
+    async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
+        let sql = "SELECT prune_1($1, $2, $3, $4, $5, $6, $7, $8)";
+        let values = values![runs, part == Part::Run, STEP_EVENTS, RUN_COST, STEP_BYTES];
+        let answer = self.lanes.call(None, sql, values, Urgency::Once).await?;
+        let PruneAnswer { runs, events, bytes, done } = serde_json::from_str(&answer).map_err(|_| unreadable())?;
+        Ok(Pruned { amount: Amount { runs, events, bytes }, done })
+    }
+
+    async fn without_events(&self, task: &TaskRef) -> Result<EndPosition> {
+        self.readers.read(task.clone(), |db, task| Box::pin(without_events(db, task))).await
+    }
+
+    async fn set_without_events(&self, task: &TaskRef, to: EndPosition) -> Result<()> {
+        let behind = i64::try_from(BEHIND.as_millis()).unwrap_or(i64::MAX);
+        let sql = "SELECT set_without_events_1($1, $2, $3, $4, $5, $6)";
+        let values = values![self.task_no(task).await?, to.at.as_millis(), behind];
+        self.lanes.call(None, sql, values, Urgency::Once).await.map(drop)
+    }
+
+    async fn rules(&self) -> Result<Vec<(TaskRef, String)>> {
+        self.readers.read((), |db, ()| Box::pin(rules(db))).await
+    }
+
+    async fn set_rules(&self, rules: Vec<(TaskRef, String)>) -> Result<()> {
+        let mut tasks = Vec::with_capacity(rules.len());
+        for (task, _) in &rules {
+            tasks.push(self.task_no(task).await?);
+        }
+        let texts: Vec<String> = rules.into_iter().map(|(_, text)| text).collect();
+        let sql = "SELECT set_rules_1($1, $2, $3, $4, $5)";
+        self.lanes.call(None, sql, values![tasks, texts], Urgency::Once).await.map(drop)
+    }
+
+    async fn clock(&self) -> Result<Option<(Timestamp, bool)>> {
+        self.readers.read((), |db, ()| Box::pin(clock(db))).await
+    }
+
+    async fn set_clock(&self, believed: Timestamp, doubted: bool) -> Result<()> {
+        let sql = "SELECT set_clock_1($1, $2, $3, $4, $5)";
+        self.lanes.call(None, sql, values![believed.as_millis(), doubted], Urgency::Once).await.map(drop)
+    }
+
+    /// PostgreSQL uses the space again and does not give it back.
+    async fn shrink(&self) -> Result<bool> {
+        Ok(false)
+    }
 }

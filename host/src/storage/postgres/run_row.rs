@@ -1,16 +1,13 @@
 //! A row of the tables `runs` and `run_data` as a [`Run`], and the codes of words in their columns.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
+use super::run_error;
 use crate::model::{
-    ErrorKind, Json, OnDisconnect, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp,
-    Version, also_null,
+    Json, OnDisconnect, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 use crate::postgres;
 
@@ -100,7 +97,7 @@ pub(super) fn read(row: &Row) -> Result<Run, ReadError> {
         attempt: row.count("attempt", Column::Attempt)?,
         input: row.json(Column::Input)?.unwrap_or_else(Json::null),
         final_value: row.json(Column::FinalValue)?,
-        error: error_from(row.get(Column::Error)?, row.get(Column::ErrorMore)?),
+        error: row.error()?,
         created_at: Timestamp::from_millis(row.get(Column::CreatedAt)?),
         started_at: row.time(Column::StartedAt)?,
         finished_at: row.time(Column::FinishedAt)?,
@@ -160,68 +157,15 @@ impl<'a> RunRow<'a> {
         Ok(self.get::<Option<String>>(column)?.map(Json::from_valid))
     }
 
+    fn error(&self) -> Result<Option<RunError>, ReadError> {
+        let more: Option<&str> = self.get(Column::ErrorMore)?;
+        let error: Option<&str> = self.get(Column::Error)?;
+        Ok(error.map(|error| run_error::read(error, more)))
+    }
+
     fn parsed<T>(&self, column: &'static str, value: Option<T>) -> Result<T, ReadError> {
         parsed(column, value)
     }
-}
-
-/// The parts of an error that a brief list has, as the column `error`.
-#[derive(Serialize, Deserialize)]
-struct ErrorColumn<'a> {
-    kind: Cow<'a, str>,
-    message: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    retryable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u32>,
-}
-
-/// The parts that can be large, as the column `error_more`.
-#[derive(Serialize, Deserialize)]
-struct ErrorMoreColumn<'a> {
-    #[serde(default, borrow, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
-    details: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace: Option<Cow<'a, str>>,
-}
-
-/// An error as the columns `error` and `error_more`; the second is NULL if it would have no keys.
-pub(super) fn error_columns(error: &RunError) -> (String, Option<String>) {
-    let column = ErrorColumn {
-        kind: error.kind.as_str().into(),
-        message: error.message.as_str().into(),
-        code: error.code.as_deref().map(Cow::from),
-        retryable: error.retryable,
-        retry_after_ms: error.retry_after_ms,
-    };
-    let more = ErrorMoreColumn {
-        details: error.details.as_ref().and_then(|details| serde_json::from_str(details.as_str()).ok()),
-        trace: error.trace.as_deref().map(Cow::from),
-    };
-    let has_more = more.details.is_some() || more.trace.is_some();
-    (Json::of(&column).into_string(), has_more.then(|| Json::of(&more).into_string()))
-}
-
-/// The error in the columns `error` and `error_more`.
-pub(super) fn error_from(error: Option<&str>, more: Option<&str>) -> Option<RunError> {
-    let error = error?;
-    // Edited by hand; the run has failed all the same.
-    let Ok(error) = serde_json::from_str::<ErrorColumn<'_>>(error) else {
-        return Some(RunError::new(ErrorKind::Internal, String::new()));
-    };
-    let more = more.and_then(|more| serde_json::from_str::<ErrorMoreColumn<'_>>(more).ok());
-    let (details, trace) = more.map_or((None, None), |more| (more.details, more.trace));
-    Some(RunError {
-        kind: ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal),
-        message: error.message.into_owned(),
-        code: error.code.map(Cow::into_owned),
-        details: details.map(|details| Json::from_valid(details.get().to_owned())),
-        retryable: error.retryable,
-        retry_after_ms: error.retry_after_ms,
-        trace: trace.map(Cow::into_owned),
-    })
 }
 
 #[cfg(test)]
@@ -234,26 +178,5 @@ mod tests {
             assert_eq!(status_of(status_code(status)), Some(status));
         }
         assert_eq!(status_of(7), None);
-    }
-
-    #[test]
-    fn an_error_is_read_as_it_was_written() {
-        let error = RunError {
-            code: Some("c".to_owned()),
-            details: Some(Json::parse(r#"{"b":"\u0000\ud800","a":1}"#).unwrap()),
-            trace: Some("t".to_owned()),
-            retryable: true,
-            retry_after_ms: Some(5),
-            ..RunError::new(ErrorKind::Failure, "m")
-        };
-        let (column, more) = error_columns(&error);
-        assert!(!column.contains("details") && !column.contains("trace"));
-        assert_eq!(error_from(Some(&column), more.as_deref()), Some(error.clone()));
-        let null = RunError { details: Some(Json::null()), ..error.clone() };
-        let (column, more) = error_columns(&null);
-        assert_eq!(error_from(Some(&column), more.as_deref()), Some(null));
-        let brief = RunError { details: None, trace: None, ..error };
-        assert_eq!(error_from(Some(&column), None), Some(brief.clone()));
-        assert_eq!(error_columns(&brief).1, None);
     }
 }
