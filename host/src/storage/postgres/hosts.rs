@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::group::Urgency;
+use super::lanes::Lane;
 use super::parameters::values;
 use super::run_row::{ReadError, parsed};
 use super::{Postgres, list};
@@ -52,7 +53,11 @@ pub(super) async fn offered(db: &Session) -> Result<Vec<TaskRef>, ReadError> {
 }
 
 /// See [`Clients::without_clients`](crate::storage::Clients::without_clients).
-pub(super) async fn without_clients(db: &Session, since_ms: u32, limit: u32) -> Result<Vec<RunId>, ReadError> {
+pub(super) async fn without_clients(
+    db: &Session,
+    since_ms: u32,
+    limit: u32,
+) -> Result<Vec<RunId>, ReadError> {
     // Declaring a host dead takes its clients away.
     let sql = "SELECT runs.id FROM (SELECT run FROM clients GROUP BY run \
                    HAVING bool_and(clients = 0) AND max(left_at) <= now_ms() - $1 ORDER BY run) AS deserted \
@@ -72,12 +77,14 @@ impl Clients for Postgres {
         let host = self.host_no(host).await?;
         let values = values![run.no, i32::try_from(clients).unwrap_or(i32::MAX)];
         let sql = "SELECT set_clients_1($1, $2, $3, $4, $5)";
-        self.lanes.call(Some(host), sql, values, Urgency::Once).await.map(drop)
+        self.lanes.call(Lane::Queue, Some(host), sql, values, Urgency::Once).await.map(drop)
     }
 
     async fn without_clients(&self, since_ms: u32, limit: u32) -> Result<Vec<RunId>> {
         let arguments = (since_ms, limit);
-        self.readers.read(arguments, |db, (since_ms, limit)| Box::pin(without_clients(db, *since_ms, *limit))).await
+        self.readers
+            .read(arguments, |db, (since_ms, limit)| Box::pin(without_clients(db, *since_ms, *limit)))
+            .await
     }
 }
 
@@ -90,13 +97,14 @@ impl Postgres {
     /// See [`Hosts::offer`](crate::storage::Hosts::offer).
     pub(super) async fn store_offer(&self, owner: &HostId, tasks: &[(TaskRef, Version)]) -> Result<()> {
         let host = self.host_no(owner).await?;
-        let (mut numbers, mut versions) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
-        for (task, version) in tasks {
-            numbers.push(self.task_no(task).await?);
-            versions.push(self.version_no(version).await?);
-        }
-        let sql = "SELECT offer_1($1, $2, $3, $4, $5)";
-        self.lanes.call(Some(host), sql, values![numbers, versions], Urgency::Once).await.map(drop)
+        let apps: Vec<String> = tasks.iter().map(|(task, _)| task.app.to_string()).collect();
+        let names: Vec<String> = tasks.iter().map(|(task, _)| task.task.to_string()).collect();
+        let versions: Vec<String> = tasks.iter().map(|(_, version)| version.to_string()).collect();
+        let sql = "SELECT offer_1($1, $2, $3, $4, $5, $6)";
+        self.lanes
+            .call(Lane::Queue, Some(host), sql, values![apps, names, versions], Urgency::Once)
+            .await
+            .map(drop)
     }
 
     /// See [`Hosts::offered`](crate::storage::Hosts::offered).
@@ -108,7 +116,10 @@ impl Postgres {
     pub(super) async fn take_duty(&self, duty: &'static str, owner: &HostId, ms: u32) -> Result<bool> {
         let host = self.host_no(owner).await?;
         let sql = "SELECT hold_duty_1($1, $2, $3, $4, $5)";
-        let answer = self.lanes.call(Some(host), sql, values![duty, i64::from(ms)], Urgency::Once).await?;
+        let answer = self
+            .lanes
+            .call(Lane::Queue, Some(host), sql, values![duty, i64::from(ms)], Urgency::Once)
+            .await?;
         Ok(answer == "true")
     }
 }

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use tokio_postgres::Row;
 
+use super::Postgres;
 use super::group::{Urgency, unreadable};
 use super::hosts;
+use super::lanes::Lane;
 use super::parameters::values;
 use super::run_row::{ReadError, parsed};
-use super::Postgres;
 use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, RunId, RunKey, TaskRef, Timestamp};
 use crate::postgres::Session;
 use crate::storage::{Pruned, Pruning, Result};
@@ -37,7 +38,11 @@ const NEEDED: &str = "(runs.parent IS NOT NULL AND (SELECT parents.finished_at I
 
 /// See [`Pruning::tasks`](Pruning::tasks).
 async fn tasks(db: &Session) -> Result<Vec<TaskRef>, ReadError> {
-    db.query("SELECT app, task FROM tasks ORDER BY app, task", &[]).await?.iter().map(|row| hosts::task(row, 0)).collect()
+    db.query("SELECT app, task FROM tasks ORDER BY app, task", &[])
+        .await?
+        .iter()
+        .map(|row| hosts::task(row, 0))
+        .collect()
 }
 
 /// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
@@ -155,9 +160,11 @@ impl Pruning for Postgres {
         which: EndedFilter,
         limit: u32,
     ) -> Result<Vec<EndedRun>> {
-        let read = self.readers.read((task.clone(), from, to, which, limit), |db, (task, from, to, which, limit)| {
-            Box::pin(ended(db, task, (*from, *to), *which, *limit))
-        });
+        let read = self
+            .readers
+            .read((task.clone(), from, to, which, limit), |db, (task, from, to, which, limit)| {
+                Box::pin(ended(db, task, (*from, *to), *which, *limit))
+            });
         read.await
     }
 
@@ -168,8 +175,9 @@ impl Pruning for Postgres {
     async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
         let sql = "SELECT prune_1($1, $2, $3, $4, $5, $6, $7, $8)";
         let values = values![runs, part == Part::Run, STEP_EVENTS, RUN_COST, STEP_BYTES];
-        let answer = self.lanes.call(None, sql, values, Urgency::Once).await?;
-        let PruneAnswer { runs, events, bytes, done } = serde_json::from_str(&answer).map_err(|_| unreadable())?;
+        let answer = self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await?;
+        let PruneAnswer { runs, events, bytes, done } =
+            serde_json::from_str(&answer).map_err(|_| unreadable())?;
         Ok(Pruned { amount: Amount { runs, events, bytes }, done })
     }
 
@@ -180,8 +188,8 @@ impl Pruning for Postgres {
     async fn set_without_events(&self, task: &TaskRef, to: EndPosition) -> Result<()> {
         let behind = i64::try_from(BEHIND.as_millis()).unwrap_or(i64::MAX);
         let sql = "SELECT set_without_events_1($1, $2, $3, $4, $5, $6)";
-        let values = values![self.task_no(task).await?, to.at.as_millis(), behind];
-        self.lanes.call(None, sql, values, Urgency::Once).await.map(drop)
+        let values = values![self.numbers.task(&self.lanes, task).await?, to.at.as_millis(), behind];
+        self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await.map(drop)
     }
 
     async fn rules(&self) -> Result<Vec<(TaskRef, String)>> {
@@ -191,11 +199,11 @@ impl Pruning for Postgres {
     async fn set_rules(&self, rules: Vec<(TaskRef, String)>) -> Result<()> {
         let mut tasks = Vec::with_capacity(rules.len());
         for (task, _) in &rules {
-            tasks.push(self.task_no(task).await?);
+            tasks.push(self.numbers.task(&self.lanes, task).await?);
         }
         let texts: Vec<String> = rules.into_iter().map(|(_, text)| text).collect();
         let sql = "SELECT set_rules_1($1, $2, $3, $4, $5)";
-        self.lanes.call(None, sql, values![tasks, texts], Urgency::Once).await.map(drop)
+        self.lanes.call(Lane::Queue, None, sql, values![tasks, texts], Urgency::Once).await.map(drop)
     }
 
     async fn clock(&self) -> Result<Option<(Timestamp, bool)>> {
@@ -204,7 +212,10 @@ impl Pruning for Postgres {
 
     async fn set_clock(&self, believed: Timestamp, doubted: bool) -> Result<()> {
         let sql = "SELECT set_clock_1($1, $2, $3, $4, $5)";
-        self.lanes.call(None, sql, values![believed.as_millis(), doubted], Urgency::Once).await.map(drop)
+        self.lanes
+            .call(Lane::Queue, None, sql, values![believed.as_millis(), doubted], Urgency::Once)
+            .await
+            .map(drop)
     }
 
     /// PostgreSQL uses the space again and does not give it back.

@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 
 use super::group::Urgency;
+use super::lanes::Lane;
 use super::messages::{self, MessageAnswer, Told};
 use super::parameters::{Parameters, values};
 use super::run_row::ReadError;
 use super::{Postgres, list};
-use crate::model::{
-    Content, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName,
-};
+use crate::model::{Content, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName};
 use crate::storage::{
-    CancelOutcome, MAX_PARAMETERS, MAX_WAITING_SIGNALS, Message, MessageOutcome, Result, Signals, StorageError,
+    CancelOutcome, MAX_PARAMETERS, MAX_WAITING_SIGNALS, Message, MessageOutcome, Result, Signals,
+    StorageError,
 };
 
 #[async_trait]
@@ -27,7 +27,8 @@ impl Signals for Postgres {
     async fn signal(&self, run: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let (time, kind, data) = columns(&NewEvent::signalled(&signal.name));
         let (name, payload) = (signal.name.as_str().to_owned(), signal.payload.into_string());
-        let values = values![run.to_string(), name, payload, i64::from(MAX_WAITING_SIGNALS), time, kind, data];
+        let values =
+            values![run.to_string(), name, payload, i64::from(MAX_WAITING_SIGNALS), time, kind, data];
         let answer = self.tell("SELECT signal_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", values).await?;
         let limit = || format!("{MAX_WAITING_SIGNALS} signals wait already, and the run takes none");
         self.outcome(answer, limit).await
@@ -42,7 +43,8 @@ impl Signals for Postgres {
         let sql = "SELECT take_signal_1($1, $2, $3, $4, $5, $6)";
         let number = fence.number() as i32;
         let values = values![run.no, number, name.map(|name| name.as_str().to_owned())];
-        let answer = self.lanes.call_of_run(fence.owner(), run.no, sql, values, Urgency::Once).await?;
+        let answer =
+            self.lanes.call(Lane::Log(run.no), Some(fence.owner()), sql, values, Urgency::Once).await?;
         messages::taken(&answer).map_err(unavailable)?.ok_or(StorageError::Fenced)
     }
 
@@ -50,7 +52,8 @@ impl Signals for Postgres {
         let (time, kind, data) = columns(&NewEvent::parameter(&name, &value));
         let (name, value) = (name.as_str().to_owned(), value.into_string());
         let values = values![run.to_string(), name, value, i64::from(MAX_PARAMETERS), time, kind, data];
-        let answer = self.tell("SELECT set_parameter_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", values).await?;
+        let answer =
+            self.tell("SELECT set_parameter_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", values).await?;
         self.outcome(answer, || format!("a run has at most {MAX_PARAMETERS} parameters")).await
     }
 
@@ -58,7 +61,7 @@ impl Signals for Postgres {
         let (time, kind, data) = columns(&event);
         let sql = "SELECT log_message_1($1, $2, $3, $4, $5, $6, $7)";
         let values = values![run.to_string(), time, kind, data];
-        let answer = self.lanes.call(None, sql, values, Urgency::UntilDone).await?;
+        let answer = self.lanes.call(Lane::Queue, None, sql, values, Urgency::UntilDone).await?;
         self.outcome(read(&answer)?, String::new).await
     }
 
@@ -94,7 +97,7 @@ impl Postgres {
 
     /// Calls a function that sends a message.
     async fn tell(&self, sql: &'static str, values: Parameters) -> Result<MessageAnswer> {
-        read(&self.lanes.call(None, sql, values, Urgency::Once).await?)
+        read(&self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await?)
     }
 
     /// What a caller gets of an answer. `limit` is the error of a run that has reached one.
