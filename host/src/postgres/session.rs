@@ -25,6 +25,11 @@ pub const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 /// How long the server waits for the next statement of an open transaction. The host never opens one; this is for the case
 /// that a pooler or a later change does.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Settings of the planner. Every statement of the host is meant to walk an index, in its order, and to look other rows up by
+/// key. Which plan is cheaper than that depends on statistics, which are older than the tables, and on their size at the
+/// moment in which a plan is made, which a session then keeps: these make all other plans the last resort.
+const PLANNER: &str = "SET jit TO off; SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET enable_sort TO off;\
+                       SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET enable_material TO off;";
 /// Time for the last message of a session that is dropped.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 /// Oldest version of PostgreSQL: it has `idle_session_timeout`, and its predecessor is no longer maintained.
@@ -88,7 +93,7 @@ impl SessionSettings {
         if !self.synchronous_commit {
             sql.push_str("SET synchronous_commit TO off;");
         }
-        let _ = write!(sql, "SET default_transaction_read_only TO {};", self.read_only);
+        let _ = write!(sql, "{PLANNER} SET default_transaction_read_only TO {};", self.read_only);
         sql
     }
 }
