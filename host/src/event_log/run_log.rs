@@ -226,6 +226,10 @@ impl RunLog {
 }
 
 impl Outbox for RunLog {
+    fn run(&self) -> i64 {
+        self.run.no
+    }
+
     fn take(&self) -> Option<Batch> {
         let mut outbox = self.outbox.lock();
         outbox.announced = false;

@@ -15,6 +15,8 @@ mod durability;
 mod hosts;
 mod messages;
 mod new_run;
+pub mod postgres;
+pub mod postgres;
 mod pruning;
 pub mod sqlite;
 mod waits;
@@ -290,6 +292,9 @@ pub struct Batch {
 
 /// Queue of one run's events that are not stored yet. The writer calls the methods, so they must not block.
 pub trait Outbox: Send + Sync + 'static {
+    /// The number of the run.
+    fn run(&self) -> i64;
+
     /// Takes all pending events. Called once for each [`Log::append`].
     fn take(&self) -> Option<Batch>;
 

@@ -24,28 +24,37 @@ BEGIN
     RETURN p_answer;
 END $$;
 
--- Number of the host, new or known. A new one has no lease (NULL) or one of that length.
-CREATE FUNCTION register_1(p_id text, p_name text, p_url text, p_build text, p_lease_ms int, p_lanes int)
-RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE v_no bigint;
+-- Number of a host, new or known; of a new one that has not registered the lease has passed. Without `p_leased` it is no
+-- host, but a program that writes without owning runs. NULL if it was declared dead.
+CREATE FUNCTION host_no_1(p_id text, p_leased boolean, p_lanes int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_no bigint;
+    v_dead_at bigint;
 BEGIN
-    INSERT INTO hosts (id, name, url, build, started_at, lease_ms, lease_until)
-    VALUES (p_id, p_name, p_url, p_build, now_ms(), coalesce(p_lease_ms, 0), now_ms() + p_lease_ms)
-    ON CONFLICT (id) DO UPDATE SET name = coalesce(EXCLUDED.name, hosts.name), url = coalesce(EXCLUDED.url, hosts.url),
-        build = coalesce(EXCLUDED.build, hosts.build),
-        lease_until = greatest(hosts.lease_until, EXCLUDED.lease_until)
-    RETURNING no INTO v_no;
+    INSERT INTO hosts (id, started_at, lease_until) VALUES (p_id, now_ms(), CASE WHEN p_leased THEN 0 END)
+    ON CONFLICT DO NOTHING;
+    SELECT no, dead_at INTO v_no, v_dead_at FROM hosts WHERE id = p_id;
+    IF v_dead_at IS NOT NULL THEN RETURN NULL; END IF;
     INSERT INTO lanes (host, lane) SELECT v_no, lane FROM generate_series(0, p_lanes - 1) lane ON CONFLICT DO NOTHING;
     RETURN v_no;
 END $$;
 
--- Renews a lease. Returns the number of other hosts that are alive; NULL if the host was declared dead or is unknown.
-CREATE FUNCTION renew_lease_1(p_host bigint, p_lease_ms int) RETURNS int LANGUAGE plpgsql AS $$
+-- Renews the lease of a host that has a number. Returns how many other hosts are alive, and the time; nothing if it was
+-- declared dead.
+CREATE FUNCTION renew_lease_1(p_host bigint, p_lease_ms bigint) RETURNS TABLE (others int, now bigint)
+LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE hosts SET lease_ms = p_lease_ms, lease_until = now_ms() + p_lease_ms WHERE no = p_host AND dead_at IS NULL;
-    IF NOT FOUND THEN RETURN NULL; END IF;
-    RETURN (SELECT count(*) FROM hosts WHERE lease_until >= now_ms() AND dead_at IS NULL AND no <> p_host);
+    IF NOT FOUND THEN RETURN; END IF;
+    RETURN QUERY
+        SELECT count(*)::int, now_ms() FROM hosts WHERE lease_until > 0 AND dead_at IS NULL AND no <> p_host;
 END $$;
+
+-- What a host says of itself.
+CREATE FUNCTION describe_host_1(p_host bigint, p_name text, p_url text, p_build text, p_started_at bigint)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE hosts SET name = p_name, url = p_url, build = p_build, started_at = p_started_at WHERE no = p_host
+$$;
 
 -- Declares hosts dead, whose rows the caller has locked. Waits for their statements under way. After the commit they write
 -- nothing any more, and what they counted is added to host 0.
@@ -60,7 +69,8 @@ BEGIN
     ON CONFLICT (host, lane, task) DO UPDATE
         SET ready = queued.ready + EXCLUDED.ready, blocked = queued.blocked + EXCLUDED.blocked;
     DELETE FROM offers WHERE host = ANY (p_hosts);
-    DELETE FROM seats WHERE host = ANY (p_hosts);
+    -- Their clients have disconnected, no later than now.
+    UPDATE clients SET clients = 0, left_at = coalesce(left_at, now_ms()) WHERE host = ANY (p_hosts);
     DELETE FROM duties WHERE owner = ANY (p_hosts);
 END $$;
 
@@ -90,7 +100,11 @@ BEGIN
     -- A host whose row is locked renews at this moment, or is judged by another host.
     SELECT array_agg(no) INTO v_dead FROM (
         SELECT no FROM hosts
-        WHERE lease_until < now_ms() AND dead_at IS NULL AND no <> p_host AND lease_ms <= least(v_up_ms, p_connected_ms)
+        WHERE dead_at IS NULL AND no <> p_host
+        AND CASE WHEN lease_until IS NOT NULL
+            THEN lease_until < now_ms() AND lease_ms <= least(v_up_ms, p_connected_ms)
+            -- No host. If it lives, it comes back under another number.
+            ELSE started_at < now_ms() - 7 * 86400000 END
         ORDER BY no FOR UPDATE SKIP LOCKED
     ) expired;
     IF v_dead IS NOT NULL THEN PERFORM bury_1(v_dead); END IF;

@@ -1,22 +1,23 @@
 -- Writes of the owners of runs.
 
--- Logs the messages to a run that its owner has not noted, after event `p_seq`, because nobody else will. Returns the number
--- of the last event.
-CREATE FUNCTION note_messages_1(p_run bigint, p_seq bigint, p_attempt int) RETURNS bigint LANGUAGE sql AS $$
-    WITH unnoted AS (
+-- Notes the messages that are kept for the owner of a run, who loses it now, in events after `p_seq`. Returns these events,
+-- as a JSON array.
+CREATE FUNCTION note_messages_1(p_run bigint, p_seq bigint, p_attempt int) RETURNS json LANGUAGE sql AS $$
+    WITH kept AS (
         DELETE FROM messages WHERE run = p_run RETURNING no, type, data, at
+    ), notes AS (
+        SELECT p_seq + row_number() OVER (ORDER BY no) AS seq, type, data, at FROM kept WHERE type IS NOT NULL
     ), noted AS (
-        INSERT INTO events (id, attempt, time, type, data)
-        SELECT p_run << 32 | (p_seq + row_number() OVER (ORDER BY no)), p_attempt, at, type, data FROM unnoted
+        INSERT INTO events (id, attempt, time, type, data) SELECT p_run << 32 | seq, p_attempt, at, type, data FROM notes
     )
-    SELECT p_seq + count(*) FROM unnoted
+    SELECT coalesce(json_agg(json_build_object('type', type, 'data', data, 'time', at) ORDER BY seq), '[]') FROM notes
 $$;
 
 -- Removes what only another attempt would need.
 CREATE FUNCTION remove_attempt_data_1(p_run bigint) RETURNS void LANGUAGE sql AS $$
     DELETE FROM checkpoints WHERE run = p_run;
     DELETE FROM signals WHERE run = p_run;
-    DELETE FROM seats WHERE run = p_run
+    DELETE FROM clients WHERE run = p_run
 $$;
 
 -- Writes the outcome of a run, whose row the caller has locked, and its terminal event under that number. Its locks are the
@@ -42,8 +43,8 @@ END $$;
 -- `p_ends` is a JSON array of {run, fence, status, time, type, not_before}; without a status, the run is requeued. What can
 -- be large is in the arrays beside it.
 --
--- The answer is '' if all was done as asked; else {batches: [first number, 0 if refused], ends: [{is, seq}]} with `done`,
--- `fenced`, or `cancelled`: its cancellation was requested, so it must end as cancelled instead.
+-- The answer is '' if all was done as asked; else {batches: [first number; 0: fenced; -1: the log is full], ends: [{is, seq, notes}]} with
+-- `done`, `fenced`, or `cancelled`: its cancellation was requested, so it must end as cancelled instead.
 CREATE FUNCTION write_log_1(p_host bigint, p_lane int, p_n bigint,
     b_run bigint[], b_fence int[], b_first bigint[], b_attempt int[],
     e_batch int[], e_offset int[], e_time bigint[], e_type text[], e_channel text[], e_content_type text[], e_data text[],
@@ -56,13 +57,18 @@ DECLARE
     v_end json;
     v_nth int := 0;
     v_run record;
+    v_notes json;
     v_seq bigint;
     v_next smallint;
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
     IF cardinality(b_run) > 0 THEN
-        SELECT array_agg(CASE WHEN runs.no IS NULL THEN 0 WHEN batch.first > 0 THEN batch.first
-                              ELSE last_seq_1(batch.run) + 1 END ORDER BY nth)
+        SELECT array_agg(CASE
+            WHEN runs.no IS NULL THEN 0
+            WHEN batch.first > 0 THEN batch.first
+            -- The number must not run over into the next run's. No batch has a million events.
+            WHEN last_seq_1(batch.run) > 4294967295 - 1000000 THEN -1
+            ELSE last_seq_1(batch.run) + 1 END ORDER BY nth)
         INTO v_firsts
         FROM unnest(b_run, b_fence, b_first) WITH ORDINALITY batch (run, fence, first, nth)
         LEFT JOIN runs ON runs.no = batch.run AND runs.owner = p_host AND runs.fence = batch.fence;
@@ -95,7 +101,9 @@ BEGIN
             v_ends := v_ends || json_build_object('is', 'cancelled');
             CONTINUE;
         END IF;
-        v_seq := note_messages_1(v_run.no, last_seq_1(v_run.no), v_run.attempt) + 1;
+        v_seq := last_seq_1(v_run.no);
+        v_notes := note_messages_1(v_run.no, v_seq, v_run.attempt);
+        v_seq := v_seq + json_array_length(v_notes) + 1;
         IF v_end->>'status' IS NOT NULL THEN
             PERFORM end_run_1(v_run.no, v_seq, v_run.attempt, (v_end->>'status')::int, (v_end->>'time')::bigint,
                 v_end->>'type', end_data[v_nth], end_value[v_nth], end_error[v_nth], end_error_more[v_nth]);
@@ -107,7 +115,8 @@ BEGIN
             IF v_next = 0 THEN PERFORM count_queued_1(p_host, p_lane, v_run.task, 1, 0); END IF;
         END IF;
         PERFORM release_locks_1(p_host, p_lane, v_run.locks);
-        v_ends := v_ends || json_build_object('is', 'done', 'seq', v_seq, 'attempt', v_run.attempt);
+        v_ends := v_ends || json_build_object(
+            'is', 'done', 'seq', v_seq, 'attempt', v_run.attempt, 'notes', v_notes);
     END LOOP;
     IF v_ends = '{}' AND v_firsts = b_first THEN RETURN ''; END IF;
     RETURN answer_1(p_host, p_lane, json_build_object('batches', coalesce(v_firsts, '{}'), 'ends', v_ends)::text);

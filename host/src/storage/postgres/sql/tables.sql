@@ -18,9 +18,9 @@ CREATE TABLE hosts (
     url         text COLLATE "C",             -- where other hosts reach it
     build       text COLLATE "C",             -- version of the program
     started_at  bigint NOT NULL,
-    lease_ms    int NOT NULL DEFAULT 0,       -- length of the last lease
-    lease_until bigint,                       -- NULL: no lease, and never declared dead
-    dead_at     bigint                        -- when it was declared dead, which is for ever
+    lease_ms    bigint NOT NULL DEFAULT 0,       -- length of the last lease
+    lease_until bigint,                       -- 0: it never registered; NULL: no lease, and never declared dead
+    dead_at     bigint                        -- when it was declared dead or left, which is for ever
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
 
 -- One row for each writing connection of a host. Every statement that writes changes its row: see gate_1.
@@ -161,11 +161,11 @@ CREATE TABLE messages (
     no    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- oldest first
     run   bigint NOT NULL,                    -- runs.no
     owner bigint NOT NULL,                    -- hosts.no when it was sent
-    kind  smallint NOT NULL,
+    kind  text COLLATE "C" NOT NULL,          -- cancel, pause, resume, signal, parameter
     name  text COLLATE "C",
     value text COLLATE "C",                   -- JSON
-    type  text COLLATE "C" NOT NULL,          -- of the event that notes it
-    data  text COLLATE "C" NOT NULL,          -- of that event
+    type  text COLLATE "C",                   -- of the event that notes it; NULL: none does
+    data  text COLLATE "C",                   -- of that event
     at    bigint NOT NULL
 );
 CREATE INDEX messages_by_run ON messages (run, no);
@@ -198,12 +198,12 @@ CREATE TABLE schedules (
     PRIMARY KEY (task, name)
 );
 
--- Readers at each host, of runs that end with their last reader.
-CREATE TABLE seats (
+-- Clients at each host of runs that are cancelled when their last client has disconnected.
+CREATE TABLE clients (
     run     bigint NOT NULL,                  -- runs.no
     host    bigint NOT NULL,                  -- hosts.no
-    seats   int NOT NULL,
-    left_at bigint,
+    clients int NOT NULL,
+    left_at bigint,                           -- when the last one disconnected; NULL: while there is one
     PRIMARY KEY (run, host)
 );
 
