@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::group::Urgency;
-use super::lanes::Lane;
 use super::parameters::values;
 use super::run_row::{ReadError, parsed};
 use super::{Postgres, list};
@@ -77,7 +76,7 @@ impl Clients for Postgres {
         let host = self.host_no(host).await?;
         let values = values![run.no, i32::try_from(clients).unwrap_or(i32::MAX)];
         let sql = "SELECT set_clients_1($1, $2, $3, $4, $5)";
-        self.lanes.call(Lane::Queue, Some(host), sql, values, Urgency::Once).await.map(drop)
+        self.lanes.call(Some(host), sql, values, Urgency::Once).await.map(drop)
     }
 
     async fn without_clients(&self, since_ms: u32, limit: u32) -> Result<Vec<RunId>> {

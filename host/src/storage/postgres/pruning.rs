@@ -9,7 +9,6 @@ use tokio_postgres::Row;
 use super::Postgres;
 use super::group::{Urgency, unreadable};
 use super::hosts;
-use super::lanes::Lane;
 use super::parameters::values;
 use super::run_row::{ReadError, parsed};
 use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, RunId, RunKey, TaskRef, Timestamp};
@@ -175,7 +174,7 @@ impl Pruning for Postgres {
     async fn prune(&self, runs: Vec<i64>, part: Part) -> Result<Pruned> {
         let sql = "SELECT prune_1($1, $2, $3, $4, $5, $6, $7, $8)";
         let values = values![runs, part == Part::Run, STEP_EVENTS, RUN_COST, STEP_BYTES];
-        let answer = self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await?;
+        let answer = self.lanes.call(None, sql, values, Urgency::Once).await?;
         let PruneAnswer { runs, events, bytes, done } =
             serde_json::from_str(&answer).map_err(|_| unreadable())?;
         Ok(Pruned { amount: Amount { runs, events, bytes }, done })
@@ -188,8 +187,8 @@ impl Pruning for Postgres {
     async fn set_without_events(&self, task: &TaskRef, to: EndPosition) -> Result<()> {
         let behind = i64::try_from(BEHIND.as_millis()).unwrap_or(i64::MAX);
         let sql = "SELECT set_without_events_1($1, $2, $3, $4, $5, $6)";
-        let values = values![self.numbers.task(&self.lanes, task).await?, to.at.as_millis(), behind];
-        self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await.map(drop)
+        let values = values![self.task_no(task).await?, to.at.as_millis(), behind];
+        self.lanes.call(None, sql, values, Urgency::Once).await.map(drop)
     }
 
     async fn rules(&self) -> Result<Vec<(TaskRef, String)>> {
@@ -199,11 +198,11 @@ impl Pruning for Postgres {
     async fn set_rules(&self, rules: Vec<(TaskRef, String)>) -> Result<()> {
         let mut tasks = Vec::with_capacity(rules.len());
         for (task, _) in &rules {
-            tasks.push(self.numbers.task(&self.lanes, task).await?);
+            tasks.push(self.task_no(task).await?);
         }
         let texts: Vec<String> = rules.into_iter().map(|(_, text)| text).collect();
         let sql = "SELECT set_rules_1($1, $2, $3, $4, $5)";
-        self.lanes.call(Lane::Queue, None, sql, values![tasks, texts], Urgency::Once).await.map(drop)
+        self.lanes.call(None, sql, values![tasks, texts], Urgency::Once).await.map(drop)
     }
 
     async fn clock(&self) -> Result<Option<(Timestamp, bool)>> {

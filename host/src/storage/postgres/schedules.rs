@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::group::Urgency;
-use super::lanes::Lane;
 use super::parameters::values;
 use super::run_row::ReadError;
 use super::{Postgres, hosts};
@@ -41,15 +40,15 @@ impl Schedules for Postgres {
             Some(from) => (Some(from.spec), Some(from.reached.as_millis()), Some(from.turn)),
             None => (None, None, None),
         };
-        let task = self.numbers.task(&self.lanes, task).await?;
+        let task = self.task_no(task).await?;
         let values =
             values![task, name.to_owned(), spec, reached, turn, to.spec, to.reached.as_millis(), to.turn];
-        Ok(self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await? == "true")
+        Ok(self.lanes.call(None, sql, values, Urgency::Once).await? == "true")
     }
 
     async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()> {
-        let values = values![self.numbers.task(&self.lanes, task).await?, name.to_owned()];
+        let values = values![self.task_no(task).await?, name.to_owned()];
         let sql = "SELECT forget_schedule_1($1, $2, $3, $4, $5)";
-        self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await.map(drop)
+        self.lanes.call(None, sql, values, Urgency::Once).await.map(drop)
     }
 }

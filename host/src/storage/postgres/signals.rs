@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::group::Urgency;
-use super::lanes::Lane;
 use super::messages::{self, MessageAnswer, Told};
 use super::parameters::{Parameters, values};
 use super::run_row::ReadError;
@@ -44,7 +43,7 @@ impl Signals for Postgres {
         let number = fence.number() as i32;
         let values = values![run.no, number, name.map(|name| name.as_str().to_owned())];
         let answer =
-            self.lanes.call(Lane::Log(run.no), Some(fence.owner()), sql, values, Urgency::Once).await?;
+            self.lanes.call_of_run(fence.owner(), run.no, sql, values, Urgency::Once).await?;
         messages::taken(&answer).map_err(unavailable)?.ok_or(StorageError::Fenced)
     }
 
@@ -61,7 +60,7 @@ impl Signals for Postgres {
         let (time, kind, data) = columns(&event);
         let sql = "SELECT log_message_1($1, $2, $3, $4, $5, $6, $7)";
         let values = values![run.to_string(), time, kind, data];
-        let answer = self.lanes.call(Lane::Queue, None, sql, values, Urgency::UntilDone).await?;
+        let answer = self.lanes.call(None, sql, values, Urgency::UntilDone).await?;
         self.outcome(read(&answer)?, String::new).await
     }
 
@@ -70,6 +69,8 @@ impl Signals for Postgres {
     }
 
     async fn messages(&self, owner: &HostId, limit: u32) -> Result<Vec<Message>> {
+        // Waits end between two searches for deadlocks, and the last one is followed by none.
+        self.report_waits().await;
         let read = self.readers.read((owner.clone(), limit), |db, (owner, limit)| {
             Box::pin(messages::of_owner(db, owner, *limit))
         });
@@ -97,7 +98,7 @@ impl Postgres {
 
     /// Calls a function that sends a message.
     async fn tell(&self, sql: &'static str, values: Parameters) -> Result<MessageAnswer> {
-        read(&self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await?)
+        read(&self.lanes.call(None, sql, values, Urgency::Once).await?)
     }
 
     /// What a caller gets of an answer. `limit` is the error of a run that has reached one.

@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 
 use super::Postgres;
 use super::group::Urgency;
-use super::lanes::Lane;
 use super::parameters::values;
 use super::run_row::ReadError;
 use crate::model::{Json, RunId};
@@ -75,7 +74,7 @@ impl WaitReports {
             return None;
         }
         state.last = Some(Instant::now());
-        let waits: BTreeMap<_, _> = state.waits.upgrade().map(|waits| waits.all()).unwrap_or_default();
+        let waits = state.waits.upgrade().map(|waits| waits.all()).unwrap_or_default();
         state.suspects.retain(|run, _| waits.contains_key(run));
         let is_known = |run: &i64, children: &Arc<[RunId]>| {
             state.reported.get(run).is_some_and(|known| Arc::ptr_eq(known, children))
@@ -119,11 +118,21 @@ impl WaitReports {
 }
 
 impl Postgres {
-    /// Reports which runs wait, if other hosts are alive. Called at least once a second as long as there are any.
-    pub(super) async fn report_waits(&self) -> Result<()> {
-        let Some(report) = self.waits.due() else { return Ok(()) };
+    /// Reports which runs wait, if other hosts are alive. Called at least once a second as long as there are any. A report
+    /// that fails is made again the next time.
+    pub(super) async fn report_waits(&self) {
+        let Some(report) = self.waits.due() else { return };
+        match self.write_report(&report).await {
+            Ok(true) => self.waits.done(report),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "the runs that wait could not be reported to other hosts"),
+        }
+    }
+
+    /// Whether there is another host to report to.
+    async fn write_report(&self, report: &Report) -> Result<bool> {
         if !self.readers.read((), |db, ()| Box::pin(has_others(db))).await? {
-            return Ok(());
+            return Ok(false);
         }
         let runs: Vec<i64> = report.begun.iter().map(|(run, _)| *run).collect();
         let children = |(_, children): &(i64, Arc<[RunId]>)| {
@@ -132,10 +141,8 @@ impl Postgres {
         };
         let children: Vec<String> = report.begun.iter().map(children).collect();
         let sql = "SELECT report_waits_1($1, $2, $3, $4, $5, $6)";
-        let values = values![report.ended.clone(), runs, children];
-        self.lanes.call(Lane::Queue, None, sql, values, Urgency::Once).await?;
-        self.waits.done(report);
-        Ok(())
+        self.lanes.call(None, sql, values![report.ended.clone(), runs, children], Urgency::Once).await?;
+        Ok(true)
     }
 }
 
