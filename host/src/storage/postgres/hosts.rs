@@ -101,7 +101,7 @@ impl Postgres {
         let versions: Vec<String> = tasks.iter().map(|(_, version)| version.to_string()).collect();
         let sql = "SELECT offer_1($1, $2, $3, $4, $5, $6)";
         self.lanes
-            .call(Lane::Queue, Some(host), sql, values![apps, names, versions], Urgency::Once)
+            .call(Some(host), sql, values![apps, names, versions], Urgency::Once)
             .await
             .map(drop)
     }
@@ -117,7 +117,7 @@ impl Postgres {
         let sql = "SELECT hold_duty_1($1, $2, $3, $4, $5)";
         let answer = self
             .lanes
-            .call(Lane::Queue, Some(host), sql, values![duty, i64::from(ms)], Urgency::Once)
+            .call(Some(host), sql, values![duty, i64::from(ms)], Urgency::Once)
             .await?;
         Ok(answer == "true")
     }

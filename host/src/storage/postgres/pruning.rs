@@ -212,7 +212,7 @@ impl Pruning for Postgres {
     async fn set_clock(&self, believed: Timestamp, doubted: bool) -> Result<()> {
         let sql = "SELECT set_clock_1($1, $2, $3, $4, $5)";
         self.lanes
-            .call(Lane::Queue, None, sql, values![believed.as_millis(), doubted], Urgency::Once)
+            .call(None, sql, values![believed.as_millis(), doubted], Urgency::Once)
             .await
             .map(drop)
     }
