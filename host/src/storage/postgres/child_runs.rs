@@ -22,6 +22,8 @@ impl ChildRuns for Postgres {
     }
 
     async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>> {
-        self.readers.read((run, waits), |db, (run, waits)| Box::pin(wait_deadlocks::of_wait(db, *run, waits))).await
+        self.readers
+            .read((run, waits), |db, (run, waits)| Box::pin(wait_deadlocks::of_wait(db, *run, waits)))
+            .await
     }
 }

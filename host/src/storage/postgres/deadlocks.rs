@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::Row;
 
 use super::run_row::ReadError;
-use crate::postgres::Session;
 use crate::model::Lock;
+use crate::postgres::Session;
 use crate::storage::NewRun;
 
 /// Most runs that one search visits. A deadlock through more runs is not found, and lasts until one of them is cancelled.

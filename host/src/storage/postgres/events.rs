@@ -3,8 +3,8 @@
 use tokio_postgres::Row;
 
 use super::run_row::{ReadError, parsed};
-use crate::postgres::Session;
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
+use crate::postgres::Session;
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's number. One integer key makes the log of a
 /// run one range of the index: appending, replaying and deleting are each one walk.

@@ -52,7 +52,11 @@ pub(super) async fn offered(db: &Session) -> Result<Vec<TaskRef>, ReadError> {
 }
 
 /// See [`Clients::without_clients`](crate::storage::Clients::without_clients).
-pub(super) async fn without_clients(db: &Session, since_ms: u32, limit: u32) -> Result<Vec<RunId>, ReadError> {
+pub(super) async fn without_clients(
+    db: &Session,
+    since_ms: u32,
+    limit: u32,
+) -> Result<Vec<RunId>, ReadError> {
     // Declaring a host dead takes its clients away.
     let sql = "SELECT runs.id FROM (SELECT run FROM clients GROUP BY run \
                    HAVING bool_and(clients = 0) AND max(left_at) <= now_ms() - $1 ORDER BY run) AS deserted \
@@ -77,7 +81,9 @@ impl Clients for Postgres {
 
     async fn without_clients(&self, since_ms: u32, limit: u32) -> Result<Vec<RunId>> {
         let arguments = (since_ms, limit);
-        self.readers.read(arguments, |db, (since_ms, limit)| Box::pin(without_clients(db, *since_ms, *limit))).await
+        self.readers
+            .read(arguments, |db, (since_ms, limit)| Box::pin(without_clients(db, *since_ms, *limit)))
+            .await
     }
 }
 

@@ -10,8 +10,10 @@ use crate::model::{HostId, Outcome, Run, RunId, Timestamp};
 use crate::postgres::Session;
 use crate::storage::{QueueState, RunFilter};
 
-static BY_ID: LazyLock<String> = LazyLock::new(|| format!("SELECT {} FROM runs {FROM} WHERE runs.id = $1", *WHOLE));
-static BY_NO: LazyLock<String> = LazyLock::new(|| format!("SELECT {} FROM runs {FROM} WHERE runs.no = $1", *WHOLE));
+static BY_ID: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {} FROM runs {FROM} WHERE runs.id = $1", *WHOLE));
+static BY_NO: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {} FROM runs {FROM} WHERE runs.no = $1", *WHOLE));
 static BY_NOS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {} FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (no, nth) JOIN runs ON runs.no = wanted.no \

@@ -55,8 +55,9 @@ pub(super) fn query(filter: &RunFilter) -> (String, Vec<Value>) {
     }
     let (columns, from) = if filter.brief { (&*BRIEF, BRIEF_FROM) } else { (&*WHOLE, FROM) };
     let order = order(filter, "page");
-    let sql =
-        format!("SELECT {columns} FROM ({page}) AS page JOIN runs ON runs.no = page.no {from} ORDER BY {order}");
+    let sql = format!(
+        "SELECT {columns} FROM ({page}) AS page JOIN runs ON runs.no = page.no {from} ORDER BY {order}"
+    );
     (sql, conditions.values)
 }
 

@@ -73,13 +73,17 @@ pub(super) async fn of_owner(db: &Session, owner: &HostId, limit: u32) -> Result
     let rows = db.query(sql, &[&owner.as_str(), &i64::from(limit)]).await?;
     let message = |row: &tokio_postgres::Row| {
         let id = parsed("id", RunId::parse(row.try_get(2)?).ok())?;
-        let name = || parsed("name", row.try_get::<_, Option<&str>>(4)?.and_then(|name| SignalName::parse(name).ok()));
+        let name = || {
+            parsed("name", row.try_get::<_, Option<&str>>(4)?.and_then(|name| SignalName::parse(name).ok()))
+        };
         let kind = match row.try_get::<_, &str>(3)? {
             "cancel" => MessageKind::Cancel,
             "pause" => MessageKind::Pause,
             "resume" => MessageKind::Resume,
             "signal" => MessageKind::Signal(name()?),
-            "parameter" => MessageKind::Parameter(name()?, Json::from_valid(parsed("value", row.try_get(5)?)?)),
+            "parameter" => {
+                MessageKind::Parameter(name()?, Json::from_valid(parsed("value", row.try_get(5)?)?))
+            }
             _ => return Err(ReadError::Value("kind")),
         };
         Ok(Message { no: row.try_get(0)?, run: RunKey { no: row.try_get(1)?, id }, kind })

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use tokio_postgres::Row;
 
+use super::Postgres;
 use super::group::{Urgency, unreadable};
 use super::hosts;
 use super::parameters::values;
 use super::run_row::{ReadError, parsed};
-use super::Postgres;
 use crate::model::{Amount, EndPosition, EndedFilter, EndedRun, Part, RunId, RunKey, TaskRef, Timestamp};
 use crate::postgres::Session;
 use crate::storage::{Pruned, Pruning, Result};
@@ -37,7 +37,11 @@ const NEEDED: &str = "(runs.parent IS NOT NULL AND (SELECT parents.finished_at I
 
 /// See [`Pruning::tasks`](Pruning::tasks).
 async fn tasks(db: &Session) -> Result<Vec<TaskRef>, ReadError> {
-    db.query("SELECT app, task FROM tasks ORDER BY app, task", &[]).await?.iter().map(|row| hosts::task(row, 0)).collect()
+    db.query("SELECT app, task FROM tasks ORDER BY app, task", &[])
+        .await?
+        .iter()
+        .map(|row| hosts::task(row, 0))
+        .collect()
 }
 
 /// See [`Pruning::ended_beyond`](Pruning::ended_beyond).
@@ -155,9 +159,11 @@ impl Pruning for Postgres {
         which: EndedFilter,
         limit: u32,
     ) -> Result<Vec<EndedRun>> {
-        let read = self.readers.read((task.clone(), from, to, which, limit), |db, (task, from, to, which, limit)| {
-            Box::pin(ended(db, task, (*from, *to), *which, *limit))
-        });
+        let read = self
+            .readers
+            .read((task.clone(), from, to, which, limit), |db, (task, from, to, which, limit)| {
+                Box::pin(ended(db, task, (*from, *to), *which, *limit))
+            });
         read.await
     }
 
@@ -169,7 +175,8 @@ impl Pruning for Postgres {
         let sql = "SELECT prune_1($1, $2, $3, $4, $5, $6, $7, $8)";
         let values = values![runs, part == Part::Run, STEP_EVENTS, RUN_COST, STEP_BYTES];
         let answer = self.lanes.call(None, sql, values, Urgency::Once).await?;
-        let PruneAnswer { runs, events, bytes, done } = serde_json::from_str(&answer).map_err(|_| unreadable())?;
+        let PruneAnswer { runs, events, bytes, done } =
+            serde_json::from_str(&answer).map_err(|_| unreadable())?;
         Ok(Pruned { amount: Amount { runs, events, bytes }, done })
     }
 

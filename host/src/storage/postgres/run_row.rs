@@ -90,7 +90,10 @@ fn select(brief: bool) -> String {
 pub(super) fn read(row: &Row) -> Result<Run, ReadError> {
     let row = RunRow(row);
     Ok(Run {
-        key: RunKey { no: row.get(Column::No)?, id: row.parsed("id", RunId::parse(row.get(Column::Id)?).ok())? },
+        key: RunKey {
+            no: row.get(Column::No)?,
+            id: row.parsed("id", RunId::parse(row.get(Column::Id)?).ok())?,
+        },
         task: row.parsed("task", TaskRef::parse(row.get(Column::App)?, row.get(Column::Task)?).ok())?,
         version: row.get::<Option<&str>>(Column::Version)?.and_then(Version::parse),
         status: row.parsed("status", status_of(row.get(Column::Status)?))?,

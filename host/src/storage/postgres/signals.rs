@@ -7,11 +7,10 @@ use super::messages::{self, MessageAnswer, Told};
 use super::parameters::{Parameters, values};
 use super::run_row::ReadError;
 use super::{Postgres, list};
-use crate::model::{
-    Content, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName,
-};
+use crate::model::{Content, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName};
 use crate::storage::{
-    CancelOutcome, MAX_PARAMETERS, MAX_WAITING_SIGNALS, Message, MessageOutcome, Result, Signals, StorageError,
+    CancelOutcome, MAX_PARAMETERS, MAX_WAITING_SIGNALS, Message, MessageOutcome, Result, Signals,
+    StorageError,
 };
 
 #[async_trait]
@@ -27,7 +26,8 @@ impl Signals for Postgres {
     async fn signal(&self, run: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let (time, kind, data) = columns(&NewEvent::signalled(&signal.name));
         let (name, payload) = (signal.name.as_str().to_owned(), signal.payload.into_string());
-        let values = values![run.to_string(), name, payload, i64::from(MAX_WAITING_SIGNALS), time, kind, data];
+        let values =
+            values![run.to_string(), name, payload, i64::from(MAX_WAITING_SIGNALS), time, kind, data];
         let answer = self.tell("SELECT signal_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", values).await?;
         let limit = || format!("{MAX_WAITING_SIGNALS} signals wait already, and the run takes none");
         self.outcome(answer, limit).await
@@ -50,7 +50,8 @@ impl Signals for Postgres {
         let (time, kind, data) = columns(&NewEvent::parameter(&name, &value));
         let (name, value) = (name.as_str().to_owned(), value.into_string());
         let values = values![run.to_string(), name, value, i64::from(MAX_PARAMETERS), time, kind, data];
-        let answer = self.tell("SELECT set_parameter_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", values).await?;
+        let answer =
+            self.tell("SELECT set_parameter_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", values).await?;
         self.outcome(answer, || format!("a run has at most {MAX_PARAMETERS} parameters")).await
     }
 

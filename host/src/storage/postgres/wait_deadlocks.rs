@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::deadlocks::{Holders, MAX_VISITED, holders, holders_if_full, locks_in};
 use super::run_row::ReadError;
-use crate::postgres::Session;
 use crate::model::{Lock, RunId};
+use crate::postgres::Session;
 use crate::storage::ChildWaits;
 
 /// See [`ChildRuns::deadlock`](crate::storage::ChildRuns::deadlock).
@@ -25,7 +25,8 @@ pub(super) async fn of_wait(db: &Session, run: i64, waits: &ChildWaits) -> Resul
 }
 
 async fn search(db: &Session, run: i64, waits: &ChildWaits) -> Result<Option<String>, ReadError> {
-    let mut graph = WaitGraph { waits, holders: holders(db).await?, runs: BTreeMap::new(), ids: HashMap::new() };
+    let mut graph =
+        WaitGraph { waits, holders: holders(db).await?, runs: BTreeMap::new(), ids: HashMap::new() };
     graph.explore(db, run).await?;
     graph.mark_runs_that_continue();
     let Some(path) = graph.path_back(run) else { return Ok(None) };
