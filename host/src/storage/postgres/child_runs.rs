@@ -22,8 +22,17 @@ impl ChildRuns for Postgres {
     }
 
     async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>> {
-        self.readers
-            .read((run, waits), |db, (run, waits)| Box::pin(wait_deadlocks::of_wait(db, *run, waits)))
-            .await
+        self.waits.follow(&waits);
+        self.report_waits().await;
+        let search = self.readers.read((run, waits), |db, (run, waits)| {
+            Box::pin(wait_deadlocks::of_wait(db, *run, waits))
+        });
+        let Some(found) = search.await? else {
+            self.waits.clear(run);
+            return Ok(None);
+        };
+        let is_certain =
+            found.foreign.is_empty() || self.waits.is_certain(run, found.foreign, found.oldest_report);
+        Ok(is_certain.then_some(found.reason))
     }
 }

@@ -96,13 +96,14 @@ impl Postgres {
     /// See [`Hosts::offer`](crate::storage::Hosts::offer).
     pub(super) async fn store_offer(&self, owner: &HostId, tasks: &[(TaskRef, Version)]) -> Result<()> {
         let host = self.host_no(owner).await?;
-        let (mut numbers, mut versions) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
-        for (task, version) in tasks {
-            numbers.push(self.task_no(task).await?);
-            versions.push(self.version_no(version).await?);
-        }
-        let sql = "SELECT offer_1($1, $2, $3, $4, $5)";
-        self.lanes.call(Some(host), sql, values![numbers, versions], Urgency::Once).await.map(drop)
+        let apps: Vec<String> = tasks.iter().map(|(task, _)| task.app.to_string()).collect();
+        let names: Vec<String> = tasks.iter().map(|(task, _)| task.task.to_string()).collect();
+        let versions: Vec<String> = tasks.iter().map(|(_, version)| version.to_string()).collect();
+        let sql = "SELECT offer_1($1, $2, $3, $4, $5, $6)";
+        self.lanes
+            .call(Lane::Queue, Some(host), sql, values![apps, names, versions], Urgency::Once)
+            .await
+            .map(drop)
     }
 
     /// See [`Hosts::offered`](crate::storage::Hosts::offered).
@@ -114,7 +115,10 @@ impl Postgres {
     pub(super) async fn take_duty(&self, duty: &'static str, owner: &HostId, ms: u32) -> Result<bool> {
         let host = self.host_no(owner).await?;
         let sql = "SELECT hold_duty_1($1, $2, $3, $4, $5)";
-        let answer = self.lanes.call(Some(host), sql, values![duty, i64::from(ms)], Urgency::Once).await?;
+        let answer = self
+            .lanes
+            .call(Lane::Queue, Some(host), sql, values![duty, i64::from(ms)], Urgency::Once)
+            .await?;
         Ok(answer == "true")
     }
 }

@@ -42,7 +42,8 @@ impl Signals for Postgres {
         let sql = "SELECT take_signal_1($1, $2, $3, $4, $5, $6)";
         let number = fence.number() as i32;
         let values = values![run.no, number, name.map(|name| name.as_str().to_owned())];
-        let answer = self.lanes.call_of_run(fence.owner(), run.no, sql, values, Urgency::Once).await?;
+        let answer =
+            self.lanes.call_of_run(fence.owner(), run.no, sql, values, Urgency::Once).await?;
         messages::taken(&answer).map_err(unavailable)?.ok_or(StorageError::Fenced)
     }
 
@@ -68,6 +69,8 @@ impl Signals for Postgres {
     }
 
     async fn messages(&self, owner: &HostId, limit: u32) -> Result<Vec<Message>> {
+        // Waits end between two searches for deadlocks, and the last one is followed by none.
+        self.report_waits().await;
         let read = self.readers.read((owner.clone(), limit), |db, (owner, limit)| {
             Box::pin(messages::of_owner(db, owner, *limit))
         });

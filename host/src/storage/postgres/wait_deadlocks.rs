@@ -8,12 +8,26 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::deadlocks::{Holders, MAX_VISITED, holders, holders_if_full, locks_in};
 use super::run_row::ReadError;
+use super::waits::{self, Foreign};
 use crate::model::{Lock, RunId};
 use crate::postgres::Session;
 use crate::storage::ChildWaits;
 
+/// A deadlock that a search has found.
+pub(super) struct Deadlock {
+    pub(super) reason: String,
+    /// The waits of other hosts that the search has gone through.
+    pub(super) foreign: Foreign,
+    /// The oldest report of these.
+    pub(super) oldest_report: i64,
+}
+
 /// See [`ChildRuns::deadlock`](crate::storage::ChildRuns::deadlock).
-pub(super) async fn of_wait(db: &Session, run: i64, waits: &ChildWaits) -> Result<Option<String>, ReadError> {
+pub(super) async fn of_wait(
+    db: &Session,
+    run: i64,
+    waits: &ChildWaits,
+) -> Result<Option<Deadlock>, ReadError> {
     let Some(waited_for) = waits.of(run) else { return Ok(None) };
     // In each deadlock, some run waits for one that is blocked by a lock, and that wait finds the deadlock. For all other
     // waits, this check is enough.
@@ -24,14 +38,21 @@ pub(super) async fn of_wait(db: &Session, run: i64, waits: &ChildWaits) -> Resul
     search(db, run, waits).await
 }
 
-async fn search(db: &Session, run: i64, waits: &ChildWaits) -> Result<Option<String>, ReadError> {
-    let mut graph =
-        WaitGraph { waits, holders: holders(db).await?, runs: BTreeMap::new(), ids: HashMap::new() };
+async fn search(db: &Session, run: i64, waits: &ChildWaits) -> Result<Option<Deadlock>, ReadError> {
+    let mut graph = WaitGraph {
+        waits,
+        holders: holders(db).await?,
+        runs: BTreeMap::new(),
+        ids: HashMap::new(),
+        foreign: Foreign::new(),
+        oldest_report: i64::MAX,
+    };
     graph.explore(db, run).await?;
     graph.mark_runs_that_continue();
     let Some(path) = graph.path_back(run) else { return Ok(None) };
     let links: Vec<String> = path.iter().map(|link| graph.describe(link)).collect();
-    Ok(Some(format!("it would wait for ever: it waits for {}", links.join(", which waits for "))))
+    let reason = format!("it would wait for ever: it waits for {}", links.join(", which waits for "));
+    Ok(Some(Deadlock { reason, oldest_report: graph.oldest_report, foreign: graph.foreign }))
 }
 
 async fn is_any_blocked(db: &Session, runs: &[RunId]) -> Result<bool, ReadError> {
@@ -64,6 +85,8 @@ struct WaitGraph<'a> {
     /// The runs that were reached from the first.
     runs: BTreeMap<i64, WaitingRun>,
     ids: HashMap<i64, String>,
+    foreign: Foreign,
+    oldest_report: i64,
 }
 
 impl WaitGraph<'_> {
@@ -76,12 +99,13 @@ impl WaitGraph<'_> {
             let level: Vec<i64> =
                 next.iter().copied().filter(|run| !self.runs.contains_key(run)).take(room).collect();
             let mut states = self.read(db, &level).await?;
-            let children = self.read_children(db, &states).await?;
+            let waits = self.child_waits(db, &states).await?;
+            let children = read_children(db, &waits).await?;
             next.clear();
             for run in level {
                 let for_all = match states.remove(&run) {
                     None => Vec::new(),
-                    Some(State { owned: true, .. }) => self.children(run, &children),
+                    Some(State { owned: true, .. }) => waits.get(&run).map_or_else(Vec::new, |of| any_of(of, &children)),
                     Some(State { locks, .. }) => self.full_locks(&locks),
                 };
                 next.extend(for_all.iter().flat_map(|any| &any.runs));
@@ -109,28 +133,27 @@ impl WaitGraph<'_> {
         Ok(states)
     }
 
-    /// Numbers of the runs that the owned ones wait for, without those that have ended.
-    async fn read_children(
-        &self,
+    /// The children that the owned ones of the runs wait for, at this host and at others.
+    async fn child_waits(
+        &mut self,
         db: &Session,
         states: &HashMap<i64, State>,
-    ) -> Result<HashMap<String, i64>, ReadError> {
-        let owned = states.iter().filter(|(_, state)| state.owned);
-        let waited_for: Vec<_> = owned.filter_map(|(run, _)| self.waits.of(*run)).collect();
-        let ids: BTreeSet<&str> = waited_for
-            .iter()
-            .filter(|runs| runs.len() <= MAX_VISITED)
-            .flat_map(|runs| runs.iter().map(RunId::as_str))
-            .collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
+    ) -> Result<HashMap<i64, Vec<String>>, ReadError> {
+        let owned = states.iter().filter(|(_, state)| state.owned).map(|(run, _)| *run);
+        let (mut found, mut others) = (HashMap::new(), Vec::new());
+        for run in owned {
+            match self.waits.of(run) {
+                Some(children) => drop(found.insert(run, children.iter().map(RunId::to_string).collect())),
+                None => others.push(run),
+            }
         }
-        let ids: Vec<&str> = ids.into_iter().collect();
-        let sql = "SELECT runs.id, runs.no FROM unnest($1::text[]) AS wanted (id) JOIN runs ON runs.id = wanted.id \
-                   WHERE runs.finished_at IS NULL";
-        let mut found = HashMap::new();
-        for row in db.query(sql, &[&ids]).await? {
-            found.insert(row.try_get(0)?, row.try_get(1)?);
+        if others.is_empty() {
+            return Ok(found);
+        }
+        for (run, wait) in waits::reported(db, &others).await? {
+            self.foreign.insert(run, wait.reported);
+            self.oldest_report = self.oldest_report.min(wait.report_at);
+            found.insert(run, wait.children);
         }
         Ok(found)
     }
@@ -141,14 +164,6 @@ impl WaitGraph<'_> {
             Some(AnyOf { runs: holders.to_vec(), lock: Some(lock.name.clone()) })
         });
         full.collect()
-    }
-
-    /// The condition of a run that waits for children; none if it does not wait, or if one of them has ended, which ends
-    /// the wait.
-    fn children(&self, run: i64, numbers: &HashMap<String, i64>) -> Vec<AnyOf> {
-        let Some(waited_for) = self.waits.of(run) else { return Vec::new() };
-        let runs: Option<Vec<i64>> = waited_for.iter().map(|id| numbers.get(id.as_str()).copied()).collect();
-        runs.map(|runs| AnyOf { runs, lock: None }).into_iter().collect()
     }
 
     fn continues(&self, run: i64) -> bool {
@@ -219,6 +234,32 @@ impl WaitGraph<'_> {
             None => format!("the run {id}"),
         }
     }
+}
+
+/// Numbers of the children, by id, without those that have ended.
+async fn read_children(
+    db: &Session,
+    waits: &HashMap<i64, Vec<String>>,
+) -> Result<HashMap<String, i64>, ReadError> {
+    let ids: BTreeSet<&str> =
+        waits.values().filter(|of| of.len() <= MAX_VISITED).flatten().map(String::as_str).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let sql = "SELECT runs.id, runs.no FROM unnest($1::text[]) AS wanted (id) JOIN runs ON runs.id = wanted.id \
+               WHERE runs.finished_at IS NULL";
+    let mut found = HashMap::new();
+    for row in db.query(sql, &[&ids]).await? {
+        found.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(found)
+}
+
+/// The condition of a run that waits for any of the children; none if one of them has ended, which ends the wait.
+fn any_of(children: &[String], numbers: &HashMap<String, i64>) -> Vec<AnyOf> {
+    let runs: Option<Vec<i64>> = children.iter().map(|id| numbers.get(id).copied()).collect();
+    runs.map(|runs| AnyOf { runs, lock: None }).into_iter().collect()
 }
 
 /// What a run that has not ended waits with: an owned one for children, another one for its locks.

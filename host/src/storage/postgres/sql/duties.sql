@@ -37,15 +37,25 @@ BEGIN
     RETURN answer_1(p_host, p_lane, FOUND::text);
 END $$;
 
--- Stores what a host has loaded, in place of what it had before.
-CREATE FUNCTION offer_1(p_host bigint, p_lane int, p_n bigint, p_tasks int[], p_versions int[]) RETURNS text
+-- Stores what a host has loaded, in place of what it had before. Tasks and versions that have no number get one.
+CREATE FUNCTION offer_1(p_host bigint, p_lane int, p_n bigint, p_apps text[], p_tasks text[], p_versions text[]) RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
-    DELETE FROM offers WHERE host = p_host AND NOT task = ANY (p_tasks);
+    -- In one order, so that two hosts that make the same rows don't wait for each other.
+    INSERT INTO tasks (app, task)
+    SELECT app, task FROM unnest(p_apps, p_tasks) AS given (app, task)
+    WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.app = given.app AND tasks.task = given.task)
+    ORDER BY app, task ON CONFLICT DO NOTHING;
+    INSERT INTO versions (sha256)
+    SELECT sha256 FROM unnest(p_versions) AS given (sha256)
+    WHERE NOT EXISTS (SELECT 1 FROM versions WHERE versions.sha256 = given.sha256)
+    ORDER BY sha256 ON CONFLICT DO NOTHING;
+    DELETE FROM offers WHERE host = p_host;
     INSERT INTO offers (host, task, version)
-    SELECT p_host, given.task, given.version FROM unnest(p_tasks, p_versions) AS given (task, version)
-    ON CONFLICT (host, task) DO UPDATE SET version = EXCLUDED.version WHERE offers.version <> EXCLUDED.version;
+    SELECT p_host, tasks.no, versions.no FROM unnest(p_apps, p_tasks, p_versions) AS given (app, task, sha256)
+    JOIN tasks ON tasks.app = given.app AND tasks.task = given.task
+    JOIN versions ON versions.sha256 = given.sha256 ON CONFLICT DO NOTHING;
     RETURN '';
 END $$;
 
