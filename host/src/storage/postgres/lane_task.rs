@@ -145,7 +145,10 @@ impl LaneTask {
             }
             tokio::select! {
                 biased;
-                session = self.connection.session() => return Some(session),
+                session = self.connection.session() => {
+                    self.note_connected(true);
+                    return Some(session);
+                }
                 command = self.commands.recv(), if !self.closing => match command {
                     Some(command) => self.take(command),
                     // Nobody can wait for an answer any more.
@@ -356,6 +359,13 @@ impl LaneTask {
     /// Forgets what was known of the database: another host may have written meanwhile.
     fn lost_connection(&mut self) {
         self.seqs.clear();
+        self.note_connected(false);
+    }
+
+    fn note_connected(&self, is_connected: bool) {
+        if self.lane == 0 {
+            self.shared.set_connected(is_connected);
+        }
     }
 
     /// Sends the statement of a group until it is known what became of it.

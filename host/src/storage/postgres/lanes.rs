@@ -6,6 +6,7 @@
 //! because a renewal must never wait for a group.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::group::{Append, Call, Command, Parameter, Plain, Submit, SubmitAnswer, Urgency};
 use super::lane_task::LaneTask;
 use super::log_group::End;
+use crate::model::Event;
 use crate::postgres::{Connector, SessionSettings};
 use crate::storage::{Durability, Outbox, Result, StorageError};
 
@@ -60,6 +62,8 @@ pub(super) struct Shared {
     /// The number under which writes pass the gate that no host has to be alive for: that of the host of this process, as
     /// soon as it registers.
     writer: Mutex<Option<i64>>,
+    /// Since when the queue's lane has a connection, as far as it has noticed.
+    connected: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -69,6 +73,11 @@ impl Shared {
 
     pub(super) fn set_writer(&self, host: Option<i64>) {
         *self.writer.lock() = host;
+    }
+
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        let mut connected = self.connected.lock();
+        *connected = if is_connected { connected.or_else(|| Some(Instant::now())) } else { None };
     }
 
     /// Stores why the database accepts no writes, or that it does.
@@ -120,11 +129,11 @@ impl Lanes {
     }
 
     /// Ends or requeues a run. Retried until the database accepts it.
-    pub(super) async fn end<T>(
+    pub(super) async fn end(
         &self,
         run: i64,
-        end: impl FnOnce(oneshot::Sender<Result<T>>) -> End,
-    ) -> Result<T> {
+        end: impl FnOnce(oneshot::Sender<Result<Vec<Event>>>) -> End,
+    ) -> Result<Vec<Event>> {
         let (answer, answered) = oneshot::channel();
         self.command(Lane::Log(run), Command::End(end(answer)));
         answered.await.unwrap_or(Err(StorageError::Closed))
@@ -145,18 +154,29 @@ impl Lanes {
     /// has to be alive.
     pub(super) async fn call(
         &self,
-        lane: Lane,
         host: Option<i64>,
         sql: &'static str,
         parameters: Vec<Parameter>,
         urgency: Urgency,
     ) -> Result<String> {
         let (answer, answered) = oneshot::channel();
-        let run = match lane {
-            Lane::Log(run) => Some(run),
-            Lane::Queue | Lane::Leases => None,
-        };
-        self.command(lane, Command::Call(Call { host, run, sql, parameters, urgency, answer }));
+        let call = Call { host, run: None, sql, parameters, urgency, answer };
+        self.command(Lane::Queue, Command::Call(call));
+        answered.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// The same for a write of the owner of a run, in the order of all its writes to the run.
+    pub(super) async fn call_of_run(
+        &self,
+        owner: i64,
+        run: i64,
+        sql: &'static str,
+        parameters: Vec<Parameter>,
+        urgency: Urgency,
+    ) -> Result<String> {
+        let (answer, answered) = oneshot::channel();
+        let call = Call { host: Some(owner), run: Some(run), sql, parameters, urgency, answer };
+        self.command(Lane::Log(run), Command::Call(call));
         answered.await.unwrap_or(Err(StorageError::Closed))
     }
 
@@ -177,6 +197,11 @@ impl Lanes {
     /// Lets writes that no host has to be alive for pass the gate of this one.
     pub(super) fn write_as(&self, host: i64) {
         self.shared.set_writer(Some(host));
+    }
+
+    /// For how long this process has been connected. After an outage, other hosts have to come back, too.
+    pub(super) fn connected_for(&self) -> Option<Duration> {
+        self.shared.connected.lock().map(|since| since.elapsed())
     }
 
     /// Why the last statement of a lane failed, if one did.

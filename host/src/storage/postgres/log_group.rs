@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::events::MAX_SEQ;
 use super::group::{Append, Command, Gate, unreadable};
-use super::schema::MAX_SEQ;
+use super::run_row::status_code;
 use crate::model::{
     Channel, Content, ContentType, Event, EventType, Fence, Json, NewEvent, Outcome, Timestamp,
 };
@@ -54,6 +55,16 @@ impl End {
         answer: oneshot::Sender<Result<Vec<Event>>>,
     ) -> Self {
         Self { run, fence, event: outcome.terminal_event(), ending: Ending::Finish(outcome), answer }
+    }
+
+    pub(super) fn requeue(
+        run: i64,
+        fence: Fence,
+        event: NewEvent,
+        not_before: Option<Timestamp>,
+        answer: oneshot::Sender<Result<Vec<Event>>>,
+    ) -> Self {
+        Self { run, fence, event, ending: Ending::Requeue(not_before), answer }
     }
 
     /// The same end of a run whose cancellation was requested: it ends as cancelled, with its value if it has one.
@@ -416,7 +427,7 @@ impl<'a> EndColumns<'a> {
 impl<'a> EndRow<'a> {
     fn of(end: &'a End) -> Self {
         let (status, not_before) = match &end.ending {
-            Ending::Finish(outcome) => (Some(super::schema::status_no(outcome.status())), None),
+            Ending::Finish(outcome) => (Some(status_code(outcome.status())), None),
             Ending::Requeue(not_before) => (None, not_before.map(Timestamp::as_millis)),
         };
         Self {

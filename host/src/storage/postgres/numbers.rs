@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::group::Urgency;
 use super::lanes::{GATED_LANES, Lane, Lanes};
+use super::parameters::{Parameters, values};
 use crate::model::{HostId, TaskRef, Version};
 use crate::storage::{Result, StorageError};
 
@@ -34,7 +35,7 @@ impl Numbers {
             return Ok(*no);
         }
         let (app, name) = (task.app.as_str().to_owned(), task.task.as_str().to_owned());
-        let no = read(lanes, TASK, || vec![Box::new(app.clone()), Box::new(name.clone())]).await?;
+        let no = read(lanes, TASK, || values![app.clone(), name.clone()]).await?;
         self.tasks.lock().insert(task.clone(), no);
         Ok(no)
     }
@@ -45,7 +46,7 @@ impl Numbers {
             return Ok(*no);
         }
         let sha256 = version.to_string();
-        let no = read(lanes, VERSION, || vec![Box::new(sha256.clone())]).await?;
+        let no = read(lanes, VERSION, || values![sha256.clone()]).await?;
         self.versions.lock().insert(*version, no);
         Ok(no)
     }
@@ -55,8 +56,7 @@ impl Numbers {
         if let Some(no) = self.hosts.lock().get(host) {
             return Ok(*no);
         }
-        let parameters: Vec<super::group::Parameter> =
-            vec![Box::new(host.as_str().to_owned()), Box::new(true), Box::new(GATED_LANES)];
+        let parameters = values![host.as_str().to_owned(), true, GATED_LANES];
         let sql = "SELECT host_no_1($1, $2, $3)";
         let rows = lanes.plain(Lane::Leases, sql, parameters, Urgency::Once).await?;
         let no: Option<i64> = rows.first().and_then(|row| row.get(0));
@@ -68,11 +68,7 @@ impl Numbers {
 
 /// The number that the statement returns. It returns none if another transaction made the row at the same moment; it is
 /// visible to the next statement.
-async fn read(
-    lanes: &Lanes,
-    sql: &'static str,
-    parameters: impl Fn() -> Vec<super::group::Parameter>,
-) -> Result<i32> {
+async fn read(lanes: &Lanes, sql: &'static str, parameters: impl Fn() -> Parameters) -> Result<i32> {
     loop {
         let rows = lanes.plain(Lane::Queue, sql, parameters(), Urgency::Once).await?;
         if let Some(row) = rows.first() {
