@@ -16,7 +16,6 @@ mod hosts;
 mod messages;
 mod new_run;
 pub mod postgres;
-pub mod postgres;
 mod pruning;
 pub mod sqlite;
 mod waits;

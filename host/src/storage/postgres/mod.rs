@@ -42,6 +42,7 @@ mod schema;
 mod signals;
 mod submit;
 mod wait_deadlocks;
+mod waits;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ use self::log_group::End;
 use self::numbers::Numbers;
 use self::parameters::values;
 use self::readers::Readers;
+use self::waits::WaitReports;
 use super::{
     CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, Durability, Log, MAX_CHECKPOINT_BYTES_PER_RUN,
     NewRun, Outbox, QueueState, Result, RunFilter, Runs, StorageError, SubmitOutcome,
@@ -69,6 +71,7 @@ pub struct Postgres {
     lanes: Lanes,
     readers: Readers,
     numbers: Numbers,
+    waits: WaitReports,
     connector: Connector,
 }
 
@@ -84,6 +87,7 @@ impl Postgres {
             lanes: Lanes::start(&connector, durability),
             readers: Readers::open(&connector, readers),
             numbers: Numbers::default(),
+            waits: WaitReports::default(),
             connector,
         })
     }

@@ -18,4 +18,5 @@ const V1: &[&str] = &[
     include_str!("sql/messages.sql"),
     include_str!("sql/duties.sql"),
     include_str!("sql/pruning.sql"),
+    include_str!("sql/waits.sql"),
 ];
