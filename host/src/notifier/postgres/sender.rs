@@ -23,15 +23,15 @@ pub(super) async fn send(shared: Arc<Shared>, connector: Connector) {
     // A commit with a notification has a transaction number, so it would wait for the disk.
     let settings = SessionSettings { synchronous_commit: false, ..SessionSettings::new("hints") };
     let connection = Connection::open(&connector, settings);
-    let mut last = Instant::now() - GATHERING_TIME;
+    let mut next = Instant::now();
     loop {
         shared.wake.notified().await;
-        tokio::time::sleep_until(last + GATHERING_TIME).await;
+        tokio::time::sleep_until(next).await;
         let outgoing = std::mem::take(&mut *shared.outgoing.lock());
         if outgoing.is_empty() {
             continue;
         }
-        last = Instant::now();
+        next = Instant::now() + GATHERING_TIME;
         if let Err(error) = send_once(&shared, &connection, &outgoing).await {
             shared.outgoing.lock().put_back(outgoing);
             shared.wake.notify_one();
