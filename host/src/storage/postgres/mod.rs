@@ -41,6 +41,8 @@ mod schedules;
 mod schema;
 mod signals;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod wait_deadlocks;
 mod waits;
 
