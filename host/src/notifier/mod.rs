@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod local;
+mod postgres;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use crate::model::{HostId, RunId};
 
 pub use local::LocalNotifier;
+pub use postgres::{HintCounts, PostgresNotifier};
 
 /// Topic of a hint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -87,7 +87,7 @@ mod tests {
             (ECDSA, 4, Some(64)),
             (&ECDSA_SHA1[..6], 1, Some(32)),
             // Ed25519.
-            (&[0x2b, 0x65], 0x70, None),
+            (&[0x2b, 0x65][..], 0x70, None),
         ] {
             assert_eq!(hash_of(family, last), bytes, "{family:?} {last}");
         }

@@ -36,11 +36,14 @@ mod session;
 mod tls;
 mod url;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::Connection;
 pub use connector::{Connector, Outage, SchemaName, SetupError};
 pub use error::{Error, ErrorClass};
 pub use pool::{Pool, PooledSession};
-pub use session::{ANSWER_MARGIN, LOCK_TIMEOUT, STATEMENT_TIMEOUT, Session, SessionSettings};
+pub use session::{ANSWER_MARGIN, LOCK_TIMEOUT, OnNotification, STATEMENT_TIMEOUT, Session, SessionSettings};
 pub use url::{DatabaseUrl, InvalidUrl};
 
 /// Result of a statement or of an attempt to connect.

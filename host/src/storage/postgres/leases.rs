@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_postgres::Row;
 
 use super::Postgres;
 use super::claim::ClaimedRow;
 use super::group::{Urgency, unreadable};
-use super::lanes::Lane;
+use super::lanes::{GATED_LANES, Lane};
 use super::parameters::values;
 use crate::model::{HostId, TaskRef, Timestamp, Version};
 use crate::storage::{Claimed, HostInfo, Hosts, Lease, LiveHost, Result, StorageError};
@@ -15,23 +16,23 @@ use crate::storage::{Claimed, HostInfo, Hosts, Lease, LiveHost, Result, StorageE
 #[async_trait]
 impl Hosts for Postgres {
     async fn register(&self, host: &HostInfo, lease_ms: u32) -> Result<Lease> {
-        let no = self.host_no(&host.id).await?;
-        let HostInfo { name, url, build, started_at, .. } = host.clone();
-        let values = values![no, name, url, build, started_at.as_millis()];
-        let sql = "SELECT describe_host_1($1, $2, $3, $4, $5)";
-        self.lanes.plain(Lane::Leases, sql, values, Urgency::Once).await?;
-        let lease = self.renew_lease(&host.id, lease_ms).await?;
-        self.lanes.write_as(no);
-        Ok(lease)
+        let HostInfo { id, name, url, build, started_at } = host.clone();
+        let id = id.as_str().to_owned();
+        let values =
+            values![id, name, url, build, started_at.as_millis(), i64::from(lease_ms), GATED_LANES];
+        let sql = "SELECT others, now, host FROM register_1($1, $2, $3, $4, $5, $6, $7)";
+        let rows = self.lanes.plain(Lane::Leases, sql, values, Urgency::Once).await?;
+        let row = rows.first().ok_or(StorageError::Fenced)?;
+        // From now on, a statement that needs no host shares the host's gate, which is swept when the host is gone.
+        self.lanes.write_as(row.get(2));
+        Ok(lease(row))
     }
 
     async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<Lease> {
-        let values = values![self.host_no(owner).await?, i64::from(lease_ms)];
+        let values = values![owner.as_str().to_owned(), i64::from(lease_ms)];
         let sql = "SELECT others, now FROM renew_lease_1($1, $2)";
         let rows = self.lanes.plain(Lane::Leases, sql, values, Urgency::Once).await?;
-        let row = rows.first().ok_or(StorageError::Fenced)?;
-        let others = u32::try_from(row.get::<_, i32>(0)).unwrap_or(0);
-        Ok(Lease { others, now: Timestamp::from_millis(row.get(1)) })
+        rows.first().map(lease).ok_or(StorageError::Fenced)
     }
 
     async fn leave(&self, owner: &HostId) -> Result<()> {
@@ -54,6 +55,12 @@ impl Hosts for Postgres {
     async fn hold_duty(&self, duty: &'static str, owner: &HostId, ms: u32) -> Result<bool> {
         self.take_duty(duty, owner, ms).await
     }
+}
+
+/// The lease in the first columns.
+fn lease(row: &Row) -> Lease {
+    let others = u32::try_from(row.get::<_, i32>(0)).unwrap_or(0);
+    Lease { others, now: Timestamp::from_millis(row.get(1)) }
 }
 
 impl Postgres {

@@ -39,21 +39,31 @@ BEGIN
     RETURN v_no;
 END $$;
 
--- Renews the lease of a host that has a number. Returns how many other hosts are alive, and the time; nothing if it was
--- declared dead.
-CREATE FUNCTION renew_lease_1(p_host bigint, p_lease_ms bigint) RETURNS TABLE (others int, now bigint)
-LANGUAGE plpgsql AS $$
+-- Registers a host, with what it says of itself and a lease. Returns nothing if it was declared dead.
+CREATE FUNCTION register_1(p_id text, p_name text, p_url text, p_build text, p_started_at bigint, p_lease_ms bigint,
+    p_lanes int) RETURNS TABLE (host bigint, others int, now bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    v_host bigint := host_no_1(p_id, true, p_lanes);
 BEGIN
-    UPDATE hosts SET lease_ms = p_lease_ms, lease_until = now_ms() + p_lease_ms WHERE no = p_host AND dead_at IS NULL;
-    IF NOT FOUND THEN RETURN; END IF;
-    RETURN QUERY
-        SELECT count(*)::int, now_ms() FROM hosts WHERE lease_until > 0 AND dead_at IS NULL AND no <> p_host;
+    UPDATE hosts SET name = p_name, url = p_url, build = p_build, started_at = p_started_at, lease_ms = p_lease_ms,
+        lease_until = now_ms() + p_lease_ms
+    WHERE no = v_host AND dead_at IS NULL;
+    IF FOUND THEN RETURN QUERY SELECT v_host, others_1(v_host), now_ms(); END IF;
 END $$;
 
--- What a host says of itself.
-CREATE FUNCTION describe_host_1(p_host bigint, p_name text, p_url text, p_build text, p_started_at bigint)
-RETURNS void LANGUAGE sql AS $$
-    UPDATE hosts SET name = p_name, url = p_url, build = p_build, started_at = p_started_at WHERE no = p_host
+-- Renews a lease. Returns nothing if the host has not registered or was declared dead.
+CREATE FUNCTION renew_lease_1(p_id text, p_lease_ms bigint) RETURNS TABLE (others int, now bigint)
+LANGUAGE plpgsql AS $$
+DECLARE v_host bigint;
+BEGIN
+    UPDATE hosts SET lease_ms = p_lease_ms, lease_until = now_ms() + p_lease_ms
+    WHERE id = p_id AND dead_at IS NULL AND lease_until > 0 RETURNING no INTO v_host;
+    IF FOUND THEN RETURN QUERY SELECT others_1(v_host), now_ms(); END IF;
+END $$;
+
+-- How many other hosts are alive: registered, and not declared dead.
+CREATE FUNCTION others_1(p_host bigint) RETURNS int LANGUAGE sql STABLE AS $$
+    SELECT count(*)::int FROM hosts WHERE lease_until > 0 AND dead_at IS NULL AND no <> p_host
 $$;
 
 -- Declares hosts dead, whose rows the caller has locked. Waits for their statements under way. After the commit they write
