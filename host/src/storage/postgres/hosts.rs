@@ -59,7 +59,7 @@ pub(super) async fn without_clients(
 ) -> Result<Vec<RunId>, ReadError> {
     // Declaring a host dead takes its clients away.
     let sql = "SELECT runs.id FROM (SELECT run FROM clients GROUP BY run \
-                   HAVING bool_and(clients = 0) AND max(left_at) <= now_ms() - $1 ORDER BY run) AS deserted \
+                   HAVING bool_and(clients = 0) AND max(left_at) <= (SELECT now_ms() - $1) ORDER BY run) AS deserted \
                JOIN runs ON runs.no = deserted.run \
                WHERE runs.finished_at IS NULL AND runs.cancel_requested_at IS NULL ORDER BY runs.no LIMIT $2";
     list::ids(&db.query(sql, &[&i64::from(since_ms), &i64::from(limit)]).await?)

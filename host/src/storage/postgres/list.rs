@@ -51,7 +51,9 @@ pub(super) async fn matching(db: &Session, filter: &RunFilter) -> Result<Vec<Run
 
 /// See [`Runs::queue_state`](crate::storage::Runs::queue_state).
 pub(super) async fn queue_state(db: &Session) -> Result<QueueState, ReadError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE status = 0 AND waits_for IS NULL), \
+    // In the order of the index that has no blocked runs: another one would be walked through all of them.
+    let sql = "SELECT (SELECT no FROM runs WHERE status = 0 AND waits_for IS NULL \
+                   ORDER BY task, priority DESC, no LIMIT 1) IS NOT NULL, \
                (SELECT min(not_before) FROM runs WHERE status = 1)";
     let row = db.query_one(sql, &[]).await?;
     let next_due = row.try_get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);

@@ -190,3 +190,69 @@ fn of_position(filter: &RunFilter, conditions: &mut Conditions) {
         conditions.add(format!("{number} > {since}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::types::ToSql;
+
+    use super::super::testing::Schema;
+    use super::*;
+    use crate::model::{RunId, TaskRef, Timestamp};
+    use crate::postgres::SessionSettings;
+    use crate::storage::ListCursor;
+
+    /// The cost of a list must depend on the listed runs only, whatever statistics the planner has: here it has none.
+    #[tokio::test]
+    async fn a_list_walks_an_index_and_sorts_nothing() {
+        let Some(schema) = Schema::fresh("the plans of lists") else { return };
+        let _storage = schema.open().await;
+        let session = schema.connector().connect(&SessionSettings::reader("plans")).await.unwrap();
+        for (filter, index) in filters() {
+            let (sql, values) = query(&filter);
+            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as _).collect();
+            let rows = session.query(&format!("EXPLAIN {sql}"), &values).await.unwrap();
+            let plan: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+            let plan = plan.join("\n");
+            assert!(plan.contains(index), "{filter:?} walks {index}:\n{plan}");
+            for costly in ["Seq Scan", "Bitmap", "Sort  ", "Hash", "Materialize"] {
+                assert!(!plan.contains(costly), "{filter:?} {costly}:\n{plan}");
+            }
+        }
+    }
+
+    /// Filters, and the index that each one walks.
+    fn filters() -> Vec<(RunFilter, &'static str)> {
+        let moment = Some(Timestamp::from_millis(1));
+        let after = Some(ListCursor { no: 1, created_at: Timestamp::from_millis(1) });
+        let task = TaskRef::parse("a", "b").ok();
+        let base = RunFilter { limit: 1, ..RunFilter::default() };
+        let live = vec![RunStatus::Queued, RunStatus::Running];
+        let labels = vec![("a".to_owned(), "b".to_owned()), ("c".to_owned(), "d".to_owned())];
+        let by_time = RunFilter { created_after: moment, ..base.clone() };
+        vec![
+            (base.clone(), "Scan Backward using runs_pkey"),
+            (RunFilter { after, brief: true, ..base.clone() }, "Scan Backward using runs_pkey"),
+            (RunFilter { since: Some(1), brief: true, ..base.clone() }, "using runs_pkey"),
+            (RunFilter { max_bytes: Some(1), ..base.clone() }, "Scan Backward using runs_pkey"),
+            (RunFilter { task: task.clone(), ..base.clone() }, "Scan Backward using runs_by_task"),
+            (RunFilter { statuses: live.clone(), ..base.clone() }, "Scan Backward using runs_not_ended"),
+            (
+                RunFilter { statuses: vec![RunStatus::Failed], ..base.clone() },
+                "Backward using runs_not_completed",
+            ),
+            (RunFilter { statuses: vec![RunStatus::Completed], ..base.clone() }, "Backward using runs_pkey"),
+            (
+                RunFilter { parent: Some(RunId::new()), since: Some(1), ..base.clone() },
+                "using runs_by_parent",
+            ),
+            (RunFilter { labels: labels.clone(), after, ..base.clone() }, "Backward using run_labels_pkey"),
+            (RunFilter { labels, statuses: live, ..base }, "Backward using run_labels_pkey"),
+            (by_time.clone(), "Backward using runs_by_creation"),
+            (
+                RunFilter { created_before: moment, after, ..by_time.clone() },
+                "Backward using runs_by_creation",
+            ),
+            (RunFilter { task, max_bytes: Some(1), ..by_time }, "Backward using runs_by_creation"),
+        ]
+    }
+}

@@ -67,9 +67,13 @@ pub(super) async fn parameters(db: &Session, run: i64) -> Result<Vec<(SignalName
 
 /// See [`Signals::messages`](crate::storage::Signals::messages).
 pub(super) async fn of_owner(db: &Session, owner: &HostId, limit: u32) -> Result<Vec<Message>, ReadError> {
+    // As a range, so that only the index of owners has them in this order: that of numbers would be walked through the
+    // messages of all other hosts.
     let sql = "SELECT messages.no, runs.no, runs.id, messages.kind, messages.name, messages.value \
                FROM messages JOIN runs ON runs.no = messages.run \
-               WHERE messages.owner = (SELECT no FROM hosts WHERE id = $1) ORDER BY messages.no LIMIT $2";
+               WHERE messages.owner >= (SELECT no FROM hosts WHERE id = $1) \
+               AND messages.owner <= (SELECT no FROM hosts WHERE id = $1) \
+               ORDER BY messages.owner, messages.no LIMIT $2";
     let rows = db.query(sql, &[&owner.as_str(), &i64::from(limit)]).await?;
     let message = |row: &tokio_postgres::Row| {
         let id = parsed("id", RunId::parse(row.try_get(2)?).ok())?;

@@ -43,6 +43,8 @@ mod signals;
 mod submit;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod testing;
 mod wait_deadlocks;
 mod waits;
 

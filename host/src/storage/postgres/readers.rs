@@ -68,3 +68,55 @@ where
     let session = pool.session().await?;
     work(&session, arguments).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::Schema;
+    use super::*;
+
+    async fn number(readers: &Readers, number: i64) -> Result<i64> {
+        let read = readers.read(number, |db, number| {
+            Box::pin(async move { Ok(db.query_one("SELECT $1::bigint", &[number]).await?.try_get(0)?) })
+        });
+        read.await
+    }
+
+    #[tokio::test]
+    async fn a_dropped_read_leaves_its_connection_to_the_next() {
+        let Some(schema) = Schema::fresh("dropped reads") else { return };
+        let readers = Readers::open(&schema.connector(), 1);
+        assert_eq!(number(&readers, 1).await.unwrap(), 1);
+        for at in 0..20 {
+            let slow = readers.read((), |db, ()| {
+                Box::pin(async move { Ok(db.query("SELECT pg_sleep(0.005), -1", &[]).await.map(drop)?) })
+            });
+            // Dropped while it waits for its answer, or before it is sent.
+            let _ = tokio::time::timeout(Duration::from_millis(at % 4), slow).await;
+            assert_eq!(number(&readers, at as i64).await.unwrap(), at as i64, "the answer is its own");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_is_made_again_if_its_connection_is_cut() {
+        let Some(schema) = Schema::fresh("cut connections of readers") else { return };
+        let application = format!("reader-of-{}", std::process::id());
+        let readers = Readers::open(&schema.connector_of(&application), 2);
+        for at in 0..5 {
+            assert_eq!(number(&readers, at).await.unwrap(), at);
+            schema.server.cut(&format!("{application} reader"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_writes_nothing() {
+        let Some(schema) = Schema::fresh("writes of readers") else { return };
+        let storage = schema.open().await;
+        let write = storage.readers.read((), |db, ()| {
+            Box::pin(async move { Ok(db.execute("UPDATE meta SET version = 99", &[]).await.map(drop)?) })
+        });
+        assert!(matches!(write.await, Err(StorageError::Unavailable(_))));
+        assert_ne!(schema.psql("SELECT version FROM meta"), "99");
+    }
+}

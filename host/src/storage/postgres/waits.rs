@@ -97,10 +97,10 @@ impl WaitReports {
     /// begun after it had been found first. `oldest` is the oldest of their reports.
     pub(super) fn is_certain(&self, run: i64, waits: Foreign, oldest: i64) -> bool {
         let mut state = self.0.lock();
-        let suspect = state.suspects.entry(run).or_insert_with(|| Suspect {
-            waits: waits.clone(),
-            seen: [oldest, i64::MAX],
-        });
+        let suspect = state
+            .suspects
+            .entry(run)
+            .or_insert_with(|| Suspect { waits: waits.clone(), seen: [oldest, i64::MAX] });
         if suspect.waits != waits {
             *suspect = Suspect { waits, seen: [oldest, i64::MAX] };
         }
@@ -168,4 +168,94 @@ pub(super) async fn reported(db: &Session, runs: &[i64]) -> Result<HashMap<i64, 
         found.insert(row.try_get(0)?, wait);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Schema;
+    use super::*;
+    use crate::model::{HostId, Json, Lock, OnInterrupt, Run, TaskRef, Timestamp, Version};
+    use crate::storage::{
+        ChildRuns as _, Claimant, HostInfo, Hosts as _, NewRun, Parent, Runs as _, Signals as _,
+        SubmitOutcome,
+    };
+
+    /// A host with a storage of its own.
+    struct Host {
+        storage: Postgres,
+        id: HostId,
+        waits: Arc<ChildWaits>,
+    }
+
+    impl Host {
+        async fn open(schema: &Schema) -> Self {
+            let (storage, id) = (schema.open().await, HostId::new());
+            storage.register(&HostInfo::new(id.clone()), 60_000).await.unwrap();
+            Self { storage, id, waits: Arc::default() }
+        }
+
+        /// Starts a run, if it can start at once.
+        async fn start(&self, parent: Option<Parent>, lock: bool) -> Run {
+            let locks = lock.then(|| Lock { name: "x".to_owned(), capacity: 1 }).into_iter().collect();
+            let task = TaskRef::parse("test", "a").unwrap();
+            let new =
+                NewRun { locks, parent, ..NewRun::new(RunId::new(), task, Json::null(), Timestamp::now()) };
+            let version = Version::of(b"a");
+            let claimant = Claimant { owner: self.id.clone(), version, on_interrupt: OnInterrupt::default() };
+            match self.storage.submit(new, Some(claimant)).await.unwrap() {
+                SubmitOutcome::Claimed(claimed) => claimed.run,
+                SubmitOutcome::Queued(run) | SubmitOutcome::Existing(run) => run,
+            }
+        }
+
+        /// What a run does once a second while it waits, and what its host does.
+        async fn look(&self, run: &Run) -> Option<String> {
+            self.storage.messages(&self.id, 9).await.unwrap();
+            self.storage.deadlock(run.key.no, Arc::clone(&self.waits)).await.unwrap()
+        }
+    }
+
+    /// A run at one host waits for a run at another one, which waits for a run that waits for a lock that the first holds.
+    #[tokio::test]
+    async fn a_deadlock_through_a_run_of_another_host_is_found() {
+        let Some(schema) = Schema::fresh("a deadlock over two hosts") else { return };
+        let (one, other) = (Host::open(&schema).await, Host::open(&schema).await);
+        let holder = one.start(None, true).await;
+        let child = other.start(Some(Parent { run: holder.key.no, depth: 1, detached: true }), false).await;
+        let blocked = other.start(Some(Parent { run: child.key.no, depth: 2, detached: false }), true).await;
+        assert_eq!(blocked.waits_for.as_deref(), Some("x"));
+        let _waits = other.waits.begin(child.key.no, [blocked.key.id.clone()].into());
+        let reports = async |times: u32, waiting: &Run| {
+            for _ in 0..times {
+                tokio::time::sleep(INTERVAL + Duration::from_millis(50)).await;
+                one.look(waiting).await;
+            }
+        };
+
+        let wait = one.waits.begin(holder.key.no, [child.key.id.clone()].into());
+        reports(1, &holder).await;
+        assert_eq!(
+            other.look(&child).await,
+            None,
+            "the wait may be over, and the report of its end on its way"
+        );
+        drop(wait);
+        reports(3, &holder).await;
+        assert_eq!(other.look(&child).await, None, "the holder goes on");
+
+        let _wait = one.waits.begin(holder.key.no, [child.key.id.clone()].into());
+        let mut looks = 0;
+        let reason = loop {
+            reports(1, &holder).await;
+            looks += 1;
+            if let Some(reason) = other.look(&child).await {
+                break reason;
+            }
+            assert!(looks < 10, "it is found");
+        };
+        assert!(looks > 2, "not before two reports have come");
+        for named in [&holder, &child, &blocked] {
+            assert!(reason.contains(named.key.id.as_str()), "{reason}");
+        }
+    }
 }
