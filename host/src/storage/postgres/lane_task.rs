@@ -405,19 +405,22 @@ impl LaneTask {
                 Err(error) => error,
             };
             match error.class() {
+                // Behind the gate. So an earlier send was not carried out.
                 ErrorClass::Rejected => return Sent::Rejected(error),
-                ErrorClass::Unavailable => return Sent::NotNow(error),
-                ErrorClass::Conflict => {
-                    conflicts += 1;
-                    if conflicts >= MAX_CONFLICTS {
-                        return Sent::NotNow(error);
-                    }
-                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
-                }
                 ErrorClass::Disconnected => {
                     self.lost_connection();
                     may_be_done = true;
                 }
+                ErrorClass::Conflict if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                // An earlier send may still be under way, and nothing else may have its number.
+                ErrorClass::Conflict | ErrorClass::Unavailable if may_be_done => {
+                    self.state.note_health(self.lane, Some(error.to_string()));
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                ErrorClass::Conflict | ErrorClass::Unavailable => return Sent::NotNow(error),
             }
         }
     }

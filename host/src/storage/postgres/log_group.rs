@@ -11,7 +11,7 @@ use crate::model::{
     Channel, Content, ContentType, Event, EventType, Fence, Json, NewEvent, Outcome, Timestamp,
 };
 use crate::postgres::{Result as Sent, Session};
-use crate::storage::{Batch, Result, StorageError};
+use crate::storage::{Batch, StorageError};
 
 /// Events after which a group is closed even if more are pending. Limits to a few milliseconds how long one flood delays
 /// all other commits of the lane.
