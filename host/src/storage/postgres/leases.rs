@@ -70,7 +70,8 @@ impl Postgres {
         // Most of the time there are none, and a read costs the server less than a write.
         let orphans =
             self.lanes.plain(Lane::Queue, "SELECT orphans_1($1)", values![host], Urgency::Once).await?;
-        if !orphans.first().is_some_and(|row| row.get(0)) {
+        let orphans: Option<bool> = orphans.first().and_then(|row| row.get(0));
+        if !orphans.ok_or(StorageError::Fenced)? {
             return Ok(Vec::new());
         }
         let connected = self.lanes.connected_for().unwrap_or(Duration::ZERO);
