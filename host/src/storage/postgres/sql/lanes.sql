@@ -96,7 +96,7 @@ CREATE FUNCTION orphans_1(p_host bigint) RETURNS boolean LANGUAGE sql STABLE AS 
     SELECT EXISTS (SELECT 1 FROM hosts WHERE lease_until < now_ms() AND dead_at IS NULL AND no <> p_host)
         OR EXISTS (SELECT 1 FROM hosts JOIN runs ON runs.owner = hosts.no
                    WHERE hosts.dead_at IS NOT NULL AND hosts.no <> p_host)
-    WHERE EXISTS (SELECT 1 FROM hosts WHERE no = p_host AND dead_at IS NULL)
+    FROM hosts WHERE no = p_host AND dead_at IS NULL
 $$;
 
 -- Declares hosts past their lease dead. Not before the server and the caller's connection have been up for the length of
