@@ -21,8 +21,10 @@ mod child_runs;
 mod claim;
 mod deadlocks;
 mod events;
+mod floors;
 mod group;
 mod hosts;
+mod lane_queue;
 mod lane_state;
 mod lane_task;
 mod lanes;
@@ -56,6 +58,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::floors::Floors;
 use self::group::{End, Urgency};
 use self::lanes::Lanes;
 use self::numbers::Numbers;
@@ -78,6 +81,7 @@ pub struct Postgres {
     lanes: Lanes,
     readers: Readers,
     numbers: Numbers,
+    floors: Floors,
     waits: WaitReports,
     connector: Connector,
 }
@@ -94,6 +98,7 @@ impl Postgres {
             lanes: Lanes::start(&connector, durability),
             readers: Readers::open(&connector, readers),
             numbers: Numbers::default(),
+            floors: Floors::default(),
             waits: WaitReports::default(),
             connector,
         })

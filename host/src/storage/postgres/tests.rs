@@ -110,11 +110,16 @@ async fn append(storage: &Postgres, run: &Claimed, events: Vec<NewEvent>) -> Res
     result.expect("it was notified")
 }
 
-/// Waits until so many statements of sessions of that name wait for a lock.
+/// Waits until so many statements of the lane wait for a lock.
 async fn until_locked(server: &Server, schema: &str, lane: i64, count: usize) {
-    let name = format!("{schema} lane {lane}");
+    until_waiting(server, &format!("{schema} lane {lane}"), "Lock", count).await;
+}
+
+/// Waits until so many sessions whose name ends so wait in this way.
+async fn until_waiting(server: &Server, name: &str, wait: &str, count: usize) {
     let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE '%{name}'"
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = '{wait}' AND state = 'active' \
+         AND application_name LIKE '%{name}'"
     );
     for _ in 0..500 {
         if server.psql(&sql) == count.to_string() {
@@ -122,7 +127,7 @@ async fn until_locked(server: &Server, schema: &str, lane: i64, count: usize) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("no statement of {name} waits for a lock");
+    panic!("{name} does not wait");
 }
 
 #[tokio::test]
@@ -215,6 +220,35 @@ async fn a_statement_of_a_fenced_host_writes_nothing() {
     assert_eq!(slow.last_seq(no).await.expect("reads"), 2);
     let taken = quick.claim_orphans(&heir, 9).await.expect("takes over");
     assert_eq!((taken.len(), taken[0].last_seq), (1, 2));
+}
+
+#[tokio::test]
+async fn a_statement_of_a_dead_host_that_is_stuck_holds_up_no_start_for_long() {
+    let Some(server) = server("a stuck statement") else { return };
+    let schema = server.fresh_schema();
+    let (slow, quick) = (open(&server.url(), &schema).await, open(&server.url(), &schema).await);
+    let (late, heir) = (host(&slow, 0).await, host(&quick, 60_000).await);
+    let run = claimed(&slow, &late).await;
+    claimed(&quick, &heir).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+
+    let aside = session(server, &schema).await;
+    let stuck =
+        format!("SELECT 1 FROM lanes WHERE host = {} FOR UPDATE; SELECT pg_sleep(8)", run.fence.owner());
+    let verdict = async {
+        until_locked(server, &schema, 0, 1).await;
+        let begun = std::time::Instant::now();
+        claimed(&quick, &heir).await;
+        assert!(begun.elapsed() < Duration::from_secs(6), "after {:?}", begun.elapsed());
+    };
+    let taking = async {
+        until_waiting(server, &format!("{schema} aside"), "Timeout", 1).await;
+        quick.claim_orphans(&heir, 9).await
+    };
+    let (stuck, taken, ()) = tokio::join!(aside.batch(&stuck), taking, verdict);
+    stuck.expect("ends by itself");
+    assert!(matches!(taken, Err(StorageError::Unavailable(_))), "{taken:?}");
+    assert_eq!(quick.claim_orphans(&heir, 9).await.expect("takes over").len(), 1);
 }
 
 #[tokio::test]
@@ -375,6 +409,23 @@ async fn the_event_of_a_claim_is_returned_as_it_is_stored() {
     assert_eq!((&log[1..], run.last_seq), (&run.events[..], 2));
 }
 
+#[tokio::test]
+async fn a_long_queue_is_claimed_to_its_end_also_if_runs_come_back_to_its_beginning() {
+    let Some(server) = server("a long queue") else { return };
+    let storage = open(&server.url(), &server.fresh_schema()).await;
+    let owner = host(&storage, 60_000).await;
+    let submits = (0..250).map(|_| storage.submit(new_run(), None));
+    futures_util::future::join_all(submits).await;
+    let first = claim(&storage, &owner).await;
+    assert!(first.len() == 99 && first.is_sorted_by_key(|run| run.run.key.no));
+    for run in &first[..5] {
+        let event = NewEvent::queued(None);
+        storage.requeue(&run.run.key, run.fence, event, None).await.expect("puts back");
+    }
+    let rest = [claim(&storage, &owner).await.len(), claim(&storage, &owner).await.len()];
+    assert_eq!(rest, [99, 250 - 2 * 99 + 5], "with those below the floor");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_wait_while_the_database_is_away_and_starts_are_refused_at_once() {
     let Some(server) = own_server("a database that is away", Options::default()) else { return };
@@ -419,38 +470,4 @@ async fn after_a_restart_of_the_server_hosts_have_the_time_of_a_lease_to_come_ba
     // A lease that is shorter than the server has been up is over.
     server.psql("UPDATE grace.hosts SET lease_until = 1, lease_ms = 1");
     assert_eq!(storage.claim_orphans(&other, 9).await.expect("takes over").len(), 1);
-}
-
-#[tokio::test]
-async fn a_schema_is_created_once_and_refused_if_it_is_not_ours() {
-    let Some(server) = server("the schema") else { return };
-    let schema = server.fresh_schema();
-    let url = server.url();
-    let both = [open(&url, &schema), open(&url, &schema)];
-    let opened = futures_util::future::join_all(both).await;
-    let owner = host(&opened[0], 60_000).await;
-    claimed(&opened[0], &owner).await;
-    let known = schema::MIGRATIONS.len();
-    let again = migrate(&connector(&server.url(), &schema)).await.expect("nothing to do");
-    assert_eq!(again, (known, known));
-
-    let refused = async |schema: &str| {
-        let opened = Postgres::open(connector(&server.url(), schema), Durability::Full, 1).await;
-        opened.err().expect("it is refused")
-    };
-    server.psql(&format!("UPDATE {schema}.meta SET version = 99"));
-    assert!(
-        Postgres::open(connector(&server.url(), &schema), Durability::Full, 1).await.is_ok(),
-        "it may write"
-    );
-    server.psql(&format!("UPDATE {schema}.meta SET min_host = 99"));
-    assert!(matches!(refused(&schema).await, OpenError::Newer { found: 99, .. }));
-    server.psql(&format!("UPDATE {schema}.meta SET version = 0, min_host = 0"));
-    let older = refused(&schema).await;
-    assert!(older.to_string().contains("streamtask migrate"), "{older}");
-
-    let foreign = server.fresh_schema();
-    server.psql(&format!("CREATE SCHEMA {foreign}; CREATE TABLE {foreign}.theirs (x int)"));
-    assert!(matches!(refused(&foreign).await, OpenError::Foreign(_)));
-    assert!(matches!(migrate(&connector(&server.url(), &foreign)).await, Err(OpenError::Foreign(_))));
 }

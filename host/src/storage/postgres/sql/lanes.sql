@@ -108,6 +108,8 @@ DECLARE
     v_dead bigint[];
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
+    -- Other statements of this host wait behind this one. If a dead host's statement is stuck, they must not wait for long.
+    PERFORM set_config('lock_timeout', '800ms', true);
     -- A host whose row is locked renews at this moment, or is judged by another host.
     SELECT array_agg(no) INTO v_dead FROM (
         SELECT no FROM hosts
