@@ -33,6 +33,8 @@ pub struct Options {
     pub password: Option<String>,
     /// Offers TLS with this certificate.
     pub certificate: Option<Certificate>,
+    /// Accepts no writes, as a replica does, until `SELECT pg_promote()`.
+    pub is_replica: bool,
 }
 
 /// A server, which is removed with this value, and with this process.
@@ -116,6 +118,8 @@ impl Server {
         let mut psql = self.programs.command("psql");
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", "postgres", "-p"]);
         psql.arg(self.port.to_string()).arg("-h").arg(self.socket()).args(["-c", sql]);
+        // The user may not reach the folder of the tests.
+        psql.current_dir(self.socket());
         if let Some(password) = &self.options.password {
             psql.env("PGPASSWORD", password);
         }
@@ -250,6 +254,11 @@ fn create_database(programs: &Programs, folder: &Path, options: &Options) {
         }
     }
     finished(&mut initdb);
+    if options.is_replica {
+        let signal = data(folder).join("standby.signal");
+        fs::write(&signal, "").expect("writes");
+        programs.give(&signal);
+    }
     for (name, text) in options.certificate.iter().flat_map(Certificate::files) {
         let file = folder.join(name);
         fs::write(&file, text).expect("writes");
