@@ -48,9 +48,9 @@ mod signals;
 mod statement;
 mod submit;
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod wait_deadlocks;
 mod waits;
 
