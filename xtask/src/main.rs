@@ -51,7 +51,7 @@ Commands:
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
   kit [--to DIR]         Build the guests of the conformance kit [default: target/kit]
   bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
-  book                   Render docs/ with mdBook into target/book
+  book                   Render docs/ with mdBook into target/book; a warning is an error
   fuzz [TARGET] [--minutes M | --seconds S]
                          Look for inputs that break what reads foreign bytes [default: all targets, a minute each]
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
