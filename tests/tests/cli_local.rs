@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use streamtask_tests::{ChildHost, PATIENCE, Said, child, guests};
 
-fn doctor(folder: &std::path::Path, listen: &str, arguments: &[&str]) -> Said {
+fn doctor(folder: &Path, listen: &str, arguments: &[&str]) -> Said {
     let mut command = child::command();
     command.arg("doctor").args(["--listen", listen]).args(arguments);
     command.arg("--tasks").arg(folder.join("tasks")).arg("--data").arg(folder.join("data"));
@@ -65,9 +66,9 @@ fn the_doctor_recognises_a_running_host_and_leaves_it_alone() {
 }
 
 /// A `streamtask demo`, and the URL of its host.
-fn demo() -> (Child, String, BufReader<ChildStderr>) {
+fn demo(temporary: &Path) -> (Child, String, BufReader<ChildStderr>) {
     let mut command = child::command();
-    command.args(["demo", "--listen", "127.0.0.1:0"]);
+    command.args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", temporary);
     let mut demo = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(demo.stderr.take().unwrap());
     let mut line = String::new();
@@ -78,7 +79,8 @@ fn demo() -> (Child, String, BufReader<ChildStderr>) {
 
 #[test]
 fn the_demo_needs_no_toolchain_and_each_of_its_tasks_runs() {
-    let (demo, url, _told) = demo();
+    let temporary = tempfile::tempdir().unwrap();
+    let (demo, url, _told) = demo(temporary.path());
     let say = |arguments: &[&str]| Said::of(child::command().args(arguments).args(["--host", &url]));
     let tasks = say(&["tasks"]).out;
     assert!(!tasks.contains("not loaded"), "{tasks}");
@@ -105,6 +107,19 @@ fn the_demo_needs_no_toolchain_and_each_of_its_tasks_runs() {
     assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap().success());
     assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(0));
     assert_eq!(say(&["tasks"]).code, 4);
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn the_demo_leaves_nothing_behind_when_it_is_told_to_end() {
+    for signal in ["-HUP", "-TERM"] {
+        let temporary = tempfile::tempdir().unwrap();
+        let (demo, _url, _told) = demo(temporary.path());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+        assert!(Command::new("kill").args([signal, &demo.id().to_string()]).status().unwrap().success());
+        assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(0), "{signal}");
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "{signal}");
+    }
 }
 
 #[test]

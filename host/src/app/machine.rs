@@ -25,10 +25,10 @@ pub(crate) fn database(data: &Path) -> Result<DatabaseState, String> {
     sqlite::inspect(data).map_err(|error| error.to_string())
 }
 
-/// The part of the configuration that the engine needs. `cache`: a folder for compiled code.
-pub(super) fn engine_config(config: &Config, cache: &Path) -> engine::Config {
+/// The part of the configuration that the engine needs.
+pub(super) fn engine_config(config: &Config) -> engine::Config {
     engine::Config {
-        cache: cache.to_owned(),
+        cache: config.cache.clone().unwrap_or_else(|| config.data.join("cache")),
         max_instances: Capacity::guests(config.max_running),
         threads: config.guest_threads,
         compiler: config.compiler.clone(),
@@ -38,13 +38,12 @@ pub(super) fn engine_config(config: &Config, cache: &Path) -> engine::Config {
     }
 }
 
-/// Checks the address space and the threads that a host needs, and sets up its engine for a moment. `cache`: a folder
-/// for compiled code.
+/// Checks the address space and the threads that a host needs, and sets up its engine for a moment. Writes nothing.
 ///
 /// Blocks, for some milliseconds.
-pub(crate) fn room(config: &Config, cache: &Path) -> Result<Room, LaunchError> {
+pub(crate) fn room(config: &Config) -> Result<Room, LaunchError> {
     drop(Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?);
-    let engine = Engine::new(&engine_config(config, cache))?;
+    let engine = Engine::new(&engine_config(config))?;
     can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
     let allocation = engine.allocation();
     let runs = Capacity::within(config.max_running, allocation.max_instances()).running;

@@ -254,8 +254,7 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
             (Arc::new(sqlite) as Arc<dyn Storage>, Some(writing))
         }
     };
-    let cache = config.cache.clone().unwrap_or_else(|| config.data.join("cache"));
-    let engine = Arc::new(Engine::new(&machine::engine_config(config, &cache))?);
+    let engine = Arc::new(Engine::new(&machine::engine_config(config))?);
     let grants = GrantPolicy {
         kinds: config.grants.clone(),
         max_files_bytes: config.max_files_bytes,

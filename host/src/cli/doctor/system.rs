@@ -6,7 +6,6 @@ use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
 use crate::app::{LaunchError, room};
-use crate::cli::folders::DataFolder;
 use crate::config::Config;
 use crate::process::{ADVISED_DESCRIPTORS, RESERVED_DESCRIPTORS};
 
@@ -84,14 +83,7 @@ fn threads(allowed: Option<(u64, &'static str)>) -> Finding {
 /// Sets up the engine of a host for a moment, which shows what no limit does.
 fn runs(config: &Config) -> Vec<Finding> {
     const NAME: &str = "concurrent runs";
-    let Ok(folder) = DataFolder::new(None) else {
-        return vec![Finding::problem(
-            NAME,
-            "can't create a temporary folder",
-            "set TMPDIR to another folder",
-        )];
-    };
-    let room = match room(config, folder.path()) {
+    let room = match room(config) {
         Ok(room) => room,
         Err(error) => {
             let remedy = match error {
