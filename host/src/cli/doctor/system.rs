@@ -5,7 +5,8 @@ use std::fs;
 use rustix::process::{Resource, getrlimit};
 
 use super::finding::Finding;
-use crate::app::{LaunchError, room};
+use super::groups;
+use crate::app::{Bound, LaunchError, Room, room};
 use crate::config::Config;
 use crate::process::{ADVISED_DESCRIPTORS, RESERVED_DESCRIPTORS};
 
@@ -13,6 +14,8 @@ use crate::process::{ADVISED_DESCRIPTORS, RESERVED_DESCRIPTORS};
 const THREADS: u64 = 200;
 /// The kernel from which the memory of a guest is reset by what it wrote (`PAGEMAP_SCAN`).
 const FAST_RESET: (u32, u32) = (6, 7);
+/// The check of the number of runs.
+const RUNS: &str = "concurrent runs";
 /// The value of `vm.overcommit_memory` that forbids to reserve more than there is.
 const STRICT_OVERCOMMIT: &str = "2";
 
@@ -63,8 +66,7 @@ fn of_descriptors(limit: Option<u64>) -> Finding {
 /// The lowest of the limits of threads, and its name.
 fn threads_allowed() -> Option<(u64, &'static str)> {
     let user = getrlimit(Resource::Nproc).current.map(|limit| (limit, "ulimit -u 4096"));
-    // Within a container, its own group is the root of what it sees.
-    let group = setting("/sys/fs/cgroup/pids.max").and_then(|limit| limit.parse::<u64>().ok());
+    let group = groups::max_threads();
     let group = group.map(|limit| (limit, "docker run --pids-limit 4096, or TasksMax=4096 in the service"));
     user.into_iter().chain(group).min_by_key(|(limit, _)| *limit)
 }
@@ -82,7 +84,6 @@ fn threads(allowed: Option<(u64, &'static str)>) -> Finding {
 
 /// Sets up the engine of a host for a moment, which shows what no limit does.
 fn runs(config: &Config) -> Vec<Finding> {
-    const NAME: &str = "concurrent runs";
     let room = match room(config) {
         Ok(room) => room,
         Err(error) => {
@@ -90,20 +91,30 @@ fn runs(config: &Config) -> Vec<Finding> {
                 LaunchError::Memory(_) => "ulimit -v unlimited; ulimit -d unlimited",
                 _ => "raise the limits of memory and threads (ulimit -v, ulimit -u)",
             };
-            return vec![Finding::problem(NAME, error.to_string(), remedy)];
+            return vec![Finding::problem(RUNS, error.to_string(), remedy)];
         }
     };
-    let wanted = config.max_running;
     let mappings = setting("/proc/sys/vm/max_map_count").unwrap_or_else(|| "unknown".to_owned());
-    let mut findings = vec![match room.runs < wanted {
-        true => Finding::warning(
-            NAME,
-            format!("{} of {wanted}, because vm.max_map_count is {mappings}", room.runs),
+    of_room(room, config.max_running, &mappings)
+}
+
+/// `mappings`: the value of `vm.max_map_count`.
+fn of_room(room: Room, wanted: u32, mappings: &str) -> Vec<Finding> {
+    let Room { runs, bound, no_pool } = room;
+    let mut findings = vec![match bound {
+        Some(Bound::Mappings) => Finding::warning(
+            RUNS,
+            format!("{runs} of {wanted}, because vm.max_map_count is {mappings}"),
             "sudo sysctl -w vm.max_map_count=1048576",
         ),
-        false => Finding::ok(NAME, format!("{wanted}; vm.max_map_count is {mappings}")),
+        Some(Bound::AddressSpace) => Finding::warning(
+            RUNS,
+            format!("{runs} of {wanted}, because the address space is limited"),
+            "ulimit -v unlimited",
+        ),
+        None => Finding::ok(RUNS, format!("{wanted}; vm.max_map_count is {mappings}")),
     }];
-    if let Some(reason) = room.no_pool {
+    if let Some(reason) = no_pool {
         findings.push(Finding::warning(
             "memory pool",
             format!("none, so each run starts a little slower: {reason}"),
@@ -142,6 +153,22 @@ fn overcommit(setting: Option<&str>) -> Finding {
 mod tests {
     use super::super::finding::Level;
     use super::*;
+
+    #[test]
+    fn fewer_runs_than_wanted_have_a_reason_and_its_remedy() {
+        let remedy = |bound| {
+            let room = Room { runs: 7, bound, no_pool: None };
+            let [finding] = &of_room(room, 1000, "8500")[..] else { panic!("one finding") };
+            (finding.level, finding.found.clone(), finding.remedy.clone().unwrap_or_default())
+        };
+        let (level, found, fix) = remedy(Some(Bound::Mappings));
+        assert_eq!((level, &*found), (Level::Warning, "7 of 1000, because vm.max_map_count is 8500"));
+        assert!(fix.contains("vm.max_map_count"), "{fix}");
+        let (level, found, fix) = remedy(Some(Bound::AddressSpace));
+        assert_eq!((level, &*fix), (Level::Warning, "ulimit -v unlimited"));
+        assert!(!found.contains("max_map_count"), "{found}");
+        assert_eq!(remedy(None).0, Level::Ok);
+    }
 
     #[test]
     fn low_limits_are_found_and_sufficient_ones_are_not() {

@@ -49,7 +49,7 @@ use crate::model::{
 use crate::process::Heartbeat;
 
 pub use open_error::OpenError;
-pub use opening::{DatabaseState, Durability, inspect};
+pub use opening::{DatabaseState, Durability, FILES, inspect};
 pub use space::RESERVE_BYTES;
 
 /// An open database.

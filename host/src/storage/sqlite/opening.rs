@@ -18,6 +18,8 @@ use crate::process::{close_private_file, make_private_file, private_options};
 pub(super) const DATABASE: &str = "streamtask.db";
 /// Name of the lock file within the data folder.
 const LOCK: &str = "streamtask.lock";
+/// Names of the files that are opened for writing; those of the log and its index are there while they are needed.
+pub const FILES: [&str; 4] = [DATABASE, LOCK, "streamtask.db-wal", "streamtask.db-shm"];
 /// Characters to escape in the path of a database that is opened by a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 /// Page cache of the writer in KiB: holds the upper levels of every index of
