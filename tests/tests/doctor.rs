@@ -89,22 +89,31 @@ fn the_doctor_recognises_a_running_host_and_leaves_it_alone() {
 #[test]
 fn low_limits_of_the_process_are_told_apart() {
     let folders = folders();
-    let said = after_doing("ulimit -n 256", folders.path());
-    let found = check(&said, "open files");
-    assert_eq!((&found["level"], said.code), (&"problem".into(), 1), "{said:?}");
-    assert!(found["remedy"].as_str().unwrap().contains("ulimit -Hn"), "{found}");
+    for (limit, level, code) in [(32, "problem", 1), (256, "warning", 0)] {
+        let said = after_doing(&format!("ulimit -n {limit}"), folders.path());
+        let found = check(&said, "open files");
+        assert_eq!((&found["level"], said.code), (&level.into(), code), "{said:?}");
+        assert!(found["remedy"].as_str().unwrap().contains("ulimit -Hn"), "{found}");
+    }
 
-    // 40 GB, of which a memory takes four.
-    let said = after_doing("ulimit -v 40000000", folders.path());
-    let found = check(&said, "concurrent runs");
-    assert_eq!((&found["level"], said.code), (&"warning".into(), 0), "{said:?}");
-    assert_eq!(found["remedy"], "ulimit -v unlimited", "not that of vm.max_map_count: {found}");
-    assert_eq!(check(&said, "address space")["level"], "warning");
-
-    let said = after_doing("ulimit -v 400000", folders.path());
-    let found = check(&said, "concurrent runs");
-    assert_eq!((&found["level"], said.code), (&"problem".into(), 1), "{said:?}");
-    assert!(found["found"].as_str().unwrap().contains("MiB of address space"), "{found}");
+    // A memory takes 4 GiB of it, as long as there is a pool.
+    for kib in [40_000_000, 400_000] {
+        let said = after_doing(&format!("ulimit -v {kib}"), folders.path());
+        let found = check(&said, "concurrent runs");
+        assert_eq!((&found["level"], said.code), (&"warning".into(), 0), "{said:?}");
+        assert!(found["remedy"].as_str().unwrap().starts_with("ulimit -v unlimited"), "{found}");
+        assert_eq!(check(&said, "address space")["level"], "warning");
+        for tool in ["rust", "javascript"] {
+            let remedy = check(&said, tool)["remedy"].as_str().unwrap_or_default().to_owned();
+            assert!(!remedy.contains("install"), "{tool} may be there: {remedy}");
+        }
+    }
+    for limit in ["ulimit -v 200000", "ulimit -d 200000"] {
+        let said = after_doing(limit, folders.path());
+        let found = check(&said, "concurrent runs");
+        assert_eq!((&found["level"], said.code), (&"problem".into(), 1), "{said:?}");
+        assert!(found["found"].as_str().unwrap().contains("MiB of address space are free"), "{found}");
+    }
 }
 
 /// Does `prelude` in a mount namespace of its own, then asks the doctor. None if there can be none.
@@ -115,16 +124,21 @@ fn with_mounts(test: &str, prelude: &str, folder: &Path) -> Option<Said> {
         skip(test, "a file system of its own: `unshare --map-root-user --mount`, and a kernel that lets it");
         return None;
     }
-    let doctor = after(prelude, &command(folder, "127.0.0.1:0", &["--json"]));
+    Some(Said::of(&mut in_namespace(prelude, &command(folder, "127.0.0.1:0", &["--json"]))))
+}
+
+/// The same command, after `prelude` in a mount namespace of its own.
+fn in_namespace(prelude: &str, command: &Command) -> Command {
+    let within = after(prelude, command);
     let mut unshared = Command::new("unshare");
-    unshared.args(["--map-root-user", "--mount"]).arg(doctor.get_program()).args(doctor.get_args());
-    for (name, value) in doctor.get_envs() {
+    unshared.args(["--map-root-user", "--mount"]).arg(within.get_program()).args(within.get_args());
+    for (name, value) in within.get_envs() {
         match value {
             Some(value) => unshared.env(name, value),
             None => unshared.env_remove(name),
         };
     }
-    Some(Said::of(&mut unshared))
+    unshared
 }
 
 #[test]
@@ -146,4 +160,28 @@ fn a_small_disk_and_a_read_only_one_are_problems_with_their_own_remedies() {
         "{found}"
     );
     assert!(!found["remedy"].as_str().unwrap().contains("chown"), "{found}");
+    let serve = child::serve(&folders.path().join("tasks"), &data, &[]);
+    let said = Said::of(&mut in_namespace(&mount("ro,mode=700"), &serve));
+    said.refused(6, "Read-only file system (os error 30); --data names another folder");
+}
+
+#[test]
+fn a_kernel_with_few_mappings_and_one_without_control_groups_are_judged_by_what_they_have() {
+    const NAME: &str =
+        "a_kernel_with_few_mappings_and_one_without_control_groups_are_judged_by_what_they_have";
+    let folders = folders();
+    let (few, none) = (folders.path().join("few"), folders.path().join("none"));
+    fs::write(&few, "9000\n").unwrap();
+    fs::create_dir(&none).unwrap();
+    let prelude = format!(
+        "mount --bind '{}' /proc/sys/vm/max_map_count && mount --bind '{}' /sys/fs/cgroup",
+        few.display(),
+        none.display()
+    );
+    let Some(said) = with_mounts(NAME, &prelude, folders.path()) else { return };
+    let found = check(&said, "concurrent runs");
+    assert_eq!((&found["level"], said.code), (&"warning".into(), 0), "{said:?}");
+    assert!(found["found"].as_str().unwrap().ends_with("because vm.max_map_count is 9000"), "{found}");
+    assert_eq!(found["remedy"], "sudo sysctl -w vm.max_map_count=1048576");
+    assert_ne!(check(&said, "threads")["level"], "problem");
 }

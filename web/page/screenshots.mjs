@@ -28,22 +28,22 @@ const LOOK_MS = 50;
  * for on the host, and what the page `shows` then.
  */
 const SCENES = [
-  { name: "page-task", path: "#/tasks/demo/counter", height: 640, shows: "text=Pause in milliseconds" },
+  { name: "page-task", path: "#/tasks/demo/counter", height: 460, shows: "text=Pause in milliseconds" },
   {
     name: "page-progress",
     path: "#/runs/release-42",
-    height: 760,
+    height: 620,
     before: (host) => until(async () => (await host.request("GET", "/api/runs/release-42/progress")).fraction >= 0.4),
     shows: "text=Publish",
   },
   {
     name: "page-output",
     path: "#/runs/answer-7",
-    height: 640,
+    height: 480,
     before: (host) => until(async () => (await host.run("answer-7").info()).status === "completed"),
     shows: "text=which write into the page as they arrive",
   },
-  { name: "page-runs", path: "", height: 640, shows: "text=release-42" },
+  { name: "page-runs", path: "", height: 440, shows: "text=release-42" },
 ];
 
 /** Starts the runs that the pictures show, in several states. */

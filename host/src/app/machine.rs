@@ -8,7 +8,7 @@ use crate::process::{Reserve, can_start};
 use crate::scheduler::Capacity;
 use crate::storage::sqlite;
 
-use super::{LaunchError, SPARE_THREADS, START_BYTES};
+use super::{LaunchError, SPARE_BYTES, SPARE_THREADS, START_BYTES};
 
 pub(crate) use crate::storage::sqlite::{DatabaseState, RESERVE_BYTES};
 
@@ -80,6 +80,7 @@ pub(crate) fn room(config: &Config) -> Result<Room, LaunchError> {
     drop(Reserve::new(START_BYTES).ok_or(LaunchError::Memory(START_BYTES))?);
     let engine = Engine::new(&engine_config(config))?;
     can_start(SPARE_THREADS).map_err(LaunchError::Threads)?;
+    Reserve::new(SPARE_BYTES).ok_or(LaunchError::Memory(SPARE_BYTES))?;
     Ok(Room::of(engine.allocation(), config.max_running))
 }
 

@@ -180,9 +180,11 @@ fn disk(nearest: &Path) -> Finding {
     }
     match free {
         // Twice: for the reserve that removes runs from a full disk, and for the log of the database.
-        free if free < 2 * RESERVE_BYTES => {
-            Finding::problem(NAME, found, format!("free some space, see du -xh {shown} | sort -h | tail"))
-        }
+        free if free < 2 * RESERVE_BYTES => Finding::problem(
+            NAME,
+            format!("{found}, too little to set aside what removes runs from a full disk"),
+            format!("free some space, see du -xh {shown} | sort -h | tail"),
+        ),
         free if free < LITTLE_SPACE => Finding::warning(NAME, found, "streamtask prune --older-than 7d"),
         _ => Finding::ok(NAME, found),
     }
