@@ -75,6 +75,7 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("hyper_rustls", "engine/wasi/outgoing/"),
     ("rustls", "engine/wasi/outgoing/"),
     ("clap", "cli/ config.rs config/"),
+    ("unicode_width", "cli/"),
     ("mime_guess", "http/"),
     ("prometheus_client", "http/"),
     // Everywhere else, what there is to say goes to the log.

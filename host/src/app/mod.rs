@@ -104,14 +104,15 @@ use crate::process::{
 };
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
-use crate::scheduler::{self, Capacity, Parts, Scheduler};
+use crate::scheduler::{self, Parts, Scheduler};
 use crate::storage::sqlite::{self, OpenError, Sqlite};
 use crate::storage::{Storage, StorageError};
 
 pub use builder::Builder;
 pub use control::{Reloader, StopStage};
 pub use handle::{Follow, Followed, Handle, Retried};
-pub(crate) use machine::{DatabaseState, RESERVE_BYTES, database, room};
+use machine::Room;
+pub(crate) use machine::{Bound, DatabaseState, RESERVE_BYTES, database, database_files, room};
 pub(crate) use program::own_program;
 
 use self::builder::Backend;
@@ -254,8 +255,7 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
             (Arc::new(sqlite) as Arc<dyn Storage>, Some(writing))
         }
     };
-    let cache = config.cache.clone().unwrap_or_else(|| config.data.join("cache"));
-    let engine = Arc::new(Engine::new(&machine::engine_config(config, &cache))?);
+    let engine = Arc::new(Engine::new(&machine::engine_config(config))?);
     let grants = GrantPolicy {
         kinds: config.grants.clone(),
         max_files_bytes: config.max_files_bytes,
@@ -442,15 +442,21 @@ impl Rooms {
 
 /// Warns if the machine allows less than the configuration asks for.
 fn warn_of_limits(allocation: &Allocation, wanted: u32) {
-    if let Allocation::OnDemand { reason, .. } = allocation {
+    let Room { runs: possible, bound, no_pool } = Room::of(allocation, wanted);
+    if let Some(reason) = no_pool {
         tracing::warn!(reason, "no memory pool for guests; each run starts a little slower");
     }
-    let possible = Capacity::within(wanted, allocation.max_instances()).running;
-    if possible < wanted {
-        tracing::warn!(
+    match bound {
+        Some(Bound::Mappings) => tracing::warn!(
             possible,
             wanted,
             "this system allows fewer concurrent runs; raise vm.max_map_count for more"
-        );
+        ),
+        Some(Bound::AddressSpace) => tracing::warn!(
+            possible,
+            wanted,
+            "the address space allows fewer concurrent runs; raise its limit (ulimit -v) for more"
+        ),
+        None => {}
     }
 }

@@ -97,6 +97,9 @@ enum Command {
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
     /// Upload task files to a host that accepts uploads (serve --uploads)
+    ///
+    /// A manifest (NAME.toml) is not uploaded: it grants access to the machine of the host, so the host's operator puts
+    /// it into the tasks folder. A task without one there has the host's own settings.
     #[command(after_help = "Example: streamtask put greet.wasm --app demo")]
     Put(files::Put),
     /// Start a run and follow it to its end
@@ -259,7 +262,7 @@ pub fn run() -> Exit {
             Command::Compile { .. } => Ok(()),
             Command::Prune(command) => command.run().await,
             Command::Delete(command) => command.run().await,
-            Command::Check(command) => command.run(),
+            Command::Check(command) => command.run().await,
             Command::Doctor(command) => command.run().await,
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

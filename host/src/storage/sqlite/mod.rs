@@ -49,7 +49,7 @@ use crate::model::{
 use crate::process::Heartbeat;
 
 pub use open_error::OpenError;
-pub use opening::{DatabaseState, Durability, inspect};
+pub use opening::{DatabaseState, Durability, FILES, inspect};
 pub use space::RESERVE_BYTES;
 
 /// An open database.
@@ -246,13 +246,17 @@ impl Log for Sqlite {
     }
 
     async fn close(&self) {
+        // Before the writer: whichever connection closes last would remove the write-ahead log, and only a writing one
+        // can.
+        self.readers.close().await;
         self.writer.close().await;
-        self.readers.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::opening::DATABASE;
     use super::*;
     use crate::model::{Lock, OnInterrupt, Part, TaskRef, Version};
@@ -271,6 +275,30 @@ mod tests {
             }
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_close_leaves_one_file_also_when_a_read_is_pending() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        let ended = conformance::pruning::ended_run(&storage).await;
+        let log = folder.path().join(format!("{DATABASE}-wal"));
+        assert!(log.exists());
+        let ((begun, begins), (go_on, goes_on)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let reading = storage.readers.read(move |db| {
+            begun.send(()).unwrap();
+            goes_on.recv().unwrap();
+            events::last_seq(db, ended)
+        });
+        let mut reading = std::pin::pin!(reading);
+        assert!((&mut reading).now_or_never().is_none());
+        begins.recv().unwrap();
+        let mut closing = std::pin::pin!(storage.close());
+        assert!((&mut closing).now_or_never().is_none(), "it waits for the read");
+        go_on.send(()).unwrap();
+        closing.await;
+        assert!(reading.await.unwrap() > 0);
+        assert!(!log.exists());
     }
 
     #[tokio::test]
