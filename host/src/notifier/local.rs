@@ -12,12 +12,26 @@ type Listeners = HashMap<Topic, Vec<Arc<Notify>>>;
 #[derive(Clone, Default)]
 pub struct LocalNotifier {
     listeners: Arc<Mutex<Listeners>>,
+    is_shared: bool,
 }
 
 impl LocalNotifier {
-    /// A notifier without listeners.
+    /// A notifier without listeners, for the only host of this process.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A notifier without listeners, for several hosts of this process. Its clones share all listeners.
+    pub fn between_hosts() -> Self {
+        Self { is_shared: true, ..Self::default() }
+    }
+
+    /// Wakes the listeners of all topics.
+    pub(super) fn notify_all(&self) {
+        let listeners = self.listeners.lock();
+        for hints in listeners.values().flatten() {
+            hints.notify_one();
+        }
     }
 }
 
@@ -45,6 +59,10 @@ impl Notifier for LocalNotifier {
             }
         })
     }
+
+    fn reaches_others(&self) -> bool {
+        self.is_shared
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +73,18 @@ mod tests {
     #[tokio::test]
     async fn conforms() {
         conformance::run(&LocalNotifier::new()).await;
+        conformance::run(&LocalNotifier::between_hosts()).await;
+    }
+
+    #[tokio::test]
+    async fn its_clones_reach_each_other_and_say_so_if_they_are_other_hosts() {
+        assert!(!LocalNotifier::new().reaches_others());
+        let one = LocalNotifier::between_hosts();
+        let other = one.clone();
+        assert!(one.reaches_others() && other.reaches_others());
+        let listener = other.listen(Topic::Tasks);
+        one.notify(&Topic::Tasks);
+        listener.heard().await;
     }
 
     #[test]

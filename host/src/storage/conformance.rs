@@ -1,11 +1,13 @@
 //! Conformance tests for every [`Storage`]. A backend's tests call [`run`] with a function that opens an empty database.
 
 mod child_runs;
+mod hosts;
 mod listing;
 mod messages;
 pub(super) mod pruning;
 mod queueing;
 mod submitting;
+pub mod two_hosts;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, NewRun, Offer, Outbox, Result,
-    Storage, StorageError, SubmitOutcome,
+    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, HostInfo, Message, NewRun, Offer,
+    Outbox, Result, Storage, StorageError, SubmitOutcome,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
@@ -27,11 +29,13 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     submitting::run(&open).await;
     events_are_numbered_without_gaps(open().await).await;
     events_of_some_types_are_found(open().await).await;
+    events_of_several_runs_are_read_together(open().await).await;
     many_runs_append_at_once(open().await).await;
     an_ended_run_never_changes(open().await).await;
     cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(&*open().await).await;
     an_owner_that_lost_its_run_can_not_write(open().await).await;
     checkpoints_survive_the_attempt(&*open().await).await;
+    hosts::run(&open).await;
     listing::run(&open).await;
     messages::run(&open).await;
     queueing::run(&open).await;
@@ -53,6 +57,17 @@ fn new_run(name: &str) -> NewRun {
     NewRun::new(RunId::new(), task(name), input, Timestamp::now())
 }
 
+/// A host that has just registered.
+async fn host(storage: &dyn Storage) -> HostId {
+    host_with_lease(storage, 60_000).await
+}
+
+async fn host_with_lease(storage: &dyn Storage, lease_ms: u32) -> HostId {
+    let host = HostInfo::new(HostId::new());
+    storage.register(&host, lease_ms).await.expect("registers");
+    host.id
+}
+
 fn claimant(owner: &HostId) -> Option<Claimant> {
     Some(Claimant { owner: owner.clone(), version: version(), on_interrupt: OnInterrupt::Resume })
 }
@@ -72,6 +87,15 @@ async fn claimed(storage: &dyn Storage, new: NewRun, owner: &HostId) -> Claimed 
 }
 
 async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], limit: u32) -> Vec<Claimed> {
+    try_claim(storage, owner, rooms, limit).await.expect("claims")
+}
+
+async fn try_claim(
+    storage: &dyn Storage,
+    owner: &HostId,
+    rooms: &[(&str, u32)],
+    limit: u32,
+) -> Result<Vec<Claimed>> {
     let offer = |&(name, room): &(&str, u32)| Offer {
         task: task(name),
         version: version(),
@@ -79,10 +103,7 @@ async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], lim
         on_interrupt: OnInterrupt::Resume,
     };
     let tasks = rooms.iter().map(offer).collect();
-    storage
-        .claim(ClaimRequest { owner: owner.clone(), tasks, limits: DepthLimits::all(limit) })
-        .await
-        .expect("claims")
+    storage.claim(ClaimRequest { owner: owner.clone(), tasks, limits: DepthLimits::all(limit) }).await
 }
 
 async fn get(storage: &dyn Storage, id: &RunId) -> Run {
@@ -111,18 +132,25 @@ struct TestOutbox {
     run: i64,
     fence: Fence,
     waiting: Mutex<Vec<NewEvent>>,
+    heard: Mutex<Vec<i64>>,
     results: Mutex<Vec<Result<Vec<Event>>>>,
     done: Notify,
 }
 
 impl TestOutbox {
     fn new(run: i64, fence: Fence) -> Arc<Self> {
-        let (waiting, results) = Default::default();
-        Arc::new(Self { run, fence, waiting, results, done: Notify::new() })
+        let (waiting, heard, results) = Default::default();
+        Arc::new(Self { run, fence, waiting, heard, results, done: Notify::new() })
     }
 
     fn fill(&self, events: impl IntoIterator<Item = NewEvent>) {
         self.waiting.lock().extend(events);
+    }
+
+    /// Adds the note of a message.
+    fn note(&self, message: &Message) {
+        self.waiting.lock().extend(message.kind.note());
+        self.heard.lock().push(message.no);
     }
 
     async fn result(&self) -> Result<Vec<Event>> {
@@ -136,9 +164,15 @@ impl TestOutbox {
 }
 
 impl Outbox for TestOutbox {
+    fn run(&self) -> i64 {
+        self.run
+    }
+
     fn take(&self) -> Option<Batch> {
         let events = std::mem::take(&mut *self.waiting.lock());
-        (!events.is_empty()).then_some(Batch { run: self.run, fence: self.fence, attempt: 1, events })
+        let heard = std::mem::take(&mut *self.heard.lock());
+        let is_empty = events.is_empty() && heard.is_empty();
+        (!is_empty).then_some(Batch { run: self.run, fence: self.fence, attempt: 1, events, heard })
     }
 
     fn done(&self, result: Result<Vec<Event>>) {
@@ -160,7 +194,7 @@ async fn append(
 }
 
 async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let no = run.run.key.no;
     let bytes = NewEvent {
         channel: Channel::of_guest("c".to_owned()).expect("a channel"),
@@ -194,8 +228,8 @@ async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
 }
 
 async fn events_of_some_types_are_found(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
-    let other = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
+    let other = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let (no, fence) = (run.run.key.no, run.fence);
     for run in [&run, &other] {
         let sent = (0..9).map(|n| event(["a", "b", "c"][n as usize % 3], n)).collect();
@@ -216,10 +250,64 @@ async fn events_of_some_types_are_found(storage: Arc<dyn Storage>) {
     assert_eq!(find(12, 100).await, (vec![13], 100));
 }
 
+async fn events_of_several_runs_are_read_together(storage: Arc<dyn Storage>) {
+    let owner = host(&*storage).await;
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        let run = claimed(&*storage, new_run("a"), &owner).await;
+        append(&storage, run.run.key.no, run.fence, (0..5).map(|n| event("e", n)).collect())
+            .await
+            .expect("appends");
+        runs.push(run);
+    }
+    let no = |at: usize| runs[at].run.key.no;
+    let read = async |after: Vec<(i64, u64)>, limit| {
+        let (found, is_all) = storage.events_of_runs(after, limit).await.expect("reads");
+        let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq).collect::<Vec<_>>();
+        (found.into_iter().map(|(run, events)| (run, seqs(events))).collect::<Vec<_>>(), is_all)
+    };
+    assert_eq!(read(Vec::new(), 9).await, (vec![], true));
+    let all = read(vec![(no(2), 4), (no(0), 0), (no(1), 6), (i64::MAX >> 33, 0), (no(3), 99)], 9).await;
+    assert_eq!(all, (vec![(no(2), vec![5, 6]), (no(0), vec![1, 2, 3, 4, 5, 6])], true));
+    let some = read(vec![(no(0), 0), (no(1), 3)], 4).await;
+    assert_eq!(
+        some,
+        (vec![(no(0), vec![1, 2, 3, 4]), (no(1), vec![4, 5, 6])], false),
+        "there is more of the first"
+    );
+    assert_eq!(
+        events(&*storage, no(0)).await,
+        storage.events_of_runs(vec![(no(0), 0)], 9).await.expect("reads").0[0].1
+    );
+
+    let large = || NewEvent { content: Content::Json(Json::of(&"x".repeat(600 << 10))), ..event("large", 0) };
+    for run in &runs {
+        append(&storage, run.run.key.no, run.fence, vec![large(); 2]).await.expect("appends");
+    }
+    let mut after: Vec<(i64, u64)> = (0..4).map(|at| (no(at), 6)).collect();
+    let mut rounds = 0;
+    loop {
+        let (found, is_all) = storage.events_of_runs(after.clone(), 99).await.expect("reads");
+        let bytes: usize =
+            found.iter().flat_map(|(_, events)| events).map(|event| event.what.content.len()).sum();
+        assert!(bytes < 3 << 20, "an answer is bounded in bytes");
+        assert!(is_all || bytes > 0, "and says something");
+        for (run, events) in found {
+            let at = after.iter_mut().find(|(asked, _)| *asked == run).expect("a run that was asked for");
+            at.1 = events.last().expect("none is empty").seq;
+        }
+        rounds += 1;
+        if is_all {
+            break;
+        }
+    }
+    assert!(rounds > 1 && after.iter().all(|(_, seq)| *seq == 8));
+}
+
 async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
     let mut outboxes = Vec::new();
     for _ in 0..20 {
-        let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+        let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
         outboxes.push(TestOutbox::new(run.run.key.no, run.fence));
     }
     for round in 0..50 {
@@ -245,14 +333,14 @@ async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
 }
 
 async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let key = &run.run.key;
     let outbox = TestOutbox::new(key.no, run.fence);
     outbox.fill([event("last words", 1)]);
     // Announced and not awaited: the terminal event comes after it in any case.
     storage.append(Arc::clone(&outbox) as _);
     let end = storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
-    assert_eq!((end.seq, end.is_terminal()), (3, true));
+    assert_eq!((end.len(), end[0].seq, end[0].is_terminal()), (1, 3, true));
     let read = get(&*storage, &key.id).await;
     assert_eq!(
         (read.status, read.final_value, read.last_seq),
@@ -268,7 +356,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     let save = storage.save_checkpoint(key, run.fence, "k".to_owned(), None).await;
     assert!(matches!(save, Err(StorageError::Fenced)));
 
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let error = RunError {
         code: Some("c".to_owned()),
         details: Some(Json::of(&[1])),
@@ -288,27 +376,25 @@ async fn cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(storage: 
     let answer = storage.cancel(&waiting.key.id).await;
     assert!(matches!(answer, Ok(CancelOutcome::Ended(run)) if run.status == RunStatus::Cancelled));
     assert_eq!(types(&events(storage, waiting.key.no).await), ["run.queued", "run.cancelled"]);
-    assert!(claim(storage, &HostId::new(), &[("a", 9)], 9).await.is_empty());
+    assert!(claim(storage, &host(storage).await, &[("a", 9)], 9).await.is_empty());
 
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let running = claimed(storage, new_run("a"), &owner).await;
     let answer = storage.cancel(&running.run.key.id).await;
-    assert!(matches!(answer, Ok(CancelOutcome::Requested(run)) if run.status == RunStatus::Running));
+    assert!(matches!(answer, Ok(CancelOutcome::Requested { run, .. }) if run.status == RunStatus::Running));
     assert_eq!(
         storage.cancel_requests(&owner).await.expect("reads"),
         std::slice::from_ref(&running.run.key.id)
     );
-    assert!(storage.cancel_requests(&HostId::new()).await.expect("reads").is_empty());
-    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::Requested(_))));
+    assert!(storage.cancel_requests(&host(storage).await).await.expect("reads").is_empty());
+    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::Requested { .. })));
     storage.finish(&running.run.key, running.fence, Outcome::Cancelled(None)).await.expect("finishes");
     assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::AlreadyEnded(_))));
     assert!(storage.cancel_requests(&owner).await.expect("reads").is_empty());
 }
 
 async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
-    let (gone, heir) = (HostId::new(), HostId::new());
-    storage.renew_lease(&gone, 60_000).await.expect("renews");
-    storage.renew_lease(&heir, 60_000).await.expect("renews");
+    let (gone, heir) = (host(&*storage).await, host(&*storage).await);
     let lost = claimed(&*storage, new_run("a"), &gone).await;
     let key = lost.run.key.clone();
     append(&storage, key.no, lost.fence, vec![event("before", 1)]).await.expect("appends");
@@ -327,7 +413,7 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
     assert!(matches!(late, Err(StorageError::Fenced)));
 
     let why = NewEvent::retrying(2, &RunError::new(ErrorKind::Interrupted, "gone"), None);
-    assert_eq!(storage.requeue(&key, taken[0].fence, why, None).await.expect("puts back").seq, 3);
+    assert_eq!(storage.requeue(&key, taken[0].fence, why, None).await.expect("puts back")[0].seq, 3);
     assert_eq!(get(&*storage, &key.id).await.status, RunStatus::Queued);
     let again = claim(&*storage, &heir, &[("a", 1)], 1).await;
     assert_eq!((again[0].run.attempt, again[0].last_seq), (2, 4));
@@ -339,7 +425,7 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
 }
 
 async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
     let load = async |name: &str| storage.load_checkpoint(key.no, name.to_owned()).await.expect("reads");
@@ -369,7 +455,7 @@ async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
 }
 
 async fn a_closed_storage_refuses(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let outbox = TestOutbox::new(run.run.key.no, run.fence);
     outbox.fill([event("e", 1)]);
     storage.append(Arc::clone(&outbox) as _);

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{claimant, claimed, get, new_run, queued, task, version};
-use crate::model::{HostId, Json, Lock, OnInterrupt, Outcome, Run};
+use super::{claimant, claimed, get, host, new_run, queued, task, version};
+use crate::model::{ErrorKind, Json, Lock, OnInterrupt, Outcome, Run, RunError, RunId};
 use crate::storage::{
     ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError,
     SubmitOutcome,
@@ -14,6 +14,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     with_few_slots_deeper_runs_go_first(&*open().await).await;
     a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(&*open().await).await;
     a_start_that_causes_a_deadlock_is_rejected(&*open().await).await;
+    the_first_child_that_has_ended_is_found(&*open().await).await;
     a_wait_that_causes_a_deadlock_is_found(&*open().await).await;
     a_wait_for_any_of_several_that_all_lead_back_is_found(&*open().await).await;
     the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(&*open().await).await;
@@ -37,7 +38,7 @@ async fn claim(storage: &dyn Storage, names: &[&str], limits: DepthLimits) -> Ve
         on_interrupt: OnInterrupt::default(),
     };
     let tasks = names.iter().map(offer).collect();
-    storage.claim(ClaimRequest { owner: HostId::new(), tasks, limits }).await.expect("claims")
+    storage.claim(ClaimRequest { owner: host(storage).await, tasks, limits }).await.expect("claims")
 }
 
 async fn end(storage: &dyn Storage, run: &Claimed) {
@@ -54,7 +55,7 @@ fn id(run: &Run) -> &str {
 }
 
 async fn with_few_slots_deeper_runs_go_first(storage: &dyn Storage) {
-    let parent = claimed(storage, new_run("a"), &HostId::new()).await;
+    let parent = claimed(storage, new_run("a"), &host(storage).await).await;
     assert_eq!(parent.depth, 0);
     let older = queued(storage, NewRun { priority: 9, ..new_run("a") }).await;
     let child = queued(storage, child_of(&parent, "a", &[])).await;
@@ -78,8 +79,8 @@ async fn with_few_slots_deeper_runs_go_first(storage: &dyn Storage) {
 }
 
 async fn a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(storage: &dyn Storage) {
-    let parent = claimed(storage, new_run("a"), &HostId::new()).await;
-    let holder = claimed(storage, locking("b", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, new_run("a"), &host(storage).await).await;
+    let holder = claimed(storage, locking("b", &["x"]), &host(storage).await).await;
     let next = queued(storage, locking("b", &["x"])).await;
     let child = queued(storage, child_of(&parent, "c", &["x"])).await;
     end(storage, &holder).await;
@@ -90,12 +91,12 @@ async fn a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(storage: &dy
 }
 
 async fn a_start_that_causes_a_deadlock_is_rejected(storage: &dyn Storage) {
-    let deadlock = async |new: NewRun| match storage.submit(new, claimant(&HostId::new())).await {
+    let deadlock = async |new: NewRun| match storage.submit(new, claimant(&host(storage).await)).await {
         Err(StorageError::Deadlock(reason)) => reason,
         other => panic!("{other:?}"),
     };
     // A child with a lock that its parent holds.
-    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, locking("a", &["x"]), &host(storage).await).await;
     let reason = deadlock(child_of(&parent, "a", &["x"])).await;
     assert!(reason.contains("x, which the run") && reason.contains(id(&parent.run)), "{reason}");
     // A detached child may begin when its parent has ended.
@@ -103,18 +104,59 @@ async fn a_start_that_causes_a_deadlock_is_rejected(storage: &dyn Storage) {
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     queued(storage, detached).await;
     // Two parents, each of which holds the lock of the other's child.
-    let other = claimed(storage, locking("b", &["y"]), &HostId::new()).await;
+    let other = claimed(storage, locking("b", &["y"]), &host(storage).await).await;
     queued(storage, child_of(&parent, "a", &["y"])).await;
     let reason = deadlock(child_of(&other, "b", &["x"])).await;
     assert!(reason.contains('x') && reason.contains('y'), "it names the circle: {reason}");
     // Without a deadlock, it waits.
-    let third = claimed(storage, new_run("c"), &HostId::new()).await;
+    let third = claimed(storage, new_run("c"), &host(storage).await).await;
     let waits = queued(storage, child_of(&third, "c", &["x"])).await;
     assert_eq!(get(storage, &waits.key.id).await.waits_for.as_deref(), Some("x"));
 }
 
+async fn the_first_child_that_has_ended_is_found(storage: &dyn Storage) {
+    let owner = host(storage).await;
+    let (parent, other) =
+        (claimed(storage, new_run("a"), &owner).await, claimed(storage, new_run("a"), &owner).await);
+    let mut children = Vec::new();
+    for _ in 0..4 {
+        children.push(claimed(storage, child_of(&parent, "b", &[]), &owner).await);
+    }
+    let ids: Vec<RunId> = children.iter().map(|child| child.run.key.id.clone()).collect();
+    let first = async |parent: &Claimed, ids: &[RunId]| {
+        storage.first_ended(parent.run.key.no, ids.to_vec()).await.expect("reads")
+    };
+    let finish = async |child: usize, outcome: Outcome| {
+        let child = &children[child];
+        storage.finish(&child.run.key, child.fence, outcome).await.expect("finishes");
+    };
+    assert_eq!(first(&parent, &ids).await, None);
+    assert_eq!(first(&parent, &[]).await, None);
+    let failed =
+        Outcome::Failed(RunError { trace: Some("t".to_owned()), ..RunError::new(ErrorKind::Failure, "m") });
+    finish(3, failed.clone()).await;
+    assert_eq!(first(&parent, &ids).await, Some((3, failed.clone())));
+    finish(1, Outcome::Completed(Json::of(&7))).await;
+    assert_eq!(
+        first(&parent, &ids).await,
+        Some((1, Outcome::Completed(Json::of(&7)))),
+        "in the order of the list"
+    );
+    finish(2, Outcome::Cancelled(None)).await;
+    assert_eq!(
+        first(&parent, &[ids[0].clone(), ids[2].clone(), ids[3].clone()]).await,
+        Some((1, Outcome::Cancelled(None)))
+    );
+    assert_eq!(
+        first(&parent, &[RunId::new(), ids[3].clone()]).await,
+        Some((1, failed)),
+        "an unknown run never ends"
+    );
+    assert_eq!(first(&other, &ids).await, None, "they are no children of this run");
+}
+
 async fn a_wait_that_causes_a_deadlock_is_found(storage: &dyn Storage) {
-    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, locking("a", &["x"]), &host(storage).await).await;
     let mut detached = child_of(&parent, "a", &["x"]);
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     let child = queued(storage, detached).await;
@@ -133,7 +175,7 @@ async fn a_wait_that_causes_a_deadlock_is_found(storage: &dyn Storage) {
 
 /// A parent waits for either of two children, and each of these for a run whose lock the parent holds.
 async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Storage) {
-    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, locking("a", &["x"]), &host(storage).await).await;
     let waits = Arc::<ChildWaits>::default();
     let waits_for = |run: &Run, others: &[&Run]| {
         waits.begin(run.key.no, others.iter().map(|other| other.key.id.clone()).collect())
@@ -142,7 +184,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
     for _ in 0..2 {
         let mut child = child_of(&parent, "b", &[]);
         child.parent = child.parent.map(|parent| Parent { detached: true, ..parent });
-        children.push(claimed(storage, child, &HostId::new()).await);
+        children.push(claimed(storage, child, &host(storage).await).await);
         grandchildren.push(queued(storage, child_of(&children[children.len() - 1], "c", &["x"])).await);
     }
     let deadlock = async |run: &Run| storage.deadlock(run.key.no, Arc::clone(&waits)).await.expect("reads");
@@ -157,7 +199,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
         }
     }
     // A run that only waits for them is in no deadlock: it continues when they do.
-    let other = claimed(storage, new_run("d"), &HostId::new()).await;
+    let other = claimed(storage, new_run("d"), &host(storage).await).await;
     let its_child = queued(storage, child_of(&other, "c", &["x"])).await;
     let _other = waits_for(&other.run, &[&its_child]);
     assert_eq!(deadlock(&other.run).await, None);
@@ -166,7 +208,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
 async fn the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(storage: &dyn Storage) {
     for leaves in ["cancel", "hold"] {
         let lock = format!("turn-{leaves}");
-        let holder = claimed(storage, locking("a", &[&lock]), &HostId::new()).await;
+        let holder = claimed(storage, locking("a", &[&lock]), &host(storage).await).await;
         let next = queued(storage, locking("a", &[&lock])).await;
         let last = queued(storage, locking("a", &[&lock])).await;
         // The lock is free, and the next run in line is not claimed yet.
@@ -179,11 +221,12 @@ async fn the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(stora
         assert_eq!(ids(&claimed), [id(&last)], "after a {leaves}");
     }
     // A run of a task that is not loaded does not block others.
-    let holder = claimed(storage, locking("gone", &["z"]), &HostId::new()).await;
+    let holder = claimed(storage, locking("gone", &["z"]), &host(storage).await).await;
     queued(storage, locking("gone", &["z"])).await;
     queued(storage, locking("gone", &["z"])).await;
     end(storage, &holder).await;
-    let Ok(SubmitOutcome::Queued(new)) = storage.submit(locking("b", &["z"]), claimant(&HostId::new())).await
+    let Ok(SubmitOutcome::Queued(new)) =
+        storage.submit(locking("b", &["z"]), claimant(&host(storage).await)).await
     else {
         panic!("others are in line")
     };

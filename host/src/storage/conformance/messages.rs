@@ -4,12 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{claim, claimant, claimed, events, get, new_run, queued, types};
+use super::hosts::until_the_lease_is_over;
+use super::{
+    TestOutbox, claim, claimant, claimed, event, events, get, host, host_with_lease, new_run, queued, types,
+};
 use crate::model::{
-    ErrorKind, HostId, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
+    ErrorKind, Event, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
 };
 use crate::storage::{
-    CancelOutcome, MAX_WAITING_SIGNALS, MessageOutcome, NewRun, Storage, StorageError, SubmitOutcome,
+    CancelOutcome, MAX_WAITING_SIGNALS, Message, MessageKind, MessageOutcome, NewRun, Storage, StorageError,
+    SubmitOutcome,
 };
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -20,6 +24,9 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
     an_ended_run_receives_no_messages(&*open().await).await;
     a_message_is_logged_if_the_run_has_no_owner(&*open().await).await;
+    a_message_to_another_host_is_kept_until_it_is_noted(open().await).await;
+    a_message_that_its_owner_has_not_noted_is_noted_when_the_run_leaves_it(&*open().await).await;
+    a_message_is_noted_by_whoever_settles_the_run_of_a_dead_host(open().await).await;
 }
 
 fn name(text: &str) -> SignalName {
@@ -31,7 +38,7 @@ fn signal(text: &str, payload: i32) -> Signal {
 }
 
 async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
     let due = Timestamp::now().plus_millis(60);
@@ -56,12 +63,12 @@ async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
 }
 
 async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
-    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(storage, new_run("a"), &host(storage).await).await;
     let key = run.run.key.clone();
-    assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested(_))));
+    assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested { .. })));
     let later = Timestamp::now().plus_millis(3_600_000);
-    let event = storage.requeue(&key, run.fence, NewEvent::queued(None), Some(later)).await.expect("ends");
-    assert!(event.is_terminal());
+    let written = storage.requeue(&key, run.fence, NewEvent::queued(None), Some(later)).await.expect("ends");
+    assert!(written.last().is_some_and(Event::is_terminal));
     assert_eq!(get(storage, &key.id).await.status, RunStatus::Cancelled);
     assert_eq!(types(&events(storage, key.no).await), ["run.started", "run.cancelled"]);
 }
@@ -69,9 +76,9 @@ async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
 async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storage) {
     let failed = Outcome::Failed(RunError::new(ErrorKind::Failure, "as asked"));
     for (outcome, value) in [(Outcome::Completed(Json::of(&7)), Some(Json::of(&7))), (failed, None)] {
-        let run = claimed(storage, new_run("a"), &HostId::new()).await;
+        let run = claimed(storage, new_run("a"), &host(storage).await).await;
         let key = run.run.key.clone();
-        assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested(_))));
+        assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested { .. })));
         storage.finish(&key, run.fence, outcome).await.expect("ends");
         let ended = get(storage, &key.id).await;
         assert_eq!((ended.status, ended.final_value, ended.error), (RunStatus::Cancelled, value, None));
@@ -80,7 +87,7 @@ async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storag
 }
 
 async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let (first, second) = (queued(storage, new_run("a")).await, queued(storage, new_run("a")).await);
     assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(MessageOutcome::Kept(_))));
     assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(MessageOutcome::Unchanged(_))));
@@ -92,7 +99,7 @@ async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
     assert_eq!(types(&events(storage, first.key.no).await), expected);
 
     // For a running run, the owner logs the pause. After a requeue, it stays paused.
-    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(MessageOutcome::Owner(_))));
+    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(MessageOutcome::Owner { .. })));
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&second.key, run[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Paused);
@@ -103,13 +110,13 @@ async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
 }
 
 async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let waits = queued(storage, new_run("a")).await;
     assert!(matches!(storage.signal(&waits.key.id, signal("a", 1)).await, Ok(MessageOutcome::Kept(_))));
     let run = claim(storage, &owner, &[("a", 1)], 1).await.remove(0);
     for (text, payload) in [("b", 2), ("a", 3)] {
         let reached = storage.signal(&waits.key.id, signal(text, payload)).await;
-        assert!(matches!(reached, Ok(MessageOutcome::Owner(_))));
+        assert!(matches!(reached, Ok(MessageOutcome::Owner { .. })));
     }
     let take = async |name| storage.take_signal(&run.run.key, run.fence, name).await.expect("takes");
     assert_eq!(take(Some(name("b"))).await, Some(signal("b", 2)));
@@ -145,14 +152,137 @@ async fn an_ended_run_receives_no_messages(storage: &dyn Storage) {
 }
 
 async fn a_message_is_logged_if_the_run_has_no_owner(storage: &dyn Storage) {
-    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(storage, new_run("a"), &host(storage).await).await;
     let key = run.run.key.clone();
     let note = async || storage.log_message(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");
-    assert!(matches!(note().await, MessageOutcome::Owner(_)));
+    assert!(matches!(note().await, MessageOutcome::Owner { .. }));
     storage.requeue(&key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
     assert!(matches!(note().await, MessageOutcome::Kept(_)));
     storage.cancel(&key.id).await.expect("ends");
     assert!(matches!(note().await, MessageOutcome::AlreadyEnded(_)));
     let expected = ["run.started", "run.queued", "run.signal", "run.cancelled"];
     assert_eq!(types(&events(storage, key.no).await), expected);
+}
+
+/// Sends one message of each kind but a cancel to a run with an owner. Returns their numbers.
+async fn send_all(storage: &dyn Storage, run: &RunId) -> Vec<i64> {
+    let sent = [
+        storage.set_paused(run, true).await,
+        storage.signal(run, signal("go", 1)).await,
+        storage.set_parameter(run, name("p"), Json::of(&2)).await,
+        storage.set_paused(run, false).await,
+    ];
+    let number = |outcome| match outcome {
+        Ok(MessageOutcome::Owner { message, .. }) => message,
+        other => panic!("the run has an owner: {other:?}"),
+    };
+    sent.into_iter().map(number).collect()
+}
+
+fn kinds(messages: &[Message]) -> Vec<MessageKind> {
+    messages.iter().map(|message| message.kind.clone()).collect()
+}
+
+const NOTES: [&str; 4] = ["run.paused", "run.signal", "run.parameter", "run.resumed"];
+
+async fn a_message_to_another_host_is_kept_until_it_is_noted(storage: Arc<dyn Storage>) {
+    let (owner, sender) = (host(&*storage).await, host(&*storage).await);
+    let run = claimed(&*storage, new_run("a"), &owner).await;
+    let other = claimed(&*storage, new_run("a"), &owner).await;
+    let key = &run.run.key;
+    let kept = async |host, limit| storage.messages(host, limit).await.expect("reads");
+    let is_noted = async |message| storage.is_noted(message).await.expect("reads");
+    assert_eq!(kept(&owner, 9).await, []);
+    let mut sent = send_all(&*storage, &key.id).await;
+    let Ok(CancelOutcome::Requested { message, .. }) = storage.cancel(&key.id).await else {
+        panic!("it runs")
+    };
+    sent.push(message);
+    assert!(sent[0] > 0 && sent.is_sorted() && sent.iter().zip(&sent[1..]).all(|(one, next)| one != next));
+    let messages = kept(&owner, 9).await;
+    assert_eq!(messages.iter().map(|message| message.no).collect::<Vec<_>>(), sent);
+    assert!(messages.iter().all(|message| message.run == *key));
+    let (go, p, two) = (name("go"), name("p"), Json::of(&2));
+    let expected = [
+        MessageKind::Pause,
+        MessageKind::Signal(go),
+        MessageKind::Parameter(p, two),
+        MessageKind::Resume,
+        MessageKind::Cancel,
+    ];
+    assert_eq!(kinds(&messages), expected);
+    assert_eq!(kept(&owner, 2).await, messages[..2]);
+    assert_eq!(kept(&sender, 9).await, [], "it owns no run");
+    assert!(!is_noted(sent[0]).await && is_noted(0).await);
+
+    // The log of another run is no place for it.
+    let stray = TestOutbox::new(other.run.key.no, other.fence);
+    stray.note(&messages[0]);
+    storage.append(Arc::clone(&stray) as _);
+    stray.result().await.expect("appends");
+    assert_eq!(kept(&owner, 9).await, messages);
+
+    let outbox = TestOutbox::new(key.no, run.fence);
+    outbox.fill([event("before", 1)]);
+    messages[..2].iter().for_each(|message| outbox.note(message));
+    storage.append(Arc::clone(&outbox) as _);
+    outbox.result().await.expect("appends");
+    assert_eq!(kept(&owner, 9).await, messages[2..]);
+    assert!(is_noted(sent[1]).await && !is_noted(sent[2]).await);
+    // A cancel needs no note: a batch without events.
+    outbox.note(&messages[4]);
+    storage.append(Arc::clone(&outbox) as _);
+    assert_eq!(outbox.result().await.expect("appends"), []);
+    assert_eq!(kept(&owner, 9).await, messages[2..4]);
+
+    // The rest is noted with the end.
+    let written = storage.finish(key, run.fence, Outcome::Completed(Json::null())).await.expect("finishes");
+    assert_eq!(kept(&owner, 9).await, []);
+    assert!(is_noted(sent[2]).await);
+    let all = events(&*storage, key.no).await;
+    assert_eq!(types(&written), ["run.parameter", "run.resumed", "run.cancelled"]);
+    assert_eq!(written, all[4..]);
+    assert_eq!(types(&all[..4]), ["run.started", "before", "run.paused", "run.signal"]);
+    assert!(all.iter().zip(1..).all(|(event, seq)| event.seq == seq && event.attempt == 1));
+    assert_eq!(get(&*storage, &key.id).await.last_seq, Some(7));
+}
+
+async fn a_message_that_its_owner_has_not_noted_is_noted_when_the_run_leaves_it(storage: &dyn Storage) {
+    let (owner, _sender) = (host(storage).await, host(storage).await);
+    let run = claimed(storage, new_run("a"), &owner).await;
+    let key = &run.run.key;
+    let sent = send_all(storage, &key.id).await;
+    let written = storage.requeue(key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
+    assert_eq!(types(&written), [&NOTES[..], &["run.queued"]].concat());
+    assert_eq!(written, events(storage, key.no).await[1..]);
+    for message in sent {
+        assert!(storage.is_noted(message).await.expect("reads"));
+    }
+    // Without an owner, it is logged at once.
+    assert!(matches!(storage.signal(&key.id, signal("go", 2)).await, Ok(MessageOutcome::Kept(_))));
+    assert_eq!(storage.messages(&owner, 9).await.expect("reads"), []);
+    let again = claim(storage, &owner, &[("a", 1)], 1).await;
+    assert_eq!(again[0].last_seq, 8);
+}
+
+async fn a_message_is_noted_by_whoever_settles_the_run_of_a_dead_host(storage: Arc<dyn Storage>) {
+    let (dead, heir) = (host_with_lease(&*storage, 0).await, host(&*storage).await);
+    let run = claimed(&*storage, new_run("a"), &dead).await;
+    let key = &run.run.key;
+    let sent = send_all(&*storage, &key.id).await;
+    let messages = storage.messages(&dead, 9).await.expect("reads");
+    until_the_lease_is_over().await;
+    let taken = storage.claim_orphans(&heir, 9).await.expect("takes over");
+    // The former owner has lost the right to note them.
+    let late = TestOutbox::new(key.no, run.fence);
+    messages.iter().for_each(|message| late.note(message));
+    storage.append(Arc::clone(&late) as _);
+    assert!(matches!(late.result().await, Err(StorageError::Fenced)));
+    assert!(!storage.is_noted(sent[0]).await.expect("reads"));
+    let written =
+        storage.requeue(key, taken[0].fence, NewEvent::queued(None), None).await.expect("puts back");
+    assert_eq!(types(&written), [&NOTES[..], &["run.queued"]].concat());
+    let expected = [&["run.started"], &NOTES[..], &["run.queued"]].concat();
+    assert_eq!(types(&events(&*storage, key.no).await), expected);
+    assert!(storage.is_noted(sent[0]).await.expect("reads"));
 }

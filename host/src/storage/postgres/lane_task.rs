@@ -1,0 +1,492 @@
+//! The task of one lane.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_postgres::types::ToSql;
+
+use super::group::{Command, Gate, Group, Plain, answer_submits};
+use super::lanes::{GATED_LANES, Shared};
+use super::log_group::{Added, LogGroup, NextSeqs};
+use crate::model::HostId;
+use crate::postgres::{Connection, Connector, Error, ErrorClass, Session, SessionSettings};
+use crate::storage::StorageError;
+
+/// Pause before a statement is retried that the server can't carry out now.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// Most pause before a statement is sent again that lost against another transaction. At random, so that the two do not
+/// meet again.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
+/// Times in a row that a statement may lose before callers are told that it can't be carried out.
+const MAX_CONFLICTS: u32 = 5;
+/// New runs in one statement. They hold the number lock together, which all hosts wait for.
+const MAX_SUBMITS: usize = 64;
+/// Bytes of inputs in one statement: the server needs several times as much memory.
+const MAX_SUBMIT_BYTES: usize = 8 << 20;
+
+pub(super) struct LaneTask {
+    lane: usize,
+    connection: Connection,
+    connector: Connector,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// What has arrived, in order.
+    queue: VecDeque<Command>,
+    /// Commands at the front of the queue to be sent one by one, because together they were refused.
+    alone: usize,
+    /// The number of the last statement of each host.
+    done: HashMap<i64, i64>,
+    seqs: NextSeqs,
+    shared: Arc<Shared>,
+    closing: bool,
+}
+
+/// What became of a group.
+enum Sent {
+    /// It was carried out, now or before, with this answer.
+    Done(String),
+    /// The host was declared dead. Nothing was written.
+    Fenced,
+    /// The server refuses it, and would again. Nothing was written.
+    Rejected(Error),
+    /// The server can't carry it out now. Nothing was written.
+    NotNow(Error),
+    /// The storage is closed while the database is away. Whether it was carried out is not known.
+    Closed,
+}
+
+/// What the row of the gate says.
+enum Look {
+    /// What became of the statement.
+    Found(Sent),
+    /// It was not carried out, because it needs this number.
+    Renumber(i64),
+}
+
+impl LaneTask {
+    pub(super) fn new(
+        lane: usize,
+        connector: &Connector,
+        settings: SessionSettings,
+        commands: mpsc::UnboundedReceiver<Command>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            lane,
+            connection: Connection::open(connector, settings),
+            connector: connector.clone(),
+            commands,
+            queue: VecDeque::new(),
+            alone: 0,
+            done: HashMap::new(),
+            seqs: NextSeqs::new(),
+            shared,
+            closing: false,
+        }
+    }
+
+    /// Carries out commands until it is closed.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.gather();
+            if self.queue.is_empty() {
+                if self.closing {
+                    break;
+                }
+                match self.commands.recv().await {
+                    Some(command) => self.take(command),
+                    None => break,
+                }
+                continue;
+            }
+            // Before commands are taken from the queue, so that callers get their error while the database is away.
+            if self.session().await.is_none() {
+                break;
+            }
+            match self.next() {
+                Some(Next::Group(group)) => self.carry_out(group).await,
+                Some(Next::Plain(plain)) => self.carry_out_plain(plain).await,
+                None => {}
+            }
+        }
+        self.refuse_the_rest();
+    }
+
+    /// Takes all commands that have arrived.
+    fn gather(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.take(command);
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Close => {
+                self.closing = true;
+                self.commands.close();
+            }
+            command => self.queue.push_back(command),
+        }
+    }
+
+    /// A session. While the database is away, callers that can come again get an error. None if it is closed meanwhile.
+    async fn session(&mut self) -> Option<Arc<Session>> {
+        loop {
+            self.gather();
+            if !self.connection.is_connected()
+                && let Some(outage) = self.connector.outage()
+            {
+                self.shared.note_health(self.lane, Some(outage.error.clone()));
+                self.refuse_what_can_come_again(&StorageError::Unavailable(outage.error));
+                if self.closing {
+                    return None;
+                }
+            }
+            tokio::select! {
+                biased;
+                session = self.connection.session() => {
+                    self.note_connected(true);
+                    return Some(session);
+                }
+                command = self.commands.recv(), if !self.closing => match command {
+                    Some(command) => self.take(command),
+                    // Nobody can wait for an answer any more.
+                    None => return None,
+                },
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+            }
+        }
+    }
+
+    /// Rejects commands that callers can repeat themselves, and keeps the others in order.
+    fn refuse_what_can_come_again(&mut self, error: &StorageError) {
+        for command in std::mem::take(&mut self.queue) {
+            match command.must_be_done() && !self.closing {
+                true => self.queue.push_back(command),
+                false => command.refuse(error),
+            }
+        }
+        self.alone = 0;
+    }
+
+    fn refuse_the_rest(mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            self.queue.push_back(command);
+        }
+        self.queue.into_iter().for_each(|command| command.refuse(&StorageError::Closed));
+    }
+
+    /// The commands of the next statement.
+    fn next(&mut self) -> Option<Next> {
+        let is_alone = self.alone > 0;
+        self.alone = self.alone.saturating_sub(1);
+        match self.queue.pop_front()? {
+            Command::Plain(plain) => Some(Next::Plain(plain)),
+            Command::Call(call) => Some(Next::Group(Group::Call(call))),
+            Command::Submit(submit) => {
+                let mut submits = vec![submit];
+                if !is_alone {
+                    self.gather_submits(&mut submits);
+                }
+                Some(Next::Group(Group::Submits(submits)))
+            }
+            first @ (Command::Append(_) | Command::End(_)) => self.log_group(first, is_alone),
+            Command::Close => None,
+        }
+    }
+
+    /// All pending submits of the same host. They have no order.
+    fn gather_submits(&mut self, submits: &mut Vec<super::group::Submit>) {
+        let host = submits[0].host;
+        let mut bytes = submits[0].input.len();
+        for command in std::mem::take(&mut self.queue) {
+            match command {
+                Command::Submit(submit)
+                    if submit.host == host
+                        && submits.len() < MAX_SUBMITS
+                        && bytes + submit.input.len() <= MAX_SUBMIT_BYTES =>
+                {
+                    bytes += submit.input.len();
+                    submits.push(submit);
+                }
+                other => self.queue.push_back(other),
+            }
+        }
+    }
+
+    /// All pending writes to logs, as far as they keep the order of each run.
+    fn log_group(&mut self, first: Command, is_alone: bool) -> Option<Next> {
+        let host = match &first {
+            Command::End(end) => end.fence.owner(),
+            Command::Append(append) => match &append.batch {
+                Some(batch) => batch.fence.owner(),
+                None => return self.take_events(first, is_alone),
+            },
+            _ => return None,
+        };
+        let mut group = LogGroup::new(host);
+        // Runs of which a command was left for later, and all after it must be.
+        let mut left = HashSet::new();
+        let rest = std::mem::take(&mut self.queue);
+        for (at, command) in [first].into_iter().chain(rest).enumerate() {
+            let is_left = command.run().is_some_and(|run| left.contains(&run));
+            let is_over = at > 0 && (is_alone || group.is_full());
+            let added = match command {
+                command if is_left || is_over => Added::Later(command),
+                Command::Append(append) => group.append(append, &mut self.seqs),
+                Command::End(end) => group.end(end),
+                command => Added::Later(command),
+            };
+            if let Added::Later(command) = added {
+                left.extend(command.run());
+                self.queue.push_back(command);
+            }
+        }
+        (group.len() > 0).then_some(Next::Group(Group::Log(group)))
+    }
+
+    /// Takes the events of an outbox, which tell whose they are.
+    fn take_events(&mut self, command: Command, is_alone: bool) -> Option<Next> {
+        let Command::Append(mut append) = command else { return None };
+        append.batch = append.outbox.take();
+        match append.batch {
+            Some(_) => self.log_group(Command::Append(append), is_alone),
+            None => None,
+        }
+    }
+
+    /// Sends a statement without a gate.
+    async fn carry_out_plain(&mut self, plain: Plain) {
+        let session = self.connection.session().await;
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            plain.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        let error = match session.query(plain.sql, &parameters).await {
+            Ok(rows) => {
+                self.shared.note_health(self.lane, None);
+                // The caller may be gone.
+                let _ = plain.answer.send(Ok(rows));
+                return;
+            }
+            Err(error) => error,
+        };
+        match error.class() {
+            ErrorClass::Rejected => {
+                tracing::error!(%error, "one statement failed and is rejected");
+                let _ = plain.answer.send(Err(unavailable(&error)));
+            }
+            ErrorClass::Disconnected => {
+                self.lost_connection();
+                self.queue.push_front(Command::Plain(plain));
+            }
+            ErrorClass::Conflict => {
+                self.queue.push_front(Command::Plain(plain));
+                tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+            }
+            ErrorClass::Unavailable => {
+                self.queue.push_front(Command::Plain(plain));
+                self.wait_for_the_server(&error).await;
+            }
+        }
+    }
+
+    /// Sends a group, and the results to its callers.
+    async fn carry_out(&mut self, group: Group) {
+        match self.send(&group).await {
+            Sent::Done(answer) => {
+                self.shared.note_health(self.lane, None);
+                match group {
+                    Group::Log(group) => {
+                        for again in group.complete(&answer, &mut self.seqs).into_iter().rev() {
+                            self.queue.push_front(again);
+                        }
+                    }
+                    Group::Submits(submits) => answer_submits(submits, &answer),
+                    // The caller may be gone; the write stands.
+                    Group::Call(call) => drop(call.answer.send(Ok(answer))),
+                }
+            }
+            Sent::Fenced if group.host().is_none() => {
+                // The host of this process was declared dead, but the caller needs none.
+                self.shared.set_writer(None);
+                self.put_back(group);
+            }
+            Sent::Fenced => {
+                self.seqs.clear();
+                group.refuse(&StorageError::Fenced);
+            }
+            Sent::Rejected(error) if group.len() > 1 => {
+                tracing::debug!(%error, "a group was refused; its commands are sent one by one");
+                self.alone = group.len();
+                self.put_back(group);
+            }
+            Sent::Rejected(error) => {
+                // A fault of the host in one command must not block all others for ever.
+                tracing::error!(%error, "one write failed and is rejected");
+                self.seqs.clear();
+                group.refuse(&unavailable(&error));
+            }
+            Sent::NotNow(error) => {
+                // Too much for one statement, perhaps.
+                self.alone = if error.code() == Some("57014") { group.len() } else { 0 };
+                self.put_back(group);
+                self.wait_for_the_server(&error).await;
+            }
+            Sent::Closed => group.refuse(&StorageError::Closed),
+        }
+    }
+
+    /// Puts the commands of a group that has written nothing back to the front of the queue, in their order.
+    fn put_back(&mut self, group: Group) {
+        // Numbers of events were given to the group.
+        self.seqs.clear();
+        for command in group.into_commands().into_iter().rev() {
+            self.queue.push_front(command);
+        }
+    }
+
+    /// Rejects what callers can repeat themselves, and waits before the rest is tried again.
+    async fn wait_for_the_server(&mut self, error: &Error) {
+        self.shared.note_health(self.lane, Some(error.to_string()));
+        let alone = self.alone;
+        self.refuse_what_can_come_again(&unavailable(error));
+        self.alone = alone.min(self.queue.len());
+        if !self.queue.is_empty() {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Forgets what was known of the database: another host may have written meanwhile.
+    fn lost_connection(&mut self) {
+        self.seqs.clear();
+        self.note_connected(false);
+    }
+
+    fn note_connected(&self, is_connected: bool) {
+        if self.lane == 0 {
+            self.shared.set_connected(is_connected);
+        }
+    }
+
+    /// Sends the statement of a group until it is known what became of it.
+    async fn send(&mut self, group: &Group) -> Sent {
+        let host = match group.host() {
+            Some(host) => host,
+            None => match self.writer().await {
+                Ok(host) => host,
+                Err(sent) => return sent,
+            },
+        };
+        let n = match self.number(host).await {
+            Ok(n) => n,
+            Err(sent) => return sent,
+        };
+        let mut gate = Gate { host, lane: self.lane as i32, n };
+        let (mut conflicts, mut may_be_done) = (0, false);
+        loop {
+            let Some(session) = self.session().await else { return Sent::Closed };
+            let error = match group.send(&session, gate).await {
+                Ok(Some(answer)) => {
+                    self.done.insert(host, gate.n);
+                    return Sent::Done(answer);
+                }
+                Ok(None) => match self.look(&session, gate, may_be_done).await {
+                    Ok(Look::Found(sent)) => return sent,
+                    Ok(Look::Renumber(n)) => {
+                        gate.n = n;
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            match error.class() {
+                ErrorClass::Rejected => return Sent::Rejected(error),
+                ErrorClass::Unavailable => return Sent::NotNow(error),
+                ErrorClass::Conflict => {
+                    conflicts += 1;
+                    if conflicts >= MAX_CONFLICTS {
+                        return Sent::NotNow(error);
+                    }
+                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                ErrorClass::Disconnected => {
+                    self.lost_connection();
+                    may_be_done = true;
+                }
+            }
+        }
+    }
+
+    /// Why the gate was closed.
+    async fn look(&mut self, session: &Session, gate: Gate, may_be_done: bool) -> Result<Look, Error> {
+        self.done.remove(&gate.host);
+        let sql = "SELECT done, fenced, answer FROM lanes WHERE host = $1 AND lane = $2";
+        let Some(row) = session.query_opt(sql, &[&gate.host, &(gate.lane as i16)]).await? else {
+            return Ok(Look::Found(Sent::Fenced));
+        };
+        let (done, is_fenced): (i64, bool) = (row.get(0), row.get(1));
+        if done == gate.n && may_be_done {
+            // It was carried out before its connection was lost, even if the host was declared dead since.
+            self.done.insert(gate.host, gate.n);
+            let answer = row.get::<_, Option<String>>(2).unwrap_or_default();
+            return Ok(Look::Found(Sent::Done(answer)));
+        }
+        if is_fenced {
+            return Ok(Look::Found(Sent::Fenced));
+        }
+        tracing::error!(gate.host, gate.lane, "another process writes in the name of this host");
+        // What was sent once and answered was not carried out. Of what may have been, the marker is lost.
+        Ok(if may_be_done { Look::Found(Sent::Fenced) } else { Look::Renumber(done + 1) })
+    }
+
+    /// The number of the next statement of the host.
+    async fn number(&mut self, host: i64) -> Result<i64, Sent> {
+        if let Some(done) = self.done.get(&host) {
+            return Ok(done + 1);
+        }
+        loop {
+            let Some(session) = self.session().await else { return Err(Sent::Closed) };
+            let sql = "SELECT done FROM lanes WHERE host = $1 AND lane = $2 AND NOT fenced";
+            match session.query_opt(sql, &[&host, &(self.lane as i16)]).await {
+                Ok(Some(row)) => {
+                    let done: i64 = row.get(0);
+                    self.done.insert(host, done);
+                    return Ok(done + 1);
+                }
+                Ok(None) => return Err(Sent::Fenced),
+                Err(error) if error.class() == ErrorClass::Disconnected => self.lost_connection(),
+                Err(error) => return Err(Sent::NotNow(error)),
+            }
+        }
+    }
+
+    /// The number under which writes pass the gate that no host has to be alive for. Without a host in this process, it is
+    /// a new one, which has no lease and owns no runs.
+    async fn writer(&mut self) -> Result<i64, Sent> {
+        let id = HostId::new();
+        loop {
+            if let Some(writer) = self.shared.writer() {
+                return Ok(writer);
+            }
+            let Some(session) = self.session().await else { return Err(Sent::Closed) };
+            let row =
+                session.query_one("SELECT host_no_1($1, false, $2)", &[&id.as_str(), &GATED_LANES]).await;
+            match row {
+                Ok(row) => self.shared.set_writer(row.get(0)),
+                Err(error) if error.class() == ErrorClass::Disconnected => self.lost_connection(),
+                Err(error) => return Err(Sent::NotNow(error)),
+            }
+        }
+    }
+}
+
+/// The commands of the next statement.
+enum Next {
+    Group(Group),
+    Plain(Plain),
+}
+
+fn unavailable(error: &Error) -> StorageError {
+    StorageError::Unavailable(error.to_string())
+}
