@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::Notifier as _;
 use super::payload::{Hint, parse};
 use super::{Arrival, NO_HINTS, Shared};
 use crate::postgres::{Connection, Connector, Result, Session, SessionSettings};

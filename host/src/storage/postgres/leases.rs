@@ -18,8 +18,7 @@ impl Hosts for Postgres {
     async fn register(&self, host: &HostInfo, lease_ms: u32) -> Result<Lease> {
         let HostInfo { id, name, url, build, started_at } = host.clone();
         let id = id.as_str().to_owned();
-        let values =
-            values![id, name, url, build, started_at.as_millis(), i64::from(lease_ms), GATED_LANES];
+        let values = values![id, name, url, build, started_at.as_millis(), i64::from(lease_ms), GATED_LANES];
         let sql = "SELECT others, now, host FROM register_1($1, $2, $3, $4, $5, $6, $7)";
         let rows = self.lanes.plain(Lane::Leases, sql, values, Urgency::Once).await?;
         let row = rows.first().ok_or(StorageError::Fenced)?;

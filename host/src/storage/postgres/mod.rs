@@ -42,6 +42,8 @@ mod schema;
 mod signals;
 mod submit;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod testing;
 mod wait_deadlocks;
 mod waits;
