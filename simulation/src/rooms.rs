@@ -11,8 +11,8 @@ use streamtask_host::notifier::{LocalNotifier, Notifier};
 use streamtask_host::registry::{Ceilings, GrantPolicy, Registry};
 use streamtask_host::retention::Pruner;
 use streamtask_host::scheduler::{self, Parts, Scheduler};
-use streamtask_host::storage::Storage;
-use streamtask_host::storage::sqlite::{Durability, Sqlite};
+use streamtask_host::storage::sqlite::Sqlite;
+use streamtask_host::storage::{Durability, Storage};
 use tokio_util::sync::CancellationToken;
 
 /// A running host.
@@ -57,6 +57,7 @@ impl Rooms {
             max_running_per_task: config.max_running_per_task,
             max_queued: config.max_queued,
             cancel_grace: config.cancel_grace,
+            sharing: None,
         };
         let parts = Parts {
             storage: Arc::clone(&storage),
@@ -67,8 +68,14 @@ impl Rooms {
             files: Arc::clone(&files),
         };
         let scheduler = Scheduler::start(scheduling, parts).await.map_err(|error| error.to_string())?;
-        let pruner =
-            Pruner::start(Arc::clone(&storage), Arc::clone(&registry), log, files, config.retention_delay);
+        let pruner = Pruner::start(
+            Arc::clone(&storage),
+            Arc::clone(&registry),
+            log,
+            files,
+            config.retention_delay,
+            scheduler.shared_host(),
+        );
         let stop_watching = CancellationToken::new();
         tokio::spawn(Arc::clone(&registry).watch(stop_watching.clone()));
         Ok(Self { storage, registry, scheduler, pruner, stop_watching, config })

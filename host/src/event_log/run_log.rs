@@ -241,9 +241,9 @@ impl RunLog {
         self.window.changed()
     }
 
-    /// Publishes the terminal event, which storage has committed after all others.
-    pub(super) fn publish_last(&self, event: Event) {
-        self.publish(vec![event]);
+    /// Publishes the terminal event, which storage has committed after all others, and what was noted right before it.
+    pub(super) fn publish_last(&self, events: Vec<Event>) {
+        self.publish(events);
     }
 
     /// Rejects further events, and closes the window.

@@ -24,11 +24,7 @@ pub(super) struct ClaimGuard {
 
 impl ClaimGuard {
     /// To be called within a tokio runtime, for a run that storage has just returned to the host of that registration.
-    pub(super) fn new(
-        scheduler: &Arc<Scheduler>,
-        claimed: Claimed,
-        registration: Arc<Registration>,
-    ) -> Self {
+    pub(super) fn new(scheduler: &Arc<Scheduler>, claimed: Claimed, registration: Arc<Registration>) -> Self {
         Self {
             scheduler: Arc::clone(scheduler),
             claimed: Some(claimed),

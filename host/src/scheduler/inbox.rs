@@ -42,7 +42,8 @@ impl Scheduler {
         let mut hints = self.notifier.listen(Topic::Messages(registration.host.clone()));
         let (mut hinted, mut left, mut pause) = (true, Left::Nothing, POLL_INTERVAL);
         loop {
-            let is_due = self.slots.taken() > 0 && (self.lease.has_others() || self.notifier.reaches_others());
+            let is_due =
+                self.slots.taken() > 0 && (self.lease.has_others() || self.notifier.reaches_others());
             if hinted || is_due || left == Left::Some {
                 let before = std::mem::replace(&mut left, self.read_messages().await);
                 pause = match (before, left) {

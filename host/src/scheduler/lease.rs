@@ -80,7 +80,7 @@ pub(super) struct Lease {
     peers: Mutex<Vec<HostId>>,
     /// Notified when the lease is to be renewed at once.
     due: Notify,
-    /// Notified when there is another registration.
+    /// Notified after each renewal and registration.
     registered: Notify,
 }
 
@@ -200,9 +200,10 @@ impl Lease {
 }
 
 impl Scheduler {
-    /// The id under which this host owns runs now. It changes when the host was declared dead.
-    pub fn host_id(&self) -> HostId {
-        self.lease.host()
+    /// Reads the id of this host, if others share its database. It changes when the host was declared dead.
+    pub fn shared_host(self: &Arc<Self>) -> impl Fn() -> Option<HostId> + Send + Sync + 'static {
+        let scheduler = Arc::clone(self);
+        move || scheduler.lease.is_shared().then(|| scheduler.lease.host())
     }
 
     /// Registers the host.
@@ -239,6 +240,7 @@ impl Scheduler {
         match self.storage.renew_lease(&lease.host(), lease.length_ms()).await {
             Ok(renewed) => {
                 lease.renewed(sent_at, &renewed);
+                lease.registered.notify_waiters();
                 self.check_lease();
                 self.find_peers().await;
                 Ok(())
@@ -288,6 +290,23 @@ impl Scheduler {
         self.lease.registered.notify_waiters();
         self.check_lease();
         self.find_peers().await;
+    }
+
+    /// Asks for a renewal if storage rejected a call because the host was declared dead.
+    pub(super) fn renew_if_fenced(&self, error: &StorageError) {
+        if matches!(error, StorageError::Fenced) {
+            self.lease.renew_soon();
+        }
+    }
+
+    /// Leaves a shared database, so that no other host waits for the end of the lease.
+    pub(super) async fn leave(&self) {
+        if !self.lease.is_shared() {
+            return;
+        }
+        if let Err(error) = self.storage.leave(&self.lease.host()).await {
+            tracing::warn!(%error, "could not tell other hosts that this one stops");
+        }
     }
 
     /// Starts the watchdog, if other hosts can take this one's runs.
@@ -343,29 +362,32 @@ impl Scheduler {
         let registration = self.lease.registration();
         match write(Arc::clone(&registration)).await {
             Err(StorageError::Fenced) if self.lease.is_shared() => {
-                write(self.registration_after(&registration).await).await
+                match self.registration_after(&registration).await {
+                    Some(next) => write(next).await,
+                    None => Err(StorageError::Fenced),
+                }
             }
             written => written,
         }
     }
 
-    /// The registration after that one; the same if there is none soon.
-    async fn registration_after(&self, registration: &Arc<Registration>) -> Arc<Registration> {
+    /// The registration after that one. None if it is still the current one after a renewal, or if there is no other soon.
+    pub(super) async fn registration_after(
+        &self,
+        registration: &Arc<Registration>,
+    ) -> Option<Arc<Registration>> {
         self.lease.renew_soon();
         let another = async {
-            loop {
-                let registered = self.lease.registered.notified();
-                tokio::pin!(registered);
-                // Register before the check.
-                registered.as_mut().enable();
-                let current = self.lease.registration();
-                if !Arc::ptr_eq(&current, registration) {
-                    return current;
-                }
+            let registered = self.lease.registered.notified();
+            tokio::pin!(registered);
+            // Register before the check.
+            registered.as_mut().enable();
+            if Arc::ptr_eq(&self.lease.registration(), registration) {
                 registered.await;
             }
         };
-        timeout(REGISTERED_WITHIN, another).await.unwrap_or_else(|_| Arc::clone(registration))
+        let _ = timeout(REGISTERED_WITHIN, another).await;
+        Some(self.lease.registration()).filter(|current| !Arc::ptr_eq(current, registration))
     }
 }
 

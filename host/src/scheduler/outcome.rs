@@ -81,7 +81,9 @@ impl Scheduler {
         let log = &host.log;
         let cancel_requested = host.control.cancel.is_cancelled();
         match outcome {
-            ExecutionOutcome::Exited(AttemptOutcome::Lost) | ExecutionOutcome::Lost => Err(StorageError::Fenced),
+            ExecutionOutcome::Exited(AttemptOutcome::Lost) | ExecutionOutcome::Lost => {
+                Err(StorageError::Fenced)
+            }
             // After a request to cancel, every outcome counts as cancelled.
             ExecutionOutcome::Exited(AttemptOutcome::Output(value)) if cancel_requested => {
                 self.log.finish(log, Outcome::Cancelled(Some(value))).await
