@@ -8,14 +8,17 @@
 //! - `steps`: the events of a history, drawn from a seed
 //! - `tasks`, `script`: the tasks in the folder, and the behaviour of their guests
 //! - `rooms`: one life of a host
+//! - `link`, `hints`: what connects several hosts: the database that they share, and wake-ups
 //! - `world`: executes a history: applies steps to successive lives of a host
 //! - `invariants`: what has to be so after each step, read from the database; `kept`, `schedules`,
 //!   `endings` and `logs` are those of retention, schedules, cancels and logs
 //! - `shorten`: finds a shorter list of steps that fails, too
 
 mod endings;
+mod hints;
 mod invariants;
 mod kept;
+mod link;
 mod logs;
 mod rooms;
 mod schedules;
@@ -23,6 +26,8 @@ mod script;
 mod shorten;
 mod steps;
 mod tasks;
+#[cfg(test)]
+mod two_hosts;
 mod world;
 
 pub use shorten::{describe, shorten};

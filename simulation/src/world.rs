@@ -117,7 +117,7 @@ pub(crate) fn play(seed: u64, max_running: u32, steps: &[Step]) -> Outcome {
 }
 
 /// A folder on a RAM disk, if there is one.
-fn ram_folder() -> tempfile::TempDir {
+pub(crate) fn ram_folder() -> tempfile::TempDir {
     let ram = Path::new("/dev/shm");
     let made = if ram.is_dir() { tempfile::tempdir_in(ram) } else { tempfile::tempdir() };
     made.expect("there is room for a folder")
