@@ -50,13 +50,24 @@ impl Link {
         self.passing.send_replace(Passing::Nothing);
     }
 
+    /// Whether everything passes in time.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self.passing.borrow() == Passing::All && !*self.renewals_wait.borrow()
+    }
+
     /// Lets everything pass again, in the order in which it was sent.
     pub(crate) fn restore(&self) {
         // Before all calls that wait: each run's writes keep their order.
         for outbox in std::mem::take(&mut *self.announced.lock()) {
             self.storage.append(outbox);
         }
-        self.passing.send_replace(Passing::All);
+        self.passing.send_if_modified(|passing| {
+            let was_cut = *passing == Passing::Nothing;
+            if was_cut {
+                *passing = Passing::All;
+            }
+            was_cut
+        });
     }
 
     /// Lets nothing pass any more.

@@ -130,10 +130,10 @@ impl Scheduler {
         // Without a hint, one host looks for abandoned child runs.
         let mut hinted = true;
         loop {
-            if hinted || self.hold_or_log(&mut duty).await.is_held() {
-                if let Err(error) = self.cancel_abandoned().await {
-                    tracing::warn!(%error, "could not cancel the child runs of ended runs");
-                }
+            if (hinted || self.hold_or_log(&mut duty).await.is_held())
+                && let Err(error) = self.cancel_abandoned().await
+            {
+                tracing::warn!(%error, "could not cancel the child runs of ended runs");
             }
             hinted = tokio::select! {
                 biased;

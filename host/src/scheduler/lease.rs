@@ -108,7 +108,7 @@ impl Renewals {
     }
 
     fn is_steady(&self, now: Duration, lease: Duration) -> bool {
-        self.steady_since.is_some_and(|since| now.saturating_sub(since) >= lease)
+        !self.is_late(now, lease) && self.steady_since.is_some_and(|since| now.saturating_sub(since) >= lease)
     }
 }
 
@@ -220,6 +220,7 @@ impl Scheduler {
 
     /// Renews the lease until no run executes any more.
     pub(super) async fn keep_lease(self: Arc<Self>) {
+        self.find_peers().await;
         loop {
             tokio::select! {
                 biased;
@@ -419,8 +420,15 @@ mod tests {
             assert!(!renewals.is_steady(at(seconds), LEASE));
         }
         assert!(renewals.is_steady(at(15), LEASE));
+        assert!(!renewals.is_steady(at(20), LEASE), "it is late");
         renewals.succeeded(at(21), LEASE / 3);
-        assert!(!renewals.is_steady(at(35), LEASE), "none for more than two intervals");
+        for seconds in [26, 31] {
+            renewals.succeeded(at(seconds), LEASE / 3);
+            assert!(
+                !renewals.is_steady(at(seconds), LEASE),
+                "it was late less than the length of a lease ago"
+            );
+        }
         assert!(renewals.is_steady(at(36), LEASE));
     }
 }

@@ -317,9 +317,9 @@ impl Scheduler {
             let submitted = self.storage.submit(new, claimant(&registration)).await?;
             return Ok((submitted, registration));
         }
-        let submit = async |registration: Arc<Registration>| {
-            let submitted = self.storage.submit(new.clone(), claimant(&registration)).await?;
-            Ok((submitted, registration))
+        let submit = |registration: Arc<Registration>| {
+            let (new, claimant) = (new.clone(), claimant(&registration));
+            async move { Ok((self.storage.submit(new, claimant).await?, registration)) }
         };
         self.as_registered(submit).await
     }

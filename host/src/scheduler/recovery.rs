@@ -74,7 +74,7 @@ impl Scheduler {
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            if self.lease.is_late() || !self.lease.is_steady() {
+            if !self.lease.is_steady() {
                 continue;
             }
             if let Err(error) = self.recover().await {
