@@ -201,7 +201,7 @@ impl Lease {
 
 impl Scheduler {
     /// Reads the id of this host, if others share its database. It changes when the host was declared dead.
-    pub fn shared_host(self: &Arc<Self>) -> impl Fn() -> Option<HostId> + Send + Sync + 'static {
+    pub fn shared_host(self: &Arc<Self>) -> impl Fn() -> Option<HostId> + Send + Sync + use<> {
         let scheduler = Arc::clone(self);
         move || scheduler.lease.is_shared().then(|| scheduler.lease.host())
     }

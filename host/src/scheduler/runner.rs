@@ -121,7 +121,7 @@ impl RunningAttempt {
 impl Scheduler {
     /// Loads the parameters that were set before the attempt. Repeats until it succeeds: without them, the run could
     /// wait for them for ever.
-    async fn load_parameters(&self, log: &RunLog, control: &Control) {
+    async fn load_parameters(self: &Arc<Self>, log: &RunLog, control: &Control) {
         loop {
             // One that is being set comes after its event.
             let in_order = tokio::select! {
