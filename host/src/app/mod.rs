@@ -355,6 +355,7 @@ impl Rooms {
             max_running_per_task: config.max_running_per_task,
             max_queued: config.max_queued,
             cancel_grace: config.cancel_grace,
+            sharing: None,
         };
         let parts = Parts {
             storage: Arc::clone(&storage),
@@ -373,6 +374,7 @@ impl Rooms {
             Arc::clone(&log),
             Arc::clone(&files),
             config.retention_delay,
+            scheduler.shared_host(),
         );
         let api = Arc::new(Api {
             config: RwLock::new(Arc::new(control::http_config(&config))),
