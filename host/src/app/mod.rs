@@ -105,8 +105,8 @@ use crate::process::{
 };
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
-use crate::scheduler::{self, Capacity, Parts, Scheduler};
-use crate::storage::sqlite::{self, OpenError, Sqlite};
+use crate::scheduler::{self, Parts, Scheduler};
+use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{self, Storage, StorageError};
 
 pub use builder::Builder;

@@ -24,9 +24,9 @@ impl ChildRuns for Postgres {
     async fn deadlock(&self, run: i64, waits: Arc<ChildWaits>) -> Result<Option<String>> {
         self.waits.follow(&waits);
         self.report_waits().await;
-        let search = self.readers.read((run, waits), |db, (run, waits)| {
-            Box::pin(wait_deadlocks::of_wait(db, *run, waits))
-        });
+        let search = self
+            .readers
+            .read((run, waits), |db, (run, waits)| Box::pin(wait_deadlocks::of_wait(db, *run, waits)));
         let Some(found) = search.await? else {
             self.waits.clear(run);
             return Ok(None);

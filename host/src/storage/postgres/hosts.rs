@@ -100,10 +100,7 @@ impl Postgres {
         let names: Vec<String> = tasks.iter().map(|(task, _)| task.task.to_string()).collect();
         let versions: Vec<String> = tasks.iter().map(|(_, version)| version.to_string()).collect();
         let sql = "SELECT offer_1($1, $2, $3, $4, $5, $6)";
-        self.lanes
-            .call(Some(host), sql, values![apps, names, versions], Urgency::Once)
-            .await
-            .map(drop)
+        self.lanes.call(Some(host), sql, values![apps, names, versions], Urgency::Once).await.map(drop)
     }
 
     /// See [`Hosts::offered`](crate::storage::Hosts::offered).
@@ -115,10 +112,7 @@ impl Postgres {
     pub(super) async fn take_duty(&self, duty: &'static str, owner: &HostId, ms: u32) -> Result<bool> {
         let host = self.host_no(owner).await?;
         let sql = "SELECT hold_duty_1($1, $2, $3, $4, $5)";
-        let answer = self
-            .lanes
-            .call(Some(host), sql, values![duty, i64::from(ms)], Urgency::Once)
-            .await?;
+        let answer = self.lanes.call(Some(host), sql, values![duty, i64::from(ms)], Urgency::Once).await?;
         Ok(answer == "true")
     }
 }

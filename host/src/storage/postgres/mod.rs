@@ -42,9 +42,9 @@ mod schema;
 mod signals;
 mod submit;
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod wait_deadlocks;
 mod waits;
 

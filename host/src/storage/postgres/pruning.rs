@@ -211,10 +211,7 @@ impl Pruning for Postgres {
 
     async fn set_clock(&self, believed: Timestamp, doubted: bool) -> Result<()> {
         let sql = "SELECT set_clock_1($1, $2, $3, $4, $5)";
-        self.lanes
-            .call(None, sql, values![believed.as_millis(), doubted], Urgency::Once)
-            .await
-            .map(drop)
+        self.lanes.call(None, sql, values![believed.as_millis(), doubted], Urgency::Once).await.map(drop)
     }
 
     /// PostgreSQL uses the space again and does not give it back.

@@ -42,8 +42,7 @@ impl Signals for Postgres {
         let sql = "SELECT take_signal_1($1, $2, $3, $4, $5, $6)";
         let number = fence.number() as i32;
         let values = values![run.no, number, name.map(|name| name.as_str().to_owned())];
-        let answer =
-            self.lanes.call_of_run(fence.owner(), run.no, sql, values, Urgency::Once).await?;
+        let answer = self.lanes.call_of_run(fence.owner(), run.no, sql, values, Urgency::Once).await?;
         messages::taken(&answer).map_err(unavailable)?.ok_or(StorageError::Fenced)
     }
 

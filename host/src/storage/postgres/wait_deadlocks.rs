@@ -105,7 +105,9 @@ impl WaitGraph<'_> {
             for run in level {
                 let for_all = match states.remove(&run) {
                     None => Vec::new(),
-                    Some(State { owned: true, .. }) => waits.get(&run).map_or_else(Vec::new, |of| any_of(of, &children)),
+                    Some(State { owned: true, .. }) => {
+                        waits.get(&run).map_or_else(Vec::new, |of| any_of(of, &children))
+                    }
                     Some(State { locks, .. }) => self.full_locks(&locks),
                 };
                 next.extend(for_all.iter().flat_map(|any| &any.runs));
