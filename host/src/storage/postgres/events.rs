@@ -3,14 +3,28 @@
 use tokio_postgres::Row;
 
 use super::run_row::{ReadError, parsed};
-use super::schema::{MAX_SEQ, SEQ_BITS, event_id, events_of};
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
 use crate::postgres::Session;
 
+/// Bits of an event's id that hold its `seq`; the bits above hold the run's number. One integer key makes the log of a
+/// run one range of the index: appending, replaying and deleting are each one walk.
+const SEQ_BITS: u32 = 32;
+/// Highest `seq` that fits.
+pub(super) const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
 /// Bytes of data after which a page of events ends.
 const PAGE_BYTES: usize = 1 << 20;
 /// Most events of some types, or of several runs, in one answer: the server computes the size of a page from all of them.
 const MAX_EVENTS: i64 = 8_192;
+
+/// The key of an event.
+pub(super) const fn event_id(run: i64, seq: u64) -> i64 {
+    run << SEQ_BITS | seq as i64
+}
+
+/// The keys of a run's events: the first possible one, and the one after the last.
+const fn events_of(run: i64) -> (i64, i64) {
+    (event_id(run, 0), event_id(run + 1, 0))
+}
 
 /// The part of a statement that reads events from `range`, up to `limit` events, and ends a page after the event that
 /// fills it. Sizes are computed at the server, from lengths that it has stored, so that a page of large events is neither

@@ -179,7 +179,7 @@ impl LogGroup {
         let firsts: Vec<i64> = self.appends.iter().map(|append| append.first as i64).collect();
         let attempts: Vec<i32> = batches.iter().map(|batch| batch.attempt as i32).collect();
         let events = EventColumns::of(&batches, self.events);
-        let (mut heard_by, mut heard) = (Vec::new(), Vec::new());
+        let (mut heard_by, mut heard) = (Vec::<i32>::new(), Vec::<i64>::new());
         for (at, batch) in (1_i32..).zip(&batches) {
             heard_by.extend(batch.heard.iter().map(|_| at));
             heard.extend(&batch.heard);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::run_row::{ReadError, parsed};
-use crate::model::{Fence, HostId, Json, RunId, RunKey, Signal, SignalName};
+use crate::model::{HostId, Json, RunId, RunKey, Signal, SignalName};
 use crate::postgres::Session;
 use crate::storage::{Message, MessageKind};
 

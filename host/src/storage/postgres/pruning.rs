@@ -219,3 +219,30 @@ impl Pruning for Postgres {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Schema;
+    use super::*;
+
+    /// Another host may just be about to commit a run that ended a moment ago.
+    #[tokio::test]
+    async fn the_stored_end_of_removed_events_stays_behind_the_servers_clock() {
+        let Some(schema) = Schema::fresh("the end of removed events") else { return };
+        let storage = schema.open().await;
+        let task = TaskRef::parse("test", "a").unwrap();
+        let now = || schema.psql("SELECT now_ms()").trim().parse::<i64>().unwrap();
+        let before = now();
+        let future = EndPosition::from(Timestamp::from_millis(before + 3_600_000));
+        storage.set_without_events(&task, future).await.unwrap();
+        let stored = storage.without_events(&task).await.unwrap().at.as_millis();
+        let behind = i64::try_from(BEHIND.as_millis()).unwrap();
+        assert!(
+            (before - behind..=now() - behind).contains(&stored),
+            "{stored} is not 10 min before {before}"
+        );
+        let past = EndPosition::from(Timestamp::from_millis(before - behind - 1));
+        storage.set_without_events(&task, past).await.unwrap();
+        assert_eq!(storage.without_events(&task).await.unwrap(), past);
+    }
+}

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::claim::interrupt_column;
 use super::group::{SubmitAnswer, unreadable};
-use super::signals::unavailable;
 use super::{Postgres, deadlocks, list};
 use crate::model::{Content, Event, Fence, Json, NewEvent, OnDisconnect, Run, RunKey, RunStatus, Timestamp};
 use crate::storage::{

@@ -424,7 +424,8 @@ async fn after_a_restart_of_the_server_hosts_have_the_time_of_a_lease_to_come_ba
 async fn a_schema_is_created_once_and_refused_if_it_is_not_ours() {
     let Some(server) = server("the schema") else { return };
     let schema = server.fresh_schema();
-    let both = [open(&server.url(), &schema), open(&server.url(), &schema)];
+    let url = server.url();
+    let both = [open(&url, &schema), open(&url, &schema)];
     let opened = futures_util::future::join_all(both).await;
     let owner = host(&opened[0], 60_000).await;
     claimed(&opened[0], &owner).await;
