@@ -76,6 +76,7 @@ mod control;
 mod handle;
 mod machine;
 mod program;
+mod shared_database;
 pub mod single;
 
 use std::error::Error;
@@ -93,7 +94,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Durability, ListenAddress};
+use crate::config::{Config, ConfigError, Durability, ListenAddress};
 use crate::engine::{self, Allocation, Engine};
 pub(crate) use crate::engine::{COMPILE, CompileLimits, compile_process};
 use crate::event_log::EventLog;
@@ -153,6 +154,17 @@ pub enum LaunchError {
         /// The error of the database.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The database that several hosts share can't be used.
+    #[error("can't use the database {url}: {source}")]
+    SharedDatabase {
+        /// Where it is, without the password.
+        url: String,
+        /// The error of the database.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The tasks folder can't be read.
     #[error(transparent)]
     Tasks(#[from] FolderError),
@@ -345,6 +357,7 @@ impl Rooms {
         backend: Backend,
         address: Option<SocketAddr>,
     ) -> Result<Self, LaunchError> {
+        let (backend, sharing) = shared_database::open(&config, backend).await?;
         let Foundation { storage, writing, engine, registry, files } =
             open_within_limits(&config, backend.storage).await?;
         warn_of_limits(engine.allocation(), config.max_running);
@@ -355,7 +368,7 @@ impl Rooms {
             max_running_per_task: config.max_running_per_task,
             max_queued: config.max_queued,
             cancel_grace: config.cancel_grace,
-            sharing: None,
+            sharing,
         };
         let parts = Parts {
             storage: Arc::clone(&storage),

@@ -206,6 +206,13 @@ impl Scheduler {
         move || scheduler.lease.is_shared().then(|| scheduler.lease.host())
     }
 
+    /// Why this host executes nothing now, if its lease is late.
+    pub fn late_lease(&self) -> Option<&'static str> {
+        self.lease.is_late().then_some(
+            "the lease of this host on its runs is not renewed, so they are suspended: the database does not answer in time",
+        )
+    }
+
     /// Registers the host.
     pub(super) async fn register(&self) -> Result<()> {
         self.register_as(&self.lease.registration()).await
@@ -215,6 +222,7 @@ impl Scheduler {
         let (lease, sent_at) = (&self.lease, platform::boot_clock());
         let renewed = self.storage.register(&lease.info(&registration.host), lease.length_ms()).await?;
         lease.renewed(sent_at, &renewed);
+        self.notifier.set_others(renewed.others > 0);
         Ok(())
     }
 
@@ -241,6 +249,7 @@ impl Scheduler {
         match self.storage.renew_lease(&lease.host(), lease.length_ms()).await {
             Ok(renewed) => {
                 lease.renewed(sent_at, &renewed);
+                self.notifier.set_others(renewed.others > 0);
                 lease.registered.notify_waiters();
                 self.check_lease();
                 self.find_peers().await;
