@@ -113,8 +113,7 @@ use crate::storage::{self, Storage, StorageError};
 pub use builder::Builder;
 pub use control::{Reloader, StopStage};
 pub use handle::{Follow, Followed, Handle, Retried};
-use machine::Room;
-pub(crate) use machine::{Bound, DatabaseState, RESERVE_BYTES, database, database_files, room};
+pub(crate) use machine::{Bound, DatabaseState, RESERVE_BYTES, Room, database, database_files, room};
 pub(crate) use program::own_program;
 
 use self::builder::Backend;

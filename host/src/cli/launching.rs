@@ -26,7 +26,14 @@ pub(super) fn failed(error: LaunchError) -> Exit {
 
 /// The error of the system behind an error, if there is one.
 fn of_system<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(system) = error.downcast_ref() {
+            return Some(system);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn of_folder(path: &Path, error: &Error, flag: &str) -> Option<String> {
