@@ -53,6 +53,7 @@ CREATE FUNCTION write_log_1(p_host bigint, p_lane int, p_n bigint,
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_firsts bigint[];
+    v_runs bigint[];
     v_ends json[] := '{}';
     v_end json;
     v_nth int := 0;
@@ -83,10 +84,9 @@ BEGIN
         END IF;
     END IF;
     IF cardinality(end_data) > 0 THEN
-        PERFORM lock_names_1((SELECT array_agg(name) FROM json_array_elements(p_ends::json) ending
-                              JOIN runs ON runs.no = (ending->>'run')::bigint, unnest(runs.locks) name));
-        PERFORM 1 FROM runs WHERE no IN (SELECT (ending->>'run')::bigint FROM json_array_elements(p_ends::json) ending)
-        ORDER BY no FOR UPDATE;
+        v_runs := ARRAY(SELECT (ending->>'run')::bigint FROM json_array_elements(p_ends::json) ending);
+        PERFORM lock_names_1(ARRAY(SELECT unnest(locks) FROM runs WHERE no = ANY (v_runs) AND locks IS NOT NULL));
+        PERFORM 1 FROM runs WHERE no = ANY (v_runs) ORDER BY no FOR UPDATE;
     END IF;
     FOR v_end IN SELECT * FROM json_array_elements(p_ends::json) LOOP
         v_nth := v_nth + 1;
@@ -118,7 +118,7 @@ BEGIN
         v_ends := v_ends || json_build_object(
             'is', 'done', 'seq', v_seq, 'attempt', v_run.attempt, 'notes', v_notes);
     END LOOP;
-    IF v_ends = '{}' AND v_firsts = b_first THEN RETURN ''; END IF;
+    IF cardinality(v_ends) = 0 AND v_firsts = b_first THEN RETURN ''; END IF;
     RETURN answer_1(p_host, p_lane, json_build_object('batches', coalesce(v_firsts, '{}'), 'ends', v_ends)::text);
 END $$;
 

@@ -79,6 +79,7 @@ DECLARE
     answers json[] := '{}';
     existing record;
     refused record;
+    v_parents bigint[];
     v_queued bigint;
     v_no bigint;
     v_seq bigint;
@@ -94,8 +95,9 @@ BEGIN
     PERFORM number_lock_1();
     PERFORM lock_names_1((SELECT array_agg(name) FROM json_array_elements(p_runs::json) new,
                           json_array_elements_text(new->'locks') name));
-    PERFORM 1 FROM runs WHERE no IN (SELECT (new->>'parent')::bigint FROM json_array_elements(p_runs::json) new)
-    ORDER BY no FOR SHARE;
+    v_parents := ARRAY(SELECT DISTINCT (new->>'parent')::bigint FROM json_array_elements(p_runs::json) new
+                       WHERE new->>'parent' IS NOT NULL);
+    IF v_parents <> '{}' THEN PERFORM 1 FROM runs WHERE no = ANY (v_parents) ORDER BY no FOR SHARE; END IF;
     -- Exact but for runs that other hosts claim or requeue at this moment.
     SELECT coalesce(sum(ready + blocked), 0) INTO v_queued FROM queued;
     FOR r IN SELECT * FROM json_array_elements(p_runs::json) LOOP
