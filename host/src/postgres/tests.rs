@@ -176,7 +176,9 @@ fn counting_listener() -> (u16, Arc<AtomicU32>) {
     let count = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&count);
     std::thread::spawn(move || {
-        listener.incoming().for_each(|_| drop(counted.fetch_add(1, Ordering::SeqCst)))
+        for _ in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
     });
     (port, count)
 }
