@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use crate::model::{NewEvent, Outcome, RunId, RunKey, Timestamp};
 use crate::notifier::{Notifier, Topic};
-use crate::storage::{Claimed, Result, Storage};
+use crate::storage::{Claimed, Log, Result, Storage};
 
 use self::pages::Pages;
 
@@ -56,7 +56,7 @@ struct Shared {
 impl EventLog {
     /// Without any running run.
     pub fn new(storage: Arc<dyn Storage>, notifier: Arc<dyn Notifier>) -> Arc<Self> {
-        let pages = Pages::new(Arc::clone(&storage));
+        let pages = Pages::new(Arc::clone(&storage) as Arc<dyn Log>);
         Arc::new(Self { storage, pages, notifier, live: Mutex::default(), shared: Arc::default() })
     }
 

@@ -55,6 +55,8 @@ pub struct Subscription {
     run: RunKey,
     /// Number of the last delivered event.
     after: u64,
+    /// Where the page that was read last begins.
+    page: u64,
     /// The log of the running run, once found.
     live: Option<Arc<RunLog>>,
     /// Receives wake-ups of the run while it does not execute here.
@@ -77,6 +79,7 @@ impl Subscription {
             log,
             run,
             after,
+            page: 0,
             live: None,
             listener: None,
             ready: Vec::new(),
@@ -133,7 +136,7 @@ impl Subscription {
         let segment = self.ready.pop().expect("checked above");
         let from = (self.after + 1 - first) as usize;
         self.after = segment.last_seq();
-        self.ended = segment.events().last().is_some_and(|event| event.is_terminal());
+        self.ended = segment.is_end();
         Some(Delivery::Events(segment, from))
     }
 
@@ -146,8 +149,8 @@ impl Subscription {
         match live.read(self.after, READ_BYTES) {
             Found::Events(segments) => self.ready = segments.into_iter().rev().collect(),
             Found::CaughtUp => changed.await,
-            Found::Behind => {
-                if !Box::pin(self.read_storage()).await? {
+            Found::Behind { first } => {
+                if !Box::pin(self.read_storage(first - 1)).await? {
                     // The run was removed: while it runs, no event is removed.
                     if live.is_closed() {
                         self.live = None;
@@ -167,7 +170,7 @@ impl Subscription {
         let run = &self.run;
         let notifier = &self.log.notifier;
         self.listener.get_or_insert_with(|| notifier.listen(Topic::Run(run.id.clone())));
-        if self.read_storage().await? {
+        if self.read_storage(u64::MAX).await? {
             return Ok(());
         }
         if self.log.live(&self.run).is_some() {
@@ -186,9 +189,10 @@ impl Subscription {
         Ok(())
     }
 
-    /// Reads from a page. Returns whether there were events.
-    async fn read_storage(&mut self) -> Result<bool> {
-        let mut page = self.log.pages.read(self.run.no, self.after).await?;
+    /// Reads from a page. Returns whether there were events. Later pages may be read ahead if they end at `ahead_to` at most.
+    async fn read_storage(&mut self, ahead_to: u64) -> Result<bool> {
+        let Self { log, run, after, page, .. } = self;
+        let mut page = log.pages.read(run.no, *after, page, ahead_to).await?;
         // The rest is read again later: pages larger than this are cached.
         let mut bytes = 0;
         let taken = page.iter().take_while(|segment| {
