@@ -19,8 +19,8 @@ use streamtask_host::model::{ErrorKind, Json, Retention, Run, RunStatus, TaskRef
 use streamtask_host::notifier::{LocalNotifier, Notifier};
 use streamtask_host::registry::{Ceilings, GrantPolicy, Registry};
 use streamtask_host::scheduler::{self, Parts, Request, Scheduler};
-use streamtask_host::storage::Storage;
-use streamtask_host::storage::sqlite::{Durability, Sqlite};
+use streamtask_host::storage::sqlite::Sqlite;
+use streamtask_host::storage::{Durability, Storage};
 use tokio_util::sync::CancellationToken;
 
 /// Longest time for a run to end.

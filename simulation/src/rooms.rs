@@ -11,8 +11,8 @@ use streamtask_host::notifier::{LocalNotifier, Notifier};
 use streamtask_host::registry::{Ceilings, GrantPolicy, Registry};
 use streamtask_host::retention::Pruner;
 use streamtask_host::scheduler::{self, Parts, Scheduler};
-use streamtask_host::storage::Storage;
-use streamtask_host::storage::sqlite::{Durability, Sqlite};
+use streamtask_host::storage::sqlite::Sqlite;
+use streamtask_host::storage::{Durability, Storage};
 use tokio_util::sync::CancellationToken;
 
 /// A running host.

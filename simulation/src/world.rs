@@ -62,7 +62,7 @@ impl Operations {
     /// one.
     fn count(&mut self, answer: Result<Result<MessageOutcome, StorageError>, Elapsed>) -> Option<u32> {
         match answer {
-            Ok(Ok(MessageOutcome::Kept(_) | MessageOutcome::Owner(_))) => {
+            Ok(Ok(MessageOutcome::Kept(_) | MessageOutcome::Owner { .. })) => {
                 self.acknowledged += 1;
                 return Some(self.acknowledged);
             }
@@ -281,7 +281,7 @@ impl World {
 
     async fn cancel(&mut self, rooms: &Rooms, run: usize) {
         let Some((id, known)) = self.known(run) else { return };
-        if let Ok(Ok(CancelOutcome::Ended(_) | CancelOutcome::Requested(_))) =
+        if let Ok(Ok(CancelOutcome::Ended(_) | CancelOutcome::Requested { .. })) =
             timeout(PATIENCE, rooms.scheduler.cancel(&id)).await
         {
             known.cancelled = true;

@@ -49,7 +49,7 @@ async fn a_run_is_cancelled_from_within_and_a_stopped_host_starts_nothing() {
     let host = TestHost::with(|config| config.cancel_grace = Duration::from_millis(50)).await;
     let handle = host.handle.clone();
     let id = handle.start(request(&json!({ "do": "stubborn" }))).await.unwrap().run.key.id;
-    assert!(matches!(handle.cancel(&id).await.unwrap(), CancelOutcome::Requested(_)));
+    assert!(matches!(handle.cancel(&id).await.unwrap(), CancelOutcome::Requested { .. }));
     assert_eq!(types(&handle, &id, Position::After(0)).await.last().unwrap(), "run.cancelled");
     assert!(matches!(
         handle.cancel(&RunId::parse("unknown").unwrap()).await.unwrap(),
@@ -69,7 +69,10 @@ async fn a_run_is_paused_resumed_and_told_from_within() {
     let handle = host.handle.clone();
     let input = json!({ "do": "until-parameter", "name": "level" });
     let id = handle.start(request(&input)).await.unwrap().run.key.id;
-    assert!(matches!(handle.pause(&id).await.unwrap(), MessageOutcome::Owner(_) | MessageOutcome::Kept(_)));
+    assert!(matches!(
+        handle.pause(&id).await.unwrap(),
+        MessageOutcome::Owner { .. } | MessageOutcome::Kept(_)
+    ));
     assert!(matches!(handle.pause(&id).await.unwrap(), MessageOutcome::Unchanged(_)), "it is paused");
     let (level, high) = (SignalName::parse("level").unwrap(), Json::parse("\"high\"").unwrap());
     assert!(!matches!(
@@ -78,7 +81,10 @@ async fn a_run_is_paused_resumed_and_told_from_within() {
     ));
     assert_eq!(handle.parameters(&id).await.unwrap().unwrap(), [(level, high.clone())]);
     assert_eq!(handle.run(&id).await.unwrap().unwrap().status, RunStatus::Paused);
-    assert!(matches!(handle.resume(&id).await.unwrap(), MessageOutcome::Owner(_) | MessageOutcome::Kept(_)));
+    assert!(matches!(
+        handle.resume(&id).await.unwrap(),
+        MessageOutcome::Owner { .. } | MessageOutcome::Kept(_)
+    ));
     assert_eq!(types(&handle, &id, Position::Tail(1)).await.last().unwrap(), "run.completed");
     assert_eq!(handle.run(&id).await.unwrap().unwrap().final_value, Some(high));
 

@@ -44,7 +44,8 @@
 //! use std::sync::Arc;
 //! use streamtask_host::{Config, Host};
 //! use streamtask_host::notifier::LocalNotifier;
-//! use streamtask_host::storage::sqlite::{Durability, Sqlite};
+//! use streamtask_host::storage::Durability;
+//! use streamtask_host::storage::sqlite::Sqlite;
 //!
 //! # #[tokio::main(flavor = "multi_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -105,8 +106,8 @@ use crate::process::{
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
 use crate::scheduler::{self, Capacity, Parts, Scheduler};
-use crate::storage::sqlite::{self, OpenError, Sqlite};
-use crate::storage::{Storage, StorageError};
+use crate::storage::sqlite::{OpenError, Sqlite};
+use crate::storage::{self, Storage, StorageError};
 
 pub use builder::Builder;
 pub use control::{Reloader, StopStage};
@@ -271,8 +272,8 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
 
 fn open_sqlite(config: &Config) -> Result<Sqlite, LaunchError> {
     let durability = match config.durability {
-        Durability::Full => sqlite::Durability::Full,
-        Durability::Normal => sqlite::Durability::Normal,
+        Durability::Full => storage::Durability::Full,
+        Durability::Normal => storage::Durability::Normal,
     };
     let failed = |error: OpenError| LaunchError::Database { path: config.data.clone(), source: error.into() };
     // The data of a single run is mostly temporary, so it gets no disk reserve.

@@ -73,7 +73,7 @@ impl EventLog {
     /// Ends a run after all events that it has sent. When this returns, the terminal event is durable and published.
     pub async fn finish(&self, log: &Arc<RunLog>, outcome: Outcome) -> Result<()> {
         let finished = self.storage.finish(log.run(), log.fence(), outcome).await;
-        let result = finished.map(|event| log.publish_last(event));
+        let result = finished.map(|events| log.publish_last(events));
         self.close(log);
         result
     }

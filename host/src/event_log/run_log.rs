@@ -205,9 +205,9 @@ impl RunLog {
         self.window.changed()
     }
 
-    /// Publishes the terminal event, which storage has committed after all others.
-    pub(super) fn publish_last(&self, event: Event) {
-        self.publish(vec![event]);
+    /// Publishes the terminal event, which storage has committed after all others, and what was noted right before it.
+    pub(super) fn publish_last(&self, events: Vec<Event>) {
+        self.publish(events);
     }
 
     /// Rejects further events, and closes the window.
@@ -236,7 +236,8 @@ impl Outbox for RunLog {
         if events.is_empty() {
             return None;
         }
-        Some(Batch { run: self.run.no, fence: self.fence, attempt: self.attempt, events })
+        let heard = Vec::new();
+        Some(Batch { run: self.run.no, fence: self.fence, attempt: self.attempt, events, heard })
     }
 
     fn done(&self, result: Result<Vec<Event>>) {

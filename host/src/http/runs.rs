@@ -178,7 +178,9 @@ pub(super) fn unknown(id: &str) -> Problem {
 pub(super) async fn cancel(api: &Api, id: &str) -> Result<Response, Problem> {
     match api.scheduler.cancel(&parse_id(id)?).await? {
         CancelOutcome::NotFound => Err(unknown(id)),
-        CancelOutcome::Requested(run) => Ok(json::response(StatusCode::ACCEPTED, &RunJson::from(&run))),
+        CancelOutcome::Requested { run, .. } => {
+            Ok(json::response(StatusCode::ACCEPTED, &RunJson::from(&run)))
+        }
         CancelOutcome::Ended(run) => Ok(json::response(StatusCode::OK, &RunJson::from(&run))),
         CancelOutcome::AlreadyEnded(run) if run.status == RunStatus::Cancelled => {
             Ok(json::response(StatusCode::OK, &RunJson::from(&run)))

@@ -50,7 +50,7 @@ fn respond(id: &str, reached: MessageOutcome, status: StatusCode) -> Result<Resp
     match reached {
         MessageOutcome::NotFound => Err(runs::unknown(id)),
         MessageOutcome::AlreadyEnded(run) => Err(runs::already_ended(&run)),
-        MessageOutcome::Unchanged(run) | MessageOutcome::Owner(run) | MessageOutcome::Kept(run) => {
+        MessageOutcome::Unchanged(run) | MessageOutcome::Owner { run, .. } | MessageOutcome::Kept(run) => {
             Ok(json::response(status, &RunJson::from(&run)))
         }
     }

@@ -165,10 +165,11 @@ impl Queueing {
     }
 }
 
-/// A value as part of a name. Long values are hashed, because names are in an index.
+/// A value as part of a name. Long values are hashed, because names are in an index, and values with control characters,
+/// because not every database stores a NUL and operators read names.
 fn short(value: &serde_json::Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if text.len() <= MAX_RESOURCE_BYTES {
+    if text.len() <= MAX_RESOURCE_BYTES && !text.chars().any(char::is_control) {
         return text;
     }
     format!("sha256-{}", HEXLOWER.encode_display(&Sha256::digest(&text)))
@@ -205,6 +206,17 @@ mod tests {
         let one = serde_json::json!("x".repeat(1000));
         let other = serde_json::json!("x".repeat(999) + "y");
         assert!(short(&one).len() < 80 && short(&one) != short(&other));
+    }
+
+    #[test]
+    fn a_key_with_control_characters_is_distinguished_by_its_hash() {
+        for key in ["\u{0}", "a\u{0}b", "line\nbreak", "\u{1}", "\u{7f}"] {
+            let name = short(&serde_json::json!(key));
+            assert!(name.starts_with("sha256-") && !name.chars().any(char::is_control), "{key:?}: {name}");
+        }
+        assert_ne!(short(&serde_json::json!("a\u{0}b")), short(&serde_json::json!("a\u{1}b")));
+        // The text of an array or an object is JSON, which escapes them.
+        assert_eq!(short(&serde_json::json!(["\u{0}"])), r#"["\u0000"]"#);
     }
 
     #[test]

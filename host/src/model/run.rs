@@ -1,8 +1,9 @@
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Json, NameError, OnDisconnect, RunError, RunStatus, TaskRef, Timestamp, Version};
+use super::{Json, NameError, OnDisconnect, Outcome, RunError, RunStatus, TaskRef, Timestamp, Version};
 use crate::platform;
 
 /// Most labels of a run. Each is a row of an index that is written with the run.
@@ -69,6 +70,11 @@ impl HostId {
         Self(platform::fresh_uuid().to_string().into())
     }
 
+    /// The id that another host has made, as it is stored.
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The id.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -89,8 +95,51 @@ impl fmt::Debug for HostId {
 
 /// Fencing token: grows with every claim of a run. Storage rejects writes with an older one, so an owner that lost its run
 /// without noticing can't write to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fence(pub u32);
+///
+/// Opaque to all but backends of storage, which make one for each claim. Fences of one run are ordered by their number.
+#[derive(Clone, Copy, Debug)]
+pub struct Fence {
+    n: u32,
+    /// Storage's number of the host that made the claim: storage also rejects the writes of a host that was declared dead.
+    owner: i64,
+}
+
+impl Fence {
+    /// For backends of storage: the fence of claim `n` of a run, made by the host that storage numbers `owner`.
+    pub const fn of_claim(n: u32, owner: i64) -> Self {
+        Self { n, owner }
+    }
+
+    /// For backends of storage: which claim of the run this is.
+    pub const fn number(self) -> u32 {
+        self.n
+    }
+
+    /// For backends of storage: its number of the host that made the claim.
+    pub const fn owner(self) -> i64 {
+        self.owner
+    }
+}
+
+impl PartialEq for Fence {
+    fn eq(&self, other: &Self) -> bool {
+        self.n == other.n
+    }
+}
+
+impl Eq for Fence {}
+
+impl PartialOrd for Fence {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Fence {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.n.cmp(&other.n)
+    }
+}
 
 /// Labels of a run, for finding it again.
 pub type Labels = BTreeMap<String, String>;
@@ -154,6 +203,16 @@ impl Run {
         });
         let value = self.final_value.as_ref().map_or(0, |value| value.as_str().len());
         (self.input.as_str().len() + value + error) as u64
+    }
+
+    /// How it ended; none if it has not.
+    pub fn into_outcome(self) -> Option<Outcome> {
+        match (self.status, self.final_value, self.error) {
+            (RunStatus::Completed, Some(value), _) => Some(Outcome::Completed(value)),
+            (RunStatus::Failed, _, Some(error)) => Some(Outcome::Failed(error)),
+            (RunStatus::Cancelled, value, _) => Some(Outcome::Cancelled(value)),
+            _ => None,
+        }
     }
 }
 

@@ -12,12 +12,18 @@ type Listeners = HashMap<Topic, Vec<Arc<Notify>>>;
 #[derive(Clone, Default)]
 pub struct LocalNotifier {
     listeners: Arc<Mutex<Listeners>>,
+    is_shared: bool,
 }
 
 impl LocalNotifier {
-    /// A notifier without listeners.
+    /// A notifier without listeners, for the only host of this process.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A notifier without listeners, for several hosts of this process. Its clones share all listeners.
+    pub fn between_hosts() -> Self {
+        Self { is_shared: true, ..Self::default() }
     }
 }
 
@@ -44,6 +50,10 @@ impl Notifier for LocalNotifier {
                 }
             }
         })
+    }
+
+    fn reaches_others(&self) -> bool {
+        self.is_shared
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::model::RunId;
+use crate::model::{HostId, RunId};
 
 pub use local::LocalNotifier;
 
@@ -28,6 +28,12 @@ pub enum Topic {
     Runs,
     /// A run changed outside its log in this process: it has new events, an owner or an outcome.
     Run(RunId),
+    /// Storage keeps a message to a run that this host owns.
+    Messages(HostId),
+    /// The tasks that all hosts share have changed.
+    Tasks,
+    /// Runs were removed, and with them what is cached of them.
+    Removed,
 }
 
 /// Delivers hints from writers to listeners, in this process or in others.
@@ -37,6 +43,10 @@ pub trait Notifier: Send + Sync + 'static {
 
     /// Registers a listener. It receives all hints after this returns, even if it does not wait at that moment.
     fn listen(&self, topic: Topic) -> Listener;
+
+    /// Whether another host may listen. Without one, a change that this host's own listeners learn otherwise needs no
+    /// hint. Asked on the hot path, so it costs no more than to read a flag.
+    fn reaches_others(&self) -> bool;
 }
 
 /// A listener of a topic, until dropped.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::run_host::{RunHost, refusal};
 use super::{HOST_KEY, Request, Scheduler, StartError};
 use crate::engine::{ChildRunHost, ChildRunRequest};
-use crate::model::{NewEvent, Outcome, Refusal, RefusalCode, Run, RunId, RunStatus};
+use crate::model::{NewEvent, Outcome, Refusal, RefusalCode, Run, RunId};
 use crate::notifier::Topic;
 use crate::storage::{Parent, Result as StorageResult};
 
@@ -110,13 +110,7 @@ impl RunHost {
 
     /// The outcome of a child; none if it has not ended.
     async fn outcome(&self, id: &str) -> Result<Option<Outcome>, Refusal> {
-        let run = self.child(id).await?;
-        Ok(match (run.status, run.final_value, run.error) {
-            (RunStatus::Completed, Some(value), _) => Some(Outcome::Completed(value)),
-            (RunStatus::Failed, _, Some(error)) => Some(Outcome::Failed(error)),
-            (RunStatus::Cancelled, value, _) => Some(Outcome::Cancelled(value)),
-            _ => None,
-        })
+        Ok(self.child(id).await?.into_outcome())
     }
 }
 

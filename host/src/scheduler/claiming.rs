@@ -7,7 +7,7 @@ use super::{LEASE, RENEWAL, Scheduler};
 use crate::model::{Circuit, Timestamp};
 use crate::notifier::Topic;
 use crate::registry::Task;
-use crate::storage::{ClaimRequest, Offer, Result};
+use crate::storage::{ClaimRequest, HostInfo, Offer, Result};
 
 /// Interval at which the queue is polled without a wake-up, in case one was lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -130,8 +130,14 @@ impl Scheduler {
         }
     }
 
-    pub(super) async fn renew_lease(&self) -> Result<()> {
-        self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await
+    /// Registers the host, with its first lease.
+    pub(super) async fn register(&self) -> Result<()> {
+        let host = HostInfo::new(self.owner.clone());
+        self.storage.register(&host, LEASE.as_millis() as u32).await.map(drop)
+    }
+
+    async fn renew_lease(&self) -> Result<()> {
+        self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await.map(drop)
     }
 
     /// Signals requests to cancel that reached another host, and cancels abandoned child runs.

@@ -352,7 +352,7 @@ impl Scheduler {
     async fn cancel_now(&self, id: &RunId) -> Result<CancelOutcome, StorageError> {
         let cancelled = self.storage.cancel(id).await?;
         match &cancelled {
-            CancelOutcome::Requested(run) => {
+            CancelOutcome::Requested { run, .. } => {
                 self.signal_cancel(&run.key.id);
                 // Another host may own it.
                 self.notifier.notify(&Topic::Cancel);

@@ -24,7 +24,7 @@ impl Scheduler {
     pub(super) async fn recover_when_possible(self: Arc<Self>) -> Result<()> {
         loop {
             let recovery = async {
-                self.renew_lease().await?;
+                self.register().await?;
                 self.recover().await
             };
             let recovered = tokio::select! {

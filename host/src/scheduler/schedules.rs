@@ -261,7 +261,12 @@ impl Scheduler {
         followed: &ScheduleProgress,
         state: &mut ScheduleLoop,
     ) -> Result<()> {
-        self.storage.set_schedule(&key.0, &key.1, followed.clone()).await?;
+        let known = state.progress.as_ref().and_then(|all| all.get(key)).cloned();
+        if !self.storage.advance_schedule(&key.0, &key.1, known, followed.clone()).await? {
+            // To be read again before anything else is started.
+            state.progress = None;
+            return Err(StorageError::Conflict("another host follows the schedule".to_owned()));
+        }
         if let Some(all) = &mut state.progress {
             all.insert(key.clone(), followed.clone());
         }

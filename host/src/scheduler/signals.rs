@@ -37,12 +37,12 @@ impl Scheduler {
         // At once, because the write may have to wait behind other writes.
         let early = if paused { self.pause_early(id) } else { None };
         let reached = self.storage.set_paused(id, paused).await;
-        if let Some(control) = early.filter(|_| !matches!(reached, Ok(MessageOutcome::Owner(_)))) {
+        if let Some(control) = early.filter(|_| !matches!(reached, Ok(MessageOutcome::Owner { .. }))) {
             control.gate.resume();
         }
         let reached = reached?;
         match &reached {
-            MessageOutcome::Owner(_) => {
+            MessageOutcome::Owner { .. } => {
                 // No event of the run may come between its two events, `paused` and `resumed`.
                 let delivered = match paused {
                     true => self.deliver(id, NewEvent::paused(), Control::pause).await?,
@@ -83,7 +83,7 @@ impl Scheduler {
         let _in_order = self.deliveries.lock(id).await;
         let reached = self.storage.signal(id, signal).await?;
         match &reached {
-            MessageOutcome::Owner(_) => match self.deliver(id, event, |_| {}).await? {
+            MessageOutcome::Owner { .. } => match self.deliver(id, event, |_| {}).await? {
                 Delivered::Attempt(control) => control.mailbox.arrived(),
                 Delivered::Log => {}
                 Delivered::TooLate(reached) => return Ok(*reached),
@@ -110,7 +110,7 @@ impl Scheduler {
         let _in_order = self.deliveries.lock(id).await;
         let reached = self.storage.set_parameter(id, name.clone(), value.clone()).await?;
         match &reached {
-            MessageOutcome::Owner(_) => {
+            MessageOutcome::Owner { .. } => {
                 match self.deliver(id, event, |_| {}).await? {
                     // Not before it is logged: the guest may act on it and end the run.
                     Delivered::Attempt(control) => control.mailbox.set(name, value),
@@ -152,7 +152,7 @@ impl Scheduler {
             }
             match self.storage.log_message(id, event.clone()).await? {
                 // The attempt is not registered yet.
-                MessageOutcome::Owner(_) => tokio::time::sleep(REACH_PAUSE).await,
+                MessageOutcome::Owner { .. } => tokio::time::sleep(REACH_PAUSE).await,
                 MessageOutcome::Kept(_) => {
                     self.notifier.notify(&Topic::Run(id.clone()));
                     return Ok(Delivered::Log);

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, NewRun, Offer, Outbox, Result,
-    Storage, StorageError, SubmitOutcome,
+    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, HostInfo, NewRun, Offer, Outbox,
+    Result, Storage, StorageError, SubmitOutcome,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
@@ -51,6 +51,17 @@ fn version() -> Version {
 fn new_run(name: &str) -> NewRun {
     let input = Json::of(&serde_json::json!({ "n": 1 }));
     NewRun::new(RunId::new(), task(name), input, Timestamp::now())
+}
+
+/// A host that has just registered.
+async fn host(storage: &dyn Storage) -> HostId {
+    host_with_lease(storage, 60_000).await
+}
+
+async fn host_with_lease(storage: &dyn Storage, lease_ms: u32) -> HostId {
+    let host = HostInfo::new(HostId::new());
+    storage.register(&host, lease_ms).await.expect("registers");
+    host.id
 }
 
 fn claimant(owner: &HostId) -> Option<Claimant> {
@@ -111,14 +122,15 @@ struct TestOutbox {
     run: i64,
     fence: Fence,
     waiting: Mutex<Vec<NewEvent>>,
+    heard: Mutex<Vec<i64>>,
     results: Mutex<Vec<Result<Vec<Event>>>>,
     done: Notify,
 }
 
 impl TestOutbox {
     fn new(run: i64, fence: Fence) -> Arc<Self> {
-        let (waiting, results) = Default::default();
-        Arc::new(Self { run, fence, waiting, results, done: Notify::new() })
+        let (waiting, heard, results) = Default::default();
+        Arc::new(Self { run, fence, waiting, heard, results, done: Notify::new() })
     }
 
     fn fill(&self, events: impl IntoIterator<Item = NewEvent>) {
@@ -138,7 +150,9 @@ impl TestOutbox {
 impl Outbox for TestOutbox {
     fn take(&self) -> Option<Batch> {
         let events = std::mem::take(&mut *self.waiting.lock());
-        (!events.is_empty()).then_some(Batch { run: self.run, fence: self.fence, attempt: 1, events })
+        let heard = std::mem::take(&mut *self.heard.lock());
+        let is_empty = events.is_empty() && heard.is_empty();
+        (!is_empty).then_some(Batch { run: self.run, fence: self.fence, attempt: 1, events, heard })
     }
 
     fn done(&self, result: Result<Vec<Event>>) {
@@ -160,7 +174,7 @@ async fn append(
 }
 
 async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let no = run.run.key.no;
     let bytes = NewEvent {
         channel: Channel::of_guest("c".to_owned()).expect("a channel"),
@@ -194,8 +208,8 @@ async fn events_are_numbered_without_gaps(storage: Arc<dyn Storage>) {
 }
 
 async fn events_of_some_types_are_found(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
-    let other = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
+    let other = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let (no, fence) = (run.run.key.no, run.fence);
     for run in [&run, &other] {
         let sent = (0..9).map(|n| event(["a", "b", "c"][n as usize % 3], n)).collect();
@@ -219,7 +233,7 @@ async fn events_of_some_types_are_found(storage: Arc<dyn Storage>) {
 async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
     let mut outboxes = Vec::new();
     for _ in 0..20 {
-        let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+        let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
         outboxes.push(TestOutbox::new(run.run.key.no, run.fence));
     }
     for round in 0..50 {
@@ -245,14 +259,14 @@ async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {
 }
 
 async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let key = &run.run.key;
     let outbox = TestOutbox::new(key.no, run.fence);
     outbox.fill([event("last words", 1)]);
     // Announced and not awaited: the terminal event comes after it in any case.
     storage.append(Arc::clone(&outbox) as _);
     let end = storage.finish(key, run.fence, Outcome::Completed(Json::of(&7))).await.expect("finishes");
-    assert_eq!((end.seq, end.is_terminal()), (3, true));
+    assert_eq!((end.len(), end[0].seq, end[0].is_terminal()), (1, 3, true));
     let read = get(&*storage, &key.id).await;
     assert_eq!(
         (read.status, read.final_value, read.last_seq),
@@ -268,7 +282,7 @@ async fn an_ended_run_never_changes(storage: Arc<dyn Storage>) {
     let save = storage.save_checkpoint(key, run.fence, "k".to_owned(), None).await;
     assert!(matches!(save, Err(StorageError::Fenced)));
 
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let error = RunError {
         code: Some("c".to_owned()),
         details: Some(Json::of(&[1])),
@@ -288,27 +302,25 @@ async fn cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(storage: 
     let answer = storage.cancel(&waiting.key.id).await;
     assert!(matches!(answer, Ok(CancelOutcome::Ended(run)) if run.status == RunStatus::Cancelled));
     assert_eq!(types(&events(storage, waiting.key.no).await), ["run.queued", "run.cancelled"]);
-    assert!(claim(storage, &HostId::new(), &[("a", 9)], 9).await.is_empty());
+    assert!(claim(storage, &host(storage).await, &[("a", 9)], 9).await.is_empty());
 
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let running = claimed(storage, new_run("a"), &owner).await;
     let answer = storage.cancel(&running.run.key.id).await;
-    assert!(matches!(answer, Ok(CancelOutcome::Requested(run)) if run.status == RunStatus::Running));
+    assert!(matches!(answer, Ok(CancelOutcome::Requested { run, .. }) if run.status == RunStatus::Running));
     assert_eq!(
         storage.cancel_requests(&owner).await.expect("reads"),
         std::slice::from_ref(&running.run.key.id)
     );
-    assert!(storage.cancel_requests(&HostId::new()).await.expect("reads").is_empty());
-    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::Requested(_))));
+    assert!(storage.cancel_requests(&host(storage).await).await.expect("reads").is_empty());
+    assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::Requested { .. })));
     storage.finish(&running.run.key, running.fence, Outcome::Cancelled(None)).await.expect("finishes");
     assert!(matches!(storage.cancel(&running.run.key.id).await, Ok(CancelOutcome::AlreadyEnded(_))));
     assert!(storage.cancel_requests(&owner).await.expect("reads").is_empty());
 }
 
 async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
-    let (gone, heir) = (HostId::new(), HostId::new());
-    storage.renew_lease(&gone, 60_000).await.expect("renews");
-    storage.renew_lease(&heir, 60_000).await.expect("renews");
+    let (gone, heir) = (host(&*storage).await, host(&*storage).await);
     let lost = claimed(&*storage, new_run("a"), &gone).await;
     let key = lost.run.key.clone();
     append(&storage, key.no, lost.fence, vec![event("before", 1)]).await.expect("appends");
@@ -327,7 +339,7 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
     assert!(matches!(late, Err(StorageError::Fenced)));
 
     let why = NewEvent::retrying(2, &RunError::new(ErrorKind::Interrupted, "gone"), None);
-    assert_eq!(storage.requeue(&key, taken[0].fence, why, None).await.expect("puts back").seq, 3);
+    assert_eq!(storage.requeue(&key, taken[0].fence, why, None).await.expect("puts back")[0].seq, 3);
     assert_eq!(get(&*storage, &key.id).await.status, RunStatus::Queued);
     let again = claim(&*storage, &heir, &[("a", 1)], 1).await;
     assert_eq!((again[0].run.attempt, again[0].last_seq), (2, 4));
@@ -339,7 +351,7 @@ async fn an_owner_that_lost_its_run_can_not_write(storage: Arc<dyn Storage>) {
 }
 
 async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
     let load = async |name: &str| storage.load_checkpoint(key.no, name.to_owned()).await.expect("reads");
@@ -369,7 +381,7 @@ async fn checkpoints_survive_the_attempt(storage: &dyn Storage) {
 }
 
 async fn a_closed_storage_refuses(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let outbox = TestOutbox::new(run.run.key.no, run.fence);
     outbox.fill([event("e", 1)]);
     storage.append(Arc::clone(&outbox) as _);

@@ -1,15 +1,19 @@
 //! Storage of runs, their events, their checkpoints and messages to them.
 //!
 //! A few small traits with one `conformance` suite for all backends. [`sqlite`] is the embedded backend. The traits
-//! allow for many hosts on one database: a claim has an owner, a lease and a fence, and `seq` is assigned in the
-//! transaction that appends.
+//! allow for many hosts on one database: a claim has an owner, a lease and a fence, `seq` is assigned in the transaction
+//! that appends, and what is sent to a run is kept for the host that owns it.
 //!
 //! Knows nothing of wasm, HTTP or subscribers: it notifies an [`Outbox`] that its events are durable, and nobody else.
 
+mod clients;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod depth;
+mod durability;
+mod hosts;
+mod messages;
 mod new_run;
 mod pruning;
 pub mod sqlite;
@@ -20,12 +24,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{
-    Event, Fence, HostId, Json, NewEvent, OnInterrupt, Outcome, Run, RunId, RunKey, RunStatus, Signal,
-    SignalName, TaskRef, Timestamp, Version,
+    Event, Fence, HostId, NewEvent, OnInterrupt, Outcome, Run, RunId, RunKey, RunStatus, TaskRef, Timestamp,
+    Version,
 };
 
+pub use clients::Clients;
 pub use condition::Condition;
 pub use depth::DepthLimits;
+pub use durability::Durability;
+pub use hosts::{HostInfo, Hosts, Lease, LiveHost};
+pub use messages::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, Message, MessageKind, MessageOutcome, Signals};
 pub use new_run::{MAX_CHILDREN, MAX_DEPTH, NewRun, Parent};
 pub use pruning::{Pruned, Pruning};
 pub use waits::{ChildWait, ChildWaits};
@@ -37,7 +45,7 @@ pub enum StorageError {
     /// and retried.
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
-    /// The caller no longer owns the run, or the run has ended.
+    /// The caller no longer owns the run, or the run has ended, or the calling host was declared dead.
     #[error("this host no longer owns the run")]
     Fenced,
     /// The queue has reached its limit.
@@ -148,7 +156,12 @@ pub enum CancelOutcome {
     /// It was not running, and has now ended as cancelled.
     Ended(Run),
     /// It is running; its owner has to be notified.
-    Requested(Run),
+    Requested {
+        /// The run.
+        run: Run,
+        /// The number under which storage keeps the message; see [`MessageOutcome::Owner`].
+        message: i64,
+    },
     /// It had already ended.
     AlreadyEnded(Run),
 }
@@ -226,25 +239,25 @@ pub trait Runs: Send + Sync + 'static {
     /// their delay from now on. Returns their number.
     async fn adjust_delays(&self) -> Result<u32>;
 
-    /// Renews the lease of `owner` on its runs for `lease_ms`.
-    async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()>;
-
-    /// Claims runs whose owner's lease has expired, without starting an attempt. The caller ends or requeues them.
+    /// Declares hosts dead whose lease has expired, and claims their runs without starting an attempt. The caller ends or
+    /// requeues them.
     async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
     /// Puts a run back into the queue for a new attempt, with an event that gives the reason. With a time, the run is
-    /// delayed until then. If its cancellation was requested, it ends as cancelled instead.
+    /// delayed until then. If its cancellation was requested, it ends as cancelled instead. Returns the events that were
+    /// written: the notes of messages that were kept for the owner, then `event` or the terminal event.
     async fn requeue(
         &self,
         run: &RunKey,
         fence: Fence,
         event: NewEvent,
         not_before: Option<Timestamp>,
-    ) -> Result<Event>;
+    ) -> Result<Vec<Event>>;
 
-    /// Ends a run: writes its outcome and its terminal event, which is returned. If its cancellation was requested, it ends
-    /// as cancelled, with its value if it has one.
-    async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event>;
+    /// Ends a run: writes its outcome and its terminal event. If its cancellation was requested, it ends as cancelled, with
+    /// its value if it has one. Returns the events that were written: the notes of messages that were kept for the owner,
+    /// then the terminal event.
+    async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Vec<Event>>;
 
     /// Ends a queued run as cancelled, or records the request for a running one.
     async fn cancel(&self, run: &RunId) -> Result<CancelOutcome>;
@@ -259,54 +272,6 @@ pub trait Runs: Send + Sync + 'static {
     async fn runs(&self, filter: RunFilter) -> Result<Vec<Run>>;
 }
 
-/// Result of a message to a run.
-#[derive(Debug)]
-pub enum MessageOutcome {
-    /// There is no such run.
-    NotFound,
-    /// It has ended, and receives no messages.
-    AlreadyEnded(Run),
-    /// It was in the requested state already; nothing was written.
-    Unchanged(Run),
-    /// It is running: the caller has to notify its owner, which logs the message.
-    Owner(Run),
-    /// It has no owner. The message is in the log, and the next owner will find it.
-    Kept(Run),
-}
-
-/// Most pending signals of one run: a run that never receives any must not fill the disk.
-pub const MAX_WAITING_SIGNALS: u32 = 1_000;
-/// Most parameters of one run.
-pub const MAX_PARAMETERS: u32 = 100;
-
-/// Messages to runs.
-#[async_trait]
-pub trait Signals: Send + Sync + 'static {
-    /// Pauses or resumes a run that has not ended.
-    async fn set_paused(&self, run: &RunId, paused: bool) -> Result<MessageOutcome>;
-
-    /// Stores a signal until the run takes it.
-    async fn signal(&self, run: &RunId, signal: Signal) -> Result<MessageOutcome>;
-
-    /// Takes the oldest pending signal; with a name, the oldest of that name.
-    async fn take_signal(
-        &self,
-        run: &RunKey,
-        fence: Fence,
-        name: Option<SignalName>,
-    ) -> Result<Option<Signal>>;
-
-    /// Sets or replaces a parameter.
-    async fn set_parameter(&self, run: &RunId, name: SignalName, value: Json) -> Result<MessageOutcome>;
-
-    /// Logs a message that was sent while the run had an owner, if it has none any more. If it has one, the owner logs the
-    /// message.
-    async fn log_message(&self, run: &RunId, event: NewEvent) -> Result<MessageOutcome>;
-
-    /// All parameters of a run.
-    async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;
-}
-
 /// Pending events of one run, to be appended together.
 #[derive(Debug)]
 pub struct Batch {
@@ -318,6 +283,9 @@ pub struct Batch {
     pub attempt: u32,
     /// The events, oldest first.
     pub events: Vec<NewEvent>,
+    /// Messages that these events note, or that need no note, by number. Storage stops to keep them in the transaction that
+    /// appends the events, of which there may be none.
+    pub heard: Vec<i64>,
 }
 
 /// Queue of one run's events that are not stored yet. The writer calls the methods, so they must not block.
@@ -333,7 +301,7 @@ pub trait Outbox: Send + Sync + 'static {
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
     /// Announces that `outbox` has events. They are taken, appended and committed together with other pending writes. Never
-    /// blocks. Keeps the order of calls, including all other writes.
+    /// blocks. Keeps the order of calls for each run, including all other writes to the run by its owner.
     fn append(&self, outbox: Arc<dyn Outbox>);
 
     /// Events of a run after `after`, oldest first: at most `limit`, and about 1 MiB of data, but at least one if there is
@@ -350,6 +318,15 @@ pub trait Log: Send + Sync + 'static {
         to: u64,
         types: &'static [&'static str],
     ) -> Result<(Vec<Event>, u64)>;
+
+    /// Events of several runs, each after the number that is given with it: at most `limit` of each run, and about 2 MiB of
+    /// data in all. In the order of the runs, without those that have no such event. And whether that is all: if not, the
+    /// caller asks again from where it is now.
+    async fn events_of_runs(
+        &self,
+        after: Vec<(i64, u64)>,
+        limit: u32,
+    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)>;
 
     /// The number of the newest event; 0 if there is none.
     async fn last_seq(&self, run: i64) -> Result<u64>;
@@ -380,6 +357,10 @@ pub trait Log: Send + Sync + 'static {
 /// Child runs.
 #[async_trait]
 pub trait ChildRuns: Send + Sync + 'static {
+    /// The first of these runs, in the order of the list, that is a child of the run `parent` and has ended: its place in
+    /// the list, and its outcome.
+    async fn first_ended(&self, parent: i64, children: Vec<RunId>) -> Result<Option<(usize, Outcome)>>;
+
     /// Attached runs whose parent has ended, except those that have ended or whose cancellation was requested.
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>>;
 
@@ -405,13 +386,20 @@ pub trait Schedules: Send + Sync + 'static {
     /// The progress of all schedules, by task and name.
     async fn schedules(&self) -> Result<Vec<(TaskRef, String, ScheduleProgress)>>;
 
-    /// Stores the progress of a schedule.
-    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: ScheduleProgress) -> Result<()>;
+    /// Stores the progress of a schedule if the stored progress is `from` (none: nothing is stored). If it is not, another
+    /// host has followed the schedule meanwhile: changes nothing, and returns false.
+    async fn advance_schedule(
+        &self,
+        task: &TaskRef,
+        name: &str,
+        from: Option<ScheduleProgress>,
+        to: ScheduleProgress,
+    ) -> Result<bool>;
 
     /// Removes the progress of a schedule. A later one of the same name is a new schedule.
     async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()>;
 }
 
 /// A storage backend.
-pub trait Storage: Runs + Log + Signals + ChildRuns + Schedules + Pruning {}
-impl<T: Runs + Log + Signals + ChildRuns + Schedules + Pruning> Storage for T {}
+pub trait Storage: Runs + Log + Signals + ChildRuns + Schedules + Hosts + Clients + Pruning {}
+impl<T: Runs + Log + Signals + ChildRuns + Schedules + Hosts + Clients + Pruning> Storage for T {}

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{claimant, claimed, get, new_run, queued, task, version};
-use crate::model::{HostId, Json, Lock, OnInterrupt, Outcome, Run};
+use super::{claimant, claimed, get, host, new_run, queued, task, version};
+use crate::model::{Json, Lock, OnInterrupt, Outcome, Run};
 use crate::storage::{
     ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError,
     SubmitOutcome,
@@ -37,7 +37,7 @@ async fn claim(storage: &dyn Storage, names: &[&str], limits: DepthLimits) -> Ve
         on_interrupt: OnInterrupt::default(),
     };
     let tasks = names.iter().map(offer).collect();
-    storage.claim(ClaimRequest { owner: HostId::new(), tasks, limits }).await.expect("claims")
+    storage.claim(ClaimRequest { owner: host(storage).await, tasks, limits }).await.expect("claims")
 }
 
 async fn end(storage: &dyn Storage, run: &Claimed) {
@@ -54,7 +54,7 @@ fn id(run: &Run) -> &str {
 }
 
 async fn with_few_slots_deeper_runs_go_first(storage: &dyn Storage) {
-    let parent = claimed(storage, new_run("a"), &HostId::new()).await;
+    let parent = claimed(storage, new_run("a"), &host(storage).await).await;
     assert_eq!(parent.depth, 0);
     let older = queued(storage, NewRun { priority: 9, ..new_run("a") }).await;
     let child = queued(storage, child_of(&parent, "a", &[])).await;
@@ -78,8 +78,8 @@ async fn with_few_slots_deeper_runs_go_first(storage: &dyn Storage) {
 }
 
 async fn a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(storage: &dyn Storage) {
-    let parent = claimed(storage, new_run("a"), &HostId::new()).await;
-    let holder = claimed(storage, locking("b", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, new_run("a"), &host(storage).await).await;
+    let holder = claimed(storage, locking("b", &["x"]), &host(storage).await).await;
     let next = queued(storage, locking("b", &["x"])).await;
     let child = queued(storage, child_of(&parent, "c", &["x"])).await;
     end(storage, &holder).await;
@@ -90,12 +90,12 @@ async fn a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(storage: &dy
 }
 
 async fn a_start_that_causes_a_deadlock_is_rejected(storage: &dyn Storage) {
-    let deadlock = async |new: NewRun| match storage.submit(new, claimant(&HostId::new())).await {
+    let deadlock = async |new: NewRun| match storage.submit(new, claimant(&host(storage).await)).await {
         Err(StorageError::Deadlock(reason)) => reason,
         other => panic!("{other:?}"),
     };
     // A child with a lock that its parent holds.
-    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, locking("a", &["x"]), &host(storage).await).await;
     let reason = deadlock(child_of(&parent, "a", &["x"])).await;
     assert!(reason.contains("x, which the run") && reason.contains(id(&parent.run)), "{reason}");
     // A detached child may begin when its parent has ended.
@@ -103,18 +103,18 @@ async fn a_start_that_causes_a_deadlock_is_rejected(storage: &dyn Storage) {
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     queued(storage, detached).await;
     // Two parents, each of which holds the lock of the other's child.
-    let other = claimed(storage, locking("b", &["y"]), &HostId::new()).await;
+    let other = claimed(storage, locking("b", &["y"]), &host(storage).await).await;
     queued(storage, child_of(&parent, "a", &["y"])).await;
     let reason = deadlock(child_of(&other, "b", &["x"])).await;
     assert!(reason.contains('x') && reason.contains('y'), "it names the circle: {reason}");
     // Without a deadlock, it waits.
-    let third = claimed(storage, new_run("c"), &HostId::new()).await;
+    let third = claimed(storage, new_run("c"), &host(storage).await).await;
     let waits = queued(storage, child_of(&third, "c", &["x"])).await;
     assert_eq!(get(storage, &waits.key.id).await.waits_for.as_deref(), Some("x"));
 }
 
 async fn a_wait_that_causes_a_deadlock_is_found(storage: &dyn Storage) {
-    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, locking("a", &["x"]), &host(storage).await).await;
     let mut detached = child_of(&parent, "a", &["x"]);
     detached.parent = detached.parent.map(|parent| Parent { detached: true, ..parent });
     let child = queued(storage, detached).await;
@@ -133,7 +133,7 @@ async fn a_wait_that_causes_a_deadlock_is_found(storage: &dyn Storage) {
 
 /// A parent waits for either of two children, and each of these for a run whose lock the parent holds.
 async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Storage) {
-    let parent = claimed(storage, locking("a", &["x"]), &HostId::new()).await;
+    let parent = claimed(storage, locking("a", &["x"]), &host(storage).await).await;
     let waits = Arc::<ChildWaits>::default();
     let waits_for = |run: &Run, others: &[&Run]| {
         waits.begin(run.key.no, others.iter().map(|other| other.key.id.clone()).collect())
@@ -142,7 +142,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
     for _ in 0..2 {
         let mut child = child_of(&parent, "b", &[]);
         child.parent = child.parent.map(|parent| Parent { detached: true, ..parent });
-        children.push(claimed(storage, child, &HostId::new()).await);
+        children.push(claimed(storage, child, &host(storage).await).await);
         grandchildren.push(queued(storage, child_of(&children[children.len() - 1], "c", &["x"])).await);
     }
     let deadlock = async |run: &Run| storage.deadlock(run.key.no, Arc::clone(&waits)).await.expect("reads");
@@ -157,7 +157,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
         }
     }
     // A run that only waits for them is in no deadlock: it continues when they do.
-    let other = claimed(storage, new_run("d"), &HostId::new()).await;
+    let other = claimed(storage, new_run("d"), &host(storage).await).await;
     let its_child = queued(storage, child_of(&other, "c", &["x"])).await;
     let _other = waits_for(&other.run, &[&its_child]);
     assert_eq!(deadlock(&other.run).await, None);
@@ -166,7 +166,7 @@ async fn a_wait_for_any_of_several_that_all_lead_back_is_found(storage: &dyn Sto
 async fn the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(storage: &dyn Storage) {
     for leaves in ["cancel", "hold"] {
         let lock = format!("turn-{leaves}");
-        let holder = claimed(storage, locking("a", &[&lock]), &HostId::new()).await;
+        let holder = claimed(storage, locking("a", &[&lock]), &host(storage).await).await;
         let next = queued(storage, locking("a", &[&lock])).await;
         let last = queued(storage, locking("a", &[&lock])).await;
         // The lock is free, and the next run in line is not claimed yet.
@@ -179,11 +179,12 @@ async fn the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(stora
         assert_eq!(ids(&claimed), [id(&last)], "after a {leaves}");
     }
     // A run of a task that is not loaded does not block others.
-    let holder = claimed(storage, locking("gone", &["z"]), &HostId::new()).await;
+    let holder = claimed(storage, locking("gone", &["z"]), &host(storage).await).await;
     queued(storage, locking("gone", &["z"])).await;
     queued(storage, locking("gone", &["z"])).await;
     end(storage, &holder).await;
-    let Ok(SubmitOutcome::Queued(new)) = storage.submit(locking("b", &["z"]), claimant(&HostId::new())).await
+    let Ok(SubmitOutcome::Queued(new)) =
+        storage.submit(locking("b", &["z"]), claimant(&host(storage).await)).await
     else {
         panic!("others are in line")
     };

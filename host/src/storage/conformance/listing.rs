@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{claimed, new_run, task};
-use crate::model::{ErrorKind, HostId, Json, Outcome, Run, RunError, RunStatus, Timestamp};
+use super::{claimed, host, new_run, task};
+use crate::model::{ErrorKind, Json, Outcome, Run, RunError, RunStatus, Timestamp};
 use crate::storage::{ListCursor, RunFilter, Storage};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -15,7 +15,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
 }
 
 async fn lists_are_filtered_and_paged(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let mut ids = Vec::new();
     for n in 0..10 {
         let mut new = new_run(if n % 2 == 0 { "even" } else { "odd" });
@@ -99,7 +99,7 @@ async fn lists_by_time_are_in_order_of_time(storage: &dyn Storage) {
         new.created_at = Timestamp::from_millis(millis);
         new.labels.insert("odd".to_owned(), (nth % 2).to_string());
         ids.push(new.id.clone());
-        claimed(storage, new, &HostId::new()).await;
+        claimed(storage, new, &host(storage).await).await;
     }
     let list = async |filter: RunFilter| {
         let runs = storage.runs(filter).await.expect("reads");
@@ -140,7 +140,7 @@ async fn a_brief_list_leaves_out_what_can_be_large(storage: &dyn Storage) {
         ..RunError::new(ErrorKind::Trap, "why")
     };
     for outcome in [Outcome::Completed(Json::of("large")), Outcome::Failed(error.clone())] {
-        let run = claimed(storage, new_run("a"), &HostId::new()).await;
+        let run = claimed(storage, new_run("a"), &host(storage).await).await;
         storage.finish(&run.run.key, run.fence, outcome).await.expect("finishes");
     }
     for filter in [
@@ -166,7 +166,7 @@ async fn a_list_ends_where_it_has_enough_bytes(storage: &dyn Storage) {
         let mut new = new_run("a");
         let length = if nth == 2 { 500 } else { 98 };
         new.input = Json::of(&"x".repeat(length));
-        claimed(storage, new, &HostId::new()).await;
+        claimed(storage, new, &host(storage).await).await;
     }
     let list = async |filter: RunFilter| {
         let runs = storage.runs(RunFilter { limit: 9, ..filter }).await.expect("reads");

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{claim, claimant, claimed, events, get, new_run, queued, types};
+use super::{claim, claimant, claimed, events, get, host, new_run, queued, types};
 use crate::model::{
-    ErrorKind, HostId, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
+    ErrorKind, Event, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
 };
 use crate::storage::{
     CancelOutcome, MAX_WAITING_SIGNALS, MessageOutcome, NewRun, Storage, StorageError, SubmitOutcome,
@@ -31,7 +31,7 @@ fn signal(text: &str, payload: i32) -> Signal {
 }
 
 async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
     let due = Timestamp::now().plus_millis(60);
@@ -56,12 +56,12 @@ async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
 }
 
 async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
-    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(storage, new_run("a"), &host(storage).await).await;
     let key = run.run.key.clone();
-    assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested(_))));
+    assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested { .. })));
     let later = Timestamp::now().plus_millis(3_600_000);
-    let event = storage.requeue(&key, run.fence, NewEvent::queued(None), Some(later)).await.expect("ends");
-    assert!(event.is_terminal());
+    let written = storage.requeue(&key, run.fence, NewEvent::queued(None), Some(later)).await.expect("ends");
+    assert!(written.last().is_some_and(Event::is_terminal));
     assert_eq!(get(storage, &key.id).await.status, RunStatus::Cancelled);
     assert_eq!(types(&events(storage, key.no).await), ["run.started", "run.cancelled"]);
 }
@@ -69,9 +69,9 @@ async fn a_cancelled_run_is_not_requeued(storage: &dyn Storage) {
 async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storage) {
     let failed = Outcome::Failed(RunError::new(ErrorKind::Failure, "as asked"));
     for (outcome, value) in [(Outcome::Completed(Json::of(&7)), Some(Json::of(&7))), (failed, None)] {
-        let run = claimed(storage, new_run("a"), &HostId::new()).await;
+        let run = claimed(storage, new_run("a"), &host(storage).await).await;
         let key = run.run.key.clone();
-        assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested(_))));
+        assert!(matches!(storage.cancel(&key.id).await, Ok(CancelOutcome::Requested { .. })));
         storage.finish(&key, run.fence, outcome).await.expect("ends");
         let ended = get(storage, &key.id).await;
         assert_eq!((ended.status, ended.final_value, ended.error), (RunStatus::Cancelled, value, None));
@@ -80,7 +80,7 @@ async fn a_run_that_ends_while_it_is_cancelled_is_cancelled(storage: &dyn Storag
 }
 
 async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let (first, second) = (queued(storage, new_run("a")).await, queued(storage, new_run("a")).await);
     assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(MessageOutcome::Kept(_))));
     assert!(matches!(storage.set_paused(&first.key.id, true).await, Ok(MessageOutcome::Unchanged(_))));
@@ -92,7 +92,7 @@ async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
     assert_eq!(types(&events(storage, first.key.no).await), expected);
 
     // For a running run, the owner logs the pause. After a requeue, it stays paused.
-    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(MessageOutcome::Owner(_))));
+    assert!(matches!(storage.set_paused(&second.key.id, true).await, Ok(MessageOutcome::Owner { .. })));
     let later = Timestamp::now().plus_millis(3_600_000);
     storage.requeue(&second.key, run[0].fence, NewEvent::queued(None), Some(later)).await.expect("puts back");
     assert_eq!(get(storage, &second.key.id).await.status, RunStatus::Paused);
@@ -103,13 +103,13 @@ async fn a_paused_run_keeps_its_position_and_its_delay(storage: &dyn Storage) {
 }
 
 async fn signals_are_taken_once_in_order_and_by_name(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let waits = queued(storage, new_run("a")).await;
     assert!(matches!(storage.signal(&waits.key.id, signal("a", 1)).await, Ok(MessageOutcome::Kept(_))));
     let run = claim(storage, &owner, &[("a", 1)], 1).await.remove(0);
     for (text, payload) in [("b", 2), ("a", 3)] {
         let reached = storage.signal(&waits.key.id, signal(text, payload)).await;
-        assert!(matches!(reached, Ok(MessageOutcome::Owner(_))));
+        assert!(matches!(reached, Ok(MessageOutcome::Owner { .. })));
     }
     let take = async |name| storage.take_signal(&run.run.key, run.fence, name).await.expect("takes");
     assert_eq!(take(Some(name("b"))).await, Some(signal("b", 2)));
@@ -145,10 +145,10 @@ async fn an_ended_run_receives_no_messages(storage: &dyn Storage) {
 }
 
 async fn a_message_is_logged_if_the_run_has_no_owner(storage: &dyn Storage) {
-    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(storage, new_run("a"), &host(storage).await).await;
     let key = run.run.key.clone();
     let note = async || storage.log_message(&key.id, NewEvent::signalled(&name("x"))).await.expect("notes");
-    assert!(matches!(note().await, MessageOutcome::Owner(_)));
+    assert!(matches!(note().await, MessageOutcome::Owner { .. }));
     storage.requeue(&key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
     assert!(matches!(note().await, MessageOutcome::Kept(_)));
     storage.cancel(&key.id).await.expect("ends");

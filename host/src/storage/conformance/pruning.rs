@@ -3,10 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{append, claimed, event, events, get, new_run, queued, task};
+use super::{append, claimed, event, events, get, host, new_run, queued, task};
 use crate::model::{
-    Amount, EndPosition, EndedFilter, EndedRun, HostId, Json, NewEvent, Outcome, Part, RunKey, SignalName,
-    Timestamp,
+    Amount, EndPosition, EndedFilter, EndedRun, Json, NewEvent, Outcome, Part, RunKey, SignalName, Timestamp,
 };
 use crate::storage::{Claimed, NewRun, Parent, RunFilter, Storage, SubmitOutcome};
 
@@ -32,7 +31,7 @@ async fn end(storage: &dyn Storage, run: &Claimed) -> EndPosition {
 /// Makes a run that has ended. Returns its number.
 #[cfg(test)]
 pub(in crate::storage) async fn ended_run(storage: &dyn Storage) -> i64 {
-    let run = claimed(storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(storage, new_run("a"), &host(storage).await).await;
     end(storage, &run).await;
     run.run.key.no
 }
@@ -51,7 +50,7 @@ async fn prune(storage: &dyn Storage, run: i64, part: Part) -> Amount {
 const ALL: EndPosition = EndPosition { at: Timestamp::from_millis(i64::MAX), run: 0 };
 
 async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let mut runs: Vec<Claimed> = Vec::new();
     for _ in 0..4 {
         runs.push(claimed(storage, new_run("a"), &owner).await);
@@ -87,7 +86,7 @@ async fn runs_are_found_in_the_order_in_which_they_ended(storage: &dyn Storage) 
 async fn a_removed_run_leaves_nothing(storage: Arc<dyn Storage>) {
     let mut new = NewRun { own_id: true, idempotency_key: Some("k".to_owned()), ..new_run("a") };
     new.labels.insert("project".to_owned(), "x".to_owned());
-    let run = claimed(&*storage, new.clone(), &HostId::new()).await;
+    let run = claimed(&*storage, new.clone(), &host(&*storage).await).await;
     let key = &run.run.key;
     append(&storage, key.no, run.fence, vec![event("one", 1), event("two", 22)]).await.expect("appends");
     let name = SignalName::parse("p").expect("a name");
@@ -112,7 +111,7 @@ async fn a_removed_run_leaves_nothing(storage: Arc<dyn Storage>) {
 }
 
 async fn the_terminal_event_of_a_run_stays_without_its_other_events(storage: Arc<dyn Storage>) {
-    let run = claimed(&*storage, new_run("a"), &HostId::new()).await;
+    let run = claimed(&*storage, new_run("a"), &host(&*storage).await).await;
     let key = &run.run.key;
     append(&storage, key.no, run.fence, vec![event("one", 1), event("two", 2)]).await.expect("appends");
     end(&*storage, &run).await;
@@ -129,7 +128,7 @@ async fn the_terminal_event_of_a_run_stays_without_its_other_events(storage: Arc
 }
 
 async fn many_events_are_removed_in_consistent_steps(storage: Arc<dyn Storage>) {
-    let owner = HostId::new();
+    let owner = host(&*storage).await;
     let small = claimed(&*storage, new_run("a"), &owner).await;
     let large = claimed(&*storage, new_run("a"), &owner).await;
     let many: Vec<NewEvent> = (0..20_000).map(|n| event("e", n)).collect();
@@ -159,7 +158,7 @@ async fn many_events_are_removed_in_consistent_steps(storage: Arc<dyn Storage>) 
 
 async fn runs_that_have_not_ended_are_left_alone(storage: Arc<dyn Storage>) {
     let waiting = queued(&*storage, new_run("b")).await.key;
-    let running = claimed(&*storage, new_run("a"), &HostId::new()).await.run.key;
+    let running = claimed(&*storage, new_run("a"), &host(&*storage).await).await.run.key;
     for RunKey { no, .. } in [&waiting, &running] {
         for part in [Part::Run, Part::Events] {
             assert!(storage.measure(vec![*no], part).await.expect("measures").is_zero());
@@ -170,7 +169,7 @@ async fn runs_that_have_not_ended_are_left_alone(storage: Arc<dyn Storage>) {
 }
 
 async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
-    let owner = HostId::new();
+    let owner = host(&*storage).await;
     let (a, b) = (task("a"), task("b"));
     let parent = claimed(&*storage, new_run("a"), &owner).await;
     let child_of =
@@ -214,7 +213,7 @@ async fn a_child_stays_as_long_as_its_parent_lives(storage: Arc<dyn Storage>) {
 }
 
 async fn a_number_is_never_used_twice(storage: Arc<dyn Storage>) {
-    let owner = HostId::new();
+    let owner = host(&*storage).await;
     let first = claimed(&*storage, new_run("a"), &owner).await;
     end(&*storage, &first).await;
     prune(&*storage, first.run.key.no, Part::Run).await;

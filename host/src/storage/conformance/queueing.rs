@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{claim, claimed, events, get, new_run, queued, task, types, version};
+use super::{claim, claimed, events, get, host, host_with_lease, new_run, queued, task, types, version};
 use crate::model::{
     HostId, Json, Lock, NewEvent, OnDisconnect, OnInterrupt, Outcome, Run, RunStatus, Timestamp,
 };
@@ -52,13 +52,13 @@ async fn higher_priority_goes_first_also_before_other_tasks(storage: &dyn Storag
     assert_eq!(get(storage, &alone.key.id).await.on_disconnect, OnDisconnect::Cancel);
     assert_eq!(get(storage, &low.key.id).await.on_disconnect, OnDisconnect::Continue);
     let rooms = [("a", 9), ("b", 9)];
-    let first = claim(storage, &HostId::new(), &rooms, 3).await;
+    let first = claim(storage, &host(storage).await, &rooms, 3).await;
     assert_eq!(ids(&first), [id(&high), id(&normal), id(&other)]);
-    assert_eq!(ids(&claim(storage, &HostId::new(), &rooms, 3).await), [id(&low)]);
+    assert_eq!(ids(&claim(storage, &host(storage).await, &rooms, 3).await), [id(&low)]);
 }
 
 async fn a_lock_is_held_by_one_run_at_a_time(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let first = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
     assert!(first.has_locks);
     let Ok(SubmitOutcome::Queued(second)) = storage.submit(locking("b", &[("x", 1)]), claimant(&owner)).await
@@ -87,7 +87,7 @@ fn claimant(owner: &HostId) -> Option<Claimant> {
 }
 
 async fn a_run_takes_all_of_its_locks_together(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let x = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
     let y = claimed(storage, locking("a", &[("y", 1)]), &owner).await;
     let both = queued(storage, locking("a", &[("x", 1), ("y", 1)])).await;
@@ -102,7 +102,7 @@ async fn a_run_takes_all_of_its_locks_together(storage: &dyn Storage) {
 }
 
 async fn runs_that_wait_for_a_lock_take_it_in_order(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let mut has = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
     let second = queued(storage, locking("a", &[("x", 1)])).await;
     let third = queued(storage, locking("b", &[("x", 1)])).await;
@@ -119,7 +119,7 @@ async fn runs_that_wait_for_a_lock_take_it_in_order(storage: &dyn Storage) {
 }
 
 async fn a_taken_lock_rejects_runs_that_must_not_wait(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let new = || NewRun { fail_if_busy: true, ..locking("a", &[("x", 1)]) };
     let first = claimed(storage, new(), &owner).await;
     let busy = storage.submit(new(), claimant(&owner)).await;
@@ -138,7 +138,7 @@ async fn a_taken_lock_rejects_runs_that_must_not_wait(storage: &dyn Storage) {
 }
 
 async fn a_waiting_run_that_is_paused_or_cancelled_unblocks_the_next(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let has = claimed(storage, locking("a", &[("x", 1)]), &owner).await;
     let mut waiting = Vec::new();
     for _ in 0..3 {
@@ -157,12 +157,11 @@ async fn a_waiting_run_that_is_paused_or_cancelled_unblocks_the_next(storage: &d
 }
 
 async fn orphaned_runs_keep_their_locks_until_settled(storage: &dyn Storage) {
-    let dead = HostId::new();
-    storage.renew_lease(&dead, 0).await.expect("renews");
+    let dead = host_with_lease(storage, 0).await;
     claimed(storage, locking("a", &[("x", 1)]), &dead).await;
     let waiting = queued(storage, locking("a", &[("x", 1)])).await;
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let taken = storage.claim_orphans(&owner, 9).await.expect("takes over");
     assert!(taken[0].has_locks);
     assert!(claim(storage, &owner, &[("a", 9)], 9).await.is_empty());
@@ -174,7 +173,7 @@ async fn orphaned_runs_keep_their_locks_until_settled(storage: &dyn Storage) {
 }
 
 async fn a_run_with_a_later_time_is_delayed(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let later = Timestamp::now().plus_millis(3_600_000);
     let new = NewRun { not_before: Some(later), ..new_run("a") };
     let Ok(SubmitOutcome::Queued(run)) = storage.submit(new, claimant(&owner)).await else {
@@ -198,15 +197,14 @@ async fn a_task_may_have_its_own_limit_of_waiting_runs(storage: &dyn Storage) {
 }
 
 async fn the_interrupt_policy_is_that_of_the_claim(storage: &dyn Storage) {
-    let dead = HostId::new();
-    storage.renew_lease(&dead, 0).await.expect("renews");
+    let dead = host_with_lease(storage, 0).await;
     for policy in OnInterrupt::ALL {
         let claimant = Claimant { on_interrupt: policy, ..claimant(&dead).expect("one") };
         let claimed = storage.submit(new_run("a"), Some(claimant)).await;
         assert!(matches!(claimed, Ok(SubmitOutcome::Claimed(claimed)) if claimed.on_interrupt == policy));
     }
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    let taken = storage.claim_orphans(&HostId::new(), 9).await.expect("takes over");
+    let taken = storage.claim_orphans(&host(storage).await, 9).await.expect("takes over");
     let policies: Vec<_> = taken.iter().map(|taken| taken.on_interrupt).collect();
     assert_eq!(policies, OnInterrupt::ALL);
     assert_eq!(taken[0].run.task, task("a"));
@@ -214,17 +212,22 @@ async fn the_interrupt_policy_is_that_of_the_claim(storage: &dyn Storage) {
 
 async fn a_schedule_is_stored_with_its_spec(storage: &dyn Storage) {
     assert_eq!(storage.schedules().await.expect("reads"), []);
+    let advance = async |task_name, name, from, to| {
+        storage.advance_schedule(&task(task_name), name, from, to).await.expect("keeps")
+    };
     let followed = |spec: &str, time, turn| ScheduleProgress {
         spec: spec.to_owned(),
         reached: Timestamp::from_millis(time),
         turn,
     };
+    let mut before = None;
     for last in [followed("0 3 * * * UTC", 1, 0), followed("0 4 * * * UTC", 2, 3)] {
-        storage.set_schedule(&task("a"), "nightly", last.clone()).await.expect("keeps");
+        assert!(advance("a", "nightly", before.take(), last.clone()).await);
         let all = storage.schedules().await.expect("reads");
-        assert_eq!(all, [(task("a"), "nightly".to_owned(), last)]);
+        assert_eq!(all, [(task("a"), "nightly".to_owned(), last.clone())]);
+        before = Some(last);
     }
-    storage.set_schedule(&task("b"), "weekly", followed("0 3 * * 0 UTC", 1, 0)).await.expect("keeps");
+    assert!(advance("b", "weekly", None, followed("0 3 * * 0 UTC", 1, 0)).await);
     storage.forget_schedule(&task("a"), "nightly").await.expect("forgets");
     let left: Vec<String> =
         storage.schedules().await.expect("reads").into_iter().map(|(_, name, _)| name).collect();

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{claim, claimant, claimed, events, get, new_run, queued, task, types, version};
-use crate::model::{HostId, Json, RunId, RunStatus};
+use super::{claim, claimant, claimed, events, get, host, new_run, queued, task, types, version};
+use crate::model::{Json, RunId, RunStatus};
 use crate::storage::{Claimed, NewRun, QueueState, Storage, StorageError, SubmitOutcome};
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -16,7 +16,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
 }
 
 async fn submitted_runs_are_found_again(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     assert_eq!(storage.queue_state().await.expect("reads"), QueueState::default());
     let mut new = new_run("a");
     new.labels.insert("project".to_owned(), "x".to_owned());
@@ -42,7 +42,7 @@ async fn submitted_runs_are_found_again(storage: &dyn Storage) {
 async fn the_same_request_is_the_same_run(storage: &dyn Storage) {
     let own_id = NewRun { own_id: true, ..new_run("a") };
     queued(storage, own_id.clone()).await;
-    let again = storage.submit(own_id.clone(), claimant(&HostId::new())).await;
+    let again = storage.submit(own_id.clone(), claimant(&host(storage).await)).await;
     assert!(matches!(again, Ok(SubmitOutcome::Existing(run)) if run.key.id == own_id.id));
     let other = NewRun { input: Json::null(), ..own_id.clone() };
     assert!(matches!(storage.submit(other, None).await, Err(StorageError::Conflict(_))));
@@ -80,14 +80,14 @@ async fn a_full_queue_rejects_runs(storage: &dyn Storage) {
     queued(storage, new()).await;
     assert!(matches!(storage.submit(new(), None).await, Err(StorageError::QueueFull(2))));
     // A run that need not wait is not rejected.
-    claimed(storage, NewRun { task: task("b"), ..new() }, &HostId::new()).await;
+    claimed(storage, NewRun { task: task("b"), ..new() }, &host(storage).await).await;
     // A run that leaves the queue makes room.
-    assert_eq!(claim(storage, &HostId::new(), &[("a", 1)], 1).await.len(), 1);
+    assert_eq!(claim(storage, &host(storage).await, &[("a", 1)], 1).await.len(), 1);
     queued(storage, new()).await;
 }
 
 async fn tasks_take_turns_and_the_oldest_goes_first(storage: &dyn Storage) {
-    let owner = HostId::new();
+    let owner = host(storage).await;
     let mut ids = Vec::new();
     for name in ["a", "a", "a", "a", "b", "b", "c"] {
         ids.push(queued(storage, new_run(name)).await.key.id);
@@ -105,7 +105,7 @@ async fn tasks_take_turns_and_the_oldest_goes_first(storage: &dyn Storage) {
 
 async fn no_run_overtakes_a_waiting_one(storage: &dyn Storage) {
     queued(storage, new_run("a")).await;
-    let later = storage.submit(new_run("a"), claimant(&HostId::new())).await.expect("submits");
+    let later = storage.submit(new_run("a"), claimant(&host(storage).await)).await.expect("submits");
     assert!(matches!(later, SubmitOutcome::Queued(_)));
-    claimed(storage, new_run("b"), &HostId::new()).await;
+    claimed(storage, new_run("b"), &host(storage).await).await;
 }

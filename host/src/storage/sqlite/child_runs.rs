@@ -1,10 +1,10 @@
 //! Child runs.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::run_row;
 use super::state::{Applied, Tx};
-use crate::model::RunId;
+use super::{list, run_row};
+use crate::model::{Outcome, RunId};
 use crate::storage::{MAX_CHILDREN, MAX_DEPTH, Parent, StorageError};
 
 /// Depth of the parent's next child, or the error if the parent can't have another one.
@@ -27,6 +27,24 @@ pub(super) fn depth_below(tx: &Tx<'_>, parent: Parent) -> Applied<u32> {
         true => Err(StorageError::Limit(format!("children of children go {MAX_DEPTH} deep")).into()),
         false => Ok(depth),
     }
+}
+
+/// See [`ChildRuns::first_ended`](crate::storage::ChildRuns::first_ended).
+pub(super) fn first_ended(
+    db: &Connection,
+    parent: i64,
+    children: &[RunId],
+) -> rusqlite::Result<Option<(usize, Outcome)>> {
+    let mut ended =
+        db.prepare_cached("SELECT no FROM runs WHERE id = ?1 AND parent = ?2 AND finished_at IS NOT NULL")?;
+    for (at, id) in children.iter().enumerate() {
+        let found: Option<i64> =
+            ended.query_row(params![id.as_str(), parent], |row| row.get(0)).optional()?;
+        if let Some(no) = found {
+            return Ok(list::by_no(db, no)?.into_outcome().map(|outcome| (at, outcome)));
+        }
+    }
+    Ok(None)
 }
 
 /// See [`ChildRuns::abandoned`](crate::storage::ChildRuns::abandoned).

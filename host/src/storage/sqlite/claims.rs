@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::state::{Applied, Live, Tx};
-use super::{checkpoints, events, list, lock_column, locks};
+use super::{checkpoints, events, hosts, list, lock_column, locks};
 use crate::model::{Event, Fence, HostId, Lock, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
 use crate::storage::{ClaimRequest, Claimed, Offer};
 
@@ -30,12 +30,13 @@ struct ReadyRun {
 
 /// See [`Runs::claim`](crate::storage::Runs::claim).
 pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Claimed>> {
+    let owner = tx.owner_no(&request.owner)?;
     queue_due_runs(tx)?;
     let mut runs = Vec::new();
     // With few free slots, the runs that others wait for go first: each level that is full leaves only deeper ones.
     while let Some(depth) = request.limits.least_depth(runs.len() as u32) {
         let until = request.limits.of(depth);
-        claim_from_depth(tx, request, depth, until as usize, &mut runs)?;
+        claim_from_depth(tx, request, owner, depth, until as usize, &mut runs)?;
         if (runs.len() as u32) < until {
             // No run of this depth or deeper is left.
             break;
@@ -45,7 +46,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
     while runs.is_empty()
         && let Some(depth) = beyond.next()
     {
-        claim_from_depth(tx, request, depth, 1, &mut runs)?;
+        claim_from_depth(tx, request, owner, depth, 1, &mut runs)?;
     }
     Ok(runs)
 }
@@ -54,6 +55,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Applied<Vec<Clai
 fn claim_from_depth(
     tx: &mut Tx<'_>,
     request: &ClaimRequest,
+    owner: i64,
     depth: u32,
     until: usize,
     claimed: &mut Vec<Claimed>,
@@ -70,7 +72,7 @@ fn claim_from_depth(
         let Some((at, _)) = candidates.iter().enumerate().min_by_key(first) else { break };
         let candidate = &mut candidates[at];
         tx.dequeued(candidate.task, false);
-        claimed.push(start(tx, &candidate.next, &request.owner, candidate.offer)?);
+        claimed.push(start(tx, &candidate.next, owner, candidate.offer)?);
         candidate.room -= 1;
         candidate.served += 1;
         match if candidate.room > 0 { next_ready(tx, candidate.task, depth)? } else { None } {
@@ -206,15 +208,15 @@ pub(super) fn begin(tx: &mut Tx<'_>, run: Run, start: AttemptStart) -> rusqlite:
 }
 
 /// Claims one waiting run.
-fn start(tx: &mut Tx<'_>, ready: &ReadyRun, owner: &HostId, offer: &Offer) -> rusqlite::Result<Claimed> {
+fn start(tx: &mut Tx<'_>, ready: &ReadyRun, owner: i64, offer: &Offer) -> rusqlite::Result<Claimed> {
     let no = ready.no;
     let mut run = list::by_no(tx.db, no)?;
     let (fence, depth): (u32, u32) = tx
         .db
         .prepare_cached("SELECT fence, depth FROM runs WHERE no = ?1")?
         .query_row([no], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let fence = Fence(fence + 1);
-    let (owner_no, version_no) = (tx.host_no(owner)?, tx.version_no(&offer.version)?);
+    let fence = Fence::of_claim(fence + 1, owner);
+    let version_no = tx.version_no(&offer.version)?;
     next_attempt(&mut run, &offer.version);
     tx.db
         .prepare_cached(
@@ -224,8 +226,8 @@ fn start(tx: &mut Tx<'_>, ready: &ReadyRun, owner: &HostId, offer: &Offer) -> ru
         .execute(params![
             no,
             run.attempt,
-            fence.0,
-            owner_no,
+            fence.number(),
+            owner,
             version_no,
             run.started_at.map(Timestamp::as_millis),
             interrupt_column(offer.on_interrupt)
@@ -241,35 +243,28 @@ pub(super) fn interrupt_column(policy: OnInterrupt) -> Option<&'static str> {
     (policy != OnInterrupt::default()).then(|| policy.as_str())
 }
 
-/// See [`Runs::renew_lease`](crate::storage::Runs::renew_lease).
-pub(super) fn renew_lease(tx: &mut Tx<'_>, owner: &HostId, lease_ms: u32) -> Applied<()> {
-    let no = tx.host_no(owner)?;
-    let until = Timestamp::now().plus_millis(i64::from(lease_ms));
-    tx.db
-        .prepare_cached("UPDATE hosts SET lease_until = ?2 WHERE no = ?1")?
-        .execute(params![no, until.as_millis()])?;
-    Ok(())
-}
-
 /// See [`Runs::claim_orphans`](crate::storage::Runs::claim_orphans).
 pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Applied<Vec<Claimed>> {
-    let owner_no = tx.host_no(owner)?;
+    let owner = tx.owner_no(owner)?;
+    hosts::declare_dead(tx, owner)?;
     let orphans: Vec<(i64, u32, u32, Option<String>)> = tx
         .db
         .prepare_cached(
             "SELECT runs.no, runs.fence, runs.depth, runs.on_interrupt FROM hosts JOIN runs ON runs.owner = hosts.no \
-             WHERE hosts.lease_until < ?1 AND hosts.no <> ?2 ORDER BY runs.no LIMIT ?3",
+             WHERE hosts.lease_until = ?1 ORDER BY runs.no LIMIT ?2",
         )?
-        .query_map(params![Timestamp::now().as_millis(), owner_no, limit], |row| {
+        .query_map(params![hosts::GONE, limit], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::with_capacity(orphans.len());
     for (no, fence, depth, policy) in orphans {
-        let fence = Fence(fence + 1);
-        tx.db
-            .prepare_cached("UPDATE runs SET fence = ?2, owner = ?3 WHERE no = ?1")?
-            .execute(params![no, fence.0, owner_no])?;
+        let fence = Fence::of_claim(fence + 1, owner);
+        tx.db.prepare_cached("UPDATE runs SET fence = ?2, owner = ?3 WHERE no = ?1")?.execute(params![
+            no,
+            fence.number(),
+            owner
+        ])?;
         let run = list::by_no(tx.db, no)?;
         let last_seq = events::last_seq(tx.db, no)?;
         // It keeps its locks: for other runs, it is still running.

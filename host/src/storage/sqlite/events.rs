@@ -66,6 +66,28 @@ pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlit
     Ok(events)
 }
 
+/// See [`Log::events_of_runs`](crate::storage::Log::events_of_runs).
+pub(super) fn of_runs(
+    db: &Connection,
+    after: &[(i64, u64)],
+    limit: u32,
+) -> rusqlite::Result<(Vec<(i64, Vec<Event>)>, bool)> {
+    let (mut found, mut bytes, mut is_all) = (Vec::new(), 0, true);
+    for &(run, seq) in after {
+        if bytes >= PAGE_BYTES {
+            return Ok((found, false));
+        }
+        let events = page(db, run, seq, limit)?;
+        let page_bytes: usize = events.iter().map(|event| event.what.content.len()).sum();
+        is_all &= events.len() < limit as usize && page_bytes < PAGE_BYTES;
+        bytes += page_bytes;
+        if !events.is_empty() {
+            found.push((run, events));
+        }
+    }
+    Ok((found, is_all))
+}
+
 /// See [`Log::events_of_types`](crate::storage::Log::events_of_types). Does not read the data of events of other types.
 pub(super) fn of_types(
     db: &Connection,

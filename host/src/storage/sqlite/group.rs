@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::events;
 use super::schema::MAX_SEQ;
 use super::state::{Applied, NotApplied, Tx};
+use super::{events, messages};
 use crate::model::Event;
 use crate::storage::{Batch, Outbox, Result, StorageError};
 
@@ -82,6 +82,7 @@ fn append(tx: &mut Tx<'_>, batch: &Batch) -> Applied<u64> {
     }
     live.last_seq = last;
     events::insert(tx.db, batch.run, first, batch.attempt, &batch.events)?;
+    messages::heard(tx, batch.run, &batch.heard)?;
     Ok(first)
 }
 

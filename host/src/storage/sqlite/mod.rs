@@ -13,11 +13,13 @@ mod clock;
 mod deadlocks;
 mod events;
 mod group;
+mod hosts;
 mod list;
 mod list_query;
 mod lock_column;
 mod locks;
 mod log_size;
+mod messages;
 mod open_error;
 mod opening;
 mod pruning;
@@ -37,11 +39,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::hosts::InMemory;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, MessageOutcome,
-    NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, SubmitOutcome,
+    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, Message,
+    MessageOutcome, NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules,
+    Signals, SubmitOutcome,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -49,13 +53,14 @@ use crate::model::{
 use crate::process::Heartbeat;
 
 pub use open_error::OpenError;
-pub use opening::{DatabaseState, Durability, inspect};
+pub use opening::{DatabaseState, inspect};
 pub use space::RESERVE_BYTES;
 
 /// An open database.
 pub struct Sqlite {
     writer: Writer,
     readers: Readers,
+    in_memory: InMemory,
     /// Released when the process ends, however it ends.
     _lock: File,
 }
@@ -85,11 +90,6 @@ impl Runs for Sqlite {
         self.writer.call(|tx| Ok(clock::adjust_delays(tx.db)?)).await
     }
 
-    async fn renew_lease(&self, owner: &HostId, lease_ms: u32) -> Result<()> {
-        let owner = owner.clone();
-        self.writer.call(move |tx| claims::renew_lease(tx, &owner, lease_ms)).await
-    }
-
     async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>> {
         let owner = owner.clone();
         self.writer.call(move |tx| claims::claim_orphans(tx, &owner, limit)).await
@@ -101,12 +101,12 @@ impl Runs for Sqlite {
         fence: Fence,
         event: NewEvent,
         not_before: Option<Timestamp>,
-    ) -> Result<Event> {
+    ) -> Result<Vec<Event>> {
         let run = run.clone();
         self.writer.call_until_done(move |tx| runs::requeue(tx, &run, fence, &event, not_before)).await
     }
 
-    async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Event> {
+    async fn finish(&self, run: &RunKey, fence: Fence, outcome: Outcome) -> Result<Vec<Event>> {
         let run = run.clone();
         self.writer.call_until_done(move |tx| runs::finish(tx, &run, fence, &outcome)).await
     }
@@ -166,10 +166,23 @@ impl Signals for Sqlite {
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>> {
         self.readers.read(move |db| signals::parameters(db, run)).await
     }
+
+    async fn messages(&self, owner: &HostId, limit: u32) -> Result<Vec<Message>> {
+        let owner = owner.clone();
+        self.readers.read(move |db| messages::of_owner(db, &owner, limit)).await
+    }
+
+    async fn is_noted(&self, message: i64) -> Result<bool> {
+        self.readers.read(move |db| messages::is_noted(db, message)).await
+    }
 }
 
 #[async_trait]
 impl ChildRuns for Sqlite {
+    async fn first_ended(&self, parent: i64, children: Vec<RunId>) -> Result<Option<(usize, Outcome)>> {
+        self.readers.read(move |db| child_runs::first_ended(db, parent, &children)).await
+    }
+
     async fn abandoned(&self, limit: u32) -> Result<Vec<RunId>> {
         self.readers.read(move |db| child_runs::abandoned(db, limit)).await
     }
@@ -185,9 +198,15 @@ impl Schedules for Sqlite {
         self.readers.read(schedules::all).await
     }
 
-    async fn set_schedule(&self, task: &TaskRef, name: &str, followed: ScheduleProgress) -> Result<()> {
+    async fn advance_schedule(
+        &self,
+        task: &TaskRef,
+        name: &str,
+        from: Option<ScheduleProgress>,
+        to: ScheduleProgress,
+    ) -> Result<bool> {
         let (task, name) = (task.clone(), name.to_owned());
-        self.writer.call(move |tx| schedules::set(tx, &task, &name, &followed)).await
+        self.writer.call(move |tx| schedules::advance(tx, &task, &name, from.as_ref(), &to)).await
     }
 
     async fn forget_schedule(&self, task: &TaskRef, name: &str) -> Result<()> {
@@ -214,6 +233,14 @@ impl Log for Sqlite {
         types: &'static [&'static str],
     ) -> Result<(Vec<Event>, u64)> {
         self.readers.read(move |db| events::of_types(db, run, after, to, types)).await
+    }
+
+    async fn events_of_runs(
+        &self,
+        after: Vec<(i64, u64)>,
+        limit: u32,
+    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+        self.readers.read(move |db| events::of_runs(db, &after, limit)).await
     }
 
     async fn last_seq(&self, run: i64) -> Result<u64> {
@@ -256,7 +283,7 @@ mod tests {
     use super::opening::DATABASE;
     use super::*;
     use crate::model::{Lock, OnInterrupt, Part, TaskRef, Version};
-    use crate::storage::{DepthLimits, Offer, Storage, conformance};
+    use crate::storage::{DepthLimits, Durability, HostInfo, Hosts as _, Offer, Storage, conformance};
 
     #[tokio::test]
     async fn conforms() {
@@ -341,7 +368,7 @@ mod tests {
 
         let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
         let owner = HostId::new();
-        storage.renew_lease(&owner, 60_000).await.unwrap();
+        storage.register(&HostInfo::new(owner.clone()), 60_000).await.unwrap();
         let taken = storage.claim_orphans(&owner, 10).await.unwrap();
         let ended = Outcome::Completed(Json::null());
         storage.finish(&taken[0].run.key, taken[0].fence, ended).await.unwrap();

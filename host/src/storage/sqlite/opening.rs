@@ -7,12 +7,14 @@ use std::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use rusqlite::{Connection, OpenFlags};
 
+use super::hosts::InMemory;
 use super::log_size::CHECKPOINT_PAGES;
 use super::readers::Readers;
 use super::space::{self, Reserve, Space};
 use super::writer::Writer;
 use super::{OpenError, Sqlite, schema};
 use crate::process::{close_private_file, make_private_file, private_options};
+use crate::storage::Durability;
 
 /// Name of the database within the data folder.
 pub(super) const DATABASE: &str = "streamtask.db";
@@ -29,17 +31,6 @@ const READER_CACHE_KIB: i32 = 4 * 1024;
 /// Size to which the write-ahead log is truncated when it restarts: twice its usual size when it is copied into the
 /// database. Only a long reader or a large group makes it longer.
 const MAX_IDLE_WAL_BYTES: u64 = 2 * CHECKPOINT_PAGES * 4096;
-
-/// When a commit counts as durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Every group commit is flushed to the disk: events that a client saw survive a power loss.
-    #[default]
-    Full,
-    /// The operating system decides when to flush: events that a client saw survive a crash of the host, but not of the
-    /// machine.
-    Normal,
-}
 
 impl Sqlite {
     /// Opens or creates the database in `folder`, which must exist. An existing one can be opened on a full disk: it can be
@@ -83,7 +74,8 @@ impl Sqlite {
             Err(error) if space::is_full(&db, &error) => Some(space::reason(&db, &error)),
             ready => ready.map(|()| None)?,
         };
-        Ok(Self { writer: Writer::start(db, &path, space, health)?, readers, _lock: lock })
+        let writer = Writer::start(db, &path, space, health)?;
+        Ok(Self { writer, readers, in_memory: InMemory::default(), _lock: lock })
     }
 }
 

@@ -5,12 +5,15 @@ use rusqlite::params;
 use super::claims::AttemptStart;
 use super::run_row::LabelsColumn;
 use super::state::{Applied, Queued, Tx};
-use super::{checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, signals};
+use super::{
+    checkpoints, child_runs, claims, deadlocks, events, list, lock_column, locks, messages, signals,
+};
 use crate::model::{Event, Fence, NewEvent, OnDisconnect, Outcome, Run, RunId, RunKey, RunStatus, Timestamp};
-use crate::storage::{CancelOutcome, Claimant, NewRun, StorageError, SubmitOutcome};
+use crate::storage::{CancelOutcome, Claimant, MessageKind, NewRun, StorageError, SubmitOutcome};
 
 /// See [`Runs::submit`](crate::storage::Runs::submit).
 pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>) -> Applied<SubmitOutcome> {
+    let owner = claimant.map(|claimant| tx.owner_no(&claimant.owner)).transpose()?;
     let task = tx.task_no(&new.task)?;
     if let Some(existing) = submitted_before(tx, new, task)? {
         return Ok(SubmitOutcome::Existing(existing));
@@ -20,7 +23,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     let waiting = tx.queued()?.get(&task).copied().unwrap_or_default();
     // A run that is claimed at once would begin without its parameters.
     let may_start = busy.is_none() && new.not_before.is_none() && new.parameters.is_empty();
-    let claimant = match claimant {
+    let claimant = match claimant.zip(owner) {
         Some(claimant) if may_start && !overtakes(tx, new, waiting)? => Some(claimant),
         _ => None,
     };
@@ -31,15 +34,16 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
     }
     let no = tx.next_run_no()?;
     let mut run = waiting_run(new, no, busy);
-    if let Some(claimant) = claimant {
+    if let Some((claimant, _)) = claimant {
         claims::next_attempt(&mut run, &claimant.version);
     }
     insert(tx, &run, (task, depth), claimant, new)?;
     match claimant {
-        Some(claimant) => {
+        Some((claimant, owner)) => {
             let locks = (!new.locks.is_empty()).then(|| new.locks.as_slice().into());
             let on_interrupt = claimant.on_interrupt;
-            let start = AttemptStart { fence: Fence(1), last: 0, locks, on_interrupt, depth };
+            let fence = Fence::of_claim(1, owner);
+            let start = AttemptStart { fence, last: 0, locks, on_interrupt, depth };
             Ok(SubmitOutcome::Claimed(claims::begin(tx, run, start)?))
         }
         None => Ok(SubmitOutcome::Queued(enqueue(tx, run, task, new)?)),
@@ -114,11 +118,10 @@ fn insert(
     tx: &mut Tx<'_>,
     run: &Run,
     (task, depth): (i64, u32),
-    claimant: Option<&Claimant>,
+    claimant: Option<(&Claimant, i64)>,
     new: &NewRun,
 ) -> rusqlite::Result<()> {
-    let owner = claimant.map(|claimant| tx.host_no(&claimant.owner)).transpose()?;
-    let version = claimant.map(|claimant| tx.version_no(&claimant.version)).transpose()?;
+    let version = claimant.map(|(claimant, _)| tx.version_no(&claimant.version)).transpose()?;
     tx.db
         .prepare_cached(
             "INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, created_at, started_at, \
@@ -133,7 +136,7 @@ fn insert(
             run.status.as_str(),
             run.attempt,
             run.attempt, // the first claim's fence is 1
-            owner,
+            claimant.map(|(_, owner)| owner),
             version,
             run.created_at.as_millis(),
             run.started_at.map(Timestamp::as_millis),
@@ -144,7 +147,7 @@ fn insert(
             run.priority,
             lock_column::write(&new.locks),
             run.waits_for,
-            claimant.and_then(|claimant| claims::interrupt_column(claimant.on_interrupt)),
+            claimant.and_then(|(claimant, _)| claims::interrupt_column(claimant.on_interrupt)),
             new.parent.map(|parent| parent.run),
             new.parent.filter(|parent| parent.detached).map(|_| 1),
             Some(run.on_disconnect).filter(|policy| *policy != OnDisconnect::default()).map(OnDisconnect::as_str),
@@ -238,13 +241,14 @@ pub(super) fn requeue(
     fence: Fence,
     event: &NewEvent,
     not_before: Option<Timestamp>,
-) -> Applied<Event> {
+) -> Applied<Vec<Event>> {
     let live = tx.owned(run.no, fence)?.clone();
     // Its cancellation was requested while the attempt ended, and no attempt would notice before the next one.
     if cancel_requested(tx, run.no)? {
         return finish(tx, run, fence, &Outcome::Cancelled(None));
     }
-    let seq = live.last_seq + 1;
+    let mut events = messages::note(tx, run.no, &live)?;
+    let seq = live.last_seq + events.len() as u64 + 1;
     events::insert(tx.db, run.no, seq, live.attempt, std::slice::from_ref(event))?;
     let next = if not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued };
     let status: String = tx
@@ -259,19 +263,22 @@ pub(super) fn requeue(
         tx.enqueued(task, false);
     }
     locks::release(tx, run.no)?;
-    Ok(Event { seq, attempt: live.attempt, what: event.clone() })
+    events.push(Event { seq, attempt: live.attempt, what: event.clone() });
+    Ok(events)
 }
 
 /// See [`Runs::finish`](crate::storage::Runs::finish).
-pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outcome) -> Applied<Event> {
+pub(super) fn finish(tx: &mut Tx<'_>, run: &RunKey, fence: Fence, outcome: &Outcome) -> Applied<Vec<Event>> {
     let live = tx.owned(run.no, fence)?.clone();
     // Its cancellation was requested while it ended, and the canceller has got the answer that it would be.
     let cancelled = cancel_requested(tx, run.no)?.then(|| Outcome::Cancelled(outcome.final_value().cloned()));
     let outcome = cancelled.as_ref().unwrap_or(outcome);
     remove_attempt_data(tx, run.no)?;
-    let event = end(tx, run.no, live.last_seq + 1, live.attempt, outcome)?;
+    let mut events = messages::note(tx, run.no, &live)?;
+    let seq = live.last_seq + events.len() as u64 + 1;
+    events.push(end(tx, run.no, seq, live.attempt, outcome)?);
     locks::release(tx, run.no)?;
-    Ok(event)
+    Ok(events)
 }
 
 /// Writes the terminal event and the outcome in the run's row.
@@ -300,7 +307,7 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<CancelOutcome> {
     if run.status.is_terminal() {
         return Ok(CancelOutcome::AlreadyEnded(run));
     }
-    let owned = signals::is_owned(tx, &run)?;
+    let owner = signals::owner(tx, &run)?;
     // A paused run is resumed, to clean up.
     tx.db
         .prepare_cached(
@@ -308,8 +315,9 @@ pub(super) fn cancel(tx: &mut Tx<'_>, id: &RunId) -> Applied<CancelOutcome> {
              status = iif(owner IS NULL, status, 'running') WHERE no = ?1",
         )?
         .execute(params![run.key.no, Timestamp::now().as_millis()])?;
-    if owned {
-        return Ok(CancelOutcome::Requested(list::by_no(tx.db, run.key.no)?));
+    if let Some(owner) = owner {
+        let message = messages::keep(tx, run.key.no, owner, &MessageKind::Cancel)?;
+        return Ok(CancelOutcome::Requested { run: list::by_no(tx.db, run.key.no)?, message });
     }
     let last = events::last_seq(tx.db, run.key.no)?;
     end(tx, run.key.no, last + 1, run.attempt, &Outcome::Cancelled(None))?;

@@ -1,6 +1,6 @@
 //! Progress of schedules.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::run_row;
 use super::state::{Applied, Tx};
@@ -22,16 +22,33 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<(TaskRef, String, Sch
     rows.collect()
 }
 
-/// See [`Schedules::set_schedule`](crate::storage::Schedules::set_schedule).
-pub(super) fn set(tx: &mut Tx<'_>, task: &TaskRef, name: &str, followed: &ScheduleProgress) -> Applied<()> {
+/// See [`Schedules::advance_schedule`](crate::storage::Schedules::advance_schedule).
+pub(super) fn advance(
+    tx: &mut Tx<'_>,
+    task: &TaskRef,
+    name: &str,
+    from: Option<&ScheduleProgress>,
+    to: &ScheduleProgress,
+) -> Applied<bool> {
     let task = tx.task_no(task)?;
-    let ScheduleProgress { spec, reached, turn } = followed;
+    let stored = tx
+        .db
+        .prepare_cached("SELECT spec, reached, turn FROM schedules WHERE task = ?1 AND name = ?2")?
+        .query_row(params![task, name], |row| {
+            let reached = Timestamp::from_millis(row.get(1)?);
+            Ok(ScheduleProgress { spec: row.get(0)?, reached, turn: row.get(2)? })
+        })
+        .optional()?;
+    if stored.as_ref() != from {
+        return Ok(false);
+    }
+    let ScheduleProgress { spec, reached, turn } = to;
     tx.db
         .prepare_cached(
             "INSERT OR REPLACE INTO schedules (task, name, spec, reached, turn) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![task, name, spec, reached.as_millis(), turn])?;
-    Ok(())
+    Ok(true)
 }
 
 /// See [`Schedules::forget_schedule`](crate::storage::Schedules::forget_schedule).

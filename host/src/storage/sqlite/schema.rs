@@ -11,7 +11,7 @@ const APPLICATION_ID: i32 = 0x7374_726d;
 
 /// Each entry migrates the database to the next version. Entries are never edited, only added: `user_version` counts how
 /// many have been applied.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's
 /// number. One integer key makes the log of all runs a single B+tree ordered
@@ -225,6 +225,21 @@ CREATE TABLE clock (
     believed INTEGER NOT NULL,                -- ms since 1970
     doubted  INTEGER NOT NULL                 -- 1 if it has jumped since
 ) STRICT;
+";
+
+/// Messages that one host of a process sends to a run of another. A host whose `lease_until` is -1 is gone: it was declared
+/// dead, or has left.
+const V10: &str = "
+CREATE TABLE messages (
+    no    INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given again: a sender may still ask for it
+    run   INTEGER NOT NULL,                   -- runs.no
+    owner INTEGER NOT NULL,                   -- hosts.no
+    kind  TEXT NOT NULL,
+    name  TEXT,
+    value TEXT                                -- JSON
+) STRICT;
+CREATE INDEX messages_by_run ON messages (run, no);
+CREATE INDEX hosts_alive ON hosts (lease_until) WHERE lease_until > 0;
 ";
 
 /// Lets the file shrink when something is removed. To be called first of all: in a

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::{Applied, Tx};
-use super::{events, list, locks, run_row};
+use super::{events, list, locks, messages, run_row};
 use crate::model::{Fence, Json, NewEvent, Run, RunId, RunKey, RunStatus, Signal, SignalName, Timestamp};
-use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, MessageOutcome, StorageError};
+use crate::storage::{MAX_PARAMETERS, MAX_WAITING_SIGNALS, MessageKind, MessageOutcome, StorageError};
 
 /// See [`Signals::set_paused`](crate::storage::Signals::set_paused).
 pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<MessageOutcome> {
@@ -16,8 +16,8 @@ pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<M
     if paused == (run.status == RunStatus::Paused) {
         return Ok(MessageOutcome::Unchanged(run));
     }
-    let owned = is_owned(tx, &run)?;
-    let status = match (paused, owned) {
+    let owner = owner(tx, &run)?;
+    let status = match (paused, owner.is_some()) {
         (true, _) => RunStatus::Paused,
         (false, true) => RunStatus::Running,
         (false, false) if run.not_before.is_some_and(|time| time > Timestamp::now()) => RunStatus::Delayed,
@@ -36,8 +36,8 @@ pub(super) fn set_paused(tx: &mut Tx<'_>, id: &RunId, paused: bool) -> Applied<M
         (_, RunStatus::Queued) => tx.enqueued(task, false),
         _ => {}
     }
-    let event = if paused { NewEvent::paused() } else { NewEvent::resumed() };
-    Ok(reached(tx, run, owned, &event)?)
+    let kind = if paused { MessageKind::Pause } else { MessageKind::Resume };
+    Ok(reached(tx, run, owner, &kind)?)
 }
 
 /// See [`Signals::signal`](crate::storage::Signals::signal).
@@ -57,8 +57,8 @@ pub(super) fn signal(tx: &mut Tx<'_>, id: &RunId, signal: &Signal) -> Applied<Me
     tx.db
         .prepare_cached("INSERT INTO signals (run, name, payload) VALUES (?1, ?2, ?3)")?
         .execute(params![run.key.no, signal.name.as_str(), signal.payload.as_str()])?;
-    let owned = is_owned(tx, &run)?;
-    Ok(reached(tx, run, owned, &NewEvent::signalled(&signal.name))?)
+    let owner = owner(tx, &run)?;
+    Ok(reached(tx, run, owner, &MessageKind::Signal(signal.name.clone()))?)
 }
 
 /// See [`Signals::take_signal`](crate::storage::Signals::take_signal).
@@ -104,8 +104,8 @@ pub(super) fn set_parameter(
         return Err(StorageError::Limit(format!("a run has at most {MAX_PARAMETERS} parameters")).into());
     }
     store_parameter(tx, run.key.no, name, value)?;
-    let owned = is_owned(tx, &run)?;
-    Ok(reached(tx, run, owned, &NewEvent::parameter(name, value))?)
+    let owner = owner(tx, &run)?;
+    Ok(reached(tx, run, owner, &MessageKind::Parameter(name.clone(), value.clone()))?)
 }
 
 /// Stores a parameter of a run, and replaces an earlier value.
@@ -127,8 +127,10 @@ pub(super) fn log_message(tx: &mut Tx<'_>, id: &RunId, event: &NewEvent) -> Appl
         Ok(run) => run,
         Err(reached) => return Ok(reached),
     };
-    let owned = is_owned(tx, &run)?;
-    Ok(reached(tx, run, owned, event)?)
+    match owner(tx, &run)? {
+        Some(_) => Ok(MessageOutcome::Owner { run, message: 0 }),
+        None => Ok(logged(tx, &run, event)?),
+    }
 }
 
 /// See [`Signals::parameters`](crate::storage::Signals::parameters).
@@ -163,18 +165,31 @@ fn reachable(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Result<Run, MessageOut
     })
 }
 
-pub(super) fn is_owned(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<bool> {
-    tx.db
-        .prepare_cached("SELECT owner IS NOT NULL FROM runs WHERE no = ?1")?
-        .query_row([run.key.no], |row| row.get(0))
+/// The number of the host that owns the run.
+pub(super) fn owner(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<Option<i64>> {
+    tx.db.prepare_cached("SELECT owner FROM runs WHERE no = ?1")?.query_row([run.key.no], |row| row.get(0))
 }
 
-/// Logs the message if the run has no owner to do it.
-fn reached(tx: &Tx<'_>, run: Run, owned: bool, event: &NewEvent) -> rusqlite::Result<MessageOutcome> {
-    if !owned {
-        let seq = events::last_seq(tx.db, run.key.no)? + 1;
-        events::insert(tx.db, run.key.no, seq, run.attempt, std::slice::from_ref(event))?;
+/// Keeps the message for the owner of the run, or logs it if there is none.
+fn reached(
+    tx: &mut Tx<'_>,
+    run: Run,
+    owner: Option<i64>,
+    kind: &MessageKind,
+) -> rusqlite::Result<MessageOutcome> {
+    match (owner, kind.note()) {
+        (Some(owner), _) => {
+            let message = messages::keep(tx, run.key.no, owner, kind)?;
+            Ok(MessageOutcome::Owner { run: list::by_no(tx.db, run.key.no)?, message })
+        }
+        (None, Some(note)) => logged(tx, &run, &note),
+        (None, None) => Ok(MessageOutcome::Kept(run)),
     }
-    let run = list::by_no(tx.db, run.key.no)?;
-    Ok(if owned { MessageOutcome::Owner(run) } else { MessageOutcome::Kept(run) })
+}
+
+/// Logs a message to a run without an owner.
+fn logged(tx: &Tx<'_>, run: &Run, event: &NewEvent) -> rusqlite::Result<MessageOutcome> {
+    let seq = events::last_seq(tx.db, run.key.no)? + 1;
+    events::insert(tx.db, run.key.no, seq, run.attempt, std::slice::from_ref(event))?;
+    Ok(MessageOutcome::Kept(list::by_no(tx.db, run.key.no)?))
 }

@@ -120,7 +120,7 @@ pub(super) fn full(message: String) -> rusqlite::Error {
 /// Makes the first writes of a host, before all others.
 fn prepare(db: &Connection) -> rusqlite::Result<()> {
     // This host has the lock file, so all other hosts in this database are gone.
-    db.execute("UPDATE hosts SET lease_until = 0", [])?;
+    db.execute("UPDATE hosts SET lease_until = 0 WHERE lease_until > 0", [])?;
     clock::adjust_delays(db)?;
     locks::repair(db)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events;
+use super::hosts::GONE;
 use super::lock_column;
 use crate::model::{Fence, HostId, Lock, TaskRef, Version};
 use crate::storage::StorageError;
@@ -65,12 +66,15 @@ pub(super) struct State {
     live: HashMap<i64, Live>,
     tasks: HashMap<TaskRef, i64>,
     versions: HashMap<Version, i64>,
+    /// Hosts that were not declared dead.
     hosts: HashMap<HostId, i64>,
     /// Queued runs by task number; read once.
     queued: Option<HashMap<i64, Queued>>,
     /// How many running runs hold each lock; read once.
     pub(super) in_use: Option<HashMap<String, u32>>,
     next_run: Option<i64>,
+    /// Whether any message is kept for an owner; read again after some were noted.
+    pub(super) any_messages: Option<bool>,
     /// Whether to copy the write-ahead log into the database now, so that the file gets shorter.
     pub(super) checkpoint_wanted: bool,
 }
@@ -88,12 +92,17 @@ impl Tx<'_> {
         if !self.state.live.contains_key(&run) {
             let found = self
                 .db
-                .prepare_cached("SELECT fence, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL")?
-                .query_row([run], |row| Ok((row.get(0)?, row.get(1)?, lock_column::read(row, 2)?)))
+                .prepare_cached(
+                    "SELECT fence, owner, attempt, needs FROM runs WHERE no = ?1 AND owner IS NOT NULL",
+                )?
+                .query_row([run], |row| {
+                    let fence = Fence::of_claim(row.get(0)?, row.get(1)?);
+                    Ok((fence, row.get(2)?, lock_column::read(row, 3)?))
+                })
                 .optional()?;
             let Some((fence, attempt, locks)) = found else { return Err(StorageError::Fenced.into()) };
             let last_seq = events::last_seq(self.db, run)?;
-            self.state.live.insert(run, Live { fence: Fence(fence), attempt, last_seq, locks });
+            self.state.live.insert(run, Live { fence, attempt, last_seq, locks });
         }
         let live = self.state.live.get_mut(&run).expect("just inserted");
         if live.fence == fence { Ok(live) } else { Err(StorageError::Fenced.into()) }
@@ -132,16 +141,26 @@ impl Tx<'_> {
         Ok(no)
     }
 
-    /// The number of a host, new or known.
-    pub(super) fn host_no(&mut self, host: &HostId) -> rusqlite::Result<i64> {
+    /// The number of a host, new or known, for a change by it: rejects one that was declared dead or has left.
+    pub(super) fn owner_no(&mut self, host: &HostId) -> Applied<i64> {
         if let Some(&no) = self.state.hosts.get(host) {
             return Ok(no);
         }
         self.db.execute("INSERT OR IGNORE INTO hosts (id, lease_until) VALUES (?1, 0)", [host.as_str()])?;
-        let no =
-            self.db.query_row("SELECT no FROM hosts WHERE id = ?1", [host.as_str()], |row| row.get(0))?;
+        let (no, lease_until): (i64, i64) =
+            self.db.query_row("SELECT no, lease_until FROM hosts WHERE id = ?1", [host.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        if lease_until == GONE {
+            return Err(StorageError::Fenced.into());
+        }
         self.state.hosts.insert(host.clone(), no);
         Ok(no)
+    }
+
+    /// Removes a host from the cache that was declared dead or has left.
+    pub(super) fn forget_host(&mut self, host: &HostId) {
+        self.state.hosts.remove(host);
     }
 
     /// The number for the next run.
