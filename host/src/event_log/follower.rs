@@ -8,9 +8,8 @@ use super::Shared;
 use super::window::Window;
 use crate::model::{Event, RunKey};
 
-/// The newest events of a run that does not execute on this host, for all its subscribers here: what a
-/// [`RunLog`](super::RunLog) is on the host that executes the run. Subscribers own it; [`Followers`](super::followers) fills
-/// it.
+/// The newest events of a run that does not execute on this host, for all its subscribers here: what the log of the run is
+/// on the host that executes it. Subscribers own it; the task that reads for all followers fills it.
 pub(super) struct Follower {
     run: RunKey,
     window: Window,

@@ -115,7 +115,7 @@ impl Followers {
     }
 
     /// Stops to follow a run: it executes here.
-    pub(super) fn hand_over(&self, run: i64) {
+    pub(super) fn close(&self, run: i64) {
         if let Some(follower) = self.get(run) {
             follower.close(None);
         }
@@ -128,6 +128,8 @@ struct ReadingTask {
     hints: FuturesUnordered<BoxFuture<'static, Option<Hints>>>,
     /// Runs that may have new events.
     due: BTreeSet<i64>,
+    /// Runs that have more new events than the last read brought.
+    flooding: BTreeSet<i64>,
     next_poll: Instant,
     /// The run that was looked up last.
     looked_up: i64,
@@ -141,6 +143,7 @@ impl ReadingTask {
             followed,
             hints: FuturesUnordered::new(),
             due: BTreeSet::new(),
+            flooding: BTreeSet::new(),
             next_poll: Instant::now() + POLL,
             looked_up: 0,
             failing: false,
@@ -149,7 +152,7 @@ impl ReadingTask {
 
     async fn read_all(mut self) {
         loop {
-            if self.due.is_empty() {
+            if self.due.is_empty() && self.flooding.is_empty() {
                 self.wait().await;
             }
             self.take_hints();
@@ -199,27 +202,41 @@ impl ReadingTask {
         }
     }
 
-    /// Reads the runs that are due. Those that have more events stay due; after an error, the rest waits for the next poll.
+    /// Reads the runs that are due. After an error, they wait for the next poll.
     async fn read_due(&mut self) -> Result<()> {
-        let due = std::mem::take(&mut self.due);
-        let followers: Vec<_> = due.into_iter().filter_map(|run| self.follower(run)).collect();
-        for some in followers.chunks(RUNS_OF_READ) {
-            for follower in some.iter().filter(|follower| follower.head().is_none()) {
+        // Runs that had more than one read brings come last, or a flood of one would hold up all others.
+        let flooding = std::mem::take(&mut self.flooding);
+        let due = std::mem::take(&mut self.due).into_iter().filter(|run| !flooding.contains(run));
+        let runs: Vec<i64> = due.chain(flooding.iter().copied()).collect();
+        for some in runs.chunks(RUNS_OF_READ) {
+            let followers: Vec<_> = some.iter().filter_map(|run| self.follower(*run)).collect();
+            for follower in followers.iter().filter(|follower| follower.head().is_none()) {
                 self.start(follower).await?;
             }
-            let open = some.iter().filter(|follower| !follower.window().is_closed());
-            let after: Vec<_> = open.filter_map(|open| Some((open.run().no, open.head()?))).collect();
-            if after.is_empty() {
-                continue;
-            }
-            let (found, is_all) =
-                self.followed.storage.events_of_runs(after.clone(), EVENTS_OF_READ).await?;
-            for (run, events) in found {
-                let Ok(at) = some.binary_search_by_key(&run, |follower| follower.run().no) else { continue };
-                some[at].publish(events);
-            }
-            if !is_all {
-                self.due.extend(after.iter().map(|(run, _)| run));
+            self.read(&followers).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads and publishes the new events of some runs.
+    async fn read(&mut self, followers: &[Arc<Follower>]) -> Result<()> {
+        let open = followers.iter().filter(|follower| !follower.window().is_closed());
+        let after: Vec<_> = open.filter_map(|open| Some((open.run().no, open.head()?))).collect();
+        if after.is_empty() {
+            return Ok(());
+        }
+        let asked = after.iter().map(|(run, _)| *run).collect::<Vec<_>>();
+        let (found, is_all) = self.followed.storage.events_of_runs(after, EVENTS_OF_READ).await?;
+        if !is_all {
+            let flooding = found.iter().map(|(run, _)| *run);
+            self.flooding.extend(flooding);
+            self.due.extend(asked.iter().filter(|run| !self.flooding.contains(run)));
+        }
+        let mut followers = followers.iter();
+        for (run, events) in found {
+            // In the same order.
+            if let Some(follower) = followers.find(|follower| follower.run().no == run) {
+                follower.publish(events);
             }
         }
         Ok(())
