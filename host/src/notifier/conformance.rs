@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Listener, Notifier, Topic};
-use crate::model::RunId;
+use crate::model::{HostId, RunId};
 
 /// Longest time a hint may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -44,6 +44,28 @@ pub async fn run(notifier: &dyn Notifier) {
     hears(&of_run).await;
     let nothing = tokio::time::timeout(Duration::from_millis(20), of_other.heard()).await;
     assert!(nothing.is_err(), "a hint reached a listener of another topic");
+
+    // The same for messages to one host, and for each topic without a subject.
+    let host = HostId::new();
+    let topics = [
+        Topic::Queue,
+        Topic::Cancel,
+        Topic::Runs,
+        Topic::Tasks,
+        Topic::Removed,
+        Topic::Messages(host.clone()),
+        Topic::Messages(HostId::new()),
+    ];
+    let listeners: Vec<Listener> = topics.iter().map(|topic| notifier.listen(topic.clone())).collect();
+    for (topic, listener) in topics.iter().zip(&listeners) {
+        notifier.notify(topic);
+        hears(listener).await;
+    }
+    notifier.notify(&Topic::Messages(host));
+    for (topic, listener) in topics.iter().zip(&listeners) {
+        let heard = tokio::time::timeout(Duration::from_millis(20), listener.heard()).await;
+        assert_eq!(heard.is_ok(), *topic == topics[5], "{topic:?}");
+    }
 
     // A listener that waits is woken.
     let (heard, ()) = tokio::join!(tokio::time::timeout(SOON, of_run.heard()), async {

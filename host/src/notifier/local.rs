@@ -65,6 +65,18 @@ mod tests {
     #[tokio::test]
     async fn conforms() {
         conformance::run(&LocalNotifier::new()).await;
+        conformance::run(&LocalNotifier::between_hosts()).await;
+    }
+
+    #[tokio::test]
+    async fn its_clones_reach_each_other_and_say_so_if_they_are_other_hosts() {
+        assert!(!LocalNotifier::new().reaches_others());
+        let one = LocalNotifier::between_hosts();
+        let other = one.clone();
+        assert!(one.reaches_others() && other.reaches_others());
+        let listener = other.listen(Topic::Tasks);
+        one.notify(&Topic::Tasks);
+        listener.heard().await;
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Conformance tests for every [`Storage`]. A backend's tests call [`run`] with a function that opens an empty database.
 
 mod child_runs;
+mod hosts;
 mod listing;
 mod messages;
 pub(super) mod pruning;
 mod queueing;
 mod submitting;
+pub mod two_hosts;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, HostInfo, NewRun, Offer, Outbox,
-    Result, Storage, StorageError, SubmitOutcome,
+    Batch, CancelOutcome, ClaimRequest, Claimant, Claimed, DepthLimits, HostInfo, Message, NewRun, Offer,
+    Outbox, Result, Storage, StorageError, SubmitOutcome,
 };
 use crate::model::{
     Channel, Content, ContentType, ErrorKind, Event, EventType, Fence, HostId, Json, NewEvent, OnInterrupt,
@@ -27,11 +29,13 @@ pub async fn run<F: Future<Output = Arc<dyn Storage>>>(open: impl Fn() -> F) {
     submitting::run(&open).await;
     events_are_numbered_without_gaps(open().await).await;
     events_of_some_types_are_found(open().await).await;
+    events_of_several_runs_are_read_together(open().await).await;
     many_runs_append_at_once(open().await).await;
     an_ended_run_never_changes(open().await).await;
     cancelling_ends_waiting_runs_and_is_recorded_for_running_ones(&*open().await).await;
     an_owner_that_lost_its_run_can_not_write(open().await).await;
     checkpoints_survive_the_attempt(&*open().await).await;
+    hosts::run(&open).await;
     listing::run(&open).await;
     messages::run(&open).await;
     queueing::run(&open).await;
@@ -83,6 +87,15 @@ async fn claimed(storage: &dyn Storage, new: NewRun, owner: &HostId) -> Claimed 
 }
 
 async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], limit: u32) -> Vec<Claimed> {
+    try_claim(storage, owner, rooms, limit).await.expect("claims")
+}
+
+async fn try_claim(
+    storage: &dyn Storage,
+    owner: &HostId,
+    rooms: &[(&str, u32)],
+    limit: u32,
+) -> Result<Vec<Claimed>> {
     let offer = |&(name, room): &(&str, u32)| Offer {
         task: task(name),
         version: version(),
@@ -90,10 +103,7 @@ async fn claim(storage: &dyn Storage, owner: &HostId, rooms: &[(&str, u32)], lim
         on_interrupt: OnInterrupt::Resume,
     };
     let tasks = rooms.iter().map(offer).collect();
-    storage
-        .claim(ClaimRequest { owner: owner.clone(), tasks, limits: DepthLimits::all(limit) })
-        .await
-        .expect("claims")
+    storage.claim(ClaimRequest { owner: owner.clone(), tasks, limits: DepthLimits::all(limit) }).await
 }
 
 async fn get(storage: &dyn Storage, id: &RunId) -> Run {
@@ -135,6 +145,12 @@ impl TestOutbox {
 
     fn fill(&self, events: impl IntoIterator<Item = NewEvent>) {
         self.waiting.lock().extend(events);
+    }
+
+    /// Adds the note of a message.
+    fn note(&self, message: &Message) {
+        self.waiting.lock().extend(message.kind.note());
+        self.heard.lock().push(message.no);
     }
 
     async fn result(&self) -> Result<Vec<Event>> {
@@ -228,6 +244,60 @@ async fn events_of_some_types_are_found(storage: Arc<dyn Storage>) {
     append(&storage, no, fence, vec![large; 3]).await.expect("appends");
     assert_eq!(find(9, 100).await, (vec![10, 11, 12], 12), "a page is bounded in bytes");
     assert_eq!(find(12, 100).await, (vec![13], 100));
+}
+
+async fn events_of_several_runs_are_read_together(storage: Arc<dyn Storage>) {
+    let owner = host(&*storage).await;
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        let run = claimed(&*storage, new_run("a"), &owner).await;
+        append(&storage, run.run.key.no, run.fence, (0..5).map(|n| event("e", n)).collect())
+            .await
+            .expect("appends");
+        runs.push(run);
+    }
+    let no = |at: usize| runs[at].run.key.no;
+    let read = async |after: Vec<(i64, u64)>, limit| {
+        let (found, is_all) = storage.events_of_runs(after, limit).await.expect("reads");
+        let seqs = |events: Vec<Event>| events.iter().map(|event| event.seq).collect::<Vec<_>>();
+        (found.into_iter().map(|(run, events)| (run, seqs(events))).collect::<Vec<_>>(), is_all)
+    };
+    assert_eq!(read(Vec::new(), 9).await, (vec![], true));
+    let all = read(vec![(no(2), 4), (no(0), 0), (no(1), 6), (i64::MAX >> 33, 0), (no(3), 99)], 9).await;
+    assert_eq!(all, (vec![(no(2), vec![5, 6]), (no(0), vec![1, 2, 3, 4, 5, 6])], true));
+    let some = read(vec![(no(0), 0), (no(1), 3)], 4).await;
+    assert_eq!(
+        some,
+        (vec![(no(0), vec![1, 2, 3, 4]), (no(1), vec![4, 5, 6])], false),
+        "there is more of the first"
+    );
+    assert_eq!(
+        events(&*storage, no(0)).await,
+        storage.events_of_runs(vec![(no(0), 0)], 9).await.expect("reads").0[0].1
+    );
+
+    let large = || NewEvent { content: Content::Json(Json::of(&"x".repeat(600 << 10))), ..event("large", 0) };
+    for run in &runs {
+        append(&storage, run.run.key.no, run.fence, vec![large(); 2]).await.expect("appends");
+    }
+    let mut after: Vec<(i64, u64)> = (0..4).map(|at| (no(at), 6)).collect();
+    let mut rounds = 0;
+    loop {
+        let (found, is_all) = storage.events_of_runs(after.clone(), 99).await.expect("reads");
+        let bytes: usize =
+            found.iter().flat_map(|(_, events)| events).map(|event| event.what.content.len()).sum();
+        assert!(bytes < 3 << 20, "an answer is bounded in bytes");
+        assert!(is_all || bytes > 0, "and says something");
+        for (run, events) in found {
+            let at = after.iter_mut().find(|(asked, _)| *asked == run).expect("a run that was asked for");
+            at.1 = events.last().expect("none is empty").seq;
+        }
+        rounds += 1;
+        if is_all {
+            break;
+        }
+    }
+    assert!(rounds > 1 && after.iter().all(|(_, seq)| *seq == 8));
 }
 
 async fn many_runs_append_at_once(storage: Arc<dyn Storage>) {

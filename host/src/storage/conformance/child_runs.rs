@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{claimant, claimed, get, host, new_run, queued, task, version};
-use crate::model::{Json, Lock, OnInterrupt, Outcome, Run};
+use crate::model::{ErrorKind, Json, Lock, OnInterrupt, Outcome, Run, RunError, RunId};
 use crate::storage::{
     ChildWaits, ClaimRequest, Claimed, DepthLimits, NewRun, Offer, Parent, Storage, StorageError,
     SubmitOutcome,
@@ -14,6 +14,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     with_few_slots_deeper_runs_go_first(&*open().await).await;
     a_deep_run_does_not_wait_for_one_that_is_only_next_in_line(&*open().await).await;
     a_start_that_causes_a_deadlock_is_rejected(&*open().await).await;
+    the_first_child_that_has_ended_is_found(&*open().await).await;
     a_wait_that_causes_a_deadlock_is_found(&*open().await).await;
     a_wait_for_any_of_several_that_all_lead_back_is_found(&*open().await).await;
     the_next_run_is_unblocked_when_the_first_in_line_leaves_the_queue(&*open().await).await;
@@ -111,6 +112,47 @@ async fn a_start_that_causes_a_deadlock_is_rejected(storage: &dyn Storage) {
     let third = claimed(storage, new_run("c"), &host(storage).await).await;
     let waits = queued(storage, child_of(&third, "c", &["x"])).await;
     assert_eq!(get(storage, &waits.key.id).await.waits_for.as_deref(), Some("x"));
+}
+
+async fn the_first_child_that_has_ended_is_found(storage: &dyn Storage) {
+    let owner = host(storage).await;
+    let (parent, other) =
+        (claimed(storage, new_run("a"), &owner).await, claimed(storage, new_run("a"), &owner).await);
+    let mut children = Vec::new();
+    for _ in 0..4 {
+        children.push(claimed(storage, child_of(&parent, "b", &[]), &owner).await);
+    }
+    let ids: Vec<RunId> = children.iter().map(|child| child.run.key.id.clone()).collect();
+    let first = async |parent: &Claimed, ids: &[RunId]| {
+        storage.first_ended(parent.run.key.no, ids.to_vec()).await.expect("reads")
+    };
+    let finish = async |child: usize, outcome: Outcome| {
+        let child = &children[child];
+        storage.finish(&child.run.key, child.fence, outcome).await.expect("finishes");
+    };
+    assert_eq!(first(&parent, &ids).await, None);
+    assert_eq!(first(&parent, &[]).await, None);
+    let failed =
+        Outcome::Failed(RunError { trace: Some("t".to_owned()), ..RunError::new(ErrorKind::Failure, "m") });
+    finish(3, failed.clone()).await;
+    assert_eq!(first(&parent, &ids).await, Some((3, failed.clone())));
+    finish(1, Outcome::Completed(Json::of(&7))).await;
+    assert_eq!(
+        first(&parent, &ids).await,
+        Some((1, Outcome::Completed(Json::of(&7)))),
+        "in the order of the list"
+    );
+    finish(2, Outcome::Cancelled(None)).await;
+    assert_eq!(
+        first(&parent, &[ids[0].clone(), ids[2].clone(), ids[3].clone()]).await,
+        Some((1, Outcome::Cancelled(None)))
+    );
+    assert_eq!(
+        first(&parent, &[RunId::new(), ids[3].clone()]).await,
+        Some((1, failed)),
+        "an unknown run never ends"
+    );
+    assert_eq!(first(&other, &ids).await, None, "they are no children of this run");
 }
 
 async fn a_wait_that_causes_a_deadlock_is_found(storage: &dyn Storage) {

@@ -4,12 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{claim, claimant, claimed, events, get, host, new_run, queued, types};
+use super::hosts::until_the_lease_is_over;
+use super::{
+    TestOutbox, claim, claimant, claimed, event, events, get, host, host_with_lease, new_run, queued, types,
+};
 use crate::model::{
     ErrorKind, Event, Json, NewEvent, Outcome, RunError, RunId, RunStatus, Signal, SignalName, Timestamp,
 };
 use crate::storage::{
-    CancelOutcome, MAX_WAITING_SIGNALS, MessageOutcome, NewRun, Storage, StorageError, SubmitOutcome,
+    CancelOutcome, MAX_WAITING_SIGNALS, Message, MessageKind, MessageOutcome, NewRun, Storage, StorageError,
+    SubmitOutcome,
 };
 
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
@@ -20,6 +24,9 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     signals_are_taken_once_in_order_and_by_name(&*open().await).await;
     an_ended_run_receives_no_messages(&*open().await).await;
     a_message_is_logged_if_the_run_has_no_owner(&*open().await).await;
+    a_message_to_another_host_is_kept_until_it_is_noted(open().await).await;
+    a_message_that_its_owner_has_not_noted_is_noted_when_the_run_leaves_it(&*open().await).await;
+    a_message_is_noted_by_whoever_settles_the_run_of_a_dead_host(open().await).await;
 }
 
 fn name(text: &str) -> SignalName {
@@ -155,4 +162,127 @@ async fn a_message_is_logged_if_the_run_has_no_owner(storage: &dyn Storage) {
     assert!(matches!(note().await, MessageOutcome::AlreadyEnded(_)));
     let expected = ["run.started", "run.queued", "run.signal", "run.cancelled"];
     assert_eq!(types(&events(storage, key.no).await), expected);
+}
+
+/// Sends one message of each kind but a cancel to a run with an owner. Returns their numbers.
+async fn send_all(storage: &dyn Storage, run: &RunId) -> Vec<i64> {
+    let sent = [
+        storage.set_paused(run, true).await,
+        storage.signal(run, signal("go", 1)).await,
+        storage.set_parameter(run, name("p"), Json::of(&2)).await,
+        storage.set_paused(run, false).await,
+    ];
+    let number = |outcome| match outcome {
+        Ok(MessageOutcome::Owner { message, .. }) => message,
+        other => panic!("the run has an owner: {other:?}"),
+    };
+    sent.into_iter().map(number).collect()
+}
+
+fn kinds(messages: &[Message]) -> Vec<MessageKind> {
+    messages.iter().map(|message| message.kind.clone()).collect()
+}
+
+const NOTES: [&str; 4] = ["run.paused", "run.signal", "run.parameter", "run.resumed"];
+
+async fn a_message_to_another_host_is_kept_until_it_is_noted(storage: Arc<dyn Storage>) {
+    let (owner, sender) = (host(&*storage).await, host(&*storage).await);
+    let run = claimed(&*storage, new_run("a"), &owner).await;
+    let other = claimed(&*storage, new_run("a"), &owner).await;
+    let key = &run.run.key;
+    let kept = async |host, limit| storage.messages(host, limit).await.expect("reads");
+    let is_noted = async |message| storage.is_noted(message).await.expect("reads");
+    assert_eq!(kept(&owner, 9).await, []);
+    let mut sent = send_all(&*storage, &key.id).await;
+    let Ok(CancelOutcome::Requested { message, .. }) = storage.cancel(&key.id).await else {
+        panic!("it runs")
+    };
+    sent.push(message);
+    assert!(sent[0] > 0 && sent.is_sorted() && sent.iter().zip(&sent[1..]).all(|(one, next)| one != next));
+    let messages = kept(&owner, 9).await;
+    assert_eq!(messages.iter().map(|message| message.no).collect::<Vec<_>>(), sent);
+    assert!(messages.iter().all(|message| message.run == *key));
+    let (go, p, two) = (name("go"), name("p"), Json::of(&2));
+    let expected = [
+        MessageKind::Pause,
+        MessageKind::Signal(go),
+        MessageKind::Parameter(p, two),
+        MessageKind::Resume,
+        MessageKind::Cancel,
+    ];
+    assert_eq!(kinds(&messages), expected);
+    assert_eq!(kept(&owner, 2).await, messages[..2]);
+    assert_eq!(kept(&sender, 9).await, [], "it owns no run");
+    assert!(!is_noted(sent[0]).await && is_noted(0).await);
+
+    // The log of another run is no place for it.
+    let stray = TestOutbox::new(other.run.key.no, other.fence);
+    stray.note(&messages[0]);
+    storage.append(Arc::clone(&stray) as _);
+    stray.result().await.expect("appends");
+    assert_eq!(kept(&owner, 9).await, messages);
+
+    let outbox = TestOutbox::new(key.no, run.fence);
+    outbox.fill([event("before", 1)]);
+    messages[..2].iter().for_each(|message| outbox.note(message));
+    storage.append(Arc::clone(&outbox) as _);
+    outbox.result().await.expect("appends");
+    assert_eq!(kept(&owner, 9).await, messages[2..]);
+    assert!(is_noted(sent[1]).await && !is_noted(sent[2]).await);
+    // A cancel needs no note: a batch without events.
+    outbox.note(&messages[4]);
+    storage.append(Arc::clone(&outbox) as _);
+    assert_eq!(outbox.result().await.expect("appends"), []);
+    assert_eq!(kept(&owner, 9).await, messages[2..4]);
+
+    // The rest is noted with the end.
+    let written = storage.finish(key, run.fence, Outcome::Completed(Json::null())).await.expect("finishes");
+    assert_eq!(kept(&owner, 9).await, []);
+    assert!(is_noted(sent[2]).await);
+    let all = events(&*storage, key.no).await;
+    assert_eq!(types(&written), ["run.parameter", "run.resumed", "run.cancelled"]);
+    assert_eq!(written, all[4..]);
+    assert_eq!(types(&all[..4]), ["run.started", "before", "run.paused", "run.signal"]);
+    assert!(all.iter().zip(1..).all(|(event, seq)| event.seq == seq && event.attempt == 1));
+    assert_eq!(get(&*storage, &key.id).await.last_seq, Some(7));
+}
+
+async fn a_message_that_its_owner_has_not_noted_is_noted_when_the_run_leaves_it(storage: &dyn Storage) {
+    let (owner, _sender) = (host(storage).await, host(storage).await);
+    let run = claimed(storage, new_run("a"), &owner).await;
+    let key = &run.run.key;
+    let sent = send_all(storage, &key.id).await;
+    let written = storage.requeue(key, run.fence, NewEvent::queued(None), None).await.expect("puts back");
+    assert_eq!(types(&written), [&NOTES[..], &["run.queued"]].concat());
+    assert_eq!(written, events(storage, key.no).await[1..]);
+    for message in sent {
+        assert!(storage.is_noted(message).await.expect("reads"));
+    }
+    // Without an owner, it is logged at once.
+    assert!(matches!(storage.signal(&key.id, signal("go", 2)).await, Ok(MessageOutcome::Kept(_))));
+    assert_eq!(storage.messages(&owner, 9).await.expect("reads"), []);
+    let again = claim(storage, &owner, &[("a", 1)], 1).await;
+    assert_eq!(again[0].last_seq, 8);
+}
+
+async fn a_message_is_noted_by_whoever_settles_the_run_of_a_dead_host(storage: Arc<dyn Storage>) {
+    let (dead, heir) = (host_with_lease(&*storage, 0).await, host(&*storage).await);
+    let run = claimed(&*storage, new_run("a"), &dead).await;
+    let key = &run.run.key;
+    let sent = send_all(&*storage, &key.id).await;
+    let messages = storage.messages(&dead, 9).await.expect("reads");
+    until_the_lease_is_over().await;
+    let taken = storage.claim_orphans(&heir, 9).await.expect("takes over");
+    // The former owner has lost the right to note them.
+    let late = TestOutbox::new(key.no, run.fence);
+    messages.iter().for_each(|message| late.note(message));
+    storage.append(Arc::clone(&late) as _);
+    assert!(matches!(late.result().await, Err(StorageError::Fenced)));
+    assert!(!storage.is_noted(sent[0]).await.expect("reads"));
+    let written =
+        storage.requeue(key, taken[0].fence, NewEvent::queued(None), None).await.expect("puts back");
+    assert_eq!(types(&written), [&NOTES[..], &["run.queued"]].concat());
+    let expected = [&["run.started"], &NOTES[..], &["run.queued"]].concat();
+    assert_eq!(types(&events(&*storage, key.no).await), expected);
+    assert!(storage.is_noted(sent[0]).await.expect("reads"));
 }

@@ -228,6 +228,23 @@ async fn a_schedule_is_stored_with_its_spec(storage: &dyn Storage) {
         before = Some(last);
     }
     assert!(advance("b", "weekly", None, followed("0 3 * * 0 UTC", 1, 0)).await);
+
+    // Only from the stored progress: another host may have followed the schedule.
+    let (weekly, next) = (followed("0 3 * * 0 UTC", 1, 0), followed("0 3 * * 0 UTC", 2, 0));
+    for other in [
+        None,
+        Some(followed("0 3 * * 0 UTC", 3, 0)),
+        Some(followed("0 3 * * 0 UTC", 1, 1)),
+        Some(followed("0 4 * * 0 UTC", 1, 0)),
+    ] {
+        assert!(!advance("b", "weekly", other, next.clone()).await);
+    }
+    assert!(!advance("b", "other", Some(weekly.clone()), next.clone()).await);
+    let all = storage.schedules().await.expect("reads");
+    assert_eq!(all.last(), Some(&(task("b"), "weekly".to_owned(), weekly.clone())), "nothing was changed");
+    assert!(advance("b", "weekly", Some(weekly.clone()), next.clone()).await);
+    assert!(!advance("b", "weekly", Some(weekly), next).await, "only once");
+
     storage.forget_schedule(&task("a"), "nightly").await.expect("forgets");
     let left: Vec<String> =
         storage.schedules().await.expect("reads").into_iter().map(|(_, name, _)| name).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
+use super::schema::GONE;
 use super::state::{Applied, Live, Tx};
 use super::{checkpoints, events, hosts, list, lock_column, locks};
 use crate::model::{Event, Fence, HostId, Lock, NewEvent, OnInterrupt, Run, RunStatus, Timestamp, Version};
@@ -253,7 +254,7 @@ pub(super) fn claim_orphans(tx: &mut Tx<'_>, owner: &HostId, limit: u32) -> Appl
             "SELECT runs.no, runs.fence, runs.depth, runs.on_interrupt FROM hosts JOIN runs ON runs.owner = hosts.no \
              WHERE hosts.lease_until = ?1 ORDER BY runs.no LIMIT ?2",
         )?
-        .query_map(params![hosts::GONE, limit], |row| {
+        .query_map(params![GONE, limit], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;

@@ -11,13 +11,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Sqlite;
+use super::schema::GONE;
 use super::state::{Applied, Tx};
 use crate::model::{HostId, RunId, RunKey, TaskRef, Timestamp, Version};
 use crate::storage::{Clients, HostInfo, Hosts, Lease, LiveHost, Result, StorageError};
-
-/// `lease_until` of a host that was declared dead or has left. 0 is that of a host that has not registered, or was there
-/// before this process.
-pub(super) const GONE: i64 = -1;
 
 /// What the hosts of this process have in common. Says nothing about which of them are alive.
 #[derive(Default)]

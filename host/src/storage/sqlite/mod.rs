@@ -300,6 +300,40 @@ mod tests {
         .await;
     }
 
+    /// The two hosts share one open database, because a second process can't open it.
+    #[tokio::test]
+    async fn two_hosts_of_a_process_conform() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Arc::new(Sqlite::open(folder.path(), Durability::Normal).unwrap()) as Arc<dyn Storage>;
+        conformance::two_hosts::run(Arc::clone(&storage), storage).await;
+    }
+
+    #[tokio::test]
+    async fn the_only_host_delivers_messages_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        let owner = HostInfo::new(HostId::new());
+        storage.register(&owner, 60_000).await.unwrap();
+        let new = || {
+            NewRun::new(RunId::new(), TaskRef::parse("test", "a").unwrap(), Json::null(), Timestamp::now())
+        };
+        let claimant = Claimant {
+            owner: owner.id.clone(),
+            version: Version::of(b"a"),
+            on_interrupt: OnInterrupt::default(),
+        };
+        let SubmitOutcome::Claimed(run) = storage.submit(new(), Some(claimant)).await.unwrap() else {
+            panic!("nothing is in its way")
+        };
+        let paused = storage.set_paused(&run.run.key.id, true).await;
+        assert!(matches!(paused, Ok(MessageOutcome::Owner { message: 0, .. })));
+        let cancelled = storage.cancel(&run.run.key.id).await;
+        assert!(matches!(cancelled, Ok(CancelOutcome::Requested { message: 0, .. })));
+        assert_eq!(storage.messages(&owner.id, 9).await.unwrap(), []);
+        let ended = storage.finish(&run.run.key, run.fence, Outcome::Cancelled(None)).await.unwrap();
+        assert_eq!(ended.len(), 1, "storage notes nothing that the host has delivered");
+    }
+
     #[tokio::test]
     async fn the_number_of_a_removed_run_is_not_given_again_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();

@@ -30,6 +30,10 @@ pub(super) fn events_of(run: i64) -> (i64, i64) {
     (event_id(run, 0), event_id(run + 1, 0))
 }
 
+/// `hosts.lease_until` of a host that was declared dead or has left. 0 is that of a host that has not registered, or was
+/// there before this process.
+pub(super) const GONE: i64 = -1;
+
 /// SQLite's number for `auto_vacuum` = incremental.
 pub(super) const INCREMENTAL: i64 = 2;
 

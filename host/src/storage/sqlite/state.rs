@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events;
-use super::hosts::GONE;
 use super::lock_column;
+use super::schema::GONE;
 use crate::model::{Fence, HostId, Lock, TaskRef, Version};
 use crate::storage::StorageError;
 
