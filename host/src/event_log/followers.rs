@@ -22,7 +22,7 @@ use super::follower::{Ending, Follower};
 use super::pages;
 use crate::model::RunKey;
 use crate::notifier::{Listener, Notifier, Topic};
-use crate::storage::{Result, Storage};
+use crate::storage::{Log, Result, Runs};
 
 /// Interval at which all followed runs are read, in case a hint was lost.
 const POLL: Duration = Duration::from_secs(1);
@@ -42,7 +42,8 @@ pub(super) struct Followers {
 }
 
 struct Followed {
-    storage: Arc<dyn Storage>,
+    storage: Arc<dyn Runs>,
+    events: Arc<dyn Log>,
     notifier: Arc<dyn Notifier>,
     shared: Arc<Shared>,
     /// By run number. The next poll removes those of dropped followers.
@@ -72,9 +73,14 @@ impl Hints {
 }
 
 impl Followers {
-    pub(super) fn new(storage: Arc<dyn Storage>, notifier: Arc<dyn Notifier>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        storage: Arc<dyn Runs>,
+        events: Arc<dyn Log>,
+        notifier: Arc<dyn Notifier>,
+        shared: Arc<Shared>,
+    ) -> Self {
         let (runs, arrivals, arrived) = Default::default();
-        let followed = Followed { storage, notifier, shared, runs, arrivals, arrived };
+        let followed = Followed { storage, events, notifier, shared, runs, arrivals, arrived };
         Self { followed: Arc::new(followed), reading: Mutex::default() }
     }
 
@@ -226,7 +232,7 @@ impl ReadingTask {
             return Ok(());
         }
         let asked = after.iter().map(|(run, _)| *run).collect::<Vec<_>>();
-        let (found, is_all) = self.followed.storage.events_of_runs(after, EVENTS_OF_READ).await?;
+        let (found, is_all) = self.followed.events.events_of_runs(after, EVENTS_OF_READ).await?;
         if !is_all {
             let flooding = found.iter().map(|(run, _)| *run);
             self.flooding.extend(flooding);
@@ -250,7 +256,7 @@ impl ReadingTask {
     /// Begins a follower: its window has the events that are in no full page yet. All others are read in pages.
     async fn start(&self, follower: &Follower) -> Result<()> {
         if !self.has_ended(follower).await? {
-            let newest = self.followed.storage.last_seq(follower.run().no).await?;
+            let newest = self.followed.events.last_seq(follower.run().no).await?;
             // The newest event itself is read again, because it may be the terminal one by now.
             follower.start(pages::begin(newest.saturating_sub(1)));
         }

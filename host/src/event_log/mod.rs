@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 
 use crate::model::{NewEvent, Outcome, RunId, RunKey, Timestamp};
 use crate::notifier::{Notifier, Topic};
-use crate::storage::{Claimed, Log, Result, Storage};
+use crate::storage::{Claimed, Log, Result, Runs, Storage};
 
 use self::follower::{Ending, Follower};
 use self::followers::Followers;
@@ -49,7 +49,8 @@ const WINDOW_MIN_BYTES: usize = 4 << 10;
 
 /// The event logs of all runs.
 pub struct EventLog {
-    storage: Arc<dyn Storage>,
+    runs: Arc<dyn Runs>,
+    events: Arc<dyn Log>,
     pages: Pages,
     notifier: Arc<dyn Notifier>,
     /// Runs that this host executes, by id.
@@ -87,16 +88,32 @@ impl Shared {
 impl EventLog {
     /// Without any running run.
     pub fn new(storage: Arc<dyn Storage>, notifier: Arc<dyn Notifier>) -> Arc<Self> {
-        let pages = Pages::new(Arc::clone(&storage) as Arc<dyn Log>);
+        Self::over(Arc::clone(&storage) as Arc<dyn Runs>, storage as Arc<dyn Log>, notifier)
+    }
+
+    /// The same over the parts of a storage backend that it needs.
+    pub fn over(runs: Arc<dyn Runs>, events: Arc<dyn Log>, notifier: Arc<dyn Notifier>) -> Arc<Self> {
         let shared = Arc::<Shared>::default();
-        let followers = Followers::new(Arc::clone(&storage), Arc::clone(&notifier), Arc::clone(&shared));
-        Arc::new(Self { storage, pages, notifier, live: Mutex::default(), followers, shared })
+        Arc::new(Self {
+            pages: Pages::new(Arc::clone(&events)),
+            live: Mutex::default(),
+            followers: Followers::new(
+                Arc::clone(&runs),
+                Arc::clone(&events),
+                Arc::clone(&notifier),
+                Arc::clone(&shared),
+            ),
+            runs,
+            events,
+            notifier,
+            shared,
+        })
     }
 
     /// Opens the log of a claimed run for its attempt.
     pub fn open(&self, claimed: &Claimed) -> Arc<RunLog> {
-        let (storage, notifier) = (Arc::clone(&self.storage), Arc::clone(&self.notifier));
-        let log = RunLog::new(claimed, storage, notifier, Arc::clone(&self.shared));
+        let (events, notifier) = (Arc::clone(&self.events), Arc::clone(&self.notifier));
+        let log = RunLog::new(claimed, events, notifier, Arc::clone(&self.shared));
         self.live.lock().insert(claimed.run.key.id.clone(), Arc::clone(&log));
         // After the insertion: a subscriber that follows the run now looks for its log again.
         self.followers.close(claimed.run.key.no);
@@ -108,7 +125,7 @@ impl EventLog {
 
     /// Ends a run after all events that it has sent. When this returns, the terminal event is durable and published.
     pub async fn finish(&self, log: &Arc<RunLog>, outcome: Outcome) -> Result<()> {
-        let finished = self.storage.finish(log.run(), log.fence(), outcome).await;
+        let finished = self.runs.finish(log.run(), log.fence(), outcome).await;
         let result = finished.map(|events| log.publish_last(events));
         self.close(log);
         result
@@ -122,7 +139,7 @@ impl EventLog {
         event: NewEvent,
         not_before: Option<Timestamp>,
     ) -> Result<()> {
-        let requeued = self.storage.requeue(log.run(), log.fence(), event, not_before).await;
+        let requeued = self.runs.requeue(log.run(), log.fence(), event, not_before).await;
         self.close(log);
         requeued.map(drop)
     }
@@ -157,7 +174,7 @@ impl EventLog {
     pub async fn head(&self, run: &RunKey) -> Result<u64> {
         match self.source(run).and_then(|source| source.head()) {
             Some(head) => Ok(head),
-            None => self.storage.last_seq(run.no).await,
+            None => self.events.last_seq(run.no).await,
         }
     }
 

@@ -280,6 +280,14 @@ mod tests {
             Ok(events)
         }
 
+        async fn events_of_runs(
+            &self,
+            _after: Vec<(i64, u64)>,
+            _limit: u32,
+        ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+            unreachable!("a page is of one run")
+        }
+
         fn append(&self, _outbox: Arc<dyn Outbox>) {
             unreachable!("pages only read")
         }

@@ -10,7 +10,7 @@ use super::Shared;
 use super::window::Window;
 use crate::model::{Event, Fence, NewEvent, RunKey};
 use crate::notifier::{Notifier, Topic};
-use crate::storage::{Batch, Claimed, Outbox, Result, Storage, StorageError};
+use crate::storage::{Batch, Claimed, Log, Outbox, Result, StorageError};
 
 /// Most events in an outbox. Enough to fill a commit while the previous one is flushed; a guest that is ahead by more waits.
 const OUTBOX_EVENTS: usize = 2048;
@@ -29,7 +29,7 @@ pub struct RunLog {
     run: RunKey,
     fence: Fence,
     attempt: u32,
-    storage: Arc<dyn Storage>,
+    storage: Arc<dyn Log>,
     notifier: Arc<dyn Notifier>,
     shared: Arc<Shared>,
     outbox: Mutex<PendingEvents>,
@@ -85,7 +85,7 @@ fn weight(events: usize, bytes: usize) -> usize {
 impl RunLog {
     pub(super) fn new(
         claimed: &Claimed,
-        storage: Arc<dyn Storage>,
+        storage: Arc<dyn Log>,
         notifier: Arc<dyn Notifier>,
         shared: Arc<Shared>,
     ) -> Arc<Self> {

@@ -193,7 +193,7 @@ impl Subscription {
             return Ok(());
         }
         // Another run may have the id now.
-        let run = self.log.storage.run(&self.run.id).await?.filter(|run| run.key.no == self.run.no);
+        let run = self.log.runs.run(&self.run.id).await?.filter(|run| run.key.no == self.run.no);
         self.removed = run.is_none();
         // For a subscription that begins after the terminal event; otherwise the event itself ends it.
         self.ended = run.is_none_or(|run| run.last_seq.is_some_and(|last| last <= self.after));
