@@ -241,6 +241,25 @@ async fn a_run_that_was_removed_before_its_end_was_read_is_reported_as_removed()
 }
 
 #[tokio::test]
+async fn pages_of_a_run_that_another_host_has_removed_are_dropped() {
+    let hosts = Hosts::new();
+    let (run, log) = hosts.a.start().await;
+    send(&log, 600, 10).await;
+    end(&hosts.a, &log).await;
+    for host in [&hosts.a, &hosts.b] {
+        let mut subscription = subscribe(&host.log, &run, Position::After(0)).await;
+        read_to(&mut subscription, 512).await;
+    }
+    hosts.a.storage.inner.prune(vec![run.no], Part::Run).await.unwrap();
+    hosts.a.log.forget(&[run.no]);
+    for host in [&hosts.a, &hosts.b] {
+        let mut subscription = subscribe(&host.log, &run, Position::After(0)).await;
+        let next = timeout(PATIENCE, subscription.next()).await.expect("an end").unwrap();
+        assert!(matches!(next, Delivery::Removed { from: 1 }));
+    }
+}
+
+#[tokio::test]
 async fn a_flood_of_one_run_does_not_hold_up_the_others() {
     let hosts = Hosts::new();
     let (flooding, flood) = hosts.a.start().await;

@@ -25,10 +25,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use crate::model::{NewEvent, Outcome, RunId, RunKey, Timestamp};
-use crate::notifier::{Notifier, Topic};
+use crate::notifier::{Listener, Notifier, Topic};
 use crate::storage::{Claimed, Log, Result, Runs, Storage};
 
 use self::follower::{Ending, Follower};
@@ -52,6 +53,8 @@ pub struct EventLog {
     runs: Arc<dyn Runs>,
     events: Arc<dyn Log>,
     pages: Pages,
+    /// Hears of runs that any host has removed.
+    removals: Listener,
     notifier: Arc<dyn Notifier>,
     /// Runs that this host executes, by id.
     live: Mutex<HashMap<RunId, Arc<RunLog>>>,
@@ -96,6 +99,7 @@ impl EventLog {
         let shared = Arc::<Shared>::default();
         Arc::new(Self {
             pages: Pages::new(Arc::clone(&events)),
+            removals: notifier.listen(Topic::Removed),
             live: Mutex::default(),
             followers: Followers::new(
                 Arc::clone(&runs),
@@ -167,6 +171,18 @@ impl EventLog {
     pub fn forget(&self, runs: &[i64]) {
         self.pages.forget(runs);
         self.notifier.notify(&Topic::Runs);
+        if self.notifier.reaches_others() {
+            self.notifier.notify(&Topic::Removed);
+        }
+    }
+
+    /// The pages of all runs, without those that are known to be outdated.
+    fn pages(&self) -> &Pages {
+        // A hint does not say which runs another host has removed.
+        if self.notifier.reaches_others() && self.removals.heard().now_or_never().is_some() {
+            self.pages.clear();
+        }
+        &self.pages
     }
 
     /// The number of a run's newest durable event; 0 if there is none. For a run of another host that has subscribers here,

@@ -208,7 +208,7 @@ impl Subscription {
     /// Reads from a page. Returns whether there were events. Later pages may be read ahead if they end at `ahead_to` at most.
     async fn read_storage(&mut self, ahead_to: u64) -> Result<bool> {
         let Self { log, run, after, page, .. } = self;
-        let mut page = log.pages.read(run.no, *after, page, ahead_to).await?;
+        let mut page = log.pages().read(run.no, *after, page, ahead_to).await?;
         // The rest is read again later: pages larger than this are cached.
         let mut bytes = 0;
         let taken = page.iter().take_while(|segment| {
