@@ -404,6 +404,7 @@ impl Rooms {
             notifier: Arc::clone(&notifier),
             presence: Arc::default(),
             windows: http::Windows::default(),
+            list_reads: http::ListReads::default(),
             progress: http::ProgressCache::default(),
             body_budget: http::BodyBudget::default(),
             uploads: http::Uploads::default(),

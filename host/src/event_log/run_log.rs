@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Shared;
-use super::window::{Found, Window};
+use super::window::Window;
 use crate::model::{Event, Fence, NewEvent, RunKey};
-use crate::storage::{Batch, Claimed, Outbox, Result, Storage, StorageError};
+use crate::notifier::{Notifier, Topic};
+use crate::storage::{Batch, Claimed, Log, Outbox, Result, StorageError};
 
 /// Most events in an outbox. Enough to fill a commit while the previous one is flushed; a guest that is ahead by more waits.
 const OUTBOX_EVENTS: usize = 2048;
@@ -22,19 +23,14 @@ const OUTBOX_WEIGHT_IN_ALL: usize = 8 << 20;
 /// Weight that each outbox may hold however full the others are, besides one event. So floods don't delay a run that sends
 /// little.
 const OUTBOX_WEIGHT_OF_EACH: usize = 64 << 10;
-/// Most bytes of events in one window.
-const WINDOW_BYTES: usize = 1 << 20;
-/// Bytes that all windows share. With many runs, each window is smaller, down to [`WINDOW_MIN_BYTES`].
-const WINDOW_BYTES_IN_ALL: usize = 64 << 20;
-/// Least bytes of one window: some events for subscribers that are close to the end.
-const WINDOW_MIN_BYTES: usize = 4 << 10;
 
 /// The event log of a running attempt, on the host that executes it.
 pub struct RunLog {
     run: RunKey,
     fence: Fence,
     attempt: u32,
-    storage: Arc<dyn Storage>,
+    storage: Arc<dyn Log>,
+    notifier: Arc<dyn Notifier>,
     shared: Arc<Shared>,
     outbox: Mutex<PendingEvents>,
     /// Notified when the writer has taken the pending events.
@@ -89,14 +85,20 @@ fn weight(events: usize, bytes: usize) -> usize {
 }
 
 impl RunLog {
-    pub(super) fn new(claimed: &Claimed, storage: Arc<dyn Storage>, shared: Arc<Shared>) -> Arc<Self> {
-        shared.runs.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(
+        claimed: &Claimed,
+        storage: Arc<dyn Log>,
+        notifier: Arc<dyn Notifier>,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
+        shared.add_window();
         let window = Window::new(claimed.last_seq - claimed.events.len() as u64);
         let log = Self {
             run: claimed.run.key.clone(),
             fence: claimed.fence,
             attempt: claimed.run.attempt,
             storage,
+            notifier,
             shared,
             outbox: Mutex::default(),
             taken: Notify::new(),
@@ -223,22 +225,9 @@ impl RunLog {
         }
     }
 
-    /// The number of the newest durable event.
-    pub(super) fn head(&self) -> u64 {
-        self.window.head()
-    }
-
-    pub(super) fn read(&self, after: u64, limit: usize) -> Found {
-        self.window.read(after, limit)
-    }
-
-    /// Whether this host no longer executes the run.
-    pub(super) fn is_closed(&self) -> bool {
-        self.window.is_closed()
-    }
-
-    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.window.changed()
+    /// The newest durable events. Closed when this host no longer executes the run.
+    pub(super) fn window(&self) -> &Window {
+        &self.window
     }
 
     /// Publishes the terminal event, which storage has committed after all others, and what was noted right before it.
@@ -255,9 +244,7 @@ impl RunLog {
     }
 
     fn publish(&self, events: Vec<Event>) {
-        let runs = self.shared.runs.load(Ordering::Relaxed).max(1);
-        let max_bytes = (WINDOW_BYTES_IN_ALL / runs).clamp(WINDOW_MIN_BYTES, WINDOW_BYTES);
-        self.window.publish(events, max_bytes);
+        self.window.publish(events, self.shared.window_bytes());
     }
 }
 
@@ -288,6 +275,9 @@ impl Outbox for RunLog {
         let result = result.map(|events| {
             if !events.is_empty() {
                 self.publish(events);
+                if self.notifier.reaches_others() {
+                    self.notifier.notify(&Topic::Run(self.run.id.clone()));
+                }
             }
         });
         {
@@ -305,7 +295,7 @@ impl Outbox for RunLog {
 
 impl Drop for RunLog {
     fn drop(&mut self) {
-        self.shared.runs.fetch_sub(1, Ordering::Relaxed);
+        self.shared.remove_window();
         self.shared.waiting.fetch_sub(self.outbox.lock().weight(), Ordering::Relaxed);
     }
 }

@@ -141,6 +141,15 @@ impl Window {
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
+    /// Begins an empty window after event `head`. Wakes all subscribers.
+    pub(super) fn begin_after(&self, head: u64) {
+        let mut inner = self.inner.lock();
+        debug_assert!(inner.segments.is_empty());
+        inner.head = head;
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     /// Adds events after the newest one, and drops the oldest beyond `max_bytes`. Wakes all subscribers.
     pub(super) fn publish(&self, events: Vec<Event>, max_bytes: usize) {
         let mut inner = self.inner.lock();

@@ -17,6 +17,7 @@ mod format;
 pub(crate) mod fuzzing;
 mod health;
 mod json;
+mod list_reads;
 mod live_list;
 mod live_stream;
 mod media_type;
@@ -64,6 +65,7 @@ use crate::storage::Storage;
 
 pub use coding::Windows;
 pub use format::EventLines;
+pub use list_reads::ListReads;
 pub use presence::Presence;
 pub use progress::ProgressCache;
 pub use request_body::BodyBudget;
@@ -121,6 +123,8 @@ pub struct Api {
     pub loopback: bool,
     /// The compression windows of all streams.
     pub windows: Windows,
+    /// The lists of runs that are shown live.
+    pub list_reads: ListReads,
     /// The progress of runs, as far as it was read.
     pub progress: ProgressCache,
     /// The memory for request bodies.

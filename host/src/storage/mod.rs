@@ -168,7 +168,7 @@ pub enum CancelOutcome {
 }
 
 /// Filter of a list of runs, newest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RunFilter {
     /// Only runs of this task.
     pub task: Option<TaskRef>,
@@ -197,7 +197,7 @@ pub struct RunFilter {
 }
 
 /// The position of a run in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListCursor {
     /// Its number.
     pub no: i64,
