@@ -135,7 +135,7 @@ mod tests {
         let in_file = || Settings { database_file: Some(SecretFile(path.clone())), ..Settings::default() };
         assert!(config(in_file()).unwrap_err().to_string().starts_with("database-file can't be read: "));
         fs::write(&path, format!("{URL}\n")).unwrap();
-        assert_eq!(config(in_file()).unwrap().database().unwrap(), Some(URL.parse().unwrap()));
+        assert_eq!(config(in_file()).unwrap().database().unwrap(), Some(&URL.parse().unwrap()));
         fs::write(&path, "s3cret").unwrap();
         let error = config(in_file()).unwrap_err().to_string();
         assert!(error.contains("url: what it contains is no URL") && !error.contains("s3cret"), "{error}");
