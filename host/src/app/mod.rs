@@ -115,6 +115,7 @@ pub use control::{Reloader, StopStage};
 pub use handle::{Follow, Followed, Handle, Retried};
 pub(crate) use machine::{Bound, DatabaseState, RESERVE_BYTES, Room, database, database_files, room};
 pub(crate) use program::own_program;
+pub use shared_database::{Migration, migrate};
 
 use self::builder::Backend;
 

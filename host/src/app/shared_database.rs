@@ -8,7 +8,7 @@ use crate::config::{Config, Durability};
 use crate::notifier::{Notifier, PostgresNotifier};
 use crate::postgres::{Connector, DatabaseUrl};
 use crate::scheduler::Sharing;
-use crate::storage::postgres::Postgres;
+use crate::storage::postgres::{self, Postgres};
 use crate::storage::{self, Storage};
 
 /// How sessions of a host are named in the list of the server (`pg_stat_activity`).
@@ -55,4 +55,30 @@ pub(super) fn connector(
 /// The name of the machine.
 pub(super) fn machine_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Versions of the tables of a shared database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Before the migration. 0: there are no tables.
+    pub from: usize,
+    /// After it.
+    pub to: usize,
+}
+
+/// Migrates the tables of the shared database, or only says what it would do. With a configuration that names none, nothing
+/// is done.
+pub async fn migrate(config: &Config, dry_run: bool) -> Result<Migration, LaunchError> {
+    let Some(url) = config.database()? else { return Ok(Migration { from: 0, to: 0 }) };
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| LaunchError::SharedDatabase {
+        url: url.to_string(),
+        source,
+    };
+    let connector = connector(config, url, "migrate").map_err(|error| failed(error.into()))?;
+    let versions = match dry_run {
+        true => postgres::pending(&connector).await,
+        false => postgres::migrate(&connector).await,
+    };
+    let (from, to) = versions.map_err(|error| failed(error.into()))?;
+    Ok(Migration { from, to })
 }

@@ -18,6 +18,7 @@ mod exit;
 mod files;
 mod folders;
 mod follow;
+mod hosts;
 mod input;
 mod interrupts;
 mod launching;
@@ -157,6 +158,14 @@ enum Command {
     /// Remove one run that has ended
     #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Delete(pruning::Delete),
+    /// List the hosts that share a database
+    #[command(after_help = "Example: streamtask hosts --host http://127.0.0.1:8080")]
+    Hosts(hosts::Hosts),
+    /// Bring the tables of a database that hosts share up to date, before its hosts are
+    #[command(
+        after_help = "Example: streamtask migrate --dry-run --database postgres://host@db.example/runs"
+    )]
+    Migrate(Box<hosts::Migrate>),
     /// Print a completion script for a shell
     #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
     Completions(completions::Completions),
@@ -266,6 +275,8 @@ pub fn run() -> Exit {
             Command::Doctor(command) => command.run().await,
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
+            Command::Hosts(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
         }
     });
     // Without waiting for threads that block on a terminal or a slow disk.

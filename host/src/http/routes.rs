@@ -117,6 +117,7 @@ impl<'a> Call<'a> {
             Resource::Stream => self.stream().await,
             Resource::StreamStatus => presence::status(api, self.stream_path()).await,
             Resource::Streams => presence::list(api).await,
+            Resource::Hosts => hosts::list(api).await,
             Resource::Events => several_runs::get(api, &self.parts, &self.query).await,
         }
     }

@@ -206,6 +206,16 @@ impl Scheduler {
         move || scheduler.lease.is_shared().then(|| scheduler.lease.host())
     }
 
+    /// The current id of this host.
+    pub fn host(&self) -> HostId {
+        self.lease.host()
+    }
+
+    /// Whether other hosts may use its database.
+    pub fn shares_database(&self) -> bool {
+        self.lease.is_shared()
+    }
+
     /// Why this host executes nothing now, if its lease is late.
     pub fn late_lease(&self) -> Option<&'static str> {
         self.lease.is_late().then_some(

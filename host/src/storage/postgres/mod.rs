@@ -68,7 +68,7 @@ use crate::model::{
 };
 use crate::postgres::Connector;
 
-pub use migrate::{OpenError, migrate};
+pub use migrate::{OpenError, migrate, pending};
 
 /// An open database.
 pub struct Postgres {
