@@ -14,8 +14,8 @@ pub struct Terminal {
 impl Terminal {
     /// Whether terminals can be made here. If not, `test` notes that it is skipped.
     pub fn is_there(test: &str) -> bool {
-        let asked = Command::new("script").arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        let is_there = asked.status().is_ok();
+        let mut ask = Command::new("script");
+        let is_there = ask.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
         if !is_there {
             skip(test, "`script`, of util-linux");
         }
