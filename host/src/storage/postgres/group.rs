@@ -1,4 +1,4 @@
-//! What a lane is asked to write, and the statements that it makes of that.
+//! What a lane is asked to write.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use tokio::sync::oneshot;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::log_group::{End, LogGroup};
-use crate::postgres::{Result as Sent, Session};
+use crate::model::{Event, Fence, NewEvent, Outcome, Timestamp};
 use crate::storage::{Batch, Outbox, Result, StorageError};
 
 /// A value of a statement.
@@ -81,6 +80,51 @@ pub(super) struct Append {
     pub(super) batch: Option<Batch>,
 }
 
+/// End of an attempt: its run ends or is requeued.
+pub(super) struct End {
+    pub(super) run: i64,
+    pub(super) fence: Fence,
+    pub(super) ending: Ending,
+    /// The terminal event, or the reason of the requeue.
+    pub(super) event: NewEvent,
+    pub(super) answer: oneshot::Sender<Result<Vec<Event>>>,
+}
+
+pub(super) enum Ending {
+    Finish(Outcome),
+    Requeue(Option<Timestamp>),
+}
+
+impl End {
+    pub(super) fn finish(
+        run: i64,
+        fence: Fence,
+        outcome: Outcome,
+        answer: oneshot::Sender<Result<Vec<Event>>>,
+    ) -> Self {
+        Self { run, fence, event: outcome.terminal_event(), ending: Ending::Finish(outcome), answer }
+    }
+
+    pub(super) fn requeue(
+        run: i64,
+        fence: Fence,
+        event: NewEvent,
+        not_before: Option<Timestamp>,
+        answer: oneshot::Sender<Result<Vec<Event>>>,
+    ) -> Self {
+        Self { run, fence, event, ending: Ending::Requeue(not_before), answer }
+    }
+
+    /// The same end of a run whose cancellation was requested: it ends as cancelled, with its value if it has one.
+    pub(super) fn as_cancelled(self) -> Self {
+        let value = match &self.ending {
+            Ending::Finish(outcome) => outcome.final_value().cloned(),
+            Ending::Requeue(_) => None,
+        };
+        Self::finish(self.run, self.fence, Outcome::Cancelled(value), self.answer)
+    }
+}
+
 /// A new run.
 pub(super) struct Submit {
     /// The host that claims it, if it can start at once. None: no host does.
@@ -120,98 +164,6 @@ pub(super) struct Plain {
     pub(super) parameters: Vec<Parameter>,
     pub(super) urgency: Urgency,
     pub(super) answer: oneshot::Sender<Result<Vec<Row>>>,
-}
-
-/// The row of `lanes` through which a statement passes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gate {
-    pub(super) host: i64,
-    pub(super) lane: i32,
-    /// The number of the statement.
-    pub(super) n: i64,
-}
-
-/// The commands of one statement. The same group makes the same statement each time.
-pub(super) enum Group {
-    Log(LogGroup),
-    Submits(Vec<Submit>),
-    Call(Call),
-}
-
-impl Group {
-    /// Sends the statement. The answer is none if the gate was closed.
-    pub(super) async fn send(&self, session: &Session, gate: Gate) -> Sent<Option<String>> {
-        let row = match self {
-            Self::Log(group) => return group.send(session, gate).await,
-            Self::Submits(submits) => {
-                let runs: Vec<&str> = submits.iter().map(|submit| submit.run.as_str()).collect();
-                let runs = format!("[{}]", runs.join(","));
-                let inputs: Vec<&str> = submits.iter().map(|submit| submit.input.as_str()).collect();
-                session
-                    .query_one(
-                        "SELECT submit_1($1, $2, $3, $4, $5, $6, $7)",
-                        &[
-                            &gate.host,
-                            &gate.lane,
-                            &gate.n,
-                            &runs,
-                            &inputs,
-                            &(crate::storage::MAX_CHILDREN as i32),
-                            &(crate::storage::MAX_DEPTH as i32),
-                        ],
-                    )
-                    .await?
-            }
-            Self::Call(call) => {
-                let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&gate.host, &gate.lane, &gate.n];
-                parameters.extend(call.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)));
-                session.query_one(call.sql, &parameters).await?
-            }
-        };
-        row.try_get(0).map_err(Into::into)
-    }
-
-    /// The host that it writes for. None: no host has to be alive for it.
-    pub(super) fn host(&self) -> Option<i64> {
-        match self {
-            Self::Log(group) => Some(group.host),
-            Self::Submits(submits) => submits.first().and_then(|submit| submit.host),
-            Self::Call(call) => call.host,
-        }
-    }
-
-    /// The commands, in their order.
-    pub(super) fn into_commands(self) -> Vec<Command> {
-        match self {
-            Self::Log(group) => group.into_commands(),
-            Self::Submits(submits) => submits.into_iter().map(Command::Submit).collect(),
-            Self::Call(call) => vec![Command::Call(call)],
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Log(group) => group.len(),
-            Self::Submits(submits) => submits.len(),
-            Self::Call(_) => 1,
-        }
-    }
-
-    /// Rejects all commands.
-    pub(super) fn refuse(self, error: &StorageError) {
-        self.into_commands().into_iter().for_each(|command| command.refuse(error));
-    }
-}
-
-/// Sends the answers of new runs.
-pub(super) fn answer_submits(submits: Vec<Submit>, answer: &str) {
-    let answers: Vec<SubmitAnswer> = serde_json::from_str(answer).unwrap_or_default();
-    let mut answers = answers.into_iter();
-    for submit in submits {
-        let answer = answers.next().ok_or_else(unreadable);
-        // The caller may be gone; the run stands.
-        let _ = submit.answer.send(answer);
-    }
 }
 
 /// The error for an answer that no function of ours gives.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_postgres::types::ToSql;
 
-use super::group::{Command, Gate, Group, Plain, answer_submits};
-use super::lanes::{GATED_LANES, Shared};
-use super::log_group::{Added, LogGroup, NextSeqs};
+use super::group::{Command, Plain, Submit};
+use super::lane_state::{GATED_LANES, LaneState};
+use super::log_group::{Added, Gate, LogGroup, NextSeqs};
+use super::statement::{Group, answer_submits};
 use crate::model::HostId;
 use crate::postgres::{Connection, Connector, Error, ErrorClass, Session, SessionSettings};
 use crate::storage::StorageError;
@@ -38,7 +39,7 @@ pub(super) struct LaneTask {
     /// The number of the last statement of each host.
     done: HashMap<i64, i64>,
     seqs: NextSeqs,
-    shared: Arc<Shared>,
+    state: Arc<LaneState>,
     closing: bool,
 }
 
@@ -70,7 +71,7 @@ impl LaneTask {
         connector: &Connector,
         settings: SessionSettings,
         commands: mpsc::UnboundedReceiver<Command>,
-        shared: Arc<Shared>,
+        state: Arc<LaneState>,
     ) -> Self {
         Self {
             lane,
@@ -81,7 +82,7 @@ impl LaneTask {
             alone: 0,
             done: HashMap::new(),
             seqs: NextSeqs::new(),
-            shared,
+            state,
             closing: false,
         }
     }
@@ -93,6 +94,10 @@ impl LaneTask {
             if self.queue.is_empty() {
                 if self.closing {
                     break;
+                }
+                if self.lane > 0 {
+                    // What could not be written is not waited for any more. The queue's lane always has a next statement.
+                    self.state.note_health(self.lane, None);
                 }
                 match self.commands.recv().await {
                     Some(command) => self.take(command),
@@ -137,7 +142,6 @@ impl LaneTask {
             if !self.connection.is_connected()
                 && let Some(outage) = self.connector.outage()
             {
-                self.shared.note_health(self.lane, Some(outage.error.clone()));
                 self.refuse_what_can_come_again(&StorageError::Unavailable(outage.error));
                 if self.closing {
                     return None;
@@ -197,7 +201,7 @@ impl LaneTask {
     }
 
     /// All pending submits of the same host. They have no order.
-    fn gather_submits(&mut self, submits: &mut Vec<super::group::Submit>) {
+    fn gather_submits(&mut self, submits: &mut Vec<Submit>) {
         let host = submits[0].host;
         let mut bytes = submits[0].input.len();
         for command in std::mem::take(&mut self.queue) {
@@ -263,7 +267,7 @@ impl LaneTask {
             plain.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
         let error = match session.query(plain.sql, &parameters).await {
             Ok(rows) => {
-                self.shared.note_health(self.lane, None);
+                self.state.note_health(self.lane, None);
                 // The caller may be gone.
                 let _ = plain.answer.send(Ok(rows));
                 return;
@@ -294,7 +298,7 @@ impl LaneTask {
     async fn carry_out(&mut self, group: Group) {
         match self.send(&group).await {
             Sent::Done(answer) => {
-                self.shared.note_health(self.lane, None);
+                self.state.note_health(self.lane, None);
                 match group {
                     Group::Log(group) => {
                         for again in group.complete(&answer, &mut self.seqs).into_iter().rev() {
@@ -308,7 +312,7 @@ impl LaneTask {
             }
             Sent::Fenced if group.host().is_none() => {
                 // The host of this process was declared dead, but the caller needs none.
-                self.shared.set_writer(None);
+                self.state.set_writer(None);
                 self.put_back(group);
             }
             Sent::Fenced => {
@@ -347,7 +351,7 @@ impl LaneTask {
 
     /// Rejects what callers can repeat themselves, and waits before the rest is tried again.
     async fn wait_for_the_server(&mut self, error: &Error) {
-        self.shared.note_health(self.lane, Some(error.to_string()));
+        self.state.note_health(self.lane, Some(error.to_string()));
         let alone = self.alone;
         self.refuse_what_can_come_again(&unavailable(error));
         self.alone = alone.min(self.queue.len());
@@ -364,7 +368,7 @@ impl LaneTask {
 
     fn note_connected(&self, is_connected: bool) {
         if self.lane == 0 {
-            self.shared.set_connected(is_connected);
+            self.state.set_connected(is_connected);
         }
     }
 
@@ -401,19 +405,22 @@ impl LaneTask {
                 Err(error) => error,
             };
             match error.class() {
+                // Behind the gate. So an earlier send was not carried out.
                 ErrorClass::Rejected => return Sent::Rejected(error),
-                ErrorClass::Unavailable => return Sent::NotNow(error),
-                ErrorClass::Conflict => {
-                    conflicts += 1;
-                    if conflicts >= MAX_CONFLICTS {
-                        return Sent::NotNow(error);
-                    }
-                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
-                }
                 ErrorClass::Disconnected => {
                     self.lost_connection();
                     may_be_done = true;
                 }
+                ErrorClass::Conflict if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                // An earlier send may still be under way, and nothing else may have its number.
+                ErrorClass::Conflict | ErrorClass::Unavailable if may_be_done => {
+                    self.state.note_health(self.lane, Some(error.to_string()));
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                ErrorClass::Conflict | ErrorClass::Unavailable => return Sent::NotNow(error),
             }
         }
     }
@@ -466,14 +473,14 @@ impl LaneTask {
     async fn writer(&mut self) -> Result<i64, Sent> {
         let id = HostId::new();
         loop {
-            if let Some(writer) = self.shared.writer() {
+            if let Some(writer) = self.state.writer() {
                 return Ok(writer);
             }
             let Some(session) = self.session().await else { return Err(Sent::Closed) };
             let row =
                 session.query_one("SELECT host_no_1($1, false, $2)", &[&id.as_str(), &GATED_LANES]).await;
             match row {
-                Ok(row) => self.shared.set_writer(row.get(0)),
+                Ok(row) => self.state.set_writer(row.get(0)),
                 Err(error) if error.class() == ErrorClass::Disconnected => self.lost_connection(),
                 Err(error) => return Err(Sent::NotNow(error)),
             }

@@ -6,24 +6,18 @@
 //! because a renewal must never wait for a group.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Row;
 use tokio_util::task::TaskTracker;
 
-use super::group::{Append, Call, Command, Parameter, Plain, Submit, SubmitAnswer, Urgency};
+use super::group::{Append, Call, Command, End, Parameter, Plain, Submit, SubmitAnswer, Urgency};
+use super::lane_state::{GATED_LANES, LOG_LANES, LaneState};
 use super::lane_task::LaneTask;
-use super::log_group::End;
 use crate::model::Event;
 use crate::postgres::{Connector, SessionSettings};
 use crate::storage::{Durability, Outbox, Result, StorageError};
-
-/// Lanes that have a gate: the queue's, and those of the logs.
-pub(super) const GATED_LANES: i32 = 1 + LOG_LANES;
-/// Lanes for logs. One connection writes 140,000 events a second and three 270,000; more would compete for the same disk.
-const LOG_LANES: i32 = 3;
 
 /// Which connection makes a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,57 +44,16 @@ impl Lane {
 /// Handle of the writing tasks. They end when they are closed or this is dropped.
 pub(super) struct Lanes {
     commands: Vec<mpsc::UnboundedSender<Command>>,
-    shared: Arc<Shared>,
+    state: Arc<LaneState>,
     tasks: TaskTracker,
-}
-
-/// What the lanes have in common.
-#[derive(Default)]
-pub(super) struct Shared {
-    /// Why the last statement of each lane failed, if it did.
-    health: Mutex<Vec<Option<String>>>,
-    /// The number under which writes pass the gate that no host has to be alive for: that of the host of this process, as
-    /// soon as it registers.
-    writer: Mutex<Option<i64>>,
-    /// Since when the queue's lane has a connection, as far as it has noticed.
-    connected: Mutex<Option<Instant>>,
-}
-
-impl Shared {
-    pub(super) fn writer(&self) -> Option<i64> {
-        *self.writer.lock()
-    }
-
-    pub(super) fn set_writer(&self, host: Option<i64>) {
-        *self.writer.lock() = host;
-    }
-
-    pub(super) fn set_connected(&self, is_connected: bool) {
-        let mut connected = self.connected.lock();
-        *connected = if is_connected { connected.or_else(|| Some(Instant::now())) } else { None };
-    }
-
-    /// Stores why the database accepts no writes, or that it does.
-    pub(super) fn note_health(&self, lane: usize, error: Option<String>) {
-        let before = {
-            let mut health = self.health.lock();
-            health.get_mut(lane).map(|health| std::mem::replace(health, error.clone()))
-        };
-        match (before.flatten(), error) {
-            (None, Some(error)) => tracing::error!(lane, error, "the database accepts no writes; retrying"),
-            (Some(_), None) => tracing::info!(lane, "the database accepts writes again"),
-            _ => {}
-        }
-    }
 }
 
 impl Lanes {
     /// Starts the tasks, which connect at once.
     pub(super) fn start(connector: &Connector, durability: Durability) -> Self {
-        let shared = Arc::new(Shared::default());
-        let tasks = TaskTracker::new();
         let count = GATED_LANES as usize + 1;
-        *shared.health.lock() = vec![None; count];
+        let state = Arc::new(LaneState::new(count));
+        let tasks = TaskTracker::new();
         let commands = (0..count).map(|index| {
             let (commands, receiver) = mpsc::unbounded_channel();
             let settings = SessionSettings {
@@ -108,13 +61,13 @@ impl Lanes {
                 synchronous_commit: durability == Durability::Full && index < GATED_LANES as usize,
                 ..SessionSettings::new(format!("lane {index}"))
             };
-            let task = LaneTask::new(index, connector, settings, receiver, Arc::clone(&shared));
+            let task = LaneTask::new(index, connector, settings, receiver, Arc::clone(&state));
             tasks.spawn(task.run());
             commands
         });
         let commands = commands.collect();
         tasks.close();
-        Self { commands, shared, tasks }
+        Self { commands, state, tasks }
     }
 
     fn command(&self, lane: Lane, command: Command) {
@@ -196,20 +149,17 @@ impl Lanes {
 
     /// Lets writes that no host has to be alive for pass the gate of this one.
     pub(super) fn write_as(&self, host: i64) {
-        self.shared.set_writer(Some(host));
+        self.state.set_writer(Some(host));
     }
 
     /// For how long this process has been connected. After an outage, other hosts have to come back, too.
     pub(super) fn connected_for(&self) -> Option<Duration> {
-        self.shared.connected.lock().map(|since| since.elapsed())
+        self.state.connected_for()
     }
 
     /// Why the last statement of a lane failed, if one did.
     pub(super) fn health(&self) -> Result<()> {
-        match self.shared.health.lock().iter().flatten().next() {
-            None => Ok(()),
-            Some(error) => Err(StorageError::Unavailable(error.clone())),
-        }
+        self.state.health()
     }
 
     /// Carries out what is pending, and ends the tasks.

@@ -3,16 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use super::events::MAX_SEQ;
-use super::group::{Append, Command, Gate, unreadable};
+use super::group::{Append, Command, End, Ending, unreadable};
 use super::run_row::status_code;
 use crate::model::{
     Channel, Content, ContentType, Event, EventType, Fence, Json, NewEvent, Outcome, Timestamp,
 };
 use crate::postgres::{Result as Sent, Session};
-use crate::storage::{Batch, Result, StorageError};
+use crate::storage::{Batch, StorageError};
 
 /// Events after which a group is closed even if more are pending. Limits to a few milliseconds how long one flood delays
 /// all other commits of the lane.
@@ -32,49 +31,13 @@ pub(super) struct NextSeq {
     next: u64,
 }
 
-/// End of an attempt: its run ends or is requeued.
-pub(super) struct End {
-    pub(super) run: i64,
-    pub(super) fence: Fence,
-    pub(super) ending: Ending,
-    /// The terminal event, or the reason of the requeue.
-    pub(super) event: NewEvent,
-    pub(super) answer: oneshot::Sender<Result<Vec<Event>>>,
-}
-
-pub(super) enum Ending {
-    Finish(Outcome),
-    Requeue(Option<Timestamp>),
-}
-
-impl End {
-    pub(super) fn finish(
-        run: i64,
-        fence: Fence,
-        outcome: Outcome,
-        answer: oneshot::Sender<Result<Vec<Event>>>,
-    ) -> Self {
-        Self { run, fence, event: outcome.terminal_event(), ending: Ending::Finish(outcome), answer }
-    }
-
-    pub(super) fn requeue(
-        run: i64,
-        fence: Fence,
-        event: NewEvent,
-        not_before: Option<Timestamp>,
-        answer: oneshot::Sender<Result<Vec<Event>>>,
-    ) -> Self {
-        Self { run, fence, event, ending: Ending::Requeue(not_before), answer }
-    }
-
-    /// The same end of a run whose cancellation was requested: it ends as cancelled, with its value if it has one.
-    fn as_cancelled(self) -> Self {
-        let value = match &self.ending {
-            Ending::Finish(outcome) => outcome.final_value().cloned(),
-            Ending::Requeue(_) => None,
-        };
-        Self::finish(self.run, self.fence, Outcome::Cancelled(value), self.answer)
-    }
+/// The row of `lanes` through which a statement passes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    pub(super) host: i64,
+    pub(super) lane: i32,
+    /// The number of the statement.
+    pub(super) n: i64,
 }
 
 /// The commands of one statement, in their order: the events first, then the ends.
@@ -169,7 +132,7 @@ impl LogGroup {
         Added::Yes
     }
 
-    /// See [`Group::send`](super::group::Group::send).
+    /// Sends the statement. The answer is none if the gate was closed.
     pub(super) async fn send(&self, session: &Session, gate: Gate) -> Sent<Option<String>> {
         let batches: Vec<&Batch> = self.appends.iter().map(Appended::batch).collect();
         let of_batches =

@@ -23,6 +23,7 @@ mod deadlocks;
 mod events;
 mod group;
 mod hosts;
+mod lane_state;
 mod lane_task;
 mod lanes;
 mod leases;
@@ -40,6 +41,7 @@ mod run_row;
 mod schedules;
 mod schema;
 mod signals;
+mod statement;
 mod submit;
 #[cfg(test)]
 mod testing;
@@ -52,9 +54,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::group::Urgency;
+use self::group::{End, Urgency};
 use self::lanes::Lanes;
-use self::log_group::End;
 use self::numbers::Numbers;
 use self::parameters::values;
 use self::readers::Readers;

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use super::group::Urgency;
-use super::lanes::{GATED_LANES, Lane, Lanes};
+use super::lane_state::GATED_LANES;
+use super::lanes::{Lane, Lanes};
 use super::parameters::{Parameters, values};
 use crate::model::{HostId, TaskRef, Version};
 use crate::storage::{Result, StorageError};

@@ -19,7 +19,8 @@ use crate::storage::{
 
 fn connector(url: &str, schema: &str) -> Connector {
     let url = url.parse().expect("a URL");
-    Connector::new(url, schema.parse().expect("a schema"), "test", None).expect("needs no certificates")
+    // Under the name of the schema, a test finds its own sessions.
+    Connector::new(url, schema.parse().expect("a schema"), schema, None).expect("needs no certificates")
 }
 
 async fn open(url: &str, schema: &str) -> Arc<Postgres> {
@@ -110,7 +111,8 @@ async fn append(storage: &Postgres, run: &Claimed, events: Vec<NewEvent>) -> Res
 }
 
 /// Waits until so many statements of sessions of that name wait for a lock.
-async fn until_locked(server: &Server, name: &str, count: usize) {
+async fn until_locked(server: &Server, schema: &str, lane: i64, count: usize) {
+    let name = format!("{schema} lane {lane}");
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE '%{name}'"
     );
@@ -177,7 +179,7 @@ async fn the_verdict_waits_for_a_statement_under_way_and_sees_its_rows() {
         let quick = Arc::clone(&quick);
         tokio::spawn(async move { quick.claim_orphans(&heir, 9).await })
     };
-    until_locked(server, "lane 0", 1).await;
+    until_locked(server, &schema, 0, 1).await;
     assert!(!taking.is_finished());
     aside.batch("COMMIT").await.expect("commits");
     let taken = taking.await.expect("no panic").expect("takes over");
@@ -203,7 +205,7 @@ async fn a_statement_of_a_fenced_host_writes_nothing() {
         .expect("buries");
     let append_late = append(&slow, &run, vec![event(2)]);
     let commit = async {
-        until_locked(server, &format!("lane {}", 1 + no % 3), 1).await;
+        until_locked(server, &schema, 1 + no % 3, 1).await;
         aside.batch("COMMIT").await.expect("commits");
     };
     let (late, ()) = futures_util::future::join(append_late, commit).await;
@@ -224,21 +226,20 @@ async fn a_statement_whose_connection_was_cut_after_the_send_is_carried_out_once
     let run = claimed(&storage, &owner).await;
     append(&storage, &run, vec![event(1)]).await.expect("appends");
     let lane = 1 + run.run.key.no % 3;
-    let name = format!("lane {lane}");
 
     // The statement is at the server, and waits there, when its connection is cut.
     let aside = session(server, &schema).await;
     let lock = |lane| format!("BEGIN; SELECT 1 FROM lanes WHERE lane = {lane} FOR UPDATE");
     aside.batch(&lock(lane)).await.expect("locks");
-    let cut = async |name: &str| {
-        until_locked(server, name, 1).await;
+    let cut = async |lane: i64| {
+        until_locked(server, &schema, lane, 1).await;
         proxy.cut();
         // Sent again, behind the first.
-        until_locked(server, name, 2).await;
+        until_locked(server, &schema, lane, 2).await;
         aside.batch("COMMIT").await.expect("commits");
     };
     let appending = append(&storage, &run, vec![event(2), event(3)]);
-    let (appended, ()) = futures_util::future::join(appending, cut(&name)).await;
+    let (appended, ()) = futures_util::future::join(appending, cut(lane)).await;
     let seqs: Vec<u64> = appended.expect("appends").iter().map(|event| event.seq).collect();
     assert_eq!(seqs, [3, 4]);
     append(&storage, &run, vec![event(4)]).await.expect("appends");
@@ -248,18 +249,18 @@ async fn a_statement_whose_connection_was_cut_after_the_send_is_carried_out_once
     // The answer is the one of the first time.
     aside.batch(&lock(0)).await.expect("locks");
     let submitting = storage.submit(new_run(), claimant(&owner));
-    let (submitted, ()) = futures_util::future::join(submitting, cut("lane 0")).await;
+    let (submitted, ()) = futures_util::future::join(submitting, cut(0)).await;
     let Ok(SubmitOutcome::Claimed(second)) = submitted else { panic!("{submitted:?}") };
     assert_eq!(second.run.key.no, run.run.key.no + 1);
     append(&storage, &second, vec![event(1)]).await.expect("it owns the run");
     let queued = storage.submit(new_run(), None).await.expect("submits");
     assert!(matches!(queued, SubmitOutcome::Queued(_)));
     aside.batch(&lock(0)).await.expect("locks");
-    let (third, ()) = futures_util::future::join(claim(&storage, &owner), cut("lane 0")).await;
+    let (third, ()) = futures_util::future::join(claim(&storage, &owner), cut(0)).await;
     assert_eq!((third.len(), third[0].run.attempt), (1, 1));
     aside.batch(&lock(1 + run.run.key.no % 3)).await.expect("locks");
     let end = storage.finish(&run.run.key, run.fence, Outcome::Completed(Json::null()));
-    let (ended, ()) = futures_util::future::join(end, cut(&name)).await;
+    let (ended, ()) = futures_util::future::join(end, cut(lane)).await;
     assert_eq!(ended.expect("finishes")[0].seq, 6);
     assert_eq!(storage.last_seq(run.run.key.no).await.expect("reads"), 6);
 }
@@ -325,8 +326,8 @@ async fn a_faulty_command_is_refused_alone() {
     let submits =
         [storage.submit(new_run(), None), storage.submit(bad_submit, None), storage.submit(new_run(), None)];
     let release = async {
-        until_locked(server, "lane 0", 1).await;
-        until_locked(server, &format!("lane {}", 1 + same_lane.run.key.no % 3), 1).await;
+        until_locked(server, &schema, 0, 1).await;
+        until_locked(server, &schema, 1 + same_lane.run.key.no % 3, 1).await;
         aside.batch("COMMIT").await.expect("commits");
     };
     let (first, bad, good, submits, ()) =

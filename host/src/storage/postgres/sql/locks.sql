@@ -1,5 +1,7 @@
 -- Locks that runs hold, and the queue.
 --
+-- What is called often is PL/pgSQL even if it is one statement: a function in plain SQL is planned again at each call.
+--
 -- The order in which rows are locked, so that no two statements wait for each other: the number lock, locks by name, runs by
 -- number, the own lane's rows of `queued`. Whoever changes a run that has locks locks their rows first.
 
@@ -51,11 +53,12 @@ $$;
 
 -- Adds to the numbers of queued runs of a task.
 CREATE FUNCTION count_queued_1(p_host bigint, p_lane int, p_task int, p_ready bigint, p_blocked bigint)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO queued (host, lane, task, ready, blocked) VALUES (p_host, p_lane, p_task, p_ready, p_blocked)
     ON CONFLICT (host, lane, task) DO UPDATE
-        SET ready = queued.ready + EXCLUDED.ready, blocked = queued.blocked + EXCLUDED.blocked
-$$;
+        SET ready = queued.ready + EXCLUDED.ready, blocked = queued.blocked + EXCLUDED.blocked;
+END $$;
 
 -- Unblocks as many runs that wait for the lock as could take it. As many of each task: the claim decides which tasks are
 -- offered and which run is next. The caller has locked the row of the lock, so that no run is forgotten between the look at
@@ -87,9 +90,10 @@ BEGIN
 END $$;
 
 -- Counts the locks of a run as taken. The caller has locked their rows.
-CREATE FUNCTION take_locks_1(p_locks text[]) RETURNS void LANGUAGE sql AS $$
-    UPDATE locks SET used = used + 1 WHERE name = ANY (p_locks)
-$$;
+CREATE FUNCTION take_locks_1(p_locks text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE locks SET used = used + 1 WHERE name = ANY (p_locks);
+END $$;
 
 -- Counts the locks of a run as released, and unblocks runs that wait for them. Likewise.
 CREATE FUNCTION release_locks_1(p_host bigint, p_lane int, p_locks text[]) RETURNS void LANGUAGE plpgsql AS $$

@@ -2,7 +2,11 @@
 
 -- Notes the messages that are kept for the owner of a run, who loses it now, in events after `p_seq`. Returns these events,
 -- as a JSON array.
-CREATE FUNCTION note_messages_1(p_run bigint, p_seq bigint, p_attempt int) RETURNS json LANGUAGE sql AS $$
+CREATE FUNCTION note_messages_1(p_run bigint, p_seq bigint, p_attempt int) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE v_notes json;
+BEGIN
+    -- Most runs have none, and a look costs less than a statement that deletes.
+    IF NOT EXISTS (SELECT 1 FROM messages WHERE run = p_run) THEN RETURN '[]'; END IF;
     WITH kept AS (
         DELETE FROM messages WHERE run = p_run RETURNING no, type, data, at
     ), notes AS (
@@ -10,15 +14,18 @@ CREATE FUNCTION note_messages_1(p_run bigint, p_seq bigint, p_attempt int) RETUR
     ), noted AS (
         INSERT INTO events (id, attempt, time, type, data) SELECT p_run << 32 | seq, p_attempt, at, type, data FROM notes
     )
-    SELECT coalesce(json_agg(json_build_object('type', type, 'data', data, 'time', at) ORDER BY seq), '[]') FROM notes
-$$;
+    SELECT coalesce(json_agg(json_build_object('type', type, 'data', data, 'time', at) ORDER BY seq), '[]')
+    INTO v_notes FROM notes;
+    RETURN v_notes;
+END $$;
 
 -- Removes what only another attempt would need.
-CREATE FUNCTION remove_attempt_data_1(p_run bigint) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION remove_attempt_data_1(p_run bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     DELETE FROM checkpoints WHERE run = p_run;
     DELETE FROM signals WHERE run = p_run;
-    DELETE FROM clients WHERE run = p_run
-$$;
+    DELETE FROM clients WHERE run = p_run;
+END $$;
 
 -- Writes the outcome of a run, whose row the caller has locked, and its terminal event under that number. Its locks are the
 -- caller's to release.
@@ -55,7 +62,7 @@ DECLARE
     v_firsts bigint[];
     v_runs bigint[];
     v_ends json[] := '{}';
-    v_end json;
+    v_end record;
     v_nth int := 0;
     v_run record;
     v_notes json;
@@ -68,11 +75,12 @@ BEGIN
             WHEN runs.no IS NULL THEN 0
             WHEN batch.first > 0 THEN batch.first
             -- The number must not run over into the next run's. No batch has a million events.
-            WHEN last_seq_1(batch.run) > 4294967295 - 1000000 THEN -1
-            ELSE last_seq_1(batch.run) + 1 END ORDER BY nth)
+            WHEN found.seq > 4294967295 - 1000000 THEN -1
+            ELSE found.seq + 1 END ORDER BY nth)
         INTO v_firsts
         FROM unnest(b_run, b_fence, b_first) WITH ORDINALITY batch (run, fence, first, nth)
-        LEFT JOIN runs ON runs.no = batch.run AND runs.owner = p_host AND runs.fence = batch.fence;
+        LEFT JOIN runs ON runs.no = batch.run AND runs.owner = p_host AND runs.fence = batch.fence
+        CROSS JOIN LATERAL (SELECT CASE WHEN batch.first = 0 THEN last_seq_1(batch.run) END AS seq OFFSET 0) found;
         INSERT INTO events (id, attempt, time, type, channel, content_type, data, bytes)
         SELECT b_run[batch] << 32 | (v_firsts[batch] + ofs), b_attempt[batch], time, type, channel, content_type, data, bytes
         FROM unnest(e_batch, e_offset, e_time, e_type, e_channel, e_content_type, e_data, e_bytes)
@@ -88,30 +96,32 @@ BEGIN
         PERFORM lock_names_1(ARRAY(SELECT unnest(locks) FROM runs WHERE no = ANY (v_runs) AND locks IS NOT NULL));
         PERFORM 1 FROM runs WHERE no = ANY (v_runs) ORDER BY no FOR UPDATE;
     END IF;
-    FOR v_end IN SELECT * FROM json_array_elements(p_ends::json) LOOP
+    FOR v_end IN SELECT * FROM json_to_recordset(p_ends::json) AS ending
+        (run bigint, fence int, status smallint, time bigint, type text, not_before bigint)
+    LOOP
         v_nth := v_nth + 1;
         SELECT no, task, attempt, status, locks, cancel_requested_at INTO v_run FROM runs
-        WHERE no = (v_end->>'run')::bigint AND owner = p_host AND fence = (v_end->>'fence')::int;
+        WHERE no = v_end.run AND owner = p_host AND fence = v_end.fence;
         IF NOT FOUND THEN
             v_ends := v_ends || json_build_object('is', 'fenced');
             CONTINUE;
         END IF;
         -- It was requested while the run ended or before no attempt would notice, and the canceller was promised it.
-        IF v_run.cancel_requested_at IS NOT NULL AND coalesce((v_end->>'status')::int, 0) <> 6 THEN
+        IF v_run.cancel_requested_at IS NOT NULL AND v_end.status IS DISTINCT FROM 6 THEN
             v_ends := v_ends || json_build_object('is', 'cancelled');
             CONTINUE;
         END IF;
         v_seq := last_seq_1(v_run.no);
         v_notes := note_messages_1(v_run.no, v_seq, v_run.attempt);
         v_seq := v_seq + json_array_length(v_notes) + 1;
-        IF v_end->>'status' IS NOT NULL THEN
-            PERFORM end_run_1(v_run.no, v_seq, v_run.attempt, (v_end->>'status')::int, (v_end->>'time')::bigint,
-                v_end->>'type', end_data[v_nth], end_value[v_nth], end_error[v_nth], end_error_more[v_nth]);
+        IF v_end.status IS NOT NULL THEN
+            PERFORM end_run_1(v_run.no, v_seq, v_run.attempt, v_end.status, v_end.time, v_end.type, end_data[v_nth],
+                end_value[v_nth], end_error[v_nth], end_error_more[v_nth]);
         ELSE
             INSERT INTO events (id, attempt, time, type, data)
-            VALUES (v_run.no << 32 | v_seq, v_run.attempt, (v_end->>'time')::bigint, v_end->>'type', end_data[v_nth]);
-            v_next := CASE WHEN v_run.status = 3 THEN 3 WHEN v_end->>'not_before' IS NULL THEN 0 ELSE 1 END;
-            UPDATE runs SET status = v_next, not_before = (v_end->>'not_before')::bigint, owner = NULL WHERE no = v_run.no;
+            VALUES (v_run.no << 32 | v_seq, v_run.attempt, v_end.time, v_end.type, end_data[v_nth]);
+            v_next := CASE WHEN v_run.status = 3 THEN 3 WHEN v_end.not_before IS NULL THEN 0 ELSE 1 END;
+            UPDATE runs SET status = v_next, not_before = v_end.not_before, owner = NULL WHERE no = v_run.no;
             IF v_next = 0 THEN PERFORM count_queued_1(p_host, p_lane, v_run.task, 1, 0); END IF;
         END IF;
         PERFORM release_locks_1(p_host, p_lane, v_run.locks);

@@ -16,56 +16,29 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
     END, false) FROM runs JOIN run_data ON run_data.run = runs.no WHERE runs.no = p_run
 $$;
 
--- Why the new run is not stored, as an answer; NULL if it is to be stored. Its parent is locked. `claim` comes back as
--- whether the run starts at once.
-CREATE FUNCTION submit_refusal_1(r json, p_locks text[], p_capacities int[], p_busy text, p_queued bigint,
-    p_max_children int, p_max_depth int, OUT refusal json, OUT starts boolean, OUT run_depth int)
+-- Why a run can have no further child, as an answer; NULL if it can. Its row is locked.
+CREATE FUNCTION parent_refusal_1(p_parent bigint, p_max_children int, p_max_depth int, OUT refusal json, OUT depth int)
 LANGUAGE plpgsql AS $$
-DECLARE
-    v_task int := (r->>'task')::int;
-    v_parent bigint := (r->>'parent')::bigint;
-    v_name text;
-    v_ready bigint;
-    v_of_task bigint;
-    v_all bigint;
 BEGIN
-    run_depth := 0;
-    IF v_parent IS NOT NULL THEN
-        SELECT depth + 1 INTO run_depth FROM runs WHERE no = v_parent AND finished_at IS NULL;
-        IF NOT FOUND THEN refusal := json_build_object('is', 'fenced'); RETURN; END IF;
-        IF (SELECT count(*) FROM runs WHERE parent = v_parent) >= p_max_children THEN
-            refusal := json_build_object('is', 'children'); RETURN;
-        END IF;
-        IF run_depth > p_max_depth THEN refusal := json_build_object('is', 'depth'); RETURN; END IF;
-    END IF;
-    IF (r->>'fail_if_busy')::boolean THEN
-        v_name := coalesce(p_busy, promised_lock_1(v_task, p_locks, p_capacities));
-        IF v_name IS NOT NULL THEN refusal := json_build_object('is', 'busy', 'name', v_name); RETURN; END IF;
-    END IF;
-    -- The host searches for a deadlock, and comes again.
-    IF p_busy IS NOT NULL AND v_parent IS NOT NULL AND NOT (r->>'detached')::boolean AND NOT (r->>'may_wait')::boolean THEN
-        refusal := json_build_object('is', 'must_wait'); RETURN;
-    END IF;
-    SELECT coalesce(sum(ready), 0), coalesce(sum(ready + blocked), 0) INTO v_ready, v_of_task
-    FROM queued WHERE task = v_task;
-    -- An older run goes first: one of the same task or, if the new run takes locks, any, for it may be about to take the same.
-    IF p_locks IS NOT NULL THEN SELECT coalesce(sum(ready), 0) INTO v_ready FROM queued; END IF;
-    -- A run that is claimed at once would begin without its parameters.
-    starts := (r->>'claim')::boolean AND p_busy IS NULL AND r->>'not_before' IS NULL
-        AND json_array_length(r->'parameters') = 0 AND v_ready <= 0;
-    IF starts THEN RETURN; END IF;
-    v_all := p_queued;
-    IF r->>'not_before' IS NOT NULL THEN
-        -- Counted separately: they occupy disk space too, but delay no other run.
-        SELECT count(*) INTO v_all
-        FROM (SELECT 1 FROM runs WHERE status = 1 LIMIT (r->>'max_queued')::bigint) delayed;
-    END IF;
-    IF v_all >= (r->>'max_queued')::bigint THEN
-        refusal := json_build_object('is', 'full', 'waiting', v_all);
-    ELSIF v_of_task >= (r->>'max_queued_of_task')::bigint THEN
-        refusal := json_build_object('is', 'full', 'waiting', v_of_task);
+    SELECT runs.depth + 1 INTO depth FROM runs WHERE no = p_parent AND finished_at IS NULL;
+    IF NOT FOUND THEN
+        refusal := json_build_object('is', 'fenced');
+    ELSIF (SELECT count(*) FROM runs WHERE parent = p_parent) >= p_max_children THEN
+        refusal := json_build_object('is', 'children');
+    ELSIF depth > p_max_depth THEN
+        refusal := json_build_object('is', 'depth');
     END IF;
 END $$;
+
+-- Adds to the numbers of queued runs of several tasks.
+CREATE FUNCTION count_all_queued_1(p_host bigint, p_lane int, p_tasks int[], p_ready bigint[], p_blocked bigint[])
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO queued (host, lane, task, ready, blocked)
+    SELECT p_host, p_lane, task, ready, blocked FROM unnest(p_tasks, p_ready, p_blocked) new (task, ready, blocked)
+    WHERE ready <> 0 OR blocked <> 0
+    ON CONFLICT (host, lane, task) DO UPDATE
+        SET ready = queued.ready + EXCLUDED.ready, blocked = queued.blocked + EXCLUDED.blocked
+$$;
 
 -- Stores new runs. `p_runs` is a JSON array of them, without their inputs, which can be large.
 --
@@ -74,40 +47,53 @@ END $$;
 CREATE FUNCTION submit_1(p_host bigint, p_lane int, p_n bigint, p_runs text, p_inputs text[], p_max_children int,
     p_max_depth int) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    r json;
+    r record;
     nth int := 0;
     answers json[] := '{}';
     existing record;
-    refused record;
+    parent record;
+    v_depth int;
     v_parents bigint[];
-    v_queued bigint;
     v_no bigint;
     v_seq bigint;
-    v_task int;
     v_locks text[];
-    v_capacities int[];
     v_busy text;
+    v_name text;
+    v_starts boolean;
+    v_status smallint;
     v_started bigint;
-    v_time bigint;
-    parameter json;
+    v_ahead bigint;
+    v_waiting bigint;
+    parameter record;
+    -- Queued runs when the statement began, exact but for runs that other hosts claim or requeue meanwhile, and by task, with
+    -- what this statement has added.
+    v_queued bigint;
+    v_tasks int[] := '{}';
+    v_ready bigint[] := '{}';
+    v_of_task bigint[] := '{}';
+    v_new_ready bigint[] := '{}';
+    v_new_blocked bigint[] := '{}';
+    t int;
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
     PERFORM number_lock_1();
-    PERFORM lock_names_1((SELECT array_agg(name) FROM json_array_elements(p_runs::json) new,
-                          json_array_elements_text(new->'locks') name));
+    PERFORM lock_names_1(ARRAY(SELECT json_array_elements_text(new->'locks') FROM json_array_elements(p_runs::json) new));
     v_parents := ARRAY(SELECT DISTINCT (new->>'parent')::bigint FROM json_array_elements(p_runs::json) new
                        WHERE new->>'parent' IS NOT NULL);
     IF v_parents <> '{}' THEN PERFORM 1 FROM runs WHERE no = ANY (v_parents) ORDER BY no FOR SHARE; END IF;
-    -- Exact but for runs that other hosts claim or requeue at this moment.
     SELECT coalesce(sum(ready + blocked), 0) INTO v_queued FROM queued;
-    FOR r IN SELECT * FROM json_array_elements(p_runs::json) LOOP
+    FOR r IN SELECT * FROM json_to_recordset(p_runs::json) AS new (id text, own_id boolean, task int, labels text, key text,
+        digest text, text_digest text, created_at bigint, not_before bigint, priority smallint, locks text[],
+        capacities int[], fail_if_busy boolean, parent bigint, detached boolean, on_disconnect text, max_queued bigint,
+        max_queued_of_task bigint, parameters json, claim boolean, version int, on_interrupt text, time bigint,
+        started text, delayed text, may_wait boolean)
+    LOOP
         nth := nth + 1;
-        v_task := (r->>'task')::int;
-        IF r->>'key' IS NOT NULL THEN
-            SELECT no, id INTO existing FROM runs WHERE task = v_task AND idempotency_key = r->>'key';
+        IF r.key IS NOT NULL THEN
+            SELECT no, id INTO existing FROM runs WHERE task = r.task AND idempotency_key = r.key;
             IF FOUND THEN
-                IF is_same_request_1(existing.no, v_task, r->>'digest', r->>'text_digest', p_inputs[nth], r->>'labels')
-                   AND NOT ((r->>'own_id')::boolean AND existing.id <> r->>'id') THEN
+                IF is_same_request_1(existing.no, r.task, r.digest, r.text_digest, p_inputs[nth], r.labels)
+                   AND NOT (r.own_id AND existing.id <> r.id) THEN
                     answers := answers || json_build_object('is', 'existing', 'no', existing.no);
                 ELSE
                     answers := answers || json_build_object('is', 'key');
@@ -115,74 +101,125 @@ BEGIN
                 CONTINUE;
             END IF;
         END IF;
-        SELECT no INTO existing FROM runs WHERE id = r->>'id';
+        SELECT no INTO existing FROM runs WHERE id = r.id;
         IF FOUND THEN
             -- An id that a host has made is never used by two requests.
-            IF NOT (r->>'own_id')::boolean OR is_same_request_1(
-                existing.no, v_task, r->>'digest', r->>'text_digest', p_inputs[nth], r->>'labels') THEN
+            IF NOT r.own_id OR is_same_request_1(
+                existing.no, r.task, r.digest, r.text_digest, p_inputs[nth], r.labels) THEN
                 answers := answers || json_build_object('is', 'existing', 'no', existing.no);
             ELSE
                 answers := answers || json_build_object('is', 'id');
             END IF;
             CONTINUE;
         END IF;
-        SELECT array_agg(name ORDER BY at), array_agg(capacity ORDER BY at) INTO v_locks, v_capacities
-        FROM ROWS FROM (json_array_elements_text(r->'locks'), json_array_elements_text(r->'capacities'))
-            WITH ORDINALITY AS wanted (name, capacity_text, at), LATERAL (SELECT capacity_text::int AS capacity) cast_;
-        v_busy := CASE WHEN v_locks IS NULL THEN NULL ELSE busy_for_new_1(v_locks, v_capacities) END;
-        SELECT * INTO refused
-        FROM submit_refusal_1(r, v_locks, v_capacities, v_busy, v_queued, p_max_children, p_max_depth);
-        IF refused.refusal IS NOT NULL THEN
-            answers := answers || refused.refusal;
-            CONTINUE;
+        v_depth := 0;
+        IF r.parent IS NOT NULL THEN
+            parent := parent_refusal_1(r.parent, p_max_children, p_max_depth);
+            IF parent.refusal IS NOT NULL THEN
+                answers := answers || parent.refusal;
+                CONTINUE;
+            END IF;
+            v_depth := parent.depth;
+        END IF;
+        v_locks := nullif(r.locks, '{}');
+        v_busy := CASE WHEN v_locks IS NOT NULL THEN busy_for_new_1(v_locks, r.capacities) END;
+        t := array_position(v_tasks, r.task);
+        IF t IS NULL THEN
+            t := cardinality(v_tasks) + 1;
+            v_tasks[t] := r.task;
+            SELECT coalesce(sum(ready), 0), coalesce(sum(ready + blocked), 0) INTO v_ahead, v_waiting
+            FROM queued WHERE task = r.task;
+            v_ready[t] := v_ahead;
+            v_of_task[t] := v_waiting;
+            v_new_ready[t] := 0;
+            v_new_blocked[t] := 0;
+        END IF;
+        -- An older run goes first: one of the same task or, if the new run takes locks, any, for it may be about to take the
+        -- same.
+        v_ahead := v_ready[t] + v_new_ready[t];
+        IF v_locks IS NOT NULL THEN
+            IF r.fail_if_busy THEN
+                v_name := coalesce(v_busy, promised_lock_1(r.task, v_locks, r.capacities));
+                IF v_name IS NOT NULL THEN
+                    answers := answers || json_build_object('is', 'busy', 'name', v_name);
+                    CONTINUE;
+                END IF;
+            END IF;
+            -- The host searches for a deadlock, and comes again.
+            IF v_busy IS NOT NULL AND r.parent IS NOT NULL AND NOT r.detached AND NOT r.may_wait THEN
+                answers := answers || json_build_object('is', 'must_wait');
+                CONTINUE;
+            END IF;
+            SELECT coalesce(sum(ready), 0) + (SELECT sum(new) FROM unnest(v_new_ready) new) INTO v_ahead FROM queued;
+        END IF;
+        -- A run that is claimed at once would begin without its parameters.
+        v_starts := r.claim AND v_busy IS NULL AND r.not_before IS NULL AND v_ahead <= 0
+            AND json_array_length(r.parameters) = 0;
+        IF NOT v_starts THEN
+            v_waiting := v_queued;
+            IF r.not_before IS NOT NULL THEN
+                -- Counted separately: they occupy disk space too, but delay no other run.
+                SELECT count(*) INTO v_waiting FROM (SELECT 1 FROM runs WHERE status = 1 LIMIT r.max_queued) delayed;
+            END IF;
+            IF v_waiting < r.max_queued THEN
+                v_waiting := v_of_task[t] + v_new_ready[t] + v_new_blocked[t];
+                IF v_waiting < r.max_queued_of_task THEN v_waiting := NULL; END IF;
+            END IF;
+            IF v_waiting IS NOT NULL THEN
+                answers := answers || json_build_object('is', 'full', 'waiting', v_waiting);
+                CONTINUE;
+            END IF;
         END IF;
         v_no := nextval('run_numbers');
-        v_time := (r->>'time')::bigint;
-        v_started := CASE WHEN refused.starts THEN now_ms() END;
+        v_started := CASE WHEN v_starts THEN now_ms() END;
+        v_status := CASE WHEN v_starts THEN 2 WHEN r.not_before IS NULL THEN 0 ELSE 1 END;
         -- Locks of a delayed run are checked when it is due.
-        IF r->>'not_before' IS NOT NULL THEN v_busy := NULL; END IF;
+        IF v_status = 1 THEN v_busy := NULL; END IF;
         INSERT INTO runs (no, id, task, status, attempt, fence, owner, version, priority, depth, locks, capacities, waits_for,
             not_before, created_at, started_at, parent, detached, on_disconnect, on_interrupt, idempotency_key, request,
             labels)
-        VALUES (v_no, r->>'id', v_task,
-            CASE WHEN refused.starts THEN 2 WHEN r->>'not_before' IS NULL THEN 0 ELSE 1 END,
-            refused.starts::int, refused.starts::int, CASE WHEN refused.starts THEN p_host END,
-            CASE WHEN refused.starts THEN (r->>'version')::int END, (r->>'priority')::smallint, refused.run_depth, v_locks,
-            v_capacities, v_busy, (r->>'not_before')::bigint, (r->>'created_at')::bigint, v_started,
-            (r->>'parent')::bigint, (r->>'detached')::boolean, r->>'on_disconnect',
-            CASE WHEN refused.starts THEN r->>'on_interrupt' END, r->>'key', r->>'digest', r->>'labels');
+        VALUES (v_no, r.id, r.task, v_status, v_starts::int, v_starts::int, CASE WHEN v_starts THEN p_host END,
+            CASE WHEN v_starts THEN r.version END, r.priority, v_depth, v_locks, nullif(r.capacities, '{}'), v_busy,
+            r.not_before, r.created_at, v_started, r.parent, r.detached, r.on_disconnect,
+            CASE WHEN v_starts THEN r.on_interrupt END, r.key, r.digest, r.labels);
         INSERT INTO run_data (run, input) VALUES (v_no, p_inputs[nth]);
-        IF r->>'labels' IS NOT NULL THEN
-            INSERT INTO run_labels (key, value, run) SELECT key, value, v_no FROM json_each_text((r->>'labels')::json);
+        IF r.labels IS NOT NULL THEN
+            INSERT INTO run_labels (key, value, run) SELECT key, value, v_no FROM json_each_text(r.labels::json);
         END IF;
-        IF refused.starts THEN
-            INSERT INTO events (id, attempt, time, type, data) VALUES (v_no << 32 | 1, 1, v_time, 'run.started', r->>'started');
+        INSERT INTO events (id, attempt, time, type, data) VALUES (v_no << 32 | 1, v_starts::int, r.time,
+            CASE v_status WHEN 2 THEN 'run.started' WHEN 1 THEN 'run.delayed' ELSE 'run.queued' END,
+            CASE v_status WHEN 2 THEN r.started WHEN 1 THEN r.delayed
+                ELSE CASE WHEN v_busy IS NULL THEN '{}' ELSE '{"waits_for":' || to_json(v_busy) || '}' END END);
+        IF v_starts THEN
             IF v_locks IS NOT NULL THEN PERFORM take_locks_1(v_locks); END IF;
-            answers := answers || json_build_object(
-                'is', 'claimed', 'no', v_no, 'started_at', v_started, 'depth', refused.run_depth);
+            answers := answers || json_build_object('is', 'claimed', 'no', v_no, 'started_at', v_started, 'depth', v_depth);
             CONTINUE;
         END IF;
-        INSERT INTO events (id, attempt, time, type, data) VALUES (v_no << 32 | 1, 0, v_time,
-            CASE WHEN r->>'not_before' IS NULL THEN 'run.queued' ELSE 'run.delayed' END,
-            CASE WHEN r->>'not_before' IS NOT NULL THEN r->>'delayed'
-                 WHEN v_busy IS NULL THEN '{}' ELSE '{"waits_for":' || to_json(v_busy) || '}' END);
         v_seq := 1;
-        FOR parameter IN SELECT * FROM json_array_elements(r->'parameters') LOOP
+        FOR parameter IN SELECT * FROM json_to_recordset(r.parameters) AS set (name text, value text, data text) LOOP
             v_seq := v_seq + 1;
-            INSERT INTO parameters (run, name, value) VALUES (v_no, parameter->>'name', parameter->>'value');
+            INSERT INTO parameters (run, name, value) VALUES (v_no, parameter.name, parameter.value);
             INSERT INTO events (id, attempt, time, type, data)
-            VALUES (v_no << 32 | v_seq, 0, v_time, 'run.parameter', parameter->>'data');
+            VALUES (v_no << 32 | v_seq, 0, r.time, 'run.parameter', parameter.data);
         END LOOP;
-        IF r->>'not_before' IS NULL THEN
+        IF v_status = 0 THEN
             v_queued := v_queued + 1;
-            PERFORM count_queued_1(p_host, p_lane, v_task, (v_busy IS NULL)::int, (v_busy IS NOT NULL)::int);
-        END IF;
-        IF v_busy IS NOT NULL THEN
-            -- All runs in line for it may be of tasks that are not loaded. Such runs must not block it.
-            PERFORM unblock_waiting_1(p_host, p_lane, v_busy);
-            SELECT waits_for INTO v_busy FROM runs WHERE no = v_no;
+            IF v_busy IS NULL THEN
+                v_new_ready[t] := v_new_ready[t] + 1;
+            ELSE
+                v_new_blocked[t] := v_new_blocked[t] + 1;
+                -- All runs in line for it may be of tasks that are not loaded. Such runs must not block it.
+                PERFORM unblock_waiting_1(p_host, p_lane, v_busy);
+                SELECT waits_for INTO v_busy FROM runs WHERE no = v_no;
+                -- The numbers have changed, so the next run reads them again.
+                PERFORM count_all_queued_1(p_host, p_lane, v_tasks, v_new_ready, v_new_blocked);
+                v_tasks := '{}';
+                v_new_ready := '{}';
+                v_new_blocked := '{}';
+            END IF;
         END IF;
         answers := answers || json_build_object('is', 'queued', 'no', v_no, 'waits_for', v_busy);
     END LOOP;
+    PERFORM count_all_queued_1(p_host, p_lane, v_tasks, v_new_ready, v_new_blocked);
     RETURN answer_1(p_host, p_lane, array_to_json(answers)::text);
 END $$;
