@@ -4,10 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::run_row::ReadError;
 use crate::postgres::{Connector, ErrorClass, Pool, Session, SessionSettings};
 use crate::storage::{Result, StorageError};
+
+/// How long a read is repeated whose connection is lost.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A read under way.
 pub(super) type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, ReadError>> + Send + 'a>>;
@@ -41,11 +45,15 @@ impl Readers {
         }
         let pool = Arc::clone(&self.pool);
         let reading = tokio::spawn(async move {
-            match on_a_session(&pool, &arguments, &work).await {
-                Err(ReadError::Statement(error)) if error.class() == ErrorClass::Disconnected => {
-                    on_a_session(&pool, &arguments, &work).await
+            let begun = Instant::now();
+            loop {
+                let session = pool.session().await?;
+                match work(&session, &arguments).await {
+                    // Others may have been lost with it, which nobody has noticed yet.
+                    Err(ReadError::Statement(error))
+                        if error.class() == ErrorClass::Disconnected && begun.elapsed() < PATIENCE => {}
+                    answer => return answer,
                 }
-                other => other,
             }
         });
         match reading.await {
@@ -61,18 +69,8 @@ impl Readers {
     }
 }
 
-async fn on_a_session<A, T, F>(pool: &Pool, arguments: &A, work: &F) -> Result<T, ReadError>
-where
-    F: for<'a> Fn(&'a Session, &'a A) -> Reading<'a, T>,
-{
-    let session = pool.session().await?;
-    work(&session, arguments).await
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::testing::Schema;
     use super::*;
 
