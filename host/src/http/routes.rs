@@ -15,7 +15,7 @@ use super::request::{self, Query};
 use super::request_body::{self, RequestBody};
 use super::resource::{ROUTES, Resource};
 use super::{
-    Api, children, cors, files, health, metrics, page, parameters, presence, progress, pruning, runs,
+    Api, children, cors, files, health, hosts, metrics, page, parameters, presence, progress, pruning, runs,
     several_runs, signals, start, stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
