@@ -1,15 +1,16 @@
 //! The task of one lane.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_postgres::types::ToSql;
 
-use super::group::{Command, Plain, Submit};
+use super::group::{Command, Plain};
+use super::lane_queue::{LaneQueue, Next};
 use super::lane_state::{GATED_LANES, LaneState};
-use super::log_group::{Added, Gate, LogGroup, NextSeqs};
+use super::log_group::Gate;
 use super::statement::{Group, answer_submits};
 use crate::model::HostId;
 use crate::postgres::{Connection, Connector, Error, ErrorClass, Session, SessionSettings};
@@ -22,23 +23,15 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 /// Times in a row that a statement may lose before callers are told that it can't be carried out.
 const MAX_CONFLICTS: u32 = 5;
-/// New runs in one statement. They hold the number lock together, which all hosts wait for.
-const MAX_SUBMITS: usize = 64;
-/// Bytes of inputs in one statement: the server needs several times as much memory.
-const MAX_SUBMIT_BYTES: usize = 8 << 20;
-
 pub(super) struct LaneTask {
     lane: usize,
     connection: Connection,
     connector: Connector,
     commands: mpsc::UnboundedReceiver<Command>,
-    /// What has arrived, in order.
-    queue: VecDeque<Command>,
-    /// Commands at the front of the queue to be sent one by one, because together they were refused.
-    alone: usize,
+    /// What has arrived and is not carried out yet.
+    queue: LaneQueue,
     /// The number of the last statement of each host.
     done: HashMap<i64, i64>,
-    seqs: NextSeqs,
     state: Arc<LaneState>,
     closing: bool,
 }
@@ -78,10 +71,8 @@ impl LaneTask {
             connection: Connection::open(connector, settings),
             connector: connector.clone(),
             commands,
-            queue: VecDeque::new(),
-            alone: 0,
+            queue: LaneQueue::default(),
             done: HashMap::new(),
-            seqs: NextSeqs::new(),
             state,
             closing: false,
         }
@@ -109,7 +100,7 @@ impl LaneTask {
             if self.session().await.is_none() {
                 break;
             }
-            match self.next() {
+            match self.queue.next() {
                 Some(Next::Group(group)) => self.carry_out(group).await,
                 Some(Next::Plain(plain)) => self.carry_out_plain(plain).await,
                 None => {}
@@ -131,7 +122,7 @@ impl LaneTask {
                 self.closing = true;
                 self.commands.close();
             }
-            command => self.queue.push_back(command),
+            command => self.queue.push(command),
         }
     }
 
@@ -142,7 +133,8 @@ impl LaneTask {
             if !self.connection.is_connected()
                 && let Some(outage) = self.connector.outage()
             {
-                self.refuse_what_can_come_again(&StorageError::Unavailable(outage.error));
+                let error = StorageError::Unavailable(outage.error);
+                self.queue.refuse_what_can_come_again(&error, self.closing);
                 if self.closing {
                     return None;
                 }
@@ -163,106 +155,18 @@ impl LaneTask {
         }
     }
 
-    /// Rejects commands that callers can repeat themselves, and keeps the others in order.
-    fn refuse_what_can_come_again(&mut self, error: &StorageError) {
-        for command in std::mem::take(&mut self.queue) {
-            match command.must_be_done() && !self.closing {
-                true => self.queue.push_back(command),
-                false => command.refuse(error),
-            }
-        }
-        self.alone = 0;
-    }
-
     fn refuse_the_rest(mut self) {
         while let Ok(command) = self.commands.try_recv() {
-            self.queue.push_back(command);
+            self.queue.push(command);
         }
-        self.queue.into_iter().for_each(|command| command.refuse(&StorageError::Closed));
-    }
-
-    /// The commands of the next statement.
-    fn next(&mut self) -> Option<Next> {
-        let is_alone = self.alone > 0;
-        self.alone = self.alone.saturating_sub(1);
-        match self.queue.pop_front()? {
-            Command::Plain(plain) => Some(Next::Plain(plain)),
-            Command::Call(call) => Some(Next::Group(Group::Call(call))),
-            Command::Submit(submit) => {
-                let mut submits = vec![submit];
-                if !is_alone {
-                    self.gather_submits(&mut submits);
-                }
-                Some(Next::Group(Group::Submits(submits)))
-            }
-            first @ (Command::Append(_) | Command::End(_)) => self.log_group(first, is_alone),
-            Command::Close => None,
-        }
-    }
-
-    /// All pending submits of the same host. They have no order.
-    fn gather_submits(&mut self, submits: &mut Vec<Submit>) {
-        let host = submits[0].host;
-        let mut bytes = submits[0].input.len();
-        for command in std::mem::take(&mut self.queue) {
-            match command {
-                Command::Submit(submit)
-                    if submit.host == host
-                        && submits.len() < MAX_SUBMITS
-                        && bytes + submit.input.len() <= MAX_SUBMIT_BYTES =>
-                {
-                    bytes += submit.input.len();
-                    submits.push(submit);
-                }
-                other => self.queue.push_back(other),
-            }
-        }
-    }
-
-    /// All pending writes to logs, as far as they keep the order of each run.
-    fn log_group(&mut self, first: Command, is_alone: bool) -> Option<Next> {
-        let host = match &first {
-            Command::End(end) => end.fence.owner(),
-            Command::Append(append) => match &append.batch {
-                Some(batch) => batch.fence.owner(),
-                None => return self.take_events(first, is_alone),
-            },
-            _ => return None,
-        };
-        let mut group = LogGroup::new(host);
-        // Runs of which a command was left for later, and all after it must be.
-        let mut left = HashSet::new();
-        let rest = std::mem::take(&mut self.queue);
-        for (at, command) in [first].into_iter().chain(rest).enumerate() {
-            let is_left = command.run().is_some_and(|run| left.contains(&run));
-            let is_over = at > 0 && (is_alone || group.is_full());
-            let added = match command {
-                command if is_left || is_over => Added::Later(command),
-                Command::Append(append) => group.append(append, &mut self.seqs),
-                Command::End(end) => group.end(end),
-                command => Added::Later(command),
-            };
-            if let Added::Later(command) = added {
-                left.extend(command.run());
-                self.queue.push_back(command);
-            }
-        }
-        (group.len() > 0).then_some(Next::Group(Group::Log(group)))
-    }
-
-    /// Takes the events of an outbox, which tell whose they are.
-    fn take_events(&mut self, command: Command, is_alone: bool) -> Option<Next> {
-        let Command::Append(mut append) = command else { return None };
-        append.batch = append.outbox.take();
-        match append.batch {
-            Some(_) => self.log_group(Command::Append(append), is_alone),
-            None => None,
-        }
+        self.queue.refuse_all(&StorageError::Closed);
     }
 
     /// Sends a statement without a gate.
     async fn carry_out_plain(&mut self, plain: Plain) {
-        let session = self.connection.session().await;
+        let Some(session) = self.session().await else {
+            return Command::Plain(plain).refuse(&StorageError::Closed);
+        };
         let parameters: Vec<&(dyn ToSql + Sync)> =
             plain.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
         let error = match session.query(plain.sql, &parameters).await {
@@ -301,7 +205,7 @@ impl LaneTask {
                 self.state.note_health(self.lane, None);
                 match group {
                     Group::Log(group) => {
-                        for again in group.complete(&answer, &mut self.seqs).into_iter().rev() {
+                        for again in group.complete(&answer, self.queue.seqs()).into_iter().rev() {
                             self.queue.push_front(again);
                         }
                     }
@@ -313,48 +217,52 @@ impl LaneTask {
             Sent::Fenced if group.host().is_none() => {
                 // The host of this process was declared dead, but the caller needs none.
                 self.state.set_writer(None);
-                self.put_back(group);
+                self.queue.put_back(group);
             }
             Sent::Fenced => {
-                self.seqs.clear();
+                self.queue.forget_seqs();
                 group.refuse(&StorageError::Fenced);
             }
             Sent::Rejected(error) if group.len() > 1 => {
                 tracing::debug!(%error, "a group was refused; its commands are sent one by one");
-                self.alone = group.len();
-                self.put_back(group);
+                self.queue.put_back_alone(group);
             }
             Sent::Rejected(error) => {
                 // A fault of the host in one command must not block all others for ever.
                 tracing::error!(%error, "one write failed and is rejected");
-                self.seqs.clear();
+                self.queue.forget_seqs();
                 group.refuse(&unavailable(&error));
             }
-            Sent::NotNow(error) => {
-                // Too much for one statement, perhaps.
-                self.alone = if error.code() == Some("57014") { group.len() } else { 0 };
-                self.put_back(group);
-                self.wait_for_the_server(&error).await;
-            }
+            Sent::NotNow(error) => self.not_now(group, &error).await,
             Sent::Closed => group.refuse(&StorageError::Closed),
         }
     }
 
-    /// Puts the commands of a group that has written nothing back to the front of the queue, in their order.
-    fn put_back(&mut self, group: Group) {
-        // Numbers of events were given to the group.
-        self.seqs.clear();
-        for command in group.into_commands().into_iter().rev() {
-            self.queue.push_front(command);
+    /// Rejects what callers can repeat themselves, and keeps the rest for later.
+    async fn not_now(&mut self, group: Group, error: &Error) {
+        if error.class() == ErrorClass::Conflict {
+            // It is the group that waits for another transaction, and not what came after it.
+            for command in group.into_commands().into_iter().rev() {
+                match command.must_be_done() && !self.closing {
+                    true => self.queue.push_front(command),
+                    false => command.refuse(&unavailable(error)),
+                }
+            }
+            self.queue.forget_seqs();
+            return;
         }
+        match error.code() {
+            // Too much for one statement, perhaps.
+            Some("57014") => self.queue.put_back_alone(group),
+            _ => self.queue.put_back(group),
+        }
+        self.wait_for_the_server(error).await;
     }
 
     /// Rejects what callers can repeat themselves, and waits before the rest is tried again.
     async fn wait_for_the_server(&mut self, error: &Error) {
         self.state.note_health(self.lane, Some(error.to_string()));
-        let alone = self.alone;
-        self.refuse_what_can_come_again(&unavailable(error));
-        self.alone = alone.min(self.queue.len());
+        self.queue.refuse_what_can_come_again(&unavailable(error), self.closing);
         if !self.queue.is_empty() {
             tokio::time::sleep(RETRY_PAUSE).await;
         }
@@ -362,7 +270,7 @@ impl LaneTask {
 
     /// Forgets what was known of the database: another host may have written meanwhile.
     fn lost_connection(&mut self) {
-        self.seqs.clear();
+        self.queue.forget_seqs();
         self.note_connected(false);
     }
 
@@ -486,12 +394,6 @@ impl LaneTask {
             }
         }
     }
-}
-
-/// The commands of the next statement.
-enum Next {
-    Group(Group),
-    Plain(Plain),
 }
 
 fn unavailable(error: &Error) -> StorageError {

@@ -70,8 +70,10 @@ impl Postgres {
         // Most of the time there are none, and a read costs the server less than a write.
         let orphans =
             self.lanes.plain(Lane::Queue, "SELECT orphans_1($1)", values![host], Urgency::Once).await?;
-        if !orphans.first().is_some_and(|row| row.get(0)) {
-            return Ok(Vec::new());
+        match orphans.first().and_then(|row| row.get(0)) {
+            None => return Err(StorageError::Fenced),
+            Some(false) => return Ok(Vec::new()),
+            Some(true) => {}
         }
         let connected = self.lanes.connected_for().unwrap_or(Duration::ZERO);
         let values = values![i64::try_from(connected.as_millis()).unwrap_or(i64::MAX)];

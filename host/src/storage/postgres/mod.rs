@@ -23,6 +23,7 @@ mod deadlocks;
 mod events;
 mod group;
 mod hosts;
+mod lane_queue;
 mod lane_state;
 mod lane_task;
 mod lanes;

@@ -110,11 +110,16 @@ async fn append(storage: &Postgres, run: &Claimed, events: Vec<NewEvent>) -> Res
     result.expect("it was notified")
 }
 
-/// Waits until so many statements of sessions of that name wait for a lock.
+/// Waits until so many statements of the lane wait for a lock.
 async fn until_locked(server: &Server, schema: &str, lane: i64, count: usize) {
-    let name = format!("{schema} lane {lane}");
+    until_waiting(server, &format!("{schema} lane {lane}"), "Lock", count).await;
+}
+
+/// Waits until so many sessions whose name ends so wait in this way.
+async fn until_waiting(server: &Server, name: &str, wait: &str, count: usize) {
     let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE '%{name}'"
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = '{wait}' AND state = 'active' \
+         AND application_name LIKE '%{name}'"
     );
     for _ in 0..500 {
         if server.psql(&sql) == count.to_string() {
@@ -122,7 +127,7 @@ async fn until_locked(server: &Server, schema: &str, lane: i64, count: usize) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("no statement of {name} waits for a lock");
+    panic!("{name} does not wait");
 }
 
 #[tokio::test]
@@ -215,6 +220,35 @@ async fn a_statement_of_a_fenced_host_writes_nothing() {
     assert_eq!(slow.last_seq(no).await.expect("reads"), 2);
     let taken = quick.claim_orphans(&heir, 9).await.expect("takes over");
     assert_eq!((taken.len(), taken[0].last_seq), (1, 2));
+}
+
+#[tokio::test]
+async fn a_statement_of_a_dead_host_that_is_stuck_holds_up_no_start_for_long() {
+    let Some(server) = server("a stuck statement") else { return };
+    let schema = server.fresh_schema();
+    let (slow, quick) = (open(&server.url(), &schema).await, open(&server.url(), &schema).await);
+    let (late, heir) = (host(&slow, 0).await, host(&quick, 60_000).await);
+    let run = claimed(&slow, &late).await;
+    claimed(&quick, &heir).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+
+    let aside = session(server, &schema).await;
+    let stuck =
+        format!("SELECT 1 FROM lanes WHERE host = {} FOR UPDATE; SELECT pg_sleep(8)", run.fence.owner());
+    let verdict = async {
+        until_locked(server, &schema, 0, 1).await;
+        let begun = std::time::Instant::now();
+        claimed(&quick, &heir).await;
+        assert!(begun.elapsed() < Duration::from_secs(6), "after {:?}", begun.elapsed());
+    };
+    let taking = async {
+        until_waiting(server, &format!("{schema} aside"), "Timeout", 1).await;
+        quick.claim_orphans(&heir, 9).await
+    };
+    let (stuck, taken, ()) = tokio::join!(aside.batch(&stuck), taking, verdict);
+    stuck.expect("ends by itself");
+    assert!(matches!(taken, Err(StorageError::Unavailable(_))), "{taken:?}");
+    assert_eq!(quick.claim_orphans(&heir, 9).await.expect("takes over").len(), 1);
 }
 
 #[tokio::test]

@@ -91,11 +91,12 @@ BEGIN
     IF FOUND THEN PERFORM bury_1(ARRAY[p_host]); END IF;
 END $$;
 
--- Whether there is anything for declare_dead_1 or claim_orphans_1 to do.
+-- Whether there is anything for declare_dead_1 or claim_orphans_1 to do. NULL if the host itself was declared dead.
 CREATE FUNCTION orphans_1(p_host bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT 1 FROM hosts WHERE lease_until < now_ms() AND dead_at IS NULL AND no <> p_host)
         OR EXISTS (SELECT 1 FROM hosts JOIN runs ON runs.owner = hosts.no
                    WHERE hosts.dead_at IS NOT NULL AND hosts.no <> p_host)
+    FROM hosts WHERE no = p_host AND dead_at IS NULL
 $$;
 
 -- Declares hosts past their lease dead. Not before the server and the caller's connection have been up for the length of
@@ -107,6 +108,8 @@ DECLARE
     v_dead bigint[];
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
+    -- Other statements of this host wait behind this one. If a dead host's statement is stuck, they must not wait for long.
+    PERFORM set_config('lock_timeout', '800ms', true);
     -- A host whose row is locked renews at this moment, or is judged by another host.
     SELECT array_agg(no) INTO v_dead FROM (
         SELECT no FROM hosts
