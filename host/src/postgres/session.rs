@@ -150,8 +150,8 @@ impl Session {
         });
         match row {
             Some((Some("f"), Some("off"))) => Ok(session),
-            Some((Some("t"), _)) => Err(refused("the server is a replica, which accepts no writes")),
-            _ => Err(refused("the server accepts no writes (default_transaction_read_only)")),
+            Some((Some("t"), _)) => Err(disconnected("the server is a replica, which accepts no writes")),
+            _ => Err(disconnected("the server accepts no writes (default_transaction_read_only)")),
         }
     }
 
@@ -220,7 +220,7 @@ impl Session {
     /// Waits for an answer, and closes the session if there is none or if it says that the session is of no use.
     async fn answered<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
         if self.is_closed() {
-            return Err(refused("the connection was closed"));
+            return Err(disconnected("the connection was closed"));
         }
         let answer = match self.answer_timeout {
             Some(timeout) => tokio::time::timeout(timeout, work).await,
@@ -231,7 +231,7 @@ impl Session {
             Ok(Err(error)) => Error::from(error),
             Err(_) => {
                 let timeout = self.answer_timeout.unwrap_or_default();
-                refused(format!("the server did not answer for {} s", timeout.as_secs()))
+                disconnected(format!("the server did not answer for {} s", timeout.as_secs()))
             }
         };
         if let Some(error) = error.from_server() {
@@ -247,7 +247,7 @@ impl Session {
     }
 }
 
-fn refused(message: impl Into<String>) -> Error {
+fn disconnected(message: impl Into<String>) -> Error {
     Error::new(ErrorClass::Disconnected, message)
 }
 
@@ -255,9 +255,9 @@ fn refused(message: impl Into<String>) -> Error {
 fn check_version(version: &str) -> Result<()> {
     let digits = version.split(|at: char| !at.is_ascii_digit()).next().unwrap_or_default();
     match digits.parse::<u32>() {
-        Ok(major) if major < OLDEST_VERSION => {
-            Err(refused(format!("the server is PostgreSQL {version}; {OLDEST_VERSION} or newer is needed")))
-        }
+        Ok(major) if major < OLDEST_VERSION => Err(disconnected(format!(
+            "the server is PostgreSQL {version}; {OLDEST_VERSION} or newer is needed"
+        ))),
         // A pooler may send what it likes.
         _ => Ok(()),
     }

@@ -227,6 +227,23 @@ async fn of_several_hosts_the_first_that_accepts_writes_is_used() {
 }
 
 #[tokio::test]
+async fn a_replica_is_used_as_soon_as_it_is_promoted() {
+    let options = Options { is_replica: true, ..Options::default() };
+    let Some(replica) = own_server("a replica that is promoted", options) else { return };
+    let connector = connector_to(&replica.url());
+    let error = connector.connect(&SessionSettings::reader("unit")).await.err().expect("a replica");
+    assert!(error.to_string().contains("is a replica"), "{error}");
+    let connection = Connection::open(&connector, SessionSettings::new("unit"));
+    until(|| connector.outage().is_some_and(|outage| outage.error.contains("is a replica"))).await;
+    replica.psql("SELECT pg_promote()");
+    within(connection.session())
+        .await
+        .batch("CREATE TABLE public.t (a int)")
+        .await
+        .expect("it accepts writes");
+}
+
+#[tokio::test]
 async fn all_sessions_leave_a_server_that_becomes_read_only() {
     let Some(server) = own_server("a server that becomes read-only", Options::default()) else { return };
     let connector = connector_to(&server.url());

@@ -33,6 +33,8 @@ pub struct Options {
     pub password: Option<String>,
     /// Offers TLS with this certificate.
     pub certificate: Option<Certificate>,
+    /// Accepts no writes, as a replica does, until `SELECT pg_promote()`.
+    pub is_replica: bool,
 }
 
 /// A server, which is removed with this value, and with this process.
@@ -250,6 +252,11 @@ fn create_database(programs: &Programs, folder: &Path, options: &Options) {
         }
     }
     finished(&mut initdb);
+    if options.is_replica {
+        let signal = data(folder).join("standby.signal");
+        fs::write(&signal, "").expect("writes");
+        programs.give(&signal);
+    }
     for (name, text) in options.certificate.iter().flat_map(Certificate::files) {
         let file = folder.join(name);
         fs::write(&file, text).expect("writes");
