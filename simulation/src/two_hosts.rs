@@ -190,8 +190,10 @@ fn a_signal_of_another_host_reaches_the_guest_after_its_note() {
         assert!(is_noted(&b.signal(&id).await) && is_noted(&a.signal(&id).await));
         sleep(SETTLE).await;
         let log: Vec<_> = hosts.log(&id).await.into_iter().map(|(_, event)| event).collect();
-        let of = |wanted: &str| log.iter().enumerate().filter(|(_, name)| *name == wanted).map(|(at, _)| at);
-        let (sent, taken): (Vec<_>, Vec<_>) = (of("run.signal").collect(), of(TAKEN).collect());
+        let of = |wanted: &str| -> Vec<usize> {
+            log.iter().enumerate().filter(|(_, name)| *name == wanted).map(|(at, _)| at).collect()
+        };
+        let (sent, taken) = (of("run.signal"), of(TAKEN));
         assert_eq!((sent.len(), taken.len()), (2, 2), "{log:?}");
         assert!(sent.iter().zip(&taken).all(|(sent, taken)| sent < taken), "{log:?}");
         assert_eq!(hosts.end(&id).await, RunStatus::Completed);
