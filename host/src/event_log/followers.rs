@@ -54,6 +54,39 @@ struct Followed {
     arrived: Notify,
 }
 
+impl Followed {
+    /// The follower of a run, if it has one that is open.
+    fn get(&self, run: i64) -> Option<Arc<Follower>> {
+        let follower = self.runs.lock().get(&run).and_then(Weak::upgrade);
+        follower.filter(|follower| !follower.window().is_closed())
+    }
+
+    /// Begins a follower: its window has the events that are in no full page yet. All others are read in pages.
+    async fn start(&self, follower: &Follower) -> Result<()> {
+        if !self.has_ended(follower).await? {
+            let newest = self.events.last_seq(follower.run().no).await?;
+            // The newest event itself is read again, because it may be the terminal one by now.
+            follower.start(pages::begin(newest.saturating_sub(1)));
+        }
+        Ok(())
+    }
+
+    /// Closes the follower of a run that has ended or was removed. Returns whether it has.
+    async fn has_ended(&self, follower: &Follower) -> Result<bool> {
+        let run = self.storage.run(&follower.run().id).await?;
+        // Another run may have the id now.
+        let ending = match run.filter(|run| run.key.no == follower.run().no) {
+            None => Ending::Removed,
+            Some(run) => match run.last_seq {
+                None => return Ok(false),
+                Some(last) => Ending::Ended(last),
+            },
+        };
+        follower.close(Some(ending));
+        Ok(true)
+    }
+}
+
 /// The hints about one followed run, until it is dropped.
 struct Hints {
     run: i64,
@@ -86,18 +119,17 @@ impl Followers {
 
     /// The follower of a run, if it has one.
     pub(super) fn get(&self, run: i64) -> Option<Arc<Follower>> {
-        let follower = self.followed.runs.lock().get(&run).and_then(Weak::upgrade);
-        follower.filter(|follower| !follower.window().is_closed())
+        self.followed.get(run)
     }
 
     /// The follower of a run, which is made if it has none.
     pub(super) fn follow(&self, run: &RunKey) -> Arc<Follower> {
         let followed = &self.followed;
         let mut runs = followed.runs.lock();
-        if let Some(follower) = runs.get(&run.no).and_then(Weak::upgrade) {
-            if !follower.window().is_closed() {
-                return follower;
-            }
+        if let Some(follower) = runs.get(&run.no).and_then(Weak::upgrade)
+            && !follower.window().is_closed()
+        {
+            return follower;
         }
         let follower = Arc::new(Follower::new(run.clone(), Arc::clone(&followed.shared)));
         // Before its first read, so that no event is missed between the two.
@@ -215,9 +247,9 @@ impl ReadingTask {
         let due = std::mem::take(&mut self.due).into_iter().filter(|run| !flooding.contains(run));
         let runs: Vec<i64> = due.chain(flooding.iter().copied()).collect();
         for some in runs.chunks(RUNS_OF_READ) {
-            let followers: Vec<_> = some.iter().filter_map(|run| self.follower(*run)).collect();
+            let followers: Vec<_> = some.iter().filter_map(|run| self.followed.get(*run)).collect();
             for follower in followers.iter().filter(|follower| follower.head().is_none()) {
-                self.start(follower).await?;
+                self.followed.start(follower).await?;
             }
             self.read(&followers).await?;
         }
@@ -236,7 +268,7 @@ impl ReadingTask {
         if !is_all {
             let flooding = found.iter().map(|(run, _)| *run);
             self.flooding.extend(flooding);
-            self.due.extend(asked.iter().filter(|run| !self.flooding.contains(run)));
+            self.due.extend(asked.iter().filter(|run| !self.flooding.contains(*run)));
         }
         let mut followers = followers.iter();
         for (run, events) in found {
@@ -248,21 +280,6 @@ impl ReadingTask {
         Ok(())
     }
 
-    fn follower(&self, run: i64) -> Option<Arc<Follower>> {
-        let follower = self.followed.runs.lock().get(&run).and_then(Weak::upgrade);
-        follower.filter(|follower| !follower.window().is_closed())
-    }
-
-    /// Begins a follower: its window has the events that are in no full page yet. All others are read in pages.
-    async fn start(&self, follower: &Follower) -> Result<()> {
-        if !self.has_ended(follower).await? {
-            let newest = self.followed.events.last_seq(follower.run().no).await?;
-            // The newest event itself is read again, because it may be the terminal one by now.
-            follower.start(pages::begin(newest.saturating_sub(1)));
-        }
-        Ok(())
-    }
-
     /// Looks up some silent runs: an end of which no event tells, because it was removed before it was read here.
     async fn look_up(&mut self) -> Result<()> {
         let later = (Bound::Excluded(self.looked_up), Bound::Unbounded);
@@ -270,25 +287,10 @@ impl ReadingTask {
             self.followed.runs.lock().range(later).take(LOOKED_UP).map(|(run, _)| *run).collect();
         self.looked_up = if next.len() < LOOKED_UP { 0 } else { next[LOOKED_UP - 1] };
         next.retain(|run| !self.due.contains(run));
-        for follower in next.into_iter().filter_map(|run| self.follower(run)) {
-            self.has_ended(&follower).await?;
+        for follower in next.into_iter().filter_map(|run| self.followed.get(run)) {
+            self.followed.has_ended(&follower).await?;
         }
         Ok(())
-    }
-
-    /// Closes the follower of a run that has ended or was removed. Returns whether it has.
-    async fn has_ended(&self, follower: &Follower) -> Result<bool> {
-        let run = self.followed.storage.run(&follower.run().id).await?;
-        // Another run may have the id now.
-        let ending = match run.filter(|run| run.key.no == follower.run().no) {
-            None => Ending::Removed,
-            Some(run) => match run.last_seq {
-                None => return Ok(false),
-                Some(last) => Ending::Ended(last),
-            },
-        };
-        follower.close(Some(ending));
-        Ok(true)
     }
 
     fn report(&mut self, read: Result<()>) {

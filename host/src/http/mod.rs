@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of wasm or SQL.
 
+mod abandoned;
 mod accept;
 mod body;
 mod children;
@@ -57,6 +58,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
 use crate::files::Files;
+use crate::model::HostId;
 use crate::notifier::Notifier;
 use crate::process::{Heartbeat, Liveness};
 use crate::registry::Registry;
@@ -113,6 +115,8 @@ pub struct Api {
     pub notifier: Arc<dyn Notifier>,
     /// The subscribers of runs.
     pub presence: Arc<Presence>,
+    /// Returns the id of this host if others share its database. It changes when the host was declared dead.
+    pub shared_host: Box<dyn Fn() -> Option<HostId> + Send + Sync>,
     /// The output files of runs.
     pub files: Arc<Files>,
     /// Set when the host begins to stop.
