@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::floors::Floor;
 use super::group::{Urgency, unreadable};
 use super::parameters::values;
 use super::{Postgres, list};
@@ -25,6 +26,8 @@ struct OfferRow {
     version: i32,
     sha256: String,
     on_interrupt: Option<&'static str>,
+    floor_priority: Option<i32>,
+    floor_no: Option<i64>,
 }
 
 /// The answer of `claim_1`.
@@ -94,6 +97,8 @@ impl Postgres {
             version: self.version_no(&offer.version).await?,
             sha256: offer.version.to_string(),
             on_interrupt: interrupt_column(offer.on_interrupt),
+            floor_priority: None,
+            floor_no: None,
         })
     }
 
@@ -174,9 +179,15 @@ impl Claiming<'_> {
     /// Makes one statement. Returns whether another might find more.
     async fn statement(&mut self, depth: u32, most: u32) -> Result<bool> {
         let time = Timestamp::now();
+        for (_, row) in &mut self.offers {
+            let floor = (depth == 0).then(|| self.storage.floors.of(row.task)).flatten();
+            row.floor_priority = floor.map(|floor| floor.priority);
+            row.floor_no = floor.map(|floor| floor.no);
+        }
         let rows: Vec<&OfferRow> = self.offers.iter().map(|(_, row)| row).collect();
         let offers = Json::of(&rows).into_string();
         let sql = "SELECT claim_1($1, $2, $3, $4, $5, $6, $7)";
+        let asked = most as usize;
         let most = i32::try_from(most).unwrap_or(i32::MAX);
         let values = values![offers, depth as i32, most, time.as_millis()];
         let answer = self.storage.lanes.call(Some(self.host), sql, values, Urgency::Once).await?;
@@ -193,11 +204,24 @@ impl Claiming<'_> {
             // What is asked of it since then reaches the owner as a message.
             claimed.run.status = RunStatus::Running;
             claimed.run.cancel_requested_at = None;
-            if let Some((_, row)) = self.offers.iter_mut().find(|(offer, _)| offer.task == claimed.run.task) {
-                row.room = row.room.saturating_sub(1);
+        }
+        let mut again = answer.again;
+        for (offer, row) in &mut self.offers {
+            let mut of_task = claimed.iter().filter(|claimed| claimed.run.task == offer.task);
+            let count = of_task.clone().count();
+            row.room = row.room.saturating_sub(count as u32);
+            if let Some(last) = of_task.next_back().filter(|_| depth == 0) {
+                let last = Floor { priority: last.run.priority, no: last.run.key.no };
+                self.storage.floors.claimed(row.task, count, last);
             }
         }
+        let has_floors = self.offers.iter().any(|(_, row)| row.floor_no.is_some() && row.room > 0);
+        if has_floors && claimed.len() < asked {
+            // What is left is below a floor.
+            self.storage.floors.forget();
+            again = true;
+        }
         self.claimed.append(&mut claimed);
-        Ok(answer.again)
+        Ok(again)
     }
 }

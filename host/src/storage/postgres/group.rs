@@ -16,7 +16,7 @@ pub(super) type Parameter = Box<dyn ToSql + Sync + Send>;
 /// Handling of a write while the database is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// It is rejected.
+    /// It is rejected, unless it may have been carried out: then the caller waits until that is known.
     Once,
     /// It is retried until it succeeds.
     UntilDone,

@@ -146,3 +146,41 @@ async fn lock(session: &Session, schema: &str) -> Result<(), OpenError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use streamtask_test_postgres::server;
+
+    use super::*;
+
+    fn connector(url: &str, schema: &str) -> Connector {
+        let url = url.parse().expect("a URL");
+        Connector::new(url, schema.parse().expect("a schema"), "test", None).expect("needs no certificates")
+    }
+
+    #[tokio::test]
+    async fn a_schema_is_created_once_and_refused_if_it_is_not_ours() {
+        let Some(server) = server("the schema") else { return };
+        let schema = server.fresh_schema();
+        let open = async |schema: &str| prepare(&connector(&server.url(), schema)).await;
+        let (one, other) = futures_util::future::join(open(&schema), open(&schema)).await;
+        one.and(other).expect("one of both makes it, and the other waits");
+        let known = MIGRATIONS.len();
+        let again = migrate(&connector(&server.url(), &schema)).await.expect("nothing to do");
+        assert_eq!(again, (known, known));
+
+        let refused = async |schema: &str| open(schema).await.expect_err("it is refused");
+        server.psql(&format!("UPDATE {schema}.meta SET version = 99"));
+        open(&schema).await.expect("it may write");
+        server.psql(&format!("UPDATE {schema}.meta SET min_host = 99"));
+        assert!(matches!(refused(&schema).await, OpenError::Newer { found: 99, .. }));
+        server.psql(&format!("UPDATE {schema}.meta SET version = 0, min_host = 0"));
+        let older = refused(&schema).await;
+        assert!(older.to_string().contains("streamtask migrate"), "{older}");
+
+        let foreign = server.fresh_schema();
+        server.psql(&format!("CREATE SCHEMA {foreign}; CREATE TABLE {foreign}.theirs (x int)"));
+        assert!(matches!(refused(&foreign).await, OpenError::Foreign(_)));
+        assert!(matches!(migrate(&connector(&server.url(), &foreign)).await, Err(OpenError::Foreign(_))));
+    }
+}

@@ -21,6 +21,7 @@ mod child_runs;
 mod claim;
 mod deadlocks;
 mod events;
+mod floors;
 mod group;
 mod hosts;
 mod lane_queue;
@@ -55,6 +56,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::floors::Floors;
 use self::group::{End, Urgency};
 use self::lanes::Lanes;
 use self::numbers::Numbers;
@@ -77,6 +79,7 @@ pub struct Postgres {
     lanes: Lanes,
     readers: Readers,
     numbers: Numbers,
+    floors: Floors,
     waits: WaitReports,
     connector: Connector,
 }
@@ -93,6 +96,7 @@ impl Postgres {
             lanes: Lanes::start(&connector, durability),
             readers: Readers::open(&connector, readers),
             numbers: Numbers::default(),
+            floors: Floors::default(),
             waits: WaitReports::default(),
             connector,
         })

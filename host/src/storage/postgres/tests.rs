@@ -409,6 +409,23 @@ async fn the_event_of_a_claim_is_returned_as_it_is_stored() {
     assert_eq!((&log[1..], run.last_seq), (&run.events[..], 2));
 }
 
+#[tokio::test]
+async fn a_long_queue_is_claimed_to_its_end_also_if_runs_come_back_to_its_beginning() {
+    let Some(server) = server("a long queue") else { return };
+    let storage = open(&server.url(), &server.fresh_schema()).await;
+    let owner = host(&storage, 60_000).await;
+    let submits = (0..250).map(|_| storage.submit(new_run(), None));
+    futures_util::future::join_all(submits).await;
+    let first = claim(&storage, &owner).await;
+    assert!(first.len() == 99 && first.is_sorted_by_key(|run| run.run.key.no));
+    for run in &first[..5] {
+        let event = NewEvent::queued(None);
+        storage.requeue(&run.run.key, run.fence, event, None).await.expect("puts back");
+    }
+    let rest = [claim(&storage, &owner).await.len(), claim(&storage, &owner).await.len()];
+    assert_eq!(rest, [99, 250 - 2 * 99 + 5], "with those below the floor");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_wait_while_the_database_is_away_and_starts_are_refused_at_once() {
     let Some(server) = own_server("a database that is away", Options::default()) else { return };
@@ -453,38 +470,4 @@ async fn after_a_restart_of_the_server_hosts_have_the_time_of_a_lease_to_come_ba
     // A lease that is shorter than the server has been up is over.
     server.psql("UPDATE grace.hosts SET lease_until = 1, lease_ms = 1");
     assert_eq!(storage.claim_orphans(&other, 9).await.expect("takes over").len(), 1);
-}
-
-#[tokio::test]
-async fn a_schema_is_created_once_and_refused_if_it_is_not_ours() {
-    let Some(server) = server("the schema") else { return };
-    let schema = server.fresh_schema();
-    let url = server.url();
-    let both = [open(&url, &schema), open(&url, &schema)];
-    let opened = futures_util::future::join_all(both).await;
-    let owner = host(&opened[0], 60_000).await;
-    claimed(&opened[0], &owner).await;
-    let known = schema::MIGRATIONS.len();
-    let again = migrate(&connector(&server.url(), &schema)).await.expect("nothing to do");
-    assert_eq!(again, (known, known));
-
-    let refused = async |schema: &str| {
-        let opened = Postgres::open(connector(&server.url(), schema), Durability::Full, 1).await;
-        opened.err().expect("it is refused")
-    };
-    server.psql(&format!("UPDATE {schema}.meta SET version = 99"));
-    assert!(
-        Postgres::open(connector(&server.url(), &schema), Durability::Full, 1).await.is_ok(),
-        "it may write"
-    );
-    server.psql(&format!("UPDATE {schema}.meta SET min_host = 99"));
-    assert!(matches!(refused(&schema).await, OpenError::Newer { found: 99, .. }));
-    server.psql(&format!("UPDATE {schema}.meta SET version = 0, min_host = 0"));
-    let older = refused(&schema).await;
-    assert!(older.to_string().contains("streamtask migrate"), "{older}");
-
-    let foreign = server.fresh_schema();
-    server.psql(&format!("CREATE SCHEMA {foreign}; CREATE TABLE {foreign}.theirs (x int)"));
-    assert!(matches!(refused(&foreign).await, OpenError::Foreign(_)));
-    assert!(matches!(migrate(&connector(&server.url(), &foreign)).await, Err(OpenError::Foreign(_))));
 }

@@ -2,6 +2,9 @@
 
 -- Runs that could start, in the order in which they go: by priority, then one of each task in turn. `p_offers` is as in
 -- claim_1. With a depth, only runs of at least this depth, and within a task the deepest first.
+--
+-- Of the priority `floor_priority`, only runs above the number `floor_no`: what is below was claimed. As long as a program
+-- holds an old snapshot, the index keeps entries of all runs that were claimed since, and each claim would walk over them.
 CREATE FUNCTION ready_runs_1(p_offers text, p_depth int, p_most int)
 RETURNS TABLE (no bigint, offer int, locks text[]) LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -9,9 +12,24 @@ BEGIN
         RETURN QUERY
         SELECT ready.no, offers.nth::int, ready.locks
         FROM json_array_elements(p_offers::json) WITH ORDINALITY offers (o, nth) CROSS JOIN LATERAL (
-            SELECT runs.no, runs.priority, runs.locks, row_number() OVER (ORDER BY runs.priority DESC, runs.no) AS turn
-            FROM runs WHERE runs.task = (o->>'task')::int AND runs.status = 0 AND runs.waits_for IS NULL
-            ORDER BY runs.priority DESC, runs.no LIMIT p_most
+            SELECT above.no, above.priority, above.locks,
+                row_number() OVER (ORDER BY above.priority DESC, above.no) AS turn
+            FROM (
+                (SELECT runs.no, runs.priority, runs.locks FROM runs
+                 WHERE runs.task = (o->>'task')::int AND runs.status = 0 AND runs.waits_for IS NULL
+                 AND runs.priority > coalesce((o->>'floor_priority')::smallint, -32768)
+                 ORDER BY runs.priority DESC, runs.no LIMIT p_most)
+                UNION ALL
+                (SELECT runs.no, runs.priority, runs.locks FROM runs
+                 WHERE runs.task = (o->>'task')::int AND runs.status = 0 AND runs.waits_for IS NULL
+                 AND runs.priority = (o->>'floor_priority')::smallint AND runs.no > (o->>'floor_no')::bigint
+                 ORDER BY runs.no LIMIT p_most)
+                UNION ALL
+                (SELECT runs.no, runs.priority, runs.locks FROM runs
+                 WHERE runs.task = (o->>'task')::int AND runs.status = 0 AND runs.waits_for IS NULL
+                 AND runs.priority < (o->>'floor_priority')::smallint
+                 ORDER BY runs.priority DESC, runs.no LIMIT p_most)
+            ) above ORDER BY above.priority DESC, above.no LIMIT p_most
         ) ready WHERE (o->>'room')::int > 0
         ORDER BY ready.priority DESC, ready.turn, offers.nth;
     ELSE
@@ -57,7 +75,7 @@ CREATE FUNCTION due_runs_1() RETURNS TABLE (no bigint, locks text[]) LANGUAGE sq
 $$;
 
 -- Claims at most `p_most` runs of at least this depth. `p_offers` is a JSON array of {task, room, version, sha256,
--- on_interrupt}, in the order of their turns.
+-- on_interrupt, floor_priority, floor_no}, in the order of their turns.
 --
 -- Candidates are found without a lock, then their locks are locked by name, then the runs, which are looked at again. The
 -- answer says whether another claim might find more (`again`): a candidate was blocked, or its lock was not known in time.
