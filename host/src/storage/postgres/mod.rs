@@ -36,6 +36,8 @@ mod messages;
 mod migrate;
 mod numbers;
 mod parameters;
+#[cfg(test)]
+mod plans;
 mod pruning;
 mod readers;
 mod run_error;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::run_row::ReadError;
-use crate::postgres::{Connector, ErrorClass, Pool, Session, SessionSettings};
+use crate::postgres::{self, Connector, ErrorClass, Pool, Session, SessionSettings};
 use crate::storage::{Result, StorageError};
 
 /// How long a read is repeated whose connection is lost.
@@ -50,8 +50,7 @@ impl Readers {
                 let session = pool.session().await?;
                 match work(&session, &arguments).await {
                     // Others may have been lost with it, which nobody has noticed yet.
-                    Err(ReadError::Statement(error))
-                        if error.class() == ErrorClass::Disconnected && begun.elapsed() < PATIENCE => {}
+                    Err(ReadError::Statement(error)) if is_lost(&error) && begun.elapsed() < PATIENCE => {}
                     answer => return answer,
                 }
             }
@@ -67,6 +66,11 @@ impl Readers {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether a connection was lost, and the next one may serve the read. A write is refused by all of them.
+fn is_lost(error: &postgres::Error) -> bool {
+    error.class() == ErrorClass::Disconnected && error.code() != Some("25006")
 }
 
 #[cfg(test)]
