@@ -264,7 +264,7 @@ async fn all_sessions_leave_a_server_that_becomes_read_only() {
     assert_eq!((error.class(), error.code()), (ErrorClass::Disconnected, Some("25006")));
     within(reads.closed()).await;
     until(|| connector.outage().is_some_and(|outage| outage.error.contains("accepts no writes"))).await;
-    server.psql("SET default_transaction_read_only TO off; ALTER SYSTEM RESET default_transaction_read_only");
+    server.psql("ALTER SYSTEM RESET default_transaction_read_only");
     server.psql("SELECT pg_reload_conf()");
     assert_eq!(number(&*within(lane.session()).await).await, 7);
     assert_eq!(number(&*within(reader.session()).await).await, 7);

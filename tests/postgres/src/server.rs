@@ -118,6 +118,8 @@ impl Server {
         let mut psql = self.programs.command("psql");
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", "postgres", "-p"]);
         psql.arg(self.port.to_string()).arg("-h").arg(self.socket()).args(["-c", sql]);
+        // The user may not reach the folder of the tests.
+        psql.current_dir(self.socket());
         if let Some(password) = &self.options.password {
             psql.env("PGPASSWORD", password);
         }

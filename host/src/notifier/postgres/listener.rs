@@ -70,16 +70,15 @@ async fn ping(session: &Session) -> Result<()> {
 async fn probe(shared: &Shared) {
     let mut probes = shared.probes.subscribe();
     loop {
-        let probe = fastrand::u64(1..);
+        let (probe, began) = (fastrand::u64(1..), Instant::now());
         shared.outgoing.lock().set_probe(probe);
         shared.wake.notify_one();
         if probes.wait_for(|probes| probes.sent == probe || probes.heard == probe).await.is_err() {
             return pending().await;
         }
-        let sent = Instant::now();
         let heard = timeout(PROBE_TIMEOUT, probes.wait_for(|probes| probes.heard == probe)).await.is_ok();
         if heard {
-            let lag_us = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let lag_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             shared.lag_us.store(lag_us, Ordering::Relaxed);
         }
         shared.note_arrival(heard);
@@ -103,17 +102,21 @@ impl Shared {
         }
         let (sender, hints) = parse(payload);
         let is_own = sender == self.sender;
-        if !is_own {
-            self.heard.fetch_add(1, Ordering::Relaxed);
-        }
         for hint in hints {
+            if let Hint::Probe(probe) = hint {
+                if is_own {
+                    self.probes.send_modify(|probes| probes.heard = probe);
+                }
+                continue;
+            }
+            if is_own {
+                // Its listeners were hinted to when it was given to the sender.
+                continue;
+            }
+            self.heard.fetch_add(1, Ordering::Relaxed);
             match hint {
-                Hint::Probe(probe) if is_own => self.probes.send_modify(|probes| probes.heard = probe),
-                // Its listeners were hinted to when it was sent.
-                _ if is_own => {}
-                Hint::Probe(_) => {}
-                Hint::Everything => self.local.notify_all(),
                 Hint::Topic(topic) => self.local.notify(&topic),
+                _ => self.local.notify_all(),
             }
         }
     }

@@ -50,11 +50,11 @@ pub struct PostgresNotifier {
 /// Numbers of a notifier since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HintCounts {
-    /// Notifications sent to other hosts.
+    /// Hints sent to other hosts, for whom several may have come together.
     pub sent: u64,
-    /// Notifications received from other hosts.
+    /// Hints received from other hosts.
     pub heard: u64,
-    /// Time from the last probe's sending to its arrival.
+    /// How long the last probe took to arrive, with the time for which hints are gathered.
     pub lag: Duration,
 }
 

@@ -57,6 +57,11 @@ impl Outgoing {
         self.probe
     }
 
+    /// Number of hints, without the probe.
+    pub(super) fn count(&self) -> usize {
+        self.topics.len() + usize::from(self.is_everything)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.topics.is_empty() && !self.is_everything && self.probe.is_none()
     }
@@ -125,7 +130,7 @@ pub(super) fn parse(payload: &str) -> (&str, impl Iterator<Item = Hint>) {
 }
 
 fn hints(word: &str) -> Vec<Hint> {
-    let (letter, ids) = word.split_at(word.len().min(1));
+    let (letter, ids) = word.split_at_checked(1).unwrap_or_default();
     let topic = |topic| vec![Hint::Topic(topic)];
     match letter {
         "*" => vec![Hint::Everything],

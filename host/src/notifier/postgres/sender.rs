@@ -47,7 +47,7 @@ async fn send_once(shared: &Shared, connection: &Connection, outgoing: &Outgoing
     let payloads = outgoing.payloads(&shared.sender);
     let session = connection.session().await;
     session.execute(NOTIFY, &[&shared.channel, &payloads]).await?;
-    shared.sent.fetch_add(payloads.len() as u64, Ordering::Relaxed);
+    shared.sent.fetch_add(outgoing.count() as u64, Ordering::Relaxed);
     if let Some(probe) = outgoing.probe() {
         shared.probes.send_modify(|probes| probes.sent = probe);
     }
