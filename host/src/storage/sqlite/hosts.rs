@@ -194,10 +194,9 @@ pub(super) fn count_alive(db: &Connection) -> rusqlite::Result<u32> {
     db.prepare_cached("SELECT count(*) FROM hosts WHERE lease_until > 0")?.query_row([], |row| row.get(0))
 }
 
-/// Whether a host was declared dead or has left.
-pub(super) fn is_gone(db: &Connection, host: i64) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT lease_until = ?2 FROM hosts WHERE no = ?1")?
-        .query_row([host, GONE], |row| row.get(0))
+/// Whether a host is alive.
+pub(super) fn is_alive(db: &Connection, host: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT lease_until > 0 FROM hosts WHERE no = ?1")?.query_row([host], |row| row.get(0))
 }
 
 /// All hosts that are alive, with the end of the lease and the number of runs.
