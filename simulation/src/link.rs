@@ -1,6 +1,6 @@
 //! The connection of one host to the database that it shares with others. It can be cut for a time, or for ever.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -31,8 +31,8 @@ pub(crate) struct Link {
     passing: watch::Sender<Passing>,
     /// Whether renewals of the lease wait.
     renewals_wait: watch::Sender<bool>,
-    /// Outboxes that were announced while nothing passed.
-    announced: Mutex<Vec<Arc<dyn Outbox>>>,
+    /// Outboxes that were announced while nothing passed. Each has this storage.
+    announced: Mutex<Vec<Weak<dyn Outbox>>>,
 }
 
 impl Link {
@@ -58,7 +58,7 @@ impl Link {
     /// Lets everything pass again, in the order in which it was sent.
     pub(crate) fn restore(&self) {
         // Before all calls that wait: each run's writes keep their order.
-        for outbox in std::mem::take(&mut *self.announced.lock()) {
+        for outbox in self.take_announced() {
             self.storage.append(outbox);
         }
         self.passing.send_if_modified(|passing| {
@@ -73,7 +73,12 @@ impl Link {
     /// Lets nothing pass any more.
     pub(crate) fn sever(&self) {
         self.passing.send_replace(Passing::Never);
-        std::mem::take(&mut *self.announced.lock()).into_iter().for_each(refuse);
+        self.take_announced().into_iter().for_each(refuse);
+    }
+
+    fn take_announced(&self) -> Vec<Arc<dyn Outbox>> {
+        let announced = std::mem::take(&mut *self.announced.lock());
+        announced.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Makes renewals of the lease wait, or ends that.
@@ -173,7 +178,7 @@ impl Log for Link {
         let passing = *self.passing.borrow();
         match passing {
             Passing::All => self.storage.append(outbox),
-            Passing::Nothing => self.announced.lock().push(outbox),
+            Passing::Nothing => self.announced.lock().push(Arc::downgrade(&outbox)),
             Passing::Never => refuse(outbox),
         }
     }

@@ -14,6 +14,7 @@ use streamtask_host::retention::Pruner;
 use streamtask_host::scheduler::{self, Parts, Scheduler, Sharing};
 use streamtask_host::storage::sqlite::Sqlite;
 use streamtask_host::storage::{Durability, Storage};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::hints::HostNotifier;
@@ -21,6 +22,9 @@ use crate::link::Link;
 
 /// Lease of a host that shares its database.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
+
+/// Longest wait for the removal of old runs at a stop.
+const REMOVAL_GRACE: Duration = Duration::from_secs(5);
 
 /// What a host shares with others.
 pub(crate) struct Shared {
@@ -124,7 +128,8 @@ impl Rooms {
 
     /// Shuts it down in order.
     pub(crate) async fn stop(self) {
-        self.pruner.stop().await;
+        // As long as the program waits for it.
+        let _ = timeout(REMOVAL_GRACE, self.pruner.stop()).await;
         self.scheduler.drain(self.config.drain_grace).await;
         self.stop_watching.cancel();
         self.storage.close().await;

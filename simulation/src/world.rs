@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_millis(100);
 /// Longest time of a shutdown: the grace period, the time to settle, and a reserve.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Longest time of the shutdown of a host that may be cut off, which also waits for the removal of old runs.
+const STOP_CUT_OFF_WITHIN: Duration = Duration::from_secs(25);
 /// Time after the last step in which all runs must end.
 const TO_THE_END: Duration = Duration::from_secs(3600);
 /// What all tasks of the folder share.
@@ -388,8 +390,9 @@ impl World {
     async fn stop(&mut self, rooms: Rooms) -> Result<(), String> {
         let began = Instant::now();
         let stopped = timeout(Duration::from_secs(600), rooms.stop()).await;
-        if stopped.is_err() || began.elapsed() > STOP_WITHIN {
-            return Err(format!("a stop took {:?}, longer than {STOP_WITHIN:?}", began.elapsed()));
+        let within = if self.hosts > 1 { STOP_CUT_OFF_WITHIN } else { STOP_WITHIN };
+        if stopped.is_err() || began.elapsed() > within {
+            return Err(format!("a stop took {:?}, longer than {within:?}", began.elapsed()));
         }
         Ok(())
     }

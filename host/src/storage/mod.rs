@@ -241,7 +241,8 @@ pub trait Runs: Send + Sync + 'static {
     async fn adjust_delays(&self) -> Result<u32>;
 
     /// Declares hosts dead whose lease has expired, and claims their runs without starting an attempt. The caller ends or
-    /// requeues them.
+    /// requeues them. If the lease of `owner` itself has expired when this is executed, it declares none dead: the call may
+    /// have waited for the database as long as they have, and they must have the time to renew their leases.
     async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
     /// Puts a run back into the queue for a new attempt, with an event that gives the reason. With a time, the run is
