@@ -456,7 +456,8 @@ async fn after_a_restart_of_the_server_hosts_have_the_time_of_a_lease_to_come_ba
     let (late, other) = (host(&storage, 60_000).await, host(&storage, 60_000).await);
     claimed(&storage, &late).await;
     // It could not renew for longer than its lease, because the server was away.
-    server.psql("UPDATE grace.hosts SET lease_until = 1");
+    let id = late.as_str();
+    server.psql(&format!("UPDATE grace.hosts SET lease_until = 1 WHERE id = '{id}'"));
     server.restart();
     let taken = loop {
         match storage.claim_orphans(&other, 9).await {
@@ -468,6 +469,6 @@ async fn after_a_restart_of_the_server_hosts_have_the_time_of_a_lease_to_come_ba
     assert!(taken.is_empty(), "nobody is declared dead yet");
     storage.renew_lease(&late, 60_000).await.expect("it has come back in time");
     // A lease that is shorter than the server has been up is over.
-    server.psql("UPDATE grace.hosts SET lease_until = 1, lease_ms = 1");
+    server.psql(&format!("UPDATE grace.hosts SET lease_until = 1, lease_ms = 1 WHERE id = '{id}'"));
     assert_eq!(storage.claim_orphans(&other, 9).await.expect("takes over").len(), 1);
 }

@@ -100,20 +100,24 @@ CREATE FUNCTION orphans_1(p_host bigint) RETURNS boolean LANGUAGE sql STABLE AS 
 $$;
 
 -- Declares hosts past their lease dead. Not before the server and the caller's connection have been up for the length of
--- that lease: after an outage, the hosts that live must have their chance to renew.
+-- that lease: after an outage, the hosts that live must have their chance to renew. And not by a host whose own lease is
+-- over: it was away as long as they have been.
 CREATE FUNCTION declare_dead_1(p_host bigint, p_lane int, p_n bigint, p_connected_ms bigint)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_up_ms bigint := floor(extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000);
+    v_is_alive boolean;
     v_dead bigint[];
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
+    v_is_alive := EXISTS (SELECT 1 FROM hosts WHERE no = p_host AND lease_until >= now_ms());
     -- Other statements of this host wait behind this one. If a dead host's statement is stuck, they must not wait for long.
     PERFORM set_config('lock_timeout', '800ms', true);
     -- A host whose row is locked renews at this moment, or is judged by another host.
     SELECT array_agg(no) INTO v_dead FROM (
         SELECT no FROM hosts
         WHERE dead_at IS NULL AND no <> p_host
+        AND (lease_until = 0 OR v_is_alive)
         AND CASE WHEN lease_until IS NOT NULL
             THEN lease_until < now_ms() AND lease_ms <= least(v_up_ms, p_connected_ms)
             -- No host. If it lives, it comes back under another number.
