@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamtask_host::model::Retention;
 use streamtask_host::scheduler::Capacity;
 use streamtask_host::storage::sqlite::Sqlite;
 use streamtask_host::storage::{Durability, Storage};
@@ -74,7 +75,8 @@ impl Members {
         };
         let link = Link::new(Arc::clone(storage));
         let shared = Shared { link: Arc::clone(&link), notifier: hints.join() };
-        let rooms = Rooms::start_shared(&self.folder, self.max_running, engine, shared).await?;
+        let keep_all = Retention::default();
+        let rooms = Rooms::start_shared(&self.folder, self.max_running, engine, shared, keep_all).await?;
         Ok(Member { rooms, watched, link: Some(link) })
     }
 

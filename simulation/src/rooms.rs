@@ -8,6 +8,7 @@ use streamtask_host::config::Config;
 use streamtask_host::engine::Executor;
 use streamtask_host::event_log::EventLog;
 use streamtask_host::files::Files;
+use streamtask_host::model::Retention;
 use streamtask_host::notifier::{LocalNotifier, Notifier};
 use streamtask_host::registry::{Ceilings, GrantPolicy, Registry};
 use streamtask_host::retention::Pruner;
@@ -60,16 +61,18 @@ impl Rooms {
         Self::build(config, engine, Arc::new(storage), Arc::new(LocalNotifier::new()), None).await
     }
 
-    /// Starts a host on a database that it shares with others.
+    /// Starts a host on a database that it shares with others. `retention` is for tasks of which no host has a file.
     pub(crate) async fn start_shared(
         folder: &Path,
         max_running: u32,
         engine: Arc<dyn Executor>,
         shared: Shared,
+        retention: Retention,
     ) -> Result<Self, String> {
         let Shared { link, notifier } = shared;
         let sharing = Sharing { lease: LEASE, name: "simulated".to_owned(), url: None };
-        Self::build(config(folder, max_running), engine, link, Arc::new(notifier), Some(sharing)).await
+        let config = Config { retention, ..config(folder, max_running) };
+        Self::build(config, engine, link, Arc::new(notifier), Some(sharing)).await
     }
 
     async fn build(

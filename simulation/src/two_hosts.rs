@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use streamtask_host::model::{Event, Json, Run, RunId, RunStatus, Signal, SignalName, TaskRef};
+use streamtask_host::model::{Event, Json, Retention, Run, RunId, RunStatus, Signal, SignalName, TaskRef};
 use streamtask_host::platform;
 use streamtask_host::scheduler::{Capacity, Request};
 use streamtask_host::storage::sqlite::Sqlite;
@@ -43,12 +44,17 @@ struct Hosts {
 
 impl Hosts {
     async fn start(&self) -> Host {
+        self.start_in(self.folder.path(), Retention::default()).await
+    }
+
+    /// Starts a host with the tasks of that folder. `retention` is for tasks of which no host has a file.
+    async fn start_in(&self, folder: &Path, retention: Retention) -> Host {
         let watched = Arc::<Watched>::default();
         let max_instances = Capacity::guests(SLOTS);
         let engine = Arc::new(Scripts { max_instances, watched: Arc::clone(&watched) });
         let link = Link::new(Arc::clone(&self.storage));
         let shared = Shared { link: Arc::clone(&link), notifier: self.hints.join() };
-        let rooms = Rooms::start_shared(self.folder.path(), SLOTS, engine, shared).await.unwrap();
+        let rooms = Rooms::start_shared(folder, SLOTS, engine, shared, retention).await.unwrap();
         let mut changes = rooms.registry.changes();
         while !rooms.registry.is_complete() {
             changes.changed().await;
@@ -418,5 +424,33 @@ fn a_parent_waits_for_the_children_that_another_host_executes() {
         assert_eq!(hosts.end(&parent).await, RunStatus::Failed);
         sleep(Duration::from_secs(30)).await;
         assert!(a.watched.alive().is_empty() && b.watched.alive().is_empty());
+    });
+}
+
+#[test]
+fn a_host_prunes_no_task_of_which_only_another_one_has_the_file() {
+    simulate(async |hosts| {
+        let without_tasks = ram_folder();
+        fs::create_dir(without_tasks.path().join("tasks")).unwrap();
+        fs::create_dir(without_tasks.path().join("data")).unwrap();
+        let keep_one = Retention { max_runs: Some(1), ..Retention::default() };
+        // It comes first, so it is the one that sweeps.
+        let b = hosts.start_in(without_tasks.path(), keep_one).await;
+        sleep(LEASE).await;
+        let a = hosts.start().await;
+        for _ in 0..3 {
+            let id = a.start(Vec::new()).await;
+            assert_eq!(hosts.end(&id).await, RunStatus::Completed);
+        }
+        let count = async || {
+            let all = RunFilter { limit: 10, ..RunFilter::default() };
+            hosts.storage.runs(all).await.unwrap().len()
+        };
+        sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(count().await, 3, "its own rules are for tasks that nobody has");
+        a.rooms.stop().await;
+        sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(count().await, 1, "now nobody has it");
+        drop(b);
     });
 }

@@ -186,11 +186,14 @@ impl Scheduler {
         let noted = async {
             let [mut pause, longest] = NOTED_PAUSES;
             // It is durable in any case, so an error only means that the sender learns less.
-            while !self.storage.is_noted(message).await? {
+            loop {
+                // The owner hints at the run when it has noted the message.
                 let _ = tokio::time::timeout(pause, changes.heard()).await;
+                if self.storage.is_noted(message).await? {
+                    return Ok::<_, StorageError>(());
+                }
                 pause = (2 * pause).min(longest);
             }
-            Ok::<_, StorageError>(())
         };
         let is_noted = matches!(tokio::time::timeout(NOTED_WITHIN, noted).await, Ok(Ok(())));
         MessageOutcome::Owner { run, message: if is_noted { 0 } else { message } }
