@@ -144,7 +144,7 @@ async fn a_lost_session_is_closed_and_a_connection_has_another() {
     assert_eq!(server.cut("lost one"), 1);
     within(second.closed()).await;
     assert_eq!(second.query("SELECT 7", &[]).await.expect_err("closed").class(), ErrorClass::Disconnected);
-    assert_eq!(number(&within(connection.session()).await).await, 7);
+    assert_eq!(number(&*within(connection.session()).await).await, 7);
     assert_eq!(connector.reconnects(), 2);
 }
 
@@ -164,7 +164,7 @@ async fn connections_come_back_after_a_crash_of_the_server() {
     let (time, started) = (Duration::from_millis(50), Instant::now());
     assert!(connection.session_within(time).await.is_err() && started.elapsed() >= time);
     server.start_again();
-    assert_eq!(number(&within(connection.session()).await).await, 7);
+    assert_eq!(number(&*within(connection.session()).await).await, 7);
     assert_eq!(number(&within(pool.session()).await.expect("connected")).await, 7);
     assert!(connector.outage().is_none());
 }
@@ -266,8 +266,8 @@ async fn all_sessions_leave_a_server_that_becomes_read_only() {
     until(|| connector.outage().is_some_and(|outage| outage.error.contains("accepts no writes"))).await;
     server.psql("ALTER SYSTEM RESET default_transaction_read_only");
     server.psql("SELECT pg_reload_conf()");
-    assert_eq!(number(&within(lane.session()).await).await, 7);
-    assert_eq!(number(&within(reader.session()).await).await, 7);
+    assert_eq!(number(&*within(lane.session()).await).await, 7);
+    assert_eq!(number(&*within(reader.session()).await).await, 7);
 }
 
 #[tokio::test]
