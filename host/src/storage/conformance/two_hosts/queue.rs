@@ -199,7 +199,8 @@ async fn run_numbers_become_visible_in_their_order(a: &Arc<dyn Storage>, b: &Arc
         // Several at once, so that later ones can overtake earlier ones on their way.
         join_all((0..4).map(async |_| {
             for _ in 0..RUNS / 8 {
-                submitted.lock().insert(queued(&*side.storage, new_run("numbered")).await.key.no);
+                let run = queued(&*side.storage, new_run("numbered")).await;
+                submitted.lock().insert(run.key.no);
             }
         }))
         .await;
