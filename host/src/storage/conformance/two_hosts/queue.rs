@@ -199,10 +199,7 @@ async fn run_numbers_become_visible_in_their_order(a: &Arc<dyn Storage>, b: &Arc
         // Several at once, so that later ones can overtake earlier ones on their way.
         join_all((0..4).map(async |_| {
             for _ in 0..RUNS / 8 {
-<<<<<<< HEAD
                 // Not in one line: it would be locked during the submit.
-=======
->>>>>>> n-door
                 let run = queued(&*side.storage, new_run("numbered")).await;
                 submitted.lock().insert(run.key.no);
             }
