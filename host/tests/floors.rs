@@ -91,6 +91,7 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("rustls_native_certs", "postgres/"),
     ("tokio_rustls", "postgres/"),
     ("clap", "cli/ config.rs config/"),
+    ("unicode_width", "cli/"),
     ("mime_guess", "http/"),
     ("prometheus_client", "http/"),
     // Everywhere else, what there is to say goes to the log.

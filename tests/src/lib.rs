@@ -22,6 +22,7 @@ pub mod said;
 pub mod sse;
 pub mod stall;
 pub mod standard;
+pub mod terminal;
 pub mod websocket;
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub use http::{Answer, Connection, Http2, Lines, raw};
 pub use optional::fetched_tools;
 pub use said::Said;
 pub use sse::{Event, EventStream, names};
+pub use terminal::Terminal;
 pub use websocket::WebSocket;
 
 /// Longest time anything in a test may take before it counts as stuck. Generous:

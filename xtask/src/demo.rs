@@ -30,7 +30,8 @@ const GRANTS: &str = "STREAMTASK_GRANTS";
 const DEFAULT_GRANTS: &str = "env,files,http";
 
 /// The profile of the demo's host: without LTO and with few optimisations, so it compiles faster and runs slower.
-const HOST: [&str; 6] = ["--profile", "demo", "--package", "streamtask-host", "--bin", "streamtask"];
+pub(crate) const HOST: [&str; 6] =
+    ["--profile", "demo", "--package", "streamtask-host", "--bin", "streamtask"];
 
 /// Time that the host has for its start before the demo stops waiting for it.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -14,6 +14,7 @@
 //! - `fuzz`: fuzzes all code that parses untrusted bytes
 //! - `proof`: kills the host repeatedly, and checks that nothing is lost
 //! - `package`: packages of the program, for registries and for a download
+//! - `screenshots`: takes pictures of the page
 //! - `simulate`: runs the host's rooms through many sequences of events
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
@@ -27,6 +28,7 @@ mod fuzz;
 mod package;
 mod process;
 mod proof;
+mod screenshots;
 mod simulate;
 mod stamp;
 mod tally;
@@ -51,11 +53,12 @@ Commands:
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
   kit [--to DIR]         Build the guests of the conformance kit [default: target/kit]
   bench [ARGS...]        Measure the host; `cargo xtask bench --help` says what can be measured
-  book                   Render docs/ with mdBook into target/book
+  book                   Render docs/ with mdBook into target/book; a warning is an error
   fuzz [TARGET] [--minutes M | --seconds S]
                          Look for inputs that break what reads foreign bytes [default: all targets, a minute each]
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
+  screenshots            Take the pictures of the page in docs/pictures: needs Node.js, `npm ci` and Chromium
   simulate [ARGS...]     Lead the host's rooms through many orders of events, each from a seed, on a virtual clock:
                          cargo xtask simulate [--seeds N] [--seed N] [--steps N] [--minutes M]
   package [KIND...]      Make packages of the program in target/packages: archive, deb, wheel, npm [default: all]
@@ -89,7 +92,11 @@ fn main() -> ExitCode {
         Some("proof") => proof::run(arguments),
         Some("simulate") => simulate::run(arguments),
         Some("help" | "--help" | "-h") => help(),
-        Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit" | "package") if asks_for_help => help(),
+        Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit" | "package" | "screenshots")
+            if asks_for_help =>
+        {
+            help()
+        }
         Some("book") => book::run(),
         Some("demo") => demo::run(arguments),
         Some(demo::FOLLOW) => demo::follow(&arguments),
@@ -98,6 +105,7 @@ fn main() -> ExitCode {
         Some("kit") => examples::run_kit(arguments),
         Some("fuzz") => fuzz::run(&arguments),
         Some("package") => package::run(arguments),
+        Some("screenshots") => screenshots::run(),
         _ => Err(format!("there is no command {command:?}; `cargo xtask --help` lists them")),
     };
     exit(outcome)
@@ -116,6 +124,11 @@ fn exit(outcome: Result<(), String>) -> ExitCode {
 fn help() -> Result<(), String> {
     print!("{HELP}");
     Ok(())
+}
+
+/// Where cargo puts what it builds for this machine, a folder for each profile.
+fn target_folder() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The repository.

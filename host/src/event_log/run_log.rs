@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Shared;
-use super::window::{Found, Window};
+use super::window::Window;
 use crate::model::{Event, Fence, NewEvent, RunKey};
-use crate::storage::{Batch, Claimed, Outbox, Result, Storage, StorageError};
+use crate::notifier::{Notifier, Topic};
+use crate::storage::{Batch, Claimed, Log, Outbox, Result, StorageError};
 
 /// Most events in an outbox. Enough to fill a commit while the previous one is flushed; a guest that is ahead by more waits.
 const OUTBOX_EVENTS: usize = 2048;
@@ -22,19 +23,14 @@ const OUTBOX_WEIGHT_IN_ALL: usize = 8 << 20;
 /// Weight that each outbox may hold however full the others are, besides one event. So floods don't delay a run that sends
 /// little.
 const OUTBOX_WEIGHT_OF_EACH: usize = 64 << 10;
-/// Most bytes of events in one window.
-const WINDOW_BYTES: usize = 1 << 20;
-/// Bytes that all windows share. With many runs, each window is smaller, down to [`WINDOW_MIN_BYTES`].
-const WINDOW_BYTES_IN_ALL: usize = 64 << 20;
-/// Least bytes of one window: some events for subscribers that are close to the end.
-const WINDOW_MIN_BYTES: usize = 4 << 10;
 
 /// The event log of a running attempt, on the host that executes it.
 pub struct RunLog {
     run: RunKey,
     fence: Fence,
     attempt: u32,
-    storage: Arc<dyn Storage>,
+    storage: Arc<dyn Log>,
+    notifier: Arc<dyn Notifier>,
     shared: Arc<Shared>,
     outbox: Mutex<PendingEvents>,
     /// Notified when the writer has taken the pending events.
@@ -49,6 +45,8 @@ pub struct RunLog {
 struct PendingEvents {
     events: Vec<NewEvent>,
     bytes: usize,
+    /// Numbers of the messages that these events note.
+    heard: Vec<i64>,
     /// Whether the events are announced to storage. One announcement covers all events until they are taken.
     announced: bool,
     /// Number of events sent, and of those that are durable.
@@ -87,14 +85,20 @@ fn weight(events: usize, bytes: usize) -> usize {
 }
 
 impl RunLog {
-    pub(super) fn new(claimed: &Claimed, storage: Arc<dyn Storage>, shared: Arc<Shared>) -> Arc<Self> {
-        shared.runs.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(
+        claimed: &Claimed,
+        storage: Arc<dyn Log>,
+        notifier: Arc<dyn Notifier>,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
+        shared.add_window();
         let window = Window::new(claimed.last_seq - claimed.events.len() as u64);
         let log = Self {
             run: claimed.run.key.clone(),
             fence: claimed.fence,
             attempt: claimed.run.attempt,
             storage,
+            notifier,
             shared,
             outbox: Mutex::default(),
             taken: Notify::new(),
@@ -122,6 +126,11 @@ impl RunLog {
     /// This is the hot path: one lock, one push, and for the first event of a
     /// group one message to the writer.
     pub fn send(self: &Arc<Self>, event: NewEvent) -> Result<Option<NewEvent>> {
+        self.queue(event, None)
+    }
+
+    /// Queues an event, and the number of the message that it notes.
+    fn queue(self: &Arc<Self>, event: NewEvent, heard: Option<i64>) -> Result<Option<NewEvent>> {
         let cost = event.cost();
         let mut outbox = self.outbox.lock();
         if let Some(lost) = &outbox.lost {
@@ -131,6 +140,7 @@ impl RunLog {
             return Ok(Some(event));
         }
         outbox.events.push(event);
+        outbox.heard.extend(heard);
         outbox.bytes += cost;
         outbox.sent += 1;
         let announce = !std::mem::replace(&mut outbox.announced, true);
@@ -159,10 +169,38 @@ impl RunLog {
     }
 
     /// Queues an event, waiting while the outbox is full.
-    pub async fn send_when_room(self: &Arc<Self>, mut event: NewEvent) -> Result<()> {
-        while let Some(refused) = self.send(event)? {
+    pub async fn send_when_room(self: &Arc<Self>, event: NewEvent) -> Result<()> {
+        self.queue_when_room(event, None).await
+    }
+
+    /// Queues the event that notes a message to the run, waiting while the outbox is full. Storage forgets the message with
+    /// the commit of the event. A message without an event is forgotten with the next commit.
+    pub async fn note(self: &Arc<Self>, event: Option<NewEvent>, message: i64) -> Result<()> {
+        match event {
+            Some(event) => self.queue_when_room(event, Some(message)).await,
+            None => self.hear(message),
+        }
+    }
+
+    async fn queue_when_room(self: &Arc<Self>, mut event: NewEvent, heard: Option<i64>) -> Result<()> {
+        while let Some(refused) = self.queue(event, heard)? {
             event = refused;
             self.room().await;
+        }
+        Ok(())
+    }
+
+    /// Queues the number of a message that has no event.
+    fn hear(self: &Arc<Self>, message: i64) -> Result<()> {
+        let mut outbox = self.outbox.lock();
+        if let Some(lost) = &outbox.lost {
+            return Err(lost.clone());
+        }
+        outbox.heard.push(message);
+        let announce = !std::mem::replace(&mut outbox.announced, true);
+        drop(outbox);
+        if announce {
+            self.storage.append(Arc::clone(self) as Arc<dyn Outbox>);
         }
         Ok(())
     }
@@ -187,22 +225,9 @@ impl RunLog {
         }
     }
 
-    /// The number of the newest durable event.
-    pub(super) fn head(&self) -> u64 {
-        self.window.head()
-    }
-
-    pub(super) fn read(&self, after: u64, limit: usize) -> Found {
-        self.window.read(after, limit)
-    }
-
-    /// Whether this host no longer executes the run.
-    pub(super) fn is_closed(&self) -> bool {
-        self.window.is_closed()
-    }
-
-    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.window.changed()
+    /// The newest durable events. Closed when this host no longer executes the run.
+    pub(super) fn window(&self) -> &Window {
+        &self.window
     }
 
     /// Publishes the terminal event, which storage has committed after all others, and what was noted right before it.
@@ -219,9 +244,7 @@ impl RunLog {
     }
 
     fn publish(&self, events: Vec<Event>) {
-        let runs = self.shared.runs.load(Ordering::Relaxed).max(1);
-        let max_bytes = (WINDOW_BYTES_IN_ALL / runs).clamp(WINDOW_MIN_BYTES, WINDOW_BYTES);
-        self.window.publish(events, max_bytes);
+        self.window.publish(events, self.shared.window_bytes());
     }
 }
 
@@ -234,13 +257,13 @@ impl Outbox for RunLog {
         let mut outbox = self.outbox.lock();
         outbox.announced = false;
         let (events, weight) = outbox.empty();
+        let heard = std::mem::take(&mut outbox.heard);
         drop(outbox);
         self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
         self.taken.notify_waiters();
-        if events.is_empty() {
+        if events.is_empty() && heard.is_empty() {
             return None;
         }
-        let heard = Vec::new();
         Some(Batch { run: self.run.no, fence: self.fence, attempt: self.attempt, events, heard })
     }
 
@@ -252,6 +275,9 @@ impl Outbox for RunLog {
         let result = result.map(|events| {
             if !events.is_empty() {
                 self.publish(events);
+                if self.notifier.reaches_others() {
+                    self.notifier.notify(&Topic::Run(self.run.id.clone()));
+                }
             }
         });
         {
@@ -269,7 +295,7 @@ impl Outbox for RunLog {
 
 impl Drop for RunLog {
     fn drop(&mut self) {
-        self.shared.runs.fetch_sub(1, Ordering::Relaxed);
+        self.shared.remove_window();
         self.shared.waiting.fetch_sub(self.outbox.lock().weight(), Ordering::Relaxed);
     }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::window::{Found, Segment};
-use super::{EventLog, RunLog};
+use super::{Ending, EventLog, Source};
 use crate::model::RunKey;
 use crate::notifier::{Listener, Topic};
 use crate::storage::Result;
 
 /// Most bytes of events read at once, beyond one segment. A stalled subscriber keeps them in memory.
 const READ_BYTES: usize = 64 << 10;
-/// Interval at which storage is polled for a run that this host does not execute, in case a wake-up was lost.
+/// Interval at which storage is polled for a run that this host neither executes nor follows, in case a wake-up was lost.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Start position of a subscription.
@@ -55,9 +55,11 @@ pub struct Subscription {
     run: RunKey,
     /// Number of the last delivered event.
     after: u64,
-    /// The log of the running run, once found.
-    live: Option<Arc<RunLog>>,
-    /// Receives wake-ups of the run while it does not execute here.
+    /// Where the page that was read last begins.
+    page: u64,
+    /// What has the newest events, once found.
+    source: Option<Source>,
+    /// Receives wake-ups of the run while there is no such source.
     listener: Option<Listener>,
     /// Segments that were read and not delivered yet; oldest last.
     ready: Vec<Arc<Segment>>,
@@ -77,7 +79,8 @@ impl Subscription {
             log,
             run,
             after,
-            live: None,
+            page: 0,
+            source: None,
             listener: None,
             ready: Vec::new(),
             ended: false,
@@ -103,13 +106,13 @@ impl Subscription {
             if self.ended {
                 return Ok(Delivery::End);
             }
-            if self.live.is_none() {
-                self.live = self.log.live(&self.run);
+            if self.source.is_none() {
+                self.source = self.log.source(&self.run);
             }
-            match self.live.clone() {
-                Some(live) => {
+            match self.source.clone() {
+                Some(source) => {
                     self.listener = None;
-                    self.read_window(&live).await?;
+                    self.read_window(&source).await?;
                 }
                 // Boxed, as below, because thousands of subscriptions wait in the other branch, and each future would
                 // include this one.
@@ -133,48 +136,64 @@ impl Subscription {
         let segment = self.ready.pop().expect("checked above");
         let from = (self.after + 1 - first) as usize;
         self.after = segment.last_seq();
-        self.ended = segment.events().last().is_some_and(|event| event.is_terminal());
+        self.ended = segment.is_end();
         Some(Delivery::Events(segment, from))
     }
 
-    /// Reads the window of the running run. Waits if it has no new events.
-    async fn read_window(&mut self, live: &RunLog) -> Result<()> {
-        let changed = live.changed();
+    /// Reads the window of the run. Waits if it has no new events.
+    async fn read_window(&mut self, source: &Source) -> Result<()> {
+        let window = source.window();
+        let changed = window.changed();
         tokio::pin!(changed);
         // Register before the read: an event published in between wakes this subscription.
         changed.as_mut().enable();
-        match live.read(self.after, READ_BYTES) {
+        match window.read(self.after, READ_BYTES) {
             Found::Events(segments) => self.ready = segments.into_iter().rev().collect(),
             Found::CaughtUp => changed.await,
-            Found::Behind => {
-                if !Box::pin(self.read_storage()).await? {
+            Found::Behind { first } => {
+                if !Box::pin(self.read_storage(first - 1)).await? {
                     // The run was removed: while it runs, no event is removed.
-                    if live.is_closed() {
-                        self.live = None;
+                    if window.is_closed() {
+                        self.source = None;
                     } else {
                         changed.await;
                     }
                 }
             }
-            Found::Closed => self.live = None,
+            Found::Closed => self.leave(source),
         }
         Ok(())
     }
 
-    /// Reads storage. Waits for a wake-up of the run if it has no new events.
+    /// Leaves a window that was closed, and read to its end.
+    fn leave(&mut self, source: &Source) {
+        self.source = None;
+        match source.ending() {
+            Some(Ending::Removed) => (self.removed, self.ended) = (true, true),
+            // For a subscription that begins after the terminal event, as below.
+            Some(Ending::Ended(last)) => self.ended = last <= self.after,
+            None => {}
+        }
+    }
+
+    /// Reads storage. Waits for a wake-up of the run if it has no new events, unless the run can be followed from here on.
     async fn read_elsewhere(&mut self) -> Result<()> {
         // Register before the read, as above.
         let run = &self.run;
         let notifier = &self.log.notifier;
         self.listener.get_or_insert_with(|| notifier.listen(Topic::Run(run.id.clone())));
-        if self.read_storage().await? {
+        if self.read_storage(u64::MAX).await? {
             return Ok(());
         }
         if self.log.live(&self.run).is_some() {
             return Ok(());
         }
+        self.source = self.log.follow(&self.run);
+        if self.source.is_some() {
+            return Ok(());
+        }
         // Another run may have the id now.
-        let run = self.log.storage.run(&self.run.id).await?.filter(|run| run.key.no == self.run.no);
+        let run = self.log.runs.run(&self.run.id).await?.filter(|run| run.key.no == self.run.no);
         self.removed = run.is_none();
         // For a subscription that begins after the terminal event; otherwise the event itself ends it.
         self.ended = run.is_none_or(|run| run.last_seq.is_some_and(|last| last <= self.after));
@@ -186,9 +205,10 @@ impl Subscription {
         Ok(())
     }
 
-    /// Reads from a page. Returns whether there were events.
-    async fn read_storage(&mut self) -> Result<bool> {
-        let mut page = self.log.pages.read(self.run.no, self.after).await?;
+    /// Reads from a page. Returns whether there were events. Later pages may be read ahead if they end at `ahead_to` at most.
+    async fn read_storage(&mut self, ahead_to: u64) -> Result<bool> {
+        let Self { log, run, after, page, .. } = self;
+        let mut page = log.pages().read(run.no, *after, page, ahead_to).await?;
         // The rest is read again later: pages larger than this are cached.
         let mut bytes = 0;
         let taken = page.iter().take_while(|segment| {

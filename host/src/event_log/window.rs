@@ -91,6 +91,11 @@ impl Segment {
         self.encodings.entry(encoding).get_or_init(|| encode(&self.events))
     }
 
+    /// Whether it has the terminal event.
+    pub(super) fn is_end(&self) -> bool {
+        self.events.last().is_some_and(Event::is_terminal)
+    }
+
     /// Memory that its events occupy, in bytes.
     pub(super) fn cost(&self) -> usize {
         self.cost
@@ -104,7 +109,10 @@ pub(super) enum Found {
     /// No new events.
     CaughtUp,
     /// The position is older than the window: the next events are in storage.
-    Behind,
+    Behind {
+        /// The number of the first event in the window.
+        first: u64,
+    },
     /// The run has ended at the position, or this host no longer executes it: read from storage.
     Closed,
 }
@@ -131,6 +139,15 @@ impl Window {
     pub(super) fn new(head: u64) -> Self {
         let inner = Inner { segments: VecDeque::new(), bytes: 0, head, closed: false };
         Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
+    /// Begins an empty window after event `head`. Wakes all subscribers.
+    pub(super) fn begin_after(&self, head: u64) {
+        let mut inner = self.inner.lock();
+        debug_assert!(inner.segments.is_empty());
+        inner.head = head;
+        drop(inner);
+        self.changed.notify_waiters();
     }
 
     /// Adds events after the newest one, and drops the oldest beyond `max_bytes`. Wakes all subscribers.
@@ -178,7 +195,10 @@ impl Window {
         let from = inner.segments.partition_point(|segment| segment.last_seq() <= after);
         match inner.segments.get(from) {
             Some(first) if first.first_seq() <= after + 1 => {}
-            _ => return Found::Behind,
+            oldest => {
+                let first = oldest.map_or(inner.head + 1, |segment| segment.first_seq());
+                return Found::Behind { first };
+            }
         }
         let mut bytes = 0;
         let mut found = Vec::new();
@@ -246,11 +266,11 @@ mod tests {
     fn events_that_no_longer_fit_are_read_from_storage() {
         let window = Window::new(0);
         window.publish(events(1..=1000), 1);
-        assert!(matches!(window.read(0, usize::MAX), Found::Behind));
-        assert!(matches!(window.read(999, usize::MAX), Found::Behind));
+        assert!(matches!(window.read(0, usize::MAX), Found::Behind { first: 1001 }));
+        assert!(matches!(window.read(999, usize::MAX), Found::Behind { first: 1001 }));
         assert!(matches!(window.read(1000, usize::MAX), Found::CaughtUp));
         window.publish(events(1001..=1001), usize::MAX);
-        assert!(matches!(window.read(999, usize::MAX), Found::Behind));
+        assert!(matches!(window.read(999, usize::MAX), Found::Behind { first: 1001 }));
         assert_eq!(found(&window, 1000), [1001]);
     }
 

@@ -1,11 +1,10 @@
 //! `GET /api/runs` as a stream: the current list, then each change of a run in it.
 //!
 //! For dashboards. It has no positions: a client that reconnects gets the current list. The list is read again when runs
-//! change, so the cost does not grow with the number of events.
+//! change, once for all clients with the same filter, so the cost does not grow with the number of events or of clients.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::header::HeaderMap;
@@ -18,20 +17,16 @@ use super::body::{Broken, Response};
 use super::coding;
 use super::format::{Format, Layout, lines};
 use super::json::RunJson;
+use super::list_reads::{ListRead, Snapshot};
 use super::live_stream::{LiveStream, Source};
 use super::problem::Problem;
 use super::request::Query;
 use super::stream;
 use crate::model::{Run, RunId, RunStatus, Timestamp};
-use crate::notifier::{Listener, Topic};
-use crate::storage::{RunFilter, StorageError};
+use crate::storage::RunFilter;
 
 /// Bytes of the list that are encoded at once. The rest stays in storage until these are sent.
 const PIECE_BYTES: usize = 64 << 10;
-/// Shortest interval between two reads of the list, however often runs change. People can't read faster.
-const MIN_INTERVAL: Duration = Duration::from_millis(200);
-/// Longest interval between two reads of the list, in case a wake-up was lost.
-const POLL: Duration = Duration::from_secs(5);
 
 /// Open a live list of the runs that match `filter`.
 pub(super) async fn open(
@@ -44,19 +39,20 @@ pub(super) async fn open(
     let layout = Layout { named: true, ..Layout::default() };
     let format = Format::of(media, layout).expect("offered formats are in the table");
     let heartbeat = stream::heartbeat(&api.config(), query, format.has_default_heartbeat())?;
+    let asked = Instant::now();
     let mut list = LiveList {
         api: Arc::clone(api),
-        filter,
+        brief: filter.brief,
+        limit: filter.limit as usize,
+        list: api.list_reads.of(api, filter),
+        version: 0,
         known: HashMap::new(),
         pending: VecDeque::new(),
         format,
         out: BytesMut::new(),
-        // Before the list is read, so that no change is missed.
-        listener: api.notifier.listen(Topic::Runs),
-        last_read: Instant::now(),
     };
     // Before the response, so that a list that can't be read is an error of the request.
-    list.begin().await?;
+    list.begin(asked).await?;
     let stream = LiveStream::new(list, heartbeat, api.stream_ends.of_one());
     Ok(coding::streamed(api, headers, media, stream.into_body()))
 }
@@ -85,7 +81,7 @@ impl Fingerprint {
 
 /// A message of the stream.
 enum Change {
-    State(Box<Run>),
+    State(Arc<Run>),
     Removed(RunId),
     /// The end of the initial list, with its length.
     Complete(usize),
@@ -94,7 +90,13 @@ enum Change {
 /// The content of one client's live list.
 struct LiveList {
     api: Arc<Api>,
-    filter: RunFilter,
+    /// Whether inputs and results are left out.
+    brief: bool,
+    /// Most runs in the list.
+    limit: usize,
+    list: Arc<ListRead>,
+    /// The list that was compared last.
+    version: u64,
     /// The runs in the client's list, by number.
     known: HashMap<i64, Fingerprint>,
     /// Messages to send. Their runs have neither input nor result.
@@ -102,29 +104,23 @@ struct LiveList {
     format: Format,
     /// Bytes to send next.
     out: BytesMut,
-    listener: Listener,
-    last_read: Instant,
 }
 
 impl LiveList {
-    async fn begin(&mut self) -> Result<(), Problem> {
-        let runs = self.read().await?;
+    async fn begin(&mut self, asked: Instant) -> Result<(), Problem> {
+        let Snapshot { version, runs, .. } = self.list.current(asked).await;
+        let runs = runs?;
+        self.version = version;
         self.out.extend_from_slice(&self.format.preamble());
         self.known.extend(runs.iter().map(|run| (run.key.no, Fingerprint::of(run))));
-        let count = runs.len();
-        self.pending.extend(runs.into_iter().map(|run| Change::State(Box::new(run))));
-        self.pending.push_back(Change::Complete(count));
+        self.pending.extend(runs.iter().map(|run| Change::State(Arc::clone(run))));
+        self.pending.push_back(Change::Complete(runs.len()));
         Ok(())
-    }
-
-    /// Read the list without inputs and results, which can be large and which the client mostly has.
-    async fn read(&self) -> Result<Vec<Run>, StorageError> {
-        self.api.storage.runs(RunFilter { brief: true, ..self.filter.clone() }).await
     }
 
     async fn put(&mut self, change: Change) -> Result<(), Broken> {
         match change {
-            Change::State(run) if self.filter.brief => self.message("run.state", &RunJson::brief(&run)),
+            Change::State(run) if self.brief => self.message("run.state", &RunJson::brief(&run)),
             Change::State(run) => {
                 // If the run has been removed, the next read of the list reports that.
                 if let Some(run) = self.api.storage.run(&run.key.id).await? {
@@ -137,18 +133,16 @@ impl LiveList {
         Ok(())
     }
 
-    /// Read the list again and queue messages about the differences.
-    async fn refresh(&mut self) -> Result<(), Broken> {
-        let runs = self.read().await?;
-        self.last_read = Instant::now();
-        let oldest = runs.last().filter(|_| runs.len() == self.filter.limit as usize).map(|run| run.key.no);
+    /// Queue messages about the differences to a newer list.
+    fn compare(&mut self, runs: &[Arc<Run>]) {
+        let oldest = runs.last().filter(|_| runs.len() == self.limit).map(|run| run.key.no);
         let mut gone = std::mem::take(&mut self.known);
-        for run in runs.into_iter().rev() {
-            let fingerprint = Fingerprint::of(&run);
+        for run in runs.iter().rev() {
+            let fingerprint = Fingerprint::of(run);
             let is_known = gone.remove(&run.key.no).as_ref() == Some(&fingerprint);
             self.known.insert(run.key.no, fingerprint);
             if !is_known {
-                self.pending.push_back(Change::State(Box::new(run)));
+                self.pending.push_back(Change::State(Arc::clone(run)));
             }
         }
         for (no, fingerprint) in gone {
@@ -157,7 +151,6 @@ impl LiveList {
                 self.pending.push_back(Change::Removed(fingerprint.id));
             }
         }
-        Ok(())
     }
 
     /// Add a message of the host.
@@ -174,11 +167,8 @@ impl LiveList {
     }
 }
 
-/// Runs may have changed.
-struct Changed;
-
 impl Source for LiveList {
-    type Item = Changed;
+    type Item = Snapshot;
 
     async fn bytes(&mut self) -> Result<Option<Bytes>, Broken> {
         while self.out.len() < PIECE_BYTES
@@ -190,16 +180,14 @@ impl Source for LiveList {
         Ok((!self.out.is_empty()).then(|| std::mem::take(&mut self.out).freeze()))
     }
 
-    async fn wait(&mut self) -> Result<Changed, Broken> {
-        // One read covers all changes of this time, and changes of other runs cause no more reads than this.
-        tokio::time::sleep_until(self.last_read + MIN_INTERVAL).await;
-        // From the last read on, because heartbeats end this wait.
-        let _ = tokio::time::timeout_at(self.last_read + POLL, self.listener.heard()).await;
-        Ok(Changed)
+    async fn wait(&mut self) -> Result<Snapshot, Broken> {
+        Ok(self.list.after(self.version).await)
     }
 
-    async fn take(&mut self, Changed: Changed) -> Result<(), Broken> {
-        self.refresh().await
+    async fn take(&mut self, newest: Snapshot) -> Result<(), Broken> {
+        self.version = newest.version;
+        self.compare(&newest.runs?);
+        Ok(())
     }
 
     fn add_heartbeat(&mut self) {

@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of wasm or SQL.
 
+mod abandoned;
 mod accept;
 mod body;
 mod children;
@@ -16,7 +17,9 @@ mod format;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
+mod hosts;
 mod json;
+mod list_reads;
 mod live_list;
 mod live_stream;
 mod media_type;
@@ -55,6 +58,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::event_log::EventLog;
 use crate::files::Files;
+use crate::model::HostId;
 use crate::notifier::Notifier;
 use crate::process::{Heartbeat, Liveness};
 use crate::registry::Registry;
@@ -64,6 +68,7 @@ use crate::storage::Storage;
 
 pub use coding::Windows;
 pub use format::EventLines;
+pub use list_reads::ListReads;
 pub use presence::Presence;
 pub use progress::ProgressCache;
 pub use request_body::BodyBudget;
@@ -110,6 +115,8 @@ pub struct Api {
     pub notifier: Arc<dyn Notifier>,
     /// The subscribers of runs.
     pub presence: Arc<Presence>,
+    /// Returns the id of this host if others share its database. It changes when the host was declared dead.
+    pub shared_host: Box<dyn Fn() -> Option<HostId> + Send + Sync>,
     /// The output files of runs.
     pub files: Arc<Files>,
     /// Set when the host begins to stop.
@@ -121,6 +128,8 @@ pub struct Api {
     pub loopback: bool,
     /// The compression windows of all streams.
     pub windows: Windows,
+    /// The lists of runs that are shown live.
+    pub list_reads: ListReads,
     /// The progress of runs, as far as it was read.
     pub progress: ProgressCache,
     /// The memory for request bodies.

@@ -1,5 +1,4 @@
-//! The subscribers of each run: lists them for operators, and cancels runs that must not continue without a client
-//! (`?on_disconnect=cancel`).
+//! The subscribers of each run, of this host: lists them for operators, and knows which runs have lost their last client.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::body::Response;
 use super::problem::Problem;
@@ -17,9 +17,7 @@ use super::{Api, json, stream};
 use crate::model::{OnDisconnect, Run, RunId, RunKey, TaskRef, Timestamp};
 
 /// Time for the last client of a run to reconnect, after a lost connection or a reload of its page.
-const RECONNECT_TIME: Duration = Duration::from_secs(10);
-/// Interval between checks for abandoned runs.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const RECONNECT_TIME: Duration = Duration::from_secs(10);
 /// Longest `client_id`, in bytes.
 const MAX_CLIENT_BYTES: usize = 64;
 
@@ -30,6 +28,11 @@ pub struct Presence {
     runs: Mutex<HashMap<i64, WatchedRun>>,
     /// Runs with `on_disconnect=cancel` whose last client has disconnected, with the time of that, by run number.
     disconnected: Mutex<HashMap<i64, (RunId, Instant)>>,
+    /// Runs with `on_disconnect=cancel` to which a client has connected, or whose last one has disconnected, by number:
+    /// what other hosts have to know.
+    changed: Mutex<HashMap<i64, RunKey>>,
+    /// Notified when there is one more.
+    has_changed: Notify,
     opened: AtomicU64,
     /// Bytes sent to subscribers that have disconnected.
     sent_bytes: AtomicU64,
@@ -113,14 +116,53 @@ impl Presence {
         });
         if is_client && run.on_disconnect == OnDisconnect::Cancel {
             self.disconnected.lock().remove(&run.key.no);
+            self.change(&run.key);
         }
         watched.subscribers.push(Arc::clone(&subscriber));
         self.opened.fetch_add(1, Relaxed);
         Registration { presence: Arc::clone(self), run: run.key.no, subscriber }
     }
 
+    fn change(&self, run: &RunKey) {
+        self.changed.lock().insert(run.no, run.clone());
+        self.has_changed.notify_one();
+    }
+
+    /// Wait for a change that other hosts have to know.
+    pub(super) async fn changed(&self) {
+        self.has_changed.notified().await;
+    }
+
+    /// Take the runs of which other hosts have to know.
+    pub(super) fn take_changed(&self) -> Vec<RunKey> {
+        std::mem::take(&mut *self.changed.lock()).into_values().collect()
+    }
+
+    /// Put back runs that were taken, for the next time.
+    pub(super) fn put_back(&self, runs: Vec<RunKey>) {
+        self.changed.lock().extend(runs.into_iter().map(|run| (run.no, run)));
+    }
+
+    /// Mark all runs with clients: other hosts know nothing of them.
+    pub(super) fn change_all(&self) {
+        let runs = self.runs.lock();
+        let watched = runs.values().filter(|watched| {
+            watched.on_disconnect == OnDisconnect::Cancel
+                && watched.subscribers.iter().any(|subscriber| subscriber.is_client)
+        });
+        let watched: Vec<RunKey> = watched.map(|watched| watched.run.clone()).collect();
+        drop(runs);
+        self.put_back(watched);
+    }
+
+    /// The number of clients of a run.
+    pub(super) fn clients(&self, run: i64) -> u32 {
+        let clients = self.subscribers(run).iter().filter(|subscriber| subscriber.is_client).count();
+        u32::try_from(clients).unwrap_or(u32::MAX)
+    }
+
     /// Take the runs to which no client has reconnected in time.
-    fn take_abandoned(&self, now: Instant) -> Vec<RunId> {
+    pub(super) fn take_abandoned(&self, now: Instant) -> Vec<RunId> {
         let mut disconnected = self.disconnected.lock();
         disconnected
             .extract_if(|_, (_, since)| now.saturating_duration_since(*since) >= RECONNECT_TIME)
@@ -155,18 +197,6 @@ impl Presence {
     }
 }
 
-/// Cancel abandoned runs until the host stops. From then on, streams end because of the host.
-pub(super) async fn cancel_abandoned(api: Arc<Api>) {
-    while tokio::time::timeout(CHECK_INTERVAL, api.stopping.cancelled()).await.is_err() {
-        for id in api.presence.take_abandoned(Instant::now()) {
-            tracing::info!(run = %id, "cancelling a run whose last client disconnected");
-            if let Err(error) = api.scheduler.cancel(&id).await {
-                tracing::warn!(run = %id, %error, "failed to cancel a run whose last client disconnected");
-            }
-        }
-    }
-}
-
 impl Registration {
     /// Record that `bytes` were sent, up to the event `position`.
     pub(super) fn record_sent(&self, bytes: usize, position: u64) {
@@ -184,6 +214,7 @@ impl Drop for Registration {
         let was_last = self.subscriber.is_client && !watched.subscribers.iter().any(|other| other.is_client);
         if was_last && watched.on_disconnect == OnDisconnect::Cancel {
             self.presence.disconnected.lock().insert(self.run, (watched.run.id.clone(), Instant::now()));
+            self.presence.change(&watched.run);
         }
         if watched.subscribers.is_empty() {
             runs.remove(&self.run);
@@ -273,34 +304,36 @@ pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
     Ok(json::response(StatusCode::OK, &serde_json::json!({ "streams": streams })))
 }
 
+/// A running run, for tests.
+#[cfg(test)]
+pub(super) fn run(no: i64, on_disconnect: OnDisconnect) -> Run {
+    use crate::model::{Json, Labels, RunStatus};
+    Run {
+        key: RunKey { no, id: RunId::parse(&format!("r{no}")).expect("a valid id") },
+        task: TaskRef::parse("demo", "counter").expect("valid names"),
+        version: None,
+        status: RunStatus::Running,
+        attempt: 1,
+        input: Json::null(),
+        final_value: None,
+        error: None,
+        created_at: Timestamp::from_millis(0),
+        started_at: None,
+        finished_at: None,
+        cancel_requested_at: None,
+        not_before: None,
+        priority: 0,
+        waits_for: None,
+        parent: None,
+        on_disconnect,
+        labels: Labels::new(),
+        last_seq: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Json, Labels, RunStatus};
-
-    fn run(no: i64, on_disconnect: OnDisconnect) -> Run {
-        Run {
-            key: RunKey { no, id: RunId::parse(&format!("r{no}")).unwrap() },
-            task: TaskRef::parse("demo", "counter").unwrap(),
-            version: None,
-            status: RunStatus::Running,
-            attempt: 1,
-            input: Json::null(),
-            final_value: None,
-            error: None,
-            created_at: Timestamp::from_millis(0),
-            started_at: None,
-            finished_at: None,
-            cancel_requested_at: None,
-            not_before: None,
-            priority: 0,
-            waits_for: None,
-            parent: None,
-            on_disconnect,
-            labels: Labels::new(),
-            last_seq: None,
-        }
-    }
 
     #[test]
     fn a_run_is_abandoned_only_when_its_last_client_does_not_reconnect_in_time() {

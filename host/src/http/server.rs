@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 use super::body::Response;
 use super::peer::{self, Peer, PeerIo, Peers};
 use super::problem::Problem;
-use super::{Api, presence, routes};
+use super::{Api, abandoned, routes};
 use crate::process::leaves_enough;
 
 /// Time for a client to send the head of a request. Also limits how long a
@@ -77,7 +77,7 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: CancellationToken
     peer::prepare(&listener);
     let watched = Arc::clone(&peers);
     let _watcher = AbortOnDropHandle::new(tokio::spawn(async move { watched.watch().await }));
-    tokio::spawn(presence::cancel_abandoned(Arc::clone(&api)));
+    tokio::spawn(abandoned::cancel_abandoned(Arc::clone(&api)));
     let immediate = CancellationToken::new();
     let mut obstruction = Obstruction::default();
     let heartbeat = api.accepting.begin();

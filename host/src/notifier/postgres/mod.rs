@@ -114,16 +114,6 @@ impl PostgresNotifier {
         Self { shared, _tasks: tasks.map(AbortOnDropHandle::new) }
     }
 
-    /// Says whether another host is alive, as the last renewal of the lease answered. Until then, one is assumed to be.
-    pub fn set_others(&self, has_others: bool) {
-        self.shared.has_others.store(has_others, Ordering::Relaxed);
-    }
-
-    /// Why hints of other hosts do not arrive, if that is known.
-    pub fn problem(&self) -> Option<&'static str> {
-        (*self.shared.arrival.borrow() == Arrival::No).then_some(NO_HINTS)
-    }
-
     /// Waits until it is known whether hints of other hosts arrive, and returns that.
     pub async fn probed(&self) -> bool {
         let mut arrival = self.shared.arrival.subscribe();
@@ -157,5 +147,14 @@ impl Notifier for PostgresNotifier {
 
     fn reaches_others(&self) -> bool {
         self.shared.has_others.load(Ordering::Relaxed)
+    }
+
+    /// Until this is called, another host is assumed to be alive.
+    fn set_others(&self, has_others: bool) {
+        self.shared.has_others.store(has_others, Ordering::Relaxed);
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        (*self.shared.arrival.borrow() == Arrival::No).then_some(NO_HINTS)
     }
 }

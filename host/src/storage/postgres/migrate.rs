@@ -74,6 +74,16 @@ pub async fn migrate(connector: &Connector) -> Result<(usize, usize), OpenError>
     apply(&session, connector.schema().as_str()).await
 }
 
+/// The version of the schema, 0 if it is empty, and the one that [`migrate`] would bring it to.
+pub async fn pending(connector: &Connector) -> Result<(usize, usize), OpenError> {
+    let session = connector.connect(&settings()).await?;
+    let known = MIGRATIONS.len();
+    match found(&session, connector.schema().as_str()).await? {
+        Found::Nothing => Ok((0, known)),
+        Found::Version(version) => Ok((version, known.max(version))),
+    }
+}
+
 fn settings() -> SessionSettings {
     SessionSettings { statement_timeout: None, ..SessionSettings::new("migrate") }
 }
