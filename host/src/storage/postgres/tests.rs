@@ -150,7 +150,8 @@ async fn two_storages_on_one_database_conform_and_leave_true_counts() {
     assert_eq!(server.psql(&wrong_locks), "", "locks are counted as they are held");
     let wrong_counts = format!(
         "SELECT no FROM {schema}.tasks WHERE (\
-             SELECT (coalesce(sum(ready), 0), coalesce(sum(blocked), 0)) FROM {schema}.queued WHERE task = tasks.no\
+             SELECT (coalesce(sum(ready), 0)::bigint, coalesce(sum(blocked), 0)::bigint) FROM {schema}.queued \
+             WHERE task = tasks.no\
          ) <> (\
              SELECT (count(*) FILTER (WHERE waits_for IS NULL), count(waits_for)) FROM {schema}.runs \
              WHERE task = tasks.no AND status = 0\
