@@ -5,6 +5,7 @@
 //! complete configuration that results.
 
 mod checks;
+mod database;
 mod listen;
 mod reload;
 mod settings;
@@ -20,8 +21,10 @@ use serde::Deserialize;
 
 use crate::engine::{CompileLimits, Limits};
 use crate::model::Retention;
+use crate::postgres::{DatabaseUrl, SchemaName};
 pub use crate::registry::GrantKinds;
 
+pub use database::{SecretFile, SecretUrl};
 pub use listen::ListenAddress;
 pub use reload::Reloaded;
 pub use settings::Settings;
@@ -44,6 +47,23 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// The failures that a committed event survives.
     pub durability: Durability,
+    /// The PostgreSQL database that several hosts share. None: SQLite in the data folder.
+    pub database: Option<DatabaseUrl>,
+    /// The same, read from a file.
+    pub database_from_file: Option<DatabaseUrl>,
+    /// The schema of that database that has the tables. Hosts with the same one are one system.
+    pub database_schema: SchemaName,
+    /// Connections to that database for reads. A host has nine more at most: four that write, three for hints and leases,
+    /// and two while it starts.
+    pub database_connections: usize,
+    /// A file with the certificates that are trusted instead of the system's.
+    pub database_ca: Option<PathBuf>,
+    /// Other hosts take the runs of a host that has not renewed its lease for this long.
+    pub lease: Duration,
+    /// The name of this host, for operators. None: the machine's.
+    pub host_name: Option<String>,
+    /// Where other hosts reach the API of this one. None: they can't.
+    pub advertise: Option<String>,
     /// Threads that execute guests; by default one per core.
     pub guest_threads: usize,
     /// Most concurrent runs. 1,000 sleeping runs of small tasks take some 100 MB; the system has a limit too ("Operation"
@@ -92,6 +112,16 @@ impl Config {
         let (tasks, data) = (Some(tasks.into()), Some(data.into()));
         let settings = Settings { tasks, data, ..Settings::default() };
         settings.config().expect("the defaults are valid")
+    }
+
+    /// The database that several hosts share, from whichever setting has it.
+    pub fn database(&self) -> Result<Option<&DatabaseUrl>, ConfigError> {
+        match (&self.database, &self.database_from_file) {
+            (Some(_), Some(_)) => Err(ConfigError::Value(
+                "database and database-file are both set; leave out one of them".to_owned(),
+            )),
+            (url, from_file) => Ok(url.as_ref().or(from_file.as_ref())),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ pub mod storage; // runs, events, checkpoints, messages; only storage::sqlite na
 pub mod model; // tasks, versions, runs, events as plain values
 // Floor 1
 pub mod platform; // the time of day and blocking calls, which a simulation replaces
+pub mod postgres; // connections to PostgreSQL
 // Floor 0
 pub mod process; // the host's own process: its log, its threads, the heartbeats of its loops
 

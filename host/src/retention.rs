@@ -1,5 +1,7 @@
 //! Retention: removes ended runs, automatically by the rules of the manifests, and at the request of an operator.
 //!
+//! One of the hosts that share a database sweeps for all. Each host knows only the rules of the tasks that it has loaded.
+//!
 //! It works in small steps with pauses between them, because all rooms share the writing thread. If anything interrupts it,
 //! also the end of the process, it continues the next time.
 //!
@@ -10,7 +12,7 @@ mod removing;
 mod rules;
 mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ use tokio_util::task::TaskTracker;
 use crate::event_log::EventLog;
 use crate::files::Files;
 use crate::model::{
-    Amount, EndPosition, EndedRun, Origins, Part, Retention, Run, RunId, RunStatus, TaskRef, Timestamp,
+    Amount, EndPosition, EndedRun, HostId, Origins, Part, Retention, Run, RunId, RunStatus, TaskRef,
+    Timestamp,
 };
 use crate::registry::Registry;
 use crate::storage::{Result, Storage, StorageError};
@@ -75,6 +78,10 @@ pub struct Pruner {
     registry: Arc<Registry>,
     log: Arc<EventLog>,
     files: Arc<Files>,
+    /// The id of this host, which may change; none if it has a database of its own.
+    host: Box<dyn Fn() -> Option<HostId> + Send + Sync>,
+    /// Until when this host sweeps for all, by the boot clock; none if another host does.
+    sweeps_until: Mutex<Option<Duration>>,
     /// How long rules that remove more have to be set until they are in force.
     delay: Duration,
     /// Held while runs are removed. Two removals at once would walk the same runs, and each would count some of them.
@@ -87,19 +94,23 @@ pub struct Pruner {
 }
 
 impl Pruner {
-    /// Starts the sweeps. Rules that remove more than before are in force after they have been set for `delay`.
+    /// Starts the sweeps. Rules that remove more than before are in force after they have been set for `delay`. `host`
+    /// returns the id of this host if others share the database.
     pub fn start(
         storage: Arc<dyn Storage>,
         registry: Arc<Registry>,
         log: Arc<EventLog>,
         files: Arc<Files>,
         delay: Duration,
+        host: impl Fn() -> Option<HostId> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let pruner = Arc::new(Self {
             storage,
             registry,
             log,
             files,
+            host: Box::new(host),
+            sweeps_until: Mutex::default(),
             delay,
             pruning: AsyncMutex::default(),
             suspended: Mutex::default(),
@@ -190,7 +201,7 @@ impl Pruner {
             Some(task) => vec![task.clone()],
             None => self.storage.tasks().await?,
         };
-        let current_settings = self.current_settings(&tasks);
+        let current_settings = self.current_settings(&tasks).await?;
         let rules = tasks.into_iter().filter_map(|task| {
             let keep = wish
                 .keep
@@ -201,7 +212,11 @@ impl Pruner {
     }
 
     /// The current retention settings of these tasks, as far as they are known.
-    fn current_settings(&self, tasks: &[TaskRef]) -> BTreeMap<TaskRef, CurrentSettings> {
+    async fn current_settings(&self, tasks: &[TaskRef]) -> Result<BTreeMap<TaskRef, CurrentSettings>> {
+        let offered: BTreeSet<TaskRef> = match (self.host)() {
+            Some(_) => self.storage.offered().await?.into_iter().collect(),
+            None => BTreeSet::new(),
+        };
         let listed = self.registry.list();
         let listed: BTreeMap<_, _> =
             listed.iter().filter_map(|listed| Some((listed.name.as_ref()?, listed))).collect();
@@ -211,12 +226,13 @@ impl Pruner {
                 let settings = &task.settings;
                 CurrentSettings { keep: settings.retention, origins: settings.retention_origins }
             }),
-            None => self.registry.is_complete().then(|| {
+            // Of a task that another host has, only that one knows the settings.
+            None => (self.registry.is_complete() && !offered.contains(task)).then(|| {
                 let keep = self.registry.host_settings().retention;
                 CurrentSettings { keep, origins: Origins::default() }
             }),
         };
-        tasks.iter().filter_map(|task| Some((task.clone(), own(task)?))).collect()
+        Ok(tasks.iter().filter_map(|task| Some((task.clone(), own(task)?))).collect())
     }
 }
 

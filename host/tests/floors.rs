@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("storage", 3),
     ("model", 2),
     ("platform", 1),
+    ("postgres", 1),
     ("process", 0),
 ];
 
@@ -51,6 +52,18 @@ const APART: &[(&str, &str)] = &[
     ("scheduler", "storage::sqlite"),
     ("retention", "storage::sqlite"),
     ("event_log", "storage::sqlite"),
+    ("http", "storage::postgres"),
+    ("scheduler", "storage::postgres"),
+    ("retention", "storage::postgres"),
+    ("event_log", "storage::postgres"),
+    // Connections are for storage and the notifier.
+    ("cli", "postgres"),
+    ("http", "postgres"),
+    ("scheduler", "postgres"),
+    ("retention", "postgres"),
+    ("event_log", "postgres"),
+    ("registry", "postgres"),
+    ("engine", "postgres"),
     // Nothing of how a run is executed.
     ("event_log", "engine"),
     // Nothing of runs.
@@ -68,13 +81,17 @@ const KEPT_TO: &[(&str, &str)] = &[
     ("wiggle", "engine/"),
     ("wit_component", "engine/"),
     ("rusqlite", "storage/sqlite/"),
+    ("tokio_postgres", "postgres/ storage/postgres/ notifier/postgres"),
     // `http` serves, `cli` is a client of the host, and guests send requests to other servers.
     ("hyper", "http/ cli/client.rs engine/wasi/outgoing/"),
     ("hyper_util", "http/ cli/client.rs engine/wasi/outgoing/"),
     ("http_body_util", "http/ cli/client.rs engine/wasi/outgoing/"),
     ("hyper_rustls", "engine/wasi/outgoing/"),
-    ("rustls", "engine/wasi/outgoing/"),
+    ("rustls", "engine/wasi/outgoing/ postgres/"),
+    ("rustls_native_certs", "postgres/"),
+    ("tokio_rustls", "postgres/"),
     ("clap", "cli/ config.rs config/"),
+    ("unicode_width", "cli/"),
     ("mime_guess", "http/"),
     ("prometheus_client", "http/"),
     // Everywhere else, what there is to say goes to the log.

@@ -129,6 +129,7 @@ impl Host {
             max_running_per_task: 1,
             max_queued: 10,
             cancel_grace: config.cancel_grace,
+            sharing: None,
         };
         Self { storage, scheduler: Scheduler::start(scheduling, parts).await.unwrap() }
     }

@@ -12,9 +12,9 @@ use streamtask_host::model::{Circuit, TaskRef};
 use crate::endings::Endings;
 use crate::kept::Kept;
 use crate::logs;
+use crate::members::{Member, Members};
 use crate::rooms::Rooms;
 use crate::schedules::Schedules;
-use crate::script::Watched;
 use crate::world::Known;
 
 /// Most runs that a violation lists.
@@ -28,6 +28,8 @@ pub(crate) struct RunRow {
     pub(crate) task: String,
     pub(crate) status: String,
     pub(crate) owned: bool,
+    /// The id of its owner.
+    pub(crate) owner: Option<String>,
     pub(crate) waits_for: Option<String>,
     /// The locks that it needs, and how many runs can hold each.
     pub(crate) locks: BTreeMap<String, u32>,
@@ -47,6 +49,8 @@ pub(crate) struct Observer {
     database: PathBuf,
     db: Option<Connection>,
     max_running: u32,
+    /// Whether several hosts share the database.
+    shared: bool,
     rows: Vec<RunRow>,
     kept: Kept,
     schedules: Schedules,
@@ -67,15 +71,16 @@ pub(crate) struct State {
 }
 
 impl Observer {
-    pub(crate) fn new(database: PathBuf, max_running: u32) -> Self {
+    pub(crate) fn new(database: PathBuf, max_running: u32, shared: bool) -> Self {
         Self {
             database,
             db: None,
             max_running,
+            shared,
             rows: Vec::new(),
             kept: Kept::default(),
             schedules: Schedules::default(),
-            endings: Endings::default(),
+            endings: Endings::new(shared),
             newest: 0,
         }
     }
@@ -140,25 +145,25 @@ impl Observer {
     }
 
     /// Checks everything. An error is a certain violation; the return value is a suspicion.
-    pub(crate) fn look(
-        &mut self,
-        rooms: &Rooms,
-        watched: &Watched,
-        lived: Duration,
-    ) -> Result<Option<Suspect>, String> {
+    pub(crate) fn look(&mut self, members: &Members, lived: Duration) -> Result<Option<Suspect>, String> {
         let db = self.db.get_or_insert_with(|| connect(&self.database));
         let rows = read(db).map_err(|error| format!("the database can't be read: {error}"))?;
         self.kept.check(&self.rows, &rows, lived)?;
         self.schedules.check(&rows, lived)?;
         self.endings.check(&rows, lived)?;
+        if self.shared {
+            let hosts: BTreeSet<String> = members.up().filter_map(Member::id).collect();
+            self.endings.check_orphans(&rows, &hosts, lived)?;
+        }
         no_deadline_is_over(&rows)?;
         self.rows = rows;
         self.newest = self.newest.max(self.rows.last().map_or(0, |row| row.no));
-        let suspect = self
-            .is_idle(rooms, watched)
-            .or_else(|| self.lock_is_free(rooms))
+        let reachable = || members.up().filter(|member| member.is_reachable());
+        let suspect = reachable()
+            .find_map(|member| self.is_idle(member))
+            .or_else(|| reachable().find_map(|member| self.lock_is_free(&member.rooms)))
             .or_else(|| self.waits_for_nothing())
-            .or_else(|| self.is_orphaned(rooms, watched));
+            .or_else(|| reachable().find_map(|member| self.is_orphaned(member)));
         let state = State {
             claims: self.rows.iter().map(|row| u64::from(row.fence)).sum(),
             ended: self.rows.iter().filter(|row| row.finished).count(),
@@ -171,15 +176,21 @@ impl Observer {
         self.rows.iter().filter(|row| !row.finished)
     }
 
+    /// Whether the run is owned by that host.
+    fn is_of(&self, row: &RunRow, host: Option<&String>) -> bool {
+        row.owned && host.is_none_or(|host| row.owner.as_ref() == Some(host))
+    }
+
     /// No runnable run waits while a slot is free for it.
-    fn is_idle(&self, rooms: &Rooms, watched: &Watched) -> Option<String> {
-        let waiting = watched.waiting();
-        let active = |row: &&RunRow| row.owned && !waiting.contains(&row.id);
+    fn is_idle(&self, member: &Member) -> Option<String> {
+        let Member { rooms, watched, .. } = member;
+        let (host, waiting) = (member.id(), watched.waiting());
+        let active = |row: &&RunRow| self.is_of(row, host.as_ref()) && !waiting.contains(&row.id);
         let in_all = self.living().filter(active).count();
         if in_all >= self.max_running as usize {
             return None;
         }
-        let alive = self.living().filter(|row| row.owned).count();
+        let alive = self.living().filter(|row| self.is_of(row, host.as_ref())).count();
         let ready = |row: &&RunRow| row.status == "queued" && row.waits_for.is_none();
         for row in self.living().filter(ready) {
             let name = TaskRef::parse_path(&row.task).ok()?;
@@ -252,13 +263,14 @@ impl Observer {
     }
 
     /// A run with an owner is executed by it.
-    fn is_orphaned(&self, rooms: &Rooms, watched: &Watched) -> Option<String> {
-        let alive = watched.alive();
-        let owned = self.living().filter(|row| row.owned).count();
-        if let Some(row) = self.living().find(|row| row.owned && !alive.contains(&row.id)) {
+    fn is_orphaned(&self, member: &Member) -> Option<String> {
+        let (host, alive) = (member.id(), member.watched.alive());
+        let owned = || self.living().filter(|row| self.is_of(row, host.as_ref()));
+        if let Some(row) = owned().find(|row| !alive.contains(&row.id)) {
             return Some(format!("a run is active without a guest: run {} of {}", row.no, row.task));
         }
-        let running = rooms.scheduler.running() as usize;
+        let owned = owned().count();
+        let running = member.rooms.scheduler.running() as usize;
         (running != owned)
             .then(|| format!("slots and runs differ: {running} slots are taken, {owned} runs are active"))
     }
@@ -314,8 +326,8 @@ fn read(db: &Connection) -> rusqlite::Result<Vec<RunRow>> {
     let mut statement = db.prepare_cached(
         "SELECT runs.no, runs.id, tasks.task, status, owner IS NOT NULL, waits_for, needs, parent, \
          finished_at IS NOT NULL, created_at, idempotency_key, fence, error, runs.depth, \
-         detached IS NOT NULL, cancel_requested_at IS NOT NULL \
-         FROM runs JOIN tasks ON tasks.no = runs.task ORDER BY runs.no",
+         detached IS NOT NULL, cancel_requested_at IS NOT NULL, hosts.id \
+         FROM runs JOIN tasks ON tasks.no = runs.task LEFT JOIN hosts ON hosts.no = runs.owner ORDER BY runs.no",
     )?;
     statement.query_map([], row)?.collect()
 }
@@ -339,6 +351,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         depth: row.get(13)?,
         detached: row.get(14)?,
         cancel_requested: row.get(15)?,
+        owner: row.get(16)?,
     })
 }
 

@@ -36,6 +36,19 @@ pub(crate) fn check(db: &Connection, rows: &[RunRow], known: &[Known]) -> Result
         if ends != 1 || !types.last().is_some_and(|(_, name)| is_end(name)) {
             return broken("a log does not end with its only terminal event");
         }
+        let attempts = attempts(db, row.no).map_err(|error| error.to_string())?;
+        if !attempts.is_sorted() {
+            return Err(format!(
+                "an attempt has sent events after the next one began: run {} of {}: {attempts:?}",
+                row.no, row.task
+            ));
+        }
+        let started = types.iter().filter(|(_, name)| name == "run.started").count();
+        let retried = types.iter().filter(|(_, name)| name == "run.retrying").count();
+        // A run that is cancelled between two attempts has announced one more.
+        if retried + 1 != started && retried != started {
+            return broken("an attempt was not announced once");
+        }
         let Some(known) = known.iter().find(|known| known.id == row.id) else { continue };
         let count = |wanted: &str| types.iter().filter(|(_, name)| name == wanted).count();
         // One that was stored when the host died may be taken by the next attempt, and is in no log.
@@ -58,6 +71,14 @@ pub(crate) fn check(db: &Connection, rows: &[RunRow], known: &[Known]) -> Result
         }
     }
     Ok(())
+}
+
+/// The attempts of the run's events, oldest event first.
+fn attempts(db: &Connection, run: i64) -> rusqlite::Result<Vec<u32>> {
+    let mut statement =
+        db.prepare_cached("SELECT attempt FROM events WHERE id > ?1 AND id < ?2 ORDER BY id")?;
+    let range = [run << SEQ_BITS, (run + 1) << SEQ_BITS];
+    statement.query_map(range, |row| row.get(0))?.collect()
 }
 
 fn types(db: &Connection, run: i64) -> rusqlite::Result<Vec<(i64, String)>> {

@@ -21,6 +21,9 @@ struct Options {
     /// Steps of each history
     #[arg(long, default_value_t = 300)]
     steps: usize,
+    /// How many hosts share the database, each with faults of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    hosts: u8,
     /// Start no more histories after this many minutes
     #[arg(long)]
     minutes: Option<f64>,
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
         if options.minutes.is_some_and(|minutes| began.elapsed() > Duration::from_secs_f64(minutes * 60.0)) {
             break;
         }
-        let mut plan = Plan::new(seed, options.steps);
+        let mut plan = Plan::new(seed, options.steps).with_hosts(options.hosts.into());
         if options.no_files {
             plan = plan.without_files();
         }
@@ -80,7 +83,8 @@ fn main() -> ExitCode {
         if !options.no_shorten {
             println!("{}", describe(&shorten(&plan, outcome.steps, &violation)));
         }
-        println!("to repeat: cargo xtask simulate --seeds 1 --seed {seed} --steps {}", options.steps);
+        let (steps, hosts) = (options.steps, options.hosts);
+        println!("to repeat: cargo xtask simulate --seeds 1 --seed {seed} --steps {steps} --hosts {hosts}");
         if !options.keep_going {
             break;
         }

@@ -41,7 +41,7 @@ fn kind(violation: &str) -> &str {
 
 /// The steps for people, one per line.
 pub fn describe(plan: &Plan) -> String {
-    let mut text = format!("with at most {} concurrent runs:", plan.max_running);
+    let mut text = format!("{} hosts with at most {} concurrent runs:", plan.hosts, plan.max_running);
     for step in &plan.steps {
         text.push_str(&format!("\n  {step:?}"));
     }

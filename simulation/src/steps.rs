@@ -47,8 +47,30 @@ pub(crate) enum Step {
     PutBack(usize),
     /// The host is shut down, and restarted after this many milliseconds.
     Restart(u64),
-    /// The host is killed, and restarted after this many milliseconds.
+    /// The host is killed, and restarted after this many milliseconds. With several hosts, all of them are.
     Kill(u64),
+    /// Something happens to one of several hosts.
+    Host {
+        /// Its index.
+        host: usize,
+        /// What happens.
+        what: HostFault,
+        /// For how long, in milliseconds.
+        ms: u64,
+    },
+}
+
+/// What happens to one of several hosts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HostFault {
+    /// It is killed, and another one starts later.
+    Killed,
+    /// It is shut down, and another one starts later.
+    Stopped,
+    /// It does not reach the database.
+    CutOff,
+    /// It does not renew its lease.
+    LateLease,
 }
 
 impl Step {
@@ -138,6 +160,23 @@ pub(crate) fn draw(count: usize, rng: &mut fastrand::Rng) -> Vec<Step> {
     }
     steps.truncate(count);
     steps
+}
+
+/// The steps for several hosts: with faults of single hosts, and without changes of the clock, which is that of the
+/// database.
+pub(crate) fn for_hosts(steps: Vec<Step>, hosts: usize, rng: &mut fastrand::Rng) -> Vec<Step> {
+    let is_of_clock = |step: &Step| matches!(step, Step::ClockAhead(_) | Step::ClockBack(_));
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps.into_iter().filter(|step| !is_of_clock(step)) {
+        if rng.u32(..12) == 0 {
+            let what = [HostFault::Killed, HostFault::Stopped, HostFault::CutOff, HostFault::LateLease];
+            // Some are over before the lease is.
+            let ms = if rng.bool() { rng.u64(..15_000) } else { rng.u64(..120_000) };
+            all.push(Step::Host { host: rng.usize(..hosts), what: what[rng.usize(..what.len())], ms });
+        }
+        all.push(step);
+    }
+    all
 }
 
 /// A task to change: half of the time, one with retention rules or schedules.

@@ -4,22 +4,22 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamtask_host::model::{Json, RunId, Signal, SignalName, TaskRef};
 use streamtask_host::platform::{self, Simulated};
 use streamtask_host::retention::PruneRequest;
-use streamtask_host::scheduler::{Capacity, Request};
+use streamtask_host::scheduler::Request;
 use streamtask_host::storage::{CancelOutcome, MessageOutcome, StorageError};
 use tokio::runtime::Builder;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, advance, sleep, timeout};
 
+use crate::Plan;
 use crate::invariants::Observer;
+use crate::members::Members;
 use crate::rooms::Rooms;
-use crate::script::{Scripts, Watched};
-use crate::steps::{Saving, Start, Step};
+use crate::steps::{HostFault, Saving, Start, Step};
 use crate::tasks::TASKS;
 
 /// Timeout of a call. With a full disk, calls get no response.
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_millis(100);
 /// Longest time of a shutdown: the grace period, the time to settle, and a reserve.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Longest time of the shutdown of a host that may be cut off, which also waits for the removal of old runs.
+const STOP_CUT_OFF_WITHIN: Duration = Duration::from_secs(25);
 /// Time after the last step in which all runs must end.
 const TO_THE_END: Duration = Duration::from_secs(3600);
 /// What all tasks of the folder share.
@@ -62,10 +64,12 @@ impl Operations {
     /// one.
     fn count(&mut self, answer: Result<Result<MessageOutcome, StorageError>, Elapsed>) -> Option<u32> {
         match answer {
-            Ok(Ok(MessageOutcome::Kept(_) | MessageOutcome::Owner { .. })) => {
+            Ok(Ok(MessageOutcome::Kept(_) | MessageOutcome::Owner { message: 0, .. })) => {
                 self.acknowledged += 1;
                 return Some(self.acknowledged);
             }
+            // It is stored, and will be in the log.
+            Ok(Ok(MessageOutcome::Owner { .. })) => self.acknowledged += 1,
             Ok(Ok(
                 MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_),
             )) => {}
@@ -89,10 +93,11 @@ pub struct Outcome {
 }
 
 /// Executes the steps; the seed determines everything that they leave open.
-pub(crate) fn play(seed: u64, max_running: u32, steps: &[Step]) -> Outcome {
+pub(crate) fn play(plan: &Plan) -> Outcome {
+    let steps = &plan.steps;
     let folder = ram_folder();
-    let mut world = World::new(folder.path(), max_running);
-    fastrand::seed(seed);
+    let mut world = World::new(folder.path(), plan);
+    fastrand::seed(plan.seed);
     let mut at = 0;
     let mut violation = None;
     let mut down = 0;
@@ -117,7 +122,7 @@ pub(crate) fn play(seed: u64, max_running: u32, steps: &[Step]) -> Outcome {
 }
 
 /// A folder on a RAM disk, if there is one.
-fn ram_folder() -> tempfile::TempDir {
+pub(crate) fn ram_folder() -> tempfile::TempDir {
     let ram = Path::new("/dev/shm");
     let made = if ram.is_dir() { tempfile::tempdir_in(ram) } else { tempfile::tempdir() };
     made.expect("there is room for a folder")
@@ -131,7 +136,7 @@ struct Life {
 pub(crate) struct World {
     folder: PathBuf,
     max_running: u32,
-    watched: Arc<Watched>,
+    hosts: usize,
     /// The wall-clock time at which the next life begins.
     wall: SystemTime,
     /// The time since the start, whatever the clocks say.
@@ -139,24 +144,27 @@ pub(crate) struct World {
     known: Vec<Known>,
     observer: Observer,
     disk_full: bool,
+    /// Until when one of several hosts has a fault; zero if none has.
+    faulty_until: Duration,
     ended: bool,
     done_in_life: usize,
     versions: u32,
 }
 
 impl World {
-    fn new(folder: &Path, max_running: u32) -> Self {
+    fn new(folder: &Path, plan: &Plan) -> Self {
         fs::create_dir(folder.join("tasks")).expect("the folder is new");
         fs::create_dir(folder.join("data")).expect("the folder is new");
         let world = Self {
             folder: folder.to_owned(),
-            max_running,
-            watched: Arc::default(),
+            max_running: plan.max_running,
+            hosts: plan.hosts,
             wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             lived: Duration::ZERO,
             known: Vec::new(),
-            observer: Observer::new(folder.join("data/streamtask.db"), max_running),
+            observer: Observer::new(folder.join("data/streamtask.db"), plan.max_running, plan.hosts > 1),
             disk_full: false,
+            faulty_until: Duration::ZERO,
             ended: false,
             done_in_life: 0,
             versions: 0,
@@ -178,21 +186,21 @@ impl World {
         clock.fill_disk(self.disk_full);
         let began = Instant::now();
         let lived_before = self.lived + Duration::from_millis(down);
-        self.watched = Arc::default();
-        let engine =
-            Scripts { max_instances: Capacity::guests(self.max_running), watched: Arc::clone(&self.watched) };
-        let rooms = Rooms::start(&self.folder, self.max_running, Arc::new(engine)).await;
-        let rooms = rooms.map_err(|error| format!("a host does not start: {error}"))?;
-        let mut changes = rooms.registry.changes();
-        while !rooms.registry.is_complete() {
-            changes.changed().await;
+        let members = Members::start(&self.folder, self.max_running, self.hosts).await;
+        let mut members = members.map_err(|error| format!("a host does not start: {error}"))?;
+        for member in members.up() {
+            let registry = &member.rooms.registry;
+            let mut changes = registry.changes();
+            while !registry.is_complete() {
+                changes.changed().await;
+            }
         }
         self.observer.begin_life(lived_before);
         for (at, step) in steps.iter().enumerate() {
             self.done_in_life = at + 1;
             match step {
                 Step::Restart(down) => {
-                    self.stop(rooms).await?;
+                    self.stop_all(members).await?;
                     self.end_life(lived_before + began.elapsed());
                     return Ok(Life { steps: at + 1, down: *down });
                 }
@@ -200,13 +208,23 @@ impl World {
                     self.end_life(lived_before + began.elapsed());
                     return Ok(Life { steps: at + 1, down: *down });
                 }
-                step => self.step(&rooms, &clock, step).await?,
+                Step::Host { host, what, ms } => {
+                    self.fail(&mut members, *host, *what, Duration::from_millis(*ms)).await?;
+                }
+                step => self.step(&members, &clock, step).await?,
             }
             self.lived = lived_before + began.elapsed();
-            self.look(&rooms).await?;
+            let revived = members.revive(self.lived).await?;
+            if revived || self.faulty_until > Duration::ZERO {
+                self.observer.disturbed(self.lived);
+            }
+            if self.faulty_until <= self.lived {
+                self.faulty_until = Duration::ZERO;
+            }
+            self.look(&members).await?;
         }
-        self.finish(&rooms, &clock).await?;
-        self.stop(rooms).await?;
+        self.finish(&mut members, &clock).await?;
+        self.stop_all(members).await?;
         self.end_life(lived_before + began.elapsed());
         self.ended = true;
         Ok(Life { steps: steps.len(), down: 0 })
@@ -217,16 +235,17 @@ impl World {
         self.lived = lived;
     }
 
-    async fn step(&mut self, rooms: &Rooms, clock: &Simulated, step: &Step) -> Result<(), String> {
+    async fn step(&mut self, members: &Members, clock: &Simulated, step: &Step) -> Result<(), String> {
         match step {
-            Step::Start(start) => self.start(rooms, start).await,
-            Step::Cancel(run) => self.cancel(rooms, *run).await,
-            Step::Pause(run) => self.pause(rooms, *run).await?,
-            Step::Resume(run) => self.resume(rooms, *run).await,
-            Step::Signal(run) => self.signal(rooms, *run).await?,
-            Step::Prune => {
-                self.observer.pruned();
-                drop(timeout(PATIENCE, rooms.pruner.prune(PruneRequest::default())).await);
+            Step::Start(_)
+            | Step::Cancel(_)
+            | Step::Pause(_)
+            | Step::Resume(_)
+            | Step::Signal(_)
+            | Step::Prune => {
+                if let Some(member) = members.any() {
+                    self.request(&member.rooms, step).await?;
+                }
             }
             Step::Wait(ms) => sleep(Duration::from_millis(*ms)).await,
             Step::Freeze(ms) => {
@@ -252,8 +271,49 @@ impl World {
             Step::Deploy(task) => self.deploy(*task),
             Step::Remove(task) => self.take_away(*task),
             Step::PutBack(task) => self.put_back(*task),
-            Step::Restart(_) | Step::Kill(_) => unreachable!("these end the life"),
+            Step::Restart(_) | Step::Kill(_) | Step::Host { .. } => unreachable!("these change the hosts"),
         }
+        Ok(())
+    }
+
+    /// A request of a client to one host.
+    async fn request(&mut self, rooms: &Rooms, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Start(start) => self.start(rooms, start).await,
+            Step::Cancel(run) => self.cancel(rooms, *run).await,
+            Step::Pause(run) => self.pause(rooms, *run).await?,
+            Step::Resume(run) => self.resume(rooms, *run).await,
+            Step::Signal(run) => self.signal(rooms, *run).await?,
+            Step::Prune => {
+                self.observer.pruned();
+                drop(timeout(PATIENCE, rooms.pruner.prune(PruneRequest::default())).await);
+            }
+            _ => unreachable!("no client asks for it"),
+        }
+        Ok(())
+    }
+
+    /// Something happens to one of several hosts.
+    async fn fail(
+        &mut self,
+        members: &mut Members,
+        host: usize,
+        what: HostFault,
+        time: Duration,
+    ) -> Result<(), String> {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match what {
+            HostFault::Killed => members.kill(host, self.lived + time),
+            HostFault::Stopped => {
+                if let Some(member) = members.take_down(host, self.lived + time) {
+                    self.stop(member.rooms).await?;
+                }
+            }
+            HostFault::CutOff => members.cut(host, ms),
+            HostFault::LateLease => members.delay_renewals(host, ms),
+        }
+        self.faulty_until = self.faulty_until.max(self.lived + time);
+        self.observer.disturbed(self.lived);
         Ok(())
     }
 
@@ -289,8 +349,9 @@ impl World {
     }
 
     async fn pause(&mut self, rooms: &Rooms, run: usize) -> Result<(), String> {
-        let Some((id, known)) = self.known(run) else { return Ok(()) };
-        let answer = timeout(PATIENCE, rooms.scheduler.set_paused(&id, true)).await;
+        let Some((id, _)) = self.known(run) else { return Ok(()) };
+        let answer = timeout(self.patience(), rooms.scheduler.set_paused(&id, true)).await;
+        let Some((_, known)) = self.known(run) else { return Ok(()) };
         let Some(times) = known.pauses.count(answer) else { return Ok(()) };
         self.observer.acknowledged(id.as_str(), "run.paused", times)
     }
@@ -301,47 +362,67 @@ impl World {
     }
 
     async fn signal(&mut self, rooms: &Rooms, run: usize) -> Result<(), String> {
-        let Some((id, known)) = self.known(run) else { return Ok(()) };
+        let Some((id, _)) = self.known(run) else { return Ok(()) };
         let name = SignalName::parse("go").expect("a good name");
         let signal = Signal { name, payload: Json::null() };
-        let answer = timeout(PATIENCE, rooms.scheduler.signal(&id, signal)).await;
+        let answer = timeout(self.patience(), rooms.scheduler.signal(&id, signal)).await;
+        let Some((_, known)) = self.known(run) else { return Ok(()) };
         let Some(times) = known.signals.count(answer) else { return Ok(()) };
         self.observer.acknowledged(id.as_str(), "run.signal", times)
+    }
+
+    /// Timeout of a message, which waits for the owner of its run for some time.
+    fn patience(&self) -> Duration {
+        if self.hosts > 1 { 2 * PATIENCE } else { PATIENCE }
+    }
+
+    async fn stop_all(&mut self, members: Members) -> Result<(), String> {
+        let (members, shared) = members.into_parts();
+        for member in members {
+            self.stop(member.rooms).await?;
+        }
+        if let Some(storage) = shared {
+            storage.close().await;
+        }
+        Ok(())
     }
 
     async fn stop(&mut self, rooms: Rooms) -> Result<(), String> {
         let began = Instant::now();
         let stopped = timeout(Duration::from_secs(600), rooms.stop()).await;
-        if stopped.is_err() || began.elapsed() > STOP_WITHIN {
-            return Err(format!("a stop took {:?}, longer than {STOP_WITHIN:?}", began.elapsed()));
+        let within = if self.hosts > 1 { STOP_CUT_OFF_WITHIN } else { STOP_WITHIN };
+        if stopped.is_err() || began.elapsed() > within {
+            return Err(format!("a stop took {:?}, longer than {within:?}", began.elapsed()));
         }
         Ok(())
     }
 
     /// Checks the invariants after the effects of the last step.
-    async fn look(&mut self, rooms: &Rooms) -> Result<(), String> {
+    async fn look(&mut self, members: &Members) -> Result<(), String> {
         sleep(SETTLE).await;
         if self.disk_full {
             return Ok(());
         }
-        let mut suspect = self.observer.look(rooms, &self.watched, self.lived)?;
-        // It may still be in progress.
+        let mut suspect = self.observer.look(members, self.lived)?;
+        // It may still be in progress. Other hosts may have lost a hint, or have to learn that they were declared dead.
+        let most = if members.share() { 100 } else { 3 };
         let mut tries = 0;
         while let Some((what, state)) = suspect {
-            if tries == 3 {
+            if tries == most {
                 return Err(what);
             }
             tries += 1;
             sleep(SETTLE).await;
-            suspect = self.observer.look(rooms, &self.watched, self.lived)?.filter(|(_, now)| *now == state);
+            suspect = self.observer.look(members, self.lived)?.filter(|(_, now)| *now == state);
         }
         Ok(())
     }
 
     /// Removes everything that delays runs on purpose; then all runs must end.
-    async fn finish(&mut self, rooms: &Rooms, clock: &Simulated) -> Result<(), String> {
+    async fn finish(&mut self, members: &mut Members, clock: &Simulated) -> Result<(), String> {
         self.disk_full = false;
         clock.fill_disk(false);
+        members.heal().await?;
         self.observer.disturbed(self.lived);
         for (at, task) in TASKS.iter().enumerate() {
             self.put_back(at);
@@ -357,20 +438,20 @@ impl World {
             // complete.
             for id in self.observer.paused() {
                 let id = RunId::parse(&id).expect("the host gave it");
-                let _ = timeout(PATIENCE, rooms.scheduler.set_paused(&id, false)).await;
+                if let Some(member) = members.any() {
+                    let _ = timeout(PATIENCE, member.rooms.scheduler.set_paused(&id, false)).await;
+                }
             }
             sleep(Duration::from_secs(5)).await;
             self.lived = lived + began.elapsed();
-            self.look(rooms).await?;
+            self.look(members).await?;
             let left = self.observer.unfinished();
             if left.is_empty() {
                 break;
             }
             if began.elapsed() > TO_THE_END {
-                return Err(format!(
-                    "these runs never end: {left:?}, the guests do {:?}",
-                    self.watched.doing()
-                ));
+                let doing: Vec<_> = members.up().flat_map(|member| member.watched.doing()).collect();
+                return Err(format!("these runs never end: {left:?}, the guests do {doing:?}"));
             }
         }
         self.observer.check_logs(&self.known)

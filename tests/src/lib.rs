@@ -5,6 +5,8 @@ pub mod api;
 pub mod book;
 pub mod child;
 pub mod clients;
+pub mod cluster;
+pub mod database;
 pub mod dead;
 pub mod elsewhere;
 pub mod folders;
@@ -22,6 +24,7 @@ pub mod said;
 pub mod sse;
 pub mod stall;
 pub mod standard;
+pub mod terminal;
 pub mod websocket;
 
 use std::path::PathBuf;
@@ -29,6 +32,7 @@ use std::time::Duration;
 
 pub use api::{Api, stream_path};
 pub use child::ChildHost;
+pub use cluster::Cluster;
 pub use elsewhere::Elsewhere;
 pub use folders::Folders;
 pub use host::TestHost;
@@ -36,6 +40,7 @@ pub use http::{Answer, Connection, Http2, Lines, raw};
 pub use optional::fetched_tools;
 pub use said::Said;
 pub use sse::{Event, EventStream, names};
+pub use terminal::Terminal;
 pub use websocket::WebSocket;
 
 /// Longest time anything in a test may take before it counts as stuck. Generous:

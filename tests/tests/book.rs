@@ -175,6 +175,27 @@ fn every_link_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
+fn every_picture_is_shown_and_described() {
+    let mut pictures: BTreeSet<PathBuf> = fs::read_dir(root().join("docs/pictures"))
+        .expect("a folder")
+        .map(|entry| Path::new("docs/pictures").join(entry.expect("an entry").file_name()))
+        .collect();
+    assert!(pictures.len() > 3, "the pictures are found");
+    for page in pages() {
+        let text = read(&page);
+        for (_, line) in prose(&text) {
+            for (_, picture) in line.match_indices("![").map(|(at, _)| line.split_at(at + 2)) {
+                let (description, target) = picture.split_once("](").expect("a picture");
+                assert!(description.len() > 20, "{page}: who can't see it reads only {description:?}");
+                let target = target.split(')').next().unwrap_or_default();
+                pictures.remove(&normal(&Path::new(&page).parent().expect("a folder").join(target)));
+            }
+        }
+    }
+    assert!(pictures.is_empty(), "no page shows {pictures:?}");
+}
+
+#[test]
 fn the_table_of_contents_has_every_page_once() {
     let summary = read("docs/SUMMARY.md");
     let mut listed: Vec<String> =

@@ -1,14 +1,13 @@
 //! The command line as a user meets it: what it prints, where, and how it exits.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use streamtask_tests::optional::skip;
-use streamtask_tests::{ChildHost, PATIENCE, Said, child, guests};
+use streamtask_tests::{ChildHost, PATIENCE, Said, Terminal, child, guests, terminal};
 use tempfile::TempDir;
 
 /// A host with the probe and the counter, and its clients.
@@ -257,30 +256,16 @@ fn wrong_arguments_are_told_with_the_usage() {
 
 #[test]
 fn an_interrupt_leaves_the_bars_as_they_are_and_the_terminal_as_it_was() {
-    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-        return skip(
-            "an_interrupt_leaves_the_bars_as_they_are_and_the_terminal_as_it_was",
-            "script, of util-linux",
-        );
+    if !Terminal::is_there("an_interrupt_leaves_the_bars_as_they_are_and_the_terminal_as_it_was") {
+        return;
     }
     let fixture = Fixture::new();
-    let program = child::command().get_program().to_str().unwrap().to_owned();
-    let input = r#"{"steps":2000,"delay_ms":20}"#;
-    // It gives the program a terminal, and passes on what is typed.
-    let shell = format!("trap : INT; {program} start demo/counter -i '{input}'; echo with $?; stty -a");
-    let mut script = Command::new("script");
-    script.args(["-qec", &shell, "/dev/null"]).env("TERM", "xterm");
-    script.env("STREAMTASK_HOST", format!("http://{}", fixture.host.address));
-    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut shown = BufReader::new(script.stdout.take().unwrap());
-    let mut before = Vec::new();
-    while !before.ends_with(b"/2000") {
-        assert!(shown.read_until(b'0', &mut before).unwrap() > 0, "{}", String::from_utf8_lossy(&before));
-    }
-    script.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
-    let mut after = String::new();
-    shown.read_to_string(&mut after).unwrap();
-    script.wait().unwrap();
+    let start = fixture.command(&["start", "demo/counter", "-i", r#"{"steps":2000,"delay_ms":20}"#]);
+    let shell = format!("trap : INT; {}; echo with $?; stty -a", terminal::line(&start));
+    let mut terminal = Terminal::open(&shell, &start);
+    terminal.until("/2000");
+    terminal.types("\x03");
+    let after = terminal.rest();
     assert!(after.contains("the run continues; `streamtask cancel") && after.contains("with 130"), "{after}");
     // `stty` names the key too.
     let (shown, _) = after.split_once("speed ").expect("what stty says");

@@ -3,71 +3,16 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use streamtask_tests::{ChildHost, PATIENCE, Said, child, guests};
-
-fn doctor(folder: &std::path::Path, listen: &str, arguments: &[&str]) -> Said {
-    let mut command = child::command();
-    command.arg("doctor").args(["--listen", listen]).args(arguments);
-    command.arg("--tasks").arg(folder.join("tasks")).arg("--data").arg(folder.join("data"));
-    Said::of(&mut command)
-}
-
-/// The check of that name in what `doctor --json` printed.
-fn check(said: &Said, name: &str) -> Value {
-    let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
-    let checks = report["checks"].as_array().unwrap();
-    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}")).clone()
-}
-
-#[test]
-fn the_doctor_names_each_problem_with_its_fix() {
-    let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let said = doctor(folder.path(), &address, &[]);
-    assert_eq!(said.code, 1, "{said:?}");
-    let line = |name: &str| said.out.lines().find(|line| line.contains(name)).unwrap().to_owned();
-    assert!(line("tasks folder").starts_with("problem "), "{said:?}");
-    assert!(line("tasks folder").contains("fix: mkdir -p "), "{said:?}");
-    assert!(line("port").contains("another program listens on"), "{said:?}");
-    assert!(line("data folder").starts_with("ok "), "{said:?}");
-    assert!(!folder.path().join("data").exists(), "it creates nothing");
-    assert!(said.err.ends_with("problems keep a host from working here\n"), "{said:?}");
-}
-
-#[test]
-fn the_doctor_recognises_a_running_host_and_leaves_it_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let (tasks, data) = (folder.path().join("tasks"), folder.path().join("data"));
-    guests::install(&tasks, "ticker.wasm", &guests::ticker("top"));
-    let host = ChildHost::start(&tasks, &data, &["--durability", "normal"]);
-    let said = doctor(folder.path(), &host.address.to_string(), &["--json"]);
-    for name in ["port", "database", "tasks folder", "data folder", "disk", "concurrent runs"] {
-        assert_ne!(check(&said, name)["level"], "problem", "{name}: {said:?}");
-    }
-    assert!(check(&said, "port")["found"].as_str().unwrap().contains("a streamtask host ("), "{said:?}");
-    assert_eq!(check(&said, "database")["found"], "a running host has it open");
-    for language in ["rust", "python", "javascript", "typescript", "go", "c", "cpp"] {
-        assert_ne!(check(&said, language)["level"], "problem", "a host needs no tools: {said:?}");
-    }
-    // After its end, the database can be opened.
-    host.kill();
-    let found = check(&doctor(folder.path(), "127.0.0.1:0", &["--json"]), "database");
-    assert_eq!(found["level"], "ok", "{found}");
-    fs::write(data.join("streamtask.db-wal"), "").unwrap();
-    fs::write(data.join("streamtask.db"), "something else, and not a database at all").unwrap();
-    let found = check(&doctor(folder.path(), "127.0.0.1:0", &["--json"]), "database");
-    assert_eq!(found["level"], "problem", "{found}");
-}
+use streamtask_tests::{PATIENCE, Said, child};
 
 /// A `streamtask demo`, and the URL of its host.
-fn demo() -> (Child, String, BufReader<ChildStderr>) {
+fn demo(temporary: &Path) -> (Child, String, BufReader<ChildStderr>) {
     let mut command = child::command();
-    command.args(["demo", "--listen", "127.0.0.1:0"]);
+    command.args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", temporary);
     let mut demo = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(demo.stderr.take().unwrap());
     let mut line = String::new();
@@ -78,7 +23,8 @@ fn demo() -> (Child, String, BufReader<ChildStderr>) {
 
 #[test]
 fn the_demo_needs_no_toolchain_and_each_of_its_tasks_runs() {
-    let (demo, url, _told) = demo();
+    let temporary = tempfile::tempdir().unwrap();
+    let (demo, url, _told) = demo(temporary.path());
     let say = |arguments: &[&str]| Said::of(child::command().args(arguments).args(["--host", &url]));
     let tasks = say(&["tasks"]).out;
     assert!(!tasks.contains("not loaded"), "{tasks}");
@@ -105,6 +51,19 @@ fn the_demo_needs_no_toolchain_and_each_of_its_tasks_runs() {
     assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap().success());
     assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(0));
     assert_eq!(say(&["tasks"]).code, 4);
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn the_demo_leaves_nothing_behind_when_it_is_told_to_end() {
+    for signal in ["-HUP", "-TERM"] {
+        let temporary = tempfile::tempdir().unwrap();
+        let (demo, _url, _told) = demo(temporary.path());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+        assert!(Command::new("kill").args([signal, &demo.id().to_string()]).status().unwrap().success());
+        assert_eq!(demo.wait_with_output().unwrap().status.code(), Some(0), "{signal}");
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "{signal}");
+    }
 }
 
 #[test]

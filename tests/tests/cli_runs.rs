@@ -1,11 +1,10 @@
 //! Commands about one run and its files, and uploads of tasks.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
-use streamtask_tests::optional::skip;
-use streamtask_tests::{ChildHost, Said, child, guests};
+use streamtask_tests::{ChildHost, Said, Terminal, guests, terminal};
 use tempfile::TempDir;
 
 struct Fixture {
@@ -111,6 +110,16 @@ fn put_uploads_tasks_that_serve_at_once() {
     let said = fixture.say(&["put", "mine.wasm", "--name", "other", "--json"]);
     let task: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((&task["app"], &task["task"]), (&json!("default"), &json!("other")), "{said:?}");
+    fs::write(fixture.folder.path().join("mine.toml"), "description = 'not for clients'\n").unwrap();
+    for (arguments, place) in
+        [(&["put", "mine.wasm"][..], "mine.toml"), (&["put", "mine.wasm", "--app", "new"], "new/mine.toml")]
+    {
+        let said = fixture.say(arguments);
+        let told = format!(
+            "mine.toml was not uploaded: it grants access, so the host's operator puts it into the tasks folder, as {place}\n"
+        );
+        assert_eq!((said.code, &said.err), (0, &told), "{said:?}");
+    }
     fs::write(fixture.folder.path().join("bad.wasm"), "no").unwrap();
     fixture.say(&["put", "bad.wasm"]).refused(3, "bad.wasm: this is not a WebAssembly file");
     fixture.say(&["put", "mine.toml"]).refused(2, "its name must end with .wasm");
@@ -130,35 +139,27 @@ fn open_prints_the_url_and_starts_the_browser() {
     assert!(said.code == 2 && said.err.contains("set BROWSER"), "{said:?}");
 }
 
-/// What a command shows in a terminal, and what the terminal answers is `typed`.
-fn in_terminal(fixture: &Fixture, arguments: &str, typed: &str) -> String {
-    let program = child::command().get_program().to_str().unwrap().to_owned();
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("stty cols 60; {program} {arguments}"), "/dev/null"]);
-    script.env("TERM", "xterm").env_remove("NO_COLOR");
-    script.env("STREAMTASK_HOST", format!("http://{}", fixture.host.address));
-    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(script.stdin.as_mut().unwrap(), typed.as_bytes()).unwrap();
-    let output = script.wait_with_output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+/// What a command shows in a terminal of 60 columns where `typed` is typed.
+fn in_terminal(fixture: &Fixture, arguments: &[&str], typed: &str) -> String {
+    let command = fixture.command(arguments);
+    let mut terminal = Terminal::open(&format!("stty cols 60; {}", terminal::line(&command)), &command);
+    terminal.types(typed);
+    terminal.rest()
 }
 
 #[test]
 fn a_terminal_shows_a_fitted_table_and_is_asked_before_runs_are_removed() {
-    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-        return skip(
-            "a_terminal_shows_a_fitted_table_and_is_asked_before_runs_are_removed",
-            "script, of util-linux",
-        );
+    if !Terminal::is_there("a_terminal_shows_a_fitted_table_and_is_asked_before_runs_are_removed") {
+        return;
     }
     let fixture = Fixture::new();
     fixture.say(&["start", "test/probe", "-i", r#"{"do":"fail"}"#, "--id", "bad"]);
-    let shown = in_terminal(&fixture, "runs", "");
+    let shown = in_terminal(&fixture, &["runs"], "");
     assert!(shown.contains("RUN") && shown.contains("STATUS"), "{shown:?}");
     assert!(shown.contains("\x1b[31mfailed"), "{shown:?}");
-    let shown = in_terminal(&fixture, "prune --keep 0", "n\n");
+    let shown = in_terminal(&fixture, &["prune", "--keep", "0"], "n\n");
     assert!(shown.contains("remove 1 runs,") && shown.contains("nothing was removed"), "{shown:?}");
-    let shown = in_terminal(&fixture, "prune --keep 0", "y\n");
+    let shown = in_terminal(&fixture, &["prune", "--keep", "0"], "y\n");
     assert!(shown.contains("removed 1 runs,"), "{shown:?}");
     assert_eq!(fixture.say(&["runs"]).out, "");
 }

@@ -1,12 +1,9 @@
 //! What a host does with signals of the operating system.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 
 use serde_json::json;
-use streamtask_tests::optional::skip;
-use streamtask_tests::{Api, ChildHost, Folders, child, eventually, raw, soon};
+use streamtask_tests::{Api, ChildHost, Folders, Terminal, child, eventually, raw, soon, terminal};
 
 fn start(folders: &Folders, config: &str) -> ChildHost {
     let path = folders.data().with_file_name("streamtask.toml");
@@ -93,30 +90,22 @@ async fn signals_without_a_meaning_are_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_closes_stops_the_host_in_order() {
+    if !Terminal::is_there("a_terminal_that_closes_stops_the_host_in_order") {
+        return;
+    }
     let folders = Folders::new();
     let serve = child::serve(&folders.tasks(), &folders.data(), &["--durability", "normal"]);
-    let line: Vec<String> = std::iter::once(serve.get_program())
-        .chain(serve.get_args())
-        .map(|part| format!("'{}'", part.to_str().unwrap()))
-        .collect();
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("exec {}", line.join(" ")), "/dev/null"]);
-    script.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let Ok(mut terminal) = script.spawn() else {
-        return skip("a_terminal_that_closes_stops_the_host_in_order", "`script` (util-linux)");
-    };
-    let screen = BufReader::new(terminal.stdout.take().unwrap());
-    let address = screen.lines().map_while(Result::ok).find_map(|line| {
-        let address = line.split("listening on http://").nth(1)?;
-        address.split(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).next()?.parse().ok()
-    });
+    let mut terminal = Terminal::open(&format!("exec {}", terminal::line(&serve)), &serve);
+    terminal.until("listening on http://");
+    let told = terminal.until(" ");
+    let address = told.split(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).next();
+    let address = address.and_then(|address| address.parse().ok());
     let host = Api { address: address.expect("the host listens") };
     eventually("it is ready", || async { host.get("/readyz").await.status == 200 }).await;
     let run = host.probe(json!({ "do": "sleep", "ms": 500 })).await;
     let mut stream = host.follow(&run).await;
     stream.until("run.started").await;
-    terminal.kill().unwrap();
-    terminal.wait().unwrap();
+    drop(terminal);
     let events = soon("the run ends within the grace", stream.rest()).await;
     assert_eq!(events.last().unwrap().name, "run.completed", "{events:?}");
     eventually("the host ends", || async { tokio::net::TcpStream::connect(host.address).await.is_err() })

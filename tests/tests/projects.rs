@@ -1,11 +1,11 @@
 //! `streamtask new`, `build` and `dev`: from nothing to a task that runs.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use streamtask_tests::{Said, child, fetched_tools, optional, root};
+use streamtask_tests::{Said, Terminal, child, fetched_tools, optional, root, terminal};
 use tempfile::TempDir;
 
 /// A folder for projects, and places of its own for what commands keep.
@@ -163,34 +163,20 @@ fn dev_runs_the_new_version_after_an_edit_and_stays_with_the_last_good_one() {
 
 #[test]
 fn a_key_ends_dev_and_leaves_the_terminal_as_it_was() {
-    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-        return optional::skip("a_key_ends_dev_and_leaves_the_terminal_as_it_was", "script, of util-linux");
+    if !Terminal::is_there("a_key_ends_dev_and_leaves_the_terminal_as_it_was") {
+        return;
     }
     let fixture = Fixture::new();
     if !made(&fixture, "rust") {
         return;
     }
     let dev = fixture.command(&fixture.path("greet"), &["dev"]);
-    let program = dev.get_program().to_str().unwrap().to_owned();
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("{program} dev; echo with $?; stty -a"), "/dev/null"]);
-    script
-        .current_dir(fixture.path("greet"))
-        .env("TERM", "xterm")
-        .env("XDG_CACHE_HOME", fixture.path("cache"));
-    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut shown = BufReader::new(script.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("press r to run it again") {
-        line.clear();
-        assert!(shown.read_line(&mut line).unwrap() > 0, "it ended");
-    }
-    assert!(line.contains(" is on http://127.0.0.1:"), "{line}");
+    let mut terminal = Terminal::open(&format!("{}; echo with $?; stty -a", terminal::line(&dev)), &dev);
+    let shown = terminal.until("press r to run it again");
+    assert!(shown.contains(" is on http://127.0.0.1:"), "{shown}");
     // Also during the build.
-    script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
-    let mut after = String::new();
-    shown.read_to_string(&mut after).unwrap();
-    script.wait().unwrap();
+    terminal.types("q");
+    let after = terminal.rest();
     assert!(after.contains("with 0"), "{after}");
     for mode in ["icanon", "echo", "echoctl"] {
         assert!(after.contains(mode) && !after.contains(&format!("-{mode} ")), "{mode}: {after}");

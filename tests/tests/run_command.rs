@@ -4,9 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use streamtask_tests::{Said, child, guests};
+use streamtask_tests::{PATIENCE, Said, Terminal, child, guests, limits, terminal};
 use tempfile::TempDir;
 
 /// A folder with the probe and the counter, and places of its own for what a command keeps.
@@ -58,7 +59,12 @@ fn until(lines: &mut impl BufRead, what: &str) {
 }
 
 fn interrupt(process: &Child) {
-    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
+    signal(process, "INT");
+}
+
+fn signal(process: &Child, name: &str) {
+    let name = format!("-{name}");
+    assert!(Command::new("kill").args([&name, &process.id().to_string()]).status().unwrap().success());
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -177,6 +183,76 @@ fn an_interrupt_cancels_and_a_second_one_ends_by_force() {
     let said = Said::by(process);
     assert_eq!((said.code, said.out.as_str()), (130, ""), "{said:?}");
     assert_eq!(names(&fixture.path("tmp")), Vec::<String>::new());
+}
+
+#[test]
+fn a_hangup_cancels_the_run_and_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let (process, mut rest) = fixture.begin(&["probe.wasm", "-i", r#"{"do":"until-cancelled"}"#]);
+    // As the shell and the kernel do, which each send one.
+    signal(&process, "HUP");
+    signal(&process, "HUP");
+    until(&mut rest, "streamtask: the run was cancelled");
+    assert_eq!(Said::by(process).code, 5);
+    assert_eq!(names(&fixture.path("tmp")), Vec::<String>::new());
+}
+
+#[test]
+fn a_terminal_that_closes_leaves_nothing_behind() {
+    if !Terminal::is_there("a_terminal_that_closes_leaves_nothing_behind") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let run = fixture.command(&["probe.wasm", "-i", r#"{"do":"until-cancelled"}"#]);
+    let mut terminal = Terminal::open(&format!("exec {}", terminal::line(&run)), &run);
+    terminal.until("run.started");
+    assert_eq!(names(&fixture.path("tmp")).len(), 1);
+    drop(terminal);
+    let patient = Instant::now() + PATIENCE;
+    while !names(&fixture.path("tmp")).is_empty() {
+        assert!(Instant::now() < patient, "stuck: the folder stays");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_command_that_shall_outlive_its_terminal_does() {
+    let fixture = Fixture::new();
+    let run = fixture.command(&["probe.wasm", "-i", r#"{"do":"until-cancelled"}"#]);
+    // As `nohup` does.
+    let mut command = limits::after("trap '' HUP", &run);
+    command.current_dir(fixture.0.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut rest = BufReader::new(process.stderr.take().unwrap());
+    until(&mut rest, " run.started ");
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & 1, 1, "{status}");
+    signal(&process, "HUP");
+    interrupt(&process);
+    until(&mut rest, "streamtask: the run was cancelled");
+    assert_eq!(Said::by(process).code, 5);
+}
+
+#[test]
+fn a_check_that_is_interrupted_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    for name in ["INT", "TERM", "HUP"] {
+        let mut check = child::command();
+        check.args(["check", "probe.wasm"]).current_dir(fixture.0.path()).env("TMPDIR", fixture.path("tmp"));
+        let process = check.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let patient = Instant::now() + PATIENCE;
+        while names(&fixture.path("tmp")).is_empty() {
+            assert!(Instant::now() < patient, "stuck: it does not begin");
+            std::thread::yield_now();
+        }
+        signal(&process, name);
+        let said = Said::by(process);
+        // It may have been faster.
+        assert!(said.code == 130 || said.code == 0, "{name}: {said:?}");
+        assert_eq!(names(&fixture.path("tmp")), Vec::<String>::new(), "{name}: {said:?}");
+    }
 }
 
 #[test]

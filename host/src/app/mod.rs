@@ -76,6 +76,7 @@ mod control;
 mod handle;
 mod machine;
 mod program;
+mod shared_database;
 pub mod single;
 
 use std::error::Error;
@@ -93,7 +94,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Durability, ListenAddress};
+use crate::config::{Config, ConfigError, Durability, ListenAddress};
 use crate::engine::{self, Allocation, Engine};
 pub(crate) use crate::engine::{COMPILE, CompileLimits, compile_process};
 use crate::event_log::EventLog;
@@ -105,15 +106,16 @@ use crate::process::{
 };
 use crate::registry::{Ceilings, FolderError, GrantPolicy, Registry};
 use crate::retention::Pruner;
-use crate::scheduler::{self, Capacity, Parts, Scheduler};
+use crate::scheduler::{self, Parts, Scheduler};
 use crate::storage::sqlite::{OpenError, Sqlite};
 use crate::storage::{self, Storage, StorageError};
 
 pub use builder::Builder;
 pub use control::{Reloader, StopStage};
 pub use handle::{Follow, Followed, Handle, Retried};
-pub(crate) use machine::{DatabaseState, RESERVE_BYTES, database, room};
+pub(crate) use machine::{Bound, DatabaseState, RESERVE_BYTES, Room, database, database_files, room};
 pub(crate) use program::own_program;
+pub use shared_database::{Migration, migrate};
 
 use self::builder::Backend;
 
@@ -152,6 +154,17 @@ pub enum LaunchError {
         /// The error of the database.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The database that several hosts share can't be used.
+    #[error("can't use the database {url}: {source}")]
+    SharedDatabase {
+        /// Where it is, without the password.
+        url: String,
+        /// The error of the database.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The tasks folder can't be read.
     #[error(transparent)]
     Tasks(#[from] FolderError),
@@ -255,8 +268,7 @@ fn open(config: &Config, storage: Option<Arc<dyn Storage>>) -> Result<Foundation
             (Arc::new(sqlite) as Arc<dyn Storage>, Some(writing))
         }
     };
-    let cache = config.cache.clone().unwrap_or_else(|| config.data.join("cache"));
-    let engine = Arc::new(Engine::new(&machine::engine_config(config, &cache))?);
+    let engine = Arc::new(Engine::new(&machine::engine_config(config))?);
     let grants = GrantPolicy {
         kinds: config.grants.clone(),
         max_files_bytes: config.max_files_bytes,
@@ -345,6 +357,7 @@ impl Rooms {
         backend: Backend,
         address: Option<SocketAddr>,
     ) -> Result<Self, LaunchError> {
+        let (backend, sharing) = shared_database::open(&config, backend).await?;
         let Foundation { storage, writing, engine, registry, files } =
             open_within_limits(&config, backend.storage).await?;
         warn_of_limits(engine.allocation(), config.max_running);
@@ -355,6 +368,7 @@ impl Rooms {
             max_running_per_task: config.max_running_per_task,
             max_queued: config.max_queued,
             cancel_grace: config.cancel_grace,
+            sharing,
         };
         let parts = Parts {
             storage: Arc::clone(&storage),
@@ -373,6 +387,7 @@ impl Rooms {
             Arc::clone(&log),
             Arc::clone(&files),
             config.retention_delay,
+            scheduler.shared_host(),
         );
         let api = Arc::new(Api {
             config: RwLock::new(Arc::new(control::http_config(&config))),
@@ -445,15 +460,21 @@ impl Rooms {
 
 /// Warns if the machine allows less than the configuration asks for.
 fn warn_of_limits(allocation: &Allocation, wanted: u32) {
-    if let Allocation::OnDemand { reason, .. } = allocation {
+    let Room { runs: possible, bound, no_pool } = Room::of(allocation, wanted);
+    if let Some(reason) = no_pool {
         tracing::warn!(reason, "no memory pool for guests; each run starts a little slower");
     }
-    let possible = Capacity::within(wanted, allocation.max_instances()).running;
-    if possible < wanted {
-        tracing::warn!(
+    match bound {
+        Some(Bound::Mappings) => tracing::warn!(
             possible,
             wanted,
             "this system allows fewer concurrent runs; raise vm.max_map_count for more"
-        );
+        ),
+        Some(Bound::AddressSpace) => tracing::warn!(
+            possible,
+            wanted,
+            "the address space allows fewer concurrent runs; raise its limit (ulimit -v) for more"
+        ),
+        None => {}
     }
 }

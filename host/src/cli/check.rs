@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, folders};
+use super::interrupts::Interrupts;
+use super::{Exit, folders, log};
 use crate::app::check::{self, CheckedFile};
-use crate::process::plain;
+use crate::process::{plain, spawn_blocking};
 
 /// The files to check.
 #[derive(Args)]
@@ -21,18 +22,32 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(self) -> Result<(), Exit> {
-        let mut out = std::io::stdout().lock();
+    pub(super) async fn run(self) -> Result<(), Exit> {
         if self.manifest_schema {
-            write!(out, "{}", check::manifest_schema())?;
+            write!(std::io::stdout().lock(), "{}", check::manifest_schema())?;
             return Ok(());
         }
+        // First of all: a signal during the compilation must not leave a folder behind.
+        log::init_panics()?;
+        let mut interrupts = Interrupts::of_command()?;
         let data = folders::DataFolder::new(None)?;
         let mut errors = Vec::new();
-        for path in &self.files {
-            match check::check(path, data.path()) {
+        for path in self.files {
+            let shown = plain(&path.display().to_string()).into_owned();
+            let cache = data.path().to_owned();
+            // Compiling takes seconds.
+            let checking = spawn_blocking(move || check::check(&path, &cache));
+            let checking = checking.map_err(|error| Exit::Start(error.to_string()))?;
+            let checked = tokio::select! {
+                checked = checking => checked.map_err(|_| Exit::HostFailed("the check failed".to_owned()))?,
+                () = interrupts.next() => {
+                    return Err(Exit::Interrupted("interrupted before the end of the check".to_owned()));
+                }
+            };
+            match checked {
                 Ok(CheckedFile { kind, details }) => {
-                    writeln!(out, "{} is a valid {kind}", plain(&path.display().to_string()))?;
+                    let mut out = std::io::stdout().lock();
+                    writeln!(out, "{shown} is a valid {kind}")?;
                     for detail in details {
                         writeln!(out, "  {}", plain(&detail))?;
                     }

@@ -1,7 +1,6 @@
 //! `streamtask demo`: a host with a few tasks, on a temporary folder.
 
-use std::future::pending;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
@@ -9,7 +8,6 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::folders::DataFolder;
@@ -44,7 +42,6 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), Exit> {
         log::init_panics()?;
         let mut interrupts = Interrupts::of_command()?;
-        let mut closed = terminal_closed()?;
         let folder = DataFolder::new(None)?;
         let tasks = folder.path().join("tasks");
         install(&tasks)
@@ -67,14 +64,10 @@ impl Demo {
             let is_loaded = tokio::select! {
                 () = handle.loaded() => true,
                 () = interrupts.next() => false,
-                () = hung_up(&mut closed) => false,
             };
             if is_loaded {
                 self.welcome(&url);
-                tokio::select! {
-                    () = interrupts.next() => {}
-                    () = hung_up(&mut closed) => {}
-                }
+                interrupts.next().await;
             }
         };
         let mut stopped = pin!(host.stopped());
@@ -113,23 +106,6 @@ impl Demo {
             }
             Err(error) => Err(listening::failed(address.0, &error)),
         }
-    }
-}
-
-/// The signal that the terminal was closed, which would end the process before it removes its folder. None without a
-/// terminal: a command under `nohup` has none, and goes on.
-fn terminal_closed() -> Result<Option<Signal>, Exit> {
-    let listen = || signal(SignalKind::hangup());
-    let closed = std::io::stdin().is_terminal().then(listen).transpose();
-    closed.map_err(|error| Exit::Start(format!("can't listen for signals: {error}")))
-}
-
-async fn hung_up(closed: &mut Option<Signal>) {
-    match closed {
-        Some(closed) => {
-            closed.recv().await;
-        }
-        None => pending().await,
     }
 }
 

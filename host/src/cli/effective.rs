@@ -27,6 +27,8 @@ pub(super) fn print(out: &mut impl Write, matches: &ArgMatches, file: Option<&Pa
             _ => None,
         };
         let (line, source) = match (source, written.get(key)) {
+            (Some(source), _) if setting.is_secret => (format!("# {key}: set, not shown"), source),
+            (None, Some(_)) if setting.is_secret => (format!("# {key}: set, not shown"), path.clone()),
             (Some(source), _) => (format!("{key} = {}", given(matches, setting)), source),
             (None, Some(value)) => (format!("{key} = {value}"), path.clone()),
             (None, None) => (format!("# {key}: {}", setting.default_text()), "default".to_owned()),

@@ -195,6 +195,9 @@ impl Put {
                 }
                 error => error,
             })?;
+            if path.with_extension("toml").is_file() {
+                note_manifest(path, &self.app, name);
+            }
             let mut out = io::stdout().lock();
             match task {
                 Some(task) if self.json => writeln!(out, "{}", json(&task))?,
@@ -208,6 +211,20 @@ impl Put {
         }
         Ok(())
     }
+}
+
+/// Says what to do about a manifest beside an uploaded task. A manifest grants access to the host's machine, so the host
+/// takes none from clients.
+fn note_manifest(path: &Path, app: &str, name: &str) {
+    let manifest = path.with_extension("toml");
+    let (shown, app, name) = (manifest.display().to_string(), plain(app), plain(name));
+    // Tasks of the app `default` are at the top of the folder.
+    let folder = if app == "default" { String::new() } else { format!("{app}/") };
+    let _ = writeln!(
+        io::stderr().lock(),
+        "{} was not uploaded: it grants access, so the host's operator puts it into the tasks folder, as {folder}{name}.toml",
+        plain(&shown)
+    );
 }
 
 fn uploaded(task: &Value) -> String {

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::process::Signal as ProcessSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +17,10 @@ use crate::process::start_thread;
 /// Time from the second interrupt of a command until it is ended by force: enough to remove its temporary files.
 const CLEANUP_TIME: Duration = Duration::from_secs(3);
 
-/// Receiver of SIGINT and SIGTERM. Each signal counts.
+/// Where the kernel lists the signals that a process ignores.
+const STATUS: &str = "/proc/self/status";
+
+/// Receiver of the signals that end a command. Each SIGINT and SIGTERM counts; a closed terminal counts once.
 pub(super) struct Interrupts {
     count: watch::Receiver<u32>,
     /// The number of signals for which [`next`](Self::next) has returned.
@@ -35,11 +39,13 @@ struct Deadlines {
 }
 
 impl Interrupts {
-    /// For a command in a terminal. Other signals keep their default actions.
+    /// For a command in a terminal, which has something to clean up. SIGHUP, which says that the terminal was closed, is
+    /// an interrupt too, unless the command was started to outlive it (`nohup`). Other signals keep their default actions.
     pub(super) fn of_command() -> Result<Self, Exit> {
         let deadlines = Deadlines { first: None, second: CLEANUP_TIME };
         let (sender, count) = watch::channel(0);
-        listen(deadlines, sender, None)?;
+        let hangups = if ignores_hangups() { OnHangup::Nothing } else { OnHangup::End };
+        listen(deadlines, sender, hangups)?;
         Ok(Self { count, seen: 0 })
     }
 
@@ -53,7 +59,7 @@ impl Interrupts {
     ) -> Result<(Self, Hangups), Exit> {
         let deadlines = Deadlines { first: Some((limit, Box::new(late))), second: Duration::ZERO };
         let ((sender, count), (hangup, hangups)) = (watch::channel(0), watch::channel(0));
-        listen(deadlines, sender, Some(hangup))?;
+        listen(deadlines, sender, OnHangup::Forward(hangup))?;
         Ok((Self { count, seen: 0 }, Hangups(hangups)))
     }
 
@@ -76,12 +82,27 @@ impl Hangups {
     }
 }
 
+/// The meaning of SIGHUP.
+enum OnHangup {
+    /// It stays ignored.
+    Nothing,
+    /// It ends the command.
+    End,
+    /// It goes to this receiver, unless the terminal of the process is closed.
+    Forward(watch::Sender<u32>),
+}
+
+/// Whether this process was started with SIGHUP ignored, which a handler would undo.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string(STATUS).unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Unknown without /proc: then the signal keeps its action.
+    ignored.is_none_or(|mask| mask & (1 << (ProcessSignal::HUP.as_raw() - 1)) != 0)
+}
+
 /// Starts the thread. When this returns, the handlers of all signals are installed.
-fn listen(
-    deadlines: Deadlines,
-    interrupts: watch::Sender<u32>,
-    hangups: Option<watch::Sender<u32>>,
-) -> Result<(), Exit> {
+fn listen(deadlines: Deadlines, interrupts: watch::Sender<u32>, hangups: OnHangup) -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::Start(format!("can't listen for signals: {error}"));
     let (listening, listens) = mpsc::channel();
     let listener = move || {
@@ -106,33 +127,42 @@ fn listen(
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// None: SIGHUP has its default action, which ends the process.
     hangup: Option<Hangup>,
 }
 
 struct Hangup {
     signal: Signal,
-    receiver: watch::Sender<u32>,
+    /// None: the signal is an interrupt.
+    receiver: Option<watch::Sender<u32>>,
     /// Handlers of signals whose default action ends the process.
-    _ignored: [Signal; 2],
+    _ignored: Vec<Signal>,
     /// Whether the process was started in a terminal.
     in_terminal: bool,
+    /// Whether one was an interrupt already.
+    is_counted: bool,
 }
 
 impl Signals {
-    fn register(hangups: Option<watch::Sender<u32>>) -> io::Result<Self> {
-        let hangup = |receiver| {
-            Ok::<_, io::Error>(Hangup {
+    fn register(hangups: OnHangup) -> io::Result<Self> {
+        let hangup = |receiver, ignored: &[SignalKind]| {
+            Ok::<_, io::Error>(Some(Hangup {
                 signal: signal(SignalKind::hangup())?,
                 receiver,
-                _ignored: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+                _ignored: ignored.iter().map(|kind| signal(*kind)).collect::<io::Result<_>>()?,
                 in_terminal: io::stdin().is_terminal(),
-            })
+                is_counted: false,
+            }))
         };
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: hangups.map(hangup).transpose()?,
+            hangup: match hangups {
+                OnHangup::Nothing => None,
+                OnHangup::End => hangup(None, &[])?,
+                OnHangup::Forward(receiver) => {
+                    hangup(Some(receiver), &[SignalKind::user_defined1(), SignalKind::user_defined2()])?
+                }
+            },
         })
     }
 
@@ -161,7 +191,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal to stop. SIGHUP counts as one if the terminal of the process is closed.
+    /// Waits for a signal to stop. SIGHUP counts as one if the terminal of the process is closed, and for a command.
     async fn next(&mut self) {
         loop {
             let hangup = async {
@@ -178,10 +208,18 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
                 hangup = hangup => {
-                    if hangup.in_terminal && !io::stdin().is_terminal() {
-                        return;
+                    let closed = hangup.in_terminal && !io::stdin().is_terminal();
+                    match &hangup.receiver {
+                        Some(receiver) if !closed => receiver.send_modify(|count| *count += 1),
+                        Some(_) => return,
+                        // The shell and the kernel both send one when a terminal is closed, and the second one must not
+                        // end the command by force.
+                        None if hangup.is_counted => {}
+                        None => {
+                            hangup.is_counted = true;
+                            return;
+                        }
                     }
-                    hangup.receiver.send_modify(|count| *count += 1);
                 }
             }
         }

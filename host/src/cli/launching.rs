@@ -1,5 +1,6 @@
 //! Why a host did not start, and what to do about it.
 
+use std::error::Error as StdError;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
@@ -12,12 +13,27 @@ pub(super) fn failed(error: LaunchError) -> Exit {
     let remedy = match &error {
         LaunchError::Data { path, source } => of_folder(path, source, "--data"),
         LaunchError::Tasks(error) => of_folder(&error.path, &error.source, "--tasks"),
+        LaunchError::Database { path, source } => {
+            of_system(&**source).and_then(|error| of_folder(path, error, "--data"))
+        }
         _ => None,
     };
     Exit::Start(match remedy {
         Some(remedy) => format!("{error}; {remedy}"),
         None => error.to_string(),
     })
+}
+
+/// The error of the system behind an error, if there is one.
+fn of_system<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(system) = error.downcast_ref() {
+            return Some(system);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn of_folder(path: &Path, error: &Error, flag: &str) -> Option<String> {
@@ -51,6 +67,13 @@ mod tests {
         ));
         assert!(told(ErrorKind::NotFound).contains("`mkdir -p 'my data'`"));
         assert!(told(ErrorKind::NotADirectory).ends_with("; --data names another folder"));
+        let database = |source: Box<dyn StdError + Send + Sync>| {
+            let exit = failed(LaunchError::Database { path: "data".into(), source });
+            exit.message().unwrap().to_owned()
+        };
+        let read_only = database(Box::new(Error::from(ErrorKind::ReadOnlyFilesystem)));
+        assert!(read_only.ends_with("; --data names another folder"), "{read_only}");
+        assert_eq!(database("it is another".into()), "can't open the database in data: it is another");
         assert_eq!(told(ErrorKind::TimedOut), "can't use the data folder my data: timed out");
     }
 }

@@ -18,6 +18,7 @@ mod exit;
 mod files;
 mod folders;
 mod follow;
+mod hosts;
 mod input;
 mod interrupts;
 mod launching;
@@ -97,6 +98,9 @@ enum Command {
     #[command(after_help = "Example: streamtask tasks --host http://127.0.0.1:8080")]
     Tasks(lists::Tasks),
     /// Upload task files to a host that accepts uploads (serve --uploads)
+    ///
+    /// A manifest (NAME.toml) is not uploaded: it grants access to the machine of the host, so the host's operator puts
+    /// it into the tasks folder. A task without one there has the host's own settings.
     #[command(after_help = "Example: streamtask put greet.wasm --app demo")]
     Put(files::Put),
     /// Start a run and follow it to its end
@@ -154,6 +158,14 @@ enum Command {
     /// Remove one run that has ended
     #[command(after_help = "Example: streamtask delete 01a1fd4b-848a-7755-8b30-db687ca24316")]
     Delete(pruning::Delete),
+    /// List the hosts that share a database
+    #[command(after_help = "Example: streamtask hosts --host http://127.0.0.1:8080")]
+    Hosts(hosts::Hosts),
+    /// Bring the tables of a database that hosts share up to date, before its hosts are
+    #[command(
+        after_help = "Example: streamtask migrate --dry-run --database postgres://host@db.example/runs"
+    )]
+    Migrate(Box<hosts::Migrate>),
     /// Print a completion script for a shell
     #[command(after_help = "Example: streamtask completions bash > /etc/bash_completion.d/streamtask")]
     Completions(completions::Completions),
@@ -259,10 +271,12 @@ pub fn run() -> Exit {
             Command::Compile { .. } => Ok(()),
             Command::Prune(command) => command.run().await,
             Command::Delete(command) => command.run().await,
-            Command::Check(command) => command.run(),
+            Command::Check(command) => command.run().await,
             Command::Doctor(command) => command.run().await,
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
+            Command::Hosts(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
         }
     });
     // Without waiting for threads that block on a terminal or a slow disk.

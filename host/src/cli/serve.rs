@@ -131,7 +131,9 @@ fn usage(error: ConfigError) -> Exit {
 fn config(settings: &Settings) -> Result<Config, ConfigError> {
     // The running program, even if its file has been replaced.
     let compiler = Some(own_program());
-    Ok(Config { compiler, ..settings.config()? })
+    let config = Config { compiler, ..settings.config()? };
+    config.database()?;
+    Ok(config)
 }
 
 fn listen(drain_grace: Duration, stage: Arc<OnceLock<StopStage>>) -> Result<(Interrupts, Hangups), Exit> {

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use super::style::{Colour, Style, of_status};
 
 /// Columns assumed if the terminal does not report its width.
@@ -101,7 +103,8 @@ impl Table {
                 let Some(width) = *width else { continue };
                 let mut shown = cut(cell, width);
                 if column.kind != Kind::Rest {
-                    shown = format!("{shown:width$}");
+                    let missing = width.saturating_sub(shown.width());
+                    shown.push_str(&" ".repeat(missing));
                 }
                 let colour = match (nth, column.kind) {
                     (0, _) | (_, Kind::Dim) => Some(Colour::Dim),
@@ -120,8 +123,7 @@ impl Table {
     fn widths(&self, header: &[String]) -> Vec<usize> {
         let longest = |nth: usize| {
             let cells = self.rows.iter().map(Vec::as_slice).chain([header]);
-            let lengths = cells.filter_map(|row| row.get(nth)).map(|cell| cell.chars().count());
-            lengths.max().unwrap_or_default()
+            cells.filter_map(|row| row.get(nth)).map(|cell| cell.width()).max().unwrap_or_default()
         };
         (0..self.columns.len()).map(longest).collect()
     }
@@ -157,12 +159,25 @@ impl Table {
     }
 }
 
-/// The beginning of a text, with a mark if it was cut.
+/// The beginning of a text, with a mark if it was cut. `width` is in columns of the terminal, of which a character takes
+/// two (most of Chinese, Japanese and Korean, emoji) or none (combining marks).
 fn cut(text: &str, width: usize) -> String {
-    match text.char_indices().nth(width) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    if text.width() <= width {
+        return text.to_owned();
     }
+    let room = width.saturating_sub(1);
+    let mut taken = 0;
+    let end = text.char_indices().find_map(|(at, character)| {
+        taken += character.width().unwrap_or_default();
+        (taken > room).then_some(at)
+    });
+    let mut shown = text[..end.unwrap_or(text.len())].to_owned();
+    // A sequence can be wider than its characters: a variation selector makes an emoji of a narrow sign.
+    while shown.width() > room {
+        shown.pop();
+    }
+    shown.push('…');
+    shown
 }
 
 #[cfg(test)]
@@ -203,6 +218,30 @@ mod tests {
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
         let narrowest = print(20);
         assert!(narrowest.contains(id) && !narrowest.contains("ERROR"), "{narrowest}");
+    }
+
+    #[test]
+    fn columns_are_counted_as_a_terminal_shows_them() {
+        let mut table = Table::new(vec![column("run"), column("task"), rest("error")]);
+        // Wide characters, an emoji with a skin tone, one with a variation selector, and a combining accent.
+        for (run, task) in [("一", "東京/集計"), ("👍🏽", "demo/❤\u{fe0f}"), ("e\u{301}", "demo/cafe\u{301}")]
+        {
+            table.add(vec![run.into(), task.into(), "エラーが発生しました、もう一度お試しください".into()]);
+        }
+        let mut out = Vec::new();
+        table.print_fitted(&mut out, Style::plain(), 40).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let begin: Vec<usize> =
+            out.lines().map(|line| line[..line.find(['E', 'エ']).unwrap()].width()).collect();
+        assert_eq!(begin, [16; 4], "{out}");
+        assert!(out.lines().all(|line| line.width() <= 40) && out.contains('…'), "{out}");
+
+        assert_eq!(cut("集計する", 8), "集計する");
+        assert_eq!(cut("集計する", 7), "集計す…");
+        assert_eq!(cut("集計する", 6), "集計…", "half a character is not shown");
+        assert_eq!(cut("cafe\u{301}s", 5), "cafe\u{301}s");
+        assert_eq!(cut("cafe\u{301}s!", 5), "cafe\u{301}…", "an accent stays with its letter");
+        assert!(cut("❤\u{fe0f}❤\u{fe0f}❤\u{fe0f}", 4).width() <= 4, "a wide sequence of narrow signs");
     }
 
     #[test]

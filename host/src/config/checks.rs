@@ -64,3 +64,25 @@ pub(super) fn are_origins(origins: &[String]) -> Result<(), String> {
         )),
     }
 }
+
+/// Refuses a time that is shorter than `least`.
+pub(super) fn is_long_enough(least: Duration) -> impl Fn(&Time) -> Result<(), String> {
+    move |time| match time.0 {
+        Some(time) if time < least => Err(format!("must be at least {}s", least.as_secs())),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a text is the URL of a host.
+pub(super) fn is_http_url(url: &String) -> Result<(), String> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let is_authority = |rest: &str| {
+        !rest.is_empty() && !rest.contains(|c: char| !c.is_ascii_graphic() || "/?#@".contains(c))
+    };
+    match rest.is_some_and(|rest| is_authority(rest.strip_suffix('/').unwrap_or(rest))) {
+        true => Ok(()),
+        false => {
+            Err(format!("can't be {url:?}; it has a scheme, a host and a port, such as http://10.0.0.7:8080"))
+        }
+    }
+}

@@ -21,18 +21,24 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::checks::{are_origins, at_least, at_most, not_zero};
+use super::checks::{are_origins, at_least, at_most, is_http_url, is_long_enough, not_zero};
+use super::database::{SecretFile, SecretUrl};
 use super::listen::ListenAddress;
 use super::table::{Setting, settings};
 use super::value::{Convert, Value};
 use super::{Config, ConfigError, Durability, LogFormat};
 use crate::engine::{CompileLimits, Limits};
 use crate::model::{MAX_EVENT_BYTES, Retention, Time};
+use crate::postgres::SchemaName;
 use crate::registry::GrantKinds;
 
 /// Most threads that execute guests. More than the cores of any machine, and few enough that starting them takes little
 /// memory.
 const MAX_GUEST_THREADS: usize = 1_024;
+/// Most connections to a database for reads. More than any server has cores, and what servers accept in all by default.
+const MAX_DATABASE_CONNECTIONS: usize = 100;
+/// The shortest lease. It is renewed three times within its length, and a database that is busy answers after a second.
+const MIN_LEASE: Duration = Duration::from_secs(3);
 /// The least memory of a guest: one page of WebAssembly.
 const MIN_MEMORY: ByteSize = ByteSize::kib(64);
 /// The least memory for a compiler: the address space for the tables of one guest takes 160 MiB of it.
@@ -62,6 +68,51 @@ settings! {
     durability: Durability {
         default: Durability::Full,
         config: durability,
+    }
+    /// PostgreSQL database that several hosts share, such as `postgres://USER:PASSWORD@HOST/DATABASE`
+    database: SecretUrl {
+        shown: "SQLite in the data folder",
+        config: database,
+    }
+    /// File that contains the URL of the database, so that its password is in no flag or variable
+    database_file: SecretFile {
+        config: database_from_file,
+    }
+    /// Schema of the database with the tables; hosts with the same one are one system
+    database_schema: String {
+        value: "NAME",
+        default: SchemaName::default().as_str().to_owned(),
+        config: database_schema,
+    }
+    /// Connections to the database for reads; a host needs up to nine more
+    database_connections: usize {
+        default: 4,
+        check: not_zero("nothing could be read"),
+        check: at_most(MAX_DATABASE_CONNECTIONS),
+        config: database_connections,
+    }
+    /// File with the certificates that are trusted for the database instead of the system's
+    database_ca: PathBuf {
+        value: "FILE",
+        config: database_ca,
+    }
+    /// Time without a sign of life after which other hosts take over the runs of this one
+    lease: Time {
+        default: seconds(15),
+        check: is_long_enough(MIN_LEASE),
+        config: lease,
+    }
+    /// Name of this host in lists of hosts
+    host_name: String {
+        value: "NAME",
+        shown: "that of the machine",
+        config: host_name,
+    }
+    /// URL at which other hosts reach this one, such as `http://10.0.0.7:8080`
+    advertise: String {
+        value: "URL",
+        check: is_http_url,
+        config: advertise,
     }
     /// Allow to listen on an address that other machines can reach; anyone who reaches it can start tasks
     open: bool {}

@@ -26,6 +26,8 @@ pub struct Setting {
     pub reload: bool,
     /// Whether the flag can be repeated.
     pub is_list: bool,
+    /// Whether its value may have a secret in it.
+    pub is_secret: bool,
     value: &'static str,
     parsed: fn(Arg) -> Arg,
 }
@@ -42,6 +44,7 @@ impl Setting {
             default: None,
             reload: false,
             is_list: T::IS_LIST,
+            is_secret: T::IS_SECRET,
             value: T::NAME,
             parsed: T::parsed,
         }
@@ -79,6 +82,7 @@ impl Setting {
             None => self.help.to_owned(),
         };
         let flag = Arg::new(self.id).long(self.flag.as_str()).env(self.variable.as_str());
+        let flag = flag.hide_env_values(self.is_secret);
         (self.parsed)(flag.value_name(self.value).help(help))
     }
 

@@ -19,6 +19,9 @@ pub(super) trait Value: Clone + Send + Sync + 'static {
     /// Whether the flag can be repeated.
     const IS_LIST: bool = false;
 
+    /// Whether a value may have a secret in it, so that it is not shown.
+    const IS_SECRET: bool = false;
+
     /// Adds to a flag how its values are parsed.
     fn parsed(flag: Arg) -> Arg;
 
@@ -136,7 +139,7 @@ macro_rules! unchanged {
     };
 }
 
-unchanged!(PathBuf, Vec<String>, bool, u32, u64, usize, GrantKinds, Durability);
+unchanged!(PathBuf, String, Vec<String>, bool, u32, u64, usize, GrantKinds, Durability);
 
 impl Convert<u64> for NonZeroU64 {
     fn convert(self) -> Result<u64, String> {

@@ -29,7 +29,7 @@ mod wasi; // WASI within grants and limits: files, requests, standard streams
 mod async_world; // tasks with async functions, an experiment
 mod runtime; // the engine: memory and threads
 
-pub use code::{Allocation, COMPILE, CompileLimits, SetupError, compile_process};
+pub use code::{Allocation, COMPILE, CompileLimits, SetupError, compile_process, most_by_mappings};
 pub use command::{CommandSettings, ResultSource, StdinSource};
 pub use config::Config;
 pub use executor::{Execution, Executor, Permit};

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -160,10 +160,13 @@ impl Followers {
     }
 }
 
+/// Waits for a hint. `Sync`, because the reading task is borrowed while it waits for storage.
+type Waiting = Pin<Box<dyn Future<Output = Option<Hints>> + Send + Sync>>;
+
 /// Reads the followed runs.
 struct ReadingTask {
     followed: Arc<Followed>,
-    hints: FuturesUnordered<BoxFuture<'static, Option<Hints>>>,
+    hints: FuturesUnordered<Waiting>,
     /// Runs that may have new events.
     due: BTreeSet<i64>,
     /// Runs that have more new events than the last read brought.
@@ -236,7 +239,7 @@ impl ReadingTask {
     fn take(&mut self, hints: Option<Hints>) {
         if let Some(hints) = hints {
             self.due.insert(hints.run);
-            self.hints.push(hints.wait().boxed());
+            self.hints.push(Box::pin(hints.wait()));
         }
     }
 

@@ -45,6 +45,8 @@ pub struct RunLog {
 struct PendingEvents {
     events: Vec<NewEvent>,
     bytes: usize,
+    /// Numbers of the messages that these events note.
+    heard: Vec<i64>,
     /// Whether the events are announced to storage. One announcement covers all events until they are taken.
     announced: bool,
     /// Number of events sent, and of those that are durable.
@@ -124,6 +126,11 @@ impl RunLog {
     /// This is the hot path: one lock, one push, and for the first event of a
     /// group one message to the writer.
     pub fn send(self: &Arc<Self>, event: NewEvent) -> Result<Option<NewEvent>> {
+        self.queue(event, None)
+    }
+
+    /// Queues an event, and the number of the message that it notes.
+    fn queue(self: &Arc<Self>, event: NewEvent, heard: Option<i64>) -> Result<Option<NewEvent>> {
         let cost = event.cost();
         let mut outbox = self.outbox.lock();
         if let Some(lost) = &outbox.lost {
@@ -133,6 +140,7 @@ impl RunLog {
             return Ok(Some(event));
         }
         outbox.events.push(event);
+        outbox.heard.extend(heard);
         outbox.bytes += cost;
         outbox.sent += 1;
         let announce = !std::mem::replace(&mut outbox.announced, true);
@@ -161,10 +169,38 @@ impl RunLog {
     }
 
     /// Queues an event, waiting while the outbox is full.
-    pub async fn send_when_room(self: &Arc<Self>, mut event: NewEvent) -> Result<()> {
-        while let Some(refused) = self.send(event)? {
+    pub async fn send_when_room(self: &Arc<Self>, event: NewEvent) -> Result<()> {
+        self.queue_when_room(event, None).await
+    }
+
+    /// Queues the event that notes a message to the run, waiting while the outbox is full. Storage forgets the message with
+    /// the commit of the event. A message without an event is forgotten with the next commit.
+    pub async fn note(self: &Arc<Self>, event: Option<NewEvent>, message: i64) -> Result<()> {
+        match event {
+            Some(event) => self.queue_when_room(event, Some(message)).await,
+            None => self.hear(message),
+        }
+    }
+
+    async fn queue_when_room(self: &Arc<Self>, mut event: NewEvent, heard: Option<i64>) -> Result<()> {
+        while let Some(refused) = self.queue(event, heard)? {
             event = refused;
             self.room().await;
+        }
+        Ok(())
+    }
+
+    /// Queues the number of a message that has no event.
+    fn hear(self: &Arc<Self>, message: i64) -> Result<()> {
+        let mut outbox = self.outbox.lock();
+        if let Some(lost) = &outbox.lost {
+            return Err(lost.clone());
+        }
+        outbox.heard.push(message);
+        let announce = !std::mem::replace(&mut outbox.announced, true);
+        drop(outbox);
+        if announce {
+            self.storage.append(Arc::clone(self) as Arc<dyn Outbox>);
         }
         Ok(())
     }
@@ -213,17 +249,21 @@ impl RunLog {
 }
 
 impl Outbox for RunLog {
+    fn run(&self) -> i64 {
+        self.run.no
+    }
+
     fn take(&self) -> Option<Batch> {
         let mut outbox = self.outbox.lock();
         outbox.announced = false;
         let (events, weight) = outbox.empty();
+        let heard = std::mem::take(&mut outbox.heard);
         drop(outbox);
         self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
         self.taken.notify_waiters();
-        if events.is_empty() {
+        if events.is_empty() && heard.is_empty() {
             return None;
         }
-        let heard = Vec::new();
         Some(Batch { run: self.run.no, fence: self.fence, attempt: self.attempt, events, heard })
     }
 

@@ -45,11 +45,13 @@ pub(super) fn ready(api: &Api) -> Response {
     if let Err(error) = api.storage.health() {
         reasons.push(error.to_string());
     }
+    reasons.extend(api.scheduler.late_lease().map(str::to_owned));
     if reasons.is_empty() {
         // Warnings are for operators. A load balancer may still send requests.
         let descriptors = are_descriptors_scarce()
             .then(|| "no file descriptors are left for new connections, which wait (ulimit -n)".to_owned());
         let warnings = api.pruner.suspended().into_iter().chain(api.storage.condition().warning);
+        let warnings = warnings.chain(api.notifier.problem().map(str::to_owned));
         let warnings: Vec<String> = warnings.chain(descriptors).collect();
         let ready = match warnings.is_empty() {
             true => json!({ "status": "ready" }),

@@ -16,7 +16,12 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::body::Broken;
-use super::stream_ends::StreamEnd;
+use super::stream_ends::{MAX_SPREAD, StreamEnd};
+
+/// Time that a stream gets, from the beginning of the host's stop on, to send what its source has ready. A client that
+/// reads slowly, or far behind, then learns that the host is stopping while its connection still has time to bring it.
+/// After it, the client resumes at its own position. One that reads nothing at all can't be told.
+const CATCH_UP: Duration = MAX_SPREAD;
 
 /// The content of a stream.
 pub(super) trait Source: Send {
@@ -68,6 +73,8 @@ pub(super) struct LiveStream<S> {
     /// When the last bytes were sent. Items without bytes, such as events that a filter drops, do not count.
     last_sent: Instant,
     end: StreamEnd,
+    /// When this stream first saw that the host is stopping.
+    stopping_since: Option<Instant>,
     /// Whether the host has ended the stream, although its content continues.
     closed: bool,
     /// Whether the last bytes or an error were returned.
@@ -91,6 +98,7 @@ impl<S: Source> LiveStream<S> {
             heartbeat: heartbeat.map(|time| (time, Box::pin(sleep(time)))),
             last_sent: Instant::now(),
             end,
+            stopping_since: None,
             closed: false,
             finished: false,
         }
@@ -138,6 +146,14 @@ impl<S: Source> LiveStream<S> {
             self.finished = true;
             return self.source.finish().await;
         }
+        if self.is_late() {
+            // What is kept was read, so the position of the client must be after it.
+            if self.source.coalescing().is_some() {
+                self.source.coalesce().await?;
+            }
+            self.close();
+            return Ok(None);
+        }
         let wakeup = match self.source.coalescing() {
             Some(interval) => self.wait_for_interval(interval).await?,
             None => self.wait().await?,
@@ -146,12 +162,19 @@ impl<S: Source> LiveStream<S> {
             Wakeup::Item(item) => self.source.take(item).await?,
             Wakeup::IntervalEnd => self.source.coalesce().await?,
             Wakeup::HeartbeatDue => self.source.add_heartbeat(),
-            Wakeup::Closing => {
-                self.closed = true;
-                self.source.add_closing();
-            }
+            Wakeup::Closing => self.close(),
         }
         Ok(None)
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.source.add_closing();
+    }
+
+    /// Whether the stream ends although its source may have more.
+    fn is_late(&mut self) -> bool {
+        self.end.is_near() && self.stopping_since.get_or_insert_with(Instant::now).elapsed() >= CATCH_UP
     }
 
     /// Wait for the end of the interval, which also the host's stop brings. No heartbeat is due: the kept items will soon
@@ -300,6 +323,24 @@ mod tests {
         ends.begin();
         assert_eq!(rest(&mut stream).await, ["a", "b", "closing", "end"]);
         assert!(stream.is_closed_by_host());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_learns_of_the_stop_before_all_that_is_ready() {
+        for interval in [None, Some(Duration::from_millis(50))] {
+            let ends = StreamEnds::default();
+            // Faster than they are read.
+            let items: Vec<_> = (0..1000).map(|nth| (10 * nth, "a")).collect();
+            let mut stream = stream(&ends, 100_000, interval, &items);
+            ends.begin();
+            let (begun, mut read) = (Instant::now(), String::new());
+            while let Some(Ok(bytes)) = stream.next().await {
+                read.push_str(std::str::from_utf8(&bytes).unwrap());
+                sleep(Duration::from_millis(100)).await;
+            }
+            assert!(read.len() < 300 && read.ends_with("aclosingend"), "{read}");
+            assert!(begun.elapsed() < 2 * CATCH_UP && stream.is_closed_by_host());
+        }
     }
 
     #[tokio::test(start_paused = true)]

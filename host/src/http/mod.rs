@@ -17,6 +17,7 @@ mod format;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
+mod hosts;
 mod json;
 mod list_reads;
 mod live_list;

@@ -34,6 +34,7 @@ pub(super) enum Resource {
     Stream,
     StreamStatus,
     Streams,
+    Hosts,
     Events,
     Metrics,
 }
@@ -67,6 +68,7 @@ pub(super) static ROUTES: LazyLock<Router<Resource>> = LazyLock::new(|| {
         ("/stream/{app}/{task}/{run}", Resource::Stream),
         ("/stream/{app}/{task}/{run}/status", Resource::StreamStatus),
         ("/api/streams", Resource::Streams),
+        ("/api/hosts", Resource::Hosts),
         ("/api/events", Resource::Events),
         ("/metrics", Resource::Metrics),
     ];

@@ -15,7 +15,7 @@ use super::request::{self, Query};
 use super::request_body::{self, RequestBody};
 use super::resource::{ROUTES, Resource};
 use super::{
-    Api, children, cors, files, health, metrics, page, parameters, presence, progress, pruning, runs,
+    Api, children, cors, files, health, hosts, metrics, page, parameters, presence, progress, pruning, runs,
     several_runs, signals, start, stream, tasks, uploads, websocket,
 };
 use crate::model::MAX_SIGNAL_BYTES;
@@ -117,6 +117,7 @@ impl<'a> Call<'a> {
             Resource::Stream => self.stream().await,
             Resource::StreamStatus => presence::status(api, self.stream_path()).await,
             Resource::Streams => presence::list(api).await,
+            Resource::Hosts => hosts::list(api).await,
             Resource::Events => several_runs::get(api, &self.parts, &self.query).await,
         }
     }

@@ -50,6 +50,10 @@ fn respond(id: &str, reached: MessageOutcome, status: StatusCode) -> Result<Resp
     match reached {
         MessageOutcome::NotFound => Err(runs::unknown(id)),
         MessageOutcome::AlreadyEnded(run) => Err(runs::already_ended(&run)),
+        MessageOutcome::Owner { run, message } if message != 0 => {
+            // Another host executes it, and has not noted the message yet.
+            Ok(json::response(StatusCode::ACCEPTED, &RunJson::from(&run)))
+        }
         MessageOutcome::Unchanged(run) | MessageOutcome::Owner { run, .. } | MessageOutcome::Kept(run) => {
             Ok(json::response(status, &RunJson::from(&run)))
         }

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// without need.
 const TIME_PER_STREAM: Duration = Duration::from_millis(1);
 /// Longest time over which the ends are spread. Connections get twice as long to close.
-const MAX_SPREAD: Duration = Duration::from_secs(1);
+pub(super) const MAX_SPREAD: Duration = Duration::from_secs(1);
 
 /// Ends all streams when the host stops.
 #[derive(Default)]
@@ -48,6 +48,13 @@ pub(super) struct StreamEnd {
     begun: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Created when the host stops, because thousands of streams wait until then.
     delay: Option<Pin<Box<Sleep>>>,
+}
+
+impl StreamEnd {
+    /// Whether the host is stopping. Takes no lock, because streams ask for each item.
+    pub(super) fn is_near(&self) -> bool {
+        self.state.spread.get().is_some()
+    }
 }
 
 impl Future for StreamEnd {

@@ -25,6 +25,14 @@ impl LocalNotifier {
     pub fn between_hosts() -> Self {
         Self { is_shared: true, ..Self::default() }
     }
+
+    /// Wakes the listeners of all topics.
+    pub(super) fn notify_all(&self) {
+        let listeners = self.listeners.lock();
+        for hints in listeners.values().flatten() {
+            hints.notify_one();
+        }
+    }
 }
 
 impl Notifier for LocalNotifier {

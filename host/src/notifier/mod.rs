@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod local;
+mod postgres;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use crate::model::{HostId, RunId};
 
 pub use local::LocalNotifier;
+pub use postgres::{HintCounts, PostgresNotifier};
 
 /// Topic of a hint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +49,15 @@ pub trait Notifier: Send + Sync + 'static {
     /// Whether another host may listen. Without one, a change that this host's own listeners learn otherwise needs no
     /// hint. Asked on the hot path, so it costs no more than to read a flag.
     fn reaches_others(&self) -> bool;
+
+    /// Says whether other hosts were alive when the lease of this one was last renewed. For a notifier within one process
+    /// there are none.
+    fn set_others(&self, _has_others: bool) {}
+
+    /// Why hints of other hosts do not arrive, if that is known.
+    fn problem(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A listener of a topic, until dropped.

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use crate::process::spawn_blocking;
+use crate::process::{spawn_blocking, start_thread};
 
 #[cfg(feature = "simulation")]
 pub use simulation::{Simulated, panic_at_fault_point, simulate};
@@ -36,6 +36,43 @@ pub fn wall_clock() -> SystemTime {
 /// Whether this is the thread of a simulation.
 pub fn is_simulated() -> bool {
     simulation::time().is_some()
+}
+
+/// Time since the machine started, including time in which it was suspended. Only differences have a meaning.
+pub fn boot_clock() -> Duration {
+    #[cfg(target_os = "linux")]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    // Where the system has no such clock, that of its timers.
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+    simulation::boot_clock().unwrap_or_else(|| {
+        let time = rustix::time::clock_gettime(CLOCK);
+        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+    })
+}
+
+/// Calls `check` at this interval until it returns false. On a thread of its own, so that it is on time whatever the other
+/// threads do; in a simulation in a task.
+pub fn watch(
+    name: &str,
+    interval: Duration,
+    mut check: impl FnMut() -> bool + Send + 'static,
+) -> io::Result<()> {
+    if is_simulated() {
+        tokio::spawn(async move {
+            while check() {
+                tokio::time::sleep(interval).await;
+            }
+        });
+        return Ok(());
+    }
+    let watching = move || {
+        while check() {
+            std::thread::sleep(interval);
+        }
+    };
+    start_thread(name, watching).map(drop)
 }
 
 /// Available parallelism; in a simulation the same on every machine.

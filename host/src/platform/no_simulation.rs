@@ -1,9 +1,14 @@
 //! The hooks of a program that can't be simulated. `simulation.rs` has those of one that can.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The time of day of a simulation.
 pub(super) fn time() -> Option<SystemTime> {
+    None
+}
+
+/// The boot clock of a simulation.
+pub(super) fn boot_clock() -> Option<Duration> {
     None
 }
 

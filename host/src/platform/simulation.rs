@@ -19,6 +19,8 @@ thread_local! {
 struct Clock {
     at: SystemTime,
     since: Instant,
+    /// When the simulation began.
+    began: Instant,
 }
 
 /// Which fault points panic.
@@ -34,6 +36,11 @@ enum Faults {
 /// The time of day of a simulation; none outside of one.
 pub(super) fn time() -> Option<SystemTime> {
     SIMULATED.get().map(|clock| clock.at + clock.since.elapsed())
+}
+
+/// The boot clock of a simulation, which is its monotonic clock; none outside of one.
+pub(super) fn boot_clock() -> Option<Duration> {
+    SIMULATED.get().map(|clock| clock.began.elapsed())
 }
 
 /// A point at which a simulation sometimes injects a panic.
@@ -68,13 +75,15 @@ pub fn is_disk_full() -> bool {
 /// Makes this the thread of a simulation until the returned guard is dropped. To be called within a tokio runtime, whose
 /// clock is the monotonic clock of the simulation.
 pub fn simulate(at: SystemTime) -> Simulated {
-    set_time(at);
+    let now = Instant::now();
+    SIMULATED.set(Some(Clock { at, since: now, began: now }));
     FAULTS.set(Faults::Sometimes);
     Simulated(())
 }
 
 fn set_time(at: SystemTime) {
-    SIMULATED.set(Some(Clock { at, since: Instant::now() }));
+    let since = Instant::now();
+    SIMULATED.set(SIMULATED.get().map(|clock| Clock { at, since, ..clock }));
 }
 
 /// Guard of a running simulation.

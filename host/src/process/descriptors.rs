@@ -8,7 +8,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
 /// Descriptors reserved for the files of runs, compilers and the database.
-pub const RESERVED_DESCRIPTORS: u64 = 256;
+const RESERVED_DESCRIPTORS: u64 = 256;
 /// Descriptors that a host should have: 1,000 clients, and as many for its own files.
 pub const ADVISED_DESCRIPTORS: u64 = 2_000 + RESERVED_DESCRIPTORS;
 /// Least reserved fraction of a low limit.

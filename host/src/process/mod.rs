@@ -13,7 +13,7 @@ mod reserve;
 mod seldom;
 mod threads;
 
-pub use descriptors::{ADVISED_DESCRIPTORS, RESERVED_DESCRIPTORS, are_descriptors_scarce, leaves_enough};
+pub use descriptors::{ADVISED_DESCRIPTORS, are_descriptors_scarce, leaves_enough};
 pub use foreign::{plain, plain_json, plain_lines};
 pub use heartbeat::{Beating, Heartbeat, Liveness, STUCK_AFTER, Stall};
 pub use log_queue::{LogQueue, dropped_lines};

@@ -10,12 +10,19 @@ use super::clock::{Clock, Jump, Note, TRIAL};
 use super::rules::{RuleChange, TaskRules, about, describe, text_of};
 use super::{Pruner, Report};
 use crate::model::{Amount, Retention, TaskRef, Timestamp};
+use crate::platform;
 use crate::storage::{Result, StorageError};
 
 /// Interval between sweeps; a changed manifest causes one, too.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Least pause between two sweeps, even if a pending rule is in force sooner.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// The duty of the host that sweeps.
+const DUTY: &str = "pruning";
+/// How long the duty is kept: longer than most sweeps and the pause after them. Two sweeps at once do no harm, but double
+/// work.
+const DUTY_KEPT: Duration = Duration::from_secs(180);
 
 /// State that is kept between sweeps. Read from storage when it is first needed.
 pub(super) struct SweepState {
@@ -70,6 +77,9 @@ impl Pruner {
         }
         // Locked before the settings are read: they may change during the wait.
         let mut pruning = self.pruning.lock().await;
+        if !self.holds_duty(&mut pruning).await? {
+            return Ok(Report::new());
+        }
         let state = self.state(&mut pruning).await?;
         let rules = self.rules_in_force(state).await?;
         if rules.is_empty() {
@@ -78,6 +88,19 @@ impl Pruner {
         self.check_clock(state);
         self.note_clock(state).await;
         self.prune_by(rules, state).await
+    }
+
+    /// Whether this host sweeps. Forgets the state if another host may have swept since.
+    async fn holds_duty(&self, state: &mut Option<SweepState>) -> Result<bool> {
+        let Some(host) = (self.host)() else { return Ok(true) };
+        let now = platform::boot_clock();
+        let before = self.sweeps_until.lock().take();
+        if before.is_none_or(|until| until <= now) {
+            *state = None;
+        }
+        let held = self.storage.hold_duty(DUTY, &host, DUTY_KEPT.as_millis() as u32).await?;
+        *self.sweeps_until.lock() = held.then(|| now + DUTY_KEPT);
+        Ok(held)
     }
 
     /// The state from earlier sweeps, also those of earlier hosts.
@@ -99,7 +122,7 @@ impl Pruner {
         let elapsed =
             state.looked_at.replace(now).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         let (mut rules, mut changed) = (Vec::new(), Vec::new());
-        for (task, current_settings) in self.current_settings(&self.storage.tasks().await?) {
+        for (task, current_settings) in self.current_settings(&self.storage.tasks().await?).await? {
             let before = state.task_rules.get(&task).cloned().unwrap_or_default();
             let mut task_rules = before.clone();
             let change = task_rules.apply(&current_settings, elapsed, self.delay);

@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use tokio::runtime::Handle;
 
 use super::Scheduler;
 use super::control::Control;
+use super::lease::Registration;
 use super::slots::Slot;
 use crate::storage::Claimed;
 
@@ -16,16 +18,18 @@ pub(super) struct ClaimGuard {
     claimed: Option<Claimed>,
     /// None until the run has one.
     slot: Option<Slot>,
+    registration: Arc<Registration>,
     runtime: Handle,
 }
 
 impl ClaimGuard {
-    /// To be called within a tokio runtime, for a run that storage has just returned.
-    pub(super) fn new(scheduler: &Arc<Scheduler>, claimed: Claimed) -> Self {
+    /// To be called within a tokio runtime, for a run that storage has just returned to the host of that registration.
+    pub(super) fn new(scheduler: &Arc<Scheduler>, claimed: Claimed, registration: Arc<Registration>) -> Self {
         Self {
             scheduler: Arc::clone(scheduler),
             claimed: Some(claimed),
             slot: None,
+            registration,
             runtime: Handle::current(),
         }
     }
@@ -62,6 +66,8 @@ pub(super) struct AttemptGuard {
     scheduler: Arc<Scheduler>,
     pub(super) control: Arc<Control>,
     pub(super) slot: Arc<Slot>,
+    /// An attempt of the same run that this host has lost, and whose guest may not be gone yet.
+    lost: Option<Arc<Control>>,
     /// Outlives the engine's threads, on which this may be dropped.
     runtime: Handle,
     is_settled: bool,
@@ -71,11 +77,14 @@ impl AttemptGuard {
     /// Opens the log of a claimed run and registers the run, which must have a slot.
     pub(super) fn register(mut claim: ClaimGuard) -> (Self, Claimed) {
         let scheduler = Arc::clone(&claim.scheduler);
-        let control = Arc::new(Control::new(scheduler.log.open(claim.claimed())));
-        let guard = Self {
+        let log = scheduler.log.open(claim.claimed());
+        let nth = scheduler.attempts.fetch_add(1, Ordering::SeqCst) + 1;
+        let control = Arc::new(Control::new(nth, log, Arc::clone(&claim.registration)));
+        let mut guard = Self {
             scheduler,
             control: Arc::clone(&control),
             slot: Arc::new(claim.slot.take().expect("a run is launched in its slot")),
+            lost: None,
             runtime: claim.runtime.clone(),
             is_settled: false,
         };
@@ -84,8 +93,22 @@ impl AttemptGuard {
         if claimed.run.cancel_requested_at.is_some() {
             control.cancel();
         }
-        guard.scheduler.controls.lock().insert(claimed.run.key.id.clone(), control);
+        let mut controls = guard.scheduler.controls.lock();
+        // With the lock: what suspends all guests, or ends that, sees this attempt or comes before it.
+        if guard.scheduler.lease.is_late() {
+            control.gate.suspend();
+        }
+        let earlier = controls.insert(claimed.run.key.id.clone(), control);
+        drop(controls);
+        guard.lost = earlier.filter(|earlier| earlier.registration.lost.is_cancelled());
         (guard, claimed)
+    }
+
+    /// Waits until no guest of an attempt that this host has lost executes the run any more.
+    pub(super) async fn earlier_gone(&self) {
+        if let Some(lost) = &self.lost {
+            lost.gone.cancelled().await;
+        }
     }
 
     /// Notes that the outcome is written, or belongs to another host.
@@ -105,6 +128,7 @@ impl AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
+        self.control.gone.cancel();
         self.unregister();
         // Without a panic, the host was stopped or killed; the next start settles the run.
         if self.is_settled || !thread::panicking() {

@@ -104,7 +104,10 @@ impl Scheduler {
             ExecutionOutcome::Exited(AttemptOutcome::Failed(error)) if is_of_task(error) => {
                 self.breakers.failed(&task.name, breaker, Instant::now());
             }
-            ExecutionOutcome::Exited(_) | ExecutionOutcome::Killed | ExecutionOutcome::CutOff => {}
+            ExecutionOutcome::Exited(_)
+            | ExecutionOutcome::Killed
+            | ExecutionOutcome::CutOff
+            | ExecutionOutcome::Lost => {}
         }
     }
 }

@@ -41,16 +41,18 @@ impl ChildRunHost for RunHost {
         if !started.existing {
             self.log.send_when_room(NewEvent::child(&started.run)).await.map_err(refusal)?;
         }
+        self.known_children.lock().insert(started.run.key.id.clone());
         Ok(started.run.key.id.to_string())
     }
 
     async fn first_ended_child(&self, runs: &[String]) -> Result<Option<(usize, Outcome)>, Refusal> {
-        for (at, id) in runs.iter().enumerate() {
-            if let Some(outcome) = self.outcome(id).await? {
-                return Ok(Some((at, outcome)));
-            }
+        let (children, foreign) = self.leading_children(runs).await?;
+        let ended = self.storage.first_ended(self.log.run().no, children).await.map_err(refusal)?;
+        match foreign {
+            // An earlier one that has ended goes first.
+            Some(refused) if ended.is_none() => Err(refused),
+            _ => Ok(ended),
         }
-        Ok(None)
     }
 
     async fn wait_for_children(&self, runs: &[String]) -> Result<(usize, Outcome), Refusal> {
@@ -81,7 +83,7 @@ impl ChildRunHost for RunHost {
                 loop {
                     let heard = listeners.iter().map(|listener| Box::pin(listener.heard()));
                     let ((), at, _) = select_all(heard).await;
-                    if let Some(outcome) = self.outcome(&runs[at]).await? {
+                    if let Some((_, outcome)) = self.first_ended_child(&runs[at..=at]).await? {
                         return Ok((at, outcome));
                     }
                 }
@@ -108,9 +110,28 @@ impl RunHost {
         run.filter(|run| run.parent.as_ref() == Some(&self.log.run().id)).ok_or_else(|| no_child(id.as_str()))
     }
 
-    /// The outcome of a child; none if it has not ended.
-    async fn outcome(&self, id: &str) -> Result<Option<Outcome>, Refusal> {
-        Ok(self.child(id).await?.into_outcome())
+    /// The runs up to the first that is no child of this one, and the refusal for that. Each is looked up once, and then
+    /// known: one query for all then finds those that have ended.
+    async fn leading_children(&self, runs: &[String]) -> Result<(Vec<RunId>, Option<Refusal>), Refusal> {
+        let mut children = Vec::with_capacity(runs.len());
+        for run in runs {
+            let id = match RunId::parse(run) {
+                Ok(id) => id,
+                Err(_) => return Ok((children, Some(no_child(run)))),
+            };
+            let is_known = self.known_children.lock().contains(&id);
+            if !is_known {
+                match self.child(run).await {
+                    Ok(_) => drop(self.known_children.lock().insert(id.clone())),
+                    Err(refused) if refused.code == RefusalCode::NotFound => {
+                        return Ok((children, Some(refused)));
+                    }
+                    Err(refused) => return Err(refused),
+                }
+            }
+            children.push(id);
+        }
+        Ok((children, None))
     }
 }
 

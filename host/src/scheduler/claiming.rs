@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LEASE, RENEWAL, Scheduler};
+use super::Scheduler;
+use super::duties::Duty;
 use crate::model::{Circuit, Timestamp};
 use crate::notifier::Topic;
 use crate::registry::Task;
-use crate::storage::{ClaimRequest, HostInfo, Offer, Result};
+use crate::storage::{ClaimRequest, Offer, Result};
 
 /// Interval at which the queue is polled without a wake-up, in case one was lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,6 +66,10 @@ impl Scheduler {
 
     /// Claims as many runs as there are free slots. Also returns when the queue has to be polled next.
     async fn claim(self: &Arc<Self>, turn: usize) -> Result<(Polled, Option<Timestamp>)> {
+        if self.lease.is_late() {
+            // A hint comes with the next renewal.
+            return Ok((Polled::Drained, None));
+        }
         // Checked before slots are reserved: meanwhile no submitted run could start at once.
         let waiting = self.storage.queue_state().await?;
         let due = waiting.next_due.filter(|time| *time <= Timestamp::now());
@@ -84,10 +89,12 @@ impl Scheduler {
             })
             .collect();
         let limits = reservation.room().at_most(MAX_CLAIM);
-        let claimed = self.storage.claim(ClaimRequest { owner: self.owner.clone(), tasks, limits }).await?;
+        let registration = self.lease.registration();
+        let request = ClaimRequest { owner: registration.host.clone(), tasks, limits };
+        let claimed = self.storage.claim(request).await.inspect_err(|error| self.renew_if_fenced(error))?;
         let polled = if claimed.len() as u32 == MAX_CLAIM { Polled::FullBatch } else { Polled::Drained };
         for claimed in claimed {
-            self.launch(claimed, |claimed| {
+            self.launch(claimed, Arc::clone(&registration), |claimed| {
                 let task = loaded.iter().find(|task| task.name == claimed.run.task);
                 let task = Arc::clone(task.expect("only runs of offered tasks are claimed"));
                 let slot = reservation.take(&task.name, claimed.depth);
@@ -107,20 +114,6 @@ impl Scheduler {
         circuits.chain(next_due).min()
     }
 
-    /// Renews the host's lease until no run executes any more.
-    pub(super) async fn keep_lease(self: Arc<Self>) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.ended.cancelled() => break,
-                () = tokio::time::sleep(RENEWAL) => {}
-            }
-            if let Err(error) = self.renew_lease().await {
-                tracing::warn!(%error, "could not renew the lease");
-            }
-        }
-    }
-
     /// Measures the host's uptime until no run executes any more.
     pub(super) async fn keep_uptime(self: Arc<Self>) {
         tokio::select! {
@@ -130,33 +123,28 @@ impl Scheduler {
         }
     }
 
-    /// Registers the host, with its first lease.
-    pub(super) async fn register(&self) -> Result<()> {
-        let host = HostInfo::new(self.owner.clone());
-        self.storage.register(&host, LEASE.as_millis() as u32).await.map(drop)
-    }
-
-    async fn renew_lease(&self) -> Result<()> {
-        self.storage.renew_lease(&self.owner, LEASE.as_millis() as u32).await.map(drop)
-    }
-
     /// Signals requests to cancel that reached another host, and cancels abandoned child runs.
     pub(super) async fn keep_listening_for_cancels(self: Arc<Self>) {
         let cancels = self.notifier.listen(Topic::Cancel);
+        let mut duty = Duty::new("orphans");
+        // Without a hint, one host looks for abandoned child runs.
+        let mut hinted = true;
         loop {
-            if let Err(error) = self.cancel_abandoned().await {
+            if (hinted || self.hold_or_log(&mut duty).await.is_held())
+                && let Err(error) = self.cancel_abandoned().await
+            {
                 tracing::warn!(%error, "could not cancel the child runs of ended runs");
             }
-            tokio::select! {
+            hinted = tokio::select! {
                 biased;
                 () = self.ended.cancelled() => break,
-                () = cancels.heard() => {}
-                () = tokio::time::sleep(CANCEL_POLL_INTERVAL) => {}
-            }
+                () = cancels.heard() => true,
+                () = tokio::time::sleep(CANCEL_POLL_INTERVAL) => false,
+            };
             if self.slots.taken() == 0 {
                 continue;
             }
-            match self.storage.cancel_requests(&self.owner).await {
+            match self.storage.cancel_requests(&self.lease.host()).await {
                 Ok(runs) => runs.iter().for_each(|id| self.signal_cancel(id)),
                 Err(error) => tracing::warn!(%error, "could not read the requests to cancel"),
             }

@@ -12,7 +12,10 @@ mod children;
 mod claiming;
 mod control;
 mod deliveries;
+mod duties;
 mod failure_log;
+mod inbox;
+mod lease;
 mod mailbox;
 mod outcome;
 mod recovery;
@@ -27,6 +30,7 @@ mod slots;
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,7 +42,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Executor;
 use crate::event_log::EventLog;
 use crate::files::Files;
-use crate::model::{HostId, JsonError, Run, RunId, TaskRef, Timestamp};
+use crate::model::{JsonError, Run, RunId, TaskRef, Timestamp};
 use crate::notifier::{Notifier, Topic};
 use crate::platform::{self, Uptime};
 use crate::process::Heartbeat;
@@ -52,18 +56,15 @@ use self::breaker::Breakers;
 use self::control::Control;
 use self::deliveries::Deliveries;
 use self::failure_log::FailureLog;
+use self::lease::{Lease, Registration};
 use self::schedules::LastSkipped;
 use self::slots::{Slot, Slots};
 
 pub use capacity::Capacity;
+pub use lease::Sharing;
 use request::DigestOf;
 pub use request::{RETRY_OF, Request};
 pub use schedules::{SCHEDULE_LABEL, Skipped};
-
-/// Lease of a host: it keeps its runs for this long after it last renewed the lease.
-const LEASE: Duration = Duration::from_secs(30);
-/// How often the lease is renewed: two renewals in a row may fail.
-const RENEWAL: Duration = Duration::from_secs(10);
 
 /// Longest time for writing the outcomes of runs that were cut off. A disk that accepts no writes, such as a full one,
 /// must not keep the host from stopping.
@@ -91,6 +92,8 @@ pub struct Config {
     pub max_queued: u64,
     /// Time between the request to cancel a run and its end by force.
     pub cancel_grace: Duration,
+    /// How the host takes part in a database that others share; none if the database is its own.
+    pub sharing: Option<Sharing>,
 }
 
 /// A started run.
@@ -134,7 +137,7 @@ pub enum StartError {
 /// Starts, executes and ends runs.
 pub struct Scheduler {
     config: Config,
-    owner: HostId,
+    lease: Lease,
     storage: Arc<dyn Storage>,
     notifier: Arc<dyn Notifier>,
     log: Arc<EventLog>,
@@ -158,7 +161,11 @@ pub struct Scheduler {
     uptime: Arc<Uptime>,
     /// Runs that execute here, by id.
     controls: Mutex<BTreeMap<RunId, Arc<Control>>>,
+    /// Number of attempts that have registered.
+    attempts: AtomicU64,
     deliveries: Deliveries,
+    /// Held while messages that storage keeps for this host are read and applied, so that each is applied once.
+    inbox: AsyncMutex<()>,
     /// Tasks that may still start a run: submissions, and the claiming loop.
     starting: TaskTracker,
     /// All other tasks that this room spawns.
@@ -189,15 +196,16 @@ pub struct Parts {
 
 impl Scheduler {
     /// Settles the orphaned runs of earlier hosts, then begins to claim. If the disk accepts no writes now, both happen
-    /// as soon as it does, without this call waiting for it.
+    /// as soon as it does, without this call waiting for it. In a shared database, orphans are settled later, when their
+    /// hosts have had the time to renew their leases.
     pub async fn start(config: Config, parts: Parts) -> Result<Arc<Self>, StorageError> {
         let Parts { storage, notifier, log, registry, engine, files } = parts;
         let capacity = Capacity::within(config.max_running, engine.max_instances());
         let scheduler = Arc::new(Self {
             slots: Slots::new(capacity.running, capacity.spare),
             heartbeat: Arc::default(),
+            lease: Lease::new(config.sharing.clone()),
             config,
-            owner: HostId::new(),
             storage,
             notifier,
             log,
@@ -212,7 +220,9 @@ impl Scheduler {
             waits: Arc::default(),
             uptime: Arc::default(),
             controls: Mutex::default(),
+            attempts: AtomicU64::new(0),
             deliveries: Deliveries::default(),
+            inbox: AsyncMutex::default(),
             starting: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -271,13 +281,9 @@ impl Scheduler {
     async fn submit_to(self: &Arc<Self>, task: Arc<Task>, request: Request) -> Result<Started, StartError> {
         let depth = request.parent.map_or(0, |parent| parent.depth);
         let slot = self.slots.try_take(&task.name, self.max_running_of(&task), depth);
-        let claimant = slot.as_ref().map(|_| Claimant {
-            owner: self.owner.clone(),
-            version: task.version(),
-            on_interrupt: task.settings.on_interrupt,
-        });
         let new = self.new_run(&task, request);
-        match self.storage.submit(new, claimant).await? {
+        let (submitted, registration) = self.store(new, slot.as_ref().map(|_| &*task)).await?;
+        match submitted {
             SubmitOutcome::Existing(run) => Ok(Started { run, existing: true }),
             SubmitOutcome::Queued(run) => {
                 drop(slot);
@@ -287,12 +293,35 @@ impl Scheduler {
             }
             SubmitOutcome::Claimed(claimed) => {
                 let run = claimed.run.clone();
-                self.launch(claimed, |_| {
+                self.launch(claimed, registration, |_| {
                     (task, slot.expect("a claimed run requires a claimant, which requires a slot"))
                 });
                 Ok(Started { run, existing: false })
             }
         }
+    }
+
+    /// Stores a new run. With a task, it may be claimed at once, under the registration that is returned.
+    async fn store(
+        &self,
+        new: NewRun,
+        claimed_for: Option<&Task>,
+    ) -> Result<(SubmitOutcome, Arc<Registration>), StorageError> {
+        let claimant = |registration: &Registration| {
+            let task = claimed_for.filter(|_| !self.lease.is_late())?;
+            let (version, on_interrupt) = (task.version(), task.settings.on_interrupt);
+            Some(Claimant { owner: registration.host.clone(), version, on_interrupt })
+        };
+        if !self.lease.is_shared() {
+            let registration = self.lease.registration();
+            let submitted = self.storage.submit(new, claimant(&registration)).await?;
+            return Ok((submitted, registration));
+        }
+        let submit = |registration: Arc<Registration>| {
+            let (new, claimant) = (new.clone(), claimant(&registration));
+            async move { Ok((self.storage.submit(new, claimant).await?, registration)) }
+        };
+        self.as_registered(submit).await
     }
 
     /// The run that a request asks for, with the settings of its task where the request has none of its own.
@@ -350,10 +379,13 @@ impl Scheduler {
     }
 
     async fn cancel_now(&self, id: &RunId) -> Result<CancelOutcome, StorageError> {
-        let cancelled = self.storage.cancel(id).await?;
+        let cancelled = self.as_registered(|_| self.storage.cancel(id)).await?;
         match &cancelled {
-            CancelOutcome::Requested { run, .. } => {
+            CancelOutcome::Requested { run, message } => {
                 self.signal_cancel(&run.key.id);
+                if *message != 0 {
+                    self.notify_owner(&run.key.id);
+                }
                 // Another host may own it.
                 self.notifier.notify(&Topic::Cancel);
                 self.notifier.notify(&Topic::Runs);
@@ -413,6 +445,7 @@ impl Scheduler {
             self.ended.cancel();
             self.tasks.close();
             self.tasks.wait().await;
+            self.leave().await;
         };
         // Requests that storage does not answer must not delay the shutdown further.
         if timeout(SETTLING, self.starting.wait()).await.is_err() {
@@ -439,8 +472,13 @@ impl Scheduler {
 
     /// Executes a claimed run, in the slot that `assign` returns. A panic, also one of `assign`, ends the run and is not
     /// passed on: it must not end the loop that claims.
-    fn launch(self: &Arc<Self>, claimed: Claimed, assign: impl FnOnce(&Claimed) -> (Arc<Task>, Slot)) {
-        let mut claim = ClaimGuard::new(self, claimed);
+    fn launch(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        registration: Arc<Registration>,
+        assign: impl FnOnce(&Claimed) -> (Arc<Task>, Slot),
+    ) {
+        let mut claim = ClaimGuard::new(self, claimed, registration);
         let launch = AssertUnwindSafe(|| {
             let (task, slot) = assign(claim.claimed());
             claim.assign(slot);

@@ -24,6 +24,8 @@ pub(super) enum ExecutionOutcome {
     Killed,
     /// By force, because the host stops.
     CutOff,
+    /// By force, because the run belongs to another host.
+    Lost,
 }
 
 /// Decides whether another attempt follows.
@@ -54,7 +56,9 @@ impl Scheduler {
     pub(super) async fn settle(&self, host: &RunHost, policy: &OutcomePolicy, outcome: ExecutionOutcome) {
         platform::fault_point();
         let log = &host.log;
-        if let Err(error) = self.write_outcome(host, policy, outcome).await {
+        if matches!(outcome, ExecutionOutcome::Lost) {
+            self.log.close(log);
+        } else if let Err(error) = self.write_outcome(host, policy, outcome).await {
             tracing::warn!(run = %log.run().id, %error, "could not write the outcome of the run");
             self.log.close(log);
         }
@@ -77,7 +81,9 @@ impl Scheduler {
         let log = &host.log;
         let cancel_requested = host.control.cancel.is_cancelled();
         match outcome {
-            ExecutionOutcome::Exited(AttemptOutcome::Lost) => Err(StorageError::Fenced),
+            ExecutionOutcome::Exited(AttemptOutcome::Lost) | ExecutionOutcome::Lost => {
+                Err(StorageError::Fenced)
+            }
             // After a request to cancel, every outcome counts as cancelled.
             ExecutionOutcome::Exited(AttemptOutcome::Output(value)) if cancel_requested => {
                 self.log.finish(log, Outcome::Cancelled(Some(value))).await

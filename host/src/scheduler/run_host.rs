@@ -1,5 +1,6 @@
 //! The host functions that one running guest may call.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,10 +11,11 @@ use super::control::Control;
 use super::slots::Slot;
 use crate::engine::{Grants, GuestHost, RunInfo, RunLost};
 use crate::event_log::RunLog;
-use crate::model::{Json, NewEvent, Refusal, RefusalCode, Signal, SignalName};
+use crate::model::{Json, NewEvent, Refusal, RefusalCode, RunId, Signal, SignalName};
 use crate::registry::Task;
 use crate::storage::{Claimed, Storage, StorageError};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 /// Pause before a failed read from storage is retried.
 pub(super) const STORAGE_PAUSE: Duration = Duration::from_millis(250);
@@ -30,6 +32,8 @@ pub(super) struct RunHost {
     pub(super) depth: u32,
     /// Whether this or an earlier attempt may have started child runs.
     pub(super) has_children: AtomicBool,
+    /// Child runs that this attempt has started or found.
+    pub(super) known_children: Mutex<HashSet<RunId>>,
     pub(super) log: Arc<RunLog>,
     pub(super) storage: Arc<dyn Storage>,
     /// Cancellation, pause and messages from outside.
@@ -58,6 +62,7 @@ impl RunHost {
             slot: Arc::clone(&guard.slot),
             depth: claimed.depth,
             has_children: AtomicBool::new(claimed.run.attempt > 1),
+            known_children: Mutex::default(),
             log: Arc::clone(&guard.control.log),
             storage: Arc::clone(&scheduler.storage),
             control: Arc::clone(&guard.control),
@@ -126,6 +131,10 @@ impl GuestHost for RunHost {
                     // Signals with other names may be left.
                     if taken.is_some() || name.is_some() {
                         mailbox.keep_hint();
+                    }
+                    if taken.is_some() {
+                        // In a shared database, its note may not be logged yet.
+                        self.scheduler.read_messages_now().await;
                     }
                     return Ok(taken);
                 }

@@ -69,6 +69,7 @@ impl RunningAttempt {
 
     async fn execute(&self, input: Json) -> ExecutionOutcome {
         let control = &self.guard.control;
+        self.guard.earlier_gone().await;
         match self.prepare(input).await {
             Ok(attempt) => {
                 let outcome = self.scheduler.execute(attempt, control).await;
@@ -120,18 +121,22 @@ impl RunningAttempt {
 impl Scheduler {
     /// Loads the parameters that were set before the attempt. Repeats until it succeeds: without them, the run could
     /// wait for them for ever.
-    async fn load_parameters(&self, log: &RunLog, control: &Control) {
+    async fn load_parameters(self: &Arc<Self>, log: &RunLog, control: &Control) {
         loop {
             // One that is being set comes after its event.
             let in_order = tokio::select! {
                 biased;
                 () = self.cut_off.cancelled() => return,
+                () = control.registration.lost.cancelled() => return,
                 in_order = self.deliveries.lock(&log.run().id) => in_order,
             };
             let stored = self.storage.parameters(log.run().no).await;
             drop(in_order);
             match stored {
-                Ok(stored) => return control.mailbox.set_missing(stored),
+                Ok(stored) => {
+                    self.read_messages_now().await;
+                    return control.mailbox.set_missing(stored);
+                }
                 Err(error) => {
                     tracing::warn!(run = %log.run().id, %error, "could not read the run's parameters");
                 }
@@ -139,6 +144,7 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 () = self.cut_off.cancelled() => return,
+                () = control.registration.lost.cancelled() => return,
                 () = tokio::time::sleep(STORAGE_PAUSE) => {}
             }
         }
@@ -176,6 +182,7 @@ impl Scheduler {
             () = grace_is_over => ExecutionOutcome::Killed,
             () = self.cut_off.cancelled() => ExecutionOutcome::CutOff,
             () = control.cut_off.cancelled() => ExecutionOutcome::CutOff,
+            () = control.registration.lost.cancelled() => ExecutionOutcome::Lost,
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::duties::{Duty, Held};
 use super::{HOST_KEY, Request, Scheduler, StartError};
 use crate::model::{MisfirePolicy, Schedule, TaskRef, Timestamp};
 use crate::notifier::Topic;
@@ -24,6 +25,9 @@ use crate::storage::{Result, ScheduleProgress, StorageError};
 const LATE: i64 = 30_000;
 /// Interval at which schedules are checked without a wake-up, because the clock may be set.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval at which a host that does not follow the schedules looks whether it has to. With the time until a dead host is
+/// declared dead, it is shorter than [`LATE`], so that no start counts as missed because a host died.
+const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 /// Pause before a failed start is retried.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Most missed starts that are made up for at once; older ones are dropped. Otherwise a year of downtime could
@@ -55,7 +59,9 @@ pub(super) struct LastSkipped(Mutex<BTreeMap<Key, Skipped>>);
 
 /// State of the loop that follows all schedules.
 struct ScheduleLoop {
-    /// The progress of each schedule; none if it was not read from storage yet.
+    /// One host follows the schedules for all.
+    duty: Duty,
+    /// The progress of each schedule; none if it was not read from storage yet, or another host may have changed it.
     progress: Option<BTreeMap<Key, ScheduleProgress>>,
     /// Absent schedules, with the time since when they are.
     absent: BTreeMap<Key, Instant>,
@@ -72,11 +78,21 @@ enum ScheduledStart {
     Rejected(StorageError),
 }
 
+impl ScheduleLoop {
+    /// Forgets what another host may change.
+    fn forget(&mut self) {
+        self.progress = None;
+        self.absent.clear();
+        self.rejected.clear();
+    }
+}
+
 impl Scheduler {
     /// Follows all schedules until the host stops.
     pub(super) async fn keep_schedules(self: Arc<Self>) {
         let mut tasks = self.registry.changes();
         let mut state = ScheduleLoop {
+            duty: Duty::new("schedules"),
             progress: None,
             absent: BTreeMap::new(),
             rejected: BTreeSet::new(),
@@ -124,6 +140,14 @@ impl Scheduler {
 
     /// Makes all due starts. Returns the time until the next check.
     async fn follow_schedules(self: &Arc<Self>, state: &mut ScheduleLoop) -> Result<Duration> {
+        match self.hold(&mut state.duty).await? {
+            Held::Still => {}
+            Held::Anew => state.forget(),
+            Held::Elsewhere => {
+                state.forget();
+                return Ok(STANDBY_INTERVAL);
+            }
+        }
         if state.progress.is_none() {
             let all = self.storage.schedules().await?;
             state.progress =
@@ -138,6 +162,10 @@ impl Scheduler {
                     RETRY_PAUSE
                 });
                 pause = pause.min(next);
+                if state.progress.is_none() {
+                    // Another host has followed it. What else it has done is read first.
+                    return Ok(RETRY_PAUSE);
+                }
             }
         }
         self.forget_gone(&tasks, state).await?;
@@ -150,9 +178,18 @@ impl Scheduler {
             return Ok(());
         }
         let listed = self.registry.list();
+        // Tasks that only other hosts have.
+        let elsewhere: BTreeSet<TaskRef> = match self.lease.is_shared() {
+            true => self.storage.offered().await?.into_iter().collect(),
+            false => BTreeSet::new(),
+        };
         // The schedules of a file that can't be loaded are unknown.
         let is_unknown = |task: &TaskRef| {
-            listed.iter().any(|listed| listed.name.as_ref() == Some(task) && listed.task.is_none())
+            let mut files = listed.iter().filter(|listed| listed.name.as_ref() == Some(task)).peekable();
+            match files.peek() {
+                Some(_) => files.any(|file| file.task.is_none()),
+                None => elsewhere.contains(task),
+            }
         };
         let is_there = |(task, name): &Key| {
             is_unknown(task)
@@ -193,6 +230,9 @@ impl Scheduler {
         let now = Timestamp::now();
         let (due, next) = due(schedule, followed.reached, now);
         for time in due {
+            if !self.has(&state.duty) {
+                return Ok(RETRY_PAUSE);
+            }
             if let ScheduledStart::Rejected(error) =
                 self.start_scheduled(task, schedule, time, &followed).await?
             {

@@ -27,22 +27,26 @@ enum Delivered {
 
 impl Scheduler {
     /// Pauses a run, or resumes it if `paused` is false. A paused run in the queue is not claimed.
+    ///
+    /// If the outcome of this or another message is an owner with a message, another host executes the run, and has not
+    /// noted the message yet. It is stored, and will be noted.
     pub async fn set_paused(self: &Arc<Self>, id: &RunId, paused: bool) -> Result<MessageOutcome> {
         let (scheduler, id) = (Arc::clone(self), id.clone());
         self.detached(async move { scheduler.set_paused_now(&id, paused).await }).await
     }
 
     async fn set_paused_now(&self, id: &RunId, paused: bool) -> Result<MessageOutcome> {
-        let _pausing = self.pausing.lock().await;
-        // At once, because the write may have to wait behind other writes.
-        let early = if paused { self.pause_early(id) } else { None };
-        let reached = self.storage.set_paused(id, paused).await;
+        let pausing = self.pausing.lock().await;
+        // At once, because the write may have to wait behind other writes. Not in a shared database, where another host may
+        // decide at the same time.
+        let early = if paused && !self.lease.is_shared() { self.pause_early(id) } else { None };
+        let reached = self.as_registered(|_| self.storage.set_paused(id, paused)).await;
         if let Some(control) = early.filter(|_| !matches!(reached, Ok(MessageOutcome::Owner { .. }))) {
             control.gate.resume();
         }
         let reached = reached?;
         match &reached {
-            MessageOutcome::Owner { .. } => {
+            MessageOutcome::Owner { message: 0, .. } => {
                 // No event of the run may come between its two events, `paused` and `resumed`.
                 let delivered = match paused {
                     true => self.deliver(id, NewEvent::paused(), Control::pause).await?,
@@ -57,6 +61,11 @@ impl Scheduler {
                 if paused && self.stopping.is_cancelled() {
                     self.cut_off_paused();
                 }
+            }
+            MessageOutcome::Owner { .. } => {
+                drop(pausing);
+                self.notifier.notify(&Topic::Runs);
+                return Ok(self.noted(reached).await);
             }
             MessageOutcome::Kept(_) => self.wake(id),
             MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_) => {}
@@ -80,14 +89,18 @@ impl Scheduler {
 
     async fn signal_now(&self, id: &RunId, signal: Signal) -> Result<MessageOutcome> {
         let event = NewEvent::signalled(&signal.name);
-        let _in_order = self.deliveries.lock(id).await;
-        let reached = self.storage.signal(id, signal).await?;
+        let in_order = self.deliveries.lock(id).await;
+        let reached = self.as_registered(|_| self.storage.signal(id, signal.clone())).await?;
         match &reached {
-            MessageOutcome::Owner { .. } => match self.deliver(id, event, |_| {}).await? {
+            MessageOutcome::Owner { message: 0, .. } => match self.deliver(id, event, |_| {}).await? {
                 Delivered::Attempt(control) => control.mailbox.arrived(),
                 Delivered::Log => {}
                 Delivered::TooLate(reached) => return Ok(*reached),
             },
+            MessageOutcome::Owner { .. } => {
+                drop(in_order);
+                return Ok(self.noted(reached).await);
+            }
             MessageOutcome::Kept(_) => self.wake(id),
             MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_) => {}
         }
@@ -107,16 +120,21 @@ impl Scheduler {
 
     async fn set_parameter_now(&self, id: &RunId, name: SignalName, value: Json) -> Result<MessageOutcome> {
         let event = NewEvent::parameter(&name, &value);
-        let _in_order = self.deliveries.lock(id).await;
-        let reached = self.storage.set_parameter(id, name.clone(), value.clone()).await?;
+        let in_order = self.deliveries.lock(id).await;
+        let set = |_| self.storage.set_parameter(id, name.clone(), value.clone());
+        let reached = self.as_registered(set).await?;
         match &reached {
-            MessageOutcome::Owner { .. } => {
+            MessageOutcome::Owner { message: 0, .. } => {
                 match self.deliver(id, event, |_| {}).await? {
                     // Not before it is logged: the guest may act on it and end the run.
                     Delivered::Attempt(control) => control.mailbox.set(name, value),
                     Delivered::Log => {}
                     Delivered::TooLate(reached) => return Ok(*reached),
                 }
+            }
+            MessageOutcome::Owner { .. } => {
+                drop(in_order);
+                return Ok(self.noted(reached).await);
             }
             MessageOutcome::Kept(_) => self.wake(id),
             MessageOutcome::NotFound | MessageOutcome::AlreadyEnded(_) | MessageOutcome::Unchanged(_) => {}

@@ -164,6 +164,10 @@ impl TestOutbox {
 }
 
 impl Outbox for TestOutbox {
+    fn run(&self) -> i64 {
+        self.run
+    }
+
     fn take(&self) -> Option<Batch> {
         let events = std::mem::take(&mut *self.waiting.lock());
         let heard = std::mem::take(&mut *self.heard.lock());

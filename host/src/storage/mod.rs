@@ -15,6 +15,7 @@ mod durability;
 mod hosts;
 mod messages;
 mod new_run;
+pub mod postgres;
 mod pruning;
 pub mod sqlite;
 mod waits;
@@ -240,7 +241,8 @@ pub trait Runs: Send + Sync + 'static {
     async fn adjust_delays(&self) -> Result<u32>;
 
     /// Declares hosts dead whose lease has expired, and claims their runs without starting an attempt. The caller ends or
-    /// requeues them.
+    /// requeues them. If the lease of `owner` itself has expired when this is executed, it declares none dead: the call may
+    /// have waited for the database as long as they have, and they must have the time to renew their leases.
     async fn claim_orphans(&self, owner: &HostId, limit: u32) -> Result<Vec<Claimed>>;
 
     /// Puts a run back into the queue for a new attempt, with an event that gives the reason. With a time, the run is
@@ -290,12 +292,18 @@ pub struct Batch {
 
 /// Queue of one run's events that are not stored yet. The writer calls the methods, so they must not block.
 pub trait Outbox: Send + Sync + 'static {
+    /// The number of the run.
+    fn run(&self) -> i64;
+
     /// Takes all pending events. Called once for each [`Log::append`].
     fn take(&self) -> Option<Batch>;
 
     /// Reports that the taken events are durable, or were rejected for good.
     fn done(&self, result: Result<Vec<Event>>);
 }
+
+/// Events of several runs, by the number of the run, and whether these are all that were asked for.
+pub type EventsOfRuns = (Vec<(i64, Vec<Event>)>, bool);
 
 /// Events and checkpoints.
 #[async_trait]
@@ -322,11 +330,7 @@ pub trait Log: Send + Sync + 'static {
     /// Events of several runs, each after the number that is given with it: at most `limit` of each run, and about 2 MiB of
     /// data in all. In the order of the runs, without those that have no such event. And whether that is all: if not, the
     /// caller asks again from where it is now.
-    async fn events_of_runs(
-        &self,
-        after: Vec<(i64, u64)>,
-        limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)>;
+    async fn events_of_runs(&self, after: Vec<(i64, u64)>, limit: u32) -> Result<EventsOfRuns>;
 
     /// The number of the newest event; 0 if there is none.
     async fn last_seq(&self, run: i64) -> Result<u64>;

@@ -18,6 +18,11 @@ impl ChildWaits {
         ChildWait { waits: Arc::clone(self), run }
     }
 
+    /// All waiting runs, with the children that they wait for.
+    pub fn all(&self) -> BTreeMap<i64, Arc<[RunId]>> {
+        self.0.lock().clone()
+    }
+
     /// The children that a run waits for; none if it does not wait.
     pub fn of(&self, run: i64) -> Option<Arc<[RunId]>> {
         self.0.lock().get(&run).cloned()

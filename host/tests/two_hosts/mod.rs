@@ -16,8 +16,9 @@ use streamtask_host::model::{
 use streamtask_host::notifier::{LocalNotifier, Notifier};
 use streamtask_host::storage::sqlite::Sqlite;
 use streamtask_host::storage::{
-    CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, DepthLimits, Durability, HostInfo, Hosts as _,
-    Log, NewRun, Offer, Outbox, QueueState, Result, RunFilter, Runs, StorageError, SubmitOutcome,
+    CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, DepthLimits, Durability, EventsOfRuns,
+    HostInfo, Hosts as _, Log, NewRun, Offer, Outbox, QueueState, Result, RunFilter, Runs, StorageError,
+    SubmitOutcome,
 };
 
 /// Lease of the hosts. No test lasts that long.
@@ -112,7 +113,7 @@ delegate! {
         async fn events_of_runs(
             after: Vec<(i64, u64)>,
             limit: u32
-        ) -> Result<(Vec<(i64, Vec<Event>)>, bool)>;
+        ) -> Result<EventsOfRuns>;
         async fn last_seq(run: i64) -> Result<u64>;
         async fn save_checkpoint(
             run: &RunKey,

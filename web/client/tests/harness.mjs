@@ -1,7 +1,7 @@
 // Hosts, servers and browsers for tests.
 
 import { spawn } from 'node:child_process';
-import { access, appendFile, copyFile, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createServer, request as send } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -9,6 +9,7 @@ import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Host } from '../streamtask.js';
+import { CHROMIUM, find, launch } from './chromium.mjs';
 
 const CLIENT = new URL('../streamtask.js', import.meta.url);
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -18,12 +19,6 @@ const GUESTS = [
   join(ROOT, 'example-tasks/target/wasm32-wasip2/release'),
 ];
 const BINARIES = [process.env.STREAMTASK_BIN, join(ROOT, 'target/release/streamtask'), join(ROOT, 'target/debug/streamtask')];
-const BROWSERS = [process.env.STREAMTASK_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-// Without the network, and without what needs a machine of its own.
-const BROWSER_FLAGS = (
-  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking ' +
-  '--disable-component-update --disable-sync'
-).split(' ');
 
 /** What a browser may take for one step on a machine that does much else. */
 const PATIENCE_MS = 60_000;
@@ -51,14 +46,6 @@ export function afterwards(t, undo) {
   steps.push(undo);
 }
 
-/** The first of these files that is there. */
-async function find(paths) {
-  for (const path of paths.filter(Boolean)) {
-    if (await access(path).then(() => true, () => false)) return path;
-  }
-  return undefined;
-}
-
 /** Skips the test that lacks something, but never in CI. */
 async function lacks(t, what) {
   const line = `${t.name}: it needs ${what}`;
@@ -79,10 +66,17 @@ function compiledFolder() {
 
 after(async () => compiled && rm(await compiled, { recursive: true, force: true }));
 
+/** The path of the program; undefined if the test was skipped. */
+export async function findHost(t) {
+  const binary = await find(BINARIES);
+  if (!binary) await lacks(t, 'the host, whose path is in STREAMTASK_BIN');
+  return binary;
+}
+
 /** A host with these guests as tasks of the app `demo`, `guest:name` under another name; undefined if the test was skipped. */
 export async function startHost(t, guests, flags = []) {
-  const binary = await find(BINARIES);
-  if (!binary) return void (await lacks(t, 'the host, whose path is in STREAMTASK_BIN'));
+  const binary = await findHost(t);
+  if (!binary) return undefined;
   const folder = await mkdtemp(join(tmpdir(), 'streamtask-client-'));
   await mkdir(join(folder, 'tasks/demo'), { recursive: true });
   await mkdir(join(folder, 'data'));
@@ -183,7 +177,7 @@ export async function serveFront(t, host, speed = Infinity) {
   });
 }
 
-/** @type {Promise<import('playwright-core').Browser> | undefined} one for all tests of a file: to start it takes longer than most of them */
+/** @type {ReturnType<typeof launch> | undefined} one for all tests of a file: to start it takes longer than most of them */
 let shared;
 after(async () => (await shared)?.close());
 
@@ -205,12 +199,11 @@ async function trickle(answer, response, speed) {
 
 /** A browser, where each page is alone with its cookies and its cache; undefined if the test was skipped. */
 export async function startBrowser(t) {
-  const executablePath = await find(BROWSERS);
-  if (!executablePath) return void (await lacks(t, 'Chromium, whose path is in STREAMTASK_CHROMIUM'));
-  const { chromium } = await import('playwright-core');
-  shared ??= chromium.launch({ executablePath, args: BROWSER_FLAGS });
+  shared ??= launch();
   const browser = await shared;
+  if (!browser) return void (await lacks(t, CHROMIUM));
   return {
+    newContext: (options) => browser.newContext(options),
     newPage: async (options) => {
       const context = await browser.newContext(options);
       afterwards(t, async () => {

@@ -7,7 +7,7 @@ mod c;
 mod debian;
 mod go;
 mod javascript;
-mod pip;
+pub(crate) mod pip;
 mod python;
 mod rust;
 mod zig;
@@ -190,7 +190,7 @@ enum Language {
 }
 
 /// The reason why an example was not built.
-enum Problem {
+pub(crate) enum Problem {
     /// A tool that not everyone has: its name, and how to get it.
     Missing(&'static str),
     Failed(String),

@@ -1,4 +1,4 @@
-//! Compilers from PyPI, each in its own virtual environment.
+//! Tools from PyPI, each in its own virtual environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use crate::process::{ask, run_quietly};
 /// Fails if an interpreter is too old, or lacks the modules for virtual environments, which Debian
 /// packages separately.
 pub(super) const IS_FIT: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
+
+/// The folder of programs in an environment.
+const PROGRAMS: &str = if cfg!(windows) { "Scripts" } else { "bin" };
 
 /// The system's Python. `otherwise` is the error if there is none.
 pub(super) fn python(otherwise: &'static str) -> Result<&'static str, Problem> {
@@ -23,7 +26,7 @@ pub(super) fn python(otherwise: &'static str) -> Result<&'static str, Problem> {
 /// The folder of packages of an environment with just this one, such as `ziglang==0.15.2`.
 /// `otherwise` is the error if there is no Python.
 pub(super) fn packages_with(requirement: &str, otherwise: &'static str) -> Result<PathBuf, Problem> {
-    let folder = cache().join(format!("pip-{}", requirement.replace("==", "-")));
+    let folder = environment(requirement);
     let complete = folder.join("complete");
     // Written last, so an incomplete environment does not count. Contains the path of the packages.
     if let Some(packages) = read_path(&complete) {
@@ -32,7 +35,7 @@ pub(super) fn packages_with(requirement: &str, otherwise: &'static str) -> Resul
     let python = python(otherwise)?;
     eprintln!("fetching {requirement} into {}", folder.display());
     run_quietly(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let interpreter = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let interpreter = folder.join(PROGRAMS).join("python");
     let mut install = Command::new(&interpreter);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]);
     run_quietly(&mut install)?;
@@ -43,6 +46,17 @@ pub(super) fn packages_with(requirement: &str, otherwise: &'static str) -> Resul
     let within = Path::new(&packages).strip_prefix(&folder).unwrap_or(Path::new(&packages)).to_owned();
     fs::write(&complete, within.to_string_lossy().as_bytes())?;
     Ok(folder.join(within))
+}
+
+/// A program of a package, in an environment with just this one. `otherwise` is the error if there is no Python.
+pub(crate) fn program(requirement: &str, name: &str, otherwise: &'static str) -> Result<PathBuf, Problem> {
+    packages_with(requirement, otherwise)?;
+    Ok(environment(requirement).join(PROGRAMS).join(name))
+}
+
+/// The folder of the environment with just this package.
+fn environment(requirement: &str) -> PathBuf {
+    cache().join(format!("pip-{}", requirement.replace("==", "-")))
 }
 
 /// The content of `complete`, if it exists.

@@ -8,7 +8,7 @@ use super::files::{self, PLAIN, PROGRAM};
 use super::target::Target;
 use super::{NAME, VERSION};
 use crate::process::{ask, cargo, run, run_quietly};
-use crate::root;
+use crate::{root, target_folder};
 
 /// Shells with a folder for completions of packages, and the file in it.
 pub(super) const SHELLS: [(&str, &str); 3] =
@@ -50,7 +50,7 @@ impl Binary {
 pub(super) fn build(target: &Target) -> Result<PathBuf, String> {
     let mut build = cargo(root());
     build.args(["build", "--release", "--locked", "--package", "streamtask-host", "--bin", NAME]);
-    let results = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let results = target_folder();
     if target.is_here() {
         run(&mut build)?;
         return Ok(results.join("release").join(NAME));

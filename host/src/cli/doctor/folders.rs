@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use rustix::fs::{Access, StatVfs, StatVfsMountFlags, access, statvfs};
+use rustix::io::Errno;
 
 use super::finding::Finding;
-use crate::app::{DatabaseState, RESERVE_BYTES, database};
+use crate::app::{DatabaseState, RESERVE_BYTES, database, database_files};
 use crate::cli::shell::quoted;
 use crate::config::Config;
 use crate::process::is_writable_by_others;
@@ -93,12 +94,8 @@ fn data_folder(folder: &Path, nearest: &Path) -> Finding {
             "--data DIR names another",
         );
     }
-    if access(nearest, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        return Finding::problem(
-            NAME,
-            format!("this user can't write to {}", nearest.display()),
-            format!("sudo chown -R \"$USER\" {}, or --data DIR", quoted(nearest)),
-        );
+    if let Some(problem) = denied(NAME, nearest, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+        return problem;
     }
     if nearest != folder {
         return Finding::ok(NAME, format!("{shown} does not exist yet; the host creates it"));
@@ -113,8 +110,35 @@ fn data_folder(folder: &Path, nearest: &Path) -> Finding {
     Finding::ok(NAME, format!("{shown} can be written"))
 }
 
+/// The problem of a path in the data folder to which this user has no such access.
+fn denied(name: &'static str, path: &Path, wanted: Access) -> Option<Finding> {
+    let error = access(path, wanted).err()?;
+    let (shown, folder) = (path.display(), quoted(path));
+    let problem = |found, remedy| Some(Finding::problem(name, found, remedy));
+    match error {
+        Errno::ROFS => problem(
+            format!("{shown} is on a file system that is mounted read-only"),
+            format!("--data DIR, or sudo mount -o remount,rw \"$(findmnt -no TARGET -T {folder})\""),
+        ),
+        Errno::ACCESS | Errno::PERM => problem(
+            format!("this user can't write to {shown}"),
+            format!("sudo chown -R \"$USER\" {folder}, or --data DIR"),
+        ),
+        error => problem(
+            format!("can't write to {shown}: {}", io::Error::from(error)),
+            "--data DIR names another folder".to_owned(),
+        ),
+    }
+}
+
 fn of_database(data: &Path) -> Finding {
     const NAME: &str = "database";
+    let files = database_files(data).into_iter().filter(|file| file.exists());
+    if let Some(problem) =
+        files.filter_map(|file| denied(NAME, &file, Access::READ_OK | Access::WRITE_OK)).next()
+    {
+        return problem;
+    }
     match database(data) {
         Ok(DatabaseState::Missing) => Finding::ok(NAME, "there is none yet; the host creates it"),
         Ok(DatabaseState::InUse) => Finding::ok(NAME, "a running host has it open"),
@@ -156,9 +180,11 @@ fn disk(nearest: &Path) -> Finding {
     }
     match free {
         // Twice: for the reserve that removes runs from a full disk, and for the log of the database.
-        free if free < 2 * RESERVE_BYTES => {
-            Finding::problem(NAME, found, format!("free some space, see du -xh {shown} | sort -h | tail"))
-        }
+        free if free < 2 * RESERVE_BYTES => Finding::problem(
+            NAME,
+            format!("{found}, too little to set aside what removes runs from a full disk"),
+            format!("free some space, see du -xh {shown} | sort -h | tail"),
+        ),
         free if free < LITTLE_SPACE => Finding::warning(NAME, found, "streamtask prune --older-than 7d"),
         _ => Finding::ok(NAME, found),
     }

@@ -2,6 +2,7 @@
 
 mod finding;
 mod folders;
+mod groups;
 mod network;
 mod system;
 mod tools;

@@ -33,7 +33,7 @@ pub(super) async fn supervise<T>(
     let mut called = pin!(call(store));
     let mut budget = CpuBudget::new(scheduler);
     poll_fn(|context| {
-        if gate.poll_paused(context) {
+        if gate.poll_closed(context) {
             budget.leave_queue();
             return Poll::Pending;
         }

@@ -35,11 +35,11 @@ pub(in crate::engine) fn why_not(wasm: &[u8]) -> Option<String> {
 /// impossible.
 pub(in crate::engine) fn component(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
-    let mut encoder = ComponentEncoder::default();
+    let encoder = ComponentEncoder::default();
     let encoded = encoder
         .module(wasm)
         .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
-        .and_then(|encoder| encoder.encode());
+        .and_then(|mut encoder| encoder.encode());
     encoded.map_err(|error| format!("{error:#}"))
 }
 

@@ -14,7 +14,7 @@ pub(super) mod pool;
 mod system_error;
 
 pub use compile::{COMMAND as COMPILE, CompileLimits, compile_process};
-pub use pool::{Allocation, SetupError};
+pub use pool::{Allocation, SetupError, most_by_mappings};
 
 pub(super) use loader::Loader;
 pub(super) use pool::World;

@@ -153,8 +153,7 @@ pub(in crate::engine) fn async_engine(addresses: Addresses) -> Result<Engine, Se
 
 /// An engine for `wanted` guests at once, or as many as this system allows. A larger `wanted` never leads to fewer.
 pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), SetupError> {
-    let possible = max_mappings().saturating_sub(MAPPINGS_KEPT) / MAPPINGS_PER_GUEST;
-    let wanted = wanted.max(1).min(u32::try_from(possible).unwrap_or(u32::MAX)).max(LEAST_SLOTS);
+    let wanted = wanted.clamp(LEAST_SLOTS, most_by_mappings());
     let reason = match pooled(wanted) {
         Ok(engine) => return Ok((engine, Allocation::Pool { slots: wanted })),
         Err(error) => error.to_string(),
@@ -169,6 +168,12 @@ pub(in crate::engine) fn engine(wanted: u32) -> Result<(Engine, Allocation), Set
         compiling_engine(World::Sync, Addresses::Scarce, true)?,
         Allocation::OnDemand { limit: wanted, reason },
     ))
+}
+
+/// Most guests at once with the memory mappings that the kernel allows this process.
+pub fn most_by_mappings() -> u32 {
+    let possible = max_mappings().saturating_sub(MAPPINGS_KEPT) / MAPPINGS_PER_GUEST;
+    u32::try_from(possible).unwrap_or(u32::MAX).max(LEAST_SLOTS)
 }
 
 /// An engine with a pool of that many slots, if it leaves enough address space for the rest of the host.

@@ -64,7 +64,7 @@ impl HostApi {
 
     /// The current deadline. It moves on while the attempt is paused.
     pub(in crate::engine) fn deadline(&self) -> Option<Instant> {
-        self.deadline.map(|deadline| deadline + self.gate.paused_for())
+        self.deadline.map(|deadline| deadline + self.gate.closed_for())
     }
 
     pub(in crate::engine) fn remaining_ms(&self) -> Option<u32> {

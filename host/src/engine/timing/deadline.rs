@@ -30,7 +30,7 @@ impl<'a> Deadline<'a> {
             at,
             gate,
             uptime,
-            closed_before: gate.paused_for(),
+            closed_before: gate.closed_for(),
             frozen_before: uptime.frozen(),
             frozen: Duration::ZERO,
         }
@@ -64,7 +64,7 @@ impl<'a> Deadline<'a> {
 
     /// The current deadline.
     fn current(&self) -> Instant {
-        self.at + (self.gate.paused_for() - self.closed_before) + self.frozen
+        self.at + (self.gate.closed_for() - self.closed_before) + self.frozen
     }
 }
 
@@ -80,7 +80,7 @@ pub async fn within_deadline<T>(
     let mut timer = pin!(deadline.as_ref().map(Deadline::timer));
     let mut guest = pin!(guest);
     poll_fn(|context| {
-        if gate.poll_paused(context) {
+        if gate.poll_closed(context) {
             return Poll::Pending;
         }
         if let Poll::Ready(done) = guest.as_mut().poll(context) {

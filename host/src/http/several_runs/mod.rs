@@ -5,6 +5,7 @@
 //! comes with the cursor, so a client that reconnects with it misses no event and gets none twice.
 
 mod cursor;
+mod queries;
 mod reader;
 
 use std::collections::BTreeMap;

@@ -4,10 +4,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::MAX_OPEN_RUNS;
 use super::cursor::Cursor;
+use super::queries::Queries;
 use crate::event_log::{Delivery, Position, Subscription};
 use crate::http::Api;
 use crate::http::body::Broken;
@@ -17,11 +17,9 @@ use crate::http::pieces::{PIECE_BYTES, Pieces};
 use crate::http::presence::Registration;
 use crate::http::stream::{Filter, MAX_COALESCED_SEGMENTS, coalesce};
 use crate::model::{Event, Run};
-use crate::notifier::{Listener, Topic};
+use crate::notifier::Topic;
 use crate::storage::{RunFilter, StorageError};
 
-/// Longest interval between two queries for new runs, in case a wake-up was lost.
-const POLL: Duration = Duration::from_secs(1);
 /// Size of coalesced events after which the remaining runs wait for the next interval. All runs at once would take 16 MiB
 /// for each client.
 const COALESCED_BYTES: usize = 256 << 10;
@@ -81,9 +79,7 @@ pub(super) struct Reader {
     pending: Vec<Read>,
     /// Bytes to send next.
     out: Pieces,
-    listener: Listener,
-    /// When new runs were last queried. Kept, because events and heartbeats end the wait for the next query.
-    last_query: Instant,
+    queries: Queries,
 }
 
 /// What a wait results in.
@@ -110,7 +106,7 @@ impl Reader {
         options: Options,
     ) -> Result<Self, StorageError> {
         let mut reader = Self {
-            listener: api.notifier.listen(Topic::Runs),
+            queries: Queries::new(api.notifier.listen(Topic::Runs)),
             api: Arc::clone(api),
             selection,
             cursor,
@@ -119,7 +115,6 @@ impl Reader {
             reading: JoinSet::new(),
             pending: Vec::new(),
             out: Pieces::default(),
-            last_query: Instant::now(),
         };
         reader.out.add(&reader.options.format.preamble());
         let resumed: Vec<i64> = reader.cursor.open.keys().copied().collect();
@@ -139,10 +134,23 @@ impl Reader {
         matches!(self.selection, Selection::Named(_)) && self.reading.is_empty() && self.pending.is_empty()
     }
 
+    /// The number of further runs that can be read at once.
+    fn room(&self) -> usize {
+        MAX_OPEN_RUNS.saturating_sub(self.cursor.open.len())
+    }
+
+    /// A run was read to its end, so that another one can take its place.
+    async fn replace_ended(&mut self) -> Result<(), StorageError> {
+        match self.selection {
+            Selection::Named(_) => self.add_runs().await,
+            // Not for each run that ends: the next wait makes one query for several.
+            Selection::Matching(_) => Ok(()),
+        }
+    }
+
     /// Start to read further runs, as many as the limit allows.
     async fn add_runs(&mut self) -> Result<(), StorageError> {
-        self.last_query = Instant::now();
-        let room = MAX_OPEN_RUNS.saturating_sub(self.cursor.open.len());
+        let room = self.room();
         let newest = self.cursor.newest;
         let more: Vec<Run> = match &self.selection {
             Selection::Named(runs) => {
@@ -155,6 +163,7 @@ impl Reader {
                 self.api.storage.runs(filter).await?
             }
         };
+        self.queries.record(more.len() == room);
         for run in more {
             self.cursor.newest = run.key.no;
             self.cursor.open.insert(run.key.no, 0);
@@ -188,7 +197,7 @@ impl Reader {
                 deliveries.push(next);
             }
             if self.add_deliveries(&member, &deliveries) {
-                self.add_runs().await?;
+                self.replace_ended().await?;
             } else {
                 self.reading.spawn(read(member));
             }
@@ -202,7 +211,7 @@ impl Reader {
         let mut delivery = Some(next?);
         while let Some(next) = delivery {
             if self.add_deliveries(&member, std::slice::from_ref(&next)) {
-                return self.add_runs().await;
+                return self.replace_ended().await;
             }
             // The last delivery is added whole, and numbers and names make it twice as large as it is in the log.
             delivery = if self.out.len() < PIECE_BYTES / 2 { member.subscription.next_ready() } else { None };
@@ -301,26 +310,21 @@ impl Source for Reader {
     }
 
     async fn wait(&mut self) -> Result<Item, Broken> {
-        let has_room =
-            matches!(self.selection, Selection::Matching(_)) && self.cursor.open.len() < MAX_OPEN_RUNS;
-        let (listener, due) = (&self.listener, self.last_query + POLL);
-        // Runs whose events are always ready, as for a slow client, would postpone it forever.
-        if has_room && due <= Instant::now() {
+        let room = match self.selection {
+            Selection::Matching(_) => self.room(),
+            // These are all known.
+            Selection::Named(_) => 0,
+        };
+        if self.queries.is_overdue(room) {
             return Ok(Item::Runs);
         }
-        let more = async {
-            match has_room {
-                true => drop(tokio::time::timeout_at(due, listener.heard()).await),
-                false => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             Some(read) = self.reading.join_next() => match read {
                 Ok(read) => Ok(Item::Read(read)),
                 Err(_panicked) => Err(Broken::Incomplete("a run can't be read")),
             },
-            () = more => Ok(Item::Runs),
+            () = self.queries.due(room) => Ok(Item::Runs),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::storage::{Claimed, HostInfo, NewRun, Result, Storage, StorageError};
 pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -> F) {
     a_host_is_alive_from_its_registration_until_it_leaves(&*open().await).await;
     a_host_that_is_late_keeps_its_runs_if_nobody_has_claimed_them(&*open().await).await;
+    a_host_whose_own_lease_is_over_declares_nobody_dead(&*open().await).await;
     a_host_that_was_declared_dead_is_refused_by_every_method(open().await).await;
     a_host_that_left_is_refused_and_its_runs_are_orphans_at_once(open().await).await;
     a_duty_is_held_by_one_host_at_a_time(&*open().await).await;
@@ -64,6 +65,16 @@ async fn a_host_that_is_late_keeps_its_runs_if_nobody_has_claimed_them(storage: 
     storage.renew_lease(&late, 60_000).await.expect("renews");
     assert!(storage.claim_orphans(&other, 9).await.expect("reads").is_empty());
     storage.finish(&run.run.key, run.fence, Outcome::Completed(Json::null())).await.expect("finishes");
+}
+
+async fn a_host_whose_own_lease_is_over_declares_nobody_dead(storage: &dyn Storage) {
+    let (late, other) = (host_with_lease(storage, 0).await, host_with_lease(storage, 0).await);
+    let run = claimed(storage, new_run("a"), &other).await;
+    until_the_lease_is_over().await;
+    assert!(storage.claim_orphans(&late, 9).await.expect("reads").is_empty(), "both may have been cut off");
+    assert_eq!(storage.renew_lease(&late, 60_000).await.expect("renews").others, 1);
+    let taken = storage.claim_orphans(&late, 9).await.expect("takes over");
+    assert_eq!(taken[0].run.key, run.run.key, "the other had its time");
 }
 
 async fn a_host_that_was_declared_dead_is_refused_by_every_method(storage: Arc<dyn Storage>) {

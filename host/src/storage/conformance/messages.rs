@@ -27,6 +27,7 @@ pub(super) async fn run<F: Future<Output = Arc<dyn Storage>>>(open: &impl Fn() -
     a_message_to_another_host_is_kept_until_it_is_noted(open().await).await;
     a_message_that_its_owner_has_not_noted_is_noted_when_the_run_leaves_it(&*open().await).await;
     a_message_is_noted_by_whoever_settles_the_run_of_a_dead_host(open().await).await;
+    a_message_to_an_orphan_is_kept(&*open().await).await;
 }
 
 fn name(text: &str) -> SignalName {
@@ -41,7 +42,8 @@ async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
     let owner = host(storage).await;
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
-    let due = Timestamp::now().plus_millis(60);
+    // Long enough for the calls until then, on a slow machine.
+    let due = Timestamp::now().plus_millis(1_000);
     storage.requeue(&key, run.fence, NewEvent::queued(None), Some(due)).await.expect("puts back");
     let delayed = get(storage, &key.id).await;
     assert_eq!((delayed.status, delayed.not_before), (RunStatus::Delayed, Some(due)));
@@ -285,4 +287,17 @@ async fn a_message_is_noted_by_whoever_settles_the_run_of_a_dead_host(storage: A
     let expected = [&["run.started"], &NOTES[..], &["run.queued"]].concat();
     assert_eq!(types(&events(&*storage, key.no).await), expected);
     assert!(storage.is_noted(sent[0]).await.expect("reads"));
+}
+
+/// Its owner is gone, and nobody has claimed it: the only host that is left can't reach it.
+async fn a_message_to_an_orphan_is_kept(storage: &dyn Storage) {
+    let (gone, heir) = (host(storage).await, host(storage).await);
+    let run = claimed(storage, new_run("a"), &gone).await;
+    let key = &run.run.key;
+    storage.leave(&gone).await.expect("leaves");
+    let sent = send_all(storage, &key.id).await;
+    assert!(sent.iter().all(|message| *message > 0), "{sent:?}");
+    let taken = storage.claim_orphans(&heir, 9).await.expect("takes over");
+    let ended = storage.finish(key, taken[0].fence, Outcome::Cancelled(None)).await.expect("finishes");
+    assert_eq!(types(&ended), [&NOTES[..], &["run.cancelled"]].concat());
 }

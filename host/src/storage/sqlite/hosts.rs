@@ -194,6 +194,11 @@ pub(super) fn count_alive(db: &Connection) -> rusqlite::Result<u32> {
     db.prepare_cached("SELECT count(*) FROM hosts WHERE lease_until > 0")?.query_row([], |row| row.get(0))
 }
 
+/// Whether a host is alive.
+pub(super) fn is_alive(db: &Connection, host: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT lease_until > 0 FROM hosts WHERE no = ?1")?.query_row([host], |row| row.get(0))
+}
+
 /// All hosts that are alive, with the end of the lease and the number of runs.
 fn alive(db: &Connection) -> rusqlite::Result<HashMap<String, (Timestamp, u32)>> {
     let mut statement = db.prepare_cached(
@@ -219,12 +224,16 @@ fn leave(tx: &mut Tx<'_>, host: &HostId) -> Applied<()> {
     Ok(declare_gone(tx, no, host)?)
 }
 
-/// Declares hosts dead whose lease has expired, except `but`.
-pub(super) fn declare_dead(tx: &mut Tx<'_>, but: i64) -> rusqlite::Result<()> {
+/// Declares hosts dead whose lease has expired, in the name of the host `by`. One whose own lease has expired can't judge
+/// the others of its process: it may have been cut off together with them.
+pub(super) fn declare_dead(tx: &mut Tx<'_>, by: i64) -> rusqlite::Result<()> {
     let expired: Vec<(i64, String)> = tx
         .db
-        .prepare_cached("SELECT no, id FROM hosts WHERE lease_until >= 0 AND lease_until < ?1 AND no <> ?2")?
-        .query_map(params![Timestamp::now().as_millis(), but], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached(
+            "SELECT no, id FROM hosts WHERE lease_until >= 0 AND lease_until < ?1 AND no <> ?2 AND \
+             (lease_until = 0 OR EXISTS (SELECT 1 FROM hosts WHERE no = ?2 AND lease_until >= ?1))",
+        )?
+        .query_map(params![Timestamp::now().as_millis(), by], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     expired.iter().try_for_each(|(no, id)| declare_gone(tx, *no, &HostId::from_stored(id)))
 }

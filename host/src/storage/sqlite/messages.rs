@@ -11,7 +11,8 @@ use crate::storage::{Message, MessageKind};
 
 /// Keeps a message to a run for its owner. Returns its number; 0 if it needs not be kept.
 pub(super) fn keep(tx: &mut Tx<'_>, run: i64, owner: i64, kind: &MessageKind) -> rusqlite::Result<i64> {
-    if hosts::count_alive(tx.db)? < 2 {
+    // While the runs of a host that is gone have no other owner yet, nobody can be told of the message.
+    if hosts::count_alive(tx.db)? < 2 && hosts::is_alive(tx.db, owner)? {
         return Ok(0);
     }
     let (word, name, value) = match kind {

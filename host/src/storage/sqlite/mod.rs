@@ -43,9 +43,9 @@ use self::hosts::InMemory;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, Message,
-    MessageOutcome, NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules,
-    Signals, SubmitOutcome,
+    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, EventsOfRuns, Log,
+    Message, MessageOutcome, NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress,
+    Schedules, Signals, SubmitOutcome,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -53,7 +53,7 @@ use crate::model::{
 use crate::process::Heartbeat;
 
 pub use open_error::OpenError;
-pub use opening::{DatabaseState, inspect};
+pub use opening::{DatabaseState, FILES, inspect};
 pub use space::RESERVE_BYTES;
 
 /// An open database.
@@ -235,11 +235,7 @@ impl Log for Sqlite {
         self.readers.read(move |db| events::of_types(db, run, after, to, types)).await
     }
 
-    async fn events_of_runs(
-        &self,
-        after: Vec<(i64, u64)>,
-        limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+    async fn events_of_runs(&self, after: Vec<(i64, u64)>, limit: u32) -> Result<EventsOfRuns> {
         self.readers.read(move |db| events::of_runs(db, &after, limit)).await
     }
 
@@ -273,13 +269,17 @@ impl Log for Sqlite {
     }
 
     async fn close(&self) {
+        // Before the writer: whichever connection closes last would remove the write-ahead log, and only a writing one
+        // can.
+        self.readers.close().await;
         self.writer.close().await;
-        self.readers.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::opening::DATABASE;
     use super::*;
     use crate::model::{Lock, OnInterrupt, Part, TaskRef, Version};
@@ -332,6 +332,30 @@ mod tests {
         assert_eq!(storage.messages(&owner.id, 9).await.unwrap(), []);
         let ended = storage.finish(&run.run.key, run.fence, Outcome::Cancelled(None)).await.unwrap();
         assert_eq!(ended.len(), 1, "storage notes nothing that the host has delivered");
+    }
+
+    #[tokio::test]
+    async fn a_close_leaves_one_file_also_when_a_read_is_pending() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        let ended = conformance::pruning::ended_run(&storage).await;
+        let log = folder.path().join(format!("{DATABASE}-wal"));
+        assert!(log.exists());
+        let ((begun, begins), (go_on, goes_on)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let reading = storage.readers.read(move |db| {
+            begun.send(()).unwrap();
+            goes_on.recv().unwrap();
+            events::last_seq(db, ended)
+        });
+        let mut reading = std::pin::pin!(reading);
+        assert!((&mut reading).now_or_never().is_none());
+        begins.recv().unwrap();
+        let mut closing = std::pin::pin!(storage.close());
+        assert!((&mut closing).now_or_never().is_none(), "it waits for the read");
+        go_on.send(()).unwrap();
+        closing.await;
+        assert!(reading.await.unwrap() > 0);
+        assert!(!log.exists());
     }
 
     #[tokio::test]

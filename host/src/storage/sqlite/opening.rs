@@ -20,6 +20,8 @@ use crate::storage::Durability;
 pub(super) const DATABASE: &str = "streamtask.db";
 /// Name of the lock file within the data folder.
 const LOCK: &str = "streamtask.lock";
+/// Names of the files that are opened for writing; those of the log and its index are there while they are needed.
+pub const FILES: [&str; 4] = [DATABASE, LOCK, "streamtask.db-wal", "streamtask.db-shm"];
 /// Characters to escape in the path of a database that is opened by a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 /// Page cache of the writer in KiB: holds the upper levels of every index of
@@ -88,7 +90,7 @@ pub enum DatabaseState {
     InUse,
     /// A host can open it.
     Ready,
-    /// A write-ahead log is beside it, as after most stops and after a crash. The next host reads it.
+    /// A write-ahead log is beside it, as after a crash. The next host reads it.
     WithLog,
 }
 
@@ -187,26 +189,38 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tempfile::TempDir;
 
-    #[test]
-    fn a_database_is_inspected_without_a_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let files = || {
-            let mut names: Vec<_> =
-                std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-            names.sort();
-            names
+    use super::*;
+    use crate::storage::Log as _;
+
+    #[tokio::test]
+    async fn a_database_is_inspected_without_a_change() {
+        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let inspected = |folder: &TempDir| {
+            let files = || {
+                let entries = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
+                let mut files: Vec<_> =
+                    entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().len())).collect();
+                files.sort();
+                files
+            };
+            let before = files();
+            let state = inspect(folder.path()).unwrap();
+            assert_eq!(files(), before);
+            state
         };
-        assert_eq!(inspect(path).unwrap(), DatabaseState::Missing);
-        assert!(files().is_empty());
-        let open = Sqlite::open(path, Durability::Normal).unwrap();
-        assert_eq!(inspect(path).unwrap(), DatabaseState::InUse);
+        assert_eq!(inspected(&folder), DatabaseState::Missing);
+        let open = Sqlite::open(folder.path(), Durability::Normal).unwrap();
+        assert_eq!(inspected(&folder), DatabaseState::InUse);
+        // As a crash leaves it.
+        for name in [DATABASE.to_owned(), format!("{DATABASE}-wal"), LOCK.to_owned()] {
+            std::fs::copy(folder.path().join(&name), copy.path().join(&name)).unwrap();
+        }
+        assert_eq!(inspected(&copy), DatabaseState::WithLog);
+        open.close().await;
         drop(open);
-        let before = files();
-        assert!(matches!(inspect(path), Ok(DatabaseState::Ready | DatabaseState::WithLog)));
-        assert!(files().iter().all(|name| before.contains(name)), "nothing was created");
+        assert_eq!(inspected(&folder), DatabaseState::Ready);
     }
 
     #[test]

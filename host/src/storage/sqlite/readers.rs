@@ -10,6 +10,7 @@ use std::thread;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use super::OpenError;
 use crate::platform;
@@ -27,6 +28,8 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 /// polled during the pause, and would hold it for all that time.
 pub(super) struct Readers {
     queue: Arc<Queue>,
+    /// Tracks the threads. Each leaves when its connection is closed.
+    threads: TaskTracker,
     /// In a simulation, the only connection, and there are no threads.
     simulated: Option<Arc<Mutex<Connection>>>,
 }
@@ -34,20 +37,24 @@ pub(super) struct Readers {
 impl Readers {
     /// Opens the connections. With a `vfs`, other programs can't open the database.
     pub(super) fn open(path: &Path, cache_kib: i32, vfs: Option<&CStr>) -> Result<Self, OpenError> {
-        let queue = Arc::<Queue>::default();
+        let (queue, threads) = (Arc::<Queue>::default(), TaskTracker::new());
         if platform::is_simulated() {
             let db = Arc::new(Mutex::new(open(path, cache_kib, vfs)?));
-            return Ok(Self { queue, simulated: Some(db) });
+            return Ok(Self { queue, threads, simulated: Some(db) });
         }
         for reader in 0..READERS {
-            let (db, queue) = (open(path, cache_kib, vfs)?, Arc::clone(&queue));
-            let reading = move || queue.serve(reader, &db);
+            let (db, queue, tracked) = (open(path, cache_kib, vfs)?, Arc::clone(&queue), threads.token());
+            let reading = move || {
+                queue.serve(reader, &db);
+                drop(db);
+                drop(tracked);
+            };
             thread::Builder::new()
                 .name("storage-reader".to_owned())
                 .spawn(reading)
                 .map_err(OpenError::Thread)?;
         }
-        Ok(Self { queue, simulated: None })
+        Ok(Self { queue, threads, simulated: None })
     }
 
     /// Runs `work` on the next free connection. It sees everything that was committed before it began.
@@ -75,9 +82,11 @@ impl Readers {
         }
     }
 
-    /// Rejects reads from now on.
-    pub(super) fn close(&self) {
+    /// Rejects reads from now on, and waits until the pending ones are made and the connections closed.
+    pub(super) async fn close(&self) {
         self.queue.close();
+        self.threads.close();
+        self.threads.wait().await;
     }
 }
 

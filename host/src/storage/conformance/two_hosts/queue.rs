@@ -134,7 +134,7 @@ async fn a_lock_is_never_held_beyond_its_capacity(a: &Arc<dyn Storage>, b: &Arc<
     let ended: Mutex<BTreeSet<i64>> = Mutex::default();
     // Some runs take two locks, in both orders.
     let locks = |nth: usize| {
-        let second = (nth % 4 == 0).then_some(LOCKS[(nth / 4 + 1) % 3]);
+        let second = nth.is_multiple_of(4).then_some(LOCKS[(nth / 4 + 1) % 3]);
         let locks = [Some(LOCKS[nth % 3]), second.filter(|second| *second != LOCKS[nth % 3])];
         let lock = |(name, capacity): (&str, u32)| Lock { name: name.to_owned(), capacity };
         locks.into_iter().flatten().map(lock).collect::<Vec<_>>()
@@ -199,7 +199,9 @@ async fn run_numbers_become_visible_in_their_order(a: &Arc<dyn Storage>, b: &Arc
         // Several at once, so that later ones can overtake earlier ones on their way.
         join_all((0..4).map(async |_| {
             for _ in 0..RUNS / 8 {
-                submitted.lock().insert(queued(&*side.storage, new_run("numbered")).await.key.no);
+                // Not in one line: it would be locked during the submit.
+                let run = queued(&*side.storage, new_run("numbered")).await;
+                submitted.lock().insert(run.key.no);
             }
         }))
         .await;
