@@ -9,9 +9,10 @@ use streamtask_host::model::{
     RunId, RunKey, Signal, SignalName, TaskRef, Timestamp, Version,
 };
 use streamtask_host::storage::{
-    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Clients, Condition, HostInfo,
-    Hosts, Lease, LiveHost, Log, Message, MessageOutcome, NewRun, Outbox, Pruned, Pruning, QueueState,
-    Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, Storage, StorageError, SubmitOutcome,
+    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Clients, Condition, EventsOfRuns,
+    HostInfo, Hosts, Lease, LiveHost, Log, Message, MessageOutcome, NewRun, Outbox, Pruned, Pruning,
+    QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, Storage, StorageError,
+    SubmitOutcome,
 };
 use tokio::sync::watch;
 
@@ -197,11 +198,7 @@ impl Log for Link {
         through!(self.events_of_types(run, after, to, types))
     }
 
-    async fn events_of_runs(
-        &self,
-        after: Vec<(i64, u64)>,
-        limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+    async fn events_of_runs(&self, after: Vec<(i64, u64)>, limit: u32) -> Result<EventsOfRuns> {
         through!(self.events_of_runs(after, limit))
     }
 

@@ -39,6 +39,7 @@ impl Member {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are three at most")]
 enum Place {
     Up(Member),
     /// Another host starts at this time.

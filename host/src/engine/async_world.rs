@@ -107,9 +107,7 @@ fn each_outer_section<'a>(wasm: &'a [u8], mut visit: impl FnMut(Payload<'a>)) ->
             _ => 0,
         };
         visit(payload);
-        let Some(next) = usize::try_from(within).ok().and_then(|within| rest.get(consumed + within..)) else {
-            return false;
-        };
+        let Some(next) = rest.get(consumed + within..) else { return false };
         rest = next;
     }
 }

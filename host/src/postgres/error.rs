@@ -54,16 +54,16 @@ impl Error {
 
     /// The SQLSTATE, if the server sent the error.
     pub fn code(&self) -> Option<&str> {
-        self.from_server().map(|error| error.code().code())
+        self.of_server().map(|error| error.code().code())
     }
 
     /// The constraint that was violated, if one was.
     pub fn constraint(&self) -> Option<&str> {
-        self.from_server().and_then(DbError::constraint)
+        self.of_server().and_then(DbError::constraint)
     }
 
     /// What the server sent, with the place in a function of the database.
-    pub(super) fn from_server(&self) -> Option<&DbError> {
+    pub(super) fn of_server(&self) -> Option<&DbError> {
         match &self.source {
             Source::Postgres(error) => error.as_db_error(),
             Source::Ours(_) => None,
@@ -79,7 +79,7 @@ impl From<tokio_postgres::Error> for Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.source, self.from_server()) {
+        match (&self.source, self.of_server()) {
             (_, Some(error)) => write!(f, "{} (SQLSTATE {})", error.message(), error.code().code()),
             (Source::Ours(message), None) => f.write_str(message),
             (Source::Postgres(error), None) => match error.source() {

@@ -234,7 +234,7 @@ impl Session {
                 disconnected(format!("the server did not answer for {} s", timeout.as_secs()))
             }
         };
-        if let Some(error) = error.from_server() {
+        if let Some(error) = error.of_server() {
             tracing::debug!(?error, address = self.address, "a statement failed");
         }
         if error.class() == ErrorClass::Disconnected {

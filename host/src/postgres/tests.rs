@@ -154,7 +154,7 @@ async fn connections_come_back_after_a_crash_of_the_server() {
     let connector = connector_to(&server.url());
     let pool = Pool::open(&connector, &SessionSettings::reader("read"), 2);
     let connection = Connection::open(&connector, SessionSettings::new("write"));
-    assert_eq!(number(&*within(pool.session()).await.expect("connected")).await, 7);
+    assert_eq!(number(&within(pool.session()).await.expect("connected")).await, 7);
     within(connection.session()).await;
     server.crash();
     until(|| connector.outage().is_some()).await;
@@ -165,7 +165,7 @@ async fn connections_come_back_after_a_crash_of_the_server() {
     assert!(connection.session_within(time).await.is_err() && started.elapsed() >= time);
     server.start_again();
     assert_eq!(number(&*within(connection.session()).await).await, 7);
-    assert_eq!(number(&*within(pool.session()).await.expect("connected")).await, 7);
+    assert_eq!(number(&within(pool.session()).await.expect("connected")).await, 7);
     assert!(connector.outage().is_none());
 }
 

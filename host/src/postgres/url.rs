@@ -185,7 +185,7 @@ impl FromStr for DatabaseUrl {
                 None => (credentials, None),
             };
             parts.user = Some(decoded(user, "user")?).filter(|user| !user.is_empty());
-            parts.password = password.map(|password| secret(password)).transpose()?;
+            parts.password = password.map(secret).transpose()?;
         }
         parts.hosts =
             hosts.split(',').filter(|_| !hosts.is_empty()).map(host_and_port).collect::<Result<_>>()?;
@@ -329,7 +329,7 @@ fn encryption(value: &str) -> Result<Encryption> {
 fn host_and_port(text: &str) -> Result<(String, Option<u16>)> {
     let (host, digits) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((ip, "")) => (ip, None),
-        Some((ip, rest)) => (ip, Some(rest.strip_prefix(':').ok_or_else(|| invalid_host())?)),
+        Some((ip, rest)) => (ip, Some(rest.strip_prefix(':').ok_or_else(invalid_host)?)),
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),

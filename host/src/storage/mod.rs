@@ -302,6 +302,9 @@ pub trait Outbox: Send + Sync + 'static {
     fn done(&self, result: Result<Vec<Event>>);
 }
 
+/// Events of several runs, by the number of the run, and whether these are all that were asked for.
+pub type EventsOfRuns = (Vec<(i64, Vec<Event>)>, bool);
+
 /// Events and checkpoints.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
@@ -327,11 +330,7 @@ pub trait Log: Send + Sync + 'static {
     /// Events of several runs, each after the number that is given with it: at most `limit` of each run, and about 2 MiB of
     /// data in all. In the order of the runs, without those that have no such event. And whether that is all: if not, the
     /// caller asks again from where it is now.
-    async fn events_of_runs(
-        &self,
-        after: Vec<(i64, u64)>,
-        limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)>;
+    async fn events_of_runs(&self, after: Vec<(i64, u64)>, limit: u32) -> Result<EventsOfRuns>;
 
     /// The number of the newest event; 0 if there is none.
     async fn last_seq(&self, run: i64) -> Result<u64>;

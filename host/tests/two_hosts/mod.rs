@@ -16,16 +16,17 @@ use streamtask_host::model::{
 use streamtask_host::notifier::{LocalNotifier, Notifier};
 use streamtask_host::storage::sqlite::Sqlite;
 use streamtask_host::storage::{
-    CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, DepthLimits, Durability, HostInfo, Hosts as _,
-    Log, NewRun, Offer, Outbox, QueueState, Result, RunFilter, Runs, StorageError, SubmitOutcome,
+    CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, DepthLimits, Durability, EventsOfRuns,
+    HostInfo, Hosts as _, Log, NewRun, Offer, Outbox, QueueState, Result, RunFilter, Runs, StorageError,
+    SubmitOutcome,
 };
 
 /// Lease of the hosts. No test lasts that long.
 const LEASE_MS: u32 = 600_000;
 
 /// A storage that counts calls by name, and fails reads if asked to.
-pub struct Counted {
-    pub inner: Arc<Sqlite>,
+pub(crate) struct Counted {
+    pub(crate) inner: Arc<Sqlite>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     fails: AtomicBool,
 }
@@ -44,20 +45,20 @@ impl Counted {
     }
 
     /// Makes reads fail from now on, or succeed again.
-    pub fn fail(&self, fails: bool) {
+    pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::Relaxed);
     }
 
-    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.counts.lock().clone()
     }
 
-    pub fn count(&self, name: &str) -> u64 {
+    pub(crate) fn count(&self, name: &str) -> u64 {
         self.counts.lock().get(name).copied().unwrap_or(0)
     }
 
     /// The number of reads.
-    pub fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         READS.iter().map(|name| self.count(name)).sum()
     }
 }
@@ -112,7 +113,7 @@ delegate! {
         async fn events_of_runs(
             after: Vec<(i64, u64)>,
             limit: u32
-        ) -> Result<(Vec<(i64, Vec<Event>)>, bool)>;
+        ) -> Result<EventsOfRuns>;
         async fn last_seq(run: i64) -> Result<u64>;
         async fn save_checkpoint(
             run: &RunKey,
@@ -141,21 +142,21 @@ delegate! {
 }
 
 /// A host, as far as its event log goes.
-pub struct Host {
-    pub storage: Arc<Counted>,
-    pub log: Arc<EventLog>,
+pub(crate) struct Host {
+    pub(crate) storage: Arc<Counted>,
+    pub(crate) log: Arc<EventLog>,
     owner: HostId,
 }
 
 impl Host {
-    pub fn new(storage: &Arc<Sqlite>, notifier: Arc<dyn Notifier>) -> Self {
+    pub(crate) fn new(storage: &Arc<Sqlite>, notifier: Arc<dyn Notifier>) -> Self {
         let storage = Counted::new(Arc::clone(storage));
         let (runs, events) = (Arc::clone(&storage) as Arc<dyn Runs>, Arc::clone(&storage) as Arc<dyn Log>);
         Self { log: EventLog::over(runs, events, notifier), storage, owner: HostId::new() }
     }
 
     /// Starts a run, which this host executes.
-    pub async fn start(&self) -> (RunKey, Arc<RunLog>) {
+    pub(crate) async fn start(&self) -> (RunKey, Arc<RunLog>) {
         self.storage.inner.register(&HostInfo::new(self.owner.clone()), LEASE_MS).await.unwrap();
         let run = NewRun::new(RunId::new(), task(), Json::null(), Timestamp::now());
         let claimant = Claimant {
@@ -170,7 +171,7 @@ impl Host {
     }
 
     /// Claims the queued run.
-    pub async fn claim(&self) -> Arc<RunLog> {
+    pub(crate) async fn claim(&self) -> Arc<RunLog> {
         self.storage.inner.register(&HostInfo::new(self.owner.clone()), LEASE_MS).await.unwrap();
         let offer =
             Offer { task: task(), version: Version::of(b"a"), room: 1, on_interrupt: OnInterrupt::Resume };
@@ -185,20 +186,20 @@ fn task() -> TaskRef {
 }
 
 /// Two hosts on one database.
-pub struct Hosts {
-    pub a: Host,
-    pub b: Host,
+pub(crate) struct Hosts {
+    pub(crate) a: Host,
+    pub(crate) b: Host,
     _folder: tempfile::TempDir,
 }
 
 impl Hosts {
     /// Hosts whose hints arrive at once.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let notifier = LocalNotifier::between_hosts();
         Self::with_notifiers(notifier.clone(), notifier)
     }
 
-    pub fn with_notifiers(of_a: impl Notifier, of_b: impl Notifier) -> Self {
+    pub(crate) fn with_notifiers(of_a: impl Notifier, of_b: impl Notifier) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(Sqlite::open(folder.path(), Durability::Normal).unwrap());
         let (a, b) = (Host::new(&storage, Arc::new(of_a)), Host::new(&storage, Arc::new(of_b)));

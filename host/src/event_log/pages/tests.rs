@@ -4,7 +4,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::model::{Event, EventType, Fence, NewEvent, RunKey, RunStatus};
-use crate::storage::{Condition, Outbox, StorageError};
+use crate::storage::{Condition, EventsOfRuns, Outbox, StorageError};
 
 /// The number of the terminal event, if the log is that long.
 const LAST: u64 = 1_300;
@@ -60,11 +60,7 @@ impl Log for Recorded {
         Ok(events)
     }
 
-    async fn events_of_runs(
-        &self,
-        _after: Vec<(i64, u64)>,
-        _limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+    async fn events_of_runs(&self, _after: Vec<(i64, u64)>, _limit: u32) -> Result<EventsOfRuns> {
         unreachable!("a page is of one run")
     }
 

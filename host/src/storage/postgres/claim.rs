@@ -74,7 +74,7 @@ impl Postgres {
         // With few free slots, the runs that others wait for go first: each level that is full leaves only deeper ones.
         while let Some(depth) = limits.least_depth(claiming.claimed.len() as u32) {
             let until = limits.of(depth);
-            if !claiming.from_depth(depth, until).await? || (claiming.claimed.len() as u32) < until {
+            if !claiming.claim_from_depth(depth, until).await? || (claiming.claimed.len() as u32) < until {
                 // No run of this depth or deeper is left.
                 break;
             }
@@ -83,7 +83,7 @@ impl Postgres {
         while claiming.claimed.is_empty()
             && let Some(depth) = beyond.next()
         {
-            if !claiming.from_depth(depth, 1).await? {
+            if !claiming.claim_from_depth(depth, 1).await? {
                 break;
             }
         }
@@ -156,7 +156,7 @@ struct Claiming<'a> {
 
 impl Claiming<'_> {
     /// Claims runs of this depth and deeper, until there are `until` in all. Returns false if the claim has to end.
-    async fn from_depth(&mut self, depth: u32, until: u32) -> Result<bool> {
+    async fn claim_from_depth(&mut self, depth: u32, until: u32) -> Result<bool> {
         loop {
             let taken = self.claimed.len() as u32;
             if taken >= until {

@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use super::run_row::{ReadError, parsed};
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
 use crate::postgres::Session;
+use crate::storage::EventsOfRuns;
 
 /// Bits of an event's id that hold its `seq`; the bits above hold the run's number. One integer key makes the log of a
 /// run one range of the index: appending, replaying and deleting are each one walk.
@@ -102,7 +103,7 @@ pub(super) async fn of_runs(
     db: &Session,
     after: &[(i64, u64)],
     limit: u32,
-) -> Result<(Vec<(i64, Vec<Event>)>, bool), ReadError> {
+) -> Result<EventsOfRuns, ReadError> {
     let from: Vec<i64> = after.iter().map(|&(run, seq)| event_id(run, seq.min(MAX_SEQ))).collect();
     let until: Vec<i64> = after.iter().map(|&(run, _)| events_of(run).1).collect();
     let rows = db.query(OF_RUNS, &[&from, &until, &i64::from(limit), &MAX_EVENTS]).await?;

@@ -116,7 +116,7 @@ impl End {
     }
 
     /// The same end of a run whose cancellation was requested: it ends as cancelled, with its value if it has one.
-    pub(super) fn as_cancelled(self) -> Self {
+    pub(super) fn into_cancelled(self) -> Self {
         let value = match &self.ending {
             Ending::Finish(outcome) => outcome.final_value().cloned(),
             Ending::Requeue(_) => None,

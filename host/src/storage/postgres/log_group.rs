@@ -65,6 +65,10 @@ impl Appended {
 }
 
 /// What became of a command that was offered to a group.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart at once, and a box would cost each command an allocation"
+)]
 pub(super) enum Added {
     Yes,
     /// There was nothing to do.
@@ -237,7 +241,7 @@ fn end_done(end: End, answer: Option<&EndAnswer>, seqs: &mut NextSeqs) -> Option
             let event = |(seq, what)| Event { seq, attempt: *attempt, what };
             Ok((first..).zip(notes).map(event).collect())
         }
-        Some(EndAnswer::Cancelled) => return Some(end.as_cancelled()),
+        Some(EndAnswer::Cancelled) => return Some(end.into_cancelled()),
         Some(EndAnswer::Fenced) => Err(StorageError::Fenced),
         None => Err(unreadable()),
     };

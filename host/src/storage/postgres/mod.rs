@@ -66,8 +66,9 @@ use self::parameters::values;
 use self::readers::Readers;
 use self::waits::WaitReports;
 use super::{
-    CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, Durability, Log, MAX_CHECKPOINT_BYTES_PER_RUN,
-    NewRun, Outbox, QueueState, Result, RunFilter, Runs, StorageError, SubmitOutcome,
+    CancelOutcome, ClaimRequest, Claimant, Claimed, Condition, Durability, EventsOfRuns, Log,
+    MAX_CHECKPOINT_BYTES_PER_RUN, NewRun, Outbox, QueueState, Result, RunFilter, Runs, StorageError,
+    SubmitOutcome,
 };
 use crate::model::{
     Event, Fence, HostId, NewEvent, Outcome, Run, RunId, RunKey, TaskRef, Timestamp, Version,
@@ -200,11 +201,7 @@ impl Log for Postgres {
         read.await
     }
 
-    async fn events_of_runs(
-        &self,
-        after: Vec<(i64, u64)>,
-        limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+    async fn events_of_runs(&self, after: Vec<(i64, u64)>, limit: u32) -> Result<EventsOfRuns> {
         let read = self
             .readers
             .read((after, limit), |db, (after, limit)| Box::pin(events::of_runs(db, after, *limit)));

@@ -42,7 +42,7 @@ pub(super) fn columns(error: &RunError) -> (String, Option<String>) {
         retry_after_ms: error.retry_after_ms,
     };
     let has_more = error.details.is_some() || error.trace.is_some();
-    let more = has_more.then(|| More { details: error.details.as_ref(), trace: error.trace.as_deref() });
+    let more = has_more.then_some(More { details: error.details.as_ref(), trace: error.trace.as_deref() });
     (Json::of(&main).into_string(), more.map(|more| Json::of(&more).into_string()))
 }
 

@@ -72,11 +72,12 @@ impl Postgres {
                     self.check_deadlock(&new).await?;
                     may_wait = true;
                 }
-                "existing" => match self.existing(answer.no).await? {
-                    Some(run) => return Ok(SubmitOutcome::Existing(run)),
-                    // It was removed meanwhile.
-                    None => {}
-                },
+                "existing" => {
+                    // None: it was removed meanwhile.
+                    if let Some(run) = self.existing(answer.no).await? {
+                        return Ok(SubmitOutcome::Existing(run));
+                    }
+                }
                 _ => return outcome(&new, claimant.as_ref().zip(started).zip(host), &answer),
             }
         }

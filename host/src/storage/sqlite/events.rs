@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::schema::{MAX_SEQ, event_id, events_of};
 use crate::model::{Channel, Content, ContentType, Event, EventType, Json, NewEvent, Timestamp};
+use crate::storage::EventsOfRuns;
 
 /// Bytes of data after which a page of events ends.
 const PAGE_BYTES: usize = 1 << 20;
@@ -67,11 +68,7 @@ pub(super) fn page(db: &Connection, run: i64, after: u64, limit: u32) -> rusqlit
 }
 
 /// See [`Log::events_of_runs`](crate::storage::Log::events_of_runs).
-pub(super) fn of_runs(
-    db: &Connection,
-    after: &[(i64, u64)],
-    limit: u32,
-) -> rusqlite::Result<(Vec<(i64, Vec<Event>)>, bool)> {
+pub(super) fn of_runs(db: &Connection, after: &[(i64, u64)], limit: u32) -> rusqlite::Result<EventsOfRuns> {
     let (mut found, mut bytes, mut is_all) = (Vec::new(), 0, true);
     for &(run, seq) in after {
         if bytes >= PAGE_BYTES {

@@ -43,9 +43,9 @@ use self::hosts::InMemory;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, Log, Message,
-    MessageOutcome, NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules,
-    Signals, SubmitOutcome,
+    CancelOutcome, ChildRuns, ChildWaits, ClaimRequest, Claimant, Claimed, Condition, EventsOfRuns, Log,
+    Message, MessageOutcome, NewRun, Outbox, QueueState, Result, RunFilter, Runs, ScheduleProgress,
+    Schedules, Signals, SubmitOutcome,
 };
 use crate::model::{
     Event, Fence, HostId, Json, NewEvent, Outcome, Run, RunId, RunKey, Signal, SignalName, TaskRef, Timestamp,
@@ -235,11 +235,7 @@ impl Log for Sqlite {
         self.readers.read(move |db| events::of_types(db, run, after, to, types)).await
     }
 
-    async fn events_of_runs(
-        &self,
-        after: Vec<(i64, u64)>,
-        limit: u32,
-    ) -> Result<(Vec<(i64, Vec<Event>)>, bool)> {
+    async fn events_of_runs(&self, after: Vec<(i64, u64)>, limit: u32) -> Result<EventsOfRuns> {
         self.readers.read(move |db| events::of_runs(db, &after, limit)).await
     }
 

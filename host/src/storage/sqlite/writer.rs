@@ -95,9 +95,9 @@ impl Writer {
         }
     }
 
-    fn command(&self, command: Command) -> Result<(), Command> {
+    fn command(&self, command: Command) -> Result<(), Box<Command>> {
         self.heartbeat.wake();
-        self.commands.send(command).map_err(|mpsc::SendError(unsent)| unsent)?;
+        self.commands.send(command).map_err(|mpsc::SendError(unsent)| Box::new(unsent))?;
         if let Some(wake) = &self.simulated {
             wake.notify_one();
         }

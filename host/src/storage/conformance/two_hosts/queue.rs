@@ -134,7 +134,7 @@ async fn a_lock_is_never_held_beyond_its_capacity(a: &Arc<dyn Storage>, b: &Arc<
     let ended: Mutex<BTreeSet<i64>> = Mutex::default();
     // Some runs take two locks, in both orders.
     let locks = |nth: usize| {
-        let second = (nth % 4 == 0).then_some(LOCKS[(nth / 4 + 1) % 3]);
+        let second = nth.is_multiple_of(4).then_some(LOCKS[(nth / 4 + 1) % 3]);
         let locks = [Some(LOCKS[nth % 3]), second.filter(|second| *second != LOCKS[nth % 3])];
         let lock = |(name, capacity): (&str, u32)| Lock { name: name.to_owned(), capacity };
         locks.into_iter().flatten().map(lock).collect::<Vec<_>>()
