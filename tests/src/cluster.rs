@@ -88,9 +88,11 @@ impl Cluster {
         let mut command = child::command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(tasks);
         command.arg("--data").arg(data);
-        command.args(["--database-schema", &self.schema, "--host-name", name, "--lease", LEASE]);
+        command.args(["--database-schema", &self.schema, "--host-name", name]);
         // As an argument it would be in the list of processes.
-        command.env("STREAMTASK_DATABASE", self.server().url()).args(arguments);
+        command.env("STREAMTASK_DATABASE", self.server().url());
+        // Arguments take precedence.
+        command.env("STREAMTASK_LEASE", LEASE).args(arguments);
         command
     }
 

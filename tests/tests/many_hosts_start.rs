@@ -10,7 +10,7 @@ use streamtask_tests::{ChildHost, Cluster, Said, child};
 /// A word that must be nowhere in what is said.
 const PASSWORD: &str = "s3cret-pw";
 /// Exit code of a host that can't start.
-const START: i32 = 1;
+const START: i32 = 6;
 /// Exit code of settings that can't be used.
 const USAGE: i32 = 2;
 
