@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use streamtask_test_postgres::Options;
-use streamtask_tests::{Api, ChildHost, Cluster, Connection, Event, eventually, names};
+use streamtask_tests::{Api, ChildHost, Cluster, Connection, Event, EventStream, eventually, names};
 
 /// Twice the lease of the hosts, and the time in which a busy machine starts an attempt: a host that has died is noticed
 /// when its lease is over, and a host looks for such a one each second or so.
@@ -24,6 +24,13 @@ fn are_whole(events: &[Event]) {
     assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>(), "{:?}", names(events));
     let ends = events.iter().filter(|event| event.is_terminal()).count();
     assert!(ends == 1 && events.last().is_some_and(Event::is_terminal), "{:?}", names(events));
+}
+
+/// Events of a run of `steps` up to its second step: before that, the checkpoint of the first was saved.
+async fn with_checkpoint(stream: &mut EventStream) -> Vec<Event> {
+    let mut events = stream.until("step").await;
+    events.extend(stream.until("step").await);
+    events
 }
 
 /// The ids under which the hosts of that name are alive, as another one sees them.
@@ -56,7 +63,7 @@ async fn the_runs_of_a_host_that_is_killed_are_settled_by_another_within_two_lea
     let saved = a.probe(json!({ "do": "steps", "n": 40, "ms": 100 })).await;
     let held = a.probe(json!({ "do": "until-cancelled" })).await;
     let mut stream = b.follow(&saved).await;
-    let mut before = stream.until("step").await;
+    let mut before = with_checkpoint(&mut stream).await;
     let mut reader = b.follow(&lost).await;
     reader.until("waiting").await;
     b.follow(&held).await.until("waiting").await;
@@ -197,7 +204,7 @@ async fn a_host_that_stops_in_order_hands_its_runs_over_at_once() {
     let saved = a.probe(json!({ "do": "steps", "n": 30, "ms": 50 })).await;
     let lost = a.probe(json!({ "do": "until-cancelled" })).await;
     let mut stream = b.follow(&saved).await;
-    let mut events = stream.until("step").await;
+    let mut events = with_checkpoint(&mut stream).await;
     b.follow(&lost).await.until("waiting").await;
     let (status, said) = a.terminate();
     assert!(status.success(), "{said:?}");
@@ -233,7 +240,7 @@ async fn the_last_host_that_dies_leaves_its_runs_to_the_next_one_that_starts() {
     let Some(cluster) = Cluster::new("a host alone that is killed") else { return };
     let a = cluster.start("a", &[]);
     let run = a.probe(json!({ "do": "steps", "n": 20, "ms": 50 })).await;
-    a.follow(&run).await.until("step").await;
+    with_checkpoint(&mut a.follow(&run).await).await;
     a.kill();
     let b = cluster.start("b", &[]);
     assert_eq!(b.finished(&run).await["status"], "completed");
