@@ -232,17 +232,33 @@ async fn a_run_that_is_deleted_at_one_host_is_gone_at_the_other() {
     assert_eq!(log(&b, &run).await.len(), 2002);
     let deleted = a.request(&Method::DELETE, &path(&run, ""), &[], "").await;
     assert!(deleted.status.is_success(), "{deleted:?}");
-    eventually("the other host knows", || async {
-        let [run, stream] = [path(&run, ""), stream_path(&run).to_owned()];
-        let (run, stream) = tokio::join!(b.get(&run), b.get(&stream));
-        [404, 410].contains(&run.status.as_u16()) && [404, 410].contains(&stream.status.as_u16())
+    is_gone(&b, &run).await;
+    assert_eq!(b.get("/api/runs").await.json()["runs"], json!([]));
+}
+
+/// Waits until a host has neither the run nor a page of its log.
+async fn is_gone(host: &Api, run: &Value) {
+    let [run, stream] = [path(run, ""), stream_path(run).to_owned()];
+    eventually("the run is gone", || async {
+        let (run, stream) = tokio::join!(host.get(&run), host.get(&stream));
+        [run.status, stream.status].iter().all(|status| [404, 410].contains(&status.as_u16()))
     })
     .await;
-    let middle = format!("{}?after=512", stream_path(&run));
-    let answer = b.get(&middle).await;
-    assert!([404, 410].contains(&answer.status.as_u16()), "a page of it: {answer:?}");
-    let runs = b.get("/api/runs").await.json();
-    assert_eq!(runs["runs"], json!([]));
+    let page = host.get(&format!("{stream}?after=512")).await;
+    assert!([404, 410].contains(&page.status.as_u16()), "{page:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_at_one_host_removes_runs_that_another_has_executed() {
+    let Some(cluster) = Cluster::new("retention of the runs of another host") else { return };
+    let [a, b] = cluster.two(&[]);
+    let old = a.run(json!({ "do": "flood", "events": 2000, "bytes": 20 })).await;
+    assert_eq!(log(&a, &old).await.len(), 2002);
+    let new = b.run(json!({ "do": "echo" })).await;
+    let pruned = b.post("/api/prune?keep=1", "").await;
+    assert_eq!((pruned.status.as_u16(), &pruned.json()["runs"]), (200, &json!(1)), "{pruned:?}");
+    is_gone(&a, &old).await;
+    assert_eq!(a.read_run(&new).await["status"], "completed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
