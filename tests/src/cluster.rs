@@ -1,12 +1,12 @@
 //! Hosts that share one PostgreSQL database, each a process of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use streamtask_test_postgres::{self as postgres, Options, Server};
 use tempfile::TempDir;
 
-use crate::{ChildHost, child, guests, root};
+use crate::{ChildHost, child, guests};
 
 /// Time after which the others declare a host dead: the shortest that hosts accept.
 pub const LEASE: &str = "3s";
@@ -74,19 +74,25 @@ impl Cluster {
 
     /// What starts a host of that name; `arguments` come on top.
     pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        self.command_by(&self.server().url(), name, arguments)
+        self.command_with_tasks(&self.tasks(), name, arguments)
     }
 
-    /// The same, with a database that is reached by another URL.
-    pub fn command_by(&self, url: &str, name: &str, arguments: &[&str]) -> Command {
+    /// The same, with a tasks folder of its own.
+    pub fn command_with_tasks(&self, tasks: &Path, name: &str, arguments: &[&str]) -> Command {
+        let data = self.data(name);
+        std::fs::create_dir_all(&data).expect("a writable folder");
+        // Code that one host has compiled, all execute. A host that is started again has the link already.
+        let compiled = self.folder.path().join("compiled");
+        std::fs::create_dir_all(&compiled).expect("a writable folder");
+        let _ = std::os::unix::fs::symlink(compiled, data.join("cache"));
         let mut command = child::command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(self.tasks());
-        command.arg("--data").arg(self.data(name));
-        // Code that one host has compiled, all hosts of all tests execute.
-        command.arg("--cache").arg(root().join("target/tmp/compiled"));
-        command.args(["--database-schema", &self.schema, "--host-name", name, "--lease", LEASE]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(tasks);
+        command.arg("--data").arg(data);
+        command.args(["--database-schema", &self.schema, "--host-name", name]);
         // As an argument it would be in the list of processes.
-        command.env("STREAMTASK_DATABASE", url).args(arguments);
+        command.env("STREAMTASK_DATABASE", self.server().url());
+        // Arguments take precedence.
+        command.env("STREAMTASK_LEASE", LEASE).args(arguments);
         command
     }
 
