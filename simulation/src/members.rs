@@ -84,7 +84,7 @@ impl Members {
     /// All that are up.
     pub(crate) fn up(&self) -> impl Iterator<Item = &Member> {
         self.places.iter().filter_map(|place| match place {
-            Place::Up(member) => Some(&**member),
+            Place::Up(member) => Some(member),
             Place::Down(_) => None,
         })
     }
@@ -137,7 +137,7 @@ impl Members {
     pub(crate) fn take_down(&mut self, host: usize, until: Duration) -> Option<Member> {
         let at = host % self.places.len();
         match std::mem::replace(&mut self.places[at], Place::Down(until)) {
-            Place::Up(member) => Some(*member),
+            Place::Up(member) => Some(member),
             down @ Place::Down(_) => {
                 self.places[at] = down;
                 None
@@ -175,7 +175,7 @@ impl Members {
     /// Takes all out that are up, to be stopped, and the database that they share.
     pub(crate) fn into_parts(self) -> (Vec<Member>, Option<Arc<dyn Storage>>) {
         let up = self.places.into_iter().filter_map(|place| match place {
-            Place::Up(member) => Some(*member),
+            Place::Up(member) => Some(member),
             Place::Down(_) => None,
         });
         (up.collect(), self.shared.map(|(storage, _)| storage))
