@@ -11,13 +11,14 @@ use std::{mem, thread};
 use super::cannot_start;
 
 /// Starts the program that its arguments name and prints its number, then sends it the signals that it reads. When there are
-/// no more to read, because this process has ended or wants an end, it sends the signal that is its first argument.
+/// no more to read, because this process has ended or wants an end, it sends the signal that is its first argument. It ignores
+/// signals only after the start, because a program inherits what is ignored.
 const GUARD: &str = r#"
-trap '' HUP INT QUIT TERM
 last=$1
 shift
 "$@" <&- &
 program=$!
+trap '' HUP INT QUIT TERM
 echo $program
 exec >&-
 while read -r signal; do kill -"$signal" $program; done
