@@ -61,8 +61,12 @@ async fn claimed(storage: &Postgres, owner: &HostId) -> Claimed {
 }
 
 async fn claim(storage: &Postgres, owner: &HostId) -> Vec<Claimed> {
+    claim_with_room(storage, owner, 99).await
+}
+
+async fn claim_with_room(storage: &Postgres, owner: &HostId, room: u32) -> Vec<Claimed> {
     let on_interrupt = OnInterrupt::default();
-    let offer = Offer { task: task(), version: Version::of(b"a"), room: 99, on_interrupt };
+    let offer = Offer { task: task(), version: Version::of(b"a"), room, on_interrupt };
     let request = ClaimRequest { owner: owner.clone(), tasks: vec![offer], limits: DepthLimits::all(99) };
     storage.claim(request).await.expect("claims")
 }
@@ -407,6 +411,15 @@ async fn the_event_of_a_claim_is_returned_as_it_is_stored() {
     let run = claim(&storage, &owner).await.remove(0);
     let log = storage.events(run.run.key.no, 0, 9).await.expect("reads");
     assert_eq!((&log[1..], run.last_seq), (&run.events[..], 2));
+}
+
+#[tokio::test]
+async fn a_run_of_a_task_without_a_limit_is_claimed() {
+    let Some(server) = server("a task without a limit") else { return };
+    let storage = open(&server.url(), &server.fresh_schema()).await;
+    let owner = host(&storage, 60_000).await;
+    storage.submit(new_run(), None).await.expect("submits");
+    assert_eq!(claim_with_room(&storage, &owner, u32::MAX).await.len(), 1);
 }
 
 #[tokio::test]
