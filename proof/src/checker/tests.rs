@@ -47,6 +47,7 @@ fn sound() -> (History, Vec<StoredRun>) {
         ids: vec!["own".to_owned(), "own".to_owned()],
         signals: vec![(1, true)],
         levels: vec![(3, true)],
+        sent: [("run.signal", 1), ("run.parameter", 1)].into(),
         ..Told::default()
     };
     let lines: Vec<Arc<str>> = events.iter().map(line).collect();
@@ -66,8 +67,9 @@ fn sound() -> (History, Vec<StoredRun>) {
         events,
         signals: Vec::new(),
         parameters: [("level".to_owned(), json!(3))].into(),
+        locks: Vec::new(),
     };
-    (History { told: vec![told], sights, lost_answers: 0 }, vec![run])
+    (History { told: vec![told], sights, ..History::default() }, vec![run])
 }
 
 fn line(event: &StoredEvent) -> Arc<str> {
