@@ -31,6 +31,8 @@ const LEASE: Duration = Duration::from_secs(6);
 const DEAD_MS: u64 = 8_000;
 /// Longest time that a host is stopped beyond its lease.
 const OVERTIME_MS: u64 = 4_000;
+/// Longest time until all hosts have compiled their tasks for the first time, on one machine at once.
+const LOADING: Duration = Duration::from_secs(240);
 /// How long the server is away.
 const AWAY: Duration = Duration::from_secs(20);
 /// Time after a fault of the server in which a host that starts may give up.
@@ -76,7 +78,7 @@ pub(crate) async fn prove(options: &Options) -> Report {
         cluster.start(nth);
     }
     let addresses: Vec<SocketAddr> = cluster.hosts.iter().map(|host| host.address).collect();
-    cluster.wait_until_ready().await;
+    cluster.wait_until_ready(LOADING).await;
     if let Some(sql) = &options.sabotage {
         let sql = std::fs::read_to_string(sql).expect("a readable file");
         cluster.server.psql(&format!("SET search_path = {SCHEMA}; {sql}"));
@@ -189,8 +191,8 @@ impl Cluster {
     }
 
     /// Waits until all hosts that run accept requests.
-    async fn wait_until_ready(&mut self) {
-        let until = Instant::now() + victim::START;
+    async fn wait_until_ready(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
         for nth in 0..self.hosts.len() {
             while !victim::is_ready(self.hosts[nth].address).await && Instant::now() < until {
                 self.look();
@@ -264,7 +266,7 @@ impl Cluster {
             }
         }
         self.look();
-        self.wait_until_ready().await;
+        self.wait_until_ready(victim::START).await;
     }
 
     /// Runs must not belong to hosts that are gone for two leases.

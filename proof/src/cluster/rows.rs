@@ -10,11 +10,11 @@ use crate::history::{StoredEvent, StoredRun};
 
 /// One line for each row. A single statement, so all rows are of one moment.
 const ROWS: &str = "
-SELECT 'e' || json_build_array(id >> 32, id & 4294967295, attempt, time, type, data) FROM (SELECT * FROM events ORDER BY id) e
-UNION ALL SELECT 's' || json_build_array(run, payload) FROM (SELECT * FROM signals ORDER BY no) s
-UNION ALL SELECT 'p' || json_build_array(run, name, value) FROM parameters
+SELECT 'e' || json_build_array(id >> 32, id & 4294967295, attempt, time, type, data)::text FROM (SELECT * FROM events ORDER BY id) e
+UNION ALL SELECT 's' || json_build_array(run, payload)::text FROM (SELECT * FROM signals ORDER BY no) s
+UNION ALL SELECT 'p' || json_build_array(run, name, value)::text FROM parameters
 UNION ALL SELECT 'r' || json_build_array(no, id, status_name(status), attempt, input, idempotency_key, last_seq,
-    cancel_requested_at IS NOT NULL, locks, capacities)
+    cancel_requested_at IS NOT NULL, locks, capacities)::text
     FROM (SELECT * FROM runs JOIN run_data ON run = no ORDER BY no) r";
 
 /// What the counters say beside the rows that they count, where these differ. Each operation changes both in one

@@ -80,7 +80,7 @@ async fn read(address: SocketAddr, path: &str, cursor: &mut String, tail: &Mutex
         if !event.id.is_empty() {
             event.id.clone_into(cursor);
         }
-        if let (Some(run), Some(seq)) = (line["run"].as_str(), line["seq"].as_u64()) {
+        if let (Some(run), Some(seq)) = (line["_task_id"].as_str(), line["seq"].as_u64()) {
             tail.lock().seen.entry(run.to_owned()).or_default().push(seq);
         }
     }
