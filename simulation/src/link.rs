@@ -1,5 +1,6 @@
 //! The connection of one host to the database that it shares with others. It can be cut for a time, or for ever.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use streamtask_host::storage::{
     QueueState, Result, RunFilter, Runs, ScheduleProgress, Schedules, Signals, Storage, StorageError,
     SubmitOutcome,
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What passes through a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,11 @@ enum Passing {
 /// A storage through a connection of its own.
 pub(crate) struct Link {
     storage: Arc<dyn Storage>,
-    passing: watch::Sender<Passing>,
+    passing: Mutex<Passing>,
     /// Whether renewals of the lease wait.
-    renewals_wait: watch::Sender<bool>,
+    renewals_wait: AtomicBool,
+    /// Notified when one of both changes. Wakes those who wait in their order, which a watch channel does not.
+    changed: Notify,
     /// Outboxes that were announced while nothing passed. Each has this storage.
     announced: Mutex<Vec<Weak<dyn Outbox>>>,
 }
@@ -40,20 +43,21 @@ impl Link {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
         Arc::new(Self {
             storage,
-            passing: watch::Sender::new(Passing::All),
-            renewals_wait: watch::Sender::new(false),
+            passing: Mutex::new(Passing::All),
+            renewals_wait: AtomicBool::new(false),
+            changed: Notify::new(),
             announced: Mutex::default(),
         })
     }
 
     /// Lets nothing pass until it is restored.
     pub(crate) fn cut(&self) {
-        self.passing.send_replace(Passing::Nothing);
+        self.change(Passing::Nothing);
     }
 
     /// Whether everything passes in time.
     pub(crate) fn is_whole(&self) -> bool {
-        *self.passing.borrow() == Passing::All && !*self.renewals_wait.borrow()
+        *self.passing.lock() == Passing::All && !self.renewals_wait.load(Ordering::SeqCst)
     }
 
     /// Lets everything pass again, in the order in which it was sent.
@@ -62,19 +66,22 @@ impl Link {
         for outbox in self.take_announced() {
             self.storage.append(outbox);
         }
-        self.passing.send_if_modified(|passing| {
-            let was_cut = *passing == Passing::Nothing;
-            if was_cut {
-                *passing = Passing::All;
-            }
-            was_cut
-        });
+        self.change(Passing::All);
     }
 
     /// Lets nothing pass any more.
     pub(crate) fn sever(&self) {
-        self.passing.send_replace(Passing::Never);
+        self.change(Passing::Never);
         self.take_announced().into_iter().for_each(refuse);
+    }
+
+    fn change(&self, to: Passing) {
+        let mut passing = self.passing.lock();
+        if *passing != Passing::Never {
+            *passing = to;
+        }
+        drop(passing);
+        self.changed.notify_waiters();
     }
 
     fn take_announced(&self) -> Vec<Arc<dyn Outbox>> {
@@ -84,23 +91,31 @@ impl Link {
 
     /// Makes renewals of the lease wait, or ends that.
     pub(crate) fn delay_renewals(&self, wait: bool) {
-        self.renewals_wait.send_replace(wait);
+        self.renewals_wait.store(wait, Ordering::SeqCst);
+        self.changed.notify_waiters();
     }
 
     /// Waits until calls and answers pass.
     async fn pass(&self) -> Result<()> {
-        let mut passing = self.passing.subscribe();
-        let passing = passing.wait_for(|passing| *passing != Passing::Nothing).await.map(|passing| *passing);
-        match passing {
-            Ok(Passing::All) => Ok(()),
-            _ => Err(StorageError::Closed),
+        loop {
+            let changed = self.changed.notified();
+            let passing = *self.passing.lock();
+            match passing {
+                Passing::All => return Ok(()),
+                Passing::Never => return Err(StorageError::Closed),
+                Passing::Nothing => changed.await,
+            }
         }
     }
 
     async fn renewals_pass(&self) -> Result<()> {
-        let mut waits = self.renewals_wait.subscribe();
-        waits.wait_for(|wait| !wait).await.map_err(|_| StorageError::Closed)?;
-        self.pass().await
+        loop {
+            let changed = self.changed.notified();
+            if *self.passing.lock() == Passing::Never || !self.renewals_wait.load(Ordering::SeqCst) {
+                return self.pass().await;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -176,7 +191,7 @@ impl Runs for Link {
 #[async_trait]
 impl Log for Link {
     fn append(&self, outbox: Arc<dyn Outbox>) {
-        let passing = *self.passing.borrow();
+        let passing = *self.passing.lock();
         match passing {
             Passing::All => self.storage.append(outbox),
             Passing::Nothing => self.announced.lock().push(Arc::downgrade(&outbox)),

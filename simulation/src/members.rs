@@ -39,8 +39,9 @@ impl Member {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are three at most")]
 enum Place {
-    Up(Box<Member>),
+    Up(Member),
     /// Another host starts at this time.
     Down(Duration),
 }
@@ -60,7 +61,7 @@ impl Members {
         let mut members = Self { folder: folder.to_owned(), max_running, shared, places: Vec::new() };
         for _ in 0..hosts {
             let member = members.start_one().await?;
-            members.places.push(Place::Up(Box::new(member)));
+            members.places.push(Place::Up(member));
         }
         Ok(members)
     }
@@ -107,7 +108,7 @@ impl Members {
         let mut any = false;
         for at in 0..self.places.len() {
             if matches!(self.places[at], Place::Down(until) if until <= lived) {
-                self.places[at] = Place::Up(Box::new(self.start_one().await?));
+                self.places[at] = Place::Up(self.start_one().await?);
                 any = true;
             }
         }

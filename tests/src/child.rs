@@ -24,10 +24,16 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// The binary, built once for each test run.
+/// Names a host that is built already. The clients' tests know it as well.
+const PREBUILT: &str = "STREAMTASK_BIN";
+
+/// The binary, built once for each test run; or that which `STREAMTASK_BIN` names.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(prebuilt) = std::env::var_os(PREBUILT) {
+            return prebuilt.into();
+        }
         let mut command = cargo();
         command.args(["build", "--quiet", "--package", "streamtask-host", "--bin", "streamtask"]);
         // Together with this package the host has the features that it was built with for this very test, so
@@ -59,10 +65,15 @@ pub fn command() -> Command {
     command
 }
 
-/// `streamtask serve` on these folders and a free port; `arguments` come on top.
+/// `streamtask serve` on these folders and a free port; `arguments` come on top. With a database of its own, as
+/// [`crate::database`] says.
 pub fn serve(tasks: &Path, data: &Path, arguments: &[&str]) -> Command {
     let mut command = command();
     command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(tasks).arg("--data").arg(data);
+    if let Some(database) = crate::database::of(data) {
+        command.env("STREAMTASK_DATABASE", database.url).env("STREAMTASK_DATABASE_SCHEMA", database.schema);
+        command.env("STREAMTASK_LEASE", crate::cluster::LEASE);
+    }
     command.args(arguments);
     command
 }

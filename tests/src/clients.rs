@@ -64,25 +64,26 @@ pub fn system_python() -> Result<&'static str, String> {
 /// The Python that has the packages of `tests/clients/requirements.txt`. An error is what is missing.
 pub fn python() -> &'static Result<PathBuf, String> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let system = system_python()?;
-        let requirements = folder().join("requirements.txt");
-        let wanted = fs::read(&requirements).expect("a file of this repository");
-        let environment =
-            root().join(format!("target/xtask/clients-{:.16}", Version::of(&wanted).to_string()));
-        let interpreter = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-        // Written last, so half an environment does not count.
-        let complete = environment.join("complete");
-        if complete.is_file() && interpreter.is_file() {
-            return Ok(interpreter);
-        }
-        fetch("`python3 -m venv`", Command::new(system).args(["-m", "venv", "--clear"]).arg(&environment))?;
-        let mut pip = Command::new(&interpreter);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-        fetch("`pip` for tests/clients/requirements.txt", pip.arg(requirements))?;
-        fs::write(&complete, "").map_err(|error| format!("room in {} ({error})", environment.display()))?;
-        Ok(interpreter)
-    })
+    PYTHON.get_or_init(|| python_with(&folder().join("requirements.txt")))
+}
+
+/// A Python that has the packages of a file. They are fetched once for each content of it. An error is what is missing.
+pub fn python_with(requirements: &Path) -> Result<PathBuf, String> {
+    let system = system_python()?;
+    let wanted = fs::read(requirements).expect("a file of this repository");
+    let environment = root().join(format!("target/xtask/clients-{:.16}", Version::of(&wanted).to_string()));
+    let interpreter = environment.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    // Written last, so half an environment does not count.
+    let complete = environment.join("complete");
+    if complete.is_file() && interpreter.is_file() {
+        return Ok(interpreter);
+    }
+    fetch("`python3 -m venv`", Command::new(system).args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let mut pip = Command::new(&interpreter);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    fetch(&format!("`pip` for {}", requirements.display()), pip.arg(requirements))?;
+    fs::write(&complete, "").map_err(|error| format!("room in {} ({error})", environment.display()))?;
+    Ok(interpreter)
 }
 
 fn fetch(what: &str, command: &mut Command) -> Result<(), String> {

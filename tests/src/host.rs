@@ -37,6 +37,10 @@ impl TestHost {
         // A test machine's disk may be slow to flush, and no test pulls the plug.
         config.durability = Durability::Normal;
         config.drain_grace = Duration::from_millis(100);
+        if let Some(database) = crate::database::of(&config.data) {
+            config.database = Some(database.url.parse().expect("a URL"));
+            config.database_schema = database.schema.parse().expect("a name");
+        }
         configure(&mut config);
         Self::launch(config, folder).await.expect("launches")
     }

@@ -5,6 +5,8 @@ pub mod api;
 pub mod book;
 pub mod child;
 pub mod clients;
+pub mod cluster;
+pub mod database;
 pub mod dead;
 pub mod elsewhere;
 pub mod folders;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 pub use api::{Api, stream_path};
 pub use child::ChildHost;
+pub use cluster::Cluster;
 pub use elsewhere::Elsewhere;
 pub use folders::Folders;
 pub use host::TestHost;

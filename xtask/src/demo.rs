@@ -27,7 +27,7 @@ const EXPERIMENT: &str = "STREAMTASK_EXPERIMENTAL_ASYNC";
 const GRANTS: &str = "STREAMTASK_GRANTS";
 /// The grants of examples that need nothing from this machine: the host's default, and requests. No
 /// secrets, because all tasks in the folder could read them.
-const DEFAULT_GRANTS: &str = "env,files,http";
+pub(crate) const DEFAULT_GRANTS: &str = "env,files,http";
 
 /// The profile of the demo's host: without LTO and with few optimisations, so it compiles faster and runs slower.
 pub(crate) const HOST: [&str; 6] =
@@ -90,7 +90,7 @@ pub(crate) fn follow(arguments: &[OsString]) -> Result<(), String> {
     Ok(())
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     root().join("tasks/demo")
 }
 
@@ -121,7 +121,7 @@ fn wait_until_ready(address: &str, runs: impl Fn() -> bool) -> bool {
     false
 }
 
-fn is_ready(address: &str) -> io::Result<bool> {
+pub(crate) fn is_ready(address: &str) -> io::Result<bool> {
     let mut host = TcpStream::connect(address)?;
     host.set_read_timeout(Some(START_TIMEOUT))?;
     write!(host, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
@@ -144,7 +144,7 @@ fn told(serve: &[OsString], flag: &str, environment: Option<String>, default: &s
 
 /// Reports the examples that this host could not load, and what they lack. Removes their files from
 /// earlier demos.
-fn leave_out(grants: &str) -> Result<Vec<String>, String> {
+pub(crate) fn leave_out(grants: &str) -> Result<Vec<String>, String> {
     let mut left_out = Vec::new();
     for (name, manifest) in examples::manifests()? {
         let Some(lack) = lack(&manifest, grants, |variable| env::var_os(variable).is_some()) else {

@@ -11,6 +11,7 @@
 //! - `demo`: a host with all examples
 //! - `bench`: measures the host
 //! - `book`: renders the book
+//! - `cluster`: three hosts on one PostgreSQL
 //! - `fuzz`: fuzzes all code that parses untrusted bytes
 //! - `proof`: kills the host repeatedly, and checks that nothing is lost
 //! - `package`: packages of the program, for registries and for a download
@@ -22,6 +23,7 @@
 mod bench;
 mod book;
 mod checks;
+mod cluster;
 mod demo;
 mod examples;
 mod fuzz;
@@ -48,6 +50,10 @@ Commands:
                          other languages are built while it runs.
                          What follows goes to `streamtask serve`: cargo xtask demo --listen 127.0.0.1:9000
                          With `--grants env,files,http`, unless told otherwise; examples that need more are left out
+  cluster [--port N] [--binary PATH] [--tasks DIR]
+                         Start a PostgreSQL of its own, three hosts that share it, and nginx if the machine has it, on
+                         loopback. Ports N to N+3 [default: 8080]. Without --binary the host is built as for `demo`,
+                         without --tasks the examples in Rust. Ctrl-C ends all of it and removes the database
   test                   Run everything that CI checks: format, lints, docs, guests, examples, tests
   test FILTER...         Run only the tests with one of these words in their names
   examples [--to DIR]    Build every example from source, as DIR/NAME.wasm [default: target/examples]
@@ -93,12 +99,12 @@ fn main() -> ExitCode {
         Some("proof") => proof::run(arguments),
         Some("simulate") => simulate::run(arguments),
         Some("help" | "--help" | "-h") => help(),
-        Some("book" | "demo" | "test" | "examples" | "fuzz" | "kit" | "package" | "screenshots")
-            if asks_for_help =>
-        {
-            help()
-        }
+        Some(
+            "book" | "cluster" | "demo" | "test" | "examples" | "fuzz" | "kit" | "package" | "screenshots",
+        ) if asks_for_help => help(),
         Some("book") => book::run(),
+        Some("cluster") => cluster::run(arguments),
+        Some(cluster::WORK) => cluster::work(&arguments),
         Some("demo") => demo::run(arguments),
         Some(demo::FOLLOW) => demo::follow(&arguments),
         Some("test") => checks::run(&arguments),

@@ -404,7 +404,7 @@ impl Rooms {
             loopback: address.is_none_or(|address| !ListenAddress(address).is_open()),
             notifier: Arc::clone(&notifier),
             presence: Arc::default(),
-            shared_host: Box::new(|| None),
+            shared_host: Box::new(scheduler.shared_host()),
             windows: http::Windows::default(),
             list_reads: http::ListReads::default(),
             progress: http::ProgressCache::default(),

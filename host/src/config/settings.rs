@@ -102,10 +102,9 @@ settings! {
         check: is_long_enough(MIN_LEASE),
         config: lease,
     }
-    /// Name of this host in lists of hosts
+    /// Name of this host in lists of hosts, instead of that of the machine
     host_name: String {
         value: "NAME",
-        shown: "that of the machine",
         config: host_name,
     }
     /// URL at which other hosts reach this one, such as `http://10.0.0.7:8080`

@@ -70,11 +70,14 @@ fn the_default_in_the_help_is_the_value_of_a_setting_that_is_not_set() {
     for setting in Settings::table() {
         let Some(default) = &setting.default else { continue };
         match flags(&[&format!("--{}", setting.flag), default]) {
-            Ok(set) => assert_eq!(compared(set), compared(Settings::default()), "{}", setting.key),
-            Err(_) => in_words.push(setting.key.as_str()),
+            Ok(set) if set.config().is_ok() => {
+                assert_eq!(compared(set), compared(Settings::default()), "{}", setting.key);
+            }
+            _ => in_words.push(setting.key.as_str()),
         }
     }
     let expected = [
+        "database",
         "max-running-per-task",
         "guest-threads",
         "max-events",

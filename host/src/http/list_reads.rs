@@ -102,10 +102,13 @@ impl Results {
             tokio::pin!(changed);
             // Register before the check: the next list may come in between.
             changed.as_mut().enable();
-            if let Some(newest) = self.newest.lock().clone().filter(&accepts) {
+            let newest = self.newest.lock().clone();
+            // The first read has begun by itself.
+            let is_outdated = newest.is_some();
+            if let Some(newest) = newest.filter(&accepts) {
                 return newest;
             }
-            if wants_read {
+            if wants_read && is_outdated {
                 self.wanted.notify_one();
             }
             changed.await;

@@ -42,7 +42,8 @@ async fn a_delayed_run_waits_until_it_is_due(storage: &dyn Storage) {
     let owner = host(storage).await;
     let run = claimed(storage, new_run("a"), &owner).await;
     let key = run.run.key.clone();
-    let due = Timestamp::now().plus_millis(60);
+    // Long enough for the calls until then, on a slow machine.
+    let due = Timestamp::now().plus_millis(1_000);
     storage.requeue(&key, run.fence, NewEvent::queued(None), Some(due)).await.expect("puts back");
     let delayed = get(storage, &key.id).await;
     assert_eq!((delayed.status, delayed.not_before), (RunStatus::Delayed, Some(due)));

@@ -93,7 +93,8 @@ impl Postgres {
     async fn offer_row(&self, offer: &Offer) -> Result<OfferRow> {
         Ok(OfferRow {
             task: self.task_no(&offer.task).await?,
-            room: offer.room,
+            // The database's integers have a sign. Without a limit of its own, a task has room for any number of runs.
+            room: offer.room.min(i32::MAX.cast_unsigned()),
             version: self.version_no(&offer.version).await?,
             sha256: offer.version.to_string(),
             on_interrupt: interrupt_column(offer.on_interrupt),

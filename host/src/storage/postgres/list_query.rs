@@ -13,6 +13,10 @@ pub(super) type Value = Box<dyn ToSql + Sync + Send>;
 #[derive(Default)]
 struct Conditions {
     sql: Vec<String>,
+    /// Selects the number of the task, if the list is of one.
+    task: Option<String>,
+    /// Comparisons of the run's number, such as `<` with a parameter.
+    position: Vec<(&'static str, String)>,
     values: Vec<Value>,
 }
 
@@ -73,14 +77,12 @@ fn numbers(filter: &RunFilter, conditions: &Conditions, limit: &str) -> String {
         false => "run_labels JOIN runs ON runs.no = run_labels.run",
     };
     let walk = |statuses: &[RunStatus]| {
-        let mut all = conditions.sql.clone();
-        all.extend(of_statuses(statuses));
+        let all = conditions_of_walk(filter, conditions, statuses);
+        let order = order(filter, "runs").replace("runs.no", number_column(filter));
         let condition = if all.is_empty() { String::new() } else { format!("WHERE {}", all.join(" AND ")) };
-        let order = match filter.labels.is_empty() {
-            true => order(filter, "runs"),
-            false => order(filter, "runs").replace("runs.no", "run_labels.run"),
-        };
-        format!("SELECT runs.no, runs.created_at FROM {from} {condition} ORDER BY {order} LIMIT {limit}")
+        format!(
+            "SELECT runs.no, runs.created_at, runs.task FROM {from} {condition} ORDER BY {order} LIMIT {limit}"
+        )
     };
     if !merges {
         return walk(&statuses);
@@ -88,9 +90,36 @@ fn numbers(filter: &RunFilter, conditions: &Conditions, limit: &str) -> String {
     let walks: Vec<String> = statuses.iter().map(|status| format!("({})", walk(&[*status]))).collect();
     let order = order(filter, "found");
     format!(
-        "SELECT found.no, found.created_at FROM ({}) AS found ORDER BY {order} LIMIT {limit}",
+        "SELECT found.no, found.created_at, found.task FROM ({}) AS found ORDER BY {order} LIMIT {limit}",
         walks.join(" UNION ALL ")
     )
+}
+
+/// The conditions of one walk through an index.
+fn conditions_of_walk(filter: &RunFilter, conditions: &Conditions, statuses: &[RunStatus]) -> Vec<String> {
+    let number = number_column(filter);
+    let mut all = conditions.sql.clone();
+    all.extend(of_statuses(statuses));
+    match &conditions.task {
+        Some(task) if walks_task(filter) => {
+            all.push(format!("runs.task >= {task} AND runs.task <= {task}"));
+            let position = |(sign, no): &(_, String)| format!("(runs.task, runs.no) {sign} ({task}, {no})");
+            all.extend(conditions.position.iter().map(position));
+        }
+        task => {
+            all.extend(task.iter().map(|task| format!("runs.task = {task}")));
+            all.extend(conditions.position.iter().map(|(sign, no)| format!("{number} {sign} {no}")));
+        }
+    }
+    all
+}
+
+/// Whether to walk the index of tasks. It alone has a range of tasks in their order, so the list is written as one, and as
+/// ordered by task: else the planner, which takes the runs of a task to be spread evenly, might walk all runs that came since
+/// the task was last used. Few runs have one of the other statuses, so an index of these may be the better one.
+fn walks_task(filter: &RunFilter) -> bool {
+    let completed = filter.statuses.iter().all(|status| *status == RunStatus::Completed);
+    filter.task.is_some() && completed && has_index_of_status(filter)
 }
 
 /// Whether an index that has the runs of one status in order is the one to walk.
@@ -113,7 +142,7 @@ fn of_statuses(statuses: &[RunStatus]) -> Option<String> {
 fn up_to(filter: &RunFilter, page: &str, most: &str) -> String {
     let order = order(filter, "page");
     format!(
-        "SELECT sized.no, sized.created_at FROM (SELECT page.no, page.created_at, row_number() OVER sofar AS nth, \
+        "SELECT sized.no, sized.created_at, sized.task FROM (SELECT page.no, page.created_at, page.task, row_number() OVER sofar AS nth, \
          sum(octet_length(run_data.input) + coalesce(octet_length(run_data.final_value), 0) \
          + coalesce(octet_length(run_data.error), 0) + coalesce(octet_length(run_data.error_more), 0)) \
          OVER sofar AS bytes FROM ({page}) AS page JOIN run_data ON run_data.run = page.no \
@@ -122,12 +151,14 @@ fn up_to(filter: &RunFilter, page: &str, most: &str) -> String {
     )
 }
 
-/// The order of the list, by columns of `table`.
+/// The order of the list, by columns of `table`. All steps of a statement have the same, so that none sorts.
 fn order(filter: &RunFilter, table: &str) -> String {
-    match (filter.is_by_time(), filter.since) {
-        (true, _) => format!("{table}.created_at DESC, {table}.no DESC"),
-        (false, None) => format!("{table}.no DESC"),
-        (false, Some(_)) => format!("{table}.no"),
+    match (filter.is_by_time(), walks_task(filter), filter.since) {
+        (true, ..) => format!("{table}.created_at DESC, {table}.no DESC"),
+        (false, false, None) => format!("{table}.no DESC"),
+        (false, false, Some(_)) => format!("{table}.no"),
+        (false, true, None) => format!("{table}.task DESC, {table}.no DESC"),
+        (false, true, Some(_)) => format!("{table}.task, {table}.no"),
     }
 }
 
@@ -152,7 +183,7 @@ fn of_labels(filter: &RunFilter, conditions: &mut Conditions) {
 fn of_task(filter: &RunFilter, conditions: &mut Conditions) {
     if let Some(task) = &filter.task {
         let (app, task) = (conditions.text(task.app.as_str()), conditions.text(task.task.as_str()));
-        conditions.add(format!("runs.task = (SELECT no FROM tasks WHERE app = {app} AND task = {task})"));
+        conditions.task = Some(format!("(SELECT no FROM tasks WHERE app = {app} AND task = {task})"));
     }
 }
 
@@ -173,7 +204,6 @@ fn of_parent_and_times(filter: &RunFilter, conditions: &mut Conditions) {
 
 /// Conditions for the position in the list.
 fn of_position(filter: &RunFilter, conditions: &mut Conditions) {
-    let number = number_column(filter);
     match filter.after {
         Some(last) if filter.is_by_time() => {
             let (time, no) = (conditions.number(last.created_at.as_millis()), conditions.number(last.no));
@@ -181,13 +211,13 @@ fn of_position(filter: &RunFilter, conditions: &mut Conditions) {
         }
         Some(last) => {
             let no = conditions.number(last.no);
-            conditions.add(format!("{number} < {no}"));
+            conditions.position.push(("<", no));
         }
         None => {}
     }
     if let Some(since) = filter.since {
         let since = conditions.number(since);
-        conditions.add(format!("{number} > {since}"));
+        conditions.position.push((">", since));
     }
 }
 
@@ -235,6 +265,16 @@ mod tests {
             (RunFilter { since: Some(1), brief: true, ..base.clone() }, "using runs_pkey"),
             (RunFilter { max_bytes: Some(1), ..base.clone() }, "Scan Backward using runs_pkey"),
             (RunFilter { task: task.clone(), ..base.clone() }, "Scan Backward using runs_by_task"),
+            (RunFilter { task: task.clone(), after, ..base.clone() }, "Scan Backward using runs_by_task"),
+            (RunFilter { task: task.clone(), since: Some(1), ..base.clone() }, "Scan using runs_by_task"),
+            (
+                RunFilter { task: task.clone(), statuses: vec![RunStatus::Completed], ..base.clone() },
+                "Scan Backward using runs_by_task",
+            ),
+            (
+                RunFilter { task: task.clone(), max_bytes: Some(1), ..base.clone() },
+                "Scan Backward using runs_by_task",
+            ),
             (RunFilter { statuses: live.clone(), ..base.clone() }, "Scan Backward using runs_not_ended"),
             (
                 RunFilter { statuses: vec![RunStatus::Failed], ..base.clone() },

@@ -61,8 +61,12 @@ async fn claimed(storage: &Postgres, owner: &HostId) -> Claimed {
 }
 
 async fn claim(storage: &Postgres, owner: &HostId) -> Vec<Claimed> {
+    claim_with_room(storage, owner, 99).await
+}
+
+async fn claim_with_room(storage: &Postgres, owner: &HostId, room: u32) -> Vec<Claimed> {
     let on_interrupt = OnInterrupt::default();
-    let offer = Offer { task: task(), version: Version::of(b"a"), room: 99, on_interrupt };
+    let offer = Offer { task: task(), version: Version::of(b"a"), room, on_interrupt };
     let request = ClaimRequest { owner: owner.clone(), tasks: vec![offer], limits: DepthLimits::all(99) };
     storage.claim(request).await.expect("claims")
 }
@@ -148,14 +152,13 @@ async fn two_storages_on_one_database_conform_and_leave_true_counts() {
          WHERE owner IS NOT NULL AND locks.name = ANY (runs.locks))"
     );
     assert_eq!(server.psql(&wrong_locks), "", "locks are counted as they are held");
+    let of_task = format!("{schema}.runs WHERE task = tasks.no AND status = 0 AND waits_for IS");
     let wrong_counts = format!(
-        "SELECT no FROM {schema}.tasks WHERE (\
-             SELECT (coalesce(sum(ready), 0)::bigint, coalesce(sum(blocked), 0)::bigint) FROM {schema}.queued \
+        "SELECT no, ready, blocked FROM {schema}.tasks CROSS JOIN LATERAL (\
+             SELECT coalesce(sum(ready), 0) AS ready, coalesce(sum(blocked), 0) AS blocked FROM {schema}.queued \
              WHERE task = tasks.no\
-         ) <> (\
-             SELECT (count(*) FILTER (WHERE waits_for IS NULL), count(waits_for)) FROM {schema}.runs \
-             WHERE task = tasks.no AND status = 0\
-         )"
+         ) counted WHERE ready <> (SELECT count(*) FROM {of_task} NULL) \
+         OR blocked <> (SELECT count(*) FROM {of_task} NOT NULL)"
     );
     assert_eq!(server.psql(&wrong_counts), "", "queued runs are counted as they wait");
 }
@@ -408,6 +411,15 @@ async fn the_event_of_a_claim_is_returned_as_it_is_stored() {
     let run = claim(&storage, &owner).await.remove(0);
     let log = storage.events(run.run.key.no, 0, 9).await.expect("reads");
     assert_eq!((&log[1..], run.last_seq), (&run.events[..], 2));
+}
+
+#[tokio::test]
+async fn a_run_of_a_task_without_a_limit_is_claimed() {
+    let Some(server) = server("a task without a limit") else { return };
+    let storage = open(&server.url(), &server.fresh_schema()).await;
+    let owner = host(&storage, 60_000).await;
+    storage.submit(new_run(), None).await.expect("submits");
+    assert_eq!(claim_with_room(&storage, &owner, u32::MAX).await.len(), 1);
 }
 
 #[tokio::test]
