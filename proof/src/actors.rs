@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(40);
 
 /// Starts the clients; each ends when no more runs are to be started and its last run has
 /// ended.
-pub(crate) fn start(world: &Arc<World>, options: Options) -> JoinSet<()> {
+pub(crate) fn start(world: &Arc<World>, options: &Options) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for nth in 0..options.actors {
         let rng = Rng::with_seed(options.seed.wrapping_mul(1000).wrapping_add(u64::from(nth)));
@@ -46,7 +46,7 @@ struct Actor<'a> {
 impl<'a> Actor<'a> {
     /// One run, from its start to its end.
     async fn begin(world: &'a Arc<World>, rng: &'a mut Rng) {
-        let (task, work, plan) = load::any(rng, world.next_nth());
+        let (task, work, plan) = load::any(rng, world.next_nth(), world.has_many());
         let (key, own_id) = names(rng, work.nth);
         let told = Told { work, key, own_id, ..Told::default() };
         let mut actor = Actor { world, rng, task, id: String::new(), told };
@@ -127,12 +127,22 @@ impl<'a> Actor<'a> {
         let path = format!("/api/runs/{}/{what}", self.id);
         let answer = self.world.ask(method, &path, &[], body).await;
         let told = self.was_told(what, &answer);
+        let note = match what {
+            "pause" => "run.paused",
+            "resume" => "run.resumed",
+            "cancel" => "run.cancelled",
+            _ => "run.parameter",
+        };
+        *self.told.sent.entry(note).or_default() += 1 + answer.repeated;
+        if what == "parameters/level" && answer.repeated > 0 {
+            self.told.repeated_levels.extend(body.parse::<u64>());
+        }
         // A repeated request may not be in the log: the host may have died after it had
         // paused the run and before it wrote the event. The repeated request then had no
         // effect.
         match what {
-            "pause" => self.told.pauses += u64::from(told && !answer.repeated),
-            "resume" => self.told.resumes += u64::from(told && !answer.repeated),
+            "pause" => self.told.pauses += u64::from(told && answer.repeated == 0),
+            "resume" => self.told.resumes += u64::from(told && answer.repeated == 0),
             _ => {}
         }
         told
@@ -199,6 +209,7 @@ impl<'a> Actor<'a> {
             let (signal, value) = (format!("/api/runs/{}/signals/note", self.id), number.to_string());
             let answer = self.world.ask_once(Method::POST, &signal, &[], &value).await;
             let acknowledged = answer.is_some_and(|answer| self.was_told("signal", &answer));
+            *self.told.sent.entry("run.signal").or_default() += 1;
             self.told.signals.push((number, acknowledged));
             if self.rng.u8(..3) == 0 {
                 let acknowledged = self.tell(Method::PUT, "parameters/level", &value).await;

@@ -1,7 +1,7 @@
 //! What clients received, what the host acknowledged, and what is stored. Plain values,
 //! so that tests can construct any history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ pub struct StoredRun {
     pub signals: Vec<Value>,
     /// Its parameters.
     pub parameters: BTreeMap<String, Value>,
+    /// The locks that it holds while it runs, with their capacities.
+    pub locks: Vec<(String, usize)>,
 }
 
 /// The work of a run.
@@ -78,6 +80,8 @@ impl Work {
             "do": "work", "nth": self.nth, "steps": self.steps.unwrap_or(0), "until_stop": self.steps.is_none(),
             "ms": self.ms, "burst": self.burst, "save": self.save, "hear": self.hear,
             "fail_before": self.fail_before, "fail": self.fail,
+            // For the locks of `test/lock`.
+            "group": format!("group-{}", self.nth % 2), "device": format!("device-{}", self.nth % 3),
         })
     }
 }
@@ -98,6 +102,10 @@ pub struct Told {
     /// Values of the parameter `level`, increasing, and whether the host acknowledged
     /// them.
     pub levels: Vec<(u64, bool)>,
+    /// Sent requests by the type of the event that notes them, including those without a response.
+    pub sent: BTreeMap<&'static str, u64>,
+    /// Values of `level` whose request was repeated.
+    pub repeated_levels: Vec<u64>,
     /// Whether `stop` was set, and the host acknowledged it.
     pub stopped: bool,
     /// Whether cancellation was requested, and whether the host acknowledged it.
@@ -147,7 +155,25 @@ pub struct History {
     pub sights: Vec<Sight>,
     /// Requests without a response, which were repeated.
     pub lost_answers: u64,
+    /// What readers of all runs received, one for each host.
+    pub tails: Vec<Tail>,
+    /// Disagreements between rows that were seen while hosts worked.
+    pub row_faults: Vec<String>,
+    /// How often rows were compared.
+    pub row_checks: u64,
 }
+
+/// What a reader of all runs (`GET /api/events`) received at one host.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    /// The host.
+    pub host: usize,
+    /// The sequence numbers of [`TAIL_TYPES`], by run, as they came.
+    pub seen: HashMap<String, Vec<u64>>,
+}
+
+/// The types of events that a reader of all runs asks for: each run has at least one.
+pub const TAIL_TYPES: [&str; 4] = ["run.started", "run.completed", "run.failed", "run.cancelled"];
 
 /// A violation of a guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]

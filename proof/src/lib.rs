@@ -10,6 +10,7 @@
 //! - `world`: requests to a host that may be killed at any moment
 //! - `readers`, `actors`: the clients
 //! - `victim`: the host, and how it is killed
+//! - `cluster`: several hosts on one PostgreSQL
 //! - `stored`: reading the database
 //! - `report`: the results
 
@@ -17,6 +18,7 @@ pub mod checker;
 pub mod history;
 
 mod actors;
+mod cluster;
 mod load;
 mod readers;
 mod report;
@@ -24,6 +26,7 @@ mod stored;
 mod victim;
 mod world;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +42,7 @@ pub use self::victim::Kills;
 const SETTLING: Duration = Duration::from_secs(120);
 
 /// The options of a proof.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The number of kills.
     pub kills: u32,
@@ -50,14 +53,25 @@ pub struct Options {
     pub seed: u64,
     /// Number of concurrent runs of clients.
     pub actors: u32,
+    /// Number of hosts. Several share one PostgreSQL, one uses SQLite.
+    pub hosts: u32,
+    /// With several hosts: how often one is stopped for longer than its lease.
+    pub stops: u32,
+    /// The host's program; built if there is none.
+    pub binary: Option<PathBuf>,
+    /// With several hosts: a file of SQL that breaks the database's functions, to show that the checker finds it.
+    pub sabotage: Option<PathBuf>,
 }
 
 /// Kills the host repeatedly, then checks everything.
 pub async fn prove(options: Options) -> Report {
-    let mut victim = Victim::new(options.seed);
+    if options.hosts > 1 {
+        return cluster::prove(&options).await;
+    }
+    let mut victim = Victim::new(options.seed, options.binary.clone());
     let began = Instant::now();
-    let world = World::new(victim.address());
-    let mut clients = actors::start(&world, options);
+    let world = World::new(vec![victim.address()]);
+    let mut clients = actors::start(&world, &options);
 
     let mut ended_by_itself = None;
     while options.time.map_or(victim.kills.all() < options.kills, |time| began.elapsed() < time) {

@@ -11,6 +11,10 @@ const ATTEMPTS: u64 = 6;
 pub(crate) const RETRY: &str =
     "[retry]\nattempts = 6\nbackoff = \"150ms\"\nfactor = 2.0\nmax-backoff = \"1s\"\n";
 
+/// The manifest of `test/lock`: each run has a lock that one run holds, and one that two hold.
+pub(crate) const LOCK: &str =
+    "[concurrency]\nresources = [\"/device\"]\nkey = \"/group\"\nmax-running-per-key = 2\n";
+
 /// The action of a client on its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
@@ -25,9 +29,15 @@ pub(crate) enum Plan {
 }
 
 /// A run to start: the task, its work, and the action on it.
-pub(crate) fn any(rng: &mut Rng, nth: u64) -> (&'static str, Work, Plan) {
+pub(crate) fn any(rng: &mut Rng, nth: u64, with_locks: bool) -> (&'static str, Work, Plan) {
     let work = Work { nth, ms: rng.u64(1..8), burst: rng.u64(1..6), attempts: 1, ..Work::default() };
     let retry = Work { attempts: ATTEMPTS, ..work.clone() };
+    if with_locks && rng.u8(..4) == 0 {
+        // Short, because two thirds of them wait for the others.
+        let steps = Some(rng.u64(5..40));
+        let plan = if rng.u8(..4) == 0 { Plan::Cancel } else { Plan::Leave };
+        return ("lock", Work { steps, save: rng.u8(..4) > 0, ..work }, plan);
+    }
     match rng.u8(..16) {
         0 | 1 => ("work", Work { steps: Some(rng.u64(..4)), ..work }, Plan::Leave),
         2..=4 => ("work", Work { steps: Some(rng.u64(30..200)), save: true, ..work }, Plan::Leave),

@@ -23,6 +23,9 @@ pub(crate) enum Form {
 /// Pause after a 503 response or a lost connection.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Time without an event after which a client connects again: its host may be stopped.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// The stream of one connection.
 enum Stream {
     Sse(Box<EventStream>),
@@ -145,7 +148,8 @@ async fn read(
     };
     let mut closing = false;
     while sight.lines.len() < patience {
-        match stream.next().await {
+        let Ok(next) = tokio::time::timeout(QUIET, stream.next()).await else { break };
+        match next {
             Next::Line(seq, line) => sight.lines.push(world.seen(run, seq, line)),
             Next::Closing => closing = true,
             Next::Ended(end) => {

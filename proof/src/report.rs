@@ -20,6 +20,8 @@ const AROUND: u64 = 8;
 pub struct Report {
     /// The kills.
     pub kills: Kills,
+    /// Further faults, with several hosts.
+    pub hosts: Option<String>,
     /// The seed of the clients' actions and the kills.
     pub seed: u64,
     /// The duration.
@@ -112,6 +114,9 @@ impl fmt::Display for Report {
             kills.draining,
             kills.stopped
         )?;
+        if let Some(hosts) = &self.hosts {
+            writeln!(f, "{hosts}")?;
+        }
         let runs: Vec<String> = self.runs.iter().map(|(status, count)| format!("{count} {status}")).collect();
         let count: u64 = self.runs.values().sum();
         writeln!(f, "{count} runs in {} attempts: {}", self.attempts, runs.join(", "))?;

@@ -50,6 +50,7 @@ pub(crate) fn read(path: &Path) -> Vec<StoredRun> {
             events: events.remove(&no).unwrap_or_default(),
             signals: signals.remove(&no).unwrap_or_default(),
             parameters: parameters.remove(&no).map(BTreeMap::from_iter).unwrap_or_default(),
+            locks: Vec::new(),
         })
     });
     runs.and_then(Iterator::collect).expect("the tables of a host")

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -21,9 +21,16 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// down the host.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// The same with several hosts: one may be stopped, and another answers meanwhile.
+const ANSWER_OF_MANY: Duration = Duration::from_secs(8);
+
 /// The state that all clients share.
 pub(crate) struct World {
-    address: SocketAddr,
+    /// Where the hosts listen; a client takes the next one for each connection.
+    addresses: Vec<SocketAddr>,
+    turn: AtomicUsize,
+    /// Longest time for a response.
+    answer: Duration,
     starting: AtomicBool,
     next_nth: AtomicU64,
     lost_answers: AtomicU64,
@@ -35,16 +42,18 @@ pub(crate) struct World {
 
 /// A response.
 pub(crate) struct Answer {
-    /// Whether earlier requests got no response.
-    pub(crate) repeated: bool,
+    /// How many earlier requests got no response.
+    pub(crate) repeated: u64,
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
 
 impl World {
-    pub(crate) fn new(address: SocketAddr) -> Arc<Self> {
+    pub(crate) fn new(addresses: Vec<SocketAddr>) -> Arc<Self> {
         Arc::new(Self {
-            address,
+            answer: if addresses.len() > 1 { ANSWER_OF_MANY } else { ANSWER },
+            addresses,
+            turn: AtomicUsize::new(0),
             starting: AtomicBool::new(true),
             next_nth: AtomicU64::new(1),
             lost_answers: AtomicU64::new(0),
@@ -59,6 +68,11 @@ impl World {
         self.starting.load(Ordering::Relaxed)
     }
 
+    /// Whether there are several hosts.
+    pub(crate) fn has_many(&self) -> bool {
+        self.addresses.len() > 1
+    }
+
     pub(crate) fn stop_starting(&self) {
         self.starting.store(false, Ordering::Relaxed);
     }
@@ -71,7 +85,9 @@ impl World {
     /// Connects as soon as the host listens.
     pub(crate) async fn connect(&self) -> Connection {
         loop {
-            if let Some(connection) = Connection::try_open(self.address).await {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let address = self.addresses[turn % self.addresses.len()];
+            if let Some(connection) = Connection::try_open(address).await {
                 return connection;
             }
             tokio::time::sleep(PAUSE).await;
@@ -87,12 +103,12 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut repeated = false;
+        let mut repeated = 0;
         loop {
             if let Some(answer) = self.ask_once(method.clone(), path, headers, body).await {
                 return Answer { repeated, ..answer };
             }
-            repeated = true;
+            repeated += 1;
         }
     }
 
@@ -111,13 +127,9 @@ impl World {
                 let response = connection.try_send(&method, path, headers, body.to_owned()).await.ok()?;
                 let status = response.status().as_u16();
                 let body = response.into_body().collect().await.ok()?.to_bytes();
-                Some(Answer {
-                    repeated: false,
-                    status,
-                    body: serde_json::from_slice(&body).unwrap_or_default(),
-                })
+                Some(Answer { repeated: 0, status, body: serde_json::from_slice(&body).unwrap_or_default() })
             };
-            match tokio::time::timeout(ANSWER, asked).await {
+            match tokio::time::timeout(self.answer, asked).await {
                 Ok(Some(answer)) if answer.status == 503 => tokio::time::sleep(PAUSE).await,
                 Ok(Some(answer)) => return Some(answer),
                 Ok(None) | Err(_) => {
@@ -155,6 +167,7 @@ impl World {
             told: self.told.into_inner(),
             sights: self.sights.into_inner(),
             lost_answers: self.lost_answers.into_inner(),
+            ..History::default()
         }
     }
 }

@@ -64,6 +64,7 @@ Commands:
                          Look for inputs that break what reads foreign bytes [default: all targets, a minute each]
   proof [ARGS...]        Kill the host 200 times under load, and check that nothing is lost:
                          cargo xtask proof [--kills N] [--minutes M] [--seed N]
+                         With --hosts 3: several hosts on one PostgreSQL, with [--stops N] [--seconds S]
   screenshots            Take the pictures of the page in docs/pictures: needs Node.js, `npm ci` and Chromium
   simulate [ARGS...]     Lead the host's rooms through many orders of events, each from a seed, on a virtual clock:
                          cargo xtask simulate [--seeds N] [--seed N] [--steps N] [--minutes M]

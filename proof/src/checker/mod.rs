@@ -2,9 +2,11 @@
 //! stored data.
 //!
 //! - `sights`: no received event is lost or changed
+//! - `hosts`: what several hosts share
 //! - `log`: the log of each run
 //! - `promises`: acknowledged operations
 
+mod hosts;
 mod log;
 mod promises;
 mod sights;
@@ -63,6 +65,8 @@ pub fn check(history: &History, stored: &[StoredRun]) -> Findings {
         };
         log::check(&mut findings, run, &told.work);
         promises::check(&mut findings, run, told);
+        hosts::notes(&mut findings, run, told);
     }
+    hosts::check(&mut findings, history, stored);
     findings
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use streamtask_host::model::Timestamp;
 
 use super::check;
-use crate::history::{End, History, Sight, StoredEvent, StoredRun, Told, Work};
+use crate::history::{End, History, Sight, StoredEvent, StoredRun, Tail, Told, Work};
 
 /// A run that was interrupted once after its first checkpoint, received a signal and a
 /// parameter, and completed.
@@ -47,6 +47,7 @@ fn sound() -> (History, Vec<StoredRun>) {
         ids: vec!["own".to_owned(), "own".to_owned()],
         signals: vec![(1, true)],
         levels: vec![(3, true)],
+        sent: [("run.signal", 1), ("run.parameter", 1)].into(),
         ..Told::default()
     };
     let lines: Vec<Arc<str>> = events.iter().map(line).collect();
@@ -66,8 +67,9 @@ fn sound() -> (History, Vec<StoredRun>) {
         events,
         signals: Vec::new(),
         parameters: [("level".to_owned(), json!(3))].into(),
+        locks: Vec::new(),
     };
-    (History { told: vec![told], sights, lost_answers: 0 }, vec![run])
+    (History { told: vec![told], sights, ..History::default() }, vec![run])
 }
 
 fn line(event: &StoredEvent) -> Arc<str> {
@@ -260,5 +262,66 @@ fn a_parameter_that_is_lost_is_found() {
     finds("no parameter is lost", |_, run| run.events[11].data["level"] = json!(2));
     finds("no parameter is lost", |_, run| {
         insert(run, 13, 2, "level", json!({ "level": 2, "attempt": 2 }));
+    });
+}
+
+#[test]
+fn a_message_that_is_noted_twice_is_found() {
+    finds("no message is noted twice", |_, run| insert(run, 5, 1, "run.signal", json!({ "name": "note" })));
+    finds("no message is noted twice", |history, run| {
+        // A request was lost and came through, but not that of this value.
+        history.told[0].sent.insert("run.parameter", 3);
+        insert(run, 11, 2, "run.parameter", json!({ "name": "level", "value": 3 }));
+    });
+}
+
+#[test]
+fn an_event_of_an_attempt_that_another_host_has_ended_is_found() {
+    finds("no event of an attempt after the next began", |_, run| {
+        insert(run, 11, 1, "run.signal", json!({ "name": "note" }));
+    });
+}
+
+#[test]
+fn a_lock_that_two_runs_hold_at_once_is_found() {
+    let (history, mut stored) = sound();
+    stored[0].locks = vec![("device".to_owned(), 1), ("group".to_owned(), 2)];
+    stored.push(StoredRun { id: "other".to_owned(), ..stored[0].clone() });
+    let found = check(&history, &stored).violations;
+    let found: Vec<&str> = found.iter().map(|violation| violation.what.as_str()).collect();
+    let of_lock = |name: &str| {
+        let rule = format!("no lock is held above its capacity: {name}");
+        found.iter().any(|what| what.starts_with(&rule))
+    };
+    assert!(of_lock("device") && !of_lock("group"), "{found:?}");
+    for event in &mut stored[1].events {
+        event.time += 100;
+    }
+    let found = check(&history, &stored).violations;
+    assert!(
+        !found.iter().any(|violation| violation.what.contains("device")),
+        "one after the other: {found:?}"
+    );
+}
+
+#[test]
+fn a_run_that_a_reader_of_all_misses_or_sees_twice_is_found() {
+    let rule = "a reader of all runs sees every run once";
+    let seen = |seqs: &[u64]| {
+        let seen = [("own".to_owned(), seqs.to_vec())];
+        vec![Tail { host: 1, seen: seen.into() }]
+    };
+    finds(rule, |history, _| history.tails = vec![Tail::default()]);
+    finds(rule, |history, _| history.tails = seen(&[1, 8]));
+    finds(rule, |history, _| history.tails = seen(&[1, 8, 8, 14]));
+    let (mut history, stored) = sound();
+    history.tails = seen(&[1, 8, 14]);
+    assert!(check(&history, &stored).violations.is_empty(), "it saw both attempts and the end");
+}
+
+#[test]
+fn a_counter_that_differs_from_its_rows_is_found() {
+    finds("counters agree with the rows", |history, _| {
+        history.row_faults.push("lock device: 2 in use, held by 1".to_owned());
     });
 }

@@ -134,6 +134,14 @@ impl Server {
         cut.lines().count()
     }
 
+    /// Cuts all connections of its clients, of sessions whose name ends with this, but not the one that asks.
+    pub fn cut_others(&self, name: &str) {
+        let others = format!(
+            "pid <> pg_backend_pid() AND backend_type = 'client backend' AND application_name LIKE '%{name}'"
+        );
+        self.psql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"));
+    }
+
     /// Stops it as a crash does: nothing is finished, and its next start recovers (`pg_ctl stop -m immediate`).
     pub fn crash(&self) {
         self.end("QUIT");
