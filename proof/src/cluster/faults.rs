@@ -106,7 +106,11 @@ impl Cluster {
         }
         let serves = crate::victim::is_ready(self.hosts[nth].address).await;
         let host = &mut self.hosts[nth];
-        let Some(life) = host.life.take() else {
+        let has_stopped =
+            in_order && host.life.as_mut().is_none_or(|life| matches!(life.has_ended(), Ok(true)));
+        let life = host.life.take();
+        host.due = Some(Instant::now() + Duration::from_millis(self.rng.u64(..DEAD_MS)));
+        let Some(life) = life.filter(|_| !has_stopped) else {
             self.done.kills.stopped += 1;
             return;
         };
@@ -118,7 +122,6 @@ impl Cluster {
         if let Err(problem) = life.kill() {
             self.violations.push(crate::history::Violation::of_host(problem));
         }
-        host.due = Some(Instant::now() + Duration::from_millis(self.rng.u64(..DEAD_MS)));
     }
 
     /// A host that runs and is not stopped.
