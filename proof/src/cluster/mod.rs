@@ -95,8 +95,8 @@ pub(crate) async fn prove(options: &Options) -> Report {
         let Some(fault) = faults.pop() else { break };
         cluster.suffer(fault).await;
     }
-    let quiet = Instant::now();
     cluster.heal().await;
+    let quiet = Instant::now();
     world.stop_starting();
     let mut broken = Vec::new();
     let mut looked = false;
@@ -267,12 +267,13 @@ impl Cluster {
     /// Ends all faults.
     async fn heal(&mut self) {
         let now = Instant::now();
-        for host in &mut self.hosts {
-            if host.due.is_some() {
-                host.due = Some(now);
-            }
+        for host in self.hosts.iter_mut().filter(|host| host.life.is_none()) {
+            host.due = Some(now);
         }
-        self.look();
+        // A host that is stopped stays so for longer than its lease: what it does then is what the fault is for.
+        while self.hosts.iter().any(|host| host.due.is_some()) {
+            self.pass(LOOK).await;
+        }
         self.wait_until_ready(victim::START).await;
     }
 
