@@ -12,3 +12,8 @@ BEGIN
     v_text := replace(v_text, 'AND owner = p_host AND fence = v_end.fence', '');
     EXECUTE v_text;
 END $$;
+-- Else the host hears first that it is dead, and drops its runs before it writes.
+DO $$
+BEGIN
+    EXECUTE replace(pg_get_functiondef('renew_lease_1'::regproc), 'AND dead_at IS NULL AND', 'AND');
+END $$;

@@ -110,6 +110,7 @@ pub async fn prove(options: Options) -> Report {
     report.violations.extend(broken);
     report.violations.extend(ended_by_itself);
     report.violations.extend(victim.panics().map(Violation::of_host));
+    report.repeat = format!("--kills {} --seed {}", victim.kills.all(), options.seed);
     report.kills = victim.kills;
     report.seed = options.seed;
     report.time = began.elapsed();

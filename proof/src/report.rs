@@ -20,6 +20,8 @@ const AROUND: u64 = 8;
 pub struct Report {
     /// The kills.
     pub kills: Kills,
+    /// The options that repeat it.
+    pub repeat: String,
     /// Further faults, with several hosts.
     pub hosts: Option<String>,
     /// The seed of the clients' actions and the kills.
@@ -137,6 +139,6 @@ impl fmt::Display for Report {
             writeln!(f, "The host's data and log are in {}", kept.display())?;
         }
         let verdict = if self.violations.is_empty() { "Nothing was lost" } else { "NOT PROVED" };
-        writeln!(f, "{verdict}. To repeat: cargo xtask proof --kills {} --seed {}", kills.all(), self.seed)
+        writeln!(f, "{verdict}. To repeat: cargo xtask proof {}", self.repeat)
     }
 }

@@ -65,7 +65,8 @@ impl Cluster {
         match fault {
             Fault::Kill => self.kill().await,
             Fault::Stop => {
-                let nth = self.any_live().await;
+                // Somebody must be there to take over.
+                let nth = self.any_live(2).await;
                 let host = &mut self.hosts[nth];
                 let Some(life) = &host.life else { return };
                 life.signal(Signal::STOP);
@@ -97,7 +98,7 @@ impl Cluster {
     }
 
     async fn kill(&mut self) {
-        let nth = self.any_live().await;
+        let nth = self.any_live(1).await;
         let in_order = self.rng.u8(..10) < IN_ORDER;
         if in_order && let Some(life) = &self.hosts[nth].life {
             life.signal(Signal::TERM);
@@ -106,7 +107,11 @@ impl Cluster {
         }
         let serves = crate::victim::is_ready(self.hosts[nth].address).await;
         let host = &mut self.hosts[nth];
-        let Some(life) = host.life.take() else {
+        let has_stopped =
+            in_order && host.life.as_mut().is_none_or(|life| matches!(life.has_ended(), Ok(true)));
+        let life = host.life.take();
+        host.due = Some(Instant::now() + Duration::from_millis(self.rng.u64(..DEAD_MS)));
+        let Some(life) = life.filter(|_| !has_stopped) else {
             self.done.kills.stopped += 1;
             return;
         };
@@ -118,11 +123,10 @@ impl Cluster {
         if let Err(problem) = life.kill() {
             self.violations.push(crate::history::Violation::of_host(problem));
         }
-        host.due = Some(Instant::now() + Duration::from_millis(self.rng.u64(..DEAD_MS)));
     }
 
-    /// A host that runs and is not stopped.
-    async fn any_live(&mut self) -> usize {
+    /// A host that runs and is not stopped, once there are so many of them.
+    async fn any_live(&mut self, least: usize) -> usize {
         loop {
             let live: Vec<usize> = self
                 .hosts
@@ -130,7 +134,9 @@ impl Cluster {
                 .filter(|host| host.life.is_some() && !host.is_stopped)
                 .map(|host| host.nth)
                 .collect();
-            if let Some(&nth) = self.rng.choice(&live) {
+            if live.len() >= least
+                && let Some(&nth) = self.rng.choice(&live)
+            {
                 return nth;
             }
             self.pass(super::LOOK).await;

@@ -59,6 +59,8 @@ struct Cluster {
     folder: TempDir,
     server: Server,
     binary: Option<PathBuf>,
+    /// Whether the hosts have made their tables.
+    has_schema: bool,
     hosts: Vec<Host>,
     rng: Rng,
     /// When the server was last away or restarted.
@@ -79,6 +81,7 @@ pub(crate) async fn prove(options: &Options) -> Report {
     }
     let addresses: Vec<SocketAddr> = cluster.hosts.iter().map(|host| host.address).collect();
     cluster.wait_until_ready(LOADING).await;
+    cluster.has_schema = true;
     if let Some(sql) = &options.sabotage {
         let sql = std::fs::read_to_string(sql).expect("a readable file");
         cluster.server.psql(&format!("SET search_path = {SCHEMA}; {sql}"));
@@ -92,8 +95,8 @@ pub(crate) async fn prove(options: &Options) -> Report {
         let Some(fault) = faults.pop() else { break };
         cluster.suffer(fault).await;
     }
-    let quiet = Instant::now();
     cluster.heal().await;
+    let quiet = Instant::now();
     world.stop_starting();
     let mut broken = Vec::new();
     let mut looked = false;
@@ -139,6 +142,9 @@ pub(crate) async fn prove(options: &Options) -> Report {
     report.violations.extend(cluster.panics());
     report.hosts = Some(cluster.done.to_string());
     report.kills = cluster.done.kills;
+    let Options { hosts, kills, stops, seed, actors, .. } = options;
+    report.repeat =
+        format!("--hosts {hosts} --kills {kills} --stops {stops} --clients {actors} --seed {seed}");
     report.seed = options.seed;
     report.time = began.elapsed();
     if !report.violations.is_empty() {
@@ -166,6 +172,7 @@ impl Cluster {
             folder,
             server,
             binary: options.binary.clone(),
+            has_schema: false,
             hosts: hosts.collect(),
             rng: Rng::with_seed(options.seed),
             unwell_at: None,
@@ -231,7 +238,7 @@ impl Cluster {
                 None => self.start(nth),
             }
         }
-        if self.server.process().is_some() {
+        if self.has_schema && self.server.process().is_some() {
             self.row_checks += 1;
             let found = tokio::task::block_in_place(|| rows::disagreements(&self.server));
             self.row_faults.extend(found.into_iter().take(20_usize.saturating_sub(self.row_faults.len())));
@@ -260,12 +267,13 @@ impl Cluster {
     /// Ends all faults.
     async fn heal(&mut self) {
         let now = Instant::now();
-        for host in &mut self.hosts {
-            if host.due.is_some() {
-                host.due = Some(now);
-            }
+        for host in self.hosts.iter_mut().filter(|host| host.life.is_none()) {
+            host.due = Some(now);
         }
-        self.look();
+        // A host that is stopped stays so for longer than its lease: what it does then is what the fault is for.
+        while self.hosts.iter().any(|host| host.due.is_some()) {
+            self.pass(LOOK).await;
+        }
         self.wait_until_ready(victim::START).await;
     }
 
