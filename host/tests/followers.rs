@@ -169,6 +169,23 @@ async fn a_lost_hint_delays_events_by_a_second() {
     has_ended(&mut subscription).await;
 }
 
+/// A client that comes from the host of the run, where it has read on, must not be told that its position is unknown.
+#[tokio::test]
+async fn the_newest_event_is_known_before_it_has_arrived() {
+    let hosts = Hosts::with_notifiers(LocalNotifier::between_hosts(), LocalNotifier::between_hosts());
+    let (run, log) = hosts.a.start().await;
+    let mut subscription = subscribe(&hosts.b.log, &run, Position::Now).await;
+    has_no_news(&mut subscription).await;
+    for _ in 0..10 {
+        send(&log, 1, 10).await;
+        let head = hosts.a.log.head(&run).await.unwrap();
+        assert_eq!(hosts.b.log.head(&run).await.unwrap(), head);
+        let mut moved = subscribe(&hosts.b.log, &run, Position::After(head)).await;
+        send(&log, 1, 10).await;
+        read_to(&mut moved, head + 1).await;
+    }
+}
+
 #[tokio::test]
 async fn a_run_that_moves_from_host_to_host_is_read_without_a_gap_or_a_repeat() {
     let hosts = Hosts::new();

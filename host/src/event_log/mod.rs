@@ -185,9 +185,18 @@ impl EventLog {
         &self.pages
     }
 
-    /// The number of a run's newest durable event; 0 if there is none. For a run of another host that has subscribers here,
-    /// the newest one that they can have.
+    /// The number of a run's newest durable event; 0 if there is none. Asks storage about a run of another host: a client that
+    /// comes from that host may have events that have not arrived here yet.
     pub async fn head(&self, run: &RunKey) -> Result<u64> {
+        match self.live(run) {
+            Some(log) => Ok(log.window().head()),
+            None => self.events.last_seq(run.no).await,
+        }
+    }
+
+    /// The number of the newest event that subscribers here can have. Like [`head`](Self::head), but cheap also for a run of
+    /// another host that has subscribers.
+    pub async fn published_head(&self, run: &RunKey) -> Result<u64> {
         match self.source(run).and_then(|source| source.head()) {
             Some(head) => Ok(head),
             None => self.events.last_seq(run.no).await,

@@ -292,7 +292,7 @@ pub(super) async fn list(api: &Arc<Api>) -> Result<Response, Problem> {
     let watched = api.presence.watched_runs();
     let mut streams = Vec::with_capacity(watched.len());
     for (run, task, subscribers) in watched {
-        let last_seq = api.log.head(&run).await?;
+        let last_seq = api.log.published_head(&run).await?;
         streams.push(WatchedRunJson {
             run: run.id.to_string(),
             app: task.app.to_string(),
