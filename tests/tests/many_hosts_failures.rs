@@ -287,9 +287,8 @@ async fn a_host_says_that_its_database_is_away_and_goes_on_when_it_is_back() {
     for host in &hosts {
         eventually("it says why it is not ready", || async {
             let ready = host.get("/readyz").await;
-            let is_told = ready.status == StatusCode::SERVICE_UNAVAILABLE
-                && ready.json()["reasons"].to_string().to_lowercase().contains("database");
-            is_told
+            ready.status == StatusCode::SERVICE_UNAVAILABLE
+                && ready.json()["reasons"].to_string().to_lowercase().contains("database")
         })
         .await;
         // Not accepted rather than lost; and the answer does not keep the client waiting for long.

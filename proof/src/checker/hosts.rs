@@ -32,10 +32,13 @@ pub(super) fn check(findings: &mut Findings, history: &History, stored: &[Stored
     }
 }
 
+/// The times of the first and the last event of a guest, and its run.
+type Span<'a> = (i64, i64, &'a str);
+
 /// What guests of runs that hold a lock do does not overlap beyond its capacity. From the first to the last event of a
 /// guest, because a claim takes its time before it waits for the lock.
 fn locks(findings: &mut Findings, stored: &[StoredRun]) {
-    let mut by_lock: HashMap<&str, (usize, Vec<(i64, i64, &str)>)> = HashMap::new();
+    let mut by_lock: HashMap<&str, (usize, Vec<Span<'_>>)> = HashMap::new();
     for run in stored {
         let mut attempts: HashMap<u64, (i64, i64)> = HashMap::new();
         for event in run.events.iter().filter(|event| !event.kind.starts_with("run.")) {
@@ -49,7 +52,7 @@ fn locks(findings: &mut Findings, stored: &[StoredRun]) {
     }
     for (name, (capacity, mut spans)) in by_lock {
         spans.sort_unstable();
-        let mut held: Vec<(i64, i64, &str)> = Vec::new();
+        let mut held: Vec<Span<'_>> = Vec::new();
         for span in spans {
             held.retain(|(_, to, _)| *to > span.0);
             held.push(span);
