@@ -251,11 +251,7 @@ fn attend(
     let backends: Vec<&str> = hosts.iter().map(|host| host.address.as_str()).collect();
     let front = front::start(&format!("127.0.0.1:{}", options.port), &backends, folder)?;
     show(hosts, front.is_some().then_some(options.port), folder, binary);
-    loop {
-        match interrupted.recv_timeout(POLL) {
-            Err(RecvTimeoutError::Timeout) => {}
-            _ => break,
-        }
+    while let Err(RecvTimeoutError::Timeout) = interrupted.recv_timeout(POLL) {
         for host in hosts.iter_mut() {
             look_after(host);
         }
