@@ -85,12 +85,16 @@ async fn threads_for_guests_that_cannot_be_had_are_refused() {
 async fn a_host_with_few_addresses_serves_or_says_so_and_ends() {
     let folders = Folders::new();
     folders.start(&SETTINGS).terminate();
+    let within = |mib: u64, command: &Command| after(&format!("ulimit -v {}", mib << 10), command);
+    // The program itself takes more than the first ones where it was not optimised: the system can't even load it.
+    let loads = |mib: &u64| {
+        let mut program = Command::new(child::binary());
+        within(*mib, program.arg("--version")).output().unwrap().status.success()
+    };
+    let least = (96..800).step_by(16).find(loads).expect("a limit in which the program can be loaded");
     let mut enough = None;
-    // The program itself, which is large where it was not optimised, needs more than the first ones. With less than its own
-    // size the system ends it before it begins.
-    for mib in (192..800).step_by(16).chain([1024, 4096]) {
-        let command = after(&format!("ulimit -v {}", mib << 10), &serve(&folders, &[]));
-        match serve_or_refuse(command).await {
+    for mib in (least..800).step_by(16).chain([1024, 4096]) {
+        match serve_or_refuse(within(mib, &serve(&folders, &[]))).await {
             Ok(()) => enough = enough.or(Some(mib)),
             Err(said) => {
                 assert_eq!(enough, None, "{mib} MiB are too few: {said:?}");

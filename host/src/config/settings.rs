@@ -96,7 +96,7 @@ settings! {
         value: "FILE",
         config: database_ca,
     }
-    /// Time without a sign of life after which other hosts take over the runs of this one
+    /// Time without a renewal of the lease after which other hosts take over the runs of this one
     lease: Time {
         default: seconds(15),
         check: is_long_enough(MIN_LEASE),

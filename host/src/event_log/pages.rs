@@ -77,7 +77,7 @@ impl Weighter<Key, Page> for Weight {
     }
 }
 
-/// Who reads a page.
+/// The reader of a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Subscriber,
@@ -185,7 +185,7 @@ impl Cached {
         }
     }
 
-    /// Reads a page, or waits for the one who reads it now.
+    /// Reads a page, or waits for a read of it that is under way.
     async fn get(&self, key: Key, reader: Reader) -> Result<Page> {
         match self.cache.get_value_or_guard_async(&key).await {
             Ok(page) => Ok(page),

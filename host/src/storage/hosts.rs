@@ -31,7 +31,7 @@ impl HostInfo {
 /// A host that is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveHost {
-    /// What it says of itself.
+    /// Its description, which it gives itself.
     pub info: HostInfo,
     /// Until when its lease lasts. A host past it is alive until another one claims its runs.
     pub lease_until: Timestamp,

@@ -33,11 +33,11 @@ pub struct Message {
     pub no: i64,
     /// The run.
     pub run: RunKey,
-    /// What it says.
+    /// Its content.
     pub kind: MessageKind,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageKind {
     /// The run is to be cancelled.

@@ -7,6 +7,7 @@
 //! Knows nothing of wasm, HTTP or subscribers: it notifies an [`Outbox`] that its events are durable, and nobody else.
 
 mod clients;
+mod columns;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -18,6 +19,7 @@ mod new_run;
 pub mod postgres;
 mod pruning;
 pub mod sqlite;
+mod wait_graph;
 mod waits;
 
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use crate::model::{Json, Labels, Lock, OnDisconnect, RunId, SignalName, TaskRef, Timestamp};
+use crate::model::{
+    Json, Labels, Lock, OnDisconnect, Run, RunId, RunKey, RunStatus, SignalName, TaskRef, Timestamp,
+};
 
 /// The parent of a new run.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,34 @@ impl NewRun {
             on_disconnect: OnDisconnect::default(),
             max_queued: u64::MAX,
             max_queued_of_task: u64::MAX,
+        }
+    }
+
+    /// The record of it while it waits, under the number that storage has given it. `waits_for`: the lock that another run
+    /// holds, if there is one.
+    pub(super) fn waiting(&self, no: i64, waits_for: Option<String>) -> Run {
+        Run {
+            key: RunKey { no, id: self.id.clone() },
+            task: self.task.clone(),
+            version: None,
+            status: if self.not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued },
+            attempt: 0,
+            input: self.input.clone(),
+            final_value: None,
+            error: None,
+            created_at: self.created_at,
+            started_at: None,
+            finished_at: None,
+            cancel_requested_at: None,
+            not_before: self.not_before,
+            priority: self.priority,
+            // Checked again when it is due.
+            waits_for: waits_for.filter(|_| self.not_before.is_none()),
+            // Read with the row; not needed before.
+            parent: None,
+            on_disconnect: self.on_disconnect,
+            labels: self.labels.clone(),
+            last_seq: None,
         }
     }
 }

@@ -17,9 +17,7 @@ use super::run_row::ReadError;
 use crate::model::Lock;
 use crate::postgres::Session;
 use crate::storage::NewRun;
-
-/// Most runs that one search visits. A deadlock through more runs is not found, and lasts until one of them is cancelled.
-pub(super) const MAX_VISITED: usize = 1_000;
+use crate::storage::wait_graph::{Holders, MAX_VISITED, holders_if_full};
 
 /// Describes why the new run could not begin while its parent waits for it; none if it could.
 pub(super) async fn of_start(db: &Session, new: &NewRun) -> Result<Option<String>, ReadError> {
@@ -34,9 +32,6 @@ pub(super) async fn of_start(db: &Session, new: &NewRun) -> Result<Option<String
     Ok(links.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
 }
 
-/// Running runs that hold each lock.
-pub(super) type Holders = BTreeMap<String, Vec<i64>>;
-
 pub(super) async fn holders(db: &Session) -> Result<Holders, ReadError> {
     let mut holders = Holders::new();
     let sql = "SELECT no, locks FROM runs WHERE owner IS NOT NULL AND locks IS NOT NULL ORDER BY no";
@@ -46,11 +41,6 @@ pub(super) async fn holders(db: &Session) -> Result<Holders, ReadError> {
         }
     }
     Ok(holders)
-}
-
-/// The holders of a lock, if no further run can take it.
-pub(super) fn holders_if_full<'a>(holders: &'a Holders, lock: &Lock) -> Option<&'a [i64]> {
-    holders.get(&lock.name).map(Vec::as_slice).filter(|holders| holders.len() >= lock.capacity as usize)
 }
 
 /// The locks in two columns: their names, and their capacities.

@@ -40,7 +40,7 @@ async fn open(server: &Server, schema: &str) -> Postgres {
     Postgres::open(connector, Durability::Normal, 2).await.expect("opens")
 }
 
-/// A session adds what it has counted when it ends.
+/// A session adds its counts when it ends.
 async fn until_all_sessions_are_over(server: &Server) {
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'plans %'";
     for _ in 0..1_000 {

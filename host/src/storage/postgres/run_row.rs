@@ -10,6 +10,7 @@ use crate::model::{
     Json, OnDisconnect, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp, Version,
 };
 use crate::postgres;
+use crate::storage::columns::{columns, selected};
 
 /// The code of a status in the column `runs.status`. Indexes have codes in their conditions, so a code never changes.
 pub(super) const fn status_code(status: RunStatus) -> i16 {
@@ -27,20 +28,6 @@ pub(super) const fn status_code(status: RunStatus) -> i16 {
 /// The status of a code.
 pub(super) fn status_of(code: i16) -> Option<RunStatus> {
     RunStatus::ALL.into_iter().find(|status| status_code(*status) == code)
-}
-
-/// Declares [`Column`] and [`COLUMNS`] in the same order. A column that can be large also has an expression for brief
-/// lists.
-macro_rules! columns {
-    ($($column:ident = $sql:literal $(or $brief:literal)?;)*) => {
-        /// A column of [`WHOLE`] and [`BRIEF`]. Its number is its position in them.
-        #[derive(Clone, Copy, Debug)]
-        enum Column {
-            $($column),*
-        }
-
-        const COLUMNS: &[&[&str]] = &[$(&[$sql $(, $brief)?]),*];
-    };
 }
 
 columns! {
@@ -69,9 +56,9 @@ columns! {
 }
 
 /// The columns of a run, for a statement that ends with [`FROM`].
-pub(super) static WHOLE: LazyLock<String> = LazyLock::new(|| select(false));
+pub(super) static WHOLE: LazyLock<String> = LazyLock::new(|| selected(COLUMNS, false));
 /// The columns without the large parts, for a statement that ends with [`BRIEF_FROM`].
-pub(super) static BRIEF: LazyLock<String> = LazyLock::new(|| select(true));
+pub(super) static BRIEF: LazyLock<String> = LazyLock::new(|| selected(COLUMNS, true));
 
 /// Joins a run, which the statement has as `runs`, with the rows that its columns come from.
 pub(super) const FROM: &str = "JOIN run_data ON run_data.run = runs.no JOIN tasks ON tasks.no = runs.task \
@@ -80,11 +67,6 @@ pub(super) const FROM: &str = "JOIN run_data ON run_data.run = runs.no JOIN task
 pub(super) const BRIEF_FROM: &str = "LEFT JOIN run_data ON run_data.run = runs.no AND runs.status = 5 \
      JOIN tasks ON tasks.no = runs.task LEFT JOIN versions ON versions.no = runs.version \
      LEFT JOIN runs AS parents ON parents.no = runs.parent";
-
-fn select(brief: bool) -> String {
-    let column = |forms: &&[&'static str]| forms[if brief { forms.len() - 1 } else { 0 }];
-    COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
-}
 
 /// The run in a row of [`WHOLE`] or [`BRIEF`].
 pub(super) fn read(row: &Row) -> Result<Run, ReadError> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::claim::interrupt_column;
 use super::group::{SubmitAnswer, unreadable};
 use super::{Postgres, deadlocks, list};
-use crate::model::{Content, Event, Fence, Json, NewEvent, OnDisconnect, Run, RunKey, RunStatus, Timestamp};
+use crate::model::{Content, Event, Fence, Json, NewEvent, OnDisconnect, Run, RunStatus, Timestamp};
 use crate::storage::{
     Claimant, Claimed, MAX_CHILDREN, MAX_DEPTH, NewRun, Result, StorageError, SubmitOutcome,
 };
@@ -156,7 +156,7 @@ fn outcome(
 ) -> Result<SubmitOutcome> {
     match (answer.is.as_str(), answer.no, claim) {
         ("claimed", Some(no), Some(((claimant, started), host))) => {
-            let mut run = waiting_run(new, no, None);
+            let mut run = new.waiting(no, None);
             run.status = RunStatus::Running;
             run.attempt = 1;
             run.version = Some(claimant.version);
@@ -172,7 +172,7 @@ fn outcome(
                 on_interrupt: claimant.on_interrupt,
             }))
         }
-        ("queued", Some(no), _) => Ok(SubmitOutcome::Queued(waiting_run(new, no, answer.waits_for.clone()))),
+        ("queued", Some(no), _) => Ok(SubmitOutcome::Queued(new.waiting(no, answer.waits_for.clone()))),
         _ => Err(refusal(new, answer)),
     }
 }
@@ -196,31 +196,5 @@ fn refusal(new: &NewRun, answer: &SubmitAnswer) -> StorageError {
         "busy" => StorageError::Busy(answer.name.clone().unwrap_or_default()),
         "full" => StorageError::QueueFull(answer.waiting.unwrap_or_default()),
         _ => unreadable(),
-    }
-}
-
-/// The record of a new run that waits.
-fn waiting_run(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
-    Run {
-        key: RunKey { no, id: new.id.clone() },
-        task: new.task.clone(),
-        version: None,
-        status: if new.not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued },
-        attempt: 0,
-        input: new.input.clone(),
-        final_value: None,
-        error: None,
-        created_at: new.created_at,
-        started_at: None,
-        finished_at: None,
-        cancel_requested_at: None,
-        not_before: new.not_before,
-        priority: new.priority,
-        waits_for,
-        // Read with the row; not needed before.
-        parent: None,
-        on_disconnect: new.on_disconnect,
-        labels: new.labels.clone(),
-        last_seq: None,
     }
 }

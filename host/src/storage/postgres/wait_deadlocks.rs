@@ -1,17 +1,14 @@
-//! Deadlocks of running runs that wait for each other.
-//!
-//! A run that waits for children continues when any of them has ended, and a queued run when all of its locks are free. So
-//! a circle alone is no deadlock, as long as one of its runs can continue in another way. The search finds the runs that
-//! can't continue whatever happens. If such a run leads back to itself, its wait fails, which lets the others continue.
+//! Deadlocks of running runs that wait for each other, read from the database into a [`WaitGraph`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use super::deadlocks::{Holders, MAX_VISITED, holders, holders_if_full, locks_in};
+use super::deadlocks::{holders, locks_in};
 use super::run_row::ReadError;
 use super::waits::{self, Foreign};
 use crate::model::{Lock, RunId};
 use crate::postgres::Session;
 use crate::storage::ChildWaits;
+use crate::storage::wait_graph::{AnyOf, Holders, MAX_VISITED, WaitGraph, described};
 
 /// A deadlock that a search has found.
 pub(super) struct Deadlock {
@@ -39,20 +36,14 @@ pub(super) async fn of_wait(
 }
 
 async fn search(db: &Session, run: i64, waits: &ChildWaits) -> Result<Option<Deadlock>, ReadError> {
-    let mut graph = WaitGraph {
-        waits,
-        holders: holders(db).await?,
-        runs: BTreeMap::new(),
-        ids: HashMap::new(),
-        foreign: Foreign::new(),
-        oldest_report: i64::MAX,
-    };
-    graph.explore(db, run).await?;
-    graph.mark_runs_that_continue();
-    let Some(path) = graph.path_back(run) else { return Ok(None) };
-    let links: Vec<String> = path.iter().map(|link| graph.describe(link)).collect();
-    let reason = format!("it would wait for ever: it waits for {}", links.join(", which waits for "));
-    Ok(Some(Deadlock { reason, oldest_report: graph.oldest_report, foreign: graph.foreign }))
+    let (graph, ids) = Default::default();
+    let (foreign, oldest_report) = (Foreign::new(), i64::MAX);
+    let mut search = Search { waits, holders: holders(db).await?, graph, ids, foreign, oldest_report };
+    search.explore(db, run).await?;
+    let Some(path) = search.graph.deadlock(run) else { return Ok(None) };
+    let id = |run: i64| search.ids.get(&run).map_or("?", String::as_str);
+    let reason = described(path.into_iter().map(|(run, lock)| (id(run), lock)));
+    Ok(Some(Deadlock { reason, oldest_report: search.oldest_report, foreign: search.foreign }))
 }
 
 async fn is_any_blocked(db: &Session, runs: &[RunId]) -> Result<bool, ReadError> {
@@ -62,42 +53,23 @@ async fn is_any_blocked(db: &Session, runs: &[RunId]) -> Result<bool, ReadError>
     Ok(db.query_one(sql, &[&ids]).await?.try_get(0)?)
 }
 
-/// The conditions of a waiting run: it continues when all of them are met.
-struct WaitingRun {
-    for_all: Vec<AnyOf>,
-    /// Whether it is known to be able to continue.
-    continues: bool,
-}
-
-/// A condition that is met when any of the runs continues.
-struct AnyOf {
-    runs: Vec<i64>,
-    /// The lock that they hold; none for children.
-    lock: Option<String>,
-}
-
-/// A step of a path: the run, and the lock that it holds if the wait is for a lock.
-type Link<'a> = (i64, Option<&'a str>);
-
-struct WaitGraph<'a> {
+struct Search<'a> {
     waits: &'a ChildWaits,
     holders: Holders,
-    /// The runs that were reached from the first.
-    runs: BTreeMap<i64, WaitingRun>,
+    graph: WaitGraph,
     ids: HashMap<i64, String>,
     foreign: Foreign,
     oldest_report: i64,
 }
 
-impl WaitGraph<'_> {
+impl Search<'_> {
     /// Reads the runs that `run` waits for, directly and through others, level by level. Runs beyond [`MAX_VISITED`] count
     /// as able to continue.
     async fn explore(&mut self, db: &Session, run: i64) -> Result<(), ReadError> {
         let mut next = BTreeSet::from([run]);
         while !next.is_empty() {
-            let room = MAX_VISITED.saturating_sub(self.runs.len());
-            let level: Vec<i64> =
-                next.iter().copied().filter(|run| !self.runs.contains_key(run)).take(room).collect();
+            let unread = next.iter().copied().filter(|run| !self.graph.contains(*run));
+            let level: Vec<i64> = unread.take(self.graph.room()).collect();
             let mut states = self.read(db, &level).await?;
             let waits = self.child_waits(db, &states).await?;
             let children = read_children(db, &waits).await?;
@@ -108,11 +80,10 @@ impl WaitGraph<'_> {
                     Some(State { owned: true, .. }) => {
                         waits.get(&run).map_or_else(Vec::new, |of| any_of(of, &children))
                     }
-                    Some(State { locks, .. }) => self.full_locks(&locks),
+                    Some(State { locks, .. }) => AnyOf::of_locks(&locks, &self.holders),
                 };
                 next.extend(for_all.iter().flat_map(|any| &any.runs));
-                let continues = for_all.is_empty();
-                self.runs.insert(run, WaitingRun { for_all, continues });
+                self.graph.add(run, for_all);
             }
         }
         Ok(())
@@ -158,83 +129,6 @@ impl WaitGraph<'_> {
             found.insert(run, wait.children);
         }
         Ok(found)
-    }
-
-    fn full_locks(&self, locks: &[Lock]) -> Vec<AnyOf> {
-        let full = locks.iter().filter_map(|lock| {
-            let holders = holders_if_full(&self.holders, lock)?;
-            Some(AnyOf { runs: holders.to_vec(), lock: Some(lock.name.clone()) })
-        });
-        full.collect()
-    }
-
-    fn continues(&self, run: i64) -> bool {
-        self.runs.get(&run).is_none_or(|waiting| waiting.continues)
-    }
-
-    fn mark_runs_that_continue(&mut self) {
-        loop {
-            let can = |any: &AnyOf| any.runs.iter().any(|run| self.continues(*run));
-            let found: Vec<i64> = self
-                .runs
-                .iter()
-                .filter(|(_, waiting)| !waiting.continues && waiting.for_all.iter().all(can))
-                .map(|(run, _)| *run)
-                .collect();
-            if found.is_empty() {
-                return;
-            }
-            for run in found {
-                if let Some(waiting) = self.runs.get_mut(&run) {
-                    waiting.continues = true;
-                }
-            }
-        }
-    }
-
-    /// A shortest path from the run back to itself through runs that can't continue.
-    fn path_back(&self, run: i64) -> Option<Vec<Link<'_>>> {
-        if self.continues(run) {
-            return None;
-        }
-        // The predecessor of each run, and the lock that led from there.
-        let mut came_from: BTreeMap<i64, Link<'_>> = BTreeMap::new();
-        let mut level = vec![run];
-        while !level.is_empty() && !came_from.contains_key(&run) {
-            let mut next = Vec::new();
-            for at in level {
-                let waiting = self.runs.get(&at)?;
-                let stuck = |any: &&AnyOf| any.runs.iter().all(|run| !self.continues(*run));
-                for any in waiting.for_all.iter().filter(stuck) {
-                    for run in &any.runs {
-                        came_from.entry(*run).or_insert_with(|| {
-                            next.push(*run);
-                            (at, any.lock.as_deref())
-                        });
-                    }
-                }
-            }
-            level = next;
-        }
-        let (mut at, mut path) = (run, Vec::new());
-        loop {
-            let (before, lock) = came_from.get(&at)?;
-            path.push((at, *lock));
-            at = *before;
-            if at == run {
-                break;
-            }
-        }
-        path.reverse();
-        Some(path)
-    }
-
-    fn describe(&self, (run, lock): &Link<'_>) -> String {
-        let id = self.ids.get(run).map_or("?", String::as_str);
-        match lock {
-            Some(lock) => format!("{lock}, which the run {id} holds"),
-            None => format!("the run {id}"),
-        }
     }
 }
 

@@ -12,9 +12,7 @@ use rusqlite::Connection;
 use super::lock_column;
 use crate::model::Lock;
 use crate::storage::NewRun;
-
-/// Most runs that one search visits. A deadlock through more runs is not found, and lasts until one of them is cancelled.
-pub(super) const MAX_VISITED: usize = 1_000;
+use crate::storage::wait_graph::{Holders, MAX_VISITED, holders_if_full};
 
 /// Describes why the new run could not begin while its parent waits for it; none if it could.
 pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option<String>> {
@@ -24,9 +22,6 @@ pub(super) fn of_start(db: &Connection, new: &NewRun) -> rusqlite::Result<Option
     let deadlock = search.through_locks(&new.locks)?;
     Ok(deadlock.map(|links| format!("it would never begin: it waits for {}", links.join(", "))))
 }
-
-/// Running runs that hold each lock.
-pub(super) type Holders = BTreeMap<String, Vec<i64>>;
 
 pub(super) fn holders(db: &Connection) -> rusqlite::Result<Holders> {
     let mut holders = Holders::new();
@@ -61,10 +56,7 @@ impl<'a> Search<'a> {
     /// Whether one of the locks is held only by runs that wait for the target.
     fn through_locks(&mut self, locks: &[Lock]) -> rusqlite::Result<Option<Links>> {
         for lock in locks {
-            let holders = self.holders.get(&lock.name).cloned().unwrap_or_default();
-            if holders.len() < lock.capacity as usize {
-                continue;
-            }
+            let Some(holders) = holders_if_full(&self.holders, lock).map(<[i64]>::to_vec) else { continue };
             let mut links = None;
             for holder in &holders {
                 links = self.through_run(*holder)?;

@@ -9,20 +9,7 @@ use crate::model::{
     ErrorKind, Json, Labels, OnDisconnect, Run, RunError, RunId, RunKey, RunStatus, TaskRef, Timestamp,
     Version,
 };
-
-/// Declares [`Column`] and [`COLUMNS`] in the same order. A column that can be large also has an expression for brief
-/// lists.
-macro_rules! columns {
-    ($($column:ident = $sql:literal $(or $brief:literal)?;)*) => {
-        /// A column of [`WHOLE`] and the other statements. Its number is its position in them.
-        #[derive(Clone, Copy)]
-        enum Column {
-            $($column),*
-        }
-
-        const COLUMNS: &[&[&str]] = &[$(&[$sql $(, $brief)?]),*];
-    };
-}
+use crate::storage::columns::{columns, selected};
 
 columns! {
     No = "runs.no";
@@ -60,12 +47,10 @@ pub(super) static BRIEF_BY_TIME: LazyLock<String> =
     LazyLock::new(|| select(true, "runs INDEXED BY runs_by_creation"));
 
 fn select(brief: bool, runs: &str) -> String {
-    let column = |forms: &&[&'static str]| forms[if brief { forms.len() - 1 } else { 0 }];
-    let columns: Vec<&str> = COLUMNS.iter().map(column).collect();
     format!(
         "SELECT {} FROM {runs} JOIN tasks ON tasks.no = runs.task \
          LEFT JOIN versions ON versions.no = runs.version LEFT JOIN runs AS parents ON parents.no = runs.parent",
-        columns.join(", ")
+        selected(COLUMNS, brief)
     )
 }
 

@@ -33,7 +33,7 @@ pub(super) fn submit(tx: &mut Tx<'_>, new: &NewRun, claimant: Option<&Claimant>)
         return Err(full.into());
     }
     let no = tx.next_run_no()?;
-    let mut run = waiting_run(new, no, busy);
+    let mut run = new.waiting(no, busy);
     if let Some((claimant, _)) = claimant {
         claims::next_attempt(&mut run, &claimant.version);
     }
@@ -160,33 +160,6 @@ fn insert(
             .execute(params![key, value, run.key.no])?;
     }
     Ok(())
-}
-
-/// The record of a new run that waits, before its row is written.
-fn waiting_run(new: &NewRun, no: i64, waits_for: Option<String>) -> Run {
-    Run {
-        key: RunKey { no, id: new.id.clone() },
-        task: new.task.clone(),
-        version: None,
-        status: if new.not_before.is_some() { RunStatus::Delayed } else { RunStatus::Queued },
-        attempt: 0,
-        input: new.input.clone(),
-        final_value: None,
-        error: None,
-        created_at: new.created_at,
-        started_at: None,
-        finished_at: None,
-        cancel_requested_at: None,
-        not_before: new.not_before,
-        priority: new.priority,
-        // Checked again when it is due.
-        waits_for: waits_for.filter(|_| new.not_before.is_none()),
-        // Read with the row; not needed before.
-        parent: None,
-        on_disconnect: new.on_disconnect,
-        labels: new.labels.clone(),
-        last_seq: None,
-    }
 }
 
 /// The run of an earlier equal request. An earlier different one is a conflict.
