@@ -23,6 +23,7 @@ use crate::engine::{CompileLimits, Limits};
 use crate::model::Retention;
 use crate::postgres::{DatabaseUrl, SchemaName};
 pub use crate::registry::GrantKinds;
+use crate::registry::line_and_column;
 
 pub use database::{SecretFile, SecretUrl};
 pub use listen::ListenAddress;
@@ -53,8 +54,8 @@ pub struct Config {
     pub database_from_file: Option<DatabaseUrl>,
     /// The schema of that database that has the tables. Hosts with the same one are one system.
     pub database_schema: SchemaName,
-    /// Connections to that database for reads. A host has nine more at most: four that write, three for hints and leases,
-    /// and two while it starts.
+    /// Connections to that database for reads. A host has nine more at most: five that write, one of them for leases, two for
+    /// hints, and two while connections are replaced.
     pub database_connections: usize,
     /// A file with the certificates that are trusted instead of the system's.
     pub database_ca: Option<PathBuf>,
@@ -62,7 +63,7 @@ pub struct Config {
     pub lease: Duration,
     /// The name of this host, for operators. None: the machine's.
     pub host_name: Option<String>,
-    /// Where other hosts reach the API of this one. None: they can't.
+    /// The URL of this host in lists of hosts.
     pub advertise: Option<String>,
     /// Threads that execute guests; by default one per core.
     pub guest_threads: usize,
@@ -181,9 +182,15 @@ impl Settings {
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
-            message: error.to_string().trim().to_owned(),
+            message: format!("{}: {}", place(&text, &error), error.message()),
         })
     }
+}
+
+/// Where the fault is. Not with the line itself, as the library shows it: it may have the password of a database.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
+    format!("line {line}, column {column}")
 }
 
 #[cfg(test)]

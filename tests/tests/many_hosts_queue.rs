@@ -74,7 +74,7 @@ async fn both_hosts_execute_what_one_was_given_and_none_executes_more_than_it_ma
     let [a, b] = cluster.two(&["--max-running", "3"]);
     let mut started = Vec::new();
     for _ in 0..40 {
-        started.push(a.probe(json!({ "do": "sleep", "ms": 60 })).await);
+        started.push(a.probe(json!({ "do": "sleep", "ms": 500 })).await);
     }
     for run in &started {
         assert_eq!(b.finished(run).await["status"], "completed");

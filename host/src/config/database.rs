@@ -122,6 +122,24 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_a_faulty_file_is_not_in_the_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("streamtask.toml");
+        for text in [
+            format!("databse = \"{URL}\""),
+            format!("database = \"{URL}"),
+            format!("database = [\"{URL}\"]"),
+            format!("database = {URL}"),
+            format!("database = \"{URL}\"\ndatabase = \"{URL}\""),
+            format!("[database]\nurl = \"{URL}\""),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let error = Settings::read(Some(&path)).unwrap_err().to_string();
+            assert!(error.contains("streamtask.toml: line ") && !error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_password_in_the_environment_is_not_in_the_help() {
         let command = Settings::augment_args(Command::new("serve"));
         let hidden = command.get_arguments().filter(|flag| flag.is_hide_env_values_set());

@@ -35,7 +35,7 @@ use crate::registry::GrantKinds;
 /// Most threads that execute guests. More than the cores of any machine, and few enough that starting them takes little
 /// memory.
 const MAX_GUEST_THREADS: usize = 1_024;
-/// Most connections to a database for reads. More than any server has cores, and what servers accept in all by default.
+/// Most connections to a database for reads. More than any server has cores, and the default limit of a server.
 const MAX_DATABASE_CONNECTIONS: usize = 100;
 /// The shortest lease. It is renewed three times within its length, and a database that is busy answers after a second.
 const MIN_LEASE: Duration = Duration::from_secs(3);
@@ -107,7 +107,7 @@ settings! {
         value: "NAME",
         config: host_name,
     }
-    /// URL at which other hosts reach this one, such as `http://10.0.0.7:8080`
+    /// URL of this host in lists of hosts, such as `http://10.0.0.7:8080`
     advertise: String {
         value: "URL",
         check: is_http_url,

@@ -30,8 +30,8 @@ const POLL: Duration = Duration::from_secs(1);
 const RUNS_OF_READ: usize = 100;
 /// Most events of one run in one read: as many as a full outbox gives to one commit.
 const EVENTS_OF_READ: u32 = 2048;
-/// Silent runs that are looked up in each [`POLL`]: whether they still exist, and have not ended. Events tell that of all
-/// others. The rest waits for the next turns.
+/// Runs that are looked up in each [`POLL`]: whether they still exist, and have not ended. Events tell that of most. The
+/// rest waits for the next turns.
 const LOOKED_UP: usize = 16;
 
 /// All runs that this host follows.
@@ -283,13 +283,12 @@ impl ReadingTask {
         Ok(())
     }
 
-    /// Looks up some silent runs: an end of which no event tells, because it was removed before it was read here.
+    /// Looks up some runs: an end of which no event tells, because it was removed before it was read here.
     async fn look_up(&mut self) -> Result<()> {
         let later = (Bound::Excluded(self.looked_up), Bound::Unbounded);
-        let mut next: Vec<i64> =
+        let next: Vec<i64> =
             self.followed.runs.lock().range(later).take(LOOKED_UP).map(|(run, _)| *run).collect();
         self.looked_up = if next.len() < LOOKED_UP { 0 } else { next[LOOKED_UP - 1] };
-        next.retain(|run| !self.due.contains(run));
         for follower in next.into_iter().filter_map(|run| self.followed.get(run)) {
             self.followed.has_ended(&follower).await?;
         }

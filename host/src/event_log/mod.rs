@@ -236,7 +236,7 @@ impl EventLog {
     }
 }
 
-/// What has the newest events of a run.
+/// The holder of a run's newest events.
 #[derive(Clone)]
 enum Source {
     /// The run executes here.

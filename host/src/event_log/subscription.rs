@@ -72,8 +72,8 @@ impl Subscription {
     pub(super) async fn new(log: Arc<EventLog>, run: RunKey, position: Position) -> Result<Self> {
         let after = match position {
             Position::After(seq) => seq,
-            Position::Tail(count) => log.head(&run).await?.saturating_sub(count),
-            Position::Now => log.head(&run).await?,
+            Position::Tail(count) => log.published_head(&run).await?.saturating_sub(count),
+            Position::Now => log.published_head(&run).await?,
         };
         Ok(Self {
             log,

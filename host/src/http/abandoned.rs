@@ -47,7 +47,7 @@ async fn cancel(api: &Api, abandoned: Vec<RunId>) {
     }
 }
 
-/// What this host has stored about its clients.
+/// The report of this host's clients in storage.
 #[derive(Default)]
 struct Told {
     /// The id under which it is stored. A host that was declared dead gets another.

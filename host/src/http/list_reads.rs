@@ -32,7 +32,9 @@ impl ListReads {
     pub(super) fn of(&self, api: &Api, filter: RunFilter) -> Arc<ListRead> {
         let filter = RunFilter { brief: true, ..filter };
         let mut lists = self.0.lock();
-        if let Some(list) = lists.get(&filter).and_then(Weak::upgrade) {
+        // The task of one that has panicked answers nobody.
+        let current = lists.get(&filter).and_then(Weak::upgrade);
+        if let Some(list) = current.filter(|list| !list.reading.is_finished()) {
             return list;
         }
         lists.retain(|_, list| list.strong_count() > 0);
@@ -51,7 +53,7 @@ impl ListReads {
 pub(super) struct ListRead {
     results: Arc<Results>,
     /// The task that reads, stopped with the last live list.
-    _reading: AbortOnDropHandle<()>,
+    reading: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -80,7 +82,7 @@ impl ListRead {
     {
         let results = Arc::<Results>::default();
         let reading = tokio::spawn(read_again(Arc::clone(&results), listener, read));
-        Self { results, _reading: AbortOnDropHandle::new(reading) }
+        Self { results, reading: AbortOnDropHandle::new(reading) }
     }
 
     /// The list as it is now. It may have been read since `asked`.

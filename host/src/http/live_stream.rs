@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::body::Broken;
 use super::stream_ends::{MAX_SPREAD, StreamEnd};
 
-/// Time that a stream gets, from the beginning of the host's stop on, to send what its source has ready. A client that
+/// Time that a stream gets, from when it notices that the host stops, to send what its source has ready. A client that
 /// reads slowly, or far behind, then learns that the host is stopping while its connection still has time to bring it.
 /// After it, the client resumes at its own position. One that reads nothing at all can't be told.
 const CATCH_UP: Duration = MAX_SPREAD;

@@ -40,7 +40,7 @@ pub use crate::engine::Grants;
 pub use install::{InstallError, Installed};
 pub use manifest::{
     Ceilings, GrantKind, GrantKinds, GrantPolicy, ManifestError, Settings, UnknownGrant,
-    check as check_manifest, manifest_schema,
+    check as check_manifest, line_and_column, manifest_schema,
 };
 pub use schema::Mismatch;
 

@@ -20,7 +20,7 @@ pub(super) struct Duty {
     until: Option<Duration>,
 }
 
-/// Who has a duty.
+/// The holder of a duty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// This host, and no other one has had it since this was asked last.
@@ -95,11 +95,15 @@ impl Scheduler {
                     None => std::future::pending().await,
                 }
             };
+            let next = async {
+                registration.lost.cancelled().await;
+                drop(self.registration_after(&registration).await);
+            };
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => {}
                 () = tasks.changed() => {}
-                () = registration.lost.cancelled() => drop(self.registration_after(&registration).await),
+                () = next => {}
                 () = paused => {}
             }
         }

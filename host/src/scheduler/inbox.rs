@@ -27,11 +27,11 @@ const NOTED_WITHIN: Duration = Duration::from_secs(2);
 /// First and longest pause between two looks at whether a message is noted.
 const NOTED_PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(200)];
 
-/// Which messages were left after a read.
+/// The rest after a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     Nothing,
-    /// Messages to runs that have not begun here, or have ended.
+    /// Messages to runs that have not begun here, or have ended, or messages that could not be read.
     Some,
 }
 
@@ -62,6 +62,8 @@ impl Scheduler {
             if !Arc::ptr_eq(&current, &registration) {
                 hints = self.notifier.listen(Topic::Messages(current.host.clone()));
                 registration = current;
+                // Messages may have come before the topic was listened to.
+                hinted = true;
             }
         }
     }
@@ -84,7 +86,8 @@ impl Scheduler {
                 Ok(messages) => messages,
                 Err(error) => {
                     tracing::warn!(%error, "could not read the messages to runs");
-                    return Left::Nothing;
+                    // The hint is used up, and there may be no other.
+                    return Left::Some;
                 }
             };
             let is_last = messages.len() < BATCH as usize;

@@ -46,7 +46,7 @@ pub struct Sharing {
     pub lease: Duration,
     /// Name of the host, for operators.
     pub name: String,
-    /// Where other hosts reach its API; none if they can't.
+    /// Its URL in lists of hosts.
     pub url: Option<String>,
 }
 

@@ -113,6 +113,10 @@ impl Scheduler {
                 self.notifier.notify(&topic);
             }
             settled.into_iter().collect::<Result<()>>()?;
+            if self.lease.is_shared() && self.stopping.is_cancelled() {
+                // The next ones are for hosts that stay.
+                return Ok(());
+            }
         }
     }
 
@@ -121,9 +125,11 @@ impl Scheduler {
     async fn settle_in_time(&self, orphan: &Claimed) -> Result<()> {
         loop {
             match self.settle_orphan(orphan).await {
-                Err(StorageError::Unavailable(_)) if self.lease.is_shared() => {}
                 // It belongs to another host, because this one was declared dead.
                 Err(StorageError::Fenced) if self.lease.is_shared() => return Ok(()),
+                Err(error) if self.lease.is_shared() && !matches!(error, StorageError::Closed) => {
+                    tracing::warn!(run = %orphan.run.key.id, %error, "could not settle a run; retrying");
+                }
                 settled => return settled,
             }
             tokio::select! {

@@ -105,7 +105,9 @@ impl RunningAttempt {
     async fn clean_up(&self, outcome: &ExecutionOutcome) {
         platform::fault_point();
         self.scheduler.count_outcome(&self.task, &self.guard.control, outcome);
-        if self.task.settings.grants.files.is_some() {
+        // The folder of a lost attempt may be the next attempt's already.
+        let is_lost = matches!(outcome, ExecutionOutcome::Lost);
+        if self.task.settings.grants.files.is_some() && !is_lost {
             // A run that is ended by force waits for nothing.
             let forced = !matches!(outcome, ExecutionOutcome::Exited(_));
             let longest = if forced { Duration::ZERO } else { TIDYING };

@@ -26,7 +26,7 @@ const LATE: i64 = 30_000;
 /// Interval at which schedules are checked without a wake-up, because the clock may be set.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval at which a host that does not follow the schedules looks whether it has to. With the time until a dead host is
-/// declared dead, it is shorter than [`LATE`], so that no start counts as missed because a host died.
+/// declared dead, it is shorter than [`LATE`] for leases up to 20 s: then no start counts as missed because a host died.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(2);
 /// Pause before a failed start is retried.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ pub struct HostInfo {
     pub id: HostId,
     /// Its name, for operators. Several hosts may have the same.
     pub name: String,
-    /// Where other hosts reach its API; none if they can't.
+    /// Its URL in lists of hosts; none if it has not said one.
     pub url: Option<String>,
     /// Version of the program.
     pub build: String,
@@ -33,7 +33,7 @@ impl HostInfo {
 pub struct LiveHost {
     /// Its description, which it gives itself.
     pub info: HostInfo,
-    /// Until when its lease lasts. A host past it is alive until another one claims its runs.
+    /// Until when its lease lasts. A host past it is alive until another one declares it dead.
     pub lease_until: Timestamp,
     /// How many runs it owns.
     pub runs: u32,

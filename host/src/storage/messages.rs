@@ -102,7 +102,7 @@ pub trait Signals: Send + Sync + 'static {
     async fn parameters(&self, run: i64) -> Result<Vec<(SignalName, Json)>>;
 
     /// Messages that are kept for `owner`, oldest first for each run. A message is among them until it is noted, so the
-    /// owner remembers which ones it has applied.
+    /// owner may read it twice.
     async fn messages(&self, owner: &HostId, limit: u32) -> Result<Vec<Message>>;
 
     /// Whether the message of that number is noted, or was not kept.

@@ -46,9 +46,16 @@ impl Reader {
     pub(in crate::http) async fn open(api: &Api, run: &Run, options: Options) -> Result<Self, Problem> {
         let head = match run.last_seq {
             Some(last) => last,
+            None if options.live => api.log.published_head(&run.key).await?,
+            // It ends there, so it must not be behind.
             None => api.log.head(&run.key).await?,
         };
-        let (position, opening) = match options.start.resolve(head) {
+        let mut resolved = options.start.resolve(head);
+        if resolved.is_err() && run.last_seq.is_none() {
+            // A client that comes from the host of the run may have events that have not arrived here yet.
+            resolved = options.start.resolve(api.log.head(&run.key).await?);
+        }
+        let (position, opening) = match resolved {
             Ok(position) => (position, None),
             Err(requested) => (Position::After(0), Some(Notice::UnknownPosition { requested })),
         };

@@ -266,10 +266,15 @@ fn without_value(message: &str) -> String {
     }
 }
 
-fn error_at(file: &str, text: &str, at: usize, message: String) -> ManifestError {
+/// The line and the column in bytes, both from 1, of a position in a text.
+pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before.len() - line_start + 1)
+}
+
+fn error_at(file: &str, text: &str, at: usize, message: String) -> ManifestError {
+    let (line, column) = line_and_column(text, at);
     // Only the first line of the parser's message: the others repeat the text.
     let message = message.lines().next().unwrap_or_default().to_owned();
     ManifestError { file: file.to_owned(), line, column, message }

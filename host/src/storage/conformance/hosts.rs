@@ -212,6 +212,10 @@ async fn a_run_without_clients_at_any_host_is_found(storage: &dyn Storage) {
     until_the_lease_is_over().await;
     assert_eq!(without(0).await, std::slice::from_ref(&read.id), "the other host is dead");
     assert_eq!(without(60_000).await, [], "not for so long");
+    let wait = Duration::from_millis(300);
+    tokio::time::sleep(wait).await;
+    set(&one, 0).await;
+    assert_eq!(without(300).await, std::slice::from_ref(&read.id), "a repeated report puts nothing off");
     set(&one, 1).await;
     assert_eq!(without(0).await, [], "a client has come back");
     set(&one, 0).await;

@@ -189,7 +189,8 @@ impl Claiming<'_> {
         let offers = Json::of(&rows).into_string();
         let sql = "SELECT claim_1($1, $2, $3, $4, $5, $6, $7)";
         let asked = most as usize;
-        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        // The function looks at four times as many.
+        let most = i32::try_from(most).unwrap_or(i32::MAX).min(i32::MAX / 4);
         let values = values![offers, depth as i32, most, time.as_millis()];
         let answer = self.storage.lanes.call(Some(self.host), sql, values, Urgency::Once).await?;
         let answer: ClaimAnswer = serde_json::from_str(&answer).map_err(|_| unreadable())?;

@@ -164,19 +164,26 @@ impl LaneTask {
 
     /// Sends a statement without a gate.
     async fn carry_out_plain(&mut self, plain: Plain) {
-        let Some(session) = self.session().await else {
-            return Command::Plain(plain).refuse(&StorageError::Closed);
-        };
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            plain.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-        let error = match session.query(plain.sql, &parameters).await {
-            Ok(rows) => {
-                self.state.note_health(self.lane, None);
-                // The caller may be gone.
-                let _ = plain.answer.send(Ok(rows));
-                return;
+        let mut conflicts = 0;
+        let error = loop {
+            let Some(session) = self.session().await else {
+                return Command::Plain(plain).refuse(&StorageError::Closed);
+            };
+            let parameters: Vec<&(dyn ToSql + Sync)> =
+                plain.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+            match session.query(plain.sql, &parameters).await {
+                Ok(rows) => {
+                    self.state.note_health(self.lane, None);
+                    // The caller may be gone.
+                    let _ = plain.answer.send(Ok(rows));
+                    return;
+                }
+                Err(error) if error.class() == ErrorClass::Conflict && conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
+                }
+                Err(error) => break error,
             }
-            Err(error) => error,
         };
         match error.class() {
             ErrorClass::Rejected => {
@@ -187,11 +194,7 @@ impl LaneTask {
                 self.lost_connection();
                 self.queue.push_front(Command::Plain(plain));
             }
-            ErrorClass::Conflict => {
-                self.queue.push_front(Command::Plain(plain));
-                tokio::time::sleep(CONFLICT_PAUSE.mul_f64(fastrand::f64())).await;
-            }
-            ErrorClass::Unavailable => {
+            ErrorClass::Conflict | ErrorClass::Unavailable => {
                 self.queue.push_front(Command::Plain(plain));
                 self.wait_for_the_server(&error).await;
             }
@@ -325,7 +328,14 @@ impl LaneTask {
                 }
                 // An earlier send may still be under way, and nothing else may have its number.
                 ErrorClass::Conflict | ErrorClass::Unavailable if may_be_done => {
-                    self.state.note_health(self.lane, Some(error.to_string()));
+                    // Who comes meanwhile gets an answer, and a host that stops does not wait for a server that refuses.
+                    while let Ok(command) = self.commands.try_recv() {
+                        self.take(command);
+                    }
+                    self.wait_for_the_server(&error).await;
+                    if self.closing {
+                        return Sent::Closed;
+                    }
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 ErrorClass::Conflict | ErrorClass::Unavailable => return Sent::NotNow(error),

@@ -122,7 +122,8 @@ fn row<'a>(
         not_before: new.not_before.map(Timestamp::as_millis),
         priority: new.priority,
         locks: new.locks.iter().map(|lock| lock.name.as_str()).collect(),
-        capacities: new.locks.iter().map(|lock| lock.capacity).collect(),
+        // The database's integers have a sign.
+        capacities: new.locks.iter().map(|lock| lock.capacity.min(i32::MAX.cast_unsigned())).collect(),
         fail_if_busy: new.fail_if_busy,
         parent: new.parent.map(|parent| parent.run),
         detached: new.parent.is_some_and(|parent| parent.detached),

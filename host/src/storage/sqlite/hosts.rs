@@ -25,7 +25,7 @@ struct Known {
     /// In the order in which they registered.
     hosts: Vec<HostInfo>,
     offers: HashMap<HostId, Vec<TaskRef>>,
-    /// Who has a duty, and until when.
+    /// The holder of each duty, and the end of its term.
     duties: HashMap<&'static str, (HostId, Timestamp)>,
     /// By run number.
     clients: HashMap<i64, Connected>,
@@ -116,11 +116,15 @@ impl Clients for Sqlite {
             hosts: HashMap::new(),
             left_at: Timestamp::now(),
         });
+        let had_clients = !connected.hosts.is_empty();
         match clients {
             0 => drop(connected.hosts.remove(host)),
             _ => drop(connected.hosts.insert(host.clone(), clients)),
         }
-        connected.left_at = Timestamp::now();
+        // A repeated report does not put off the moment.
+        if had_clients && connected.hosts.is_empty() {
+            connected.left_at = Timestamp::now();
+        }
         Ok(())
     }
 

@@ -82,6 +82,7 @@ BEGIN
     -- Their clients have disconnected, no later than now.
     UPDATE clients SET clients = 0, left_at = coalesce(left_at, now_ms()) WHERE host = ANY (p_hosts);
     DELETE FROM duties WHERE owner = ANY (p_hosts);
+    DELETE FROM wait_reports WHERE host = ANY (p_hosts);
 END $$;
 
 -- A host that stops: others take its runs at once.

@@ -82,6 +82,7 @@ BEGIN
                 DELETE FROM checkpoints WHERE run = v_run;
                 DELETE FROM messages WHERE run = v_run;
                 DELETE FROM clients WHERE run = v_run;
+                DELETE FROM child_waits WHERE run = v_run;
                 v_runs := v_runs + 1;
                 v_events := v_events + v_part.events;
                 v_bytes := v_bytes + v_part.bytes + v_of_run;

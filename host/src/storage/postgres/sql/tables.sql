@@ -228,23 +228,6 @@ CREATE TABLE clock (
     doubted  boolean NOT NULL
 );
 
--- Uploaded task files, in pieces.
-CREATE TABLE blobs (
-    sha256 bytea NOT NULL,
-    nth    int NOT NULL,
-    bytes  bytea NOT NULL,
-    PRIMARY KEY (sha256, nth)
-);
-ALTER TABLE blobs ALTER COLUMN bytes SET STORAGE EXTERNAL;
-CREATE TABLE task_files (
-    app        text COLLATE "C" NOT NULL,
-    task       text COLLATE "C" NOT NULL,
-    kind       smallint NOT NULL,
-    sha256     bytea NOT NULL,
-    changed_at bigint NOT NULL,
-    PRIMARY KEY (app, task, kind)
-);
-
 -- Now, in milliseconds since 1970.
 CREATE FUNCTION now_ms() RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint $$;

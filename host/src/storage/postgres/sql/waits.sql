@@ -19,10 +19,12 @@ CREATE FUNCTION report_waits_1(p_host bigint, p_lane int, p_n bigint, p_ended bi
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT gate_1(p_host, p_lane, p_n) THEN RETURN NULL; END IF;
-    DELETE FROM child_waits WHERE run = ANY (p_ended);
+    -- What the next owner of a run has reported since is not this host's to change.
+    DELETE FROM child_waits WHERE run = ANY (p_ended) AND host = p_host;
     INSERT INTO child_waits (run, fence, host, since, children)
     SELECT runs.no, runs.fence, p_host, p_n, ARRAY(SELECT json_array_elements_text(begun.children::json))
-    FROM unnest(p_runs, p_children) AS begun (run, children) JOIN runs ON runs.no = begun.run
+    FROM unnest(p_runs, p_children) AS begun (run, children)
+    JOIN runs ON runs.no = begun.run AND runs.owner = p_host
     ON CONFLICT (run) DO UPDATE SET fence = EXCLUDED.fence, host = EXCLUDED.host, since = EXCLUDED.since,
         children = EXCLUDED.children;
     INSERT INTO wait_reports (host, at) VALUES (p_host, now_ms()) ON CONFLICT (host) DO UPDATE SET at = EXCLUDED.at;
